@@ -1,0 +1,35 @@
+"""Token cutoff: whole rows of the embedding matrix are set to zero.
+
+Source: Yan et al. 2021, ConSERT, section 3.2 (Token Cutoff), after Shen et al. 2020; exact count
+and untouched attention mask as in the released code. https://aclanthology.org/2021.acl-long.393
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from nsbench.benchmarks.augmentations import TokenView, choose_exactly, register
+from nsbench.samplers import in_range
+
+
+@register("token_cutoff")
+@dataclass(frozen=True)
+class TokenCutoff:
+    """Zero the embeddings of exactly int(n * rate) of a text's n real tokens.
+
+    [CLS] and [SEP] can be cut; a cut token is still attended to and still counts in the mean. A
+    text of fewer than 1 / rate tokens is left as it is: a no-op, which the engine counts.
+
+    Args:
+        rate: Share of tokens cut, in [0, 1]. 0 is the identity.
+    """
+
+    rate: float = 0.15
+
+    def __post_init__(self) -> None:
+        in_range("token_cutoff", "rate", self.rate, 0, 1)
+
+    def __call__(self, view: TokenView, generator: torch.Generator | None) -> TokenView:
+        count = (view.lengths * self.rate).long()  # (B,)
+        gone = choose_exactly(view.mask, count, generator)  # (B, L)
+        return view.scaled((~gone).float()[:, :, None])

@@ -1,0 +1,94 @@
+"""What a data set is, once read: texts, rows that point at them, and what is known of both."""
+
+import hashlib
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+
+
+def normalise(text: str) -> str:
+    """The form in which two texts count as equal: NFKC, case-folded, white space collapsed."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def text_groups(texts: Sequence[str]) -> Ints:
+    """``(T,)`` group id of every text; texts that are equal after `normalise` share one."""
+    seen: dict[str, int] = {}
+    return np.array([seen.setdefault(normalise(t), len(seen)) for t in texts], dtype=np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """R training rows over T texts.
+
+    Attributes:
+        name: How the data set is called in records.
+        texts: T texts.
+        anchor: ``(R,)`` index of each row's anchor text.
+        positive: ``(R,)`` index of its positive text; equal to ``anchor`` where the positive is
+            another view of the same text (unsupervised).
+        negatives: ``(R, K)`` indices of given hard negatives, -1 for none; K may be 0.
+        meaning: ``(T,)`` id of what a text means (planted meaning, class label), -1 where
+            unknown; ``None`` where nothing is known of any text. Two texts with one id that are
+            not a known pair are false negatives of each other.
+        nli: Optional ``(R,)`` entailment label of the pair (0 contradiction, 1 entailment,
+            2 neutral), for supervised regimes.
+        revision: What exactly was read: a hub revision, or ``sha256:...`` of the content.
+    """
+
+    name: str
+    texts: tuple[str, ...]
+    anchor: Ints
+    positive: Ints
+    negatives: Ints
+    meaning: Ints | None = None
+    nli: Ints | None = None
+    revision: str = ""
+
+    @property
+    def rows(self) -> int:
+        """R."""
+        return len(self.anchor)
+
+    @cached_property
+    def group(self) -> Ints:
+        """``(T,)`` text group ids, see `text_groups`."""
+        return text_groups(self.texts)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over everything that training can see."""
+        h = hashlib.sha256()
+        for text in self.texts:
+            h.update(text.encode("utf-8", "surrogatepass") + b"\0")
+        for array in (self.anchor, self.positive, self.negatives, self.meaning, self.nli):
+            h.update(b"-" if array is None else np.ascontiguousarray(array, np.int64).tobytes())
+        return h.hexdigest()
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """A graded similarity test: two texts and a score a row."""
+
+    name: str
+    sentence1: tuple[str, ...]
+    sentence2: tuple[str, ...]
+    score: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class LabelledTexts:
+    """A classification test: fit on train, score on test."""
+
+    name: str
+    train_texts: tuple[str, ...]
+    train_labels: tuple[int, ...]
+    test_texts: tuple[str, ...]
+    test_labels: tuple[int, ...]
+    label_names: Mapping[int, str] = field(default_factory=dict)

@@ -1,0 +1,283 @@
+"""Records on disk, and the only code that knows file names in a results folder. No torch here.
+
+Layout of a results folder::
+
+    <out>/matrix.json                      what was asked (the resolved configuration), last run
+    <out>/runs/<slug>-<key>/cell.json      the cell, written first
+                            scores.csv     task, split, subset, metric, value, n_examples, main
+                            difficulty.parquet   step, quantity, mean, std, q01 ... q99, count
+                            training.csv   step, loss, learning_rate, ...
+                            log.txt        what the cell printed
+                            record.json    last, by atomic rename: status, costs, alarms, ...
+                            claim.json     who is at work on it; gone when it is done
+    <out>/leaderboard.csv, scores.csv, tables/, figures/      written by nsbench.analysis
+
+No record means not finished. Everything in a record but `RUN_FIELDS` is a function of the cell.
+"""
+
+import hashlib
+import json
+import math
+import os
+import re
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+Status = Literal["pending", "running", "done", "failed", "skipped"]
+STATUSES: tuple[Status, ...] = ("pending", "running", "done", "failed", "skipped")
+RUN_FIELDS = ("started", "finished", "seconds", "environment")
+
+SCORE_COLUMNS = ("task", "split", "subset", "metric", "value", "n_examples", "main")
+QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+DIFFICULTY_COLUMNS = (
+    "step",
+    "quantity",
+    "mean",
+    "std",
+    *(f"q{int(100 * q):02d}" for q in QUANTILES),
+    "count",
+)
+
+
+class RecordError(ValueError):
+    """A file in a results folder cannot be read; the message names it."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """One score of one checkpoint.
+
+    Attributes:
+        task: ``STS12``, ``planted-sts``, ``geometry`` ...
+        split: Split of the task.
+        subset: mteb's subset, or ``default``.
+        metric: ``cosine_spearman``, ``accuracy``, ``uniformity`` ...
+        value: The score; STS correlations are in [-1, 1].
+        n_examples: Pairs or texts it was computed on.
+        main: True for the task's main metric, which leaderboards read.
+    """
+
+    task: str
+    split: str
+    subset: str
+    metric: str
+    value: float
+    n_examples: int
+    main: bool
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """How one cell ended.
+
+    Attributes:
+        key: The cell's key.
+        cell: The cell as plain data, the content of ``cell.json``.
+        status: ``done``, ``failed`` or ``skipped``.
+        reason: Why it was skipped or failed, one line.
+        traceback: Traceback of a failed cell.
+        cost: Counts: ``steps, passes_anchor, passes_positive, passes_negative, passes_guide,
+            passes_mining, tokens, negatives_per_anchor, masked_known, masked_duplicates,
+            empty_rows``.
+        alarms: Degeneracies seen, each ``{"name", "value", "limit", "text"}``.
+        data: ``{"digest", "rows", "texts", "duplicate_share", ...}`` of what was trained on.
+        weights: SHA-256 of the trained weights.
+        seconds: Wall time by phase: ``data, encoder, train, evaluate, total``.
+        environment: Versions, platform, device, threads, precision, git commit.
+        started: ISO-8601 UTC.
+        finished: ISO-8601 UTC.
+    """
+
+    key: str
+    cell: dict[str, Any]
+    status: Status
+    reason: str = ""
+    traceback: str = ""
+    cost: dict[str, float] = field(default_factory=dict)
+    alarms: list[dict[str, Any]] = field(default_factory=list)
+    data: dict[str, Any] = field(default_factory=dict)
+    weights: str = ""
+    seconds: dict[str, float] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
+    started: str = ""
+    finished: str = ""
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no spaces: the text that keys are made of.
+
+    Raises:
+        ValueError: If a number is NaN or infinite.
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def content_key(value: Any) -> str:
+    """First 12 hex digits of the SHA-256 of `canonical_json`."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:12]
+
+
+def slug(text: str, limit: int = 48) -> str:
+    """Letters, digits, dot, dash and underscore only, so that no name becomes a path."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-.")[:limit] or "cell"
+
+
+def write_atomically(path: Path, data: str | bytes) -> None:
+    """Write to a temporary name in the same folder, flush to disk, then rename over ``path``."""
+    raw = data.encode() if isinstance(data, str) else data
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("wb") as handle:
+            handle.write(raw)
+            handle.flush()
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_json(path: Path) -> Any:
+    """Parse a JSON file.
+
+    Raises:
+        RecordError: If it is missing, truncated or not JSON.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise RecordError(f"cannot read {path}: {error}") from None
+
+
+@dataclass(frozen=True)
+class CellPaths:
+    """Names of the files one cell leaves."""
+
+    folder: Path
+
+    @property
+    def cell(self) -> Path:
+        """What the cell is."""
+        return self.folder / "cell.json"
+
+    @property
+    def scores(self) -> Path:
+        """Its scores."""
+        return self.folder / "scores.csv"
+
+    @property
+    def difficulty(self) -> Path:
+        """Its negative-difficulty statistics."""
+        return self.folder / "difficulty.parquet"
+
+    @property
+    def training(self) -> Path:
+        """Loss and learning rate by step."""
+        return self.folder / "training.csv"
+
+    @property
+    def log(self) -> Path:
+        """What it printed."""
+        return self.folder / "log.txt"
+
+    @property
+    def record(self) -> Path:
+        """How it ended; written last."""
+        return self.folder / "record.json"
+
+    @property
+    def claim(self) -> Path:
+        """Who is at work on it."""
+        return self.folder / "claim.json"
+
+
+@dataclass(frozen=True)
+class ResultsFolder:
+    """A results folder: where cells live and what stands there."""
+
+    root: Path
+
+    @property
+    def runs(self) -> Path:
+        """Parent of the cells' folders."""
+        return self.root / "runs"
+
+    @property
+    def matrix(self) -> Path:
+        """The resolved configuration of the last run."""
+        return self.root / "matrix.json"
+
+    def cell(self, name: str, key: str) -> CellPaths:
+        """Files of the cell ``key``; ``name`` only makes the folder readable."""
+        return CellPaths(self.runs / f"{slug(name)}-{key}")
+
+    def folders(self) -> Iterator[CellPaths]:
+        """Every cell folder, sorted by name; foreign files are passed over."""
+        if not self.runs.is_dir():
+            return
+        for entry in sorted(os.scandir(self.runs), key=lambda e: e.name):
+            if entry.is_dir(follow_symlinks=False):
+                paths = CellPaths(self.runs / entry.name)
+                if paths.cell.is_file() or paths.record.is_file():
+                    yield paths
+
+    def records(self) -> tuple[list[tuple[CellPaths, RunRecord]], list[str]]:
+        """All readable records, and one line for every file that could not be read."""
+        good: list[tuple[CellPaths, RunRecord]] = []
+        bad: list[str] = []
+        for paths in self.folders():
+            if not paths.record.exists():
+                continue
+            try:
+                good.append((paths, read_record(paths)))
+            except RecordError as error:
+                bad.append(str(error))
+        return good, bad
+
+
+def read_record(paths: CellPaths) -> RunRecord:
+    """Read ``record.json``.
+
+    Raises:
+        RecordError: If it is missing, truncated, of another shape, or its status is unknown.
+    """
+    raw = read_json(paths.record)
+    names = {f.name for f in fields(RunRecord)}
+    if not isinstance(raw, dict) or not {"key", "cell", "status"} <= raw.keys():
+        raise RecordError(f"{paths.record} is not a record: key, cell and status are needed")
+    if raw["status"] not in ("done", "failed", "skipped"):
+        raise RecordError(f"{paths.record}: unknown status {raw['status']!r}")
+    if not isinstance(raw["cell"], dict) or not isinstance(raw["key"], str):
+        raise RecordError(f"{paths.record}: cell must be a table and key a string")
+    return RunRecord(**{k: v for k, v in raw.items() if k in names})
+
+
+def write_record(paths: CellPaths, record: RunRecord) -> None:
+    """Write ``record.json`` by atomic rename: from now on the cell has ended."""
+    text = json.dumps(asdict(record), indent=1, sort_keys=True, ensure_ascii=False)
+    write_atomically(paths.record, text + "\n")
+
+
+def scores_csv(scores: list[Score]) -> str:
+    """The scores as CSV, sorted, floats as the shortest text that reads back the same."""
+    rows = sorted(scores, key=lambda s: (s.task, s.split, s.subset, s.metric))
+    out = [",".join(SCORE_COLUMNS)]
+    for s in rows:
+        value = repr(float(s.value)) if math.isfinite(s.value) else "nan"
+        cells = (s.task, s.split, s.subset, s.metric, value, str(s.n_examples), str(s.main))
+        out.append(",".join(_quoted(c) for c in cells))
+    return "\n".join(out) + "\n"
+
+
+def _quoted(cell: str) -> str:
+    return '"' + cell.replace('"', '""') + '"' if re.search(r'[",\n\r]', cell) else cell
+
+
+def describe_choice(choice: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> str:
+    """``band(high=0.05)``: a name with the parameters that differ from ``defaults``."""
+    given = choice.get("params") or {}
+    shown = {k: v for k, v in given.items() if defaults is None or defaults.get(k, ...) != v}
+    inside = ", ".join(f"{k}={v}" for k, v in sorted(shown.items()))
+    return f"{choice['name']}({inside})" if inside else str(choice["name"])

@@ -1,0 +1,65 @@
+"""Negative samplers: which candidates an anchor is pushed away from, and how strongly.
+
+Torch and the standard library only; this package knows nothing of training. A sampler is a frozen
+dataclass with ``__call__(context) -> Selection``; see `Sampler`.
+"""
+
+if __name__ != "nsbench.samplers":  # a second import name would make a second registry
+    raise ImportError(f"import nsbench.samplers, not {__name__}")
+
+from typing import Any
+
+from nsbench.samplers._registry import (
+    Entry,
+    Parameter,
+    Registry,
+    UnknownNameError,
+    at_least,
+    in_range,
+    one_of,
+    parse_choice,
+    suggest,
+)
+from nsbench.samplers._types import (
+    EXTRAS,
+    Objective,
+    Pairing,
+    Sampler,
+    Selection,
+    SimilarityContext,
+)
+
+samplers: Registry[Sampler] = Registry("sampler", "nsbench.samplers")
+register = samplers.register
+
+
+def make(name: str, /, **parameters: Any) -> Sampler:
+    """Construct a sampler by name.
+
+    Raises:
+        UnknownNameError: If no sampler has that name.
+        ValueError: If a parameter is unknown or out of its range.
+    """
+    return samplers.make(name, **parameters)
+
+
+__all__ = [
+    "EXTRAS",
+    "Entry",
+    "Objective",
+    "Pairing",
+    "Parameter",
+    "Registry",
+    "Sampler",
+    "Selection",
+    "SimilarityContext",
+    "UnknownNameError",
+    "at_least",
+    "in_range",
+    "make",
+    "one_of",
+    "parse_choice",
+    "register",
+    "samplers",
+    "suggest",
+]

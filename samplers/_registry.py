@@ -1,0 +1,282 @@
+"""One generic registry for everything that is chosen by name.
+
+Built-ins register themselves with a decorator and are found by importing every module of their
+folder whose name has no leading underscore. Plugins are entry points of the same group name.
+"""
+
+import ast
+import difflib
+import importlib
+import inspect
+import pkgutil
+import re
+import typing
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class UnknownNameError(ValueError):
+    """A name that no registry, suite or column knows."""
+
+
+def suggest(value: str, legal: Iterable[str]) -> str:
+    """``Did you mean 'x'? Known: ...``, made from the legal names."""
+    names = sorted(legal)
+    close = difflib.get_close_matches(value.lower(), [n.lower() for n in names], n=1, cutoff=0.6)
+    hint = ""
+    if close:
+        nearest = next(n for n in names if n.lower() == close[0])
+        hint = f"Did you mean {nearest!r}? "
+    return f"{hint}Known: {', '.join(names)}." if names else "None is known."
+
+
+def one_of(owner: str, parameter: str, value: str, legal: Iterable[str]) -> None:
+    """Raise ``ValueError`` unless ``value`` is one of ``legal``."""
+    legal = tuple(legal)
+    if value not in legal:
+        raise ValueError(f"{owner}: {parameter} is {value!r}. {suggest(str(value), legal)}")
+
+
+def in_range(
+    owner: str,
+    parameter: str,
+    value: float,
+    low: float,
+    high: float,
+    *,
+    open_low: bool = False,
+    open_high: bool = False,
+) -> None:
+    """Raise ``ValueError`` unless ``value`` lies in the interval, naming value and interval."""
+    good = isinstance(value, int | float) and not isinstance(value, bool)
+    good = good and (low < value if open_low else low <= value)
+    good = good and (value < high if open_high else value <= high)
+    if not good:
+        left, right = "(" if open_low else "[", ")" if open_high else "]"
+        raise ValueError(
+            f"{owner}: {parameter} must be in {left}{low:g}, {high:g}{right}, got {value!r}"
+        )
+
+
+def at_least(owner: str, parameter: str, value: int, low: int) -> None:
+    """Raise ``ValueError`` unless ``value`` is a whole number of at least ``low``."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < low:
+        raise ValueError(f"{owner}: {parameter} must be a whole number >= {low}, got {value!r}")
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a registered class, read from its dataclass fields and docstring."""
+
+    name: str
+    type: str
+    default: Any
+    required: bool
+    description: str
+
+
+@dataclass(frozen=True)
+class Entry(Generic[T]):
+    """A registered class with what its docstrings say about it."""
+
+    name: str
+    cls: type[T]
+    provider: str
+
+    @property
+    def summary(self) -> str:
+        """First line of the class's docstring."""
+        return (inspect.getdoc(self.cls) or "").strip().split("\n", 1)[0]
+
+    @property
+    def source(self) -> str:
+        """The paragraph of the module's (or class's) docstring that opens with ``Source:``."""
+        module = inspect.getmodule(self.cls)
+        for text in (inspect.getdoc(self.cls), module.__doc__ if module else None):
+            found = re.search(r"^\s*Source:\s*(.+?)(?:\n\s*\n|\Z)", text or "", re.S | re.M)
+            if found:
+                return " ".join(found.group(1).split())
+        return ""
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Parameters in declaration order."""
+        if not is_dataclass(self.cls):
+            return ()
+        described = _described_arguments(inspect.getdoc(self.cls) or "")
+        hints = typing.get_type_hints(self.cls)
+        out = []
+        for item in fields(self.cls):
+            if not item.init:
+                continue
+            default = item.default
+            if default is MISSING and item.default_factory is not MISSING:
+                default = item.default_factory()
+            hint = hints[item.name]
+            out.append(
+                Parameter(
+                    name=item.name,
+                    type=hint.__name__
+                    if isinstance(hint, type)
+                    else str(hint).replace("typing.", ""),
+                    default=None if default is MISSING else default,
+                    required=default is MISSING,
+                    description=described.get(item.name, ""),
+                )
+            )
+        return tuple(out)
+
+    def attribute(self, name: str, default: Any) -> Any:
+        """A class attribute such as ``needs``, or the default where the author left it out."""
+        return getattr(self.cls, name, default)
+
+
+class Registry(Generic[T]):
+    """Names of one kind of component.
+
+    Args:
+        kind: What one is called in messages: ``"sampler"``.
+        package: Import name of the folder that is walked for built-ins; also the entry-point
+            group unless ``group`` is given.
+        group: Entry-point group for plugins.
+    """
+
+    def __init__(self, kind: str, package: str, group: str | None = None) -> None:
+        self.kind = kind
+        self.package = package
+        self.group = group or package
+        self.broken: dict[str, str] = {}
+        self._entries: dict[str, Entry[T]] = {}
+        self._loaded = False
+
+    def register(self, name: str, *, provider: str | None = None) -> Callable[[type[T]], type[T]]:
+        """Class decorator that claims ``name``.
+
+        Raises:
+            ValueError: If the name is taken by another class; both claimants are named.
+        """
+
+        def claim(cls: type[T]) -> type[T]:
+            who = provider or cls.__module__
+            old = self._entries.get(name)
+            if old is not None and old.cls is not cls:
+                raise ValueError(
+                    f"two {self.kind}s claim the name {name!r}: "
+                    f"{old.cls.__module__}.{old.cls.__qualname__} ({old.provider}) and "
+                    f"{cls.__module__}.{cls.__qualname__} ({who})"
+                )
+            self._entries[name] = Entry(name, cls, who)
+            return cls
+
+        return claim
+
+    def load(self) -> None:
+        """Import the built-ins of the folder, then the plugins; done once, on first look-up."""
+        if self._loaded:
+            return
+        self._loaded = True
+        package = importlib.import_module(self.package)
+        for module in sorted(m.name for m in pkgutil.iter_modules(package.__path__)):
+            if not module.startswith("_") and module != "testing":
+                importlib.import_module(f"{self.package}.{module}")
+        for point in sorted(entry_points(group=self.group), key=lambda p: p.name):
+            self._load_plugin(point)
+
+    def _load_plugin(self, point: EntryPoint) -> None:
+        provider = point.dist.name if point.dist else point.value
+        try:
+            cls = point.load()
+        except Exception as error:  # a broken plugin must not take the others down
+            self.broken[point.name] = f"{provider}: {type(error).__name__}: {error}"
+            return
+        self.register(point.name, provider=provider)(cls)
+
+    def names(self) -> list[str]:
+        """All names, sorted."""
+        self.load()
+        return sorted(self._entries)
+
+    def __iter__(self) -> Iterator[Entry[T]]:
+        return (self.entry(name) for name in self.names())
+
+    def __contains__(self, name: object) -> bool:
+        self.load()
+        return name in self._entries
+
+    def entry(self, name: str) -> Entry[T]:
+        """Look a name up.
+
+        Raises:
+            UnknownNameError: With the nearest right name and the full list.
+        """
+        self.load()
+        if name not in self._entries:
+            if name in self.broken:
+                raise UnknownNameError(
+                    f"the {self.kind} {name!r} comes from a plugin that failed to import: "
+                    f"{self.broken[name]}"
+                )
+            raise UnknownNameError(
+                f"no {self.kind} is called {name!r}. {suggest(name, self._entries)}"
+            )
+        return self._entries[name]
+
+    def parameters(self, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The full parameters of ``name``: defaults overridden by ``given``.
+
+        Raises:
+            ValueError: If ``given`` has a key the class does not know, or lacks a required one.
+        """
+        entry = self.entry(name)
+        legal = {p.name: p for p in entry.parameters}
+        for key in given:
+            if key not in legal:
+                known = suggest(key, legal) if legal else "It takes none."
+                raise ValueError(f"{self.kind} {name!r} has no parameter {key!r}. {known}")
+        missing = [p.name for p in legal.values() if p.required and p.name not in given]
+        if missing:
+            raise ValueError(f"{self.kind} {name!r} needs the parameter {missing[0]!r}")
+        return {p.name: given.get(p.name, p.default) for p in legal.values()}
+
+    def make(self, name: str, **given: Any) -> T:
+        """Construct the component; parameters are checked by it and by `parameters`."""
+        return self.entry(name).cls(**self.parameters(name, given))
+
+
+def _described_arguments(doc: str) -> dict[str, str]:
+    """``{name: description}`` out of the ``Args:`` section of a Google-style docstring."""
+    found = re.search(r"^Args:\n((?:[ \t]+.*\n?|\n)+)", doc, re.M)
+    out: dict[str, str] = {}
+    name = ""
+    for line in (found.group(1) if found else "").splitlines():
+        head = re.match(r"^ {4}(\w+)(?: \([^)]*\))?: (.*)$", line)
+        if head:
+            name, out[head[1]] = head[1], head[2].strip()
+        elif name and line.strip():
+            out[name] += " " + line.strip()
+    return out
+
+
+def parse_choice(text: str) -> tuple[str, dict[str, Any]]:
+    """Read ``name[a=1,b=x]`` from a command line into a name and its parameters.
+
+    Raises:
+        ValueError: If the brackets or a parameter cannot be read.
+    """
+    found = re.fullmatch(r"\s*([\w./-]+)\s*(?:\[(.*)\])?\s*", text, re.S)
+    if not found:
+        raise ValueError(f"cannot read {text!r}: write name or name[parameter=value,...]")
+    params: dict[str, Any] = {}
+    for part in filter(None, (p.strip() for p in (found[2] or "").split(","))):
+        key, equals, value = part.partition("=")
+        if not equals:
+            raise ValueError(f"cannot read {part!r} in {text!r}: write parameter=value")
+        try:
+            params[key.strip()] = ast.literal_eval(value.strip())
+        except (ValueError, SyntaxError):
+            params[key.strip()] = value.strip()
+    return found[1], params

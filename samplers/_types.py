@@ -1,0 +1,204 @@
+"""The three types every sampler meets: what it may look at, what it answers, and itself.
+
+Shapes are written behind every tensor: B anchors, N candidates, d dimensions. Similarity is always
+cosine, higher is closer. Rank 0 is the hardest (most similar) candidate.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+Pairing = str | tuple[str, Mapping[str, Any]]
+"""An objective or pool that a sampler is paired with: a name, or a name with its parameters."""
+
+EXTRAS = (
+    "anchors",
+    "candidates",
+    "guide_similarity",
+    "truth",
+    "token_overlap",
+    "support_similarity",
+    "cluster_match",
+    "rows",
+)
+"""Optional fields of a context; the engine builds one only if the sampler's ``needs`` names it."""
+
+
+@dataclass(frozen=True, eq=False)
+class SimilarityContext:
+    """What a sampler may look at when it chooses. All tensors are detached and on one device.
+
+    Attributes:
+        similarity: ``(B, N)`` cosine of anchor and candidate in [-1, 1], float32.
+        positive: ``(B,)`` int64 column of each anchor's own positive.
+        negative_mask: ``(B, N)`` bool, True where the candidate may become a negative. The anchor
+            itself, its positive, other known positives and texts equal to any of them after
+            normalisation are False already.
+        progress: 0-dim float tensor, share of the training that is behind us, in [0, 1].
+        generator: The one source of randomness; ``None`` stands for torch's global generator.
+        temperature: Temperature of the objective, for samplers that think in logits; > 0.
+        synthetic: ``(N,)`` bool, True for columns that were made, not read. ``None``: none was.
+        anchors: Extra. ``(B, d)`` normalised anchor embeddings.
+        candidates: Extra. ``(N, d)`` normalised candidate embeddings.
+        guide_similarity: Extra. ``(B, N)`` cosine by a second, frozen model.
+        truth: Extra. ``(B, N)`` bool, True where the candidate is known to mean the same as the
+            anchor (labels, planted meaning, qrels).
+        token_overlap: Extra. ``(B, N)`` Jaccard overlap of token sets with the nearer of anchor
+            and positive, in [0, 1].
+        support_similarity: Extra. ``(B, N)`` largest cosine of the candidate to any view of the
+            anchor.
+        cluster_match: Extra. ``(M, B, N)`` bool, True where both fell into the same trusted
+            cluster at level m.
+        rows: Extra. ``(N,)`` int64 row of the training data behind each candidate, -1 if none.
+    """
+
+    similarity: Tensor
+    positive: Tensor
+    negative_mask: Tensor
+    progress: Tensor = field(default_factory=lambda: torch.zeros(()))
+    generator: torch.Generator | None = None
+    temperature: float = 0.05
+    synthetic: Tensor | None = None
+    anchors: Tensor | None = None
+    candidates: Tensor | None = None
+    guide_similarity: Tensor | None = None
+    truth: Tensor | None = None
+    token_overlap: Tensor | None = None
+    support_similarity: Tensor | None = None
+    cluster_match: Tensor | None = None
+    rows: Tensor | None = None
+
+    @property
+    def positive_similarity(self) -> Tensor:
+        """``(B,)`` cosine of each anchor and its positive."""
+        return self.similarity.gather(1, self.positive[:, None]).squeeze(1)
+
+    @property
+    def eligible(self) -> Tensor:
+        """``(B, 1)`` int64 number of candidates an anchor may choose from."""
+        return self.negative_mask.sum(dim=1, keepdim=True)
+
+    def uniform(self) -> Tensor:
+        """``(B, N)`` fresh uniform numbers in [0, 1) from the context's generator."""
+        return torch.rand(
+            self.similarity.shape, generator=self.generator, device=self.similarity.device
+        )
+
+    def require(self, name: str) -> Tensor:
+        """Return the extra field ``name``.
+
+        Raises:
+            ValueError: If the context was built without it.
+        """
+        value = getattr(self, name)
+        if value is None:
+            raise ValueError(
+                f"this sampler needs context.{name}, which was not built; name it in `needs`"
+            )
+        assert isinstance(value, Tensor)
+        return value
+
+    def ranks(self, similarity: Tensor | None = None) -> Tensor:
+        """Rank of every candidate among the eligible ones of its row.
+
+        Args:
+            similarity: ``(B, N)`` score to rank by, default the context's own similarity.
+
+        Returns:
+            ``(B, N)`` int64, 0 = hardest. Ties go to the lower column. Candidates that may not be
+            chosen rank behind all that may.
+        """
+        score = self.similarity if similarity is None else similarity
+        score = score.masked_fill(~self.negative_mask, -torch.inf)
+        order = score.argsort(dim=1, descending=True, stable=True)
+        position = torch.arange(score.shape[1], device=score.device).expand_as(order)
+        return torch.empty_like(order).scatter_(1, order, position)
+
+    def replace(self, **changes: Any) -> "SimilarityContext":
+        """A copy with some fields changed."""
+        return replace(self, **changes)
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> "SimilarityContext":
+        """A copy with ``change`` applied to every tensor field."""
+        changed: dict[str, Any] = {
+            f.name: change(value)
+            for f in fields(self)
+            if isinstance(value := getattr(self, f.name), Tensor)
+        }
+        return replace(self, **changed)
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """Which candidates act as negatives, and how strongly.
+
+    Attributes:
+        mask: ``(B, N)`` bool, True where the candidate is a negative; or ``(M, B, N)`` when the
+            sampler answers at M levels at once (the objective is then averaged over levels).
+        log_weight: Optional, ``mask``'s shape: added to the logits. Importance weights, and the
+            log of a count for sampling with replacement, are the same thing. Detached unless the
+            method says otherwise.
+        attract: Optional ``(B, N)`` or ``(M, B, N)`` bool: candidates to be treated as further
+            positives. Disjoint from ``mask``.
+    """
+
+    mask: Tensor
+    log_weight: Tensor | None = None
+    attract: Tensor | None = None
+
+    def parts(self) -> Iterator["Selection"]:
+        """The selection level by level; a flat one yields itself."""
+        if self.mask.dim() == 2:
+            yield self
+            return
+        for level in range(self.mask.shape[0]):
+            yield Selection(
+                mask=self.mask[level],
+                log_weight=None if self.log_weight is None else self.log_weight[level],
+                attract=None if self.attract is None else self.attract[level],
+            )
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """Chooses negatives: a pure function of the context, parameters frozen at construction.
+
+    A class may also say, as class attributes or properties:
+
+    * ``objective``: the `Pairing` its paper uses (default ``"info_nce"``),
+    * ``pool``: the candidate pool it is paired with (default ``"in_batch"``),
+    * ``needs``: names out of `EXTRAS` that it reads,
+    * ``stochastic``: True if it draws random numbers,
+    * ``synthesize(context) -> Tensor (B, S, d)``: makes further candidate embeddings before
+      anything is chosen; they are appended as columns and marked ``synthetic``.
+    """
+
+    def __call__(self, context: SimilarityContext, /) -> Selection:
+        """Choose negatives for every anchor."""
+        ...
+
+
+class Objective(Protocol):
+    """Turns similarities and a selection into one loss per anchor.
+
+    ``views`` says which layout it estimates on: ``"one"`` contrasts view 1 with view 2 (N = B),
+    ``"both"`` contrasts all 2B views with all others (NT-Xent).
+    """
+
+    def __call__(
+        self, similarity: Tensor, context: SimilarityContext, selection: Selection, /
+    ) -> Tensor:
+        """Loss per anchor.
+
+        Args:
+            similarity: ``(B, N)`` live cosine, through which the gradient flows.
+            context: What the sampler saw (detached).
+            selection: What it chose, two-dimensional.
+
+        Returns:
+            ``(B,)`` losses; 0 with zero gradient for a row that has no negative left.
+        """
+        ...
