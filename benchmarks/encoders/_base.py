@@ -1,0 +1,204 @@
+"""What every encoder shares: tokens of a corpus, the pooled forward pass, encoding, hashing."""
+
+import hashlib
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from nsbench.benchmarks.augmentations import TokenView
+
+
+class Encoder(nn.Module):
+    """An encoder in memory: tokenizer, weights and pooling.
+
+    Attributes:
+        tokenizer: A Hugging Face fast tokenizer.
+        width: Width of the embedding layer, where augmentations act.
+        dimension: d of the pooled embedding.
+        max_length: Longest text in tokens, special ones included.
+        has_positions: Whether position ids reach the embedding layer.
+        special_tokens: Whether texts are wrapped in the tokenizer's special tokens.
+        dropout: Dropout rate of a view that does not ask for one of its own.
+    """
+
+    tokenizer: Any
+    width: int
+    dimension: int
+    max_length: int
+    has_positions: bool
+    special_tokens: bool = True
+    dropout: float = 0.0
+
+    @abstractmethod
+    def forward(self, view: TokenView) -> Tensor:
+        """``(B, dimension)`` pooled embeddings, not normalised."""
+
+    def plain_view(self, ids: Tensor, mask: Tensor) -> TokenView:
+        """The view of texts as they are, from ``(B, L)`` ids and mask."""
+        positions = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
+        return TokenView(ids=ids, mask=mask, positions=positions, width=self.width)
+
+
+class EncoderSpec(Protocol):
+    """How to make an encoder; a frozen dataclass whose fields are the cell's parameters."""
+
+    def check(self) -> None:
+        """Raise one clear error if `build` could not succeed here; cheap, before training."""
+        ...
+
+    def fingerprint(self) -> str:
+        """Hash of the weights and tokenizer it starts from, or ``"random"``."""
+        ...
+
+    def build(self, corpus: Sequence[str], seed: int) -> Encoder:
+        """Make the encoder.
+
+        Args:
+            corpus: Training texts; an encoder without a vocabulary of its own makes one of them.
+            seed: Seed of any random weights.
+        """
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class TokenTable:
+    """Tokens of T texts, made once and kept on the device.
+
+    Attributes:
+        ids: ``(T, L)`` int64, padded at the end.
+        lengths: ``(T,)`` int64 on the host: real tokens of each text, at least 1.
+        device_lengths: The same on the device.
+        truncated: Texts that were longer than L.
+    """
+
+    ids: Tensor
+    lengths: NDArray[np.int64]
+    device_lengths: Tensor
+    truncated: int
+
+    def rows(self, index: Tensor, length: int) -> tuple[Tensor, Tensor]:
+        """``(B, length)`` ids and mask of the texts ``index``."""
+        ids = self.ids[index, :length]
+        place = torch.arange(length, device=ids.device)
+        return ids, place < self.device_lengths[index][:, None]
+
+    @property
+    def tokens(self) -> int:
+        """Real tokens of all texts."""
+        return int(self.lengths.sum())
+
+
+def tokenize(encoder: Encoder, texts: Sequence[str], max_length: int) -> list[list[int]]:
+    """Token ids of every text, truncated to ``max_length``; never empty."""
+    limit = min(max_length, encoder.max_length)
+    out: list[list[int]] = []
+    for start in range(0, len(texts), 10_000):
+        batch = encoder.tokenizer(
+            list(texts[start : start + 10_000]),
+            add_special_tokens=encoder.special_tokens,
+            truncation=True,
+            max_length=limit,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+        )
+        out.extend(batch["input_ids"])
+    unknown = encoder.tokenizer.unk_token_id or 0
+    return [ids or [unknown] for ids in out]
+
+
+def token_table(
+    encoder: Encoder, texts: Sequence[str], max_length: int, device: torch.device
+) -> TokenTable:
+    """Tokenise a corpus once.
+
+    Args:
+        encoder: Whose tokenizer is used.
+        texts: T texts.
+        max_length: Longest row in tokens.
+        device: Where the ids are to live.
+    """
+    ids = tokenize(encoder, texts, max_length)
+    lengths = np.array([len(row) for row in ids], dtype=np.int64)
+    width = int(lengths.max(initial=1))
+    padded = np.full((len(ids), width), encoder.tokenizer.pad_token_id or 0, dtype=np.int64)
+    padded[np.arange(width) < lengths[:, None]] = np.concatenate([np.asarray(r) for r in ids])
+    limit = min(max_length, encoder.max_length)
+    return TokenTable(
+        ids=torch.from_numpy(padded).to(device),
+        lengths=lengths,
+        device_lengths=torch.from_numpy(lengths).to(device),
+        truncated=int((lengths >= limit).sum()),
+    )
+
+
+def masked_mean(states: Tensor, mask: Tensor) -> Tensor:
+    """``(B, d)`` mean of the real tokens' states ``(B, L, d)`` under a mask ``(B, L)``."""
+    weight = mask.to(states.dtype)[:, :, None]
+    return (states * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
+
+
+def encode_texts(
+    encoder: Encoder,
+    texts: Sequence[str],
+    *,
+    max_length: int | None = None,
+    batch_tokens: int = 8192,
+) -> NDArray[np.float32]:
+    """Embed texts with the encoder as it stands, dropout off.
+
+    Args:
+        encoder: The encoder.
+        texts: n texts in any order.
+        max_length: Longest text in tokens, default the encoder's own.
+        batch_tokens: Padded tokens of one batch; bounds the memory.
+
+    Returns:
+        ``(n, d)`` float32, not normalised, in the order of ``texts``.
+    """
+    device = next(encoder.parameters()).device
+    ids = tokenize(encoder, texts, max_length or encoder.max_length)
+    order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
+    pad = encoder.tokenizer.pad_token_id or 0
+    out = np.empty((len(ids), encoder.dimension), dtype=np.float32)
+    was_training = encoder.training
+    encoder.eval()
+    start = 0
+    with torch.inference_mode():
+        while start < len(order):
+            stop = start + 1
+            while (
+                stop < len(order)
+                and (stop + 1 - start) * len(ids[order[stop]]) <= batch_tokens
+                and stop - start < 1024
+            ):
+                stop += 1
+            chosen = order[start:stop]
+            width = len(ids[chosen[-1]])
+            block = np.full((len(chosen), width), pad, dtype=np.int64)
+            for row, i in enumerate(chosen):
+                block[row, : len(ids[i])] = ids[i]
+            lengths = torch.tensor([len(ids[i]) for i in chosen], device=device)
+            view = encoder.plain_view(
+                torch.from_numpy(block).to(device),
+                torch.arange(width, device=device) < lengths[:, None],
+            )
+            out[chosen] = encoder(view.replace(dropout=0.0)).float().cpu().numpy()
+            start = stop
+    encoder.train(was_training)
+    return out
+
+
+def hash_weights(state: Iterable[tuple[str, Tensor]]) -> str:
+    """SHA-256 over names, shapes and bytes of the weights, in the order of their names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(state, key=lambda item: item[0]):
+        value = tensor.detach().cpu().contiguous()
+        digest.update(f"{name}:{value.dtype}:{tuple(value.shape)};".encode())
+        digest.update(value.view(torch.uint8).numpy().tobytes() if value.numel() else b"")
+    return digest.hexdigest()

