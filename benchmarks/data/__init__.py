@@ -1,11 +1,31 @@
-"""Training data: the planted generator, local files and hub data sets, all as `TrainingData`."""
+"""Training data: the planted generator, local files and hub data sets, all as `TrainingData`.
+
+A data set is a frozen dataclass with parameters, registered under a name, one a file; see
+`DataSet` for what it offers.
+"""
 
 from nsbench.benchmarks.data._types import (
+    DataSet,
     LabelledTexts,
     Pairs,
     TrainingData,
     normalise,
     text_groups,
 )
+from nsbench.samplers import Registry
 
-__all__ = ["LabelledTexts", "Pairs", "TrainingData", "normalise", "text_groups"]
+datasets: Registry[DataSet] = Registry(
+    "data set", "nsbench.benchmarks.data", group="nsbench.datasets"
+)
+register = datasets.register
+
+__all__ = [
+    "DataSet",
+    "LabelledTexts",
+    "Pairs",
+    "TrainingData",
+    "datasets",
+    "normalise",
+    "register",
+    "text_groups",
+]

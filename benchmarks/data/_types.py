@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,3 +93,31 @@ class LabelledTexts:
     test_texts: tuple[str, ...]
     test_labels: tuple[int, ...]
     label_names: Mapping[int, str] = field(default_factory=dict)
+
+
+class DataSet(Protocol):
+    """A source of training rows; a frozen dataclass that reads nothing until it is called.
+
+    Subclass it to inherit the two defaults: no evaluation sets of its own, no dev set.
+    """
+
+    def check(self) -> None:
+        """Raise before anything trains if the call could not succeed, without reading it all.
+
+        Raises:
+            FileNotFoundError: If a file, or a cached copy of a hub data set, is missing; the
+                message names it and says what to do.
+            ValueError: If what is there cannot be what the parameters describe.
+        """
+
+    def __call__(self) -> TrainingData:
+        """Read or make the rows; the same parameters give the same rows."""
+        ...
+
+    def tests(self) -> list[Pairs | LabelledTexts]:
+        """Evaluation sets that belong to this data set and share no text with its rows."""
+        return []
+
+    def dev(self) -> Pairs | None:
+        """A graded similarity set for choosing checkpoints, or ``None``."""
+        return None
