@@ -1,0 +1,336 @@
+"""Results folders become tidy tables; whatever could not be used is named, never dropped unsaid."""
+
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from nsbench.analysis._columns import AXES, cell_columns, cost_columns, provenance_columns
+from nsbench.benchmarks.records import (
+    DIFFICULTY_COLUMNS,
+    SCORE_COLUMNS,
+    CellPaths,
+    RecordError,
+    ResultsFolder,
+    RunRecord,
+    read_json,
+    read_record,
+)
+
+IDENTITY = ("matrix", "key", *AXES, "seed", "status", "info")
+DIFFICULTY_IDENTITY = ("key", *AXES, "seed")
+
+
+@dataclass(frozen=True)
+class LoadedCell:
+    """One cell as it was found.
+
+    Attributes:
+        key: The cell's key.
+        matrix: Name of the matrix it belongs to, or the folder's name.
+        cell: The cell as plain data.
+        status: One of ``records.STATUSES``; a cell whose record says done but whose scores cannot
+            be read counts as failed.
+        info: Why it is not done, one line; empty when done.
+        planned: Whether ``matrix.json`` lists it.
+        record: Its record, where there is one.
+        paths: Its files, where there are any.
+        scores: Columns `SCORE_COLUMNS`, one row per score; empty unless done.
+    """
+
+    key: str
+    matrix: str
+    cell: Mapping[str, Any]
+    status: str
+    info: str = ""
+    planned: bool = True
+    record: RunRecord | None = None
+    paths: CellPaths | None = None
+    scores: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=SCORE_COLUMNS))
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything that was read from one or several results folders.
+
+    Attributes:
+        roots: The folders.
+        loaded: The cells, sorted by identity.
+        cells: One row per cell: identity, labels, parameters, budget, cost, provenance.
+        scores: One row per score, with the columns of its cell.
+        left_out: One line for each thing that was found and not used.
+        conflicts: One line for each key that was found with different scores.
+        matrices: The ``matrix.json`` of each folder that has one.
+    """
+
+    roots: tuple[Path, ...]
+    loaded: tuple[LoadedCell, ...]
+    cells: pd.DataFrame
+    scores: pd.DataFrame
+    left_out: tuple[str, ...]
+    conflicts: tuple[str, ...]
+    matrices: tuple[Mapping[str, Any], ...]
+
+
+def load_results(roots: Path | str | Sequence[Path | str]) -> Results:
+    """Read results folders and merge them.
+
+    A key found twice with the same scores counts once; a finished cell wins over an unfinished
+    one; two finished cells with different scores are a conflict, of which the first is kept.
+
+    Args:
+        roots: One folder or several, in order of precedence.
+
+    Raises:
+        RecordError: If a folder does not exist or holds neither ``matrix.json`` nor ``runs``.
+    """
+    folders = [Path(r) for r in ([roots] if isinstance(roots, str | Path) else roots)]
+    merged: dict[str, LoadedCell] = {}
+    left_out: list[str] = []
+    conflicts: list[str] = []
+    matrices: list[Mapping[str, Any]] = []
+    for root in folders:
+        matrix, cells, notes = _load_folder(ResultsFolder(root))
+        left_out += notes
+        if matrix:
+            matrices.append(matrix)
+        for cell in cells:
+            merged[cell.key] = _merge(merged.get(cell.key), cell, conflicts)
+    table = pd.DataFrame([_row(c) for c in merged.values()], columns=_columns(merged.values()))
+    table = table.sort_values([*AXES, "seed", "key"], kind="stable", ignore_index=True)
+    ordered = tuple(merged[k] for k in table["key"])
+    return Results(
+        roots=tuple(folders),
+        loaded=ordered,
+        cells=table,
+        scores=_join(table, ordered),
+        left_out=tuple(left_out),
+        conflicts=tuple(conflicts),
+        matrices=tuple(matrices),
+    )
+
+
+def load_difficulty(results: Results) -> tuple[pd.DataFrame, list[str]]:
+    """The difficulty of every finished cell, long, and one line per file that cannot be read.
+
+    Returns:
+        Columns `DIFFICULTY_IDENTITY` and those of ``difficulty.parquet``, one row per cell, step
+        and quantity; a finished cell without the file is no fault (the untrained baseline).
+    """
+    tables: list[pd.DataFrame] = []
+    bad: list[str] = []
+    for cell, row in zip(results.loaded, results.cells.to_dict("records"), strict=True):
+        if cell.status != "done" or cell.paths is None or not cell.paths.difficulty.is_file():
+            continue
+        try:
+            table = read_difficulty(cell.paths)
+        except RecordError as error:
+            bad.append(str(error))
+            continue
+        for place, name in enumerate(DIFFICULTY_IDENTITY):
+            table.insert(place, name, row[name])
+        tables.append(table)
+    if not tables:
+        return pd.DataFrame(columns=[*DIFFICULTY_IDENTITY, *DIFFICULTY_COLUMNS]), bad
+    return pd.concat(tables, ignore_index=True), bad
+
+
+def read_scores(paths: CellPaths) -> pd.DataFrame:
+    """Read one ``scores.csv``.
+
+    Raises:
+        RecordError: If it is missing, cut short, or lacks a column.
+    """
+    try:
+        text = paths.scores.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecordError(f"cannot read {paths.scores}: {error}") from None
+    if not text.endswith("\n"):
+        raise RecordError(f"{paths.scores} is cut short: its last line does not end")
+    try:
+        table = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
+        absent = [c for c in SCORE_COLUMNS if c not in table]
+        if absent:
+            raise RecordError(f"{paths.scores} lacks the columns {', '.join(absent)}")
+        table = table[list(SCORE_COLUMNS)]
+        table["value"] = table["value"].map(float)
+        table["n_examples"] = table["n_examples"].map(int)
+    except RecordError:
+        raise
+    except ValueError as error:  # pandas' parser errors are ValueErrors
+        raise RecordError(f"cannot read {paths.scores}: {error}") from None
+    table["main"] = table["main"].str.strip().str.lower() == "true"
+    return table
+
+
+def read_difficulty(paths: CellPaths) -> pd.DataFrame:
+    """Read one ``difficulty.parquet``.
+
+    Raises:
+        RecordError: If it is missing, cut short, or lacks a column.
+    """
+    try:
+        table = pd.read_parquet(paths.difficulty)
+    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors or OSErrors
+        line = " ".join(str(error).split())
+        raise RecordError(f"cannot read {paths.difficulty}: {line}") from None
+    absent = [c for c in ("step", "quantity", "mean") if c not in table]
+    if absent:
+        raise RecordError(f"{paths.difficulty} lacks the columns {', '.join(absent)}")
+    return table
+
+
+def _load_folder(
+    folder: ResultsFolder,
+) -> tuple[Mapping[str, Any], list[LoadedCell], list[str]]:
+    if not folder.root.is_dir():
+        raise RecordError(f"there is no results folder {folder.root}")
+    if not folder.runs.is_dir() and not folder.matrix.is_file():
+        raise RecordError(
+            f"{folder.root} is not a results folder: it has neither matrix.json nor runs/"
+        )
+    notes = list(_foreign(folder))
+    matrix = _read_matrix(folder, notes)
+    name = str(matrix.get("name") or folder.root.resolve().name)
+    planned = {c["key"]: c["cell"] for c in matrix.get("cells", [])}
+    found: dict[str, LoadedCell] = {}
+    for paths in folder.folders():
+        try:
+            cell = _read_cell(paths, name, planned)
+        except RecordError as error:
+            notes.append(str(error))
+            continue
+        before = found.get(cell.key)
+        if before is not None:
+            notes.append(f"{paths.folder} repeats the key {cell.key} of another folder")
+        found[cell.key] = cell if before is None or before.status != "done" else before
+    for key, content in planned.items():
+        if key not in found:
+            found[key] = LoadedCell(key, name, content, "pending", "not started")
+    return matrix, list(found.values()), notes
+
+
+def _foreign(folder: ResultsFolder) -> Iterator[str]:
+    known = {p.folder for p in folder.folders()}
+    entries = sorted(folder.runs.iterdir()) if folder.runs.is_dir() else []
+    for entry in entries:
+        if entry not in known:
+            yield f"{entry} is not a cell's folder"
+
+
+def _read_matrix(folder: ResultsFolder, notes: list[str]) -> Mapping[str, Any]:
+    if not folder.matrix.is_file():
+        notes.append(f"{folder.matrix} is missing: cells that never started cannot be shown")
+        return {}
+    try:
+        raw = read_json(folder.matrix)
+    except RecordError as error:
+        notes.append(str(error))
+        return {}
+    cells = raw.get("cells") if isinstance(raw, dict) else None
+    if not isinstance(cells, list):
+        notes.append(f"{folder.matrix} is not a matrix: it has no list of cells")
+        return {}
+    good = []
+    for cell in cells:
+        try:
+            cell_columns(cell["cell"])
+            good.append({**cell, "key": str(cell["key"])})
+        except (RecordError, KeyError, TypeError) as error:
+            notes.append(f"{folder.matrix} lists a cell of another shape: {error}")
+    return {**raw, "cells": good}
+
+
+def _read_cell(
+    paths: CellPaths, matrix: str, planned: Mapping[str, Mapping[str, Any]]
+) -> LoadedCell:
+    """What stands in one cell's folder.
+
+    Raises:
+        RecordError: If neither its record nor its cell can be used.
+    """
+    if not paths.record.exists():
+        raw = read_json(paths.cell)
+        content = _check(raw.get("cell", raw) if isinstance(raw, dict) else raw, paths.cell)
+        key = paths.folder.name.rpartition("-")[2]
+        status, info = ("running", "at work") if paths.claim.exists() else ("pending", "broken off")
+        return LoadedCell(key, matrix, content, status, info, key in planned, paths=paths)
+    record = read_record(paths)
+    _check(record.cell, paths.record)
+    loaded = LoadedCell(
+        record.key,
+        matrix,
+        record.cell,
+        record.status,
+        record.reason,
+        record.key in planned,
+        record=record,
+        paths=paths,
+    )
+    if record.status != "done":
+        return loaded
+    fields = {k: v for k, v in vars(loaded).items() if k not in ("scores", "status", "info")}
+    try:
+        return LoadedCell(**fields, status="done", scores=read_scores(paths))
+    except RecordError as error:
+        return LoadedCell(**fields, status="failed", info=str(error))
+
+
+def _check(content: Any, path: Path) -> Mapping[str, Any]:
+    try:
+        cell_columns(content)
+    except RecordError as error:
+        raise RecordError(f"{path} is not a cell: {error}") from None
+    return dict(content)
+
+
+def _merge(before: LoadedCell | None, now: LoadedCell, conflicts: list[str]) -> LoadedCell:
+    if before is None:
+        return now
+    if before.status != "done" or now.status != "done":
+        return now if now.status == "done" or before.record is None else before
+    order = list(SCORE_COLUMNS[:4])
+    one, two = (c.scores.sort_values(order, ignore_index=True) for c in (before, now))
+    if not one.equals(two):
+        places = [str(c.paths.folder) for c in (before, now) if c.paths is not None]
+        conflicts.append(
+            f"cell {now.key} has different scores in {places[-1]}; those of {places[0]} are kept"
+        )
+    return before
+
+
+def _row(cell: LoadedCell) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "matrix": cell.matrix,
+        "key": cell.key,
+        "status": cell.status,
+        "info": cell.info,
+        "planned": cell.planned,
+        **cell_columns(cell.cell),
+    }
+    if cell.record is not None:
+        row |= cost_columns(cell.record) | provenance_columns(cell.record)
+    return row
+
+
+def _columns(cells: Iterable[LoadedCell]) -> list[str]:
+    """Identity first, then parameters, cost and provenance, each in order of name."""
+    seen: dict[str, None] = {}
+    for cell in cells:
+        seen |= dict.fromkeys(_row(cell))
+    rest = [c for c in seen if c not in IDENTITY]
+    settings = sorted(c for c in rest if c.startswith("p_"))
+    return [*IDENTITY, *settings, *(c for c in rest if not c.startswith("p_"))]
+
+
+def _join(table: pd.DataFrame, cells: Sequence[LoadedCell]) -> pd.DataFrame:
+    """One row per score: identity, the score, then the rest of its cell."""
+    parts = [c.scores.assign(key=c.key) for c in cells if len(c.scores)]
+    empty = pd.DataFrame(columns=[*SCORE_COLUMNS, "key"])
+    scores = pd.concat(parts, ignore_index=True) if parts else empty
+    joined = scores.merge(table, on="key", how="left", validate="many_to_one")
+    rest = [c for c in table.columns if c not in IDENTITY]
+    return joined[[*IDENTITY, *SCORE_COLUMNS, *rest]]

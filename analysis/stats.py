@@ -1,0 +1,220 @@
+"""Estimates with intervals, as pure functions of scores shaped (methods, seeds, tasks).
+
+One seed is one trained checkpoint scored on every task, so scores of one seed rise and fall
+together; whatever resamples or tests here takes whole seeds. Intervals over seeds hold for these
+tasks; intervals over tasks or over both hold for tasks like these. Five seeds are few: the plain
+percentile bootstrap over them covers far less than it says (see `nsbench.analysis.calibration`), so
+intervals of means are Student's over seeds, and bootstrap intervals are widened by default.
+
+Source: Agarwal et al. 2021, Deep reinforcement learning at the edge of the statistical precipice,
+section 4 (IQM, stratified bootstrap, probability of improvement). https://arxiv.org/abs/2108.13264
+Source: Hesterberg 2015, What teachers should know about the bootstrap, section 5 (the expanded
+percentile interval). https://arxiv.org/abs/1411.5279
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats as scipy_stats
+
+Array = NDArray[np.float64]
+Over = Literal["seeds", "tasks", "both", "seeds_within_tasks"]
+OVER: tuple[Over, ...] = ("seeds", "tasks", "both", "seeds_within_tasks")
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate per method and the interval around it.
+
+    Attributes:
+        estimate: Shape (M,).
+        low: Lower end, shape (M,); NaN where there are too few seeds.
+        high: Upper end, shape (M,).
+        level: Nominal coverage, in (0, 1).
+        over: What the interval generalises over.
+    """
+
+    estimate: Array
+    low: Array
+    high: Array
+    level: float
+    over: str
+
+
+def seed_means(scores: Array) -> Array:
+    """Mean over tasks of each method and seed; NaN where any task is missing.
+
+    Args:
+        scores: Shape (M, S, T).
+
+    Returns:
+        Shape (M, S).
+    """
+    scores = _three(scores)
+    return np.asarray(scores.mean(axis=2), dtype=np.float64)
+
+
+def mean(scores: Array) -> Array:
+    """Mean over complete seeds and tasks, shape (M,); NaN for a method without a complete seed."""
+    return _nanmean(seed_means(scores))
+
+
+def iqm(scores: Array) -> Array:
+    """Interquartile mean: mean of the middle half of all seed-and-task scores, shape (M,).
+
+    ``scipy.stats.trim_mean`` at 25 % over the flattened seeds and tasks, over complete seeds only.
+    """
+    scores = _three(scores)
+    out = np.full(len(scores), np.nan)
+    for row, values in enumerate(scores):
+        complete = values[~np.isnan(values).any(axis=1)]
+        if complete.size:
+            out[row] = scipy_stats.trim_mean(complete, 0.25, axis=None)
+    return out
+
+
+def mean_interval(scores: Array, level: float = 0.95) -> Interval:
+    """Mean with Student's t interval over seeds, the tasks fixed.
+
+    Args:
+        scores: Shape (M, S, T); NaN where a score is missing.
+        level: Nominal coverage, in (0, 1).
+
+    Returns:
+        Low and high are NaN for a method with fewer than two complete seeds.
+    """
+    _check_level(level)
+    means = seed_means(scores)
+    centre, half = _nanmean(means), t_half_width(means, level)
+    return Interval(centre, centre - half, centre + half, level, "seeds")
+
+
+def t_half_width(values: Array, level: float) -> Array:
+    """Half-width of Student's interval of each row's mean.
+
+    Args:
+        values: Shape (..., S); NaN where a seed is missing.
+        level: Nominal coverage, in (0, 1).
+
+    Returns:
+        Shape (...); NaN for rows with fewer than two values.
+    """
+    n = (~np.isnan(values)).sum(axis=-1)
+    error = spread(values) / np.sqrt(np.maximum(n, 1))
+    quantile = scipy_stats.t.ppf((1 + level) / 2, np.maximum(n - 1, 1))
+    return np.asarray(np.where(n >= 2, quantile * error, np.nan), dtype=np.float64)
+
+
+def spread(values: Array) -> Array:
+    """Standard deviation over the last axis (n - 1), NaN-aware; NaN below two values."""
+    n = (~np.isnan(values)).sum(axis=-1)
+    centre = _nanmean(values)
+    squares = np.nansum((values - centre[..., None]) ** 2, axis=-1)
+    return np.asarray(np.where(n >= 2, np.sqrt(squares / np.maximum(n - 1, 1)), np.nan))
+
+
+def bootstrap_interval(
+    scores: Array,
+    statistic: Callable[[Array], Array] = mean,
+    *,
+    over: Over,
+    seed: int,
+    level: float = 0.95,
+    resamples: int = 2000,
+    expanded: bool = True,
+) -> Interval:
+    """Stratified bootstrap interval of any statistic: methods are strata and never mixed.
+
+    Args:
+        scores: Shape (M, S, T), complete (no NaN).
+        statistic: Maps (M, S, T) to (M,).
+        over: ``seeds`` draws whole seeds, the tasks fixed; ``tasks`` draws tasks; ``both`` draws
+            seeds and tasks; ``seeds_within_tasks`` draws seeds anew in every task, as rliable
+            does, which is too narrow where one seed is one checkpoint for all tasks.
+        seed: Decides the resamples, and so the result.
+        level: Nominal coverage, in (0, 1).
+        resamples: How many.
+        expanded: Widen the percentile interval as Student's t would be for so few units
+            (Hesterberg's expanded percentile); off gives the plain one.
+
+    Raises:
+        ValueError: If ``over`` is unknown or a score is missing.
+    """
+    scores = _three(scores)
+    _check_level(level)
+    if over not in OVER:
+        raise ValueError(f"no interval is over {over!r}. Known: {', '.join(OVER)}")
+    if np.isnan(scores).any():
+        raise ValueError("the bootstrap needs complete scores; leave out incomplete seeds first")
+    rng = np.random.default_rng(seed)
+    draws = np.stack([statistic(_resample(scores, over, rng)) for _ in range(resamples)])
+    tail = _tail(scores, over, level) if expanded else (1 - level) / 2
+    low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
+    return Interval(statistic(scores), low, high, level, over)
+
+
+def probability_of_improvement(a: Array, b: Array) -> float:
+    """Chance that a seed of ``a`` beats a seed of ``b`` on a task, averaged over tasks.
+
+    Ties count one half: per task this is the Mann-Whitney U statistic over its largest value.
+
+    Args:
+        a: Shape (S, T); incomplete seeds are left out.
+        b: Shape (S', T).
+
+    Returns:
+        In [0, 1]; NaN where either has no complete seed.
+    """
+    one, two = (v[~np.isnan(v).any(axis=1)] for v in (a, b))
+    if not len(one) or not len(two):
+        return float("nan")
+    difference = one[:, None, :] - two[None, :, :]  # (S, S', T)
+    return float(np.mean((difference > 0) + 0.5 * (difference == 0)))
+
+
+def _resample(scores: Array, over: Over, rng: np.random.Generator) -> Array:
+    _, n_seeds, n_tasks = scores.shape
+    if over == "seeds_within_tasks":
+        picks = rng.integers(n_seeds, size=(n_seeds, n_tasks))
+        return np.asarray(scores[:, picks, np.arange(n_tasks)])
+    if over in ("seeds", "both"):
+        scores = scores[:, rng.integers(n_seeds, size=n_seeds)]
+    if over in ("tasks", "both"):
+        scores = scores[:, :, rng.integers(n_tasks, size=n_tasks)]
+    return scores
+
+
+def _tail(scores: Array, over: Over, level: float) -> float:
+    """Tail share at which a normal percentile interval is as wide as Student's.
+
+    Widened for the scarcer of the units that are drawn.
+    """
+    _, n_seeds, n_tasks = scores.shape
+    units = n_seeds
+    if over in ("tasks", "both"):
+        units = n_tasks if over == "tasks" else min(n_seeds, n_tasks)
+    if units < 2:
+        return (1 - level) / 2
+    quantile = scipy_stats.t.ppf((1 + level) / 2, units - 1)
+    return float(scipy_stats.norm.sf(quantile * np.sqrt(units / (units - 1))))
+
+
+def _three(scores: Array) -> Array:
+    scores = np.asarray(scores, dtype=np.float64)
+    if scores.ndim != 3:
+        raise ValueError(f"scores must be (methods, seeds, tasks), got shape {scores.shape}")
+    return scores
+
+
+def _check_level(level: float) -> None:
+    if not 0 < level < 1:
+        raise ValueError(f"level must be in (0, 1), got {level}")
+
+
+def _nanmean(values: Array) -> Array:
+    n = (~np.isnan(values)).sum(axis=-1)
+    total = np.nansum(values, axis=-1)
+    return np.asarray(np.where(n > 0, total / np.maximum(n, 1), np.nan), dtype=np.float64)
