@@ -84,6 +84,7 @@ class RunRecord:
             empty_rows``.
         alarms: Degeneracies seen, each ``{"name", "value", "limit", "text"}``.
         data: ``{"digest", "rows", "texts", "duplicate_share", ...}`` of what was trained on.
+        evaluation: How the scores came about: engine, source and aggregation by task, notes.
         weights: SHA-256 of the trained weights.
         seconds: Wall time by phase: ``data, encoder, train, evaluate, total``.
         environment: Versions, platform, device, threads, precision, git commit.
@@ -99,6 +100,7 @@ class RunRecord:
     cost: dict[str, float] = field(default_factory=dict)
     alarms: list[dict[str, Any]] = field(default_factory=list)
     data: dict[str, Any] = field(default_factory=dict)
+    evaluation: dict[str, Any] = field(default_factory=dict)
     weights: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)

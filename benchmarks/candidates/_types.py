@@ -1,0 +1,86 @@
+"""What a candidate pool is given, and the hooks it may fill."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from nsbench.benchmarks.data import TrainingData
+from nsbench.benchmarks.encoders import Encoder, TokenTable
+
+
+@dataclass(frozen=True, eq=False)
+class World:
+    """What a cell's host hooks may look at.
+
+    Attributes:
+        data: The training data.
+        encoder: The encoder in training, live.
+        tokens: Tokens of all T texts.
+        device: Where training happens.
+        batch_size: B.
+        seed_for: Gives the seed of a purpose word, ``seed_for("pool")``.
+        embed: ``embed(encoder) -> (T, d)`` normalised embeddings of all texts, dropout off, on
+            the device; passes are counted.
+        note: ``note(name, value)`` adds to a count of the cell's costs.
+    """
+
+    data: TrainingData
+    encoder: Encoder
+    tokens: TokenTable
+    device: torch.device
+    batch_size: int
+    seed_for: Callable[[str], int]
+    embed: Callable[[Encoder], Tensor]
+    note: Callable[[str, float], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """Columns that a pool keeps from earlier steps; no gradient flows into them.
+
+    Attributes:
+        embeddings: ``(M, d)`` normalised, detached.
+        texts: ``(M,)`` int64 text index.
+        valid: ``(M,)`` bool, False for places not filled yet: never eligible.
+    """
+
+    embeddings: Tensor
+    texts: Tensor
+    valid: Tensor
+
+
+class OpenPool:
+    """A pool at work in one cell. Every hook is optional; this one adds nothing."""
+
+    def refresh(self, step: int) -> None:
+        """Host hook before step ``step``: mine, cluster, rebuild an index."""
+
+    def mined(self, rows: Tensor) -> Tensor | None:
+        """``(E,)`` texts to encode with this batch as further columns; -1 for an empty place."""
+        return None
+
+    def stored(self) -> Stored | None:
+        """Columns kept from before, or ``None``."""
+        return None
+
+    def key_encoder(self) -> Encoder | None:
+        """Momentum encoder whose view of the batch `after_step` wants, or ``None``."""
+        return None
+
+    def after_step(self, texts: Tensor, embeddings: Tensor) -> None:
+        """Take in the batch's ``(M,)`` texts and their detached ``(M, d)`` embeddings."""
+
+    def state(self) -> dict[str, Any]:
+        """Everything a resumed cell needs, as tensors and numbers."""
+        return {}
+
+
+class CandidatePool(Protocol):
+    """A pool as it is configured; a frozen dataclass."""
+
+    def open(self, world: World) -> OpenPool:
+        """Start the pool for one cell."""
+        ...

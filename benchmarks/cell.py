@@ -1,0 +1,151 @@
+"""One training run: a value on every axis. Its key is made from content, its text is for people."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from nsbench.benchmarks.records import content_key, describe_choice
+
+RECIPE = 1
+"""Bumped by hand whenever the meaning of a cell changes: old records are not taken for new."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A component by name, with all of its parameters, defaults included."""
+
+    name: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+    def __str__(self) -> str:
+        return describe_choice(self.plain(), self.defaults)
+
+    def plain(self) -> dict[str, Any]:
+        """The choice as plain data."""
+        return {"name": self.name, "params": dict(self.params)}
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What training may spend, the same for every method of a matrix.
+
+    Attributes:
+        steps: Optimizer steps.
+        batch_size: Training rows per step, B.
+        learning_rate: Peak learning rate.
+        warmup: Share of the steps with linear warm-up.
+        schedule: ``linear``, ``cosine`` or ``constant`` after warm-up.
+        weight_decay: Decoupled weight decay of dense matrices.
+        clip: Largest gradient norm; 0 for no clipping.
+        max_length: Longest training text in tokens.
+        precision: ``auto`` (bf16 where the device has it), ``fp32`` or ``bf16``.
+    """
+
+    steps: int = 200
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    warmup: float = 0.1
+    schedule: str = "linear"
+    weight_decay: float = 0.0
+    clip: float = 1.0
+    max_length: int = 64
+    precision: str = "auto"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a trained cell is scored on.
+
+    Attributes:
+        tasks: mteb tasks, benchmarks or groups (``STS7``) by name; ``own`` for the tests that the
+            training data brings along.
+        engine: ``auto``, ``own`` or ``mteb``: which code computes pair-task scores.
+        dev: Task whose dev split chooses the checkpoint; empty to keep the last one.
+        dev_every: Steps between looks at the dev task.
+    """
+
+    tasks: tuple[str, ...] = ("own",)
+    engine: str = "auto"
+    dev: str = ""
+    dev_every: int = 50
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One value on each axis.
+
+    Attributes:
+        sampler: Which candidates act as negatives.
+        view1: Augmentations of view 1, applied in order.
+        view2: Augmentations of view 2.
+        objective: The estimator over the selection.
+        candidates: The pool of columns.
+        encoder: Model, layers and pooling.
+        data: What it trains on.
+        budget: What training may spend.
+        evaluation: What it is scored on.
+        difficulty_every: Steps between measurements of negative difficulty.
+        seed: One number, split by purpose.
+        inputs: Fingerprints of data and weights, so that other bytes make another cell.
+    """
+
+    sampler: Choice
+    view1: tuple[Choice, ...]
+    view2: tuple[Choice, ...]
+    objective: Choice
+    candidates: Choice
+    encoder: Choice
+    data: Choice
+    budget: Budget
+    evaluation: Evaluation
+    difficulty_every: int
+    seed: int
+    inputs: Mapping[str, str] = field(default_factory=dict)
+
+    def plain(self) -> dict[str, Any]:
+        """The cell as plain data, without labels: what its key is made from."""
+        evaluation = vars(self.evaluation) | {"tasks": list(self.evaluation.tasks)}
+        return {
+            "recipe": RECIPE,
+            "sampler": self.sampler.plain(),
+            "augmentation": {
+                "view1": [c.plain() for c in self.view1],
+                "view2": [c.plain() for c in self.view2],
+            },
+            "objective": self.objective.plain(),
+            "candidates": self.candidates.plain(),
+            "encoder": self.encoder.plain(),
+            "data": self.data.plain(),
+            "budget": dict(vars(self.budget)),
+            "evaluation": evaluation,
+            "difficulty": {"every": self.difficulty_every},
+            "seed": self.seed,
+            "inputs": dict(self.inputs),
+        }
+
+    @property
+    def augmentation(self) -> str:
+        """Both views in words: one name if they are equal, else ``view1 | view2``."""
+        first, second = (" + ".join(map(str, v)) for v in (self.view1, self.view2))
+        return first if first == second else f"{first} | {second}"
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Display names of every axis, parameters shown where they differ from the default."""
+        return {
+            "sampler": str(self.sampler),
+            "augmentation": self.augmentation,
+            "objective": str(self.objective),
+            "candidates": str(self.candidates),
+            "encoder": str(self.encoder),
+            "data": str(self.data),
+        }
+
+    @property
+    def key(self) -> str:
+        """First 12 hex digits of the SHA-256 over `plain`."""
+        return content_key(self.plain())
+
+    def __str__(self) -> str:
+        return f"{self.sampler} x {self.augmentation}, seed {self.seed}"

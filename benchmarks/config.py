@@ -1,0 +1,186 @@
+"""The matrix file: TOML, checked key by key before anything trains."""
+
+import tomllib
+from collections.abc import Mapping
+from importlib import resources
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from nsbench.samplers import UnknownNameError, suggest
+
+Entry = str | dict[str, Any]
+View = Entry | list[Entry]
+
+
+class ConfigError(ValueError):
+    """A matrix file that cannot be used; the message names the key and its value."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _grid(number: Any) -> Any:
+    """A number or a list of numbers; a list multiplies the matrix."""
+    return number | list[number]
+
+
+Steps = Annotated[int, Field(ge=1, le=100_000_000)]
+Batch = Annotated[int, Field(ge=2, le=1_000_000)]
+Rate = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Positive = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+
+
+class BudgetConfig(_Strict):
+    """What training may spend; a list in any field multiplies the matrix."""
+
+    steps: _grid(Steps) = 200  # type: ignore[valid-type]
+    batch_size: _grid(Batch) = 64  # type: ignore[valid-type]
+    learning_rate: _grid(Rate) = 1e-3  # type: ignore[valid-type]
+    warmup: _grid(Share) = 0.1  # type: ignore[valid-type]
+    schedule: str = Field(default="linear", pattern="^(linear|cosine|constant)$")
+    weight_decay: _grid(Positive) = 0.0  # type: ignore[valid-type]
+    clip: _grid(Positive) = 1.0  # type: ignore[valid-type]
+    max_length: int = Field(default=64, ge=2, le=100_000)
+    precision: str = Field(default="auto", pattern="^(auto|fp32|bf16)$")
+
+
+class EvaluationConfig(_Strict):
+    """What every cell is scored on."""
+
+    tasks: tuple[str, ...] = ("own",)
+    engine: str = Field(default="auto", pattern="^(auto|own|mteb)$")
+    dev: str = ""
+    dev_every: int = Field(default=50, ge=1)
+
+
+class DifficultyConfig(_Strict):
+    """How often negative difficulty is measured."""
+
+    every: int = Field(default=10, ge=1)
+
+
+class RunConfig(_Strict):
+    """How cells are run; none of it is part of a cell's key."""
+
+    threads: int = Field(default=1, ge=1, le=1024)
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+
+
+class MatrixConfig(_Strict):
+    """A benchmark matrix: the product of its axes.
+
+    Attributes:
+        schema_version: Version of this layout, 1.
+        name: Name of the matrix.
+        description: What question it answers.
+        samplers: Names, or tables with parameters; a list as a parameter's value is a grid.
+        augmentations: A name for both views, ``[view1, view2]``, or ``{view1, view2}``.
+        objectives: Overrides the objective each sampler is paired with.
+        objective_parameters: Given to every objective that has a parameter of that name.
+        candidates: Overrides the candidate pool each sampler is paired with.
+        encoders: Registered encoders, hub names or folders.
+        data: Registered data sets.
+        seeds: Seeds; every cell is run once with each.
+        no_training: Whether to add the untrained encoder as a row.
+        budget: What training may spend.
+        evaluation: What every cell is scored on.
+        difficulty: How often difficulty is measured.
+        run: How cells are run.
+    """
+
+    schema_version: int = Field(default=1, alias="schema", ge=1, le=1)
+    name: str = Field(default="matrix", min_length=1, max_length=100)
+    description: str = ""
+    samplers: list[Entry] = Field(min_length=1)
+    augmentations: list[View] = Field(default=["none"], min_length=1)
+    objectives: list[Entry] = []
+    objective_parameters: dict[str, float | int | str] = {}
+    candidates: list[Entry] = []
+    encoders: list[Entry] = Field(default=["static"], min_length=1)
+    data: list[Entry] = Field(default=["planted"], min_length=1)
+    seeds: list[Annotated[int, Field(ge=0, le=2**31)]] = Field(default=[1, 2, 3], min_length=1)
+    no_training: bool = True
+    budget: BudgetConfig = BudgetConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    difficulty: DifficultyConfig = DifficultyConfig()
+    run: RunConfig = RunConfig()
+
+
+def suites() -> dict[str, str]:
+    """Names of the shipped matrix files, with their descriptions."""
+    out = {}
+    for item in resources.files("nsbench.benchmarks.configs").iterdir():
+        if item.name.endswith(".toml"):
+            raw = tomllib.loads(item.read_text("utf-8"))
+            out[item.name.removesuffix(".toml")] = str(raw.get("description", "")).strip()
+    return dict(sorted(out.items()))
+
+
+def load_config(source: str) -> MatrixConfig:
+    """Read a matrix file, or a shipped suite by name.
+
+    Args:
+        source: Path of a TOML file, or a suite's name.
+
+    Raises:
+        ConfigError: If it is not there, not TOML, or a key or value is not legal.
+    """
+    path = Path(source)
+    if path.suffix == ".toml" or path.exists():
+        if not path.is_file():
+            raise ConfigError(f"no matrix file {source!r}")
+        try:
+            text = path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"cannot read {source}: {error}") from None
+    else:
+        if source not in suites():
+            raise UnknownNameError(
+                f"no suite is called {source!r}, and there is no such file. "
+                f"{suggest(source, suites())}"
+            )
+        text = (resources.files("nsbench.benchmarks.configs") / f"{source}.toml").read_text("utf-8")
+    try:
+        raw = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError(f"{source} is not valid TOML: {error}") from None
+    return parse_config(raw, source)
+
+
+def parse_config(raw: Mapping[str, Any], source: str = "the configuration") -> MatrixConfig:
+    """Check a matrix given as plain data.
+
+    Raises:
+        ConfigError: Naming the key, its value, and for an unknown key the nearest legal one.
+    """
+    try:
+        return MatrixConfig.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            model: Any = MatrixConfig
+            for part in first["loc"][:-1]:
+                model = getattr(model.model_fields.get(str(part)), "annotation", model)
+            legal = [f.alias or n for n, f in model.model_fields.items()]
+            raise ConfigError(
+                f"{source}: unknown key {where!r}. {suggest(str(first['loc'][-1]), legal)}"
+            ) from None
+        value = repr(first.get("input"))
+        value = value if len(value) <= 80 else value[:77] + "..."
+        raise ConfigError(f"{source}: {where} is {value}: {first['msg']}") from None
+
+
+def grid(params: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Every combination of parameters whose value is a list; the others stay as they are."""
+    keys = list(params)
+    values = [v if isinstance(v, list) else [v] for v in params.values()]
+    for key, options in zip(keys, values, strict=True):
+        if not options:
+            raise ConfigError(f"the grid of {key!r} is an empty list")
+    return [dict(zip(keys, combination, strict=True)) for combination in product(*values)]

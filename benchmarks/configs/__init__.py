@@ -1,0 +1,1 @@
+"""Matrix files that ship with the package; `nsbench list suites` shows them."""

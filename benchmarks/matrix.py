@@ -1,0 +1,222 @@
+"""From a checked configuration to the cells it stands for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from itertools import product
+from pathlib import Path
+from typing import Any, cast
+
+from nsbench.benchmarks.augmentations import augmentations
+from nsbench.benchmarks.candidates import candidates
+from nsbench.benchmarks.cell import Budget, Cell, Choice, Evaluation
+from nsbench.benchmarks.config import ConfigError, Entry, MatrixConfig, View, grid
+from nsbench.benchmarks.data import TrainingData, datasets
+from nsbench.benchmarks.encoders import encoders
+from nsbench.benchmarks.objectives import objectives
+from nsbench.benchmarks.records import canonical_json
+from nsbench.samplers import Pairing, Registry, samplers, suggest
+
+NO_TRAINING = "no_training"
+Views = tuple[tuple[Choice, ...], tuple[Choice, ...]]
+
+
+_loaded: dict[str, TrainingData] = {}
+
+
+def load_data(choice: Choice) -> TrainingData:
+    """The data set a choice stands for, read once per process."""
+    key = canonical_json(choice.plain())
+    if key not in _loaded:
+        dataset = make(datasets, choice)
+        dataset.check()
+        _loaded[key] = dataset()
+    return _loaded[key]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A cell of the matrix, and why it is skipped if it is."""
+
+    cell: Cell
+    skip: str = ""
+
+
+def resolve(registry: Registry[Any], name: str, params: Mapping[str, Any]) -> Choice:
+    """A choice with all parameters filled in; constructing it once has checked them."""
+    full = registry.parameters(name, params)
+    registry.make(name, **params)
+    defaults = {p.name: p.default for p in registry.entry(name).parameters if not p.required}
+    return Choice(name, full, defaults)
+
+
+def make(registry: Registry[Any], choice: Choice) -> Any:
+    """Construct the component a choice stands for."""
+    return registry.make(choice.name, **choice.params)
+
+
+def _named(entry: Entry, kind: str) -> tuple[str, dict[str, Any]]:
+    if isinstance(entry, str):
+        return entry, {}
+    params = dict(entry)
+    name = params.pop("name", None)
+    if not isinstance(name, str):
+        raise ConfigError(f"{kind} {entry!r} has no name: write {{ name = '...', ... }}")
+    return name, params
+
+
+def _choices(registry: Registry[Any], entries: list[Entry]) -> list[Choice]:
+    out: list[Choice] = []
+    for entry in entries:
+        name, params = _named(entry, registry.kind)
+        registry.entry(name)
+        out.extend(resolve(registry, name, combination) for combination in grid(params))
+    return out
+
+
+def _encoder_choices(entries: list[Entry]) -> list[Choice]:
+    """Encoders by registered name; any other name is a transformer's folder or hub name."""
+    out: list[Choice] = []
+    for entry in entries:
+        name, params = _named(entry, "encoder")
+        if name not in encoders:
+            looks_like_source = "/" in name or Path(name).is_dir() or name.startswith("bert-")
+            close = suggest(name, encoders.names())
+            if not looks_like_source and close.startswith("Did you mean"):
+                encoders.entry(name)
+            params = {"source": name} | params
+            name = "transformer"
+        out.extend(resolve(encoders, name, combination) for combination in grid(params))
+    return out
+
+
+def _one_view(view: View) -> list[tuple[Choice, ...]]:
+    parts = view if isinstance(view, list) else [view]
+    return [tuple(c) for c in product(*(_choices(augmentations, [part]) for part in parts))]
+
+
+def _views(entry: View) -> list[Views]:
+    """The pairs of views that one entry of the augmentation axis stands for."""
+    if isinstance(entry, list):
+        if len(entry) != 2:
+            raise ConfigError(f"augmentation {entry!r}: a list names view 1 and view 2")
+        entry = {"view1": entry[0], "view2": entry[1]}
+    if isinstance(entry, dict) and ("view1" in entry or "view2" in entry):
+        extra = set(entry) - {"view1", "view2"}
+        if extra:
+            raise ConfigError(f"augmentation {entry!r}: unknown key {sorted(extra)[0]!r}")
+        first = _one_view(entry.get("view1", "none"))
+        return list(product(first, _one_view(entry.get("view2", "none"))))
+    return [((choice,), (choice,)) for choice in _choices(augmentations, [entry])]
+
+
+def _paired(registry: Registry[Any], pairing: Pairing, common: Mapping[str, Any]) -> Choice:
+    name, params = (pairing, {}) if isinstance(pairing, str) else pairing
+    legal = {p.name for p in registry.entry(name).parameters}
+    shared = {k: v for k, v in common.items() if k in legal}
+    return resolve(registry, name, shared | dict(params))
+
+
+def _fingerprints(cell_data: Choice, encoder: Choice) -> dict[str, str]:
+    """Hashes of the bytes a cell starts from; raises if they cannot be had here."""
+    spec = make(encoders, encoder)
+    spec.check()
+    return {"data": load_data(cell_data).digest, "encoder": str(spec.fingerprint())}
+
+
+def why_skip(cell: Cell) -> str:
+    """Why a pairing makes no sense, or an empty string."""
+    if not getattr(encoders.entry(cell.encoder.name).cls, "has_positions", True):
+        for choice in (*cell.view1, *cell.view2):
+            if augmentations.entry(choice.name).attribute("needs_positions", False):
+                return (
+                    f"{choice.name} changes position ids, and {cell.encoder.name} has no "
+                    "position embeddings: it would do nothing"
+                )
+    sampler = make(samplers, cell.sampler)
+    needed = getattr(sampler, "requires_pool", "")
+    if needed and cell.candidates.name != needed:
+        return f"{cell.sampler.name} chooses from the pool {needed}, not {cell.candidates.name}"
+    return ""
+
+
+def expand(config: MatrixConfig) -> list[Planned]:
+    """All cells of a matrix, in a fixed order, each once.
+
+    Raises:
+        ValueError: If a name or parameter is not legal, or data or weights cannot be had here.
+    """
+    views = [pair for entry in config.augmentations for pair in _views(entry)]
+    entries: list[Entry] = list(config.samplers)
+    if config.no_training and NO_TRAINING in samplers and NO_TRAINING not in entries:
+        entries.insert(0, NO_TRAINING)
+    chosen = _choices(samplers, entries)
+    forced_objectives = _choices(objectives, config.objectives)
+    forced_pools = _choices(candidates, config.candidates)
+    known = {p.name for entry in objectives for p in entry.parameters}
+    for name in config.objective_parameters:
+        if name not in known:
+            raise ConfigError(
+                f"objective_parameters: no objective has {name!r}. {suggest(name, known)}"
+            )
+    budgets = [Budget(**c) for c in grid(config.budget.model_dump())]
+    evaluation = Evaluation(**config.evaluation.model_dump())
+    encoder_choices = _encoder_choices(config.encoders)
+    data_choices = _choices(datasets, config.data)
+    identity = resolve(augmentations, "none", {})
+    inputs = {
+        (str(e.plain()), str(d.plain())): _fingerprints(d, e)
+        for e, d in product(encoder_choices, data_choices)
+    }
+    out: dict[str, Planned] = {}
+    for encoder, data, sampler, pair, budget, seed in product(
+        encoder_choices, data_choices, chosen, views, budgets, config.seeds
+    ):
+        instance = make(samplers, sampler)
+        trains = getattr(instance, "trains", True)
+        if not trains:
+            pair, budget = ((identity,), (identity,)), Budget(steps=0)
+        pairing = cast(Pairing, getattr(instance, "objective", "info_nce"))
+        pool = cast(Pairing, getattr(instance, "pool", "in_batch"))
+        paired_objectives = (trains and forced_objectives) or [
+            _paired(objectives, pairing, config.objective_parameters)
+        ]
+        paired_pools = (trains and forced_pools) or [_paired(candidates, pool, {})]
+        for objective, where in product(paired_objectives, paired_pools):
+            cell = Cell(
+                sampler=sampler,
+                view1=pair[0],
+                view2=pair[1],
+                objective=objective,
+                candidates=where,
+                encoder=encoder,
+                data=data,
+                budget=budget,
+                evaluation=evaluation,
+                difficulty_every=config.difficulty.every,
+                seed=seed,
+                inputs=inputs[str(encoder.plain()), str(data.plain())],
+            )
+            out.setdefault(cell.key, Planned(cell, why_skip(cell)))
+    return list(out.values())
+
+
+def only(planned: list[Planned], patterns: list[str]) -> list[Planned]:
+    """The cells whose text, a label or key matches one of the globs.
+
+    Raises:
+        ValueError: If nothing matches.
+    """
+    if not patterns:
+        return planned
+
+    def matches(cell: Cell, pattern: str) -> bool:
+        texts = (str(cell), cell.key, *cell.labels.values())
+        return any(fnmatchcase(text, pattern) for text in texts)
+
+    kept = [p for p in planned if any(matches(p.cell, pattern) for pattern in patterns)]
+    if not kept:
+        raise ValueError(
+            f"--only {' '.join(patterns)} matches no cell; cells read like {planned[0].cell}"
+        )
+    return kept

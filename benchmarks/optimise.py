@@ -1,0 +1,99 @@
+"""The optimizer of an encoder, its schedule, and clipping that knows sparse tables."""
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+SCHEDULES = ("linear", "constant", "cosine")
+
+
+def schedule(kind: str, step: int, steps: int, warmup: float) -> float:
+    """Factor on the peak learning rate at ``step`` of ``steps``.
+
+    Args:
+        kind: ``linear`` or ``cosine`` decay to 0, or ``constant``.
+        step: 0-based.
+        steps: Planned steps.
+        warmup: Share of the steps with linear warm-up, in [0, 1].
+    """
+    ramp = math.ceil(warmup * steps)
+    if step < ramp:
+        return (step + 1) / ramp
+    if kind == "constant" or steps <= ramp:
+        return 1.0
+    done = (step - ramp) / (steps - ramp)
+    return 1.0 - done if kind == "linear" else 0.5 * (1 + math.cos(math.pi * done))
+
+
+class Optimizer:
+    """AdamW on dense weights, lazy Adam on sparse embedding tables, one schedule for both.
+
+    A row of a sparse table moves only in steps whose batch holds its token (torch's SparseAdam),
+    so a step costs in proportion to the batch and not to the vocabulary. Biases and
+    normalisation weights get no weight decay; sparse tables get none either.
+
+    Args:
+        module: The encoder.
+        learning_rate: Peak rate.
+        weight_decay: Decoupled decay of dense weight matrices.
+        clip: Largest norm of the whole gradient; 0 for no clipping.
+    """
+
+    def __init__(
+        self, module: nn.Module, *, learning_rate: float, weight_decay: float, clip: float
+    ) -> None:
+        self.peak = learning_rate
+        self.clip = clip
+        sparse = [p for n, p in module.named_parameters() if n == "table"]
+        dense = [(n, p) for n, p in module.named_parameters() if n != "table" and p.requires_grad]
+        plain = [p for n, p in dense if p.dim() < 2 or "norm" in n.lower()]
+        decayed = [p for n, p in dense if not (p.dim() < 2 or "norm" in n.lower())]
+        self.parameters = sparse + plain + decayed
+        self._parts: list[torch.optim.Optimizer] = []
+        if sparse:
+            self._parts.append(torch.optim.SparseAdam(sparse, lr=learning_rate))
+        if dense:
+            groups = [
+                {"params": decayed, "weight_decay": weight_decay},
+                {"params": plain, "weight_decay": 0.0},
+            ]
+            self._parts.append(torch.optim.AdamW(groups, lr=learning_rate, fused=True))
+
+    def step(self, factor: float) -> Tensor:
+        """Clip, move the weights at ``factor`` times the peak rate, and clear the gradients.
+
+        Returns:
+            0-dim norm of the gradient before clipping.
+        """
+        norm = self._clip()
+        for part in self._parts:
+            for group in part.param_groups:
+                group["lr"] = self.peak * factor
+            part.step()
+            part.zero_grad(set_to_none=True)
+        return norm
+
+    def _clip(self) -> Tensor:
+        values = list(self._values())
+        if not values:
+            return torch.zeros(())
+        norms = torch.stack([torch.linalg.vector_norm(v) for v in values])
+        norm: Tensor = torch.linalg.vector_norm(norms)
+        if self.clip > 0:
+            factor = (self.clip / (norm + 1e-6)).clamp(max=1.0)
+            for value in values:
+                value.mul_(factor)
+        return norm
+
+    def _values(self) -> Iterable[Tensor]:
+        """The numbers of every gradient; sparse ones are summed by row first."""
+        for p in self.parameters:
+            if p.grad is None:
+                continue
+            if p.grad.is_sparse:
+                p.grad = p.grad.coalesce()
+                yield p.grad._values()
+            else:
+                yield p.grad

@@ -1,0 +1,295 @@
+"""One cell's life: data, encoder, training, evaluation, record; and every way it can end."""
+
+import io
+import json
+import platform
+import subprocess
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from time import perf_counter
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from nsbench.benchmarks.alarms import find_alarms
+from nsbench.benchmarks.augmentations import augmentations
+from nsbench.benchmarks.candidates import candidates
+from nsbench.benchmarks.cell import Cell
+from nsbench.benchmarks.checkpoints import BestCheckpoint
+from nsbench.benchmarks.data import TrainingData, datasets
+from nsbench.benchmarks.encoders import Encoder, encode_texts, encoders, hash_weights
+from nsbench.benchmarks.evaluate import EngineChoice, EvaluatedModel, evaluate
+from nsbench.benchmarks.evaluate import Evaluation as Evaluated
+from nsbench.benchmarks.matrix import load_data, make
+from nsbench.benchmarks.objectives import objectives
+from nsbench.benchmarks.records import (
+    CellPaths,
+    RunRecord,
+    scores_csv,
+    write_atomically,
+    write_record,
+)
+from nsbench.benchmarks.seeds import seed_for
+from nsbench.benchmarks.train import Recipe, Trained, train
+from nsbench.samplers import samplers
+
+
+class SkipCellError(Exception):
+    """This pairing makes no sense; the message is the reason."""
+
+
+def pick_device(name: str) -> torch.device:
+    """``auto`` is the first CUDA device, or the CPU where there is none.
+
+    Raises:
+        ValueError: If a CUDA device is asked for and none is there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"device is {name!r}, but torch sees no CUDA device here")
+    return torch.device(name)
+
+
+@contextmanager
+def single_threaded(threads: int) -> Iterator[None]:
+    """Fix the thread count of torch and BLAS: the order of sums is part of the result."""
+    from threadpoolctl import threadpool_limits
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with threadpool_limits(limits=threads, user_api="blas"):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@cache
+def environment() -> dict[str, Any]:
+    """Versions, platform and git commit, for the record."""
+    versions = {"python": platform.python_version()}
+    for name in ("nsbench", "torch", "transformers", "mteb", "numpy", "scipy", "datasets"):
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = ""
+    try:
+        commit = subprocess.run(
+            ["git", "rev-parse", "HEAD"],
+            cwd=Path(__file__).resolve().parent,
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        commit = ""
+    system = f"{platform.system()} {platform.machine()}"
+    return {"versions": versions, "git": commit, "platform": system}
+
+
+def run_cell(
+    cell: Cell,
+    paths: CellPaths,
+    *,
+    device: str = "auto",
+    threads: int = 1,
+    skip: str = "",
+    on_step: Callable[[int], None] = lambda step: None,
+) -> RunRecord:
+    """Run a cell and write its record, whatever happens.
+
+    Args:
+        cell: The cell.
+        paths: Its folder; made if missing.
+        device: ``auto``, ``cpu``, ``cuda`` ...
+        threads: Threads of torch and BLAS.
+        skip: Why it is skipped, if it is: only the record is written.
+        on_step: Called after each step.
+
+    Returns:
+        The record, also for a failed cell. KeyboardInterrupt passes through, with no record.
+    """
+    started, clock = datetime.now(UTC), perf_counter()
+    paths.folder.mkdir(parents=True, exist_ok=True)
+    plain = cell.plain() | {"labels": cell.labels}
+    write_atomically(paths.cell, _json(plain))
+    record = RunRecord(
+        key=cell.key,
+        cell=plain,
+        status="done",
+        environment=environment() | {"device": device, "threads": threads},
+        started=started.isoformat(timespec="seconds"),
+    )
+    try:
+        if skip:
+            raise SkipCellError(skip)
+        with single_threaded(threads):
+            record = _train_and_score(cell, paths, record, pick_device(device), on_step)
+    except SkipCellError as reason:
+        record = replace(record, status="skipped", reason=str(reason))
+    except Exception as error:  # any failure is a record, never the end of the matrix
+        record = replace(
+            record,
+            status="failed",
+            reason=f"{type(error).__name__}: {error}".splitlines()[0][:500],
+            traceback=traceback.format_exc(),
+        )
+    record = replace(
+        record,
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=record.seconds | {"total": round(perf_counter() - clock, 3)},
+    )
+    write_record(paths, record)
+    return record
+
+
+def _train_and_score(
+    cell: Cell,
+    paths: CellPaths,
+    record: RunRecord,
+    device: torch.device,
+    on_step: Callable[[int], None],
+) -> RunRecord:
+    seconds: dict[str, float] = {}
+
+    @contextmanager
+    def phase(name: str) -> Iterator[None]:
+        start = perf_counter()
+        yield
+        seconds[name] = round(perf_counter() - start, 3)
+
+    with phase("data"):
+        data = load_data(cell.data)
+    with phase("encoder"):
+        spec = make(encoders, cell.encoder)
+        encoder: Encoder = spec.build(data.texts, seed_for(cell.seed, "init")).to(device)
+    trained = None
+    with phase("train"):
+        if cell.budget.steps:
+            trained = _train(cell, data, encoder, device, on_step)
+    with phase("evaluate"):
+        weights = hash_weights(encoder.state_dict().items())
+        found = score(cell, encoder, weights)
+        scores = found.scores
+    write_atomically(paths.scores, scores_csv(scores))
+    alarms: list[dict[str, Any]] = []
+    if trained is not None:
+        _write_parquet(paths.difficulty, trained.difficulty)
+        write_atomically(paths.training, trained.training.to_csv(index=False, lineterminator="\n"))
+        alarms = find_alarms(trained.difficulty, scores, cell)
+    return replace(
+        record,
+        cost={} if trained is None else trained.cost,
+        alarms=alarms,
+        data=describe_data(data),
+        evaluation={k: v for k, v in found.info.items() if k != "seconds"},
+        weights=weights,
+        seconds=seconds,
+    )
+
+
+def _train(
+    cell: Cell,
+    data: TrainingData,
+    encoder: Encoder,
+    device: torch.device,
+    on_step: Callable[[int], None],
+) -> Trained:
+    sampler = make(samplers, cell.sampler)
+    if "truth" in getattr(sampler, "needs", ()) and data.meaning is None:
+        raise SkipCellError(f"{cell.sampler.name} needs labels, and {data.name} has none")
+    if data.rows < cell.budget.batch_size:
+        raise ValueError(
+            f"batch_size is {cell.budget.batch_size}, but {data.name} has only {data.rows} rows"
+        )
+    objective = make(objectives, cell.objective)
+    views = tuple([make(augmentations, c) for c in view] for view in (cell.view1, cell.view2))
+    directions = str(cell.candidates.params.get("directions", "auto"))
+    if directions == "auto":
+        directions = str(getattr(objective, "views", "one"))
+    best = None
+    if cell.evaluation.dev:
+        best = BestCheckpoint(encoder, cell, make(datasets, cell.data))
+
+    def look(step: int) -> None:
+        if best is not None:
+            best.look(step, cell.budget.steps)
+        on_step(step)
+
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        trained = train(
+            encoder,
+            data,
+            Recipe(
+                sampler=sampler,
+                objective=objective,
+                views=(views[0], views[1]),
+                directions=directions,
+                budget=cell.budget,
+                difficulty_every=cell.difficulty_every,
+                seed_for=lambda purpose: seed_for(cell.seed, purpose),
+                open_pool=make(candidates, cell.candidates).open,
+                look=look,
+            ),
+            device,
+        )
+    if best is not None:
+        trained.cost |= best.restore()
+    return trained
+
+
+def score(cell: Cell, encoder: Encoder, weights: str) -> Evaluated:
+    """All scores of a checkpoint: the tests its data brings, mteb tasks, geometry."""
+    model = evaluated_model(cell, encoder, weights)
+    own = make(datasets, cell.data).tests() if "own" in cell.evaluation.tasks else []
+    tasks = tuple(t for t in cell.evaluation.tasks if t != "own")
+    return evaluate(model, tasks, own, engine=cast(EngineChoice, cell.evaluation.engine))
+
+
+def evaluated_model(cell: Cell, encoder: Encoder, weights: str) -> EvaluatedModel:
+    """The checkpoint as evaluation sees it: a name, a revision from its weights, a function."""
+
+    def encode(texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float32]]:
+        return encode_texts(encoder, texts)
+
+    return EvaluatedModel(
+        name=f"nsbench/{cell.key}",
+        revision=weights[:40],
+        dimension=encoder.dimension,
+        encode=encode,
+    )
+
+
+def describe_data(data: TrainingData) -> dict[str, Any]:
+    """Size, duplicates and content hash of the training data, for the record."""
+    group = data.group
+    counts = np.bincount(group)
+    return {
+        "name": data.name,
+        "digest": data.digest,
+        "revision": data.revision,
+        "rows": data.rows,
+        "texts": len(data.texts),
+        "unique_texts": len(counts),
+        "duplicate_share": float((counts[group] > 1).mean()) if len(group) else 0.0,
+        "labelled": data.meaning is not None,
+    }
+
+
+def _write_parquet(path: Path, table: Any) -> None:
+    buffer = io.BytesIO()
+    table.to_parquet(buffer, index=False, compression="zstd")
+    write_atomically(path, buffer.getvalue())
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
