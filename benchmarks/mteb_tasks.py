@@ -1,0 +1,314 @@
+"""mteb's tasks by name: which there are, which are here, and their data, loaded once.
+
+Names are checked without data. Offline, ``datasets`` falls back to whatever copy of a repository
+was prepared last, whatever its revision; `missing_data` therefore compares revisions itself and
+takes another one for missing.
+"""
+
+import functools
+import importlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nsbench.benchmarks.data import Pairs
+from nsbench.benchmarks.mteb_adapter import contained, installed, mteb_module, version
+from nsbench.samplers import UnknownNameError, suggest
+
+STS7 = ("STS12", "STS13", "STS14", "STS15", "STS16", "STSBenchmark", "SICK-R")
+GROUPS: Mapping[str, tuple[str, ...]] = {"STS7": STS7}
+_HEX = frozenset("0123456789abcdef")
+
+
+class MissingDataError(ValueError):
+    """Data sets are not in the cache and the hub is switched off; the message names them."""
+
+
+@dataclass(frozen=True)
+class TaskRequest:
+    """A task with the part of it that is asked for.
+
+    Attributes:
+        name: mteb's name.
+        subsets: mteb's subsets; ``None`` for all of them.
+        splits: Splits to score; ``None`` for the task's own.
+    """
+
+    name: str
+    subsets: tuple[str, ...] | None = None
+    splits: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A data set that is not here."""
+
+    task: str
+    repository: str
+    revision: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.task}: {self.repository}@{self.revision} {self.reason}"
+
+
+@dataclass(frozen=True)
+class PairTest:
+    """One split and subset of a pure text STS task, with mteb's gold scores scaled to [0, 1]."""
+
+    split: str
+    subset: str
+    pairs: Pairs
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedTask:
+    """A task whose data are in memory.
+
+    Attributes:
+        name: mteb's name.
+        task: mteb's task object as it was after loading.
+        source: ``repository@revision`` of its data.
+        pair_tests: What our own engine scores; empty where only mteb can.
+        n_examples: Rows scored by split and subset: pairs, labelled texts, or queries.
+    """
+
+    name: str
+    task: Any
+    source: str
+    pair_tests: tuple[PairTest, ...]
+    n_examples: Mapping[tuple[str, str], int]
+
+
+def resolve(
+    names: Iterable[str | TaskRequest], languages: Sequence[str] = ("eng",)
+) -> tuple[TaskRequest, ...]:
+    """Expand names of tasks, benchmarks and our own groups into tasks, in order, each once.
+
+    No data are needed, and mteb is imported only for names beyond the seven STS.
+
+    Args:
+        names: ``STS12``, ``STS7``, ``MTEB(eng, v2)``, or requests that name their subsets.
+        languages: ISO 639-3 codes: of a multilingual task that is named alone, the subsets that
+            hold no other language are taken.
+
+    Raises:
+        UnknownNameError: If mteb knows no such name, with the nearest right one.
+        ValueError: If a task has no subset in the languages, or needs more than text.
+        ModuleNotFoundError: If mteb is not installed.
+    """
+    out: dict[TaskRequest, None] = {}
+    for name in names:
+        installed()
+        if isinstance(name, TaskRequest):
+            found: Iterable[TaskRequest] = (name,)
+        elif name in GROUPS or name in STS7:
+            found = (TaskRequest(n) for n in GROUPS.get(name, (name,)))
+        else:
+            found = _known(name, tuple(languages))
+        out.update(dict.fromkeys(found))
+    return tuple(out)
+
+
+@functools.cache
+def _task_classes() -> dict[str, Any]:
+    registry = importlib.import_module(f"{mteb_module().__name__}.get_tasks")
+    return {cls.metadata.name: cls for cls in registry.TASK_LIST}
+
+
+@functools.cache
+def _known(name: str, languages: tuple[str, ...]) -> tuple[TaskRequest, ...]:
+    mteb, classes = mteb_module(), _task_classes()
+    with contained():
+        if name in classes:
+            return (_in_languages(classes[name].metadata, languages),)
+        try:
+            benchmark = mteb.get_benchmark(name)
+        except KeyError:
+            names = [b.name for b in mteb.get_benchmarks()]
+        else:
+            return tuple(_of_benchmark(task) for task in benchmark.tasks)
+    hint = suggest(name, [*classes, *names, *GROUPS]).partition("Known:")[0]
+    raise UnknownNameError(
+        f"no evaluation task, benchmark or group is called {name!r}. {hint}mteb {version()} knows "
+        f"{len(classes)} tasks and {len(names)} benchmarks (mteb available-tasks, mteb "
+        f"available-benchmarks); our own groups: {', '.join(GROUPS)}."
+    )
+
+
+def _in_languages(metadata: Any, languages: tuple[str, ...]) -> TaskRequest:
+    _only_text(metadata)
+    if not metadata.is_multilingual or hasattr(metadata, "tasks"):
+        return TaskRequest(metadata.name)
+    subsets = tuple(
+        subset
+        for subset, scripts in metadata.hf_subsets_to_langscripts.items()
+        if {script.partition("-")[0] for script in scripts} <= set(languages)
+    )
+    if not subsets:
+        raise ValueError(
+            f"the task {metadata.name!r} has no subset in {', '.join(languages)} alone; "
+            f"its subsets are {', '.join(metadata.hf_subsets)}"
+        )
+    return TaskRequest(metadata.name, subsets)
+
+
+def _of_benchmark(task: Any) -> TaskRequest:
+    _only_text(task.metadata)
+    several = task.metadata.is_multilingual and not hasattr(task.metadata, "tasks")
+    subsets = tuple(task.hf_subsets) if several else None
+    splits = tuple(task.eval_splits)
+    own = splits == tuple(task.metadata.eval_splits)
+    return TaskRequest(task.metadata.name, subsets, None if own else splits)
+
+
+def _only_text(metadata: Any) -> None:
+    others = sorted(set(metadata.modalities) - {"text"})
+    if others:
+        raise ValueError(f"the task {metadata.name!r} needs {', '.join(others)}, not text alone")
+
+
+def _task(request: TaskRequest) -> Any:
+    """A fresh task object; call it inside `contained`."""
+    try:
+        return mteb_module().get_task(
+            request.name,
+            hf_subsets=list(request.subsets) if request.subsets else None,
+            eval_splits=list(request.splits) if request.splits else None,
+        )
+    except KeyError:
+        legal = _task_classes()
+        hint = suggest(request.name, legal).partition("Known:")[0]
+        raise UnknownNameError(f"mteb has no task {request.name!r}. {hint}") from None
+
+
+def _atoms(task: Any) -> list[Any]:
+    """The tasks an aggregate is made of, or the task itself."""
+    parts = getattr(task.metadata, "tasks", None)
+    return [task] if parts is None else [atom for part in parts for atom in _atoms(part)]
+
+
+def missing_data(requests: Iterable[TaskRequest]) -> list[Missing]:
+    """The data sets that are not in the cache, if the hub is switched off; loads no data.
+
+    Online nothing is asked and the list is empty.
+    """
+    import datasets
+
+    if not datasets.config.HF_HUB_OFFLINE:
+        return []
+    out: dict[Missing, None] = {}
+    for request in requests:
+        with contained():
+            for task in _atoms(_task(request)):
+                path = str(task.metadata.dataset["path"])
+                revision = str(task.metadata.dataset.get("revision"))
+                for config in _configs(task):
+                    reason = _why_missing(path, config, revision)
+                    if reason:
+                        missing = Missing(task.metadata.name, path, revision, reason)
+                        out.setdefault(missing)
+                        break
+    return list(out)
+
+
+def _configs(task: Any) -> list[str | None]:
+    """Configurations of the repository that loading the task will ask for, as far as known."""
+    bases = mteb_module().abstasks
+    plain = type(task).load_data in (bases.AbsTask.load_data, bases.AbsTaskRetrieval.load_data)
+    several = task.metadata.is_multilingual
+    if not plain or task.fast_loading:
+        return [None]
+    if isinstance(task, bases.AbsTaskRetrieval):
+        subsets = task.hf_subsets if several else ["default"]
+        return ["corpus" if s == "default" else f"{s}-corpus" for s in subsets]
+    return list(task.hf_subsets) if several else [task.metadata.dataset.get("name")]
+
+
+def _why_missing(path: str, config: str | None, revision: str) -> str:
+    """Why this machine cannot load the repository, or an empty string."""
+    from datasets import load_dataset_builder
+    from datasets.packaged_modules.cache.cache import Cache
+
+    try:
+        builder = load_dataset_builder(path, config, revision=revision)
+    except (OSError, ValueError) as error:
+        if "multiple" in str(error) and config is None:
+            return ""  # several configurations are here; the task's own loader chooses
+        named = f" (configuration {config})" if config else ""
+        return f"is not in the cache{named} and the hub is switched off"
+    exact = len(revision) == 40 and set(revision) <= _HEX
+    if isinstance(builder, Cache) and exact and builder.hash != revision:
+        return f"is not in the cache, which holds revision {builder.hash} instead"
+    return ""
+
+
+def refuse_missing(requests: Iterable[TaskRequest]) -> None:
+    """Raise `MissingDataError` naming every data set that is missing, see `missing_data`."""
+    missing = missing_data(requests)
+    if missing:
+        lines = "; ".join(map(str, missing))
+        raise MissingDataError(f"{len(missing)} evaluation data sets are missing: {lines}")
+
+
+@functools.lru_cache(maxsize=64)
+def load(request: TaskRequest) -> LoadedTask:
+    """Load a task's data, once per process.
+
+    Raises:
+        MissingDataError: If the hub is switched off and the data are not in the cache.
+        ValueError: If the data lack a split that was asked for.
+    """
+    refuse_missing([request])
+    with contained():
+        task = _task(request)
+        atoms = _atoms(task)
+        sources = [f"{t.metadata.dataset['path']}@{t.metadata.revision}" for t in atoms]
+        if atoms != [task]:  # an aggregate; its parts load their own data
+            return LoadedTask(request.name, task, " ".join(sources), (), {})
+        task.load_data()
+        parts = [(split, subset) for subset in _subsets(task) for split in task.eval_splits]
+        n_examples = {part: _rows(_data(task, *part)) for part in parts}
+        tests = tuple(_pair_test(task, *part) for part in parts if _is_text_sts(task))
+    return LoadedTask(request.name, task, sources[0], tests, n_examples)
+
+
+def _subsets(task: Any) -> list[str]:
+    return list(task.hf_subsets or ["default"])
+
+
+def _data(task: Any, split: str, subset: str) -> Any:
+    data = task.dataset.get(subset, task.dataset if subset == "default" else {})
+    if split not in data:
+        raise ValueError(
+            f"the task {task.metadata.name!r} has no split {split!r}. {suggest(split, data)}"
+        )
+    return data[split]
+
+
+def _is_text_sts(task: Any) -> bool:
+    """Whether a task is scored exactly as mteb's ``AbsTaskSTS`` does it, on two text columns."""
+    base = mteb_module().abstasks.AbsTaskSTS
+    untouched = ("evaluate", "_evaluate_subset", "_calculate_scores", "_normalize")
+    return (
+        isinstance(task, base)
+        and all(getattr(type(task), name) is getattr(base, name) for name in untouched)
+        and all(isinstance(column, str) for column in task.column_names)
+    )
+
+
+def _pair_test(task: Any, split: str, subset: str) -> PairTest:
+    data = _data(task, split, subset)
+    first, second = task.column_names
+    span = task.max_score - task.min_score
+    gold = tuple((float(x) - task.min_score) / span for x in data["score"])
+    pairs = Pairs(task.metadata.name, tuple(data[first]), tuple(data[second]), gold)
+    return PairTest(split, subset, pairs)
+
+
+def _rows(data: Any) -> int:
+    if isinstance(data, Mapping):  # retrieval
+        return len(data["queries"])
+    if len(data) == 1:  # pair classification packs all pairs into one row of lists
+        return max((len(v) for v in data[0].values() if isinstance(v, list)), default=1)
+    return len(data)
