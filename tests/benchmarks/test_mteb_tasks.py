@@ -1,0 +1,136 @@
+"""Names, availability and loading of mteb's tasks; mteb itself is imported, data are not needed."""
+
+import sys
+
+import pytest
+from datasets import Dataset
+
+from nsbench.benchmarks import evaluate, mteb_adapter, mteb_tasks
+from nsbench.benchmarks.mteb_tasks import STS7, MissingDataError, TaskRequest
+from nsbench.samplers import UnknownNameError
+
+
+def test_groups_and_benchmarks_expand_to_tasks_each_once():
+    names = evaluate.check_tasks(["STS12", "STS7", "MTEB(eng, v2)"])
+    assert names[:7] == STS7
+    assert len(names) == len(set(names)) == 41 + 1  # STS16 is not in MTEB(eng, v2)
+
+
+def test_a_benchmark_keeps_its_own_subsets():
+    requests = {r.name: r for r in mteb_tasks.resolve(["MTEB(eng, v2)"])}
+    assert requests["STS17"] == TaskRequest("STS17", ("en-en",))
+    assert requests["STS12"] == TaskRequest("STS12")
+
+
+def test_a_multilingual_task_is_cut_to_english_unless_told_otherwise():
+    assert mteb_tasks.resolve(["STS17"]) == (TaskRequest("STS17", ("en-en",)),)
+    (german,) = mteb_tasks.resolve(["SIB200Classification"], languages=("deu",))
+    assert german.subsets == ("deu_Latn",)
+    asked = TaskRequest("STS17", ("en-de",))
+    assert mteb_tasks.resolve([asked]) == (asked,)
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [("STS21", "STS"), ("sts7", "STS7"), ("STSBenchmrk", "STSBenchmark"), ("MTEB(eng v2)", "MTEB")],
+)
+def test_an_unknown_name_gets_the_nearest_right_one(name, near):
+    with pytest.raises(UnknownNameError, match=rf"is called '.*'\. Did you mean '{near}") as found:
+        evaluate.check_tasks([name])
+    text = str(found.value)
+    assert name in text
+    assert "our own groups: STS7" in text
+    assert len(text) < 400  # not the list of all 1,411
+
+
+def test_a_task_of_another_language_or_modality_is_refused():
+    with pytest.raises(ValueError, match="has no subset in eng alone; its subsets are"):
+        evaluate.check_tasks(["IN22GenBitextMining"])
+    with pytest.raises(ValueError, match="needs image"):
+        evaluate.check_tasks(["STS12VisualSTS"])
+
+
+def test_missing_mteb_is_one_sentence(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mteb", None)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'mteb>=2.26,<2.27'"):
+        evaluate.check_tasks(["STS12"])
+    assert evaluate.check_tasks([]) == ()
+
+
+def test_the_adapter_is_written_for_this_mteb():
+    assert mteb_adapter.version().startswith("2.26.")
+
+
+@pytest.fixture
+def empty_cache(monkeypatch, tmp_path):
+    """A machine without data whose hub is switched off."""
+    import datasets
+    import huggingface_hub
+
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
+    mteb_tasks.load.cache_clear()
+    yield tmp_path
+    mteb_tasks.load.cache_clear()
+
+
+def test_missing_data_are_named_by_repository_and_revision(empty_cache):
+    lines = evaluate.check_available(["STS7", "SciFact"])
+    assert len(lines) == 8
+    assert lines[0].startswith(
+        "STS12: mteb/sts12-sts@a0d554a64d88156834ff5ae9920b964011b16384 is not in the cache"
+    )
+    assert "(configuration corpus)" in lines[-1]
+
+
+def prepare(folder, revision, rows, config="default"):
+    """Write a prepared data set the way ``load_dataset`` leaves one."""
+    where = folder / "mteb___sts12-sts" / config / "0.0.0" / revision
+    where.mkdir(parents=True)
+    data = Dataset.from_dict(rows)
+    data.info.config_name = config
+    data.info.dataset_name = "sts12-sts"
+    from datasets import DatasetInfo
+    from datasets.arrow_writer import ArrowWriter
+    from datasets.splits import SplitDict, SplitInfo
+
+    with ArrowWriter(path=str(where / "sts12-sts-test.arrow")) as writer:
+        writer.write_table(data.data.table)
+    splits = SplitDict({"test": SplitInfo("test", num_examples=len(data))})
+    DatasetInfo(
+        features=data.features, splits=splits, config_name=config, dataset_name="sts12-sts"
+    ).write_to_directory(str(where))
+
+
+ROWS = {"sentence1": ["a", "b"], "sentence2": ["c", "d"], "score": [0.0, 5.0]}
+
+
+def test_another_revision_in_the_cache_counts_as_missing(empty_cache):
+    prepare(empty_cache, "f" * 40, ROWS)
+    (line,) = evaluate.check_available(["STS12"])
+    assert line.endswith(f"is not in the cache, which holds revision {'f' * 40} instead")
+    with pytest.raises(MissingDataError, match="1 evaluation data sets are missing: STS12: mteb/"):
+        mteb_tasks.load(TaskRequest("STS12"))
+
+
+def test_the_right_revision_is_loaded_with_gold_scores_in_0_to_1(empty_cache):
+    prepare(empty_cache, "a0d554a64d88156834ff5ae9920b964011b16384", ROWS)
+    assert evaluate.check_available(["STS12"]) == []
+    loaded = mteb_tasks.load(TaskRequest("STS12"))
+    (test,) = loaded.pair_tests
+    assert (test.split, test.subset) == ("test", "default")
+    assert test.pairs.sentence1 == ("a", "b")
+    assert test.pairs.score == (0.0, 1.0)
+    assert loaded.source == "mteb/sts12-sts@a0d554a64d88156834ff5ae9920b964011b16384"
+    assert loaded.n_examples == {("test", "default"): 2}
+    assert mteb_tasks.load(TaskRequest("STS12")) is loaded
+    with pytest.raises(ValueError, match=r"has no split 'validation'\. Known: test"):
+        mteb_tasks.load(TaskRequest("STS12", splits=("validation",)))
+
+
+def test_online_nothing_is_asked(monkeypatch):
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
+    assert evaluate.check_available(["STS7"]) == []
