@@ -9,6 +9,7 @@ from nsbench.benchmarks.data._types import (
     LabelledTexts,
     Pairs,
     TrainingData,
+    false_negative_rate,
     normalise,
     text_groups,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "Pairs",
     "TrainingData",
     "datasets",
+    "false_negative_rate",
     "normalise",
     "register",
     "text_groups",

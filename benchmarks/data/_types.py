@@ -95,6 +95,27 @@ class LabelledTexts:
     label_names: Mapping[int, str] = field(default_factory=dict)
 
 
+def false_negative_rate(data: TrainingData) -> float:
+    """Share of false negatives among all in-batch candidates that uniform batches can offer.
+
+    Over all ordered pairs of different rows r, s where s's positive is neither of r's texts (after
+    `normalise`): how often do r's anchor and s's positive have one known meaning? The value that a
+    uniform sampler's measured rate estimates; ``nan`` where no meaning or no such pair is known.
+    """
+    if data.meaning is None:
+        return float("nan")
+    anchor, positive = data.group[data.anchor], data.group[data.positive]  # (R,)
+    mine, other = data.meaning[data.anchor], data.meaning[data.positive]  # (R,)
+    texts = np.bincount(positive, minlength=len(data.texts))
+    meanings = np.bincount(other + 1)
+    masked = texts[positive] + np.where(anchor == positive, 0, texts[anchor])  # (R,)
+    alike = np.where(
+        (mine >= 0) & (mine + 1 < len(meanings)), np.take(meanings, mine + 1, mode="clip"), 0
+    )
+    pairs = int((data.rows - masked).sum())
+    return float(np.maximum(alike - masked, 0).sum() / pairs) if pairs else float("nan")
+
+
 class DataSet(Protocol):
     """A source of training rows; a frozen dataclass that reads nothing until it is called.
 
