@@ -1,0 +1,47 @@
+# Everything a person or CI does here. Each target sets up what it needs in .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+OUT ?= out/bench
+
+.PHONY: bench test test-slow check format report clean
+
+bench: $(VENV)/.run  ## the embedded benchmark matrix: leaderboard, figures, report
+	$(BIN)/nsbench run bench --out $(OUT)
+	$(BIN)/nsbench leaderboard $(OUT)
+	$(BIN)/nsbench plot $(OUT)
+	$(BIN)/nsbench report $(OUT)
+
+test: $(VENV)/.dev  ## the whole quick test suite
+	$(BIN)/python -m pytest -q -n 2
+
+test-slow: $(VENV)/.dev  ## the tests that take minutes
+	$(BIN)/python -m pytest -q -m slow
+
+check: $(VENV)/.dev  ## format, lint, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+report: $(VENV)/.dev  ## rewrite the generated tables of README and docs
+	$(BIN)/python -m nsbench.benchmarks.readme README.md
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else "nsbench needs Python 3.11 to 3.13, this is %d.%d" % v)'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(PIP) --editable '.[offline]'
+	touch $@
+
+$(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(PIP) --editable '.[dev]'
+	touch $@ $(VENV)/.run
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache
