@@ -165,7 +165,8 @@ def group_sizes(rows: int, rate: float) -> list[int]:
     """How many rows each meaning gets so that two random rows share one at ``rate``.
 
     With meanings of n_m rows, of all ordered pairs of different rows ``sum n_m (n_m - 1)`` share
-    a meaning; the sizes make that ``rate * rows * (rows - 1)`` to within 2. At most about four
+    a meaning; the sizes make that ``rate * rows * (rows - 1)`` to within 2, or less by up to
+    ``2 * rows`` where few rows (under 1,000) must meet a high rate (over 0.25). At most about four
     fifths of the rows share their meaning with another wherever the rate allows it; every other
     row has a meaning of its own.
     """

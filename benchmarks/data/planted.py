@@ -49,11 +49,11 @@ class Planted(DataSet):
     Args:
         rows: Training rows, in [2, 200000].
         false_negative_rate: Chance that two different rows with different texts, drawn uniformly,
-            have one meaning, in [0, 0.9]: what a uniform sampler of in-batch candidates picks up
-            as false negatives. It is met to within 2 / rows**2 without duplicates, and on average
-            with them. The false negatives come in a few equally large meanings, which hold at
-            most about four fifths of the rows where the rate allows; an anchor outside them has
-            none.
+            have one meaning, in [0, 0.9]: what a uniform sampler of in-batch candidates picks up as
+            false negatives. It is met to within two pairs without duplicates, for rates over 0.25
+            from 1,000 rows on; with duplicates, on average. The false negatives come in a few
+            equally large meanings, which hold at most about four fifths of the rows where the rate
+            allows; an anchor outside them has none.
         near_miss_rate: Share of rows whose meaning is a near miss of another row's, in [0, 1],
             met to within the rows of one meaning. Such meanings come in families of about four
             that differ in one slot.
