@@ -228,6 +228,27 @@ def evaluate(
     return Evaluation(run.scores, run.info)
 
 
+def check_dev(dev: str | TaskRequest, *, split: str = "validation") -> None:
+    """Make sure that `evaluate_dev` will have something to score; loads the data of the one task.
+
+    Raises:
+        ValueError: If ``dev`` is not one task, is unknown, or has no such split; or if ``split`` is
+            ``test``.
+        MissingDataError: If the hub is switched off and the data are not in the cache.
+        ModuleNotFoundError: If mteb is not installed.
+    """
+    mteb_tasks.load(_dev_request(dev, split))
+
+
+def _dev_request(dev: str | TaskRequest, split: str) -> TaskRequest:
+    if split == "test":
+        raise ValueError("checkpoints are chosen on development data, not on the split 'test'")
+    requests = mteb_tasks.resolve([dev])
+    if len(requests) != 1:
+        raise ValueError(f"checkpoints are chosen on one task; {dev!r} is {len(requests)}")
+    return TaskRequest(requests[0].name, requests[0].subsets, (split,))
+
+
 def evaluate_dev(
     model: EvaluatedModel, dev: str | TaskRequest | Pairs, *, split: str = "validation"
 ) -> Score:
@@ -239,17 +260,13 @@ def evaluate_dev(
         split: Split of the task; test splits are not for choosing.
 
     Raises:
-        ValueError: If the task has no such split or is unknown, or ``split`` is ``test``.
+        ValueError: As `check_dev`.
         MissingDataError: If the hub is switched off and the data are not in the cache.
     """
-    if split == "test":
-        raise ValueError("checkpoints are chosen on development data, not on the split 'test'")
     if isinstance(dev, Pairs):
         found = evaluate(model, own_tests=[dev], geometry=False).scores
     else:
-        request = mteb_tasks.resolve([dev])[0]
-        request = TaskRequest(request.name, request.subsets, (split,))
-        found = evaluate(model, [request], geometry=False).scores
+        found = evaluate(model, [_dev_request(dev, split)], geometry=False).scores
     return next(score for score in found if score.main)
 
 

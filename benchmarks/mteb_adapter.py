@@ -82,31 +82,41 @@ def installed() -> None:
 
 @contextmanager
 def contained() -> Iterator[None]:
-    """Put the global generators back afterwards, and keep mteb's and datasets' chatter out."""
-    import datasets
+    """Put the global generators back afterwards, and keep warnings, logs and bars in."""
     import torch
 
     python = random.getstate()
     numpy = np.random.get_state()  # noqa: NPY002 (mteb seeds the legacy generator)
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    verbosity = datasets.utils.logging.get_verbosity()
-    bars = datasets.utils.are_progress_bars_disabled()
-    datasets.utils.logging.set_verbosity_error()
-    logger = logging.getLogger("mteb")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    datasets.utils.disable_progress_bars()
+    with torch.random.fork_rng(list(devices)), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with _hushed():
+                yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)  # noqa: NPY002 (see above)
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """No progress bars, and no log lines below an error, from mteb and datasets."""
+    from datasets import utils
+
+    loggers = [logging.getLogger(name) for name in ("mteb", "datasets")]
+    levels = [logger.level for logger in loggers]
+    bars = utils.are_progress_bars_disabled()
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    if not bars:
+        utils.disable_progress_bars()
     try:
-        with torch.random.fork_rng(list(devices)), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
+        yield
     finally:
-        random.setstate(python)
-        np.random.set_state(numpy)  # noqa: NPY002 (see above)
-        datasets.utils.logging.set_verbosity(verbosity)
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
         if not bars:
-            datasets.utils.enable_progress_bars()
+            utils.enable_progress_bars()
 
 
 @functools.cache

@@ -14,6 +14,7 @@ from nsbench.benchmarks.evaluate import (
     EvaluatedModel,
     SentenceCache,
     check_available,
+    check_dev,
     evaluate,
     evaluate_dev,
 )
@@ -133,6 +134,15 @@ def test_checkpoints_are_chosen_on_the_validation_split():
     assert (score.split, score.metric, score.n_examples) == ("validation", "cosine_spearman", 1500)
     test = evaluate(static(), ["STSBenchmark"], geometry=False).scores
     assert score.value != next(s.value for s in test if s.main)
+    check_dev("STSBenchmark")
+
+
+def test_a_task_without_a_validation_split_is_refused_before_anything_trains():
+    need("STS12")
+    with pytest.raises(ValueError, match="'STS12' has no split 'validation'"):
+        check_dev("STS12")
+    with pytest.raises(ValueError, match="chosen on one task; 'STS7' is 7"):
+        check_dev("STS7")
 
 
 def test_other_tasks_go_to_mteb_and_do_not_depend_on_what_came_before():
