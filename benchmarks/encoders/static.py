@@ -7,6 +7,7 @@ Paraphrastic Sentence Embeddings. https://arxiv.org/abs/1511.08198
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -83,6 +84,7 @@ class Static:
     max_length: int = 256
     dropout: float = 0.0
     revision: str = ""
+    has_positions: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         at_least("static", "dimension", self.dimension, 2)

@@ -1,0 +1,62 @@
+"""Shared by all tests: no network, no progress bars, one thread, small matrices."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import torch
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """The order of sums is part of a result; and two test workers share two cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def small() -> Callable[..., dict[str, Any]]:
+    """A matrix as plain data that runs in about a second a cell, with changes on top."""
+
+    def build(**changes: Any) -> dict[str, Any]:
+        return {
+            "schema": 1,
+            "name": "small",
+            "samplers": ["in_batch"],
+            "augmentations": ["none"],
+            "encoders": [{"name": "static", "dimension": 16}],
+            "data": [{"name": "planted", "rows": 200}],
+            "seeds": [1],
+            "no_training": False,
+            "budget": {"steps": 6, "batch_size": 16, "learning_rate": 0.05},
+            "difficulty": {"every": 3},
+        } | changes
+
+    return build
+
+
+@pytest.fixture
+def run_matrix(tmp_path: Path) -> Callable[..., Any]:
+    """Runs a matrix given as plain data in this process; gives its folder and the records."""
+
+    def run(raw: dict[str, Any], out: Path | None = None, workers: int = 1) -> Any:
+        from nsbench.benchmarks.config import parse_config
+        from nsbench.benchmarks.executors import finished, plan_jobs, run_jobs
+        from nsbench.benchmarks.matrix import expand
+        from nsbench.benchmarks.records import ResultsFolder
+
+        folder = ResultsFolder(out or tmp_path / "out")
+        jobs = plan_jobs(expand(parse_config(raw)), folder, "cpu", 1)
+        todo = [j for j in jobs if finished(j.paths) is None]
+        records = [record for _, record in run_jobs(todo, workers)]
+        return folder, records
+
+    return run
