@@ -20,6 +20,8 @@ from nsbench.samplers._registry import (
     parse_choice,
     suggest,
 )
+from nsbench.samplers._schedule import scheduled
+from nsbench.samplers._synthetic import append_synthetic
 from nsbench.samplers._types import (
     EXTRAS,
     Objective,
@@ -54,6 +56,7 @@ __all__ = [
     "Selection",
     "SimilarityContext",
     "UnknownNameError",
+    "append_synthetic",
     "at_least",
     "in_range",
     "make",
@@ -61,5 +64,6 @@ __all__ = [
     "parse_choice",
     "register",
     "samplers",
+    "scheduled",
     "suggest",
 ]
