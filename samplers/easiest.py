@@ -1,0 +1,33 @@
+"""The k least similar candidates of every anchor: the control that should learn little.
+
+Source: the easiest-negatives arm of Cai et al. 2020, Are all negatives created equal in contrastive
+instance discrimination? https://arxiv.org/abs/2010.06682
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from nsbench.samplers import Selection, SimilarityContext, at_least, register
+from nsbench.samplers._schedule import whole
+
+
+@register("easiest")
+@dataclass(frozen=True)
+class Easiest:
+    """Keep the k easiest candidates.
+
+    A row with fewer than k eligible candidates keeps them all; ties go to the higher column.
+
+    Args:
+        k: Negatives per anchor, >= 1.
+    """
+
+    k: int = 16
+    schedulable: ClassVar[frozenset[str]] = frozenset({"k"})
+
+    def __post_init__(self) -> None:
+        at_least("easiest", "k", self.k, 1)
+
+    def __call__(self, context: SimilarityContext) -> Selection:
+        late = context.ranks() >= context.eligible - whole(self.k)  # (B, N)
+        return Selection(mask=context.negative_mask & late)

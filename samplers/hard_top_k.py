@@ -1,0 +1,33 @@
+"""The k most similar candidates of every anchor: hard negatives as they come.
+
+Source: Hermans et al. 2017, In Defense of the Triplet Loss, section 2 (batch hard is k = 1);
+mined top-k as in Xiong et al. 2021, ANCE. https://arxiv.org/abs/1703.07737
+https://arxiv.org/abs/2007.00808
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from nsbench.samplers import Selection, SimilarityContext, at_least, register
+from nsbench.samplers._schedule import whole
+
+
+@register("hard")
+@dataclass(frozen=True)
+class HardTopK:
+    """Keep the k hardest candidates.
+
+    A row with fewer than k eligible candidates keeps them all; ties go to the lower column.
+
+    Args:
+        k: Negatives per anchor, >= 1.
+    """
+
+    k: int = 16
+    schedulable: ClassVar[frozenset[str]] = frozenset({"k"})
+
+    def __post_init__(self) -> None:
+        at_least("hard", "k", self.k, 1)
+
+    def __call__(self, context: SimilarityContext) -> Selection:
+        return Selection(mask=context.negative_mask & (context.ranks() < whole(self.k)))
