@@ -3,9 +3,24 @@
 An objective is a frozen dataclass with ``__call__(similarity, context, selection) -> (B,)``; see
 `nsbench.samplers.Objective`. It never waits for the device and gives 0, with zero gradient, for
 an anchor that has no negative left.
+
+A class may also say:
+
+* ``views``: ``"one"`` (default) or ``"both"``, the layout it estimates on;
+* ``balanced``: True if shifting all similarities of a row changes nothing, so that what the
+  negatives push is what the positive pulls: their gradients sum to zero;
+* ``diagnostics(similarity, context, selection) -> dict[str, Tensor]``: 0-dim tensors worth
+  watching, computed without waiting for the device. Known keys: ``hinge_active`` (share of
+  the pairs whose hinge is not at rest: near 0 nothing is learned, always 1 the margin is out of
+  reach) and ``clamp_rate`` (share of anchors at the estimator's floor, whose negatives get no
+  gradient). Rows without a negative do not count.
 """
 
-from nsbench.benchmarks.objectives._softmax import negative_logits, without_empty_rows
+from nsbench.benchmarks.objectives._softmax import (
+    negative_logits,
+    row_share,
+    without_empty_rows,
+)
 from nsbench.samplers import Objective, Registry
 
 objectives: Registry[Objective] = Registry(
@@ -13,4 +28,11 @@ objectives: Registry[Objective] = Registry(
 )
 register = objectives.register
 
-__all__ = ["Objective", "negative_logits", "objectives", "register", "without_empty_rows"]
+__all__ = [
+    "Objective",
+    "negative_logits",
+    "objectives",
+    "register",
+    "row_share",
+    "without_empty_rows",
+]

@@ -20,3 +20,14 @@ def without_empty_rows(loss: Tensor, selection: Selection) -> Tensor:
     The loss itself must be finite there; ``torch.where`` lets no gradient through.
     """
     return torch.where(selection.mask.any(dim=1), loss, torch.zeros_like(loss))
+
+
+def row_share(flags: Tensor, weight: Tensor) -> Tensor:
+    """0-dim weighted share of ``flags``, 0 where nothing has weight.
+
+    Args:
+        flags: Bool, any shape.
+        weight: Same shape, >= 0.
+    """
+    weight = weight.to(torch.float32)
+    return (flags * weight).sum() / weight.sum().clamp(min=1e-12)

@@ -46,6 +46,7 @@ class InfoNCE:
 
     temperature: float = 0.05
     views: ClassVar[str] = "one"
+    balanced: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         in_range("info_nce", "temperature", self.temperature, 0, 10, open_low=True)
