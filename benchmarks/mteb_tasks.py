@@ -309,6 +309,8 @@ def _pair_test(task: Any, split: str, subset: str) -> PairTest:
 def _rows(data: Any) -> int:
     if isinstance(data, Mapping):  # retrieval
         return len(data["queries"])
-    if len(data) == 1:  # pair classification packs all pairs into one row of lists
-        return max((len(v) for v in data[0].values() if isinstance(v, list)), default=1)
+    kinds = [type(value) for value in data[0].values()] if len(data) else []
+    if list in kinds and str not in kinds:  # older tasks pack many texts into a row of lists
+        column = next(name for name, value in data[0].items() if isinstance(value, list))
+        return sum(len(values) for values in data[column])
     return len(data)

@@ -129,6 +129,21 @@ def test_the_right_revision_is_loaded_with_gold_scores_in_0_to_1(empty_cache):
         mteb_tasks.load(TaskRequest("STS12", splits=("validation",)))
 
 
+@pytest.mark.parametrize(
+    ("rows", "n"),
+    [
+        ({"text": ["a", "b"], "label": [0, 1]}, 2),
+        ({"text": ["a", "b"], "labels": [[0, 2], [1]]}, 2),  # several labels of one text
+        ({"sentences": [["a", "b"], ["c"]], "labels": [[0, 1], [1]]}, 3),  # sets to cluster
+        ({"sentence1": [["a"] * 4], "sentence2": [["b"] * 4], "labels": [[0] * 4]}, 4),
+        ({"text": [], "label": []}, 0),
+    ],
+)
+def test_packed_rows_count_as_what_they_hold(rows, n):
+    assert mteb_tasks._rows(Dataset.from_dict(rows)) == n
+    assert mteb_tasks._rows({"queries": ["q"] * 7, "corpus": ["c"]}) == 7
+
+
 def test_online_nothing_is_asked(monkeypatch):
     import datasets
 
