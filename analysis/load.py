@@ -318,7 +318,8 @@ def _row(cell: LoadedCell) -> dict[str, Any]:
 
 def _columns(cells: Iterable[LoadedCell]) -> list[str]:
     """Identity first, then parameters, cost and provenance, each in order of name."""
-    seen: dict[str, None] = {}
+    names = (f"{axis}_name" for axis in AXES if axis != "augmentation")
+    seen: dict[str, None] = dict.fromkeys([*IDENTITY, "planned", *names])
     for cell in cells:
         seen |= dict.fromkeys(_row(cell))
     rest = [c for c in seen if c not in IDENTITY]

@@ -1,0 +1,300 @@
+"""Leaderboards: ranks, intervals and paired differences of every method, and what they rest on.
+
+Scores are kept as stored in ``scores.csv``; the leaderboards show points, which are 100 times the
+score. A mean is over the same tasks for every method of a pool, or it is empty.
+"""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nsbench.analysis import comparisons, stats
+from nsbench.analysis.load import Results
+from nsbench.analysis.pools import COSTS, POOL_KEYS, SECONDS, Pool, marginal, pools
+from nsbench.analysis.stats import Array
+
+POINTS = 100.0
+"""Leaderboards show scores times this."""
+ALPHA = 0.05
+POWER = 0.8
+_OPTIONAL = ("candidates", "regime", "steps", "batch_size", "budget")
+_BOOTSTRAP_SEED = 0
+
+
+@dataclass(frozen=True)
+class PoolStatistics:
+    """What the numbers of one pool rest on.
+
+    Attributes:
+        title: What its methods share.
+        baseline: Name that differences are to.
+        n_methods: Methods with a mean.
+        n_compared: Size of Holm's family.
+        n_seeds: Seeds of the scarcest comparison.
+        n_tasks: Tasks that every mean is over.
+        n_different: Methods that differ from the baseline.
+        detectable: Smallest true difference in points that is found with `POWER`, or NaN.
+        notes: What was left out or deserves care.
+    """
+
+    title: str
+    baseline: str
+    n_methods: int
+    n_compared: int
+    n_seeds: int
+    n_tasks: int
+    n_different: int
+    detectable: float
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """The tables and the words under them.
+
+    Attributes:
+        rows: One row per sampler and augmentation (and whatever else varies).
+        samplers: One row per sampler, over the augmentations that all samplers have.
+        tasks: Names of the task columns, in points.
+        pools: One per pool, in the order of the rows.
+        notes: Conflicts and everything that was left out.
+    """
+
+    rows: pd.DataFrame
+    samplers: pd.DataFrame
+    tasks: tuple[str, ...]
+    pools: tuple[PoolStatistics, ...]
+    notes: tuple[str, ...]
+
+
+def make_leaderboard(results: Results, *, baseline: str = "in_batch") -> Leaderboard:
+    """Compare all methods of the results.
+
+    Args:
+        results: As loaded.
+        baseline: Sampler, by name or label, that differences are to; compared within the same
+            augmentation, by seed. An untrained baseline is compared with every augmentation.
+
+    Raises:
+        ValueError: If no cell has this sampler.
+    """
+    _check_baseline(results, baseline)
+    every = pools(results)
+    rated = [_rate(pool, baseline) for pool in every]
+    averaged = [_rate(marginal(pool), baseline) for pool in every]
+    tasks = tuple(sorted({t for pool in every for t in pool.tasks}))
+    varying = [c for c in _OPTIONAL if _varies(every, c)]
+    return Leaderboard(
+        rows=_table([t for t, _ in rated], tasks, varying),
+        samplers=_table([t for t, _ in averaged], tasks, varying),
+        tasks=tasks,
+        pools=tuple(_with_notes(s, m) for (_, s), (_, m) in zip(rated, averaged, strict=True)),
+        notes=(*results.conflicts, *results.left_out),
+    )
+
+
+def words(statistics: PoolStatistics) -> str:
+    """The statistics of one pool in plain sentences."""
+    s = statistics
+    sentences = [
+        f"{s.n_methods} methods on {s.n_tasks} tasks.",
+        "Means and intervals are over seeds, for these tasks: Student's 95 % interval.",
+        f"Differences to {s.baseline} are paired by seed within the same augmentation; p is the "
+        f"paired t test's, corrected by Holm over {s.n_compared} comparisons.",
+        f"{s.n_different} of them differ at {ALPHA:.0%}.",
+    ]
+    if np.isfinite(s.detectable):
+        sentences.append(
+            f"With {s.n_seeds} seeds, a lone difference under {s.detectable:.2g} points would "
+            f"have been missed more often than one time in {1 / (1 - POWER):.0f}."
+        )
+    else:
+        sentences.append("With fewer than two common seeds nothing can be told apart.")
+    sentences.append(
+        "Methods that share a letter cannot be told apart; rank intervals and letters come from "
+        "all pairs, corrected by Holm."
+    )
+    return " ".join(sentences)
+
+
+def _check_baseline(results: Results, baseline: str) -> None:
+    known = sorted({*results.cells["sampler"], *results.cells["sampler_name"]})
+    if known and baseline not in known:
+        close = difflib.get_close_matches(baseline, known, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise ValueError(
+            f"no cell has the sampler {baseline!r}, so it cannot be the baseline.{hint} "
+            f"Known: {', '.join(known)}"
+        )
+
+
+def _rate(pool: Pool, baseline: str) -> tuple[pd.DataFrame, PoolStatistics]:
+    """The rows of one pool and what they rest on."""
+    scores = POINTS * pool.scores
+    means = stats.seed_means(scores)  # (M, S)
+    table = pd.DataFrame([{"pool": pool.title, **pool.shared, **m} for m in pool.methods])
+    interval = stats.mean_interval(scores)
+    table["n_seeds"] = (~np.isnan(means)).sum(axis=1)
+    table["n_tasks"] = (~np.isnan(scores)).any(axis=1).sum(axis=1)
+    table["mean"], table["std"] = interval.estimate, stats.spread(means)
+    table["ci_low"], table["ci_high"], table["iqm"] = interval.low, interval.high, stats.iqm(scores)
+    reference = [_baseline_of(pool, m, baseline) for m in pool.methods]
+    compared = _differences(table, means, reference)
+    table["improvement"] = [
+        np.nan if j in (None, i) else stats.probability_of_improvement(scores[i], scores[int(j)])
+        for i, j in enumerate(reference)
+    ]
+    table[["tasks_low", "tasks_high"]] = _over_seeds_and_tasks(scores)
+    _ranks(table, means)
+    _counts(table, pool)
+    for place, task in enumerate(pool.tasks):
+        table[task] = _mean_of_seeds(scores[:, :, place])
+    for cost in (*COSTS, *SECONDS):
+        table[cost] = _cost(pool, cost)
+    empty = table[table["mean"].isna()]
+    notes = [
+        f"no mean for {sampler} x {augmentation}: no seed has all {len(pool.tasks)} tasks"
+        for sampler, augmentation in zip(empty["sampler"], empty["augmentation"], strict=True)
+    ]
+    rows = np.array([i for i, j in enumerate(reference) if j is not None and j != i], dtype=int)
+    tested = rows[np.isfinite(compared.p[rows])]
+    n = int(compared.n[tested].min()) if len(tested) else 0
+    sd = float(np.sqrt(np.mean(compared.spread[tested] ** 2))) if len(tested) else float("nan")
+    statistics = PoolStatistics(
+        title=pool.title,
+        baseline=baseline,
+        n_methods=int(table["mean"].notna().sum()),
+        n_compared=len(tested),
+        n_seeds=n,
+        n_tasks=len(pool.tasks),
+        n_different=int((table["p_holm"] <= ALPHA).sum()),
+        detectable=comparisons.smallest_detectable(
+            sd, n, comparisons=max(len(tested), 1), alpha=ALPHA, power=POWER
+        ),
+        notes=(*pool.notes, *notes),
+    )
+    return table.sort_values(["rank", "sampler", "augmentation"], kind="stable"), statistics
+
+
+def _baseline_of(pool: Pool, method: Mapping[str, Any], baseline: str) -> int | None:
+    """Index of what a method is compared with: same augmentation, then most alike otherwise."""
+
+    def alike(index: int) -> tuple[bool, ...]:
+        other = pool.methods[index]
+        return tuple(other[k] == method[k] for k in ("objective", "candidates", "budget"))
+
+    fitting = [
+        i
+        for i, other in enumerate(pool.methods)
+        if baseline in (other["sampler"], other["sampler_name"])
+        and (other["untrained"] or other["augmentation"] == method["augmentation"])
+    ]
+    return max(fitting, key=lambda i: (pool.methods[i] == method, alike(i)), default=None)
+
+
+def _differences(
+    table: pd.DataFrame, means: Array, reference: Sequence[int | None]
+) -> comparisons.Paired:
+    """Fill in the differences; a method is not compared with itself."""
+    other = np.full(means.shape, np.nan)
+    for i, j in enumerate(reference):
+        if j is not None and j != i:
+            other[i] = means[j]
+    result = comparisons.paired(means, other)
+    table["difference"] = result.difference
+    table["difference_low"], table["difference_high"] = result.low, result.high
+    table["p_holm"] = comparisons.holm(result.p)
+    return result
+
+
+def _over_seeds_and_tasks(scores: Array) -> Array:
+    """Bootstrap interval of each mean over seeds and tasks, shape (M, 2); NaN below two of each."""
+    out = np.full((len(scores), 2), np.nan)
+    for row, values in enumerate(scores):
+        whole = values[~np.isnan(values).any(axis=1)]
+        if min(whole.shape) >= 2:
+            interval = stats.bootstrap_interval(
+                whole[None], over="both", seed=_BOOTSTRAP_SEED, resamples=1000
+            )
+            out[row] = interval.low[0], interval.high[0]
+    return out
+
+
+def _ranks(table: pd.DataFrame, means: Array) -> None:
+    """Fill in rank, its interval and the group, over the methods that have a mean."""
+    rated = np.flatnonzero(table["mean"].notna())
+    for column in ("rank", "rank_lo", "rank_hi"):
+        table[column] = pd.array([pd.NA] * len(table), dtype="Int64")
+    table["group"] = ""
+    if not len(rated):
+        return
+    pairs = comparisons.all_pairs(means[rated], alpha=ALPHA)
+    best, worst = comparisons.rank_intervals(pairs)
+    values = table["mean"].to_numpy()[rated]
+    order = np.argsort(-values, kind="stable")
+    table.loc[rated, "rank"] = (values[None, :] > values[:, None]).sum(axis=1) + 1
+    table.loc[rated, "rank_lo"], table.loc[rated, "rank_hi"] = best, worst
+    table.loc[rated, "group"] = comparisons.letter_groups(pairs, order)
+
+
+def _counts(table: pd.DataFrame, pool: Pool) -> None:
+    """Fill in how many cells failed (or lack a finite score), are missing, or were skipped."""
+    counts = np.zeros((len(table), 3), dtype=int)
+    for cell in pool.cells.to_dict("records"):
+        method, status = cell["method"], cell["status"]
+        counts[method, 0] += status == "failed" or (status == "done" and not cell["complete"])
+        counts[method, 1] += status in ("pending", "running")
+        counts[method, 2] += status == "skipped"
+    table["n_failed"], table["n_missing"], table["n_skipped"] = counts.T
+
+
+def _cost(pool: Pool, name: str) -> list[float]:
+    """Mean cost per cell of each method."""
+    if name not in pool.cells:
+        return [float("nan")] * len(pool.methods)
+    done = pool.cells[pool.cells["status"] == "done"]
+    means = done.groupby("method")[name].mean()
+    return [float(means.get(i, float("nan"))) for i in range(len(pool.methods))]
+
+
+def _mean_of_seeds(values: Array) -> Array:
+    """Mean over the seeds that have the task, shape (M,)."""
+    return stats.mean(np.where(np.isnan(values), np.nan, values)[:, :, None])
+
+
+def _varies(every: Sequence[Pool], column: str) -> bool:
+    """Whether trained methods differ in a column that is otherwise left out."""
+    if column in POOL_KEYS:
+        return len({str(p.shared[column]) for p in every}) > 1
+    return len({m[column] for p in every for m in p.methods if not m["untrained"]}) > 1
+
+
+def _table(
+    parts: Sequence[pd.DataFrame], tasks: Sequence[str], varying: Sequence[str]
+) -> pd.DataFrame:
+    columns = [
+        *("rank", "rank_lo", "rank_hi", "group", "sampler", "augmentation", "objective"),
+        *varying,
+        *("encoder", "data", "n_seeds", "n_tasks", "mean", "std", "ci_low", "ci_high", "iqm"),
+        *("difference", "difference_low", "difference_high", "p_holm"),
+        *("n_failed", "n_missing", "n_skipped", "improvement", "tasks_low", "tasks_high"),
+        *tasks,
+        *COSTS,
+        *SECONDS,
+        "pool",
+    ]
+    if not parts:
+        return pd.DataFrame(columns=columns)
+    whole = pd.concat(parts, ignore_index=True).reindex(columns=columns)
+    costs = [c for c in (*COSTS, *SECONDS) if whole[c].isna().all()]
+    return whole.drop(columns=costs)
+
+
+def _with_notes(statistics: PoolStatistics, averaged: PoolStatistics) -> PoolStatistics:
+    fields = dict(vars(statistics))
+    fields["notes"] = tuple(dict.fromkeys((*statistics.notes, *averaged.notes)))
+    return PoolStatistics(**fields)
