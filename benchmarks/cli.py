@@ -133,16 +133,17 @@ def run(
 
 
 def _check_evaluation(tasks: tuple[str, ...], dev: str) -> None:
-    names = [t for t in (*tasks, dev) if t not in ("own", "")]
-    if not names:
-        return
-    from nsbench.benchmarks.evaluate import check_available, check_tasks
+    from nsbench.benchmarks.evaluate import check_available, check_dev, check_tasks
 
-    check_tasks(names)
-    missing = check_available(names)
-    if missing:
-        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-        raise ValueError(f"{missing[0]}{more}")
+    names = [t for t in tasks if t != "own"]
+    if names:
+        check_tasks(names)
+        missing = check_available(names)
+        if missing:
+            more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+            raise ValueError(f"{missing[0]}{more}")
+    if dev not in ("", "own"):
+        check_dev(dev)
 
 
 def _default_workers(device: str, threads: int) -> int:

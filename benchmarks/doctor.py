@@ -65,13 +65,15 @@ def _plugins() -> Iterator[tuple[Level, str]]:
 
 def _matrix(config: str) -> Iterator[tuple[Level, str]]:
     from nsbench.benchmarks.config import load_config
-    from nsbench.benchmarks.evaluate import check_available, check_tasks
+    from nsbench.benchmarks.evaluate import check_available, check_dev, check_tasks
     from nsbench.benchmarks.matrix import expand
 
     try:
         settings = load_config(config)
         names = [t for t in settings.evaluation.tasks if t != "own"]
         check_tasks(names)
+        if settings.evaluation.dev not in ("", "own"):
+            check_dev(settings.evaluation.dev)
     except ValueError as error:
         yield "bad", str(error)
         return

@@ -32,6 +32,7 @@ from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.records import (
     CellPaths,
     RunRecord,
+    content_key,
     scores_csv,
     write_atomically,
     write_record,
@@ -239,6 +240,7 @@ def _train(
                 seed_for=lambda purpose: seed_for(cell.seed, purpose),
                 open_pool=make(candidates, cell.candidates).open,
                 look=look,
+                tokens_key=content_key([cell.encoder.plain(), data.digest, cell.budget.max_length]),
             ),
             device,
         )

@@ -47,6 +47,7 @@ class Recipe:
         seed_for: Gives the seed of a purpose word.
         open_pool: Starts the candidate pool.
         look: Called as ``look(step)`` after each step, for checkpoint choice and progress.
+        tokens_key: Says what tokenizer and texts these are; see `token_table`.
     """
 
     sampler: Sampler
@@ -58,6 +59,7 @@ class Recipe:
     seed_for: Callable[[str], int]
     open_pool: Callable[[World], OpenPool]
     look: Callable[[int], None] = lambda step: None
+    tokens_key: str = ""
 
 
 @dataclass
@@ -88,7 +90,7 @@ def train(encoder: Encoder, data: TrainingData, recipe: Recipe, device: torch.de
     def note(name: str, value: float) -> None:
         cost[name] = cost.get(name, 0.0) + value
 
-    tokens = token_table(encoder, data.texts, budget.max_length, device)
+    tokens = token_table(encoder, data.texts, budget.max_length, device, key=recipe.tokens_key)
     known = Known(data, device)
     both = recipe.directions == "both"
     temperature = float(getattr(objective, "temperature", 0.05))
@@ -375,4 +377,3 @@ def _costs(
         "examples": float(budget.steps * budget.batch_size),
         "epochs": budget.steps * budget.batch_size / rows,
     }
-

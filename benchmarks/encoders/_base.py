@@ -4,6 +4,7 @@ import hashlib
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Protocol
 
 import numpy as np
@@ -96,24 +97,24 @@ class TokenTable:
 
 def tokenize(encoder: Encoder, texts: Sequence[str], max_length: int) -> list[list[int]]:
     """Token ids of every text, truncated to ``max_length``; never empty."""
-    limit = min(max_length, encoder.max_length)
-    out: list[list[int]] = []
-    for start in range(0, len(texts), 10_000):
-        batch = encoder.tokenizer(
-            list(texts[start : start + 10_000]),
-            add_special_tokens=encoder.special_tokens,
-            truncation=True,
-            max_length=limit,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-        )
-        out.extend(batch["input_ids"])
+    backend = encoder.tokenizer.backend_tokenizer
+    backend.no_padding()
+    backend.enable_truncation(max_length=min(max_length, encoder.max_length))
     unknown = encoder.tokenizer.unk_token_id or 0
-    return [ids or [unknown] for ids in out]
+    found = backend.encode_batch_fast(list(texts), add_special_tokens=encoder.special_tokens)
+    return [encoding.ids or [unknown] for encoding in found]
+
+
+_tables: dict[tuple[str, str], TokenTable] = {}
 
 
 def token_table(
-    encoder: Encoder, texts: Sequence[str], max_length: int, device: torch.device
+    encoder: Encoder,
+    texts: Sequence[str],
+    max_length: int,
+    device: torch.device,
+    *,
+    key: str = "",
 ) -> TokenTable:
     """Tokenise a corpus once.
 
@@ -122,19 +123,30 @@ def token_table(
         texts: T texts.
         max_length: Longest row in tokens.
         device: Where the ids are to live.
+        key: Says what tokenizer, texts and length these are; tables of equal keys are shared by
+            all cells of a process. Empty for a table of its own.
     """
+    if key and (key, str(device)) in _tables:
+        return _tables[key, str(device)]
     ids = tokenize(encoder, texts, max_length)
-    lengths = np.array([len(row) for row in ids], dtype=np.int64)
+    lengths = np.fromiter(map(len, ids), dtype=np.int64, count=len(ids))
     width = int(lengths.max(initial=1))
     padded = np.full((len(ids), width), encoder.tokenizer.pad_token_id or 0, dtype=np.int64)
-    padded[np.arange(width) < lengths[:, None]] = np.concatenate([np.asarray(r) for r in ids])
+    padded[np.arange(width) < lengths[:, None]] = np.fromiter(
+        chain.from_iterable(ids), dtype=np.int64, count=int(lengths.sum())
+    )
     limit = min(max_length, encoder.max_length)
-    return TokenTable(
+    table = TokenTable(
         ids=torch.from_numpy(padded).to(device),
         lengths=lengths,
         device_lengths=torch.from_numpy(lengths).to(device),
         truncated=int((lengths >= limit).sum()),
     )
+    if key:
+        if len(_tables) >= 4:  # a matrix goes through its data sets in turn
+            _tables.pop(next(iter(_tables)))
+        _tables[key, str(device)] = table
+    return table
 
 
 def masked_mean(states: Tensor, mask: Tensor) -> Tensor:

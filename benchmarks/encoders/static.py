@@ -11,6 +11,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import is_fake
 from torch.nn import functional
 
 from nsbench.benchmarks.augmentations import TokenView
@@ -58,10 +59,28 @@ class StaticEncoder(Encoder):
             weights = mask * scale.expand(*mask.shape, 1).squeeze(-1)
         elif scale is not None:
             columns = scale.expand(mask.shape[0], 1, self.width).squeeze(1)  # (B, d)
-        pooled = functional.embedding_bag(
-            view.ids, self.table, mode="sum", per_sample_weights=weights, sparse=True
-        )
+        pooled = self._bag(view, weights)
         return (pooled if columns is None else pooled * columns) / length
+
+    def _bag(self, view: TokenView, weights: Tensor) -> Tensor:
+        """``(B, d)`` weighted sums of table rows.
+
+        On a CPU padding is left out, which reads the lengths; a device must not be waited for,
+        so there it goes along with weight 0.
+        """
+        if view.ids.device.type != "cpu" or is_fake(view.ids):
+            return functional.embedding_bag(
+                view.ids, self.table, mode="sum", per_sample_weights=weights, sparse=True
+            )
+        lengths = view.lengths
+        return functional.embedding_bag(
+            view.ids[view.mask],
+            self.table,
+            offsets=lengths.cumsum(0) - lengths,
+            mode="sum",
+            per_sample_weights=weights[view.mask],
+            sparse=True,
+        )
 
 
 @register("static")
