@@ -7,7 +7,9 @@ vectorised over the batch, never waits for the device, and draws from ``generato
 from nsbench.benchmarks.augmentations._types import (
     Augmentation,
     TokenView,
+    bound,
     choose_exactly,
+    share_of,
     uniform,
 )
 from nsbench.samplers import Registry
@@ -21,7 +23,9 @@ __all__ = [
     "Augmentation",
     "TokenView",
     "augmentations",
+    "bound",
     "choose_exactly",
     "register",
+    "share_of",
     "uniform",
 ]

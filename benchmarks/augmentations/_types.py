@@ -1,10 +1,13 @@
 """What an augmentation is given and gives back."""
 
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
+
+SORTED = 2048
+"""Rows up to this long are ranked by a sort, longer ones by bisection."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +25,9 @@ class TokenView:
         scale: Broadcastable to ``(B, L, d)``, multiplied into E; ``None`` is 1.
         shift: Broadcastable to ``(B, L, d)``, added to E; ``None`` is 0.
         dropout: The encoder's own dropout rate in this view, or ``None`` for its setting.
+        head: Special tokens at the start of every row ([CLS]).
+        tail: Special tokens at the end of every row's real tokens ([SEP]).
+        limit: Longest row the encoder takes, in tokens.
     """
 
     ids: Tensor
@@ -31,6 +37,9 @@ class TokenView:
     scale: Tensor | None = None
     shift: Tensor | None = None
     dropout: float | None = None
+    head: int = 0
+    tail: int = 0
+    limit: int = 1 << 30
 
     @property
     def lengths(self) -> Tensor:
@@ -50,7 +59,9 @@ class Augmentation(Protocol):
     """Makes one view. Parameters are frozen at construction.
 
     A class may also say ``needs_positions = True`` (it does nothing on an encoder without
-    position embeddings) and ``needs_labels = True``.
+    position embeddings), ``needs_labels = True``, and ``stochastic = True`` (it draws from the
+    generator). What needs an encoder's vocabulary has a method ``bind(encoder)`` that gives the
+    augmentation as it works on that encoder; the engine calls it once per cell, see `bound`.
     """
 
     def __call__(self, view: TokenView, generator: torch.Generator | None, /) -> TokenView:
@@ -58,9 +69,20 @@ class Augmentation(Protocol):
         ...
 
 
+def bound(augmentation: Augmentation, encoder: Any) -> Augmentation:
+    """The augmentation as it works on an encoder: what its ``bind`` gives, or itself."""
+    bind = getattr(augmentation, "bind", None)
+    return augmentation if bind is None else cast(Augmentation, bind(encoder))
+
+
 def uniform(shape: tuple[int, ...], like: Tensor, generator: torch.Generator | None) -> Tensor:
     """Uniform numbers in [0, 1) on the device of ``like``."""
     return torch.rand(shape, generator=generator, device=like.device)
+
+
+def share_of(total: Tensor, rate: float) -> Tensor:
+    """``(B,)`` whole part of ``total * rate``, to the last bit what Python's ``int`` gives."""
+    return (total.double() * rate).long()
 
 
 def choose_exactly(eligible: Tensor, count: Tensor, generator: torch.Generator | None) -> Tensor:
@@ -75,8 +97,27 @@ def choose_exactly(eligible: Tensor, count: Tensor, generator: torch.Generator |
         ``(B, M)`` bool, True where chosen.
     """
     lot = uniform(tuple(eligible.shape), eligible, generator).masked_fill(~eligible, 2.0)
+    if lot.shape[1] > SORTED:
+        return _smallest(lot, count)
     order = lot.argsort(dim=1, stable=True)
     place = torch.empty_like(order).scatter_(
         1, order, torch.arange(lot.shape[1], device=lot.device).expand_as(order)
     )
     return place < count[:, None]
+
+
+def _smallest(lot: Tensor, count: Tensor) -> Tensor:
+    """``(B, M)`` bool, True at the ``count`` smallest lots of each row, by bisection.
+
+    The threshold is found bit by bit, so long rows cost 25 passes and no sort: a quarter of the
+    time at M = 12,288. Lots closer than 2^-24 are a tie, which the first in the row win.
+    """
+    low = torch.zeros(len(lot), device=lot.device)
+    for bit in range(25):
+        higher = low + 2.0**-bit
+        fits = (lot < higher[:, None]).sum(dim=1, dtype=torch.int32) <= count
+        low = torch.where(fits, higher, low)
+    below = lot < low[:, None]
+    tied = (lot < low[:, None] + 2.0**-24) & ~below
+    left = count - below.sum(dim=1)
+    return below | (tied & (tied.cumsum(dim=1, dtype=torch.int32) <= left[:, None]))

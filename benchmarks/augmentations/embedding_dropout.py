@@ -5,10 +5,11 @@ are those of the released code. https://aclanthology.org/2021.acl-long.393
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
-from nsbench.benchmarks.augmentations import TokenView, choose_exactly, register
+from nsbench.benchmarks.augmentations import TokenView, choose_exactly, register, share_of
 from nsbench.samplers import in_range
 
 
@@ -22,6 +23,7 @@ class EmbeddingDropout:
     """
 
     rate: float = 0.2
+    stochastic: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         in_range("embedding_dropout", "rate", self.rate, 0, 1)
@@ -29,6 +31,6 @@ class EmbeddingDropout:
     def __call__(self, view: TokenView, generator: torch.Generator | None) -> TokenView:
         batch, length = view.mask.shape
         real = view.mask[:, :, None].expand(batch, length, view.width).reshape(batch, -1)
-        count = (view.lengths * view.width * self.rate).long()  # (B,)
+        count = share_of(view.lengths * view.width, self.rate)  # (B,)
         gone = choose_exactly(real, count, generator).view(batch, length, view.width)
         return view.scaled((~gone).float())

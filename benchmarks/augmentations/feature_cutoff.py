@@ -5,6 +5,7 @@ as in the released code. https://aclanthology.org/2021.acl-long.393
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
@@ -22,6 +23,7 @@ class FeatureCutoff:
     """
 
     rate: float = 0.2
+    stochastic: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         in_range("feature_cutoff", "rate", self.rate, 0, 1)

@@ -5,10 +5,11 @@ and untouched attention mask as in the released code. https://aclanthology.org/2
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
-from nsbench.benchmarks.augmentations import TokenView, choose_exactly, register
+from nsbench.benchmarks.augmentations import TokenView, choose_exactly, register, share_of
 from nsbench.samplers import in_range
 
 
@@ -25,11 +26,12 @@ class TokenCutoff:
     """
 
     rate: float = 0.15
+    stochastic: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         in_range("token_cutoff", "rate", self.rate, 0, 1)
 
     def __call__(self, view: TokenView, generator: torch.Generator | None) -> TokenView:
-        count = (view.lengths * self.rate).long()  # (B,)
+        count = share_of(view.lengths, self.rate)  # (B,)
         gone = choose_exactly(view.mask, count, generator)  # (B, L)
         return view.scaled((~gone).float()[:, :, None])

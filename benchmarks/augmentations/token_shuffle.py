@@ -18,6 +18,7 @@ class TokenShuffle:
     """Give each text's n real tokens a random permutation of the positions 0 .. n-1."""
 
     needs_positions: ClassVar[bool] = True
+    stochastic: ClassVar[bool] = True
 
     def __call__(self, view: TokenView, generator: torch.Generator | None) -> TokenView:
         lot = uniform(tuple(view.mask.shape), view.mask, generator)
