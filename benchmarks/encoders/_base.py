@@ -4,6 +4,7 @@ import hashlib
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from typing import Any, Protocol
 
@@ -43,7 +44,27 @@ class Encoder(nn.Module):
     def plain_view(self, ids: Tensor, mask: Tensor) -> TokenView:
         """The view of texts as they are, from ``(B, L)`` ids and mask."""
         positions = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
-        return TokenView(ids=ids, mask=mask, positions=positions, width=self.width)
+        head, tail = self.specials
+        return TokenView(
+            ids=ids,
+            mask=mask,
+            positions=positions,
+            width=self.width,
+            head=head,
+            tail=tail,
+            limit=self.max_length,
+        )
+
+    @cached_property
+    def specials(self) -> tuple[int, int]:
+        """Special tokens that the tokenizer puts before and after a text."""
+        if not self.special_tokens:
+            return 0, 0
+        bare = self.tokenizer("a", add_special_tokens=False)["input_ids"]
+        wrapped = self.tokenizer("a", add_special_tokens=True)["input_ids"]
+        extra = len(wrapped) - len(bare)
+        head = next(i for i in range(extra + 1) if wrapped[i : i + len(bare)] == bare)
+        return head, extra - head
 
 
 class EncoderSpec(Protocol):

@@ -56,6 +56,9 @@ class TransformerEncoder(Encoder):
         self.has_positions = "position_ids" in inspect.signature(model.forward).parameters
         padding = getattr(embeddings, "padding_idx", None)
         self._first_position = 0 if padding is None else int(padding) + 1
+        table = getattr(embeddings, "position_embeddings", None)
+        if isinstance(table, nn.Embedding):  # RoBERTa's first positions are never a token's
+            self.max_length = min(max_length, table.num_embeddings - self._first_position)
         self._view: TokenView | None = None
         embeddings.register_forward_hook(self._augment)
         self._dropouts = [m for m in model.modules() if isinstance(m, nn.Dropout)]
