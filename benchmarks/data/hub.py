@@ -1,0 +1,88 @@
+"""A data set of the Hugging Face hub, by name and pinned revision.
+
+Source: Lhoest et al. 2021, Datasets: a community library for NLP.
+https://aclanthology.org/2021.emnlp-demo.21
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from nsbench.benchmarks.data import register
+from nsbench.benchmarks.data._hub import Source, rows_of
+from nsbench.benchmarks.data._layouts import (
+    VIEWS,
+    Options,
+    check_columns,
+    limited,
+    read,
+    recognise,
+    unpaired,
+)
+from nsbench.benchmarks.data._types import DataSet, TrainingData
+from nsbench.samplers import at_least, one_of
+
+
+@register("hub")
+@dataclass(frozen=True)
+class Hub(DataSet):
+    """Rows of one split of a hub data set; columns make rows as in `File`.
+
+    The cache of ``HF_HOME`` is used, and with ``HF_HUB_OFFLINE=1`` nothing else. No code of a
+    repository is run.
+
+    Args:
+        path: Repository, ``owner/name``.
+        revision: Commit, 40 hexadecimal digits; branches and tags move, so they are refused.
+        config: Configuration, where the repository has several.
+        split: Split to read.
+        columns: ``{our name: the data set's name}``; if given, only these are read.
+        min_score: With ``sentence1, sentence2, score``: a pair is positive from this score on.
+            Left out, every sentence is a text of its own.
+        nli: With ``premise, hypothesis, label``: "triplets" or "pairs", as in `File`.
+        nli_labels: What label numbers mean, in their order, where the data set does not say.
+        views: "pairs" for rows as they are, "text" for every anchor and every positive as a row of
+            its own (unsupervised).
+        limit: Rows to keep, the first of a shuffle, >= 0; 0 keeps all.
+        seed: Seed of that shuffle, >= 0.
+    """
+
+    path: str
+    revision: str
+    config: str = ""
+    split: str = "train"
+    columns: Mapping[str, str] = field(default_factory=dict)
+    min_score: float | None = None
+    nli: str = "triplets"
+    nli_labels: Sequence[str] = ()
+    views: str = "pairs"
+    limit: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self._source.check("hub")
+        check_columns("hub", self.columns)
+        self._options.check("hub")
+        one_of("hub", "views", self.views, VIEWS)
+        at_least("hub", "limit", self.limit, 0)
+        at_least("hub", "seed", self.seed, 0)
+
+    @property
+    def _source(self) -> Source:
+        return Source(self.path, self.revision, self.config)
+
+    @property
+    def _options(self) -> Options:
+        return Options(self.min_score, self.nli, self.nli_labels)
+
+    def check(self) -> None:
+        """Fetch the split, or find it in the cache, and recognise its columns."""
+        recognise(rows_of(self._source, self.split), self.columns, str(self._source))
+
+    def __call__(self) -> TrainingData:
+        """Read the split."""
+        rows = rows_of(self._source, self.split)
+        found = read(rows, self.columns, self._options, str(self._source))
+        data = found.data(self.path, self.revision)
+        if self.views == "text":
+            data = unpaired(data)
+        return limited(data, self.limit, self.seed)
