@@ -1,0 +1,365 @@
+"""Exact search for the most similar rows, in memory that a setting bounds.
+
+A cheap product over blocks says which pairs can matter, with a proven bound on its rounding; only
+those are scored again, each by the same float32 formula, and only such scores decide. The answer
+is therefore the same, ties included, for every block size, product, thread count and backend.
+"""
+
+import numbers
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nsbench.samplers import at_least, one_of
+
+BACKENDS = ("torch", "faiss")
+PRODUCTS = ("auto", "fp32", "bf16")
+MEMORY = 256 << 20
+SMALLEST = 1 << 20
+_STEP = 8  # scores are looked at through the maxima of 8, and of 64 of them
+_WIDEST = 1 << 16  # columns of a tile; more rows a tile make the product no faster
+_TALLEST = 1024
+_EMPTY = -(1 << 63)
+_LOW = (1 << 32) - 1  # ids are kept in 32 bits
+
+
+@dataclass(frozen=True, eq=False)
+class TopK:
+    """The k best corpus rows of every query, best first; ties go to the lower id.
+
+    Attributes:
+        scores: ``(Q, k)`` float32 inner products; -inf in empty places.
+        ids: ``(Q, k)`` int64 row of the corpus; -1 in empty places.
+        backend: Which backend found the candidates.
+        product: Precision of the product that found them: ``fp32`` or ``bf16``. The scores are
+            fp32 either way.
+        corpus_size: Rows that were searched.
+        repeated: Tiles with too many candidates, and queries for which faiss's answer was not
+            shown to be complete: they were done again, more finely. They cost time, not exactness.
+        checked: Queries of the faiss backend that were compared with the reference.
+    """
+
+    scores: Tensor
+    ids: Tensor
+    backend: str
+    product: str
+    corpus_size: int
+    repeated: int = 0
+    checked: int = 0
+
+
+def top_k(
+    queries: Tensor,
+    corpus: Tensor | Iterable[Tensor],
+    k: int,
+    *,
+    backend: str = "torch",
+    memory: int = MEMORY,
+    exclude: Tensor | None = None,
+    product: str = "auto",
+) -> TopK:
+    """The k corpus rows with the largest inner product, for every query.
+
+    Args:
+        queries: ``(Q, d)`` float; their device is where the work is done.
+        corpus: ``(C, d)``, or an iterable of blocks ``(c, d)`` in the order of their ids, for a
+            corpus larger than memory; it is read once.
+        k: Rows per query, >= 1. Where fewer are left, empty places follow.
+        backend: ``torch``, the reference on any device, or ``faiss`` (a flat index, CPU), whose
+            completeness is shown row by row and a sample of whose rows is compared.
+        memory: Bytes for everything but the input and the ``(Q, k)`` answer, about; >= 1 MiB.
+        exclude: Optional ``(Q, E)`` int64 ids that a query may not find, -1 for none.
+        product: Precision of the filtering product, ``fp32`` or ``bf16``; ``auto`` takes bf16
+            where the processor has it. Decides the speed, not the answer.
+
+    Raises:
+        ValueError: If a setting is out of range, dimensions differ, the corpus is empty or a
+            number is not finite.
+        ModuleNotFoundError: If faiss is asked for and not installed.
+        RuntimeError: If faiss and the reference disagree.
+    """
+    at_least("top_k", "k", k, 1)
+    one_of("top_k", "backend", backend, BACKENDS)
+    one_of("top_k", "product", product, PRODUCTS)
+    if not isinstance(memory, numbers.Integral) or memory < SMALLEST:
+        raise ValueError(f"top_k: memory must be at least {SMALLEST} bytes, got {memory!r}")
+    if queries.dim() != 2:
+        raise ValueError(f"top_k: queries must be (Q, d), got {tuple(queries.shape)}")
+    if exclude is not None and (exclude.dim() != 2 or len(exclude) != len(queries)):
+        raise ValueError(f"top_k: exclude must be ({len(queries)}, E), got {tuple(exclude.shape)}")
+    bf16 = product == "bf16" or (product == "auto" and _has_bf16(queries))
+    with torch.no_grad(), _exact_products():
+        queries = _finite(queries, "queries")
+        if backend == "faiss":
+            from nsbench.benchmarks._search_faiss import FaissSearch
+
+            search: Search = FaissSearch(queries, k, int(memory), exclude)
+        else:
+            search = Search(queries, k, int(memory), exclude, bf16=bf16)
+        for block in _blocks(corpus, search.rows_per_block, queries):
+            search.add(block)
+        if not search.seen:
+            raise ValueError("top_k: the corpus is empty")
+        return search.answer(backend)
+
+
+def _has_bf16(tensor: Tensor) -> bool:
+    """Whether products in bf16 are faster than in fp32 where the tensor lives."""
+    if tensor.device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+@contextmanager
+def _exact_products() -> Iterator[None]:
+    """Products that keep to their stated rounding: no TF32, no reduction in bf16."""
+    settings: Any = torch.backends.cuda.matmul
+    before = settings.allow_tf32, settings.allow_bf16_reduced_precision_reduction
+    settings.allow_tf32 = settings.allow_bf16_reduced_precision_reduction = False
+    try:
+        yield
+    finally:
+        settings.allow_tf32, settings.allow_bf16_reduced_precision_reduction = before
+
+
+def _finite(tensor: Tensor, name: str) -> Tensor:
+    tensor = tensor.detach().float().contiguous()
+    if not bool(torch.isfinite(tensor).all()):
+        raise ValueError(f"top_k: {name} hold NaN or infinite numbers")
+    return tensor
+
+
+def _blocks(corpus: Tensor | Iterable[Tensor], rows: int, like: Tensor) -> Iterator[Tensor]:
+    """The corpus in blocks of at most ``rows`` rows; small blocks of a stream are joined."""
+    waiting: list[Tensor] = []
+    for given in [corpus] if isinstance(corpus, Tensor) else corpus:
+        if given.dim() != 2 or given.shape[1] != like.shape[1]:
+            raise ValueError(
+                f"top_k: queries have {like.shape[1]} dimensions, "
+                f"the corpus block is {tuple(given.shape)}"
+            )
+        for part in given.split(rows):
+            if sum(map(len, waiting)) + len(part) > rows:
+                yield torch.cat(waiting) if len(waiting) > 1 else waiting[0]
+                waiting = []
+            if len(part):
+                waiting.append(_finite(part.to(like.device), "rows of the corpus"))
+    if waiting:
+        yield torch.cat(waiting) if len(waiting) > 1 else waiting[0]
+
+
+class Search:
+    """The running answer: one int64 key per place, whose order is (score, -id)."""
+
+    def __init__(
+        self, queries: Tensor, k: int, memory: int, exclude: Tensor | None, *, bf16: bool
+    ) -> None:
+        self.queries, self.k, self.bf16 = queries, k, bf16
+        self.norms = queries.norm(dim=1)  # (Q,)
+        self.best = torch.full((len(queries), k), _EMPTY, dtype=torch.int64, device=queries.device)
+        self.seen = self.repeated = self.checked = 0
+        self.cells = memory // 12  # scores of a tile; as much again for masks and for candidates
+        self.crowd = max(self.cells // 16, 4 * k)  # candidates of a tile
+        wide = min(_WIDEST, self.cells // 64, memory // (12 * max(1, queries.shape[1])))
+        self.rows_per_block = max(_STEP**2, wide // _STEP**2 * _STEP**2)
+        self.banned = _banned(exclude, queries.device)
+        self._scratch = torch.empty(0, device=queries.device)
+
+    def add(self, block: Tensor) -> None:
+        """Search one block of corpus rows and merge what was found."""
+        tile = Tile(block, self.seen, bf16=self.bf16)
+        height = min(_TALLEST, self.cells // tile.width, self.crowd // (4 * self.k))
+        for start in range(0, len(self.queries), max(1, height)):
+            self._add(tile, start, min(start + max(1, height), len(self.queries)))
+        self.seen += len(block)
+
+    def _add(self, tile: "Tile", start: int, stop: int) -> None:
+        room = self._room(tile, stop - start)
+        values, slack = tile.product(self.queries[start:stop], self.norms[start:stop], room)
+        row, column = self.banned_in(start, stop, tile.offset, len(tile.block))
+        values[row, column] = -torch.inf
+        reached = scores_of(self.best[start:stop, -1])
+        found = _candidates(values, reached, slack, self.k, self.crowd)
+        if found is not None:
+            self._merge(tile, start, stop, *found)
+            return
+        self.repeated += 1
+        if tile.bf16:
+            self._add(Tile(tile.block, tile.offset, bf16=False), start, stop)
+        elif stop - start > 1:
+            middle = (start + stop) // 2
+            self._add(tile, start, middle)
+            self._add(tile, middle, stop)
+        else:  # one query, and more pairs than room that cannot be told apart: score them all
+            for low in range(0, len(tile.block), self.crowd):
+                part = torch.arange(low, min(low + self.crowd, len(tile.block)))
+                part = part.to(values.device)
+                part = part[values[0, part] > -torch.inf]
+                self._merge(tile, start, stop, torch.zeros_like(part), part)
+
+    def _room(self, tile: "Tile", height: int) -> Tensor:
+        """``(height, width)`` memory for scores, the same for all tiles of one precision."""
+        dtype, size = tile.columns.dtype, height * tile.width
+        if self._scratch.dtype != dtype or len(self._scratch) < size:
+            self._scratch = torch.empty(size, dtype=dtype, device=self.queries.device)
+        return self._scratch[:size].view(height, tile.width)
+
+    def _merge(self, tile: "Tile", start: int, stop: int, row: Tensor, column: Tensor) -> None:
+        keys = keys_of(self.queries[start:stop], tile.block, tile.offset, row, column)
+        self.best[start:stop] = merged(self.best[start:stop], row, keys)
+
+    def banned_in(self, start: int, stop: int, offset: int, size: int) -> tuple[Tensor, Tensor]:
+        """Excluded pairs of some queries and a block, counted from the start of each."""
+        rows, ids = self.banned
+        ends = torch.searchsorted(rows, torch.tensor([start, stop], device=rows.device)).tolist()
+        rows, ids = rows[ends[0] : ends[1]] - start, ids[ends[0] : ends[1]] - offset
+        inside = (ids >= 0) & (ids < size)
+        return rows[inside], ids[inside]
+
+    def answer(self, backend: str) -> TopK:
+        """The finished answer."""
+        filled = self.best != _EMPTY
+        return TopK(
+            scores=scores_of(self.best),
+            ids=torch.where(filled, _LOW - (self.best & _LOW), -1),
+            backend=backend,
+            product="bf16" if self.bf16 else "fp32",
+            corpus_size=self.seen,
+            repeated=self.repeated,
+            checked=self.checked,
+        )
+
+
+class Tile:
+    """A block of corpus rows, ready for products in one precision.
+
+    Args:
+        block: ``(c, d)`` float32 rows.
+        offset: Id of the first one.
+        bf16: Whether products are made in bf16.
+    """
+
+    def __init__(self, block: Tensor, offset: int, *, bf16: bool) -> None:
+        self.block, self.offset, self.bf16 = block, offset, bf16
+        self.width = -(-len(block) // _STEP**2) * _STEP**2
+        low = block.bfloat16() if bf16 else block
+        self.largest = block.norm(dim=1).max()
+        self.lost = (
+            (low.float() - block).norm(dim=1).max() if bf16 else torch.zeros_like(self.largest)
+        )
+        if self.width > len(block):
+            low = torch.cat([low, low.new_zeros(self.width - len(block), block.shape[1])])
+        self.columns = low.T
+
+    def product(self, queries: Tensor, norms: Tensor, out: Tensor) -> tuple[Tensor, Tensor]:
+        """Approximate inner products, written to ``out``, and how far they may be off.
+
+        Returns:
+            ``(h, width)`` in the product's precision, -inf behind the block's last row; and
+            ``(h,)`` bounds on the difference between such a number, before it is rounded to that
+            precision, and the exact score.
+        """
+        low = queries.bfloat16() if self.bf16 else queries
+        values = torch.mm(low, self.columns, out=out)
+        values[:, len(self.block) :] = -torch.inf
+        rounding = queries.shape[1] * 2.0**-23  # of two float32 sums of d products
+        slack = rounding * norms * self.largest
+        if self.bf16:
+            lost = (low.float() - queries).norm(dim=1)
+            slack = 1.01 * (slack + lost * self.largest + norms * self.lost + lost * self.lost)
+        return values, slack
+
+
+def _candidates(
+    values: Tensor, reached: Tensor, slack: Tensor, k: int, crowd: int
+) -> tuple[Tensor, Tensor] | None:
+    """Pairs that may belong to the k best; all that do are among them.
+
+    Args:
+        values: ``(h, w)`` approximate scores.
+        reached: ``(h,)`` exact k-th best score so far, -inf where there are fewer.
+        slack: ``(h,)`` largest error of ``values`` before their own rounding.
+        k: Places.
+        crowd: Largest number of pairs.
+
+    Returns:
+        ``(P,)`` rows, ascending, and ``(P,)`` columns; ``None`` if there are more than ``crowd``.
+    """
+    height, width = values.shape
+    parts = values.view(height, _STEP, width // _STEP)
+    highest = parts.amax(dim=1)  # (h, w / 8)
+    bound = reached
+    if width // _STEP**2 >= k:
+        # At least k values reach the k-th largest maximum of 64, so the k-th best score does, too,
+        # but for rounding to the product's precision (2^-8 covers bf16 twice) and its error.
+        coarse = highest.view(height, _STEP, width // _STEP**2).amax(dim=1)  # (h, w / 64)
+        kth = coarse.float().topk(k, dim=1, sorted=False).values.amin(dim=1)  # (h,)
+        rounded = 0.0 if values.dtype == torch.float32 else 2.0**-8
+        kth = torch.where(kth > -torch.inf, kth - rounded * kth.abs() - slack, kth)
+        bound = torch.maximum(bound, kth)
+    # Rounding keeps order: a score >= bound has a value >= bound - slack, rounded.
+    bound = (bound - slack).to(values.dtype)[:, None]
+    hit = (highest >= bound) & (highest > -torch.inf)
+    if int(hit.sum()) > crowd:
+        return None
+    row, part = hit.nonzero().unbind(1)
+    near = parts[row, :, part]  # (H, 8)
+    hit = (near >= bound[row]) & (near > -torch.inf)
+    if int(hit.sum()) > crowd:
+        return None
+    which, place = hit.nonzero().unbind(1)
+    return row[which], part[which] + place * (width // _STEP)
+
+
+def keys_of(queries: Tensor, block: Tensor, offset: int, row: Tensor, column: Tensor) -> Tensor:
+    """``(P,)`` int64 keys of pairs: exact float32 scores above, ids below, both in order.
+
+    Every score is the sum over one row of products, so it depends on nothing but the two vectors.
+    """
+    scores = torch.empty(len(row), device=queries.device)
+    step = max(1, (1 << 19) // max(1, queries.shape[1]))
+    for low in range(0, len(row), step):
+        pair = block.index_select(0, column[low : low + step])
+        pair *= queries.index_select(0, row[low : low + step])
+        scores[low : low + step] = pair.sum(dim=1)
+    bits = (scores + 0.0).view(torch.int32)  # -0.0 becomes 0.0
+    ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)
+    return (ordered.long() << 32) | (_LOW - (column + offset))
+
+
+def scores_of(keys: Tensor) -> Tensor:
+    """float32 scores of keys; -inf for empty places."""
+    ordered = (keys >> 32).to(torch.int32)
+    bits = ordered ^ ((ordered >> 31) & 0x7FFFFFFF)
+    return torch.where(keys == _EMPTY, -torch.inf, bits.view(torch.float32))
+
+
+def merged(best: Tensor, row: Tensor, keys: Tensor) -> Tensor:
+    """``(h, k)`` the largest of ``(h, k)`` keys and ``(P,)`` new ones of ascending rows."""
+    if not len(row):
+        return best
+    height, k = best.shape
+    counts = torch.bincount(row, minlength=height)
+    place = torch.arange(len(row), device=row.device) - (counts.cumsum(0) - counts)[row]
+    most = int(counts.max())
+    step = min(most, max(4 * k, 1024))
+    for low in range(0, most, step):
+        inside = (place >= low) & (place < low + step)
+        both = torch.cat([best, best.new_full((height, step), _EMPTY)], dim=1)
+        both[row[inside], k + place[inside] - low] = keys[inside]
+        best = both.topk(k, dim=1).values
+    return best
+
+
+def _banned(exclude: Tensor | None, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Excluded pairs as rows, ascending, and ids."""
+    if exclude is None:
+        return (torch.zeros(0, dtype=torch.int64, device=device),) * 2
+    exclude = exclude.to(device)
+    row, place = (exclude >= 0).nonzero().unbind(1)
+    return row.contiguous(), exclude[row, place]

@@ -1,0 +1,165 @@
+"""Exact search: every block size, product and backend gives the plain answer, ties by id."""
+
+import sys
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from nsbench.benchmarks.search import TopK, top_k
+
+MIB = 1 << 20
+WAYS = [
+    {"product": "fp32"},
+    {"product": "bf16"},
+    {"product": "bf16", "memory": MIB},
+    {"backend": "faiss"},
+    {"backend": "faiss", "memory": MIB},
+]
+
+
+def unit(*shape: int, seed: int) -> Tensor:
+    draw = torch.Generator().manual_seed(seed)
+    return torch.nn.functional.normalize(torch.randn(shape, generator=draw), dim=-1)
+
+
+def by_loops(queries: Tensor, corpus: Tensor, k: int, exclude: Tensor | None = None) -> Tensor:
+    """Ids of the k best by (score, lower id), one query at a time; -1 behind the last."""
+    out = []
+    for i, query in enumerate(queries):
+        scores = (corpus.double() @ query.double()).tolist()
+        banned = set() if exclude is None else set(exclude[i].tolist())
+        order = sorted((j for j in range(len(corpus)) if j not in banned), key=lambda j: -scores[j])
+        out.append((order[:k] + [-1] * k)[:k])
+    return torch.tensor(out)
+
+
+def same(a: TopK, b: TopK) -> bool:
+    return torch.equal(a.ids, b.ids) and torch.equal(a.scores, b.scores)
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+@pytest.mark.parametrize(("size", "k"), [(1, 1), (50, 7), (700, 100), (3000, 20)])
+def test_search_finds_what_loops_find(size: int, k: int, way: dict[str, object]) -> None:
+    queries, corpus = unit(40, 24, seed=1), unit(size, 24, seed=2)
+    found = top_k(queries, corpus, k, **way)  # type: ignore[arg-type]
+    assert torch.equal(found.ids, by_loops(queries, corpus, k))
+    real = found.ids >= 0
+    exact = (queries.double() @ corpus.double().T).float()
+    picked = exact.gather(1, found.ids.clamp(min=0))
+    torch.testing.assert_close(found.scores[real], picked[real], rtol=0, atol=1e-6)
+    assert (found.scores[~real] == -torch.inf).all()
+    assert found.corpus_size == size
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+def test_search_breaks_ties_by_the_lower_id(way: dict[str, object]) -> None:
+    # Small whole numbers: every sum is exact in bf16 and float32, and ties are many.
+    draw = torch.Generator().manual_seed(0)
+    queries = torch.randint(-1, 2, (30, 6), generator=draw).float()
+    corpus = torch.randint(-1, 2, (900, 6), generator=draw).float()
+    found = top_k(queries, corpus, 50, **way)  # type: ignore[arg-type]
+    assert torch.equal(found.ids, by_loops(queries, corpus, 50))
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+def test_search_leaves_out_what_is_excluded(way: dict[str, object]) -> None:
+    queries, corpus = unit(30, 16, seed=1), unit(400, 16, seed=2)
+    best = top_k(queries, corpus, 12).ids
+    exclude = torch.cat([best[:, :9], torch.full((30, 2), -1)], dim=1)
+    found = top_k(queries, corpus, 10, exclude=exclude, **way)  # type: ignore[arg-type]
+    assert torch.equal(found.ids, by_loops(queries, corpus, 10, exclude))
+    assert torch.equal(found.ids[:, :3], best[:, 9:])
+
+
+def test_search_gives_the_same_bits_whatever_the_way() -> None:
+    queries, corpus = unit(300, 96, seed=3), unit(5000, 96, seed=4)
+    plain = top_k(queries, corpus, 30, product="fp32")
+    for way in WAYS:
+        found = top_k(queries, corpus, 30, **way)  # type: ignore[arg-type]
+        assert same(found, plain)
+        assert found.backend == way.get("backend", "torch")
+    assert same(
+        top_k(queries[100:101], corpus, 30),
+        TopK(plain.scores[100:101], plain.ids[100:101], "", "", 0),
+    )
+
+
+def test_search_of_a_collapsed_space_is_exact() -> None:
+    centre = unit(32, seed=0)
+    queries = torch.nn.functional.normalize(centre + 1e-3 * unit(60, 32, seed=1), dim=1)
+    corpus = torch.nn.functional.normalize(centre + 1e-3 * unit(9000, 32, seed=2), dim=1)
+    plain = top_k(queries, corpus, 10, product="fp32")
+    found = top_k(queries, corpus, 10, product="bf16", memory=MIB)
+    assert same(found, plain)
+    assert found.repeated > 0  # bf16 cannot tell these apart
+
+
+def test_search_of_one_repeated_row_answers_the_lowest_ids() -> None:
+    row = unit(1, 16, seed=0)
+    for way in WAYS:
+        found = top_k(row.expand(5, -1), row.expand(4000, -1), 6, **way)  # type: ignore[arg-type]
+        assert found.ids.tolist() == [list(range(6))] * 5
+
+
+def test_search_of_a_stream_equals_search_of_the_whole() -> None:
+    queries, corpus = unit(50, 16, seed=1), unit(2000, 16, seed=2)
+    for sizes in ([2000], [1, 699, 0, 1300], [100] * 20):
+        for way in WAYS:
+            stream: Iterator[Tensor] = iter(corpus.split(sizes))
+            assert same(top_k(queries, stream, 9, **way), top_k(queries, corpus, 9))  # type: ignore[arg-type]
+
+
+class Largest(TorchDispatchMode):
+    """The largest tensor that anything made."""
+
+    bytes = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        out = func(*args, **(kwargs or {}))
+        for value in out if isinstance(out, tuple | list) else [out]:
+            if isinstance(value, Tensor) and not value._is_view():
+                self.bytes = max(self.bytes, value.numel() * value.element_size())
+        return out
+
+
+@pytest.mark.parametrize("product", ["fp32", "bf16"])
+def test_search_memory_is_bounded_by_the_setting(product: str) -> None:
+    for size in (5_000, 40_000):
+        queries, corpus = unit(1000, 8, seed=1), unit(size, 8, seed=2)
+        with Largest() as seen:
+            top_k(queries, corpus, 5, memory=2 * MIB, product=product)
+        assert seen.bytes <= 2 * MIB
+
+
+def test_search_of_no_query_is_empty() -> None:
+    assert top_k(torch.zeros(0, 4), unit(9, 4, seed=0), 3).ids.shape == (0, 3)
+
+
+def test_search_refuses_what_makes_no_sense(monkeypatch: pytest.MonkeyPatch) -> None:
+    queries, corpus = unit(3, 4, seed=0), unit(9, 4, seed=1)
+    with pytest.raises(ValueError, match="the corpus is empty"):
+        top_k(queries, corpus[:0], 3)
+    with pytest.raises(ValueError, match="the corpus is empty"):
+        top_k(queries, iter([]), 3)
+    with pytest.raises(ValueError, match="queries have 4 dimensions"):
+        top_k(queries, unit(9, 5, seed=1), 3)
+    with pytest.raises(ValueError, match="k must be a whole number >= 1, got 0"):
+        top_k(queries, corpus, 0)
+    with pytest.raises(ValueError, match="Did you mean 'faiss'"):
+        top_k(queries, corpus, 1, backend="fais")
+    with pytest.raises(ValueError, match="product is 'fp8'"):
+        top_k(queries, corpus, 1, product="fp8")
+    with pytest.raises(ValueError, match="memory must be at least"):
+        top_k(queries, corpus, 1, memory=10)
+    with pytest.raises(ValueError, match=r"exclude must be \(3, E\)"):
+        top_k(queries, corpus, 1, exclude=torch.zeros(2, 1, dtype=torch.int64))
+    with pytest.raises(ValueError, match="rows of the corpus hold NaN"):
+        top_k(queries, corpus * torch.nan, 1)
+    with pytest.raises(ValueError, match=r"queries must be \(Q, d\)"):
+        top_k(queries[0], corpus, 1)
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with pytest.raises(ModuleNotFoundError, match="pip install faiss-cpu"):
+        top_k(queries, corpus, 1, backend="faiss")
