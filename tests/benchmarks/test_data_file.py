@@ -1,0 +1,467 @@
+import csv
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from nsbench.benchmarks.data import TrainingData, datasets
+
+PAIRS = [
+    {"anchor": 'He said "hi", twice', "positive": "Two\ngreetings", "negative": "No, none"},
+    {"anchor": "A dog barks", "positive": "A hound gives voice", "negative": "A cat sleeps"},
+]
+
+
+def load(path: Path, **given: Any) -> TrainingData:
+    dataset = datasets.make("file", path=str(path), **given)
+    dataset.check()
+    return dataset()
+
+
+def refused(path: Path, **given: Any) -> str:
+    """The message with which a file is refused, the folder's name taken out."""
+    with pytest.raises((ValueError, FileNotFoundError)) as error:
+        load(path, **given)
+    return str(error.value).replace(f"{path.parent}/", "")
+
+
+def jsonl(path: Path, rows: list[Any]) -> Path:
+    path.write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
+    return path
+
+
+def told(data: TrainingData) -> list[tuple[str, str, list[str]]]:
+    """Rows in words."""
+    return [
+        (data.texts[a], data.texts[p], [data.texts[n] for n in ns if n >= 0])
+        for a, p, ns in zip(data.anchor, data.positive, data.negatives, strict=True)
+    ]
+
+
+def write(path: Path, rows: list[dict[str, str]]) -> Path:
+    """Rows in the format that the path's name asks for."""
+    kind = path.name.removesuffix(".gz").rpartition(".")[2]
+    if kind == "parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+        return path
+    opened = gzip.open if path.name.endswith(".gz") else open
+    with opened(path, "wt", encoding="utf-8", newline="") as file:
+        if kind == "json":
+            json.dump(rows, file, indent=1)
+        elif kind in ("jsonl", "ndjson"):
+            file.writelines(json.dumps(r) + "\n" for r in rows)
+        else:
+            table = csv.DictWriter(file, rows[0], delimiter="," if kind == "csv" else "\t")
+            table.writeheader()
+            table.writerows(rows)
+    return path
+
+
+# --- formats
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["jsonl", "ndjson", "json", "csv", "parquet", "jsonl.gz", "ndjson.gz", "json.gz", "csv.gz"],
+)
+def test_every_format_gives_the_same_rows(tmp_path: Path, kind: str) -> None:
+    data = load(write(tmp_path / f"x.{kind}", PAIRS))
+    assert told(data) == [(r["anchor"], r["positive"], [r["negative"]]) for r in PAIRS]
+    assert data.name == f"x.{kind}"
+    assert data.revision.startswith("sha256:")
+    assert data.meaning is None
+
+
+def test_tsv_takes_quotes_for_characters(tmp_path: Path) -> None:
+    path = tmp_path / "x.tsv"
+    path.write_text('anchor\tpositive\n"Hi" she said\tgreeting\n"open\tb\n', encoding="utf-8")
+    assert told(load(path)) == [('"Hi" she said', "greeting", []), ('"open', "b", [])]
+
+
+def test_tsv_with_protecting_quotes_can_be_asked_for(tmp_path: Path) -> None:
+    data = load(write(tmp_path / "x.tsv", PAIRS), quotes="double")
+    assert told(data)[0] == (PAIRS[0]["anchor"], PAIRS[0]["positive"], [PAIRS[0]["negative"]])
+
+
+def test_a_table_without_header_has_numbered_columns(tmp_path: Path) -> None:
+    path = tmp_path / "x.tsv"
+    path.write_text("src\ta\tb\nsrc\tc\td\n", encoding="utf-8")
+    data = load(path, header=False, columns={"anchor": "2", "positive": "3"})
+    assert told(data) == [("a", "b", []), ("c", "d", [])]
+
+
+def test_txt_is_one_text_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "x.txt"
+    path.write_text("\ufeffone, two\n\n  three \nthree\n", encoding="utf-8")
+    data = load(path)
+    assert [a for a, _, _ in told(data)] == ["one, two", "three", "three"]
+    assert (data.anchor == data.positive).all()
+    assert data.texts == ("one, two", "three")
+
+
+def test_a_home_folder_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write(tmp_path / "x.jsonl", PAIRS)
+    assert load(Path("~/x.jsonl")).rows == 2
+
+
+def test_the_revision_is_of_the_content(tmp_path: Path) -> None:
+    one = load(write(tmp_path / "a.jsonl", PAIRS))
+    same = load(write(tmp_path / "b.jsonl", PAIRS))
+    other = load(write(tmp_path / "c.jsonl", PAIRS[:1]))
+    assert one.revision == same.revision != other.revision
+
+
+# --- layouts
+
+
+def test_numbered_negatives_keep_their_order(tmp_path: Path) -> None:
+    row = {"anchor": "a", "positive": "p", "negative_2": "n2", "negative_10": "n10"}
+    path = jsonl(tmp_path / "x.jsonl", [row | {"negative_1": "n1"}, row | {"negative_10": None}])
+    assert told(load(path)) == [("a", "p", ["n1", "n2", "n10"]), ("a", "p", ["n2"])]
+
+
+def test_simcse_csv(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("sent0,sent1,hard_neg\na,b,c\nd,e,\n", encoding="utf-8")
+    assert told(load(path)) == [("a", "b", ["c"]), ("d", "e", [])]
+
+
+def test_flag_embedding_makes_a_row_of_every_positive(tmp_path: Path) -> None:
+    path = jsonl(
+        tmp_path / "x.jsonl",
+        [{"query": "q", "pos": ["p1", "p2"], "neg": ["n1", "n2"]}, {"query": "r", "pos": ["s"]}],
+    )
+    data = load(path)
+    assert told(data) == [("q", "p1", ["n1", "n2"]), ("q", "p2", ["n1", "n2"]), ("r", "s", [])]
+    assert data.negatives[2].tolist() == [-1, -1]
+
+
+def test_tevatron_with_its_texts(tmp_path: Path) -> None:
+    row = {
+        "query_id": "1",
+        "query": "q",
+        "positive_passages": [{"docid": "d", "title": "T", "text": "body"}],
+        "negative_passages": [{"docid": "e", "title": "", "text": "other"}],
+    }
+    assert told(load(jsonl(tmp_path / "x.jsonl", [row]))) == [("q", "T body", ["other"])]
+
+
+def test_tevatron_by_document_ids(tmp_path: Path) -> None:
+    corpus = jsonl(
+        tmp_path / "c.jsonl",
+        [{"docid": "1", "document_text": "one"}, {"docid": 2, "document_text": "two"}],
+    )
+    row = {
+        "query_id": "9",
+        "query_text": "q",
+        "positive_document_ids": ["1"],
+        "negative_document_ids": ["2"],
+    }
+    path = jsonl(tmp_path / "x.jsonl", [row])
+    assert told(load(path, corpus=str(corpus))) == [("q", "one", ["two"])]
+    assert "set corpus to the file with their texts" in refused(path)
+    bad = jsonl(tmp_path / "y.jsonl", [row | {"positive_document_ids": ["7"]}])
+    assert refused(bad, corpus=str(corpus)) == (
+        "y.jsonl, line 1: positive_document_ids has '7', which the corpus does not hold"
+    )
+    bad = jsonl(tmp_path / "z.jsonl", [row | {"positive_document_ids": "1"}])
+    assert "must be a list of document ids, got '1'" in refused(bad, corpus=str(corpus))
+    wrong = jsonl(tmp_path / "d.jsonl", [{"id": "1", "text": "one"}])
+    assert refused(path, corpus=str(wrong)) == "d.jsonl, line 1: has no 'docid'"
+
+
+NLI_ROWS = [
+    ("p", "yes", "entailment"),
+    ("p", "no", "contradiction"),
+    ("p", "maybe", "neutral"),
+    ("q", "also", "entailment"),
+    ("q", "unclear", "-"),
+    ("p", "not at all", "contradiction"),
+    ("r", "two-way", "not_entailment"),
+]
+
+
+def test_nli_triplets_contrast_what_is_entailed_with_what_is_contradicted(tmp_path: Path) -> None:
+    rows = [{"premise": p, "hypothesis": h, "label": c} for p, h, c in NLI_ROWS]
+    data = load(jsonl(tmp_path / "x.jsonl", rows))
+    assert told(data) == [("p", "yes", ["no", "not at all"]), ("q", "also", [])]
+    assert data.nli is None
+
+
+def test_nli_pairs_keep_the_class(tmp_path: Path) -> None:
+    rows = [{"premise": p, "hypothesis": h, "label": c} for p, h, c in NLI_ROWS]
+    data = load(jsonl(tmp_path / "x.jsonl", rows), nli="pairs")
+    assert data.nli is not None
+    assert data.nli.tolist() == [1, 0, 2, 1, 0]
+
+
+def test_nli_numbers_need_their_names(tmp_path: Path) -> None:
+    rows = [{"premise": "p", "hypothesis": "h", "label": 2}]
+    path = jsonl(tmp_path / "x.jsonl", rows)
+    assert "label is the number 2; say what numbers mean with nli_labels" in refused(path)
+    data = load(path, nli="pairs", nli_labels=["entailment", "neutral", "contradiction"])
+    assert data.nli is not None
+    assert data.nli.tolist() == [0]
+
+
+def test_scored_pairs_from_a_score_on(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("sentence1,sentence2,score\na,b,4.5\nc,d,1\na,e,4\n", encoding="utf-8")
+    assert told(load(path, min_score=4)) == [("a", "b", []), ("a", "e", [])]
+
+
+def test_scored_pairs_without_a_threshold_are_plain_texts(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("sentence1,sentence2,score\na,b,?\nc,a,1\n", encoding="utf-8")
+    data = load(path)
+    assert [a for a, _, _ in told(data)] == ["a", "b", "c", "a"]
+    assert (data.anchor == data.positive).all()
+
+
+def test_unscored_pairs_are_positives(tmp_path: Path) -> None:
+    path = jsonl(tmp_path / "x.jsonl", [{"sentence1": "a", "sentence2": "b"}])
+    assert told(load(path)) == [("a", "b", [])]
+
+
+def test_labels_are_meanings(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("text,label\na,cat\nb,dog\nc,cat\nd,\n", encoding="utf-8")
+    data = load(path)
+    assert data.meaning is not None
+    assert data.meaning.tolist() == [0, 1, 0, -1]
+
+
+def test_columns_can_be_renamed_and_others_are_left_out(tmp_path: Path) -> None:
+    path = jsonl(tmp_path / "x.jsonl", [{"q": "a", "good": "b", "negative": "c"}])
+    assert told(load(path, columns={"anchor": "q", "positive": "good"})) == [("a", "b", [])]
+
+
+def test_text_views_make_every_text_a_row(tmp_path: Path) -> None:
+    data = load(write(tmp_path / "x.jsonl", PAIRS), views="text")
+    assert [a for a, _, _ in told(data)] == [r[c] for r in PAIRS for c in ("anchor", "positive")]
+    assert (data.anchor == data.positive).all()
+    assert data.negatives.shape == (4, 0)
+
+
+def test_limit_takes_the_first_rows_of_a_seeded_shuffle(tmp_path: Path) -> None:
+    rows = [{"anchor": f"a{i}", "positive": f"p{i}", "negative": "n"} for i in range(50)]
+    path = jsonl(tmp_path / "x.jsonl", rows)
+    whole = told(load(path))
+    few, more, other = (told(load(path, limit=n, seed=s)) for n, s in ((5, 0), (9, 0), (5, 1)))
+    assert few == more[:5]
+    assert set(map(str, few)) <= set(map(str, whole))
+    assert few != other
+    assert len(load(path, limit=5).texts) == 11
+    assert told(load(path, limit=50)) == whole
+
+
+# --- BEIR
+
+
+def beir(folder: Path) -> Path:
+    (folder / "qrels").mkdir(parents=True)
+    documents = [("d1", "T", "one"), ("d2", "", "two"), ("d3", "", "three"), ("d4", "Only", "")]
+    jsonl(folder / "corpus.jsonl", [{"_id": i, "title": t, "text": x} for i, t, x in documents])
+    jsonl(folder / "queries.jsonl", [{"_id": "q1", "text": "Q"}, {"_id": "q2", "text": "R"}])
+    (folder / "qrels" / "train.tsv").write_text(
+        "query-id\tcorpus-id\tscore\nq1\td1\t1\nq1\td4\t2\nq1\td3\t0\n", encoding="utf-8"
+    )
+    return folder
+
+
+def test_beir_folder(tmp_path: Path) -> None:
+    data = load(beir(tmp_path / "scifact"))
+    assert told(data) == [("Q", "T one", ["three"]), ("Q", "Only", ["three"])]
+    assert data.name == "scifact"
+    assert set(data.texts) == {"Q", "T one", "Only", "three", "two"}  # the corpus, to mine from
+
+
+def test_beir_folder_keeps_its_corpus_when_limited(tmp_path: Path) -> None:
+    data = load(beir(tmp_path / "scifact"), limit=1)
+    assert data.rows == 1
+    assert len(data.texts) == 5
+
+
+def test_beir_folder_may_be_packed(tmp_path: Path) -> None:
+    folder = beir(tmp_path / "scifact")
+    plain = folder / "corpus.jsonl"
+    (folder / "corpus.jsonl.gz").write_bytes(gzip.compress(plain.read_bytes()))
+    plain.unlink()
+    assert load(folder).rows == 2
+
+
+def test_beir_folder_refusals(tmp_path: Path) -> None:
+    folder = beir(tmp_path / "s")
+    judged = folder / "qrels" / "train.tsv"
+    assert "has judgements for train" in refused(folder, split="test")
+    for text, message in (
+        ("query-id\tcorpus-id\tscore\nq9\td1\t1\n", "query-id 'q9' is not in the folder"),
+        ("query-id\tcorpus-id\tscore\nq1\td9\t1\n", "corpus-id 'd9' is not in the folder"),
+        ("query-id\tcorpus-id\tscore\nq1\td1\tx\n", "score must be a number, got 'x'"),
+        ("q\td\ts\nq1\td1\t1\n", "qrels must have query-id, corpus-id and score"),
+        ("query-id\tcorpus-id\tscore\nq1\td1\t0\n", "names no relevant document"),
+    ):
+        judged.write_text(text, encoding="utf-8")
+        assert message in refused(folder)
+    jsonl(folder / "queries.jsonl", [{"id": "q1", "text": "Q"}])
+    assert "line 1: has no '_id'" in refused(folder)
+    (folder / "queries.jsonl").unlink()
+    assert refused(folder).startswith("there is no file s/queries.jsonl")
+
+
+# --- refusals
+
+
+def test_a_missing_file_names_the_nearest(tmp_path: Path) -> None:
+    write(tmp_path / "train.jsonl", PAIRS)
+    assert refused(tmp_path / "trian.jsonl") == (
+        "there is no file trian.jsonl. Did you mean 'train.jsonl'? Known: train.jsonl."
+    )
+    lost = tmp_path / "nowhere" / "x.jsonl"
+    assert refused(lost) == "there is no file x.jsonl: its folder is missing or empty"
+
+
+def test_check_finds_a_missing_corpus(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.jsonl", PAIRS)
+    assert "there is no file" in refused(path, corpus=str(tmp_path / "c.jsonl"))
+
+
+@pytest.mark.parametrize("name", ["x.xlsx", "x", "x.pkl", "x.parquet.gz"])
+def test_an_unknown_format_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"x")
+    assert "its name must end in one of .csv, .json, .jsonl" in refused(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["x.jsonl", "x.json", "x.csv", "x.txt"])
+@pytest.mark.parametrize("content", ["", "\n\n"])
+def test_an_empty_file_is_refused(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    assert refused(tmp_path / name) == f"{name} is empty: it has no row"
+
+
+def test_a_table_of_a_header_only_is_empty(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("anchor,positive\n", encoding="utf-8")
+    assert refused(tmp_path / "x.csv") == "x.csv is empty: it has no row"
+
+
+def test_unknown_columns_are_named_with_the_legal_layouts(tmp_path: Path) -> None:
+    message = refused(jsonl(tmp_path / "x.jsonl", [{"q": "a", "answer": "b"}]))
+    assert message.startswith("x.jsonl: no layout fits the columns answer, q. Legal are: ")
+    assert "anchor, positive [, negative, negative_1, ...]; sent0, sent1 [, hard_neg]" in message
+    assert "Rename with columns = {anchor = '...', positive = '...'}" in message
+
+
+def test_a_renamed_column_must_exist(tmp_path: Path) -> None:
+    path = jsonl(tmp_path / "x.jsonl", [{"question": "a", "answer": "b"}])
+    assert refused(path, columns={"anchor": "questoin", "positive": "answer"}) == (
+        "x.jsonl has no column 'questoin'. Did you mean 'question'? Known: answer, question."
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("x.jsonl", '{"text": "a"}\n{"text": }\n', "x.jsonl, line 2: not JSON: Expecting value"),
+        ("x.jsonl", '{"text": "a"}\n[1]\n', "x.jsonl, line 2: a row must be an object, got list"),
+        ("x.json", '[{"text": "a"},\n{"text"}]', "x.json, line 2: not JSON: Expecting ':'"),
+        ("x.json", '{"text": "a"}\n{"text": "b"}', "Then call it .jsonl"),
+        ("x.json", '{"text": "a"}', "x.json: must hold a list of rows, holds a dict"),
+        ("x.csv", "text,label\na,1\nb\n", "x.csv, line 3: 1 cells where the first row has 2"),
+        ("x.csv", 'text,label\n"a\nb",1\nc,2,3\n', "x.csv, line 4: 3 cells where the first row"),
+        ("x.csv", 'text\n"a\n', "x.csv, line 2: unexpected end of data; if quotes are plain"),
+        ("x.csv", 'text\n"a"b\n', "x.csv, line 2: ',' expected after '\"'; if quotes are plain"),
+        ("x.csv", "text,text\na,b\n", "x.csv, line 1: two columns are called 'text'"),
+        ("x.tsv", "text\na\tb\n", "x.tsv, line 2: 2 cells where the first row has 1"),
+        ("x.jsonl", '{"text": "a"}\n{"text": 3}\n', "line 2: text must be text, got 3 (int)"),
+        ("x.jsonl", '{"text": "a"}\n{"text": " "}\n', "line 2: text is blank"),
+        ("x.jsonl", '{"text": "a"}\n{"txt": "b"}\n', "line 2: has no 'text'. Did you mean 'txt'?"),
+        ("x.jsonl", '{"text": "a", "label": [1]}\n', "line 1: label must be one value, got [1]"),
+        (
+            "x.jsonl",
+            '{"anchor": "a", "positive": "b", "negative": 5}',
+            "line 1: negative must be text, got 5 (int)",
+        ),
+        (
+            "x.jsonl",
+            '{"query": "a", "pos": "b"}',
+            "line 1: pos must be a list of texts, got 'b'",
+        ),
+        ("x.jsonl", '{"query": "a", "pos": []}', "none of them makes a training pair"),
+        (
+            "x.jsonl",
+            '{"query": "a", "positive_passages": ["b"]}',
+            "line 1: positive_passages must be a list of objects with a text",
+        ),
+        (
+            "x.jsonl",
+            '{"premise": "a", "hypothesis": "b", "label": "entails"}',
+            "line 1: label is 'entails'. Did you mean 'entailment'?",
+        ),
+    ],
+)
+def test_a_bad_row_is_named_by_its_line(
+    tmp_path: Path, name: str, content: str, message: str
+) -> None:
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    assert message in refused(tmp_path / name)
+
+
+def test_a_score_must_be_a_number(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("sentence1,sentence2,score\na,b,high\n", encoding="utf-8")
+    assert refused(path, min_score=3) == "x.csv, line 2: score must be a number, got 'high'"
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.txt").write_bytes(b"caf\xe9\n")
+    assert "x.txt is not UTF-8 text" in refused(tmp_path / "x.txt")
+
+
+def test_a_broken_gzip_file_is_refused(tmp_path: Path) -> None:
+    whole = gzip.compress(b"one\n" * 1000)
+    for content in (b"one\n", whole[: len(whole) // 2]):
+        (tmp_path / "x.txt.gz").write_bytes(content)
+        assert "x.txt.gz is not a whole gzip file" in refused(tmp_path / "x.txt.gz")
+
+
+def test_a_broken_parquet_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.parquet").write_bytes(b"PAR1 no")
+    assert "x.parquet cannot be read as parquet" in refused(tmp_path / "x.parquet")
+
+
+def test_a_pickle_is_never_opened(tmp_path: Path) -> None:
+    import pickle
+
+    class Bomb:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (Path.touch, (tmp_path / "ran",))
+
+    (tmp_path / "x.jsonl").write_bytes(pickle.dumps(Bomb()))
+    refused(tmp_path / "x.jsonl")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"path": ""}, "file: path must name a file or folder, got ''"),
+        ({"columns": {"ancor": "q"}}, "file: a key of columns is 'ancor'. Did you mean 'anchor'?"),
+        ({"columns": {"anchor": 1}}, "file: columns.anchor must be a column's name, got 1"),
+        ({"nli": "tripl"}, "file: nli is 'tripl'"),
+        ({"nli_labels": ["yes"]}, "file: nli_labels is 'yes'"),
+        ({"min_score": "4"}, "file: min_score must be a number or left out, got '4'"),
+        ({"quotes": "single"}, "file: quotes is 'single'"),
+        ({"views": "texts"}, "file: views is 'texts'. Did you mean 'text'?"),
+        ({"limit": -1}, "file: limit must be a whole number >= 0, got -1"),
+        ({"seed": -1}, "file: seed must be a whole number >= 0, got -1"),
+    ],
+)
+def test_impossible_parameters_are_refused(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match="file: ") as error:
+        datasets.make("file", **{"path": "x.jsonl"} | given)
+    assert message in str(error.value)
