@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from nsbench.benchmarks.alarms import find_alarms
-from nsbench.benchmarks.augmentations import augmentations
+from nsbench.benchmarks.augmentations import augmentations, bound
 from nsbench.benchmarks.candidates import candidates
 from nsbench.benchmarks.cell import Cell
 from nsbench.benchmarks.checkpoints import BestCheckpoint
@@ -213,7 +213,9 @@ def _train(
             f"batch_size is {cell.budget.batch_size}, but {data.name} has only {data.rows} rows"
         )
     objective = make(objectives, cell.objective)
-    views = tuple([make(augmentations, c) for c in view] for view in (cell.view1, cell.view2))
+    views = tuple(
+        [bound(make(augmentations, c), encoder) for c in view] for view in (cell.view1, cell.view2)
+    )
     directions = str(cell.candidates.params.get("directions", "auto"))
     if directions == "auto":
         directions = str(getattr(objective, "views", "one"))

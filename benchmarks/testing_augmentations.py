@@ -40,12 +40,18 @@ TEXTS = (
 )
 """Words of the planted language, one text of a single word among them."""
 
+_MORE_WORDS = (
+    "lady kid youngster guest stranger helpers fixed bike bikes cautiously rapidly hastily "
+    "cheerfully man"
+)
+"""Further words of the vocabulary, synonyms of those in `TEXTS` among them."""
+
 
 @cache
 def small_encoder(kind: str) -> Encoder:
-    """A small ``tiny`` or ``static`` encoder over the words of `TEXTS`."""
+    """A small ``tiny`` or ``static`` encoder over the words of `TEXTS` and some synonyms."""
     given = {"tiny": {"dimension": 16}, "static": {"dimension": 16}}[kind]
-    encoder: Encoder = encoders.make(kind, **given).build(TEXTS, 0)
+    encoder: Encoder = encoders.make(kind, **given).build((*TEXTS, _MORE_WORDS), 0)
     return encoder.requires_grad_(False)
 
 

@@ -24,6 +24,7 @@ from nsbench.benchmarks.difficulty import DifficultyLog, flatten, point, statist
 from nsbench.benchmarks.encoders import Encoder, TokenTable, token_table
 from nsbench.benchmarks.extras import Extras
 from nsbench.benchmarks.optimise import Optimizer, schedule
+from nsbench.benchmarks.views import untouched
 from nsbench.samplers import Objective, Sampler, Selection, SimilarityContext
 
 IDENTICAL = 1 - 1e-6
@@ -188,7 +189,8 @@ def train(encoder: Encoder, data: TrainingData, recipe: Recipe, device: torch.de
         if measured:
             numbers = statistics(context, selection)
             numbers["loss"] = summary(loss.detach(), torch.ones_like(loss) > 0, 0, 20)
-            numbers |= _views_seen(view1, view2, contrast)
+            bare = tuple(_view(encoder, tokens, t, (), None) for t in (texts1, texts2))
+            numbers |= _views_seen((view1, view2), (bare[0], bare[1]), contrast)
             for name, value in _diagnostics(objective, live, context, chosen).items():
                 numbers[name] = point(value)
             difficulty.add(step, numbers)
@@ -309,27 +311,16 @@ def _embed_all(encoder: Encoder, tokens: TokenTable, note: Callable[[str, float]
     return out
 
 
-def _views_seen(view1: TokenView, view2: TokenView, contrast: Contrast) -> dict[str, Tensor]:
+def _views_seen(
+    views: tuple[TokenView, TokenView], plain: tuple[TokenView, TokenView], contrast: Contrast
+) -> dict[str, Tensor]:
     """Share of anchors whose views were left alone, or came out identical."""
     positive = (contrast.anchors * contrast.columns[contrast.positive]).sum(dim=1).detach()
     return {
-        "noop_view1": point(_untouched(view1).double().mean()),
-        "noop_view2": point(_untouched(view2).double().mean()),
+        "noop_view1": point(untouched(views[0], plain[0]).double().mean()),
+        "noop_view2": point(untouched(views[1], plain[1]).double().mean()),
         "identical_views": point((positive >= IDENTICAL).double().mean()),
     }
-
-
-def _untouched(view: TokenView) -> Tensor:
-    """``(B,)`` bool, True where an augmentation changed nothing of the text's tokens."""
-    place = torch.arange(view.ids.shape[1], device=view.ids.device)
-    same = ((view.positions == place) | ~view.mask).all(dim=1)
-    if view.dropout:
-        same = torch.zeros_like(same)
-    for value, neutral in ((view.scale, 1.0), (view.shift, 0.0)):
-        if value is not None:
-            kept = (value == neutral).all(dim=2).expand_as(view.mask) | ~view.mask
-            same = same & kept.all(dim=1)
-    return same
 
 
 def _diagnostics(

@@ -1,0 +1,122 @@
+"""Synonyms by word, from the planted lexicon, a file, or a copy of WordNet; never a download."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nsbench.benchmarks.augmentations._words import device_of, whole_words
+
+PLANTED = "planted"
+_WORDNET = ("data.noun", "data.verb", "data.adj", "data.adv")
+
+
+def check_source(owner: str, source: str) -> None:
+    """Raise ``ValueError`` unless synonyms can be read from ``source``."""
+    if source == PLANTED:
+        return
+    path = Path(source).expanduser() if isinstance(source, str) else Path()
+    good = path.is_file() or any((path / name).is_file() for name in _WORDNET)
+    if not isinstance(source, str) or not good:
+        raise ValueError(
+            f"{owner}: source is {source!r}; it must be {PLANTED!r} (the lexicon of the planted "
+            "language), a file with a word and its synonyms on each line, or WordNet's dict folder"
+        )
+
+
+@cache
+def synonyms(source: str) -> dict[str, tuple[str, ...]]:
+    """``{word: its synonyms}``, single words, lower-cased, sorted."""
+    groups: Iterable[Iterable[str]]
+    if source == PLANTED:
+        groups = _planted()
+    elif (path := Path(source).expanduser()).is_file():
+        text = path.read_text("utf-8").lower()
+        lines = (line.replace(",", " ").split() for line in text.splitlines())
+        table: dict[str, set[str]] = {}
+        for first, *others in filter(None, lines):
+            table.setdefault(first, set()).update(o for o in others if o != first)
+        return {word: tuple(sorted(found)) for word, found in sorted(table.items()) if found}
+    else:
+        groups = _wordnet(path)
+    return _from_groups(groups)
+
+
+def _from_groups(groups: Iterable[Iterable[str]]) -> dict[str, tuple[str, ...]]:
+    table: dict[str, set[str]] = {}
+    for group in groups:
+        single = {w.lower() for w in group if w.isalpha()}
+        for word in single:
+            table.setdefault(word, set()).update(single - {word})
+    return {word: tuple(sorted(found)) for word, found in sorted(table.items()) if found}
+
+
+def _wordnet(folder: Path) -> Iterable[Iterable[str]]:
+    """The synsets of WordNet's ``data.*`` files."""
+    for name in _WORDNET:
+        if not (folder / name).is_file():
+            continue
+        for line in (folder / name).read_text("utf-8").splitlines():
+            if not line.startswith(" "):
+                parts = line.split()
+                yield parts[4 : 4 + 2 * int(parts[3], 16) : 2]
+
+
+def _planted() -> list[set[str]]:
+    """Forms of one concept and one inflection; words of several concepts are left out."""
+    from nsbench.benchmarks.data._lexicon import lexicon
+
+    book = lexicon()
+    groups: list[set[str]] = []
+    for topic in book.topics:
+        for nouns in chain(topic.agents, topic.objects):
+            groups.append({n.singular for n in nouns})
+            groups.append({n.plural for n in nouns})
+        for verbs in topic.actions:
+            for form in ("base", "past", "participle", "gerund"):
+                groups.append({getattr(v, form) for v in verbs})
+    for manners in book.manners:
+        groups.append({m.adverb for m in manners})
+        groups.append({m.adjective for m in manners})
+    groups = list({frozenset(g): set(g) for g in groups}.values())
+    owners: dict[str, set[frozenset[str]]] = {}
+    for group in groups:
+        for word in group:
+            owners.setdefault(word, set()).add(frozenset(group))
+    return [{w for w in g if len(owners[w]) == 1} for g in groups]
+
+
+@dataclass(frozen=True, eq=False)
+class SynonymTable:
+    """Synonyms between tokens of a vocabulary that are whole words.
+
+    Attributes:
+        options: ``(V, K)`` token ids of each token's synonyms, 0 beyond their number.
+        counts: ``(V,)`` how many there are.
+    """
+
+    options: Tensor
+    counts: Tensor
+
+
+def synonym_table(encoder: Any, source: str) -> SynonymTable:
+    """The synonyms that are single tokens of an encoder's vocabulary, on its device."""
+    known = whole_words(encoder)
+    found = {
+        known[word]: [known[o] for o in others if o in known]
+        for word, others in synonyms(source).items()
+        if word in known
+    }
+    width = max([1, *map(len, found.values())])
+    options = torch.zeros(len(encoder.tokenizer), width, dtype=torch.long)
+    counts = torch.zeros(len(encoder.tokenizer), dtype=torch.long)
+    for token, others in found.items():
+        options[token, : len(others)] = torch.tensor(others, dtype=torch.long)
+        counts[token] = len(others)
+    device = device_of(encoder)
+    return SynonymTable(options.to(device), counts.to(device))
