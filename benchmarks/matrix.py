@@ -130,8 +130,8 @@ def why_skip(cell: Cell) -> str:
         for choice in (*cell.view1, *cell.view2):
             if augmentations.entry(choice.name).attribute("needs_positions", False):
                 return (
-                    f"{choice.name} only changes the order of tokens, and {cell.encoder.name} has no "
-                    "position embeddings: it would do nothing"
+                    f"{choice.name} only changes the order of tokens, and {cell.encoder.name} "
+                    "has no position embeddings: it would do nothing"
                 )
     sampler = make(samplers, cell.sampler)
     needed = getattr(sampler, "requires_pool", "")
