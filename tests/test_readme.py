@@ -1,0 +1,38 @@
+"""The README's tables equal the registries; its sampler and its matrix work."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from nsbench.benchmarks.config import parse_config
+from nsbench.benchmarks.readme import rewrite
+from nsbench.samplers.testing import check_sampler
+
+TEXT = (Path(__file__).resolve().parent.parent / "README.md").read_text("utf-8")
+
+
+def block(language: str, containing: str) -> str:
+    found = re.findall(rf"```{language}\n(.*?)```", TEXT, re.S)
+    return next(b for b in found if containing in b)
+
+
+def test_generated_tables_are_up_to_date() -> None:
+    assert rewrite(TEXT) == TEXT, "run `make report`"
+
+
+def test_unknown_table_is_refused() -> None:
+    with pytest.raises(ValueError, match="no table is called 'x'"):
+        rewrite("<!-- table: x -->\n<!-- end -->")
+
+
+def test_matrix_of_the_readme_is_legal() -> None:
+    assert parse_config(tomllib.loads(block("toml", "schema = 1"))).name == "mine"
+
+
+def test_sampler_of_the_readme_obeys_the_contract() -> None:
+    code = block("python", "class EveryOther").replace('@register("every_other")', "#")
+    scope: dict[str, type] = {"__name__": "readme_example"}
+    exec(compile(code, "README.md", "exec"), scope)
+    check_sampler(scope["EveryOther"]())  # type: ignore[call-arg]
