@@ -91,6 +91,7 @@ def context_of(
         "token_overlap": overlap.masked_fill(own, 1.0),
         "support_similarity": torch.maximum(similarity, support.clamp(-1, 1)),
         "cluster_match": labels[:, :batch, None] == labels[:, None, batch:],
+        "own_negative": torch.rand(similarity.shape, generator=draw) < 0.2,
         "rows": torch.arange(columns),
     }
     return SimilarityContext(
@@ -101,6 +102,36 @@ def context_of(
         generator=torch.Generator().manual_seed(seed + 2),
         **{name: value for name, value in extras.items() if name in needs},
     )
+
+
+def of_views(
+    view1: Tensor, view2: Tensor, *, both: bool = False, needs: Collection[str] = ()
+) -> SimilarityContext:
+    """The context of a batch of two views, laid out as in training, everything else eligible.
+
+    Args:
+        view1: ``(B, d)`` normalised.
+        view2: ``(B, d)`` normalised, the positives in the same order.
+        both: All 2B views against all others, instead of view 1 against view 2.
+        needs: Which extras to build.
+    """
+    size = len(view1)
+    if not both:
+        itself = torch.eye(size, dtype=torch.bool)
+        return context_of(view1, view2, torch.arange(size), ~itself, needs=needs)
+    views = torch.cat([view1, view2])
+    positive = torch.arange(2 * size).roll(size)
+    allowed = ~torch.eye(2 * size, dtype=torch.bool)
+    allowed = allowed.scatter(1, positive[:, None], False)
+    return context_of(views, views, positive, allowed, needs=needs)
+
+
+def two_views(batch: int = 6, *, seed: int = 0, dimensions: int = 8) -> tuple[Tensor, Tensor]:
+    """Random embeddings and somewhat moved copies of them, ``(B, d)`` each, normalised."""
+    draw = torch.Generator().manual_seed(seed)
+    one = unit(batch, dimensions, generator=draw)
+    other = one + 0.5 * unit(batch, dimensions, generator=draw)
+    return one, torch.nn.functional.normalize(other, dim=-1)
 
 
 def normalised(text: str) -> str:
@@ -191,7 +222,14 @@ def permute_rows(context: SimilarityContext, order: Tensor) -> SimilarityContext
     return context.replace(**changes)
 
 
-_PER_PAIR = ("guide_similarity", "truth", "token_overlap", "support_similarity", "cluster_match")
+_PER_PAIR = (
+    "guide_similarity",
+    "truth",
+    "token_overlap",
+    "support_similarity",
+    "cluster_match",
+    "own_negative",
+)
 
 
 Rule = Callable[[list[float], float, list[int]], Collection[int]]

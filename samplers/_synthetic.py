@@ -13,11 +13,14 @@ _FILL = {
     "token_overlap": 0.0,
     "truth": False,
     "cluster_match": False,
+    "own_negative": False,
 }
 
 
 def append_synthetic(context: SimilarityContext, made: Tensor) -> SimilarityContext:
     """Append every anchor's own synthetic candidates as columns that it may choose.
+
+    An anchor that may choose nothing gets none either: there is nothing to make them of.
 
     Column N + s of row i is anchor i's cosine with ``made[i, s]``. Extras with a value per
     candidate are padded with "nothing is known": similarity -1, no overlap, not true, row -1.
@@ -41,7 +44,7 @@ def append_synthetic(context: SimilarityContext, made: Tensor) -> SimilarityCont
     changes: dict[str, Any] = {
         "similarity": torch.cat([context.similarity, similarity], dim=1),
         "negative_mask": torch.cat(
-            [context.negative_mask, torch.ones_like(similarity, dtype=torch.bool)], dim=1
+            [context.negative_mask, (context.eligible > 0).expand(batch, count)], dim=1
         ),
         "synthetic": torch.cat([old, torch.ones(count, dtype=torch.bool, device=made.device)]),
     }

@@ -22,6 +22,7 @@ EXTRAS = (
     "token_overlap",
     "support_similarity",
     "cluster_match",
+    "own_negative",
     "rows",
 )
 """Optional fields of a context; the engine builds one only if the sampler's ``needs`` names it."""
@@ -52,6 +53,8 @@ class SimilarityContext:
             anchor.
         cluster_match: Extra. ``(M, B, N)`` bool, True where both fell into the same trusted
             cluster at level m.
+        own_negative: Extra. ``(B, N)`` bool, True where the candidate was given, or mined, as this
+            anchor's own negative.
         rows: Extra. ``(N,)`` int64 row of the training data behind each candidate, -1 if none.
     """
 
@@ -69,6 +72,7 @@ class SimilarityContext:
     token_overlap: Tensor | None = None
     support_similarity: Tensor | None = None
     cluster_match: Tensor | None = None
+    own_negative: Tensor | None = None
     rows: Tensor | None = None
 
     @property
@@ -172,6 +176,9 @@ class Sampler(Protocol):
     * ``pool``: the candidate pool it is paired with (default ``"in_batch"``),
     * ``needs``: names out of `EXTRAS` that it reads,
     * ``stochastic``: True if it draws random numbers,
+    * ``may_empty``: True if it can leave an anchor that has candidates without a negative,
+    * ``schedulable``: names of parameters for which its formula takes a 0-dim tensor in place of
+      the number, so that `curriculum` can move them,
     * ``synthesize(context) -> Tensor (B, S, d)``: makes further candidate embeddings before
       anything is chosen; they are appended as columns and marked ``synthetic``.
     """

@@ -1,7 +1,7 @@
 """The k most similar candidates of every anchor: hard negatives as they come.
 
-Source: Hermans et al. 2017, In Defense of the Triplet Loss, section 2 (batch hard is k = 1);
-mined top-k as in Xiong et al. 2021, ANCE. https://arxiv.org/abs/1703.07737
+Source: Hermans et al. 2017, In Defense of the Triplet Loss for Person Re-Identification (batch
+hard is k = 1); top-k as in Xiong et al. 2021, ANCE. https://arxiv.org/abs/1703.07737
 https://arxiv.org/abs/2007.00808
 """
 

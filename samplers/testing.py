@@ -35,10 +35,12 @@ from nsbench.samplers._contexts import (
     chosen,
     context_of,
     make_context,
+    of_views,
     one_row,
     permute_columns,
     permute_rows,
     text_context,
+    two_views,
     unit,
 )
 
@@ -531,10 +533,12 @@ __all__ = [
     "expect_refusals",
     "make_context",
     "needs_of",
+    "of_views",
     "one_row",
     "permute_columns",
     "permute_rows",
     "same",
     "text_context",
+    "two_views",
     "unit",
 ]

@@ -60,8 +60,7 @@ def test_law_percentile_bands_partition_the_row() -> None:
     context = make_context(6, 43)
     ends = (0.0, 0.05, 0.1, 0.37, 0.5, 0.9, 1.0)
     total = sum(
-        make("band", low=a, high=b)(context).mask.long()
-        for a, b in itertools.pairwise(ends)
+        make("band", low=a, high=b)(context).mask.long() for a, b in itertools.pairwise(ends)
     )
     assert torch.equal(total, context.negative_mask.long())
 
