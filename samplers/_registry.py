@@ -271,7 +271,8 @@ def parse_choice(text: str) -> tuple[str, dict[str, Any]]:
     if not found:
         raise ValueError(f"cannot read {text!r}: write name or name[parameter=value,...]")
     params: dict[str, Any] = {}
-    for part in filter(None, (p.strip() for p in (found[2] or "").split(","))):
+    parts = re.split(r",(?![^\[]*\])", found[2] or "")  # commas inside brackets belong to a value
+    for part in filter(None, (p.strip() for p in parts)):
         key, equals, value = part.partition("=")
         if not equals:
             raise ValueError(f"cannot read {part!r} in {text!r}: write parameter=value")
