@@ -1,0 +1,58 @@
+"""Negatives about as similar as the positive: neither too easy nor probably false.
+
+Source: Zhou et al. 2022, SimANS: Simple Ambiguous Negatives Sampling.
+https://arxiv.org/abs/2210.11773 ``official`` has the sign of b in the released code, opposite to
+the formula. The published a = 0.5 is for dot products in the tens; the default here is 0.5 over
+the square of a temperature of 0.05, which is the same in cosines.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from nsbench.samplers import Selection, SimilarityContext, at_least, in_range, one_of, register
+from nsbench.samplers._draw import draw
+
+
+@register("ambiguous")
+@dataclass(frozen=True)
+class Ambiguous:
+    """Draw k candidates with probability exp(-a (s - s_pos - b)^2), without replacement.
+
+    Only the ``top`` hardest candidates can be drawn. A row with fewer than k keeps them all.
+
+    Args:
+        k: Negatives per anchor, >= 1.
+        a: Sharpness in 1 / cosine squared, in [0, 1e8]; 0 draws uniformly.
+        b: Where the peak lies beside the positive's similarity, in [-2, 2] cosine.
+        top: How many of the hardest candidates are drawn from, >= 1.
+        variant: ``paper``: peak at s_pos + b; ``official``: peak at s_pos - b.
+    """
+
+    k: int = 15
+    a: float = 200.0
+    b: float = 0.0
+    top: int = 100
+    variant: str = "paper"
+    stochastic: ClassVar[bool] = True
+    schedulable: ClassVar[frozenset[str]] = frozenset({"a", "b"})
+    test_configs: ClassVar = ({"k": 3, "a": 0.0}, {"k": 2, "b": 0.1, "variant": "official"})
+
+    def __post_init__(self) -> None:
+        at_least("ambiguous", "k", self.k, 1)
+        in_range("ambiguous", "a", self.a, 0, 1e8)
+        in_range("ambiguous", "b", self.b, -2, 2)
+        at_least("ambiguous", "top", self.top, 1)
+        one_of("ambiguous", "variant", self.variant, ("paper", "official"))
+
+    def __call__(self, context: SimilarityContext) -> Selection:
+        near = context.negative_mask & (context.ranks() < self.top)
+        among = context.replace(negative_mask=near)
+        return Selection(mask=draw(among, self.log_weight(context), self.k))
+
+    def log_weight(self, context: SimilarityContext) -> Tensor:
+        """``(B, N)`` log probability up to a constant."""
+        gap = context.similarity.float() - context.positive_similarity[:, None].float()
+        peak = self.b if self.variant == "paper" else -self.b
+        return -self.a * (gap - peak) ** 2
