@@ -1,0 +1,57 @@
+"""Hard negatives that are clearly less similar than the positive.
+
+Source: Moreira et al. 2024, NV-Retriever: Improving text embedding models with effective
+hard-negative mining (TopK-MarginPos and TopK-PercPos).
+https://arxiv.org/abs/2407.15831 The percentage is read as a distance from the positive's
+similarity, s_pos - margin * |s_pos|, which does not loosen when that is negative. There a separate
+teacher judges mined passages; ``judge="guide"`` is that, ``self`` needs no second model.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from nsbench.samplers import Selection, SimilarityContext, at_least, in_range, one_of, register
+
+
+@register("positive_aware")
+@dataclass(frozen=True)
+class PositiveAware:
+    """Keep the k hardest candidates that stay below the positive by a margin.
+
+    A row in which no candidate does keeps none.
+
+    Args:
+        filter: ``percent``: s <= s_pos - margin * |s_pos|; ``margin``: s <= s_pos - margin.
+        margin: Share of the positive's similarity, or cosine units, in [0, 2].
+        k: Negatives per anchor, >= 1.
+        judge: Whose similarities decide and rank: ``self`` or a ``guide`` model.
+    """
+
+    filter: str = "percent"
+    margin: float = 0.05
+    k: int = 10
+    judge: str = "self"
+    may_empty: ClassVar[bool] = True
+    schedulable: ClassVar[frozenset[str]] = frozenset({"margin"})
+    test_configs: ClassVar = ({"filter": "margin"}, {"judge": "guide", "k": 3})
+
+    def __post_init__(self) -> None:
+        one_of("positive_aware", "filter", self.filter, ("percent", "margin"))
+        in_range("positive_aware", "margin", self.margin, 0, 2)
+        at_least("positive_aware", "k", self.k, 1)
+        one_of("positive_aware", "judge", self.judge, ("self", "guide"))
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """``guide_similarity``, if a guide judges."""
+        return frozenset({"guide_similarity"} if self.judge == "guide" else ())
+
+    def __call__(self, context: SimilarityContext) -> Selection:
+        score = context.similarity
+        if self.judge == "guide":
+            score = context.require("guide_similarity")
+        s_pos = score.gather(1, context.positive[:, None])  # (B, 1)
+        room = self.margin * s_pos.abs() if self.filter == "percent" else self.margin
+        safe = context.negative_mask & (score <= s_pos - room)  # (B, N)
+        among = context.replace(negative_mask=safe)
+        return Selection(mask=safe & (among.ranks(score) < self.k))
