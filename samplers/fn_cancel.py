@@ -1,0 +1,51 @@
+"""Candidates very similar to any view of the anchor are false negatives.
+
+Source: Huynh et al. 2022, Boosting Contrastive Self-Supervised Learning with False Negative
+Cancellation. https://arxiv.org/abs/2011.11765 The released code implements attraction
+only, and there what is attracted stays in the denominator, as `info_nce` keeps it.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from nsbench.samplers import Selection, SimilarityContext, at_least, in_range, one_of, register
+
+
+@register("fn_cancel")
+@dataclass(frozen=True)
+class FNCancel:
+    """Take the top candidates by support, if above a threshold, out of the negatives.
+
+    Support is the largest similarity of the candidate to any view of the anchor. A row whose
+    candidates are all false negatives keeps none.
+
+    Args:
+        top_k: How many candidates an anchor can declare false at most, >= 0.
+        threshold: Support above which a candidate is declared false, in [-1, 1].
+        mode: ``attraction``: false negatives become positives; ``elimination``: they are dropped.
+    """
+
+    top_k: int = 10
+    threshold: float = 0.7
+    mode: str = "attraction"
+    needs: ClassVar[frozenset[str]] = frozenset({"support_similarity"})
+    may_empty: ClassVar[bool] = True
+    schedulable: ClassVar[frozenset[str]] = frozenset({"threshold"})
+    test_configs: ClassVar = (
+        {"mode": "elimination", "threshold": 0.2},
+        {"mode": "attraction", "threshold": -1.0, "top_k": 3},
+    )
+
+    def __post_init__(self) -> None:
+        at_least("fn_cancel", "top_k", self.top_k, 0)
+        in_range("fn_cancel", "threshold", self.threshold, -1, 1)
+        one_of("fn_cancel", "mode", self.mode, ("attraction", "elimination"))
+
+    def __call__(self, context: SimilarityContext) -> Selection:
+        support = context.require("support_similarity").clamp(max=1)  # (B, N)
+        top = context.ranks(support) < self.top_k
+        false = context.negative_mask & top & (support > self.threshold)
+        kept = context.negative_mask & ~false
+        if self.mode == "elimination":
+            return Selection(mask=kept)
+        return Selection(mask=kept, attract=false)

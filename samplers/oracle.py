@@ -1,0 +1,38 @@
+"""False negatives known from labels: the bound for every method that has to guess them.
+
+Source: the ``oracle`` mode of the code of Balmaseda et al. 2025, Discovering Global False
+Negatives On the Fly (GloFND). https://arxiv.org/abs/2502.20612
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from nsbench.samplers import Selection, SimilarityContext, one_of, register
+
+
+@register("oracle")
+@dataclass(frozen=True)
+class Oracle:
+    """Drop, or attract, exactly the candidates that mean the same as the anchor.
+
+    Needs data that knows: planted meaning, labels or qrels. A row of true positives only keeps
+    none.
+
+    Args:
+        mode: ``elimination``: false negatives are dropped; ``attraction``: they become positives.
+    """
+
+    mode: str = "elimination"
+    needs: ClassVar[frozenset[str]] = frozenset({"truth"})
+    may_empty: ClassVar[bool] = True
+    test_configs: ClassVar = ({"mode": "attraction"},)
+
+    def __post_init__(self) -> None:
+        one_of("oracle", "mode", self.mode, ("elimination", "attraction"))
+
+    def __call__(self, context: SimilarityContext) -> Selection:
+        false = context.negative_mask & context.require("truth")
+        kept = context.negative_mask & ~false
+        if self.mode == "elimination":
+            return Selection(mask=kept)
+        return Selection(mask=kept, attract=false)
