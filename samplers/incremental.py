@@ -1,0 +1,119 @@
+"""False negatives are what shares a trusted cluster; trust grows as the encoder improves.
+
+Source: Chen et al. 2022, Incremental False Negative Detection for Contrastive Learning.
+https://arxiv.org/abs/2106.03719 The paper's body and code were not at hand: hierarchical k-means,
+elimination and attraction are as its abstract says; confidence, schedule and the number of
+clusters are ours, and parameters.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from nsbench.samplers import Selection, SimilarityContext, in_range, one_of, register
+from nsbench.samplers._schedule import SCHEDULES, interpolate
+
+
+@register("incremental")
+@dataclass(frozen=True)
+class Incremental:
+    """Drop, or attract, candidates in the anchor's own trusted cluster, level by level.
+
+    At each refresh all training texts are clustered, once per level; the most confident members
+    are trusted, all others stand alone. The loss is averaged over levels. A row whose candidates
+    all share its cluster keeps none.
+
+    Args:
+        mode: ``elimination``: false negatives are dropped; ``attraction``: they become positives.
+        texts_per_cluster: Mean size of a cluster, one number per level, each > 1.
+        start: Share of the texts that is trusted at the start, in [0, 1].
+        end: Share of the texts that is trusted at the end, in [0, 1].
+        schedule: How the share moves: ``linear``, ``cosine`` or ``step``.
+        sharpness: Temperature of the confidence, a softmax over centroids, in (0, 10].
+        refreshes: How often the texts are clustered anew over the training, in [1, 10000].
+    """
+
+    mode: str = "elimination"
+    texts_per_cluster: tuple[float, ...] = (200.0, 50.0, 10.0)
+    start: float = 0.0
+    end: float = 1.0
+    schedule: str = "linear"
+    sharpness: float = 0.1
+    refreshes: int = 10
+    needs: ClassVar[frozenset[str]] = frozenset({"cluster_match"})
+    may_empty: ClassVar[bool] = True
+    test_configs: ClassVar = ({"mode": "attraction"},)
+
+    def __post_init__(self) -> None:
+        one_of("incremental", "mode", self.mode, ("elimination", "attraction"))
+        sizes = self.texts_per_cluster
+        if isinstance(sizes, list):  # as a configuration file has it
+            object.__setattr__(self, "texts_per_cluster", tuple(sizes))
+        elif not isinstance(sizes, tuple):
+            raise ValueError(f"incremental: texts_per_cluster must be a list, got {sizes!r}")
+        if not self.texts_per_cluster:
+            raise ValueError("incremental: texts_per_cluster must name at least one level")
+        for size in self.texts_per_cluster:
+            in_range("incremental", "texts_per_cluster", size, 1, 1e9, open_low=True)
+        in_range("incremental", "start", self.start, 0, 1)
+        in_range("incremental", "end", self.end, 0, 1)
+        one_of("incremental", "schedule", self.schedule, SCHEDULES)
+        in_range("incremental", "sharpness", self.sharpness, 0, 10, open_low=True)
+        in_range("incremental", "refreshes", self.refreshes, 1, 10000)
+        if not isinstance(self.refreshes, int):
+            raise ValueError(f"incremental: refreshes must be a whole number: {self.refreshes!r}")
+
+    def __call__(self, context: SimilarityContext) -> Selection:
+        match = context.require("cluster_match")  # (M, B, N)
+        false = context.negative_mask & match
+        kept = context.negative_mask & ~match
+        if self.mode == "elimination":
+            return Selection(mask=kept)
+        return Selection(mask=kept, attract=false)
+
+    # What the host hook that builds `cluster_match` asks at a refresh.
+
+    def clusters(self, texts: int) -> tuple[int, ...]:
+        """Number of clusters at each level for so many texts, at least 2, at most ``texts``."""
+        sizes = self.texts_per_cluster
+        return tuple(min(max(2, round(texts / size)), max(1, texts)) for size in sizes)
+
+    def acceptance(self, progress: Tensor) -> Tensor:
+        """0-dim share of the texts that is trusted at ``progress``."""
+        return interpolate(self.start, self.end, progress, self.schedule)
+
+    def confidence(self, similarity: Tensor) -> Tensor:
+        """``(T,)`` softmax share of each text's nearest centroid.
+
+        Args:
+            similarity: ``(T, K)`` cosine of texts and centroids.
+        """
+        return (similarity.float() / self.sharpness).softmax(dim=1).amax(dim=1)
+
+    def trusted(self, labels: Tensor, confidence: Tensor, progress: Tensor) -> Tensor:
+        """Labels of the most confident texts, -1 for all others.
+
+        Args:
+            labels: ``(T,)`` int64 cluster of each text.
+            confidence: ``(T,)``; ties go to the text of lower number.
+            progress: 0-dim, decides how many: the acceptance share of T, rounded down.
+        """
+        count = torch.floor(self.acceptance(progress) * len(labels) + 1e-4)
+        order = confidence.argsort(descending=True, stable=True)
+        rank = torch.empty_like(order).scatter_(
+            0, order, torch.arange(len(order), device=order.device)
+        )
+        return torch.where(rank < count, labels, torch.full_like(labels, -1))
+
+    @staticmethod
+    def match(anchors: Tensor, candidates: Tensor) -> Tensor:
+        """``(M, B, N)`` bool: both trusted, and in the same cluster.
+
+        Args:
+            anchors: ``(M, B)`` trusted labels of the anchors, -1 for none.
+            candidates: ``(M, N)`` trusted labels of the candidates, -1 for none.
+        """
+        same = anchors[:, :, None] == candidates[:, None, :]
+        return same & (anchors[:, :, None] >= 0)
