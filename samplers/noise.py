@@ -1,0 +1,98 @@
+"""Negatives made of noise, moved a little to where the loss is larger.
+
+Source: Zhou et al. 2022, Debiased Contrastive Learning of Unsupervised Sentence Representations
+(DCLR). https://arxiv.org/abs/2205.00656 Defaults are those of the released code. The
+gradient of the batch's InfoNCE with respect to a noise vector is written out, not traced.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from nsbench.samplers import Selection, SimilarityContext, at_least, in_range, register
+from nsbench.samplers._inner import inner_sampler
+
+
+@register("noise")
+@dataclass(frozen=True)
+class Noise:
+    """Add Gaussian vectors, improved by gradient ascent on the loss, as shared negatives.
+
+    Args:
+        times: Noise vectors per anchor of the batch, in (0, 100]; all anchors share all of them.
+        steps: Steps of gradient ascent, >= 0.
+        step_size: Length of a step, in [0, 100]; a noise vector itself is about sqrt(d) long.
+        then: Sampler that chooses from real candidates and noise together.
+    """
+
+    times: float = 1.0
+    steps: int = 4
+    step_size: float = 1e-3
+    then: str = "in_batch"
+    stochastic: ClassVar[bool] = True
+    test_configs: ClassVar = (
+        {"times": 2.5, "steps": 0},
+        {"then": "complementary[phi=0.4]"},
+        {"then": "complementary[phi=0.4,variant=official]"},
+    )
+
+    def __post_init__(self) -> None:
+        in_range("noise", "times", self.times, 0, 100, open_low=True)
+        at_least("noise", "steps", self.steps, 0)
+        in_range("noise", "step_size", self.step_size, 0, 100)
+        inner_sampler("noise", "then", self.then)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The anchors, and what the choosing sampler reads."""
+        then = inner_sampler("noise", "then", self.then)
+        return frozenset({"anchors"}) | frozenset(getattr(then, "needs", ()))
+
+    @property
+    def may_empty(self) -> bool:
+        """As the choosing sampler."""
+        return bool(getattr(inner_sampler("noise", "then", self.then), "may_empty", False))
+
+    def synthesize(self, context: SimilarityContext) -> Tensor:
+        """``(B, S, d)`` noise, the same for every anchor, then what the choosing sampler makes."""
+        anchors = context.require("anchors")  # (B, d)
+        batch, size = anchors.shape
+        count = max(1, int(batch * self.times))
+        raw = torch.randn(
+            (count, size), generator=context.generator, device=anchors.device
+        )  # (S, d)
+        for _ in range(self.steps):
+            raw = raw + self.step_size * normalize(ascent(context, anchors.float(), raw), dim=-1)
+        own = normalize(raw, dim=-1).to(anchors.dtype).expand(batch, count, size)
+        then: Any = inner_sampler("noise", "then", self.then)
+        further: Callable[[SimilarityContext], Tensor] | None = getattr(then, "synthesize", None)
+        return own if further is None else torch.cat([own, further(context)], dim=1)
+
+    def __call__(self, context: SimilarityContext) -> Selection:
+        return inner_sampler("noise", "then", self.then)(context)
+
+
+def ascent(context: SimilarityContext, anchors: Tensor, raw: Tensor) -> Tensor:
+    """``(S, d)`` gradient of the summed InfoNCE with respect to un-normalised noise.
+
+    With p_in the softmax share of noise n in row i, and s_in its cosine with anchor z_i, that is
+    sum_i p_in / temperature * (z_i - s_in n) / |raw|.
+
+    Args:
+        context: Real candidates, among which the positive and all that may be chosen count.
+        anchors: ``(B, d)`` normalised.
+        raw: ``(S, d)`` noise.
+    """
+    unit = normalize(raw, dim=-1)
+    cosine = anchors @ unit.T  # (B, S)
+    counted = context.negative_mask.scatter(1, context.positive[:, None], True)  # (B, N)
+    real = (context.similarity.float() / context.temperature).masked_fill(~counted, -torch.inf)
+    logits = torch.cat([real, cosine / context.temperature], dim=1)  # (B, N + S)
+    share = logits.softmax(dim=1)[:, real.shape[1] :] / context.temperature  # (B, S)
+    pull = share.T @ anchors - (share * cosine).sum(dim=0)[:, None] * unit  # (S, d)
+    length: Tensor = torch.linalg.vector_norm(raw, dim=-1, keepdim=True)
+    return pull / length
