@@ -33,6 +33,11 @@ ObjectiveCheck = Callable[[Objective], None]
 Case = tuple[SimilarityContext, Selection]
 
 
+def objective_needs(objective: Objective) -> frozenset[str]:
+    """The context's extras that an objective reads."""
+    return frozenset(getattr(objective, "needs", ()))
+
+
 def layout_of(objective: Objective) -> str:
     """The layout an objective estimates on, ``one`` or ``both``."""
     return str(getattr(objective, "views", "one"))
@@ -46,7 +51,8 @@ def objective_cases(objective: Objective, *, bare: bool = True) -> Iterator[Case
         bare: Whether the last row is left without a negative.
     """
     for seed in range(3):
-        context = make_context(5, 14, needs=(), seed=seed, layout=layout_of(objective))
+        needs, layout = objective_needs(objective), layout_of(objective)
+        context = make_context(5, 14, needs=needs, seed=seed, layout=layout)
         draw = torch.Generator().manual_seed(seed)
         lot = torch.rand(context.similarity.shape, generator=draw)
         allowed = context.negative_mask.clone()
@@ -168,9 +174,7 @@ def a_count_is_a_weight(objective: Objective) -> None:
             mask=selection.mask[:, order],
             log_weight=None if weight is None else weight[:, order],
         )
-        wide = context.replace(
-            similarity=context.similarity[:, order], negative_mask=context.negative_mask[:, order]
-        )
+        wide = permute_columns(context, order).replace(positive=context.positive)
         base = torch.zeros_like(context.similarity) if weight is None else weight
         heavy = Selection(mask=selection.mask, log_weight=base + torch.log(torch.tensor(2.0)))
         one, two = _loss(objective, wide, twice), _loss(objective, context, heavy)

@@ -9,6 +9,7 @@ A class may also say:
 * ``views``: ``"one"`` (default) or ``"both"``, the layout it estimates on;
 * ``balanced``: True if shifting all similarities of a row changes nothing, so that what the
   negatives push is what the positive pulls: their gradients sum to zero;
+* ``needs``: extras of the context that it reads, as a sampler's;
 * ``diagnostics(similarity, context, selection) -> dict[str, Tensor]``: 0-dim tensors worth
   watching, computed without waiting for the device. Known keys: ``hinge_active`` (share of
   the pairs whose hinge is not at rest: near 0 nothing is learned, always 1 the margin is out of

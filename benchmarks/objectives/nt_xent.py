@@ -1,7 +1,7 @@
 """InfoNCE over both views at once: every one of the 2B embeddings is contrasted with all others.
 
-Source: Chen et al. 2020, SimCLR, equation 1; as used for sentences by Yan et al. 2021, ConSERT,
-section 3.1. https://arxiv.org/abs/2002.05709 https://arxiv.org/abs/2105.11741 ``official`` is the
+Source: Chen et al. 2020, SimCLR; as used for sentences by Yan et al. 2021, ConSERT.
+https://arxiv.org/abs/2002.05709 https://arxiv.org/abs/2105.11741 ``official`` is the
 scale of ConSERT's released code: it adds the two views' means instead of averaging them, and
 multiplies by its contrastive rate of 0.15 in unsupervised runs as well.
 """

@@ -1,6 +1,6 @@
 """Hinge on the gap between positive and negative, pair by pair.
 
-Source: Schroff et al. 2015, FaceNet, equation 3. https://arxiv.org/abs/1503.03832 The distance
+Source: Schroff et al. 2015, FaceNet. https://arxiv.org/abs/1503.03832 The distance
 here is the cosine distance d = 1 - s. FaceNet's is the squared Euclidean one, twice as large on
 the unit sphere: its margin of 0.2 is 0.1 here.
 """

@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy, normalize
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.testing import gradient, objective_cases
 from nsbench.samplers import Selection, SimilarityContext, make
-from nsbench.samplers.testing import context_of, make_context, unit
+from nsbench.samplers.testing import make_context, of_views, two_views, unit
 
 Row = tuple[float, list[float], list[float]]  # positive, chosen, their weights
 
@@ -47,26 +47,6 @@ def expect_loops(name: str, rule: Any, **parameters: Any) -> None:
         slow = [rule(p, c, w) if c else 0.0 for p, c, w in rows(context, selection)]
         fast = objective(context.similarity, context, selection)
         torch.testing.assert_close(fast, torch.tensor(slow), rtol=1e-4, atol=1e-5)
-
-
-def two_views(batch: int = 6, seed: int = 0) -> tuple[Tensor, Tensor]:
-    draw = torch.Generator().manual_seed(seed)
-    a = unit(batch, 8, generator=draw)
-    return a, normalize(a + 0.5 * unit(batch, 8, generator=draw), dim=-1)
-
-
-def pairs(a: Tensor, b: Tensor) -> SimilarityContext:
-    """View 1 against view 2, as the engine lays it out."""
-    itself = torch.eye(len(a), dtype=torch.bool)
-    return context_of(a, b, torch.arange(len(a)), ~itself, needs=())
-
-
-def all_views(a: Tensor, b: Tensor) -> SimilarityContext:
-    """Both views against both views, the anchor itself barred."""
-    z, n = torch.cat([a, b]), len(a)
-    positive = torch.arange(2 * n).roll(n)
-    allowed = ~torch.eye(2 * n, dtype=torch.bool)
-    return context_of(z, z, positive, allowed.scatter(1, positive[:, None], False), needs=())
 
 
 def loss(name: str, context: SimilarityContext, **parameters: Any) -> Tensor:
@@ -163,8 +143,10 @@ def test_law_general_scaling_raw_embeddings_changes_nothing() -> None:
     draw = torch.Generator().manual_seed(0)
     raw = torch.randn(5, 8, generator=draw)
     for name in ("info_nce", "triplet"):
-        one = loss(name, pairs(normalize(raw, dim=-1), normalize(raw.roll(1, 0), dim=-1)))
-        two = loss(name, pairs(normalize(7 * raw, dim=-1), normalize(7 * raw.roll(1, 0), dim=-1)))
+        one = loss(name, of_views(normalize(raw, dim=-1), normalize(raw.roll(1, 0), dim=-1)))
+        two = loss(
+            name, of_views(normalize(7 * raw, dim=-1), normalize(7 * raw.roll(1, 0), dim=-1))
+        )
         torch.testing.assert_close(one, two)
 
 
@@ -172,7 +154,7 @@ def test_law_general_gradient_is_orthogonal_to_the_raw_embedding() -> None:
     raw = torch.randn(6, 8, generator=torch.Generator().manual_seed(0)).requires_grad_()
     other = unit(6, 8, generator=torch.Generator().manual_seed(1))
     similarity = normalize(raw, dim=-1) @ other.T
-    context = pairs(normalize(raw.detach(), dim=-1), other)
+    context = of_views(normalize(raw.detach(), dim=-1), other)
     for name in ("info_nce", "truncated_triplet"):
         objective = objectives.make(name)
         total = objective(similarity, context, make("in_batch")(context)).sum()
@@ -195,7 +177,7 @@ def test_law_nt_xent_equals_cross_entropy_with_masked_self() -> None:
     logits = (z @ z.T / 0.1).fill_diagonal_(-torch.inf)
     target = torch.arange(12).roll(6)
     expected = cross_entropy(logits, target, reduction="none")
-    torch.testing.assert_close(loss("nt_xent", all_views(a, b)), expected)
+    torch.testing.assert_close(loss("nt_xent", of_views(a, b, both=True)), expected)
 
 
 def test_law_consert_code_loss_is_three_tenths_of_the_papers() -> None:
@@ -203,18 +185,18 @@ def test_law_consert_code_loss_is_three_tenths_of_the_papers() -> None:
     logits = torch.cat([a @ b.T, (a @ a.T).fill_diagonal_(-1e9)], dim=1) / 0.1
     mirror = torch.cat([b @ a.T, (b @ b.T).fill_diagonal_(-1e9)], dim=1) / 0.1
     code = cross_entropy(logits, torch.arange(6)) + cross_entropy(mirror, torch.arange(6))
-    paper = loss("nt_xent", all_views(a, b)).mean()
+    paper = loss("nt_xent", of_views(a, b, both=True)).mean()
     torch.testing.assert_close(code, 2 * paper)
-    official = loss("nt_xent", all_views(a, b), variant="official").mean()
+    official = loss("nt_xent", of_views(a, b, both=True), variant="official").mean()
     torch.testing.assert_close(official, 0.15 * code)
 
 
 def test_law_symmetric_in_batch_ignores_which_view_is_which() -> None:
     a, b = two_views()
-    one, other = loss("info_nce", pairs(a, b)).mean(), loss("info_nce", pairs(b, a)).mean()
+    one, other = loss("info_nce", of_views(a, b)).mean(), loss("info_nce", of_views(b, a)).mean()
     assert abs(float(one - other)) > 1e-3
-    both = loss("nt_xent", all_views(a, b)).mean()
-    torch.testing.assert_close(both, loss("nt_xent", all_views(b, a)).mean())
+    both = loss("nt_xent", of_views(a, b, both=True)).mean()
+    torch.testing.assert_close(both, loss("nt_xent", of_views(b, a, both=True)).mean())
 
 
 def test_law_official_truncated_triplet_is_linear() -> None:
@@ -260,7 +242,7 @@ def test_triplet_counts_the_share_of_active_hinges() -> None:
 def test_agreement_in_batch_with_info_nce_is_cross_entropy() -> None:
     a, b = two_views(12)
     expected = cross_entropy(a @ b.T / 0.05, torch.arange(12), reduction="none")
-    torch.testing.assert_close(loss("info_nce", pairs(a, b)), expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(loss("info_nce", of_views(a, b)), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_agreement_in_batch_with_multiple_negatives_ranking() -> None:
@@ -268,7 +250,7 @@ def test_agreement_in_batch_with_multiple_negatives_ranking() -> None:
     a, b = two_views(12)
     theirs = losses.MultipleNegativesRankingLoss(model=None, scale=20.0)
     expected = theirs.compute_loss_from_embeddings([a, b], torch.zeros(12))
-    mine = loss("info_nce", pairs(a, b), temperature=1 / 20.0).mean()
+    mine = loss("info_nce", of_views(a, b), temperature=1 / 20.0).mean()
     torch.testing.assert_close(mine, expected, rtol=1e-5, atol=1e-5)
 
 
@@ -277,7 +259,7 @@ def test_agreement_nt_xent_with_pytorch_metric_learning() -> None:
     a, b = two_views(8)
     labels = torch.arange(8)
     expected = theirs(torch.cat([a, b]), torch.cat([labels, labels]))
-    mine = loss("nt_xent", all_views(a, b)).mean()
+    mine = loss("nt_xent", of_views(a, b, both=True)).mean()
     torch.testing.assert_close(mine, expected, rtol=1e-5, atol=1e-5)
 
 
@@ -291,7 +273,7 @@ def test_agreement_batch_hard_triplet_with_sentence_transformers() -> None:
     )
     labels = torch.arange(8).repeat(2)
     expected = theirs.compute_loss_from_embeddings([torch.cat([a, b])], labels)
-    context = all_views(a, b)
+    context = of_views(a, b, both=True)
     objective = objectives.make("triplet", margin=0.3)
     mine = objective(context.similarity, context, make("hard", k=1)(context)).mean()
     torch.testing.assert_close(mine, expected, rtol=1e-5, atol=1e-5)
@@ -307,9 +289,9 @@ def test_agreement_semi_hard_triplet_with_sentence_transformers() -> None:
     objective = objectives.make("triplet", margin=0.3)
     sampler = make("semi_hard", margin=2.0, keep="hardest", fallback="easiest")
     for seed in range(4):
-        a, b = two_views(8, seed)
+        a, b = two_views(8, seed=seed)
         labels = torch.arange(8).repeat(2)
         expected = theirs.compute_loss_from_embeddings([torch.cat([a, b])], labels)
-        context = all_views(a, b)
+        context = of_views(a, b, both=True)
         mine = objective(context.similarity, context, sampler(context)).mean()
         torch.testing.assert_close(mine, expected, rtol=1e-5, atol=1e-5)

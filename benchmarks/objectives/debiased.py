@@ -1,0 +1,55 @@
+"""InfoNCE corrected for the false negatives that a random batch holds on average.
+
+Source: Chuang et al. 2020, Debiased Contrastive Learning (DCL).
+https://arxiv.org/abs/2007.00224 At small temperatures the correction exceeds the negatives for
+nearly every anchor; the estimate then lies at its floor and the negatives get no gradient. Watch
+``clamp_rate``: for text, temperature >= 0.2 or prior <= 0.001.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from nsbench.benchmarks.objectives import register, row_share, without_empty_rows
+from nsbench.benchmarks.objectives._debias import debiased, terms
+from nsbench.samplers import Selection, SimilarityContext, in_range
+
+
+@register("debiased")
+@dataclass(frozen=True)
+class Debiased:
+    """NT-Xent whose negatives are corrected for a known share of false ones.
+
+    Args:
+        temperature: Divides the cosine, in (0, 10].
+        prior: Probability that a negative is a false one (tau plus in the paper), in [0, 1).
+    """
+
+    temperature: float = 0.5
+    prior: float = 0.1
+    views: ClassVar[str] = "both"
+    test_configs: ClassVar = ({"prior": 0.0, "temperature": 0.1}, {"temperature": 0.02})
+
+    def __post_init__(self) -> None:
+        in_range("debiased", "temperature", self.temperature, 0, 10, open_low=True)
+        in_range("debiased", "prior", self.prior, 0, 1, open_high=True)
+
+    def __call__(
+        self, similarity: Tensor, context: SimilarityContext, selection: Selection
+    ) -> Tensor:
+        loss, _ = self._estimate(similarity, context, selection)
+        return without_empty_rows(loss, selection)
+
+    def diagnostics(
+        self, similarity: Tensor, context: SimilarityContext, selection: Selection
+    ) -> dict[str, Tensor]:
+        """``clamp_rate``: share of the anchors whose estimate lies at its floor."""
+        _, clamped = self._estimate(similarity, context, selection)
+        return {"clamp_rate": row_share(clamped, selection.mask.any(dim=1))}
+
+    def _estimate(
+        self, similarity: Tensor, context: SimilarityContext, selection: Selection
+    ) -> tuple[Tensor, Tensor]:
+        t = terms(similarity, context, selection, self.temperature)
+        return debiased(t, (t.negative + t.log_weight).logsumexp(dim=1, keepdim=True), self.prior)

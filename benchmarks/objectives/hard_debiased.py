@@ -1,0 +1,78 @@
+"""Debiased contrast in which harder negatives weigh more.
+
+Source: Robinson et al. 2021, Contrastive Learning with Hard Negative Samples (HCL).
+https://arxiv.org/abs/2010.04592 ``official`` is the released code, where the importance
+weights carry gradient: easy negatives are then attracted. ``paper`` detaches them. As with
+`debiased`, watch ``clamp_rate`` at small temperatures.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from nsbench.benchmarks.objectives import register, row_share, without_empty_rows
+from nsbench.benchmarks.objectives._debias import debiased, terms
+from nsbench.samplers import Selection, SimilarityContext, in_range, one_of
+
+
+@register("hard_debiased")
+@dataclass(frozen=True)
+class HardDebiased:
+    """DCL with negatives weighted by exp(beta * s / temperature), their total kept.
+
+    Args:
+        temperature: Divides the cosine, in (0, 10].
+        prior: Probability that a negative is a false one (tau plus in the paper), in [0, 1).
+        beta: Concentration of the weights, in [0, 100]; it multiplies s / temperature.
+        variant: ``official``: the weights carry gradient; ``paper``: they do not.
+        anneal: ``none``, or ``down``: beta falls to 0 in nine equal steps over the training.
+    """
+
+    temperature: float = 0.5
+    prior: float = 0.1
+    beta: float = 1.0
+    variant: str = "official"
+    anneal: str = "none"
+    views: ClassVar[str] = "both"
+    test_configs: ClassVar = (
+        {"variant": "paper"},
+        {"prior": 0.0, "temperature": 0.1, "beta": 0.5, "anneal": "down"},
+        {"temperature": 0.02},
+    )
+
+    def __post_init__(self) -> None:
+        in_range("hard_debiased", "temperature", self.temperature, 0, 10, open_low=True)
+        in_range("hard_debiased", "prior", self.prior, 0, 1, open_high=True)
+        in_range("hard_debiased", "beta", self.beta, 0, 100)
+        one_of("hard_debiased", "variant", self.variant, ("paper", "official"))
+        one_of("hard_debiased", "anneal", self.anneal, ("none", "down"))
+
+    def __call__(
+        self, similarity: Tensor, context: SimilarityContext, selection: Selection
+    ) -> Tensor:
+        loss, _ = self._estimate(similarity, context, selection)
+        return without_empty_rows(loss, selection)
+
+    def diagnostics(
+        self, similarity: Tensor, context: SimilarityContext, selection: Selection
+    ) -> dict[str, Tensor]:
+        """``clamp_rate``: share of the anchors whose estimate lies at its floor."""
+        _, clamped = self._estimate(similarity, context, selection)
+        return {"clamp_rate": row_share(clamped, selection.mask.any(dim=1))}
+
+    def _estimate(
+        self, similarity: Tensor, context: SimilarityContext, selection: Selection
+    ) -> tuple[Tensor, Tensor]:
+        t = terms(similarity, context, selection, self.temperature)
+        beta: float | Tensor = self.beta
+        if self.anneal == "down":
+            beta = self.beta * (1 - torch.floor(10 * context.progress).clamp(max=9) / 9)
+        chosen = t.negative > -torch.inf
+        tilt = torch.where(chosen, beta * t.negative.masked_fill(~chosen, 0), t.negative)
+        weight = (tilt + t.log_weight).log_softmax(dim=1)  # (B, N)
+        if self.variant == "paper":
+            weight = weight.detach()
+        hard = (t.negative + weight).logsumexp(dim=1, keepdim=True)  # (B, 1)
+        return debiased(t, t.log_count + hard, self.prior)

@@ -1,0 +1,54 @@
+"""InfoNCE over all positives and all given hard negatives of the batch.
+
+Source: Gao et al. 2021, SimCSE, its supervised objective; the weight of an anchor's own hard
+negative is that of the released code. https://arxiv.org/abs/2104.08821
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from nsbench.benchmarks.objectives import register
+from nsbench.benchmarks.objectives.info_nce import contrast
+from nsbench.samplers import Selection, SimilarityContext, in_range
+
+
+@register("sup_simcse")
+@dataclass(frozen=True)
+class SupSimCSE:
+    """-log softmax of the positive among B positives and every row's hard negatives.
+
+    Args:
+        temperature: Divides the cosine, in (0, 10].
+        hard_weight: Log of the weight of an anchor's own hard negatives, in [-100, 100]; 0
+            weighs them as all others, -100 removes them.
+    """
+
+    temperature: float = 0.05
+    hard_weight: float = 0.0
+    views: ClassVar[str] = "one"
+    balanced: ClassVar[bool] = True
+    test_configs: ClassVar = ({"hard_weight": 1.0},)
+
+    def __post_init__(self) -> None:
+        in_range("sup_simcse", "temperature", self.temperature, 0, 10, open_low=True)
+        in_range("sup_simcse", "hard_weight", self.hard_weight, -100, 100)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """``own_negative``, if it is weighted."""
+        return frozenset({"own_negative"} if self.hard_weight else ())
+
+    def __call__(
+        self, similarity: Tensor, context: SimilarityContext, selection: Selection
+    ) -> Tensor:
+        if self.hard_weight:
+            own = context.require("own_negative")
+            log = torch.zeros_like(similarity)
+            if selection.log_weight is not None:
+                log = selection.log_weight.to(similarity.dtype)
+            weight = log + self.hard_weight * own
+            selection = Selection(selection.mask, weight, selection.attract)
+        return contrast(similarity, context, selection, self.temperature)
