@@ -10,7 +10,6 @@ and 3.2.2. https://jmlr.org/papers/v7/demsar06a.html
 Source: Mogstad, Romano, Shaikh, Wilhelm 2024, Inference for ranks with applications to mobility,
 section 3 (rank intervals from corrected pairwise tests). https://doi.org/10.1093/restud/rdad006
 Source: Schuirmann 1987, two one-sided tests. https://doi.org/10.1007/BF01068419
-Source: Piepho 2004, compact letter displays. https://doi.org/10.1198/1061860043515
 """
 
 import itertools
@@ -156,7 +155,11 @@ def rank_intervals(pairs: AllPairs) -> tuple[NDArray[np.int64], NDArray[np.int64
 
 
 def letter_groups(pairs: AllPairs, order: NDArray[np.int64]) -> list[str]:
-    """Letters such that two methods share one exactly when they cannot be told apart.
+    """Letters for runs of neighbouring methods of which no two can be told apart.
+
+    Two methods with a letter in common cannot be told apart. Runs are of neighbours in rank, as the
+    bars of a critical-difference diagram: letters for every such set of any methods would be exact,
+    but there can be exponentially many. Without a common letter, ask the pair's p.
 
     Args:
         pairs: Of M methods.
@@ -165,15 +168,17 @@ def letter_groups(pairs: AllPairs, order: NDArray[np.int64]) -> list[str]:
     Returns:
         One string per method, such as ``a`` or ``ab``; in the methods' own order.
     """
-    groups = [frozenset(int(i) for i in order)]
-    for i, j in zip(*np.nonzero(np.triu(pairs.different)), strict=True):
-        groups = _split(groups, int(i), int(j))
-    place = {int(m): k for k, m in enumerate(order)}
-    groups.sort(key=lambda g: sorted(place[m] for m in g))
-    names = [_letter(k) for k in range(len(groups))]
-    return [
-        "".join(n for n, g in zip(names, groups, strict=True) if m in g) for m in range(len(order))
-    ]
+    names: list[str] = [""] * len(order)
+    reached, found = 0, 0
+    for start in range(len(order)):
+        end = start + 1
+        while end < len(order) and not pairs.different[order[end], order[start:end]].any():
+            end += 1
+        if end > reached:
+            for method in order[start:end]:
+                names[method] += _letter(found)
+            reached, found = end, found + 1
+    return names
 
 
 def equivalence_p(a: Array, b: Array, margin: float) -> float:
@@ -296,15 +301,6 @@ def _nonparametric(values: Array, method: str, seed: int) -> float:
     if not np.any(values):
         return 1.0
     return float(scipy_stats.wilcoxon(values).pvalue)
-
-
-def _split(groups: list[frozenset[int]], i: int, j: int) -> list[frozenset[int]]:
-    """Part i from j in every group, then drop groups that lie inside another."""
-    parted: list[frozenset[int]] = []
-    for group in groups:
-        parted += [group - {i}, group - {j}] if {i, j} <= group else [group]
-    unique = list(dict.fromkeys(parted))
-    return [g for g in unique if not any(g < other for other in unique)]
 
 
 def _letter(index: int) -> str:

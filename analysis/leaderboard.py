@@ -115,8 +115,8 @@ def words(statistics: PoolStatistics) -> str:
     else:
         sentences.append("With fewer than two common seeds nothing can be told apart.")
     sentences.append(
-        "Methods that share a letter cannot be told apart; rank intervals and letters come from "
-        "all pairs, corrected by Holm."
+        "Methods that share a letter cannot be told apart; letters go by neighbours in rank. Rank "
+        "intervals and letters come from all pairs, corrected by Holm."
     )
     return " ".join(sentences)
 

@@ -68,6 +68,9 @@ def iqm(scores: Array) -> Array:
     ``scipy.stats.trim_mean`` at 25 % over the flattened seeds and tasks, over complete seeds only.
     """
     scores = _three(scores)
+    if not np.isnan(scores).any() and scores.size:
+        flat = scores.reshape(len(scores), -1)
+        return np.asarray(scipy_stats.trim_mean(flat, 0.25, axis=1), dtype=np.float64)
     out = np.full(len(scores), np.nan)
     for row, values in enumerate(scores):
         complete = values[~np.isnan(values).any(axis=1)]
@@ -130,7 +133,7 @@ def bootstrap_interval(
 
     Args:
         scores: Shape (M, S, T), complete (no NaN).
-        statistic: Maps (M, S, T) to (M,).
+        statistic: Maps (M, S, T) to (M,), each method by itself.
         over: ``seeds`` draws whole seeds, the tasks fixed; ``tasks`` draws tasks; ``both`` draws
             seeds and tasks; ``seeds_within_tasks`` draws seeds anew in every task, as rliable
             does, which is too narrow where one seed is one checkpoint for all tasks.
@@ -150,9 +153,11 @@ def bootstrap_interval(
     if np.isnan(scores).any():
         raise ValueError("the bootstrap needs complete scores; leave out incomplete seeds first")
     rng = np.random.default_rng(seed)
-    draws = np.stack([statistic(_resample(scores, over, rng)) for _ in range(resamples)])
+    m, s, t = scores.shape
+    drawn = _resample(scores, over, rng, resamples)  # (M, R, S, T)
+    draws = statistic(drawn.reshape(m * resamples, s, t)).reshape(m, resamples)
     tail = _tail(scores, over, level) if expanded else (1 - level) / 2
-    low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
+    low, high = np.quantile(draws, [tail, 1 - tail], axis=1)
     return Interval(statistic(scores), low, high, level, over)
 
 
@@ -175,16 +180,18 @@ def probability_of_improvement(a: Array, b: Array) -> float:
     return float(np.mean((difference > 0) + 0.5 * (difference == 0)))
 
 
-def _resample(scores: Array, over: Over, rng: np.random.Generator) -> Array:
-    _, n_seeds, n_tasks = scores.shape
+def _resample(scores: Array, over: Over, rng: np.random.Generator, resamples: int) -> Array:
+    """Resampled scores, shape (M, R, S, T); all methods share the draws."""
+    _, s, t = scores.shape
+    seeds = np.broadcast_to(np.arange(s)[None, :, None], (resamples, s, t))
+    tasks = np.broadcast_to(np.arange(t)[None, None, :], (resamples, s, t))
     if over == "seeds_within_tasks":
-        picks = rng.integers(n_seeds, size=(n_seeds, n_tasks))
-        return np.asarray(scores[:, picks, np.arange(n_tasks)])
+        seeds = rng.integers(s, size=(resamples, s, t))
     if over in ("seeds", "both"):
-        scores = scores[:, rng.integers(n_seeds, size=n_seeds)]
+        seeds = rng.integers(s, size=(resamples, s, 1))
     if over in ("tasks", "both"):
-        scores = scores[:, :, rng.integers(n_tasks, size=n_tasks)]
-    return scores
+        tasks = rng.integers(t, size=(resamples, 1, t))
+    return np.asarray(scores[:, seeds, tasks], dtype=np.float64)
 
 
 def _tail(scores: Array, over: Over, level: float) -> float:

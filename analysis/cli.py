@@ -1,0 +1,75 @@
+"""The console entry: adds the commands that read results to the command line that makes them."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from nsbench.analysis import figures as figures_module
+from nsbench.analysis.figures import figures, gather, write_figures
+from nsbench.analysis.leaderboard import make_leaderboard
+from nsbench.analysis.load import Results, load_results
+from nsbench.analysis.tables import markdown_document, write_leaderboard
+
+Folders = Annotated[list[Path], typer.Argument(metavar="DIR...", help="Results folders to merge.")]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Results folder.")]
+Baseline = Annotated[str, typer.Option(help="Sampler that differences are to.")]
+Out = Annotated[Path | None, typer.Option(help="Where to write; the first folder without it.")]
+Names = Annotated[
+    list[str] | None, typer.Option("--figure", metavar="NAME", help="Only this figure; repeatable.")
+]
+
+
+def leaderboard(folders: Folders, baseline: Baseline = "in_batch", out: Out = None) -> None:
+    """Rank all methods: leaderboard.csv, leaderboard_samplers.csv, scores.csv, tables/."""
+    results = load_results(folders)
+    board = make_leaderboard(results, baseline=baseline)
+    written = write_leaderboard(results, board, out or folders[0])
+    typer.echo(markdown_document(board))
+    _say_left_out(results)
+    for path in written:
+        typer.echo(f"wrote {path}", err=True)
+
+
+def plot(
+    folder: Folder, figure: Names = None, baseline: Baseline = "in_batch", out: Out = None
+) -> None:
+    """Draw figures as SVG and PNG, each beside the CSV it was drawn from."""
+    for name in figure or ():
+        figures_module.figure(name)
+    results = load_results(folder)
+    material, bad = gather(results, make_leaderboard(results, baseline=baseline))
+    written = write_figures(material, out or folder, figure or ())
+    for line in bad:
+        typer.echo(f"left out: {line}", err=True)
+    _say_left_out(results)
+    for path in written:
+        if path.suffix == ".png":
+            typer.echo(f"wrote {path}", err=True)
+    if not written:
+        typer.echo("nothing to draw: no finished cell has what these figures show", err=True)
+
+
+def listed() -> list[dict[str, Any]]:
+    """Figures by name with their summaries, for ``nsbench list figures``."""
+    return [{"name": name, "summary": kind.summary} for name, kind in figures.items()]
+
+
+def add_commands(app: typer.Typer) -> typer.Typer:
+    """Add this package's commands to a command line."""
+    app.command()(leaderboard)
+    app.command()(plot)
+    return app
+
+
+def main() -> None:
+    """Run ``nsbench``."""
+    from nsbench.benchmarks import cli
+
+    cli.extra_kinds["figures"] = listed
+    cli.run_app(add_commands(cli.app))
+
+
+def _say_left_out(results: Results) -> None:
+    for line in (*results.conflicts, *results.left_out):
+        typer.echo(f"left out: {line}", err=True)

@@ -1,0 +1,153 @@
+"""Figures by name: each is drawn from one CSV, which is written beside the picture.
+
+A figure is two functions: `collect` makes tables from the results, one per picture, and `draw` puts
+such a table on an ``ax``. The writer stores the table, reads it back and draws what it read, so a
+picture never shows more than its CSV holds. Same table, same bytes.
+"""
+
+import difflib
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from nsbench.analysis import plots_difficulty, plots_scores
+from nsbench.analysis.leaderboard import Leaderboard, make_leaderboard
+from nsbench.analysis.load import Results, load_difficulty
+from nsbench.analysis.plots_scores import Material
+from nsbench.analysis.pools import pools
+from nsbench.analysis.style import house_style
+from nsbench.benchmarks.records import slug, write_atomically
+
+
+@dataclass(frozen=True)
+class FigureKind:
+    """A figure that can be asked for by name.
+
+    Attributes:
+        summary: What it shows, one line.
+        collect: Yields a name and a table for each picture.
+        draw: Draws one table on an ``ax`` and returns the ``ax``.
+        size: Width and height in inches that a table needs.
+    """
+
+    summary: str
+    collect: Callable[[Material], Iterator[tuple[str, pd.DataFrame]]]
+    draw: Callable[[pd.DataFrame, Axes], Axes]
+    size: Callable[[pd.DataFrame], tuple[float, float]]
+
+
+figures: Mapping[str, FigureKind] = {
+    "difficulty_curves": FigureKind(
+        "what each sampler fed the model over training, one picture per quantity",
+        plots_difficulty.collect_curves,
+        plots_difficulty.difficulty_curves,
+        plots_difficulty.curves_size,
+    ),
+    "heatmap": FigureKind(
+        "mean score of every sampler with every augmentation",
+        plots_scores.collect_heatmap,
+        plots_scores.heatmap,
+        plots_scores.heatmap_size,
+    ),
+    "leaderboard": FigureKind(
+        "mean score and interval of every sampler, and which cannot be told apart",
+        plots_scores.collect_leaderboard,
+        plots_scores.leaderboard,
+        plots_scores.leaderboard_size,
+    ),
+    "score_vs_difficulty": FigureKind(
+        "mean score against what the sampler fed the model, one picture per quantity",
+        plots_difficulty.collect_scatter,
+        plots_difficulty.score_vs_difficulty,
+        plots_difficulty.curves_size,
+    ),
+}
+
+
+def figure(name: str) -> FigureKind:
+    """A figure by name.
+
+    Raises:
+        ValueError: If there is none; the message names the nearest and all.
+    """
+    if name not in figures:
+        close = difflib.get_close_matches(name, figures, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"no figure is called {name!r}.{hint} Known: {', '.join(figures)}")
+    return figures[name]
+
+
+def gather(results: Results, board: Leaderboard | None = None) -> tuple[Material, list[str]]:
+    """What figures are made from, and one line per file that could not be read."""
+    difficulty, bad = load_difficulty(results)
+    board = board or make_leaderboard(results)
+    return Material(board, tuple(pools(results)), difficulty), bad
+
+
+def pictures(material: Material, names: Sequence[str] = ()) -> Iterator[tuple[str, str, str]]:
+    """Every picture of the figures asked for.
+
+    Args:
+        material: What they are made from.
+        names: Figures; all without any.
+
+    Yields:
+        Name of the figure, file name without ending, and the table as CSV.
+
+    Raises:
+        ValueError: If a figure is not known, before anything is drawn.
+    """
+    kinds = {name: figure(name) for name in (names or figures)}
+    for name, kind in kinds.items():
+        for detail, table in kind.collect(material):
+            stem = slug(f"{name}-{detail}" if detail else name, limit=100)
+            yield name, stem, table.to_csv(index=False, lineterminator="\n", float_format="%.9g")
+
+
+def render(name: str, csv: str, fmt: str) -> bytes:
+    """Draw one picture from the text of its CSV.
+
+    Args:
+        name: The figure.
+        csv: The table, as written.
+        fmt: ``svg`` or ``png``.
+
+    Returns:
+        The file; the same bytes for the same table.
+    """
+    kind = figure(name)
+    table = pd.read_csv(io.StringIO(csv), keep_default_na=False, na_values=[""])
+    out = io.BytesIO()
+    with house_style():
+        canvas = FigureCanvasAgg(Figure(figsize=kind.size(table)))
+        ax = canvas.figure.add_subplot()
+        kind.draw(table, ax)
+        metadata = {"Date": None, "Creator": None} if fmt == "svg" else {"Software": None}
+        canvas.figure.savefig(out, format=fmt, metadata=metadata)
+    return out.getvalue()
+
+
+def write_figures(material: Material, out: Path, names: Sequence[str] = ()) -> list[Path]:
+    """Write CSV, SVG and PNG of every picture.
+
+    Args:
+        material: What they are made from.
+        out: The results folder; files go to its ``figures``.
+        names: Figures; all without any.
+    """
+    folder = out / "figures"
+    folder.mkdir(parents=True, exist_ok=True)
+    written: list[Path] = []
+    for name, stem, csv in pictures(material, names):
+        write_atomically(folder / f"{stem}.csv", csv)
+        written.append(folder / f"{stem}.csv")
+        for fmt in ("svg", "png"):
+            write_atomically(folder / f"{stem}.{fmt}", render(name, csv, fmt))
+            written.append(folder / f"{stem}.{fmt}")
+    return written

@@ -1,0 +1,202 @@
+"""Pictures of what samplers fed the model: over training, and against the score it led to."""
+
+import textwrap
+from collections.abc import Iterator
+from math import ceil
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+from scipy import stats as scipy_stats
+
+from nsbench.analysis.plots_scores import Material, caption, counts, each_pool, title
+from nsbench.analysis.pools import Pool
+from nsbench.analysis.style import COLUMN_WIDTH, look
+
+UNITS = {
+    "positive_similarity": "similarity of the positive (cosine)",
+    "candidate_similarity": "similarity of all candidates (cosine)",
+    "chosen_similarity": "similarity of the chosen (cosine)",
+    "chosen_percentile": "percentile of the chosen (0 hardest, 1 easiest)",
+    "margin": "positive less chosen (cosine)",
+    "violation": "chosen above the positive (share)",
+    "effective_negatives": "effective negatives (count per anchor)",
+    "chosen_count": "negatives chosen (count per anchor)",
+    "false_negative": "false negatives among the chosen (share)",
+    "loss": "loss (nats)",
+}
+"""Words and unit of known quantities; any other is named as it is stored."""
+
+
+def axis_label(quantity: str) -> str:
+    """Name and unit of a quantity."""
+    return UNITS.get(quantity, quantity.replace("_", " "))
+
+
+def pooled(material: Material, pool: Pool) -> pd.DataFrame:
+    """Difficulty of one pool, one row per method, seed, step and quantity.
+
+    Returns:
+        Columns ``sampler, augmentation, untrained, seed, step, quantity, value``, without NaN.
+    """
+    cells = pool.cells[["key", "method", "untrained"]]
+    table = material.difficulty.merge(cells, on="key", how="inner")
+    table = table.rename(columns={"mean": "value"}).dropna(subset=["value"])
+    columns = ["sampler", "augmentation", "untrained", "seed", "step", "quantity", "value"]
+    return table[columns]
+
+
+def collect_curves(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Per pool and quantity: mean over augmentations that all have, then spread over seeds."""
+    for name, pool in each_pool(material):
+        table = pooled(material, pool)
+        for quantity, part in table.groupby("quantity", sort=True):
+            common, part = _common_augmentations(part)
+            seeds = part.groupby(["sampler", "seed", "step"], sort=True)["value"].mean()
+            by_step = seeds.groupby(level=["sampler", "step"], sort=True)
+            curve = by_step.agg(["mean", "min", "max", "count"]).reset_index()
+            curve = curve.rename(columns={"count": "n_seeds"})
+            yield (
+                " ".join(filter(None, (str(quantity), name))),
+                curve.assign(quantity=quantity, augmentations=common, pool=pool.title),
+            )
+
+
+def difficulty_curves(table: pd.DataFrame, ax: Axes) -> Axes:
+    """One line per sampler over training; the band spans lowest and highest seed.
+
+    Args:
+        table: As `collect_curves` makes it.
+        ax: Where to draw.
+    """
+    last = table.sort_values("step", kind="stable").groupby("sampler", sort=True)["mean"].last()
+    samplers = list(last.sort_values(ascending=False, kind="stable").index)
+    for place, sampler in enumerate(samplers):
+        curve = table[table["sampler"] == sampler]
+        style = look(sampler)
+        every = max(1, ceil(len(curve) / 5))
+        ax.plot(
+            curve["step"],
+            curve["mean"],
+            color=style.colour,
+            marker=style.marker,
+            linestyle=style.dash,
+            markevery=(place % every, every),
+            label=sampler,
+        )
+        ax.fill_between(
+            curve["step"], curve["min"], curve["max"], color=style.colour, alpha=0.15, linewidth=0
+        )
+    quantity = str(table["quantity"].iloc[0])
+    ax.set_xlabel("step (optimizer updates)")
+    ax.set_ylabel(textwrap.fill(axis_label(quantity), 28))
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+    title(ax, f"{quantity.replace('_', ' ').capitalize()} over training")
+    legend(ax, len(samplers))
+    augmentations = table["augmentations"].iloc[0]
+    caption(
+        ax,
+        f"{counts(table)}, band: lowest to highest; augmentations: {augmentations}. "
+        f"{table['pool'].iloc[0]}",
+    )
+    return ax
+
+
+def collect_scatter(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Per pool and quantity: mean over training and seeds beside the mean score in points."""
+    for name, pool in each_pool(material):
+        rows = material.board.rows
+        rows = rows[rows["pool"] == pool.title]
+        columns = ["sampler", "augmentation", "n_seeds", "n_tasks", "mean"]
+        scores = rows.loc[rows["mean"].notna(), columns].drop_duplicates(
+            ["sampler", "augmentation"], keep=False
+        )
+        table = pooled(material, pool)
+        for quantity, part in table.groupby("quantity", sort=True):
+            level = part.groupby(["sampler", "augmentation", "seed"])["value"].mean()
+            level = level.groupby(level=["sampler", "augmentation"]).mean().rename("value")
+            both = scores.merge(level.reset_index(), on=["sampler", "augmentation"])
+            if len(both) > 1:
+                detail = " ".join(filter(None, (str(quantity), name)))
+                yield detail, both.assign(quantity=quantity, pool=pool.title)
+
+
+def score_vs_difficulty(table: pd.DataFrame, ax: Axes) -> Axes:
+    """One dot per sampler and augmentation.
+
+    Args:
+        table: As `collect_scatter` makes it.
+        ax: Where to draw.
+    """
+    samplers = sorted(table["sampler"].unique())
+    for sampler in samplers:
+        part = table[table["sampler"] == sampler]
+        style = look(sampler)
+        ax.plot(
+            part["value"],
+            part["mean"],
+            linestyle="none",
+            marker=style.marker,
+            color=style.colour,
+            label=sampler,
+        )
+    quantity = str(table["quantity"].iloc[0])
+    ax.set_xlabel(textwrap.fill(axis_label(quantity) + ", mean over training", 44))
+    ax.set_ylabel("mean score (points)")
+    ax.margins(0.08)
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=5))
+    title(ax, f"Score against {quantity.replace('_', ' ')}")
+    legend(ax, len(samplers))
+    caption(
+        ax,
+        f"{counts(table)}; one dot per sampler and augmentation, {len(table)} dots"
+        f"{_rank_correlation(table)}. {table['pool'].iloc[0]}",
+    )
+    return ax
+
+
+def curves_size(table: pd.DataFrame) -> tuple[float, float]:
+    """One column wide; the legend below needs height."""
+    rows = ceil(table["sampler"].nunique() / _legend_columns(table["sampler"].unique()))
+    return COLUMN_WIDTH, 2.9 + 0.145 * rows
+
+
+def legend(ax: Axes, n: int) -> None:
+    """A legend under the axis, where it hides no line."""
+    figure = ax.get_figure(root=True)
+    handles, labels = ax.get_legend_handles_labels()
+    if figure is not None and n:
+        figure.legend(
+            handles,
+            labels,
+            loc="outside upper left",
+            ncols=_legend_columns(labels),
+            borderaxespad=0.2,
+            columnspacing=1.0,
+            handlelength=2.4,
+        )
+
+
+def _legend_columns(labels: "list[str] | np.ndarray") -> int:
+    longest = max((len(s) for s in labels), default=1)
+    return 3 if longest <= 12 else 2 if longest <= 26 else 1
+
+
+def _common_augmentations(part: pd.DataFrame) -> tuple[str, pd.DataFrame]:
+    """The rows in augmentations that every sampler has, where there are any; else all rows.
+
+    Untrained encoders have no augmentation of their own and are kept.
+    """
+    sets = [set(s["augmentation"]) for _, s in part[~part["untrained"]].groupby("sampler")]
+    common = (set.intersection(*sets) or set.union(*sets)) if sets else set(part["augmentation"])
+    kept = part["augmentation"].isin(common) | part["untrained"]
+    return ", ".join(sorted(common)), part[kept]
+
+
+def _rank_correlation(table: pd.DataFrame) -> str:
+    """Spearman's rank correlation in words, or nothing where it is not defined."""
+    if len(table) < 3 or table["value"].nunique() < 2 or table["mean"].nunique() < 2:
+        return ""
+    rho = scipy_stats.spearmanr(table["value"], table["mean"]).statistic
+    return f"; Spearman's rank correlation {rho:+.2f}"

@@ -1,0 +1,202 @@
+"""Pictures of scores: the leaderboard as dots with intervals, and sampler by augmentation."""
+
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+
+from nsbench.analysis.leaderboard import Leaderboard
+from nsbench.analysis.pools import Pool
+from nsbench.analysis.style import COLUMN_WIDTH, look
+
+_CAPTION_WIDTH = 66  # characters that fit one column
+_TITLE_WIDTH = 44  # the axis is narrower
+_LABEL_WIDTH = 24
+_ROW = 0.19  # inches per row of a picture
+
+
+@dataclass(frozen=True)
+class Material:
+    """What figures are made from.
+
+    Attributes:
+        board: The leaderboard.
+        pools: The pools behind it, in the same order.
+        difficulty: The long difficulty table.
+    """
+
+    board: Leaderboard
+    pools: tuple[Pool, ...]
+    difficulty: pd.DataFrame
+
+
+def each_pool(material: Material) -> Iterator[tuple[str, Pool]]:
+    """The pools, with a short name for files: empty where there is one only."""
+    for pool in material.pools:
+        yield (pool.title if len(material.pools) > 1 else ""), pool
+
+
+def collect_leaderboard(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Per pool, the samplers over their common augmentations; without any, all rows."""
+    for (name, pool), statistics in zip(each_pool(material), material.board.pools, strict=True):
+        rows = material.board.samplers
+        rows = rows[(rows["pool"] == pool.title) & rows["mean"].notna()]
+        if rows.empty:
+            continue
+        columns = ["rank", "rank_lo", "rank_hi", "group", "sampler", "augmentation", "objective"]
+        columns += ["n_seeds", "n_tasks", "mean", "ci_low", "ci_high", "pool"]
+        table = rows[columns].assign(label=_labels(rows), baseline=statistics.baseline)
+        yield name, table
+
+
+def leaderboard(table: pd.DataFrame, ax: Axes) -> Axes:
+    """Mean and 95 % interval per sampler, best on top; letters name what cannot be told apart.
+
+    Args:
+        table: As `collect_leaderboard` makes it; means in points.
+        ax: Where to draw.
+    """
+    table = table.sort_values("mean", ascending=False, kind="stable", ignore_index=True)
+    base = table[table["sampler"].str.partition("(")[0] == table["baseline"]]
+    if len(base):
+        ax.axvline(base["mean"].iloc[0], color="0.6", linewidth=0.8, linestyle=(0, (3, 2)))
+    for place, row in enumerate(table.to_dict("records")):
+        style = look(row["sampler"])
+        ax.plot([row["ci_low"], row["ci_high"]], [place, place], color=style.colour)
+        ax.plot(row["mean"], place, style.marker, color=style.colour)
+        ax.annotate(
+            row["group"],
+            (1.0, place),
+            xycoords=("axes fraction", "data"),
+            xytext=(3, 0),
+            textcoords="offset points",
+            verticalalignment="center",
+            fontsize=7,
+        )
+    ax.set_yticks(range(len(table)), [shorten(s) for s in table["label"]])
+    ax.set_ylim(len(table) - 0.4, -0.6)
+    ax.grid(axis="y", visible=False)
+    ax.set_xlabel("mean score (points)")
+    augmentations = ", ".join(dict.fromkeys(table["augmentation"]))
+    title(ax, "Mean score by sampler")
+    caption(
+        ax,
+        f"95 % interval over seeds, {counts(table)}, augmentations: {augmentations}; samplers with "
+        f"a letter in common cannot be told apart. {table['pool'].iloc[0]}",
+    )
+    return ax
+
+
+def leaderboard_size(table: pd.DataFrame) -> tuple[float, float]:
+    """One column wide, higher with more samplers."""
+    return COLUMN_WIDTH, 1.3 + _ROW * len(table)
+
+
+def collect_heatmap(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Per pool, one row per sampler and augmentation, in order of the samplers' best mean."""
+    for name, pool in each_pool(material):
+        rows = material.board.rows
+        rows = rows[rows["pool"] == pool.title]
+        if rows["mean"].isna().all():
+            continue
+        columns = ["sampler", "augmentation", "objective", "n_seeds", "n_tasks", "mean", "pool"]
+        table = rows[columns].assign(label=_labels(rows))
+        best = table.groupby("label")["mean"].transform("max")
+        order = table.assign(best=best).sort_values(
+            ["best", "label", "augmentation"], ascending=[False, True, True], kind="stable"
+        )
+        yield name, order.drop(columns="best")
+
+
+def heatmap(table: pd.DataFrame, ax: Axes) -> Axes:
+    """Mean score in points of every sampler with every augmentation; blank where there is none.
+
+    Args:
+        table: As `collect_heatmap` makes it.
+        ax: Where to draw.
+    """
+    wide = table.pivot_table(
+        index="label", columns="augmentation", values="mean", sort=False, aggfunc="mean"
+    )
+    wide = wide[sorted(wide.columns)]
+    sns.heatmap(
+        wide,
+        ax=ax,
+        annot=True,
+        fmt=".1f",
+        annot_kws={"fontsize": 7},
+        cmap="cividis",
+        cbar_kws={"label": "mean score (points)", "shrink": 0.9},
+        linewidths=0.5,
+    )
+    ax.set_facecolor("0.92")
+    ax.grid(visible=False)
+    ax.set_xticklabels([shorten(c) for c in wide.columns], rotation=30, ha="right")
+    ax.set_yticklabels([shorten(i) for i in wide.index], rotation=0)
+    ax.tick_params(length=0)
+    ax.set_xlabel("augmentation")
+    ax.set_ylabel("")
+    title(ax, "Sampler by augmentation")
+    caption(ax, f"{counts(table)}; grey: no score. {table['pool'].iloc[0]}")
+    return ax
+
+
+def heatmap_size(table: pd.DataFrame) -> tuple[float, float]:
+    """One column wide for up to four augmentations, then wider; higher with more samplers."""
+    width = max(COLUMN_WIDTH, 1.7 + 0.43 * table["augmentation"].nunique())
+    return width, 1.9 + _ROW * table["label"].nunique()
+
+
+def counts(table: pd.DataFrame) -> str:
+    """``n = 5 seeds, 7 tasks`` or ``n = 3 to 5 seeds, 7 tasks``."""
+    n = table.loc[table["n_seeds"] > 0, "n_seeds"]
+    low, high = int(n.min()), int(n.max())
+    seeds = f"{low}" if low == high else f"{low} to {high}"
+    text = f"n = {seeds} seed{'' if seeds == '1' else 's'}"
+    if "n_tasks" in table:
+        tasks = int(table["n_tasks"].max())
+        text += f", {tasks} task{'' if tasks == 1 else 's'}"
+    return text
+
+
+def title(ax: Axes, text: str) -> None:
+    """A title wrapped to the picture's width."""
+    ax.set_title(textwrap.fill(text, _wrap(ax, _TITLE_WIDTH)), loc="left", x=0)
+
+
+def caption(ax: Axes, text: str) -> None:
+    """Small print under the picture: n and what is shown, wrapped to the picture's width."""
+    figure = ax.get_figure(root=True)
+    if figure is not None:
+        figure.supxlabel(
+            textwrap.fill(text, _wrap(ax, _CAPTION_WIDTH)),
+            x=0.01,
+            ha="left",
+            fontsize=6.5,
+            color="0.3",
+        )
+
+
+def shorten(text: str) -> str:
+    """A label that leaves room for the picture: long ones are broken over two lines or cut."""
+    return textwrap.fill(text, _LABEL_WIDTH, max_lines=2, placeholder=" ...")
+
+
+def _labels(rows: pd.DataFrame) -> list[str]:
+    """The sampler, with what else tells its rows apart."""
+    extra = [c for c in ("objective", "candidates", "budget") if c in rows]
+    out = []
+    for row in rows.to_dict("records"):
+        same = rows[rows["sampler"] == row["sampler"]]
+        telling = [str(row[c]) for c in extra if same[c].nunique() > 1]
+        out.append(" / ".join([str(row["sampler"]), *telling]))
+    return out
+
+
+def _wrap(ax: Axes, characters: int) -> int:
+    figure = ax.get_figure(root=True)
+    width = COLUMN_WIDTH if figure is None else figure.get_figwidth()
+    return int(characters * width / COLUMN_WIDTH)

@@ -1,0 +1,129 @@
+"""One colour, marker and dash per sampler, the same in every figure; settings for legible figures.
+
+A known name's look is fixed by its place in `_LOOKS`; any other name's by a hash of the name, so
+adding a sampler changes no other's look. A label with parameters, ``band(high=0.05)``, keeps its
+name's colour and takes marker and dash from a hash of the label.
+
+Source: Okabe, Ito 2008, Color universal design (eight colours); Tol 2021, Colour schemes, "muted".
+https://jfly.uni-koeln.de/color/ https://personal.sron.nl/~pault/
+"""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+
+COLUMN_WIDTH = 3.4
+"""Width of one text column in inches."""
+
+_BLACK, _GREY = "#000000", "#7F7F7F"
+_BLUE, _RED, _GREEN, _PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+_ORANGE, _SKY, _INDIGO, _WINE = "#E69F00", "#56B4E9", "#332288", "#882255"
+_OLIVE, _TEAL = "#999933", "#44AA99"
+COLOURS = (_BLUE, _RED, _GREEN, _PINK, _ORANGE, _SKY, _INDIGO, _WINE, _OLIVE, _TEAL)
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
+SOLID = "-"
+DASHES: tuple[Any, ...] = (SOLID, (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.2, 1.2, 1.2)))
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one sampler is drawn.
+
+    Attributes:
+        colour: ``#RRGGBB``.
+        marker: Of matplotlib.
+        dash: A line style of matplotlib.
+    """
+
+    colour: str
+    marker: str
+    dash: Any = SOLID
+
+
+_LOOKS: dict[str, Look] = {
+    "in_batch": Look(_BLACK, "o"),
+    "no_training": Look(_GREY, "X", DASHES[2]),
+    "random": Look(_GREY, "s"),
+    "oracle": Look(_BLACK, "*", DASHES[1]),
+    "hard": Look(_RED, "^"),
+    "easiest": Look(_SKY, "v"),
+    "semi_hard": Look(_ORANGE, "D"),
+    "band": Look(_BLUE, "P"),
+    "median_triplet": Look(_GREEN, "s"),
+    "distance_weighted": Look(_TEAL, "h"),
+    "hard_reweighted": Look(_WINE, "^"),
+    "ambiguous": Look(_PINK, "D"),
+    "positive_aware": Look(_INDIGO, "p"),
+    "topic": Look(_OLIVE, "h"),
+    "bm25": Look(_OLIVE, "<"),
+    "incremental": Look(_GREEN, "p", DASHES[1]),
+    "debiased": Look(_BLUE, "<", DASHES[1]),
+    "hard_debiased": Look(_WINE, ">", DASHES[1]),
+    "fn_cancel": Look(_TEAL, "X", DASHES[1]),
+    "guided": Look(_PINK, "*", DASHES[1]),
+    "complementary": Look(_INDIGO, "v", DASHES[1]),
+    "text_dedup": Look(_SKY, "P", DASHES[1]),
+    "random_removal": Look(_GREY, "v", DASHES[1]),
+    "mixed": Look(_ORANGE, "<", DASHES[1]),
+    "noise": Look(_RED, "h", DASHES[1]),
+}
+
+
+def look(label: str) -> Look:
+    """The look of a sampler.
+
+    Args:
+        label: A sampler's name, or its label with parameters in brackets.
+    """
+    name, bracket, _ = label.partition("(")
+    base = _LOOKS.get(name)
+    if base is None:
+        base = Look(_pick(COLOURS, name, 0), _pick(MARKERS, name, 1), _pick(DASHES, name, 2))
+    if not bracket:
+        return base
+    return Look(base.colour, _pick(MARKERS, label, 1), _pick(DASHES, label, 2))
+
+
+def _pick(choices: tuple[Any, ...], text: str, byte: int) -> Any:
+    return choices[hashlib.sha256(text.encode()).digest()[byte] % len(choices)]
+
+
+RC: Any = {
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.labelsize": 8,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 8,
+    "figure.constrained_layout.use": True,
+    "figure.dpi": 150,
+    "font.family": "DejaVu Sans",
+    "font.size": 8,
+    "grid.alpha": 0.3,
+    "grid.linewidth": 0.5,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 4,
+    "path.simplify": False,
+    "savefig.dpi": 200,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "nsbench",
+    "text.parse_math": False,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+}
+
+
+@contextmanager
+def house_style() -> Iterator[None]:
+    """The settings of all figures; matplotlib's own are back afterwards."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(RC)
+        yield
