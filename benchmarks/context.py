@@ -66,6 +66,10 @@ class Contrast:
         column_texts: ``(N,)`` text of each column, 0 where invalid.
         valid: ``(N,)`` bool, False for empty places.
         positive: ``(B,)`` column of each anchor's positive.
+        anchor_rows: ``(B,)`` row of the batch each anchor came from.
+        owner: ``(N,)`` row of the batch that a column was given to, or mined for, as a negative;
+            -1 for none.
+        private: ``(N,)`` bool, True for columns that only their owner may choose.
     """
 
     anchors: Tensor
@@ -75,6 +79,28 @@ class Contrast:
     column_texts: Tensor
     valid: Tensor
     positive: Tensor
+    anchor_rows: Tensor
+    owner: Tensor
+    private: Tensor
+
+    @property
+    def own_negative(self) -> Tensor:
+        """``(B, N)`` bool, True where the column was given to, or mined for, the anchor's row."""
+        return self.anchor_rows[:, None] == self.owner[None, :]
+
+
+def owners(batch: int, given: int, mined: int, *, share: str) -> tuple[Tensor, Tensor]:
+    """Owner and privacy of further columns: each row's given negatives, then each row's mined.
+
+    Args:
+        batch: B rows.
+        given: Given negatives per row.
+        mined: Mined candidates per row.
+        share: ``own`` if mined columns are private, ``batch`` if all anchors may choose them.
+    """
+    rows = torch.arange(batch)
+    owner = torch.cat([rows.repeat_interleave(given), rows.repeat_interleave(mined)])
+    return owner, (torch.arange(len(owner)) >= batch * given) & (share == "own")
 
 
 def lay_out(
@@ -85,7 +111,9 @@ def lay_out(
     *,
     both: bool,
     extra: tuple[Tensor, Tensor] | None = None,
+    owned: tuple[Tensor, Tensor] | None = None,
     stored: Stored | None = None,
+    batch_negatives: bool = True,
 ) -> Contrast:
     """Lay a batch out as anchors and columns.
 
@@ -96,7 +124,9 @@ def lay_out(
         texts2: ``(B,)`` texts of view 2.
         both: All 2B views as anchors against all others, instead of view 1 against view 2.
         extra: Further live columns ``(E, d)`` and their texts ``(E,)``, -1 for an empty place.
+        owned: Owner and privacy of the further columns, both ``(E,)``; without it nobody's.
         stored: Columns a pool kept from before.
+        batch_negatives: Whether the batch's own columns may be chosen.
     """
     size, device = view1.shape[0], view1.device
     place = torch.arange(size, device=device)
@@ -108,7 +138,8 @@ def lay_out(
         anchors, positive = view1, place
         columns, texts = [view2], [texts2]
         anchor_texts, positive_texts = texts1, texts2
-    valid = [torch.ones_like(texts[0], dtype=torch.bool)]
+    valid = [torch.full_like(texts[0], batch_negatives, dtype=torch.bool)]
+    before = len(texts[0])
     if extra is not None:
         columns.append(extra[0])
         texts.append(extra[1].clamp(min=0))
@@ -117,6 +148,11 @@ def lay_out(
         columns.append(stored.embeddings.to(view1.dtype))
         texts.append(stored.texts.clamp(min=0))
         valid.append(stored.valid)
+    owner = torch.full((sum(map(len, valid)),), -1, dtype=torch.int64, device=device)
+    private = torch.zeros_like(owner, dtype=torch.bool)
+    if owned is not None:
+        owner[before : before + len(owned[0])] = owned[0].to(device)
+        private[before : before + len(owned[1])] = owned[1].to(device)
     return Contrast(
         anchors=anchors,
         columns=torch.cat(columns),
@@ -125,6 +161,9 @@ def lay_out(
         column_texts=torch.cat(texts),
         valid=torch.cat(valid),
         positive=positive,
+        anchor_rows=place.repeat(2) if both else place,
+        owner=owner,
+        private=private,
     )
 
 
@@ -145,7 +184,7 @@ def mask_candidates(contrast: Contrast, known: Known) -> Masked:
     duplicate = known.twins(contrast.anchor_texts, contrast.column_texts)
     duplicate = duplicate | known.twins(contrast.positive_texts, contrast.column_texts)
     pair = known.pairs(contrast.anchor_texts, contrast.column_texts) & ~duplicate
-    there = contrast.valid[None, :]
+    there = contrast.valid & (~contrast.private | contrast.own_negative)  # (B, N)
     return Masked(
         negative=there & ~own & ~duplicate & ~pair,
         duplicate=there & ~own & duplicate,

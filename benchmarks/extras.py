@@ -7,7 +7,7 @@ from torch import Tensor
 
 from nsbench.benchmarks.candidates import World
 from nsbench.benchmarks.context import Contrast
-from nsbench.samplers import EXTRAS, Sampler, SimilarityContext, suggest
+from nsbench.samplers import EXTRAS, Objective, Sampler, SimilarityContext, suggest
 
 
 class Extras:
@@ -16,15 +16,17 @@ class Extras:
     Args:
         sampler: Whose ``needs`` are read.
         world: What host hooks may look at.
+        objective: Whose ``needs`` are read as well.
 
     Raises:
         ValueError: If ``needs`` names something that is no extra.
     """
 
-    def __init__(self, sampler: Sampler, world: World) -> None:
+    def __init__(self, sampler: Sampler, world: World, objective: Objective | None = None) -> None:
         self.sampler = sampler
         self.world = world
         self.needs = frozenset(getattr(sampler, "needs", ()))
+        self.needs |= frozenset(getattr(objective, "needs", ()))
         for name in self.needs:
             if name not in EXTRAS:
                 raise ValueError(f"no extra is called {name!r}. {suggest(name, EXTRAS)}")
@@ -45,6 +47,8 @@ class Extras:
             made["candidates"] = contrast.columns.detach()
         if "rows" in self.needs:
             made["rows"] = torch.where(contrast.valid, contrast.column_texts, -1)
+        if "own_negative" in self.needs:
+            made["own_negative"] = contrast.own_negative
         if "token_overlap" in self.needs:
             made["token_overlap"] = self._token_overlap(contrast)
         if "support_similarity" in self.needs:

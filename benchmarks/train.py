@@ -18,7 +18,14 @@ from nsbench.benchmarks.augmentations import Augmentation, TokenView
 from nsbench.benchmarks.batches import batches, bucket
 from nsbench.benchmarks.candidates import OpenPool, World
 from nsbench.benchmarks.cell import Budget
-from nsbench.benchmarks.context import Contrast, Known, extend, lay_out, mask_candidates
+from nsbench.benchmarks.context import (
+    Contrast,
+    Known,
+    extend,
+    lay_out,
+    mask_candidates,
+    owners,
+)
 from nsbench.benchmarks.data import TrainingData
 from nsbench.benchmarks.difficulty import DifficultyLog, flatten, point, statistics, summary
 from nsbench.benchmarks.encoders import Encoder, TokenTable, token_table
@@ -117,7 +124,7 @@ def train(encoder: Encoder, data: TrainingData, recipe: Recipe, device: torch.de
         note=note,
     )
     pool = recipe.open_pool(world)
-    extras = Extras(recipe.sampler, world)
+    extras = Extras(recipe.sampler, world, objective)
     feed = batches(data.rows, budget.batch_size, recipe.seed_for("batches"))
     difficulty, losses, norms, counts = DifficultyLog(), [], [], []
     for step in range(budget.steps):
@@ -145,7 +152,9 @@ def train(encoder: Encoder, data: TrainingData, recipe: Recipe, device: torch.de
             texts2,
             both=both,
             extra=None if more is None else (z[2], more),
+            owned=_owned(len(rows), data, more, pool),
             stored=pool.stored(),
+            batch_negatives=pool.batch_negatives,
         )
         live = contrast.anchors @ contrast.columns.T  # (B, N)
         masks = mask_candidates(contrast, known)
@@ -230,6 +239,16 @@ def _texts(
     anchor = torch.from_numpy(data.anchor[rows]).to(index.device)
     positive = torch.from_numpy(data.positive[rows]).to(index.device)
     return anchor, positive, torch.cat(more) if more else None
+
+
+def _owned(
+    size: int, data: TrainingData, more: Tensor | None, pool: OpenPool
+) -> tuple[Tensor, Tensor] | None:
+    """Whose negatives the further columns are: given ones stand first, then mined ones."""
+    if more is None:
+        return None
+    given = data.negatives.shape[1]
+    return owners(size, given, len(more) // size - given, share=pool.share)
 
 
 def _view(

@@ -53,21 +53,33 @@ class Stored:
 
 
 class OpenPool:
-    """A pool at work in one cell. Every hook is optional; this one adds nothing."""
+    """A pool at work in one cell. Every hook is optional; this one adds nothing.
+
+    Attributes:
+        share: ``own`` if a mined column may be chosen by the anchor it was mined for only,
+            ``batch`` if by all.
+        batch_negatives: Whether the batch's own columns are candidates.
+    """
+
+    share: str = "batch"
+    batch_negatives: bool = True
 
     def refresh(self, step: int) -> None:
         """Host hook before step ``step``: mine, cluster, rebuild an index."""
 
     def mined(self, rows: Tensor) -> Tensor | None:
-        """``(E,)`` texts to encode with this batch as further columns; -1 for an empty place."""
+        """Texts to encode with this batch as further columns, or ``None``.
+
+        Args:
+            rows: ``(B,)`` rows of the training data.
+
+        Returns:
+            ``(B * m,)`` texts, those of one row side by side; -1 for an empty place.
+        """
         return None
 
     def stored(self) -> Stored | None:
         """Columns kept from before, or ``None``."""
-        return None
-
-    def key_encoder(self) -> Encoder | None:
-        """Momentum encoder whose view of the batch `after_step` wants, or ``None``."""
         return None
 
     def after_step(self, texts: Tensor, embeddings: Tensor) -> None:
