@@ -10,6 +10,7 @@ Layout of a results folder::
                             log.txt        what the cell printed
                             record.json    last, by atomic rename: status, costs, alarms, ...
                             claim.json     who is at work on it; gone when it is done
+    <out>/mteb/results/nsbench__<key>/<weights>/<Task>.json     mteb's own layout
     <out>/leaderboard.csv, scores.csv, tables/, figures/      written by nsbench.analysis
 
 No record means not finished. Everything in a record but `RUN_FIELDS` is a function of the cell.
@@ -188,6 +189,11 @@ class CellPaths:
     def record(self) -> Path:
         """How it ended; written last."""
         return self.folder / "record.json"
+
+    @property
+    def mteb(self) -> Path:
+        """Folder of all cells' results in mteb's own layout, beside ``runs``."""
+        return self.folder.parent.parent / "mteb"
 
     @property
     def claim(self) -> Path:

@@ -179,7 +179,7 @@ def _train_and_score(
             trained = _train(cell, data, encoder, device, on_step)
     with phase("evaluate"):
         weights = hash_weights(encoder.state_dict().items())
-        found = score(cell, encoder, weights)
+        found = score(cell, encoder, weights, results=paths.mteb)
         scores = found.scores
     write_atomically(paths.scores, scores_csv(scores))
     alarms: list[dict[str, Any]] = []
@@ -251,12 +251,13 @@ def _train(
     return trained
 
 
-def score(cell: Cell, encoder: Encoder, weights: str) -> Evaluated:
+def score(cell: Cell, encoder: Encoder, weights: str, *, results: Path | None = None) -> Evaluated:
     """All scores of a checkpoint: the tests its data brings, mteb tasks, geometry."""
     model = evaluated_model(cell, encoder, weights)
     own = make(datasets, cell.data).tests() if "own" in cell.evaluation.tasks else []
     tasks = tuple(t for t in cell.evaluation.tasks if t != "own")
-    return evaluate(model, tasks, own, engine=cast(EngineChoice, cell.evaluation.engine))
+    engine = cast(EngineChoice, cell.evaluation.engine)
+    return evaluate(model, tasks, own, engine=engine, results=results if tasks else None)
 
 
 def evaluated_model(cell: Cell, encoder: Encoder, weights: str) -> EvaluatedModel:

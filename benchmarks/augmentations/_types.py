@@ -54,6 +54,29 @@ class TokenView:
         """A copy whose embeddings are further multiplied by ``factor``."""
         return replace(self, scale=factor if self.scale is None else self.scale * factor)
 
+    def take(self, rows: Tensor, length: int) -> "TokenView":
+        """The view of some rows, cut to their first ``length`` tokens.
+
+        Args:
+            rows: ``(b,)`` int64 row numbers.
+            length: Columns kept; no row may have more real tokens.
+        """
+
+        def rowwise(value: Tensor | None) -> Tensor | None:
+            if value is None:
+                return None
+            chosen = value[rows] if value.shape[0] == len(self.ids) else value
+            return chosen[:, :length] if chosen.shape[1] > 1 else chosen
+
+        return replace(
+            self,
+            ids=self.ids[rows, :length],
+            mask=self.mask[rows, :length],
+            positions=self.positions[rows, :length],
+            scale=rowwise(self.scale),
+            shift=rowwise(self.shift),
+        )
+
 
 class Augmentation(Protocol):
     """Makes one view. Parameters are frozen at construction.
