@@ -24,6 +24,7 @@ from nsbench.samplers.testing import (
     configurations_of,
     expect,
     expect_refusals,
+    indexed,
     make_context,
     permute_columns,
     permute_rows,
@@ -111,23 +112,14 @@ def permuting_the_batch_permutes_the_losses(objective: Objective) -> None:
         down = torch.randperm(context.similarity.shape[0], generator=draw)
         across = torch.randperm(context.similarity.shape[1], generator=draw)
         loss = _loss(objective, context, selection)
-        rows = _loss(objective, permute_rows(context, down), _indexed(selection, (down,)))
+        rows = _loss(objective, permute_rows(context, down), indexed(selection, (down,)))
         columns = _loss(
             objective,
             permute_columns(context, across),
-            _indexed(selection, (slice(None), across)),
+            indexed(selection, (slice(None), across)),
         )
         expect(_close(rows, loss[down]), "anchors in another order have other losses")
         expect(_close(columns, loss), "the order of the candidates changed the loss")
-
-
-def _indexed(selection: Selection, index: tuple[Any, ...]) -> Selection:
-    weight, attract = selection.log_weight, selection.attract
-    return Selection(
-        mask=selection.mask[index],
-        log_weight=None if weight is None else weight[index],
-        attract=None if attract is None else attract[index],
-    )
 
 
 def gives_nothing_for_an_empty_row(objective: Objective) -> None:
