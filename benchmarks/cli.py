@@ -309,7 +309,7 @@ def _pairing(entry: Any) -> dict[str, Any]:
     return {
         "objective": name("objective", "info_nce"),
         "pool": name("pool", "in_batch"),
-        "needs": sorted(getattr(entry.cls, "needs", ())),
+        "needs": sorted(getattr(instance or entry.cls, "needs", ())),
     }
 
 
