@@ -19,6 +19,13 @@ Names = Annotated[
     list[str] | None, typer.Option("--figure", metavar="NAME", help="Only this figure; repeatable.")
 ]
 
+Quantities = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--quantity", metavar="NAME", help="Difficulty quantity to draw; repeatable, or 'all'."
+    ),
+]
+
 
 def leaderboard(folders: Folders, baseline: Baseline = "in_batch", out: Out = None) -> None:
     """Rank all methods: leaderboard.csv, leaderboard_samplers.csv, scores.csv, tables/."""
@@ -32,13 +39,18 @@ def leaderboard(folders: Folders, baseline: Baseline = "in_batch", out: Out = No
 
 
 def plot(
-    folder: Folder, figure: Names = None, baseline: Baseline = "in_batch", out: Out = None
+    folder: Folder,
+    figure: Names = None,
+    quantity: Quantities = None,
+    baseline: Baseline = "in_batch",
+    out: Out = None,
 ) -> None:
     """Draw figures as SVG and PNG, each beside the CSV it was drawn from."""
     for name in figure or ():
         figures_module.figure(name)
     results = load_results(folder)
-    material, bad = gather(results, make_leaderboard(results, baseline=baseline))
+    board = make_leaderboard(results, baseline=baseline)
+    material, bad = gather(results, board, quantities=quantity or ())
     written = write_figures(material, out or folder, figure or ())
     for line in bad:
         typer.echo(f"left out: {line}", err=True)

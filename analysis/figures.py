@@ -83,11 +83,24 @@ def figure(name: str) -> FigureKind:
     return figures[name]
 
 
-def gather(results: Results, board: Leaderboard | None = None) -> tuple[Material, list[str]]:
-    """What figures are made from, and one line per file that could not be read."""
+def gather(
+    results: Results, board: Leaderboard | None = None, *, quantities: Sequence[str] = ()
+) -> tuple[Material, list[str]]:
+    """What figures are made from, and one line per file that could not be read.
+
+    Args:
+        results: As loaded.
+        board: Its leaderboard; made here without it.
+        quantities: Difficulty quantities to draw; the main ones without any, ``all`` for all.
+
+    Raises:
+        ValueError: If a quantity is asked for that no cell has.
+    """
     difficulty, bad = load_difficulty(results)
     board = board or make_leaderboard(results)
-    return Material(board, tuple(pools(results)), difficulty), bad
+    material = Material(board, tuple(pools(results)), difficulty, tuple(quantities))
+    plots_difficulty.wanted(material)
+    return material, bad
 
 
 def pictures(material: Material, names: Sequence[str] = ()) -> Iterator[tuple[str, str, str]]:

@@ -1,5 +1,6 @@
 """Pictures of what samplers fed the model: over training, and against the score it led to."""
 
+import difflib
 import textwrap
 from collections.abc import Iterator
 from math import ceil
@@ -14,6 +15,14 @@ from nsbench.analysis.plots_scores import Material, caption, counts, each_pool, 
 from nsbench.analysis.pools import Pool
 from nsbench.analysis.style import COLUMN_WIDTH, look
 
+MAIN_QUANTITIES = (
+    "chosen_similarity",
+    "chosen_percentile",
+    "margin",
+    "effective_negatives",
+    "false_negative",
+)
+"""Drawn unless others are asked for."""
 UNITS = {
     "positive_similarity": "similarity of the positive (cosine)",
     "candidate_similarity": "similarity of all candidates (cosine)",
@@ -27,6 +36,24 @@ UNITS = {
     "loss": "loss (nats)",
 }
 """Words and unit of known quantities; any other is named as it is stored."""
+
+
+def wanted(material: Material) -> list[str]:
+    """The quantities to draw: those asked for, else the main ones, else what there is.
+
+    Raises:
+        ValueError: If one is asked for that no cell has; the message names all there are.
+    """
+    known = sorted(str(q) for q in material.difficulty["quantity"].unique())
+    if "all" in material.quantities:
+        return known
+    for name in material.quantities:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            raise ValueError(f"no cell has the quantity {name!r}.{hint} Known: {', '.join(known)}")
+    main = [q for q in MAIN_QUANTITIES if q in known]
+    return list(material.quantities) or main or known
 
 
 def axis_label(quantity: str) -> str:
@@ -43,6 +70,7 @@ def pooled(material: Material, pool: Pool) -> pd.DataFrame:
     cells = pool.cells[["key", "method", "untrained"]]
     table = material.difficulty.merge(cells, on="key", how="inner")
     table = table.rename(columns={"mean": "value"}).dropna(subset=["value"])
+    table = table[table["quantity"].isin(wanted(material))]
     columns = ["sampler", "augmentation", "untrained", "seed", "step", "quantity", "value"]
     return table[columns]
 

@@ -26,11 +26,13 @@ class Material:
         board: The leaderboard.
         pools: The pools behind it, in the same order.
         difficulty: The long difficulty table.
+        quantities: Quantities to draw, of those in the table; ``all`` for every one.
     """
 
     board: Leaderboard
     pools: tuple[Pool, ...]
     difficulty: pd.DataFrame
+    quantities: tuple[str, ...] = ()
 
 
 def each_pool(material: Material) -> Iterator[tuple[str, Pool]]:
@@ -82,9 +84,12 @@ def leaderboard(table: pd.DataFrame, ax: Axes) -> Axes:
     ax.set_xlabel("mean score (points)")
     augmentations = ", ".join(dict.fromkeys(table["augmentation"]))
     title(ax, "Mean score by sampler")
+    interval = (
+        "no interval: one seed" if table["ci_low"].isna().all() else "95 % interval over seeds"
+    )
     caption(
         ax,
-        f"95 % interval over seeds, {counts(table)}, augmentations: {augmentations}; samplers with "
+        f"{interval}, {counts(table)}, augmentations: {augmentations}; samplers with "
         f"a letter in common cannot be told apart. {table['pool'].iloc[0]}",
     )
     return ax

@@ -126,6 +126,7 @@ def _with_keys(cells: pd.DataFrame) -> pd.DataFrame:
     cells["steps"] = pd.to_numeric(cells.get("p_train_steps", blank), errors="coerce")
     cells["batch_size"] = pd.to_numeric(cells.get("p_train_batch_size", blank), errors="coerce")
     cells["untrained"] = (cells["sampler_name"] == "no_training") | (cells["steps"] == 0)
+    cells.loc[cells["untrained"], ["objective", "candidates"]] = ""  # it has none
     trained = cells[~cells["untrained"]]
     settings = [
         str(c)

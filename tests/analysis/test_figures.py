@@ -70,6 +70,15 @@ def test_curves_skip_seeds_without_a_value(material):
     assert set(table["n_seeds"]) == {2}  # seed 1 has NaN
 
 
+def test_quantities_are_chosen_by_name(build):
+    results = load_results(build())
+    for asked, count in (((), 5), (("margin",), 1), (("all",), 5)):
+        material, _ = gather(results, quantities=asked)
+        assert len(list(pictures(material, ["difficulty_curves"]))) == count
+    with pytest.raises(ValueError, match="Did you mean 'margin'"):
+        gather(results, quantities=["margins"])
+
+
 def test_an_unknown_quantity_is_drawn_under_its_own_name():
     assert axis_label("my_new_quantity") == "my new quantity"
 
