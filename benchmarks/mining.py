@@ -1,8 +1,8 @@
 """Mining on the host: for every training row, texts of the corpus that resemble its anchor.
 
-Source: Xiong et al. 2021, ANCE, section 3 (top of the current model's ranking); Karpukhin et al.
-2020, DPR, section 3.2 (BM25); Moreira et al. 2024, NV-Retriever, section 3 (margins to the
-positive). https://arxiv.org/abs/2007.00808 https://arxiv.org/abs/2004.04906
+Source: Xiong et al. 2021, ANCE (top of the current model's ranking); Karpukhin et al. 2020, DPR
+(BM25); Moreira et al. 2024, NV-Retriever (margins to the positive).
+https://arxiv.org/abs/2007.00808 https://arxiv.org/abs/2004.04906
 https://arxiv.org/abs/2407.15831 The ranking is over texts that differ after normalisation, and
 relative margins are taken of the positive score's magnitude, so that its sign does not matter.
 
@@ -138,7 +138,8 @@ class Window:
     """Which places of a ranking are wanted.
 
     Args:
-        depth: Candidates per row, M, >= 1.
+        depth: Most candidates per row, M, >= 1.
+        need: Candidates without which a row is short, at most ``depth``; 0 stands for ``depth``.
         start: Places skipped at the top, >= 0; known positives do not count as places.
         stop: Place behind the last that is looked at, above ``start``.
         margin: Keep scores <= s_pos - margin, >= 0; ``None`` for any.
@@ -148,6 +149,7 @@ class Window:
     """
 
     depth: int
+    need: int = 0
     start: int = 0
     stop: int = 200
     margin: float | None = None
@@ -157,6 +159,9 @@ class Window:
 
     def __post_init__(self) -> None:
         at_least("mining", "depth", self.depth, 1)
+        at_least("mining", "need", self.need, 0)
+        if self.need > self.depth:
+            raise ValueError(f"mining: need is {self.need}, above depth, which is {self.depth}")
         at_least("mining", "start", self.start, 0)
         at_least("mining", "stop", self.stop, self.start + 1)
         for name in ("margin", "relative_margin"):
@@ -186,7 +191,7 @@ class Mined:
         dropped: ``(R,)`` bool, True where the policy ``drop`` took the row's candidates away.
         source: Whose scores these are.
         shortage: The policy.
-        short_rows: Rows that found fewer than M.
+        short_rows: Rows that found fewer than they need.
         padded: Places filled at random.
     """
 
@@ -255,7 +260,7 @@ def mine(
         corpus: The distinct texts.
         source: Scores between them.
         window: Which of the ranking are wanted.
-        shortage: What to do with a row that finds fewer than ``window.depth``: ``drop`` all of
+        shortage: What to do with a row that finds fewer than ``window.need``: ``drop`` all of
             its candidates, keep the ``fewer`` there are, ``pad_random`` with texts that may be
             negatives, or ``error``.
         rng: Draws the padding.
@@ -286,12 +291,13 @@ def mine(
         out_ids[low + row, slot] = mine[row, column]
         out_scores[low + row, slot] = score[row, column]
         out_ranks[low + row, slot] = place[row, column]
-    short = out_ids[:, -1] < 0
+    need = window.need or depth
+    short = out_ids[:, need - 1] < 0
     dropped, padded = np.zeros(rows, np.bool_), 0
     if short.any() and shortage == "error":
         first = int(short.argmax())
         raise ShortageError(
-            f"mining: {int(short.sum())} of {rows} rows found fewer than {depth} candidates in "
+            f"mining: {int(short.sum())} of {rows} rows found fewer than {need} candidates in "
             f"places {window.start} to {window.stop} of {source.name}; the first is row {first} "
             f"with {int((out_ids[first] >= 0).sum())}. Widen the window, or choose the shortage "
             "policy drop, fewer or pad_random"
@@ -300,7 +306,7 @@ def mine(
         dropped = short
         out_ids[short], out_scores[short], out_ranks[short] = -1, np.nan, -1
     elif shortage == "pad_random":
-        padded = _pad(corpus, source, out_ids, out_scores, short.nonzero()[0], rng)
+        padded = _pad(corpus, source, out_ids[:, :need], out_scores, short.nonzero()[0], rng)
     return Mined(
         ids=np.where(out_ids >= 0, corpus.text[out_ids], -1),
         scores=out_scores,

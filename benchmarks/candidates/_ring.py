@@ -1,0 +1,52 @@
+"""First in, first out: the embeddings that queue and memory keep."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nsbench.benchmarks.candidates import Stored
+
+
+class Ring:
+    """The newest ``size`` embeddings, with their texts; empty at first.
+
+    Args:
+        size: Places.
+        dimension: d.
+        device: Where they live.
+    """
+
+    def __init__(self, size: int, dimension: int, device: torch.device) -> None:
+        self.embeddings = torch.zeros(size, dimension, device=device)
+        self.texts = torch.zeros(size, dtype=torch.int64, device=device)
+        self.pushed = 0
+
+    @property
+    def filled(self) -> int:
+        """Places in use."""
+        return min(self.pushed, len(self.texts))
+
+    def push(self, texts: Tensor, embeddings: Tensor) -> None:
+        """Take in ``(n,)`` texts and ``(n, d)`` embeddings, the oldest leave."""
+        size = len(self.texts)
+        texts, embeddings = texts[-size:], embeddings[-size:].detach()
+        places = (self.pushed + torch.arange(len(texts), device=texts.device)) % size
+        self.texts[places] = texts
+        self.embeddings[places] = embeddings.to(self.embeddings.dtype)
+        self.pushed += len(texts)
+
+    def stored(self) -> Stored | None:
+        """What is held, or ``None`` while nothing is; to be read before the next push."""
+        if not self.pushed:
+            return None
+        texts = self.texts[: self.filled]
+        return Stored(
+            embeddings=self.embeddings[: self.filled],
+            texts=texts,
+            valid=torch.ones_like(texts, dtype=torch.bool),
+        )
+
+    def state(self) -> dict[str, Any]:
+        """Everything a resumed cell needs."""
+        return {"embeddings": self.embeddings, "texts": self.texts, "pushed": self.pushed}

@@ -1,0 +1,224 @@
+"""Candidates mined from the training corpus, encoded with the batch.
+
+Source: Xiong et al. 2021, ANCE: negatives from the model's own ranking, refreshed as it trains and
+lagging behind it, drawn from a window of the ranking; Karpukhin et al. 2020, DPR: by BM25; Moreira
+et al. 2024, NV-Retriever: by a teacher, with a margin to the positive.
+https://arxiv.org/abs/2007.00808 https://arxiv.org/abs/2004.04906 https://arxiv.org/abs/2407.15831
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nsbench.benchmarks.candidates import OpenPool, World, register
+from nsbench.benchmarks.guides import guide_embeddings, guide_spec
+from nsbench.benchmarks.lexical import STEMMERS, Bm25
+from nsbench.benchmarks.mining import (
+    SHORTAGE,
+    Corpus,
+    DenseSource,
+    LexicalSource,
+    Mined,
+    Source,
+    Window,
+    mine,
+)
+from nsbench.benchmarks.search import BACKENDS
+from nsbench.samplers import at_least, in_range, one_of
+
+SOURCES = ("model", "guide", "bm25")
+
+
+@register("corpus")
+@dataclass(frozen=True)
+class CorpusPool:
+    """Mined texts of each anchor as further columns, beside the batch's own views.
+
+    Args:
+        shortage: What to do with a row that finds too few: ``drop`` its candidates, keep the
+            ``fewer`` there are, ``pad_random``, or ``error``. Has to be said.
+        source: Whose ranking: the ``model`` in training, a frozen ``guide``, or ``bm25``.
+        guide: The guide's name; empty for the cell's encoder as it starts. Read by ``guide``.
+        negatives: Columns per anchor and step, m >= 1.
+        depth: Candidates kept per row, of which each step draws ``negatives`` at random,
+            without replacement; at least ``negatives``. Equal: always the same, hardest first.
+        start: Places skipped at the top of the ranking, >= 0.
+        stop: Place behind the last that is looked at, at least ``start + depth``.
+        refresh: ``never`` after the start, every ``epoch``, or every so many steps, >= 1. For
+            the source ``model`` only; the others do not change.
+        lag: Steps that a refreshed ranking waits before it is used, >= 0.
+        share: ``own`` if mined columns are for the anchor they were mined for, ``batch`` if for
+            all anchors.
+        margin: Keep scores <= s_pos - margin, in [0, 2]; -1 for any.
+        relative_margin: Keep scores <= s_pos - |s_pos| * relative_margin, in [0, 2]; -1 for any.
+        k1: BM25's saturation of term counts, in [0, 10].
+        b: BM25's share of length normalisation, in [0, 1].
+        stemmer: ``none`` or ``english``; read by ``bm25``.
+        backend: Of the exact search, ``torch`` or ``faiss``; same answer.
+    """
+
+    shortage: str
+    source: str = "model"
+    guide: str = ""
+    negatives: int = 1
+    depth: int = 20
+    start: int = 0
+    stop: int = 200
+    refresh: int | str = "never"
+    lag: int = 0
+    share: str = "batch"
+    margin: float = -1.0
+    relative_margin: float = -1.0
+    k1: float = 0.9
+    b: float = 0.4
+    stemmer: str = "none"
+    backend: str = "torch"
+    test_configs: ClassVar = (
+        {"shortage": "fewer", "refresh": 3, "lag": 2, "share": "own", "negatives": 2},
+        {"shortage": "pad_random", "source": "guide", "relative_margin": 0.05},
+        {"shortage": "drop", "source": "bm25", "depth": 1},
+    )
+
+    def __post_init__(self) -> None:
+        one_of("corpus", "shortage", self.shortage, SHORTAGE)
+        one_of("corpus", "source", self.source, SOURCES)
+        one_of("corpus", "share", self.share, ("own", "batch"))
+        one_of("corpus", "stemmer", self.stemmer, STEMMERS)
+        one_of("corpus", "backend", self.backend, BACKENDS)
+        at_least("corpus", "negatives", self.negatives, 1)
+        at_least("corpus", "depth", self.depth, self.negatives)
+        at_least("corpus", "lag", self.lag, 0)
+        for name in ("margin", "relative_margin"):
+            if getattr(self, name) != -1:
+                in_range("corpus", name, getattr(self, name), 0, 2)
+        in_range("corpus", "k1", self.k1, 0, 10)
+        in_range("corpus", "b", self.b, 0, 1)
+        if isinstance(self.refresh, str):
+            one_of("corpus", "refresh", self.refresh, ("never", "epoch"))
+        else:
+            at_least("corpus", "refresh", self.refresh, 1)
+        if self.source != "model" and self.refresh != "never":
+            raise ValueError(
+                f"corpus: refresh is {self.refresh!r}, but the source {self.source} does not "
+                "change; only the source model can be refreshed"
+            )
+        if self.guide and self.source != "guide":
+            raise ValueError(f"corpus: guide is {self.guide!r}, but source is {self.source!r}")
+        if self.guide:
+            guide_spec(self.guide)
+        assert self.window
+
+    @property
+    def window(self) -> Window:
+        """Which places of a ranking are wanted."""
+        return Window(
+            depth=self.depth,
+            need=self.negatives,
+            start=self.start,
+            stop=self.stop,
+            margin=None if self.margin == -1 else self.margin,
+            relative_margin=None if self.relative_margin == -1 else self.relative_margin,
+        )
+
+    def open(self, world: World) -> "OpenCorpus":
+        return OpenCorpus(self, world)
+
+
+class OpenCorpus(OpenPool):
+    """The mined candidates of one cell.
+
+    Attributes:
+        found: The mined candidates in use.
+        waiting: Those that lag behind: the step from which on they count, and they.
+    """
+
+    found: Mined
+
+    def __init__(self, settings: CorpusPool, world: World) -> None:
+        self.settings, self.world = settings, world
+        self.share = settings.share
+        self.corpus = Corpus(world.data)
+        seed = world.seed_for("pool")
+        self.rng = np.random.default_rng(seed)
+        self.draw = torch.Generator(world.device).manual_seed(seed)
+        self.waiting: list[tuple[int, Mined]] = []
+        self.ids = torch.zeros(0, dtype=torch.int64)
+        every = settings.refresh
+        if every == "epoch":
+            every = max(1, world.data.rows // world.batch_size)
+        self.every = every if isinstance(every, int) else 0
+
+    def refresh(self, step: int) -> None:
+        """Mine anew where it is time, and put to use what has waited long enough."""
+        if step == 0:
+            self._use(self._mine())
+        elif self.every and step % self.every == 0:
+            self.waiting.append((step + self.settings.lag, self._mine()))
+        while self.waiting and self.waiting[0][0] <= step:
+            self._use(self.waiting.pop(0)[1])
+
+    def mined(self, rows: Tensor) -> Tensor | None:
+        """``negatives`` candidates of each row: drawn from its own, or all in their order."""
+        ids, m = self.ids[rows], self.settings.negatives  # (B, depth)
+        if m < self.settings.depth:
+            lot = torch.rand(ids.shape, generator=self.draw, device=ids.device)
+            order = lot.masked_fill(ids < 0, 2.0).argsort(dim=1, stable=True)
+            ids = ids.gather(1, order)
+        return ids[:, :m].flatten()
+
+    def _mine(self) -> Mined:
+        settings = self.settings
+        found = mine(
+            self.corpus,
+            self._source(),
+            settings.window,
+            shortage=settings.shortage,
+            rng=self.rng,
+        )
+        self.world.note("mining_refreshes", 1)
+        self.world.note("mining_short_rows", found.short_rows)
+        self.world.note("mining_padded", found.padded)
+        for reason, count in found.rejected.items():
+            self.world.note(f"mining_{reason}", count)
+        return found
+
+    def _source(self) -> Source:
+        settings, world = self.settings, self.world
+        if settings.source == "bm25":
+            texts = [world.data.texts[i] for i in self.corpus.text]
+            return LexicalSource(
+                Bm25(texts, k1=settings.k1, b=settings.b, stemmer=settings.stemmer)
+            )
+        if settings.source == "guide":
+            embeddings, name = guide_embeddings(world, settings.guide), settings.guide or "initial"
+        else:
+            embeddings, name = world.embed(world.encoder), "model"
+        distinct = torch.from_numpy(self.corpus.text).to(embeddings.device)
+        return DenseSource(embeddings[distinct], name=name, backend=settings.backend)
+
+    def _use(self, found: Mined) -> None:
+        """Switch to other candidates; how much they differ from the old ones is noted."""
+        if len(self.ids):
+            self.world.note("mining_overlap", _jaccard(self.found.ids, found.ids))
+        self.found = found
+        self.ids = torch.from_numpy(found.ids).to(self.world.device)
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "ids": self.ids,
+            "waiting": [(step, torch.from_numpy(m.ids)) for step, m in self.waiting],
+            "draw": self.draw.get_state(),
+        }
+
+
+def _jaccard(old: np.ndarray[Any, Any], new: np.ndarray[Any, Any]) -> float:
+    """Mean overlap of two ``(R, M)`` sets of ids, empty places left out."""
+    values = []
+    for a, b in zip(old.tolist(), new.tolist(), strict=True):
+        one, two = set(a) - {-1}, set(b) - {-1}
+        if one | two:
+            values.append(len(one & two) / len(one | two))
+    return float(np.mean(values)) if values else 1.0

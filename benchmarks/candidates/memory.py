@@ -1,0 +1,65 @@
+"""A memory of the encoder's own past embeddings: they drift slowly enough to be of use.
+
+Source: Wang et al. 2020, Cross-Batch Memory for Embedding Learning (XBM).
+https://arxiv.org/abs/1912.06798 There batch and memory have a loss each; here they are columns of
+one. The batch enters the memory after its step, so that it is not there twice.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from nsbench.benchmarks.candidates import OpenPool, Stored, World, register
+from nsbench.benchmarks.candidates._ring import Ring
+from nsbench.samplers import at_least, one_of
+
+
+@register("memory")
+@dataclass(frozen=True)
+class MemoryPool:
+    """Embeddings of earlier batches as they were; the batch's own views beside them.
+
+    Args:
+        size: Places, >= 1; 8192 in the released code.
+        warmup_steps: Steps before the memory begins to fill, >= 0; 2000 in the released code.
+        views: Which of a batch's embeddings are kept: the ``second`` views, or ``both``.
+    """
+
+    size: int = 8192
+    warmup_steps: int = 0
+    views: str = "second"
+    test_configs: ClassVar = ({"size": 40, "warmup_steps": 2, "views": "both"},)
+
+    def __post_init__(self) -> None:
+        at_least("memory", "size", self.size, 1)
+        at_least("memory", "warmup_steps", self.warmup_steps, 0)
+        one_of("memory", "views", self.views, ("second", "both"))
+
+    def open(self, world: World) -> "OpenMemory":
+        return OpenMemory(self, world)
+
+
+class OpenMemory(OpenPool):
+    """The memory of one cell."""
+
+    def __init__(self, settings: MemoryPool, world: World) -> None:
+        self.settings = settings
+        self.ring = Ring(settings.size, world.encoder.dimension, world.device)
+        self.step = 0
+
+    def refresh(self, step: int) -> None:
+        self.step = step
+
+    def stored(self) -> Stored | None:
+        return self.ring.stored()
+
+    def after_step(self, texts: Tensor, embeddings: Tensor) -> None:
+        """Take the batch in, once the warm-up is over."""
+        if self.step < self.settings.warmup_steps:
+            return
+        start = len(texts) // 2 if self.settings.views == "second" else 0
+        self.ring.push(texts[start:], embeddings[start:])
+
+    def state(self) -> dict[str, Any]:
+        return self.ring.state()

@@ -1,0 +1,70 @@
+"""A second, frozen encoder whose similarities guide mining or masking."""
+
+import copy
+
+import torch
+from torch import Tensor
+
+from nsbench.benchmarks.batches import bucket
+from nsbench.benchmarks.candidates import World
+from nsbench.benchmarks.encoders import Encoder, encode_texts, encoders
+from nsbench.benchmarks.seeds import seed_for
+from nsbench.samplers import parse_choice
+
+
+def guide_spec(name: str) -> tuple[str, dict[str, object]]:
+    """Encoder name and parameters that a guide's text stands for.
+
+    Args:
+        name: A registered encoder, ``static[source=...]``; any other name is a transformer's
+            folder or hub name.
+
+    Raises:
+        ValueError: If it cannot be read.
+    """
+    kind, params = parse_choice(name)
+    if kind not in encoders:
+        kind, params = "transformer", {"source": kind} | params
+    encoders.parameters(kind, params)
+    return kind, params
+
+
+def guide_embeddings(world: World, name: str) -> Tensor:
+    """``(T, d)`` normalised embeddings of all texts by a guide; d may differ from the encoder's.
+
+    Args:
+        world: The cell.
+        name: Of the guide, see `guide_spec`; empty for the cell's encoder as it stands now.
+    """
+    if not name:
+        return world.embed(world.encoder).clone()
+    kind, params = guide_spec(name)
+    spec = encoders.make(kind, **params)
+    spec.check()
+    # A guide without weights of its own is random, but the same in all cells.
+    guide = spec.build(world.data.texts, seed_for(0, "guide")).to(world.device)
+    found = torch.from_numpy(encode_texts(guide, world.data.texts)).to(world.device)
+    world.note("passes_guide", len(world.data.texts))
+    return torch.nn.functional.normalize(found, dim=1)
+
+
+def frozen_copy(encoder: Encoder) -> Encoder:
+    """A copy of an encoder that no gradient reaches."""
+    tokenizer = encoder.tokenizer
+    twin = copy.deepcopy(encoder, {id(tokenizer): tokenizer})
+    return twin.requires_grad_(False)
+
+
+def encode_rows(world: World, encoder: Encoder, texts: Tensor) -> Tensor:
+    """``(n, d)`` normalised embeddings of some of the texts, dropout off, detached.
+
+    Args:
+        world: The cell, whose tokens are read.
+        encoder: One that shares the tokens of the cell's encoder.
+        texts: ``(n,)`` text numbers.
+    """
+    longest = int(world.tokens.lengths[texts.cpu().numpy()].max())
+    ids, mask = world.tokens.rows(texts, bucket(longest, world.tokens.ids.shape[1]))
+    with torch.no_grad():
+        raw = encoder(encoder.plain_view(ids, mask).replace(dropout=0.0))
+    return torch.nn.functional.normalize(raw.float(), dim=-1)
