@@ -154,21 +154,20 @@ def rank_intervals(pairs: AllPairs) -> tuple[NDArray[np.int64], NDArray[np.int64
     return better + 1, len(pairs.p) - worse
 
 
-def letter_groups(pairs: AllPairs, order: NDArray[np.int64]) -> list[str]:
-    """Letters for runs of neighbouring methods of which no two can be told apart.
+def letter_runs(pairs: AllPairs, order: NDArray[np.int64]) -> list[list[int]]:
+    """Runs of neighbouring methods of which no two can be told apart.
 
-    Two methods with a letter in common cannot be told apart. Runs are of neighbours in rank, as the
-    bars of a critical-difference diagram: letters for every such set of any methods would be exact,
-    but there can be exponentially many. Without a common letter, ask the pair's p.
+    Runs are of neighbours in rank, as the bars of a critical-difference diagram: all such sets of
+    any methods would be exact, but there can be exponentially many.
 
     Args:
         pairs: Of M methods.
-        order: Methods from best to worst, shape (M,); the best has the letter ``a``.
+        order: Methods from best to worst, shape (M,).
 
     Returns:
-        One string per method, such as ``a`` or ``ab``; in the methods' own order.
+        Numbers of the runs each method is in, ascending; in the methods' own order.
     """
-    names: list[str] = [""] * len(order)
+    runs: list[list[int]] = [[] for _ in order]
     reached, found = 0, 0
     for start in range(len(order)):
         end = start + 1
@@ -176,9 +175,17 @@ def letter_groups(pairs: AllPairs, order: NDArray[np.int64]) -> list[str]:
             end += 1
         if end > reached:
             for method in order[start:end]:
-                names[method] += _letter(found)
+                runs[method].append(found)
             reached, found = end, found + 1
-    return names
+    return runs
+
+
+def letter_groups(pairs: AllPairs, order: NDArray[np.int64]) -> list[str]:
+    """`letter_runs` as letters: two methods with one in common cannot be told apart.
+
+    Without a common letter, ask the pair's p. The best method has the letter ``a``.
+    """
+    return ["".join(_letter(k) for k in runs) for runs in letter_runs(pairs, order)]
 
 
 def equivalence_p(a: Array, b: Array, margin: float) -> float:

@@ -16,10 +16,10 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from nsbench.analysis import plots_difficulty, plots_scores
+from nsbench.analysis import plots_difficulty, plots_scores, plots_tradeoffs
+from nsbench.analysis._drawing import Material, rows_size
 from nsbench.analysis.leaderboard import Leaderboard, make_leaderboard
 from nsbench.analysis.load import Results, load_difficulty
-from nsbench.analysis.plots_scores import Material
 from nsbench.analysis.pools import pools
 from nsbench.analysis.style import house_style
 from nsbench.benchmarks.records import slug, write_atomically
@@ -59,7 +59,25 @@ figures: Mapping[str, FigureKind] = {
         "mean score and interval of every sampler, and which cannot be told apart",
         plots_scores.collect_leaderboard,
         plots_scores.leaderboard,
-        plots_scores.leaderboard_size,
+        rows_size,
+    ),
+    "percentile_ledger": FigureKind(
+        "which part of the ranked candidates every sampler took",
+        plots_difficulty.collect_ledger,
+        plots_difficulty.percentile_ledger,
+        rows_size,
+    ),
+    "critical_difference": FigureKind(
+        "mean rank over tasks, and bars over what Nemenyi's test cannot tell apart",
+        plots_tradeoffs.collect_ranks,
+        plots_tradeoffs.critical_difference,
+        rows_size,
+    ),
+    "cost_quality": FigureKind(
+        "mean score against sentences encoded, tokens and seconds",
+        plots_tradeoffs.collect_cost,
+        plots_tradeoffs.cost_quality,
+        plots_difficulty.curves_size,
     ),
     "score_vs_difficulty": FigureKind(
         "mean score against what the sampler fed the model, one picture per quantity",

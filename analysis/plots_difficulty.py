@@ -1,17 +1,26 @@
 """Pictures of what samplers fed the model: over training, and against the score it led to."""
 
 import difflib
+import re
 import textwrap
 from collections.abc import Iterator
 from math import ceil
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from scipy import stats as scipy_stats
 
-from nsbench.analysis.plots_scores import Material, caption, counts, each_pool, title
+from nsbench.analysis._drawing import (
+    Material,
+    caption,
+    counts,
+    each_pool,
+    legend,
+    legend_columns,
+    shorten,
+    title,
+)
 from nsbench.analysis.pools import Pool
 from nsbench.analysis.style import COLUMN_WIDTH, look
 
@@ -184,31 +193,64 @@ def score_vs_difficulty(table: pd.DataFrame, ax: Axes) -> Axes:
     return ax
 
 
+def collect_ledger(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Per pool, quantiles of the percentile of what each sampler chose, mean over all cells."""
+    table = material.difficulty
+    quantiles = [str(c) for c in table.columns if re.fullmatch(r"q\d\d", str(c))]
+    table = table[(table["quantity"] == "chosen_percentile") & table["mean"].notna()]
+    for name, pool in each_pool(material):
+        part = table.merge(pool.cells[["key"]], on="key", how="inner")
+        if part.empty or not quantiles:
+            continue
+        groups = part.groupby("sampler", sort=True)
+        levels = groups[["mean", *quantiles]].mean()
+        levels["n_seeds"] = groups["seed"].nunique()
+        levels["n_cells"] = groups["key"].nunique()
+        levels = levels.sort_values("mean", kind="stable").reset_index()
+        yield name, levels.assign(pool=pool.title)
+
+
+def percentile_ledger(table: pd.DataFrame, ax: Axes) -> Axes:
+    """Which part of the ranked candidates each sampler took: bars of quantiles, a dot at the mean.
+
+    Args:
+        table: As `collect_ledger` makes it.
+        ax: Where to draw.
+    """
+    quantiles = sorted(c for c in table.columns if re.fullmatch(r"q\d\d", c))
+    nested = list(zip(quantiles, reversed(quantiles), strict=True))[: len(quantiles) // 2]
+    for place, row in enumerate(table.to_dict("records")):
+        style = look(row["sampler"])
+        for depth, (low, high) in enumerate(nested):
+            ax.barh(
+                place,
+                row[high] - row[low],
+                left=row[low],
+                height=0.7 * (depth + 1) / len(nested),
+                color=style.colour,
+                alpha=0.35,
+                linewidth=0,
+            )
+        ax.plot(row["mean"], place, style.marker, color=style.colour, markeredgecolor="white")
+    ax.set_yticks(range(len(table)), [shorten(s) for s in table["sampler"]])
+    ax.set_ylim(len(table) - 0.4, -0.6)
+    ax.set_xlim(-0.02, 1.02)
+    ax.grid(axis="y", visible=False)
+    ax.set_xlabel("percentile among the candidates\n(0 hardest, 1 easiest)")
+    title(ax, "What each sampler chose")
+    shares = ", ".join(f"{int(h[1:]) - int(q[1:])} %" for q, h in nested)
+    caption(
+        ax,
+        f"Dot: mean; bars hold the middle {shares} of the chosen, mean over steps; "
+        f"{counts(table)}. {table['pool'].iloc[0]}",
+    )
+    return ax
+
+
 def curves_size(table: pd.DataFrame) -> tuple[float, float]:
     """One column wide; the legend below needs height."""
-    rows = ceil(table["sampler"].nunique() / _legend_columns(table["sampler"].unique()))
+    rows = ceil(table["sampler"].nunique() / legend_columns(list(table["sampler"].unique())))
     return COLUMN_WIDTH, 2.9 + 0.145 * rows
-
-
-def legend(ax: Axes, n: int) -> None:
-    """A legend under the axis, where it hides no line."""
-    figure = ax.get_figure(root=True)
-    handles, labels = ax.get_legend_handles_labels()
-    if figure is not None and n:
-        figure.legend(
-            handles,
-            labels,
-            loc="outside upper left",
-            ncols=_legend_columns(labels),
-            borderaxespad=0.2,
-            columnspacing=1.0,
-            handlelength=2.4,
-        )
-
-
-def _legend_columns(labels: "list[str] | np.ndarray") -> int:
-    longest = max((len(s) for s in labels), default=1)
-    return 3 if longest <= 12 else 2 if longest <= 26 else 1
 
 
 def _common_augmentations(part: pd.DataFrame) -> tuple[str, pd.DataFrame]:

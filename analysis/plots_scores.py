@@ -1,44 +1,23 @@
 """Pictures of scores: the leaderboard as dots with intervals, and sampler by augmentation."""
 
-import textwrap
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 
-from nsbench.analysis.leaderboard import Leaderboard
-from nsbench.analysis.pools import Pool
+from nsbench.analysis._drawing import (
+    Material,
+    caption,
+    counts,
+    each_pool,
+    labels,
+    shorten,
+    title,
+)
 from nsbench.analysis.style import COLUMN_WIDTH, look
 
-_CAPTION_WIDTH = 66  # characters that fit one column
-_TITLE_WIDTH = 44  # the axis is narrower
-_LABEL_WIDTH = 24
 _ROW = 0.19  # inches per row of a picture
-
-
-@dataclass(frozen=True)
-class Material:
-    """What figures are made from.
-
-    Attributes:
-        board: The leaderboard.
-        pools: The pools behind it, in the same order.
-        difficulty: The long difficulty table.
-        quantities: Quantities to draw, of those in the table; ``all`` for every one.
-    """
-
-    board: Leaderboard
-    pools: tuple[Pool, ...]
-    difficulty: pd.DataFrame
-    quantities: tuple[str, ...] = ()
-
-
-def each_pool(material: Material) -> Iterator[tuple[str, Pool]]:
-    """The pools, with a short name for files: empty where there is one only."""
-    for pool in material.pools:
-        yield (pool.title if len(material.pools) > 1 else ""), pool
 
 
 def collect_leaderboard(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -50,7 +29,7 @@ def collect_leaderboard(material: Material) -> Iterator[tuple[str, pd.DataFrame]
             continue
         columns = ["rank", "rank_lo", "rank_hi", "group", "sampler", "augmentation", "objective"]
         columns += ["n_seeds", "n_tasks", "mean", "ci_low", "ci_high", "pool"]
-        table = rows[columns].assign(label=_labels(rows), baseline=statistics.baseline)
+        table = rows[columns].assign(label=labels(rows), baseline=statistics.baseline)
         yield name, table
 
 
@@ -95,11 +74,6 @@ def leaderboard(table: pd.DataFrame, ax: Axes) -> Axes:
     return ax
 
 
-def leaderboard_size(table: pd.DataFrame) -> tuple[float, float]:
-    """One column wide, higher with more samplers."""
-    return COLUMN_WIDTH, 1.3 + _ROW * len(table)
-
-
 def collect_heatmap(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
     """Per pool, one row per sampler and augmentation, in order of the samplers' best mean."""
     for name, pool in each_pool(material):
@@ -108,7 +82,7 @@ def collect_heatmap(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
         if rows["mean"].isna().all():
             continue
         columns = ["sampler", "augmentation", "objective", "n_seeds", "n_tasks", "mean", "pool"]
-        table = rows[columns].assign(label=_labels(rows))
+        table = rows[columns].assign(label=labels(rows))
         best = table.groupby("label")["mean"].transform("max")
         order = table.assign(best=best).sort_values(
             ["best", "label", "augmentation"], ascending=[False, True, True], kind="stable"
@@ -153,55 +127,3 @@ def heatmap_size(table: pd.DataFrame) -> tuple[float, float]:
     """One column wide for up to four augmentations, then wider; higher with more samplers."""
     width = max(COLUMN_WIDTH, 1.7 + 0.43 * table["augmentation"].nunique())
     return width, 1.9 + _ROW * table["label"].nunique()
-
-
-def counts(table: pd.DataFrame) -> str:
-    """``n = 5 seeds, 7 tasks`` or ``n = 3 to 5 seeds, 7 tasks``."""
-    n = table.loc[table["n_seeds"] > 0, "n_seeds"]
-    low, high = int(n.min()), int(n.max())
-    seeds = f"{low}" if low == high else f"{low} to {high}"
-    text = f"n = {seeds} seed{'' if seeds == '1' else 's'}"
-    if "n_tasks" in table:
-        tasks = int(table["n_tasks"].max())
-        text += f", {tasks} task{'' if tasks == 1 else 's'}"
-    return text
-
-
-def title(ax: Axes, text: str) -> None:
-    """A title wrapped to the picture's width."""
-    ax.set_title(textwrap.fill(text, _wrap(ax, _TITLE_WIDTH)), loc="left", x=0)
-
-
-def caption(ax: Axes, text: str) -> None:
-    """Small print under the picture: n and what is shown, wrapped to the picture's width."""
-    figure = ax.get_figure(root=True)
-    if figure is not None:
-        figure.supxlabel(
-            textwrap.fill(text, _wrap(ax, _CAPTION_WIDTH)),
-            x=0.01,
-            ha="left",
-            fontsize=6.5,
-            color="0.3",
-        )
-
-
-def shorten(text: str) -> str:
-    """A label that leaves room for the picture: long ones are broken over two lines or cut."""
-    return textwrap.fill(text, _LABEL_WIDTH, max_lines=2, placeholder=" ...")
-
-
-def _labels(rows: pd.DataFrame) -> list[str]:
-    """The sampler, with what else tells its rows apart."""
-    extra = [c for c in ("objective", "candidates", "budget") if c in rows]
-    out = []
-    for row in rows.to_dict("records"):
-        same = rows[rows["sampler"] == row["sampler"]]
-        telling = [str(row[c]) for c in extra if same[c].nunique() > 1]
-        out.append(" / ".join([str(row["sampler"]), *telling]))
-    return out
-
-
-def _wrap(ax: Axes, characters: int) -> int:
-    figure = ax.get_figure(root=True)
-    width = COLUMN_WIDTH if figure is None else figure.get_figwidth()
-    return int(characters * width / COLUMN_WIDTH)

@@ -102,6 +102,29 @@ def test_no_text_leaves_the_picture_or_overlaps(material, name):
             assert not one.overlaps(two)
 
 
+def test_critical_difference_ranks_by_hand(material):
+    """Four samplers whose effects are far apart: hard, in_batch, random, no_training on all tasks."""
+    _, _, csv = next(pictures(material, ["critical_difference"]))
+    table = pd.read_csv(io.StringIO(csv))
+    assert table["sampler"].tolist() == ["hard", "in_batch", "random", "no_training"]
+    assert table["mean_rank"].tolist() == [1, 2, 3, 4]
+    assert table["n_tasks"].tolist() == [3] * 4
+
+
+def test_ledger_is_in_order_of_hardness(material):
+    _, _, csv = next(pictures(material, ["percentile_ledger"]))
+    table = pd.read_csv(io.StringIO(csv))
+    assert table["sampler"].tolist()[0] == "hard"
+    assert (table["q05"] < table["q50"]).all()
+
+
+def test_cost_is_shown_beside_the_mean(material):
+    csvs = {stem: csv for _, stem, csv in pictures(material, ["cost_quality"])}
+    table = pd.read_csv(io.StringIO(csvs["cost_quality-encodes"]))
+    assert set(table["cost"]) == {320}
+    assert len(table) == 7
+
+
 def test_dollar_signs_and_angle_brackets_are_plain_text(material):
     _, _, csv = next(pictures(material, ["leaderboard"]))
     svg = render("leaderboard", csv.replace("random", "a$x<b>_{"), "svg").decode()
