@@ -83,6 +83,8 @@ class MatrixConfig(_Strict):
         objectives: Overrides the objective each sampler is paired with.
         objective_parameters: Given to every objective that has a parameter of that name.
         candidates: Overrides the candidate pool each sampler is paired with.
+        regimes: With which labels, in which phases: names or tables.
+        limits: Few-shot: how many training rows are seen, 0 for all; a list multiplies the matrix.
         encoders: Registered encoders, hub names or folders.
         data: Registered data sets.
         seeds: Seeds; every cell is run once with each.
@@ -101,6 +103,8 @@ class MatrixConfig(_Strict):
     objectives: list[Entry] = []
     objective_parameters: dict[str, float | int | str] = {}
     candidates: list[Entry] = []
+    regimes: list[Entry] = Field(default=["unsupervised"], min_length=1)
+    limits: list[Annotated[int, Field(ge=0)]] = Field(default=[0], min_length=1)
     encoders: list[Entry] = Field(default=["static"], min_length=1)
     data: list[Entry] = Field(default=["planted"], min_length=1)
     seeds: list[Annotated[int, Field(ge=0, le=2**31)]] = Field(default=[1, 2, 3], min_length=1)
@@ -176,11 +180,22 @@ def parse_config(raw: Mapping[str, Any], source: str = "the configuration") -> M
         raise ConfigError(f"{source}: {where} is {value}: {first['msg']}") from None
 
 
-def grid(params: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Every combination of parameters whose value is a list; the others stay as they are."""
-    keys = list(params)
-    values = [v if isinstance(v, list) else [v] for v in params.values()]
-    for key, options in zip(keys, values, strict=True):
-        if not options:
+def grid(params: Mapping[str, Any], listed: frozenset[str] = frozenset()) -> list[dict[str, Any]]:
+    """Every combination of parameters whose value is a list; the others stay as they are.
+
+    Args:
+        params: Parameters of one entry.
+        listed: Parameters whose value is itself a list; for them a list of lists is a grid.
+
+    Raises:
+        ConfigError: If a grid is empty.
+    """
+    options = []
+    for key, value in params.items():
+        many = isinstance(value, list)
+        if many and key in listed:
+            many = bool(value) and all(isinstance(item, list) for item in value)
+        if many and not value:
             raise ConfigError(f"the grid of {key!r} is an empty list")
-    return [dict(zip(keys, combination, strict=True)) for combination in product(*values)]
+        options.append(value if many else [value])
+    return [dict(zip(params, combination, strict=True)) for combination in product(*options)]

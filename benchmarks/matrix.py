@@ -15,6 +15,7 @@ from nsbench.benchmarks.data import TrainingData, datasets
 from nsbench.benchmarks.encoders import encoders
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.records import canonical_json
+from nsbench.benchmarks.regimes import check_labels, regimes
 from nsbench.samplers import Pairing, Registry, samplers, suggest
 
 NO_TRAINING = "no_training"
@@ -69,9 +70,15 @@ def _choices(registry: Registry[Any], entries: list[Entry]) -> list[Choice]:
     out: list[Choice] = []
     for entry in entries:
         name, params = _named(entry, registry.kind)
-        registry.entry(name)
-        out.extend(resolve(registry, name, combination) for combination in grid(params))
+        listed = _list_valued(registry, name)
+        out.extend(resolve(registry, name, combination) for combination in grid(params, listed))
     return out
+
+
+def _list_valued(registry: Registry[Any], name: str) -> frozenset[str]:
+    """Parameters whose value is itself a list, so that only a list of lists is a grid."""
+    parameters = registry.entry(name).parameters
+    return frozenset(p.name for p in parameters if isinstance(p.default, tuple | list))
 
 
 def _encoder_choices(entries: list[Entry]) -> list[Choice]:
@@ -124,6 +131,28 @@ def _fingerprints(cell_data: Choice, encoder: Choice) -> dict[str, str]:
     return {"data": load_data(cell_data).digest, "encoder": str(spec.fingerprint())}
 
 
+def entailment_data(regime: Choice, data: Choice) -> Choice | None:
+    """The data set a regime's labels come from, its own or the cell's; ``None`` if it has none."""
+    phases = make(regimes, regime).phases(Budget())
+    if not any(p.nli for p in phases):
+        return None
+    nli = regime.params.get("nli")
+    if not nli:
+        return data
+    name, params = _named(nli if isinstance(nli, str) else dict(nli), "nli")
+    return resolve(datasets, name, params)
+
+
+def _label_digest(regime: Choice, data: Choice) -> dict[str, str]:
+    """Hash of the entailment pairs; raises if they are not there or have no such labels."""
+    source = entailment_data(regime, data)
+    if source is None:
+        return {}
+    pairs = load_data(source)
+    check_labels(regime.name, pairs)
+    return {"nli": pairs.digest}
+
+
 def why_skip(cell: Cell) -> str:
     """Why a pairing makes no sense, or an empty string."""
     if not getattr(encoders.entry(cell.encoder.name).cls, "has_positions", True):
@@ -133,6 +162,12 @@ def why_skip(cell: Cell) -> str:
                     f"{choice.name} only changes the order of tokens, and {cell.encoder.name} "
                     "has no position embeddings: it would do nothing"
                 )
+    phases = make(regimes, cell.regime).phases(cell.budget)
+    if cell.candidates.name != "in_batch" and any(p.kind == "joint" for p in phases):
+        return (
+            f"{cell.regime.name} contrasts the premises and the hypotheses of a batch, each among "
+            f"themselves; the pool {cell.candidates.name} is not laid out for that"
+        )
     sampler = make(samplers, cell.sampler)
     needed = getattr(sampler, "requires_pool", "")
     if needed and cell.candidates.name != needed:
@@ -164,18 +199,31 @@ def expand(config: MatrixConfig) -> list[Planned]:
     encoder_choices = _encoder_choices(config.encoders)
     data_choices = _choices(datasets, config.data)
     identity = resolve(augmentations, "none", {})
+    regime_choices = _choices(regimes, config.regimes)
     inputs = {
         (str(e.plain()), str(d.plain())): _fingerprints(d, e)
         for e, d in product(encoder_choices, data_choices)
     }
+    labels = {
+        (str(r.plain()), str(d.plain())): _label_digest(r, d)
+        for r, d in product(regime_choices, data_choices)
+    }
     out: dict[str, Planned] = {}
-    for encoder, data, sampler, pair, budget, seed in product(
-        encoder_choices, data_choices, chosen, views, budgets, config.seeds
+    for encoder, data, sampler, pair, regime, budget, limit, seed in product(
+        encoder_choices,
+        data_choices,
+        chosen,
+        views,
+        regime_choices,
+        budgets,
+        config.limits,
+        config.seeds,
     ):
         instance = make(samplers, sampler)
         trains = getattr(instance, "trains", True)
         if not trains:
             pair, budget = ((identity,), (identity,)), Budget(steps=0)
+            regime, limit = resolve(regimes, "unsupervised", {}), 0
         pairing = cast(Pairing, getattr(instance, "objective", "info_nce"))
         pool = cast(Pairing, getattr(instance, "pool", "in_batch"))
         paired_objectives = (trains and forced_objectives) or [
@@ -195,7 +243,10 @@ def expand(config: MatrixConfig) -> list[Planned]:
                 evaluation=evaluation,
                 difficulty_every=config.difficulty.every,
                 seed=seed,
-                inputs=inputs[str(encoder.plain()), str(data.plain())],
+                inputs=inputs[str(encoder.plain()), str(data.plain())]
+                | labels.get((str(regime.plain()), str(data.plain())), {}),
+                regime=regime,
+                limit=limit,
             )
             out.setdefault(cell.key, Planned(cell, why_skip(cell)))
     return list(out.values())

@@ -14,7 +14,7 @@ Build = Callable[..., dict[str, Any]]
 
 
 def message(raw: dict[str, Any]) -> str:
-    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the text is what is tested
+    with pytest.raises((ValueError, FileNotFoundError)) as caught:
         expand(parse_config(raw, "m.toml"))
     return str(caught.value)
 
@@ -153,3 +153,8 @@ def test_list_names_source_and_parameters() -> None:
     wrong = CliRunner().invoke(app, ["list", "sampler"])
     assert isinstance(wrong.exception, ValueError)
     assert "samplers" in str(wrong.exception)
+
+
+def test_a_list_valued_parameter_is_a_grid_only_as_a_list_of_lists() -> None:
+    assert grid({"sizes": [1, 2]}, frozenset({"sizes"})) == [{"sizes": [1, 2]}]
+    assert len(grid({"sizes": [[1], [2, 3]]}, frozenset({"sizes"}))) == 2

@@ -1,0 +1,31 @@
+"""All candidates, under a loss that corrects for the share of false ones among them.
+
+Source: Chuang et al. 2020, Debiased Contrastive Learning. https://arxiv.org/abs/2007.00224
+"""
+
+from dataclasses import dataclass
+
+from nsbench.samplers import Pairing, Selection, SimilarityContext, in_range, register
+
+
+@register("debiased")
+@dataclass(frozen=True)
+class Debiased:
+    """Keep every candidate; the debiased objective takes the expected false ones out of the sum.
+
+    Args:
+        prior: Probability that a candidate is a false negative (tau plus in the paper), [0, 1).
+    """
+
+    prior: float = 0.1
+
+    def __post_init__(self) -> None:
+        in_range("debiased", "prior", self.prior, 0, 1, open_high=True)
+
+    @property
+    def objective(self) -> Pairing:
+        """The debiased objective with the same prior."""
+        return "debiased", {"prior": self.prior}
+
+    def __call__(self, context: SimilarityContext) -> Selection:
+        return Selection(mask=context.negative_mask)

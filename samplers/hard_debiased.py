@@ -1,0 +1,42 @@
+"""All candidates, the harder the heavier, under a loss that corrects for the false ones.
+
+Source: Robinson et al. 2021, Contrastive Learning with Hard Negative Samples.
+https://arxiv.org/abs/2010.04592 ``official`` lets the weights carry gradient, as the released code
+does; ``paper`` detaches them.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from nsbench.samplers import Pairing, Selection, SimilarityContext, in_range, one_of, register
+
+
+@register("hard_debiased")
+@dataclass(frozen=True)
+class HardDebiased:
+    """Keep every candidate; the objective weighs the hard ones up and takes the false ones out.
+
+    Args:
+        prior: Probability that a candidate is a false negative (tau plus in the paper), [0, 1).
+        beta: Concentration of the weights, in [0, 100]; it multiplies s / temperature.
+        variant: ``official``: the weights carry gradient; ``paper``: they do not.
+    """
+
+    prior: float = 0.1
+    beta: float = 1.0
+    variant: str = "official"
+    test_configs: ClassVar = ({"variant": "paper"},)
+
+    def __post_init__(self) -> None:
+        in_range("hard_debiased", "prior", self.prior, 0, 1, open_high=True)
+        in_range("hard_debiased", "beta", self.beta, 0, 100)
+        one_of("hard_debiased", "variant", self.variant, ("paper", "official"))
+
+    @property
+    def objective(self) -> Pairing:
+        """The hard debiased objective with the same parameters."""
+        chosen = {"prior": self.prior, "beta": self.beta, "variant": self.variant}
+        return "hard_debiased", chosen
+
+    def __call__(self, context: SimilarityContext) -> Selection:
+        return Selection(mask=context.negative_mask)
