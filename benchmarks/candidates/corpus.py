@@ -46,7 +46,8 @@ class CorpusPool:
         depth: Candidates kept per row, of which each step draws ``negatives`` at random,
             without replacement; at least ``negatives``. Equal: always the same, hardest first.
         start: Places skipped at the top of the ranking, >= 0.
-        stop: Place behind the last that is looked at, at least ``start + depth``.
+        stop: Place behind the last that is looked at, at least ``start + depth``; 0 stands for
+            that. A filter needs more room.
         refresh: ``never`` after the start, every ``epoch``, or every so many steps, >= 1. For
             the source ``model`` only; the others do not change.
         lag: Steps that a refreshed ranking waits before it is used, >= 0.
@@ -66,7 +67,7 @@ class CorpusPool:
     negatives: int = 1
     depth: int = 20
     start: int = 0
-    stop: int = 200
+    stop: int = 0
     refresh: int | str = "never"
     lag: int = 0
     share: str = "batch"
@@ -90,6 +91,8 @@ class CorpusPool:
         one_of("corpus", "backend", self.backend, BACKENDS)
         at_least("corpus", "negatives", self.negatives, 1)
         at_least("corpus", "depth", self.depth, self.negatives)
+        at_least("corpus", "start", self.start, 0)
+        at_least("corpus", "stop", self.stop, 0)
         at_least("corpus", "lag", self.lag, 0)
         for name in ("margin", "relative_margin"):
             if getattr(self, name) != -1:
@@ -118,7 +121,7 @@ class CorpusPool:
             depth=self.depth,
             need=self.negatives,
             start=self.start,
-            stop=self.stop,
+            stop=self.stop or self.start + self.depth,
             margin=None if self.margin == -1 else self.margin,
             relative_margin=None if self.relative_margin == -1 else self.relative_margin,
         )
