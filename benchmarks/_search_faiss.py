@@ -36,7 +36,7 @@ class FaissSearch(Search):
         rows = torch.arange(len(self.queries))
         fetch = min(len(block), self.k + self.most_banned + max(16, self.k // 8))
         slack = self.queries.shape[1] * 2.0**-23 * self.norms * block.norm(dim=1).max()
-        with _faiss() as faiss:
+        with faiss_threads() as faiss:
             index = faiss.IndexFlatIP(block.shape[1])
             index.add(block.numpy())
             while len(rows):
@@ -80,7 +80,7 @@ class FaissSearch(Search):
 
 
 @contextmanager
-def _faiss() -> Iterator[Any]:
+def faiss_threads() -> Iterator[Any]:
     """Faiss with torch's number of threads.
 
     Each brings an OpenMP runtime of its own: they run one after the other here, never one inside
@@ -90,7 +90,7 @@ def _faiss() -> Iterator[Any]:
         import faiss
     except ModuleNotFoundError:
         raise ModuleNotFoundError(
-            "top_k: backend 'faiss' needs faiss: pip install faiss-cpu; 'torch' needs nothing"
+            "faiss is not installed: pip install faiss-cpu; the backend 'torch' does without"
         ) from None
     before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(torch.get_num_threads())

@@ -1,13 +1,31 @@
-"""The optional fields of a context, each built only if the sampler's ``needs`` names it."""
+"""The optional fields of a context, each built only if the sampler's ``needs`` names it.
+
+Two of them need work on the host between steps. ``guide_similarity`` is the cosine of texts by a
+frozen second model: the encoder that the sampler's attribute ``guide`` names, or else the cell's
+own encoder as it starts. ``cluster_match`` asks a sampler that answers as
+`nsbench.benchmarks.clusters.TrustsClusters`; a sampler that holds another one in its parameter
+``inner`` or ``then`` is asked through it.
+"""
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from nsbench.benchmarks.candidates import World
+from nsbench.benchmarks.clusters import ClusterMatch
 from nsbench.benchmarks.context import Contrast
-from nsbench.samplers import EXTRAS, Objective, Sampler, SimilarityContext, suggest
+from nsbench.benchmarks.guides import guide_embeddings
+from nsbench.samplers import (
+    EXTRAS,
+    Objective,
+    Sampler,
+    SimilarityContext,
+    make,
+    parse_choice,
+    suggest,
+)
 
 
 class Extras:
@@ -32,9 +50,18 @@ class Extras:
                 raise ValueError(f"no extra is called {name!r}. {suggest(name, EXTRAS)}")
         if hasattr(sampler, "synthesize"):
             self.needs |= {"anchors", "candidates"}
+        self.guide: Tensor | None = None  # (T, g) normalised, by the guide
+        self.clusters: ClusterMatch | None = None
+        if "cluster_match" in self.needs:
+            self.clusters = ClusterMatch(_holding(sampler, "trusted"), world)
 
     def refresh(self, step: int, steps: int) -> None:
-        """Host work before a step: guide embeddings, clusters."""
+        """Host work before a step: guide embeddings once, clusters where they are due."""
+        if "guide_similarity" in self.needs and self.guide is None:
+            named = _holding(self.sampler, "guide", default=None)
+            self.guide = guide_embeddings(self.world, str(getattr(named, "guide", "")))
+        if self.clusters is not None:
+            self.clusters.refresh(step, steps)
 
     def add(
         self, context: SimilarityContext, contrast: Contrast, views: Iterable[Tensor]
@@ -49,6 +76,13 @@ class Extras:
             made["rows"] = torch.where(contrast.valid, contrast.column_texts, -1)
         if "own_negative" in self.needs:
             made["own_negative"] = contrast.own_negative
+        if self.guide is not None:
+            columns = self.guide[contrast.column_texts]
+            made["guide_similarity"] = self.guide[contrast.anchor_texts] @ columns.T
+        if self.clusters is not None:
+            made["cluster_match"] = self.clusters.match(
+                contrast.anchor_texts, contrast.column_texts
+            )
         if "token_overlap" in self.needs:
             made["token_overlap"] = self._token_overlap(contrast)
         if "support_similarity" in self.needs:
@@ -85,3 +119,23 @@ class Extras:
             common = common + (hit.any(dim=2) & left[1][:, column, None]).float()
         total = left[1].sum(dim=1)[:, None] + right[1].sum(dim=1)[None, :]
         return common / (total - common).clamp(min=1)
+
+
+def _holding(sampler: Sampler | None, attribute: str, **default: Any) -> Any:
+    """The sampler that has an attribute: this one, or one that it holds in a parameter.
+
+    Raises:
+        ValueError: If none has, and there is no ``default``.
+    """
+    held: Any = sampler
+    while held is not None:
+        if hasattr(held, attribute):
+            return held
+        text = getattr(held, "inner", None) or getattr(held, "then", None)
+        if not isinstance(text, str):
+            break
+        name, given = parse_choice(text)
+        held = make(name, **given)
+    if "default" in default:
+        return default["default"]
+    raise ValueError(f"{sampler!r} needs cluster_match, but does not say what it trusts")

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from nsbench.benchmarks.augmentations import Augmentation, TokenView
-from nsbench.benchmarks.batches import batches, bucket
+from nsbench.benchmarks.batches import bucket, feed_for
 from nsbench.benchmarks.candidates import OpenPool, World
 from nsbench.benchmarks.cell import Budget
 from nsbench.benchmarks.context import (
@@ -125,7 +125,7 @@ def train(encoder: Encoder, data: TrainingData, recipe: Recipe, device: torch.de
     )
     pool = recipe.open_pool(world)
     extras = Extras(recipe.sampler, world, objective)
-    feed = batches(data.rows, budget.batch_size, recipe.seed_for("batches"))
+    feed = feed_for(recipe.sampler, world)
     difficulty, losses, norms, counts = DifficultyLog(), [], [], []
     for step in range(budget.steps):
         pool.refresh(step)

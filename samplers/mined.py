@@ -1,0 +1,87 @@
+"""Dense hard negatives from the whole training corpus, mined by the model itself.
+
+Source: Xiong et al. 2021, Approximate Nearest Neighbor Negative Contrastive Learning for Dense
+Text Retrieval (ANCE). https://arxiv.org/abs/2007.00808 Its released code draws from the first 20
+of the top 200 and re-mines as the model trains; its search is approximate, ours is exact. Without
+a refresh it is static mining.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from nsbench.samplers import (
+    Pairing,
+    Selection,
+    SimilarityContext,
+    at_least,
+    one_of,
+    register,
+)
+
+
+@register("mined")
+@dataclass(frozen=True)
+class MinedByModel:
+    """Contrast with texts that the model ranks high for the anchor, beside the batch or alone.
+
+    With ``keep="own"`` a row for which nothing was mined keeps none.
+
+    Args:
+        k: Mined negatives per anchor and step, >= 1.
+        depth: Places of the ranking that a step draws its k from, >= k.
+        start: Places skipped at the top of the ranking, >= 0.
+        refresh_every: Steps between two rankings, >= 0; 0 keeps the one made at the start.
+        lag: Steps that a new ranking waits before it is used, >= 0.
+        keep: ``all``: the batch's columns and everybody's mined ones; ``own``: only those mined
+            for the anchor.
+        shortage: What to do where too few are found: ``fewer``, ``drop``, ``pad_random`` or
+            ``error``.
+    """
+
+    k: int = 1
+    depth: int = 20
+    start: int = 0
+    refresh_every: int = 100
+    lag: int = 0
+    keep: str = "all"
+    shortage: str = "fewer"
+    requires_pool: ClassVar[str] = "corpus"
+    test_configs: ClassVar = ({"keep": "own", "refresh_every": 0},)
+
+    def __post_init__(self) -> None:
+        at_least("mined", "k", self.k, 1)
+        at_least("mined", "depth", self.depth, self.k)
+        at_least("mined", "start", self.start, 0)
+        at_least("mined", "refresh_every", self.refresh_every, 0)
+        at_least("mined", "lag", self.lag, 0)
+        one_of("mined", "keep", self.keep, ("all", "own"))
+        one_of("mined", "shortage", self.shortage, ("drop", "fewer", "pad_random", "error"))
+
+    @property
+    def pool(self) -> Pairing:
+        """The training corpus, ranked by the model in training."""
+        return "corpus", {
+            "source": "model",
+            "shortage": self.shortage,
+            "negatives": self.k,
+            "depth": self.depth,
+            "start": self.start,
+            "stop": self.start + self.depth,
+            "refresh": self.refresh_every or "never",
+            "lag": self.lag,
+        }
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Whose a mined column is, if only the own ones are kept."""
+        return frozenset({"own_negative"} if self.keep == "own" else ())
+
+    @property
+    def may_empty(self) -> bool:
+        """Whether a row may be left with nothing of its own."""
+        return self.keep == "own"
+
+    def __call__(self, context: SimilarityContext) -> Selection:
+        if self.keep == "all":
+            return Selection(mask=context.negative_mask)
+        return Selection(mask=context.negative_mask & context.require("own_negative"))
