@@ -29,6 +29,21 @@ def guide_spec(name: str) -> tuple[str, dict[str, object]]:
     return kind, params
 
 
+_known: dict[tuple[str, str, str], Tensor] = {}
+
+
+def guide_fingerprint(name: str) -> str:
+    """Hash of a named guide's weights.
+
+    Raises:
+        ValueError: If it cannot be had here.
+    """
+    kind, params = guide_spec(name)
+    spec = encoders.make(kind, **params)
+    spec.check()
+    return str(spec.fingerprint())
+
+
 def guide_embeddings(world: World, name: str) -> Tensor:
     """``(T, d)`` normalised embeddings of all texts by a guide; d may differ from the encoder's.
 
@@ -39,13 +54,18 @@ def guide_embeddings(world: World, name: str) -> Tensor:
     if not name:
         return world.embed(world.encoder).clone()
     kind, params = guide_spec(name)
+    world.note("passes_guide", len(world.data.texts))  # also where another cell has paid for it
+    key = (name, world.data.digest, str(world.device))
+    if key in _known:
+        return _known[key]
     spec = encoders.make(kind, **params)
     spec.check()
     # A guide without weights of its own is random, but the same in all cells.
     guide = spec.build(world.data.texts, seed_for(0, "guide")).to(world.device)
     found = torch.from_numpy(encode_texts(guide, world.data.texts)).to(world.device)
-    world.note("passes_guide", len(world.data.texts))
-    return torch.nn.functional.normalize(found, dim=1)
+    _known.clear()  # a matrix goes through its data sets in turn; one table at a time
+    _known[key] = torch.nn.functional.normalize(found, dim=1)
+    return _known[key]
 
 
 def frozen_copy(encoder: Encoder) -> Encoder:

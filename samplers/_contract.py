@@ -140,13 +140,17 @@ class NoBooleanIndex(TorchDispatchMode):
 
 
 def expect_refusals(component: object) -> None:
-    """Feed every parameter of a frozen dataclass illegal values, and expect a clear refusal."""
+    """Feed every parameter of a frozen dataclass illegal values, and expect a clear refusal.
+
+    Parameters that the class lists in ``free_text`` may be any string, such as a model's name.
+    """
     if not is_dataclass(component) or isinstance(component, type):
         return
     for item in fields(component):
         if not item.init:
             continue
-        for bad in _illegal(getattr(component, item.name)):
+        free = item.name in getattr(component, "free_text", ())
+        for bad in (-1,) if free else _illegal(getattr(component, item.name)):
             try:
                 replace(component, **{item.name: bad})
             except ValueError as error:

@@ -62,6 +62,12 @@ def in_range(
         )
 
 
+def is_text(owner: str, parameter: str, value: str) -> None:
+    """Raise ``ValueError`` unless ``value`` is a string."""
+    if not isinstance(value, str):
+        raise ValueError(f"{owner}: {parameter} must be a string, got {value!r}")
+
+
 def at_least(owner: str, parameter: str, value: int, low: int) -> None:
     """Raise ``ValueError`` unless ``value`` is a whole number of at least ``low``."""
     if not isinstance(value, int) or isinstance(value, bool) or value < low:

@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from nsbench.samplers import Selection, SimilarityContext, in_range, one_of, register
+from nsbench.samplers import Selection, SimilarityContext, in_range, is_text, one_of, register
 
 
 @register("complementary")
@@ -27,10 +27,14 @@ class Complementary:
         phi: Guide similarity from which on the weight is 0, in [-1, 2]; above 1 drops nothing.
         variant: ``paper``: dropped; ``official``: each dropped candidate leaves e^0 = 1 in the
             denominator, without gradient, as one synthetic column of similarity 0.
+        guide: Encoder that judges: a folder, a hub name or a registered encoder such as
+            ``static[source=...]``; empty for the cell's own encoder before training.
     """
 
     phi: float = 0.9
     variant: str = "paper"
+    guide: str = ""
+    free_text: ClassVar[frozenset[str]] = frozenset({"guide"})
     may_empty: ClassVar[bool] = True
     test_configs: ClassVar = (
         {"phi": 0.3},
@@ -39,6 +43,7 @@ class Complementary:
     )
 
     def __post_init__(self) -> None:
+        is_text("complementary", "guide", self.guide)
         in_range("complementary", "phi", self.phi, -1, 2)
         one_of("complementary", "variant", self.variant, ("paper", "official"))
 

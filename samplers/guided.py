@@ -9,7 +9,7 @@ Pair it with ``nt_xent`` for candidates from the anchors' own view as well.
 from dataclasses import dataclass
 from typing import ClassVar
 
-from nsbench.samplers import Selection, SimilarityContext, in_range, one_of, register
+from nsbench.samplers import Selection, SimilarityContext, in_range, is_text, one_of, register
 
 
 @register("guided")
@@ -24,16 +24,21 @@ class Guided:
         margin: How far below the positive's guide similarity dropping begins, in [0, 2].
         margin_kind: ``absolute``: above g_pos - margin; ``relative``: above g_pos - margin *
             |g_pos|.
+        guide: Encoder that judges: a folder, a hub name or a registered encoder such as
+            ``static[source=...]``; empty for the cell's own encoder before training.
     """
 
     margin: float = 0.0
     margin_kind: str = "absolute"
+    guide: str = ""
     needs: ClassVar[frozenset[str]] = frozenset({"guide_similarity"})
+    free_text: ClassVar[frozenset[str]] = frozenset({"guide"})
     may_empty: ClassVar[bool] = True
     schedulable: ClassVar[frozenset[str]] = frozenset({"margin"})
     test_configs: ClassVar = ({"margin": 0.3}, {"margin": 0.1, "margin_kind": "relative"})
 
     def __post_init__(self) -> None:
+        is_text("guided", "guide", self.guide)
         in_range("guided", "margin", self.margin, 0, 2)
         one_of("guided", "margin_kind", self.margin_kind, ("absolute", "relative"))
 

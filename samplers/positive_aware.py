@@ -10,7 +10,15 @@ teacher judges mined passages; ``judge="guide"`` is that, ``self`` needs no seco
 from dataclasses import dataclass
 from typing import ClassVar
 
-from nsbench.samplers import Selection, SimilarityContext, at_least, in_range, one_of, register
+from nsbench.samplers import (
+    Selection,
+    SimilarityContext,
+    at_least,
+    in_range,
+    is_text,
+    one_of,
+    register,
+)
 
 
 @register("positive_aware")
@@ -25,17 +33,22 @@ class PositiveAware:
         margin: Share of the positive's similarity, or cosine units, in [0, 2].
         k: Negatives per anchor, >= 1.
         judge: Whose similarities decide and rank: ``self`` or a ``guide`` model.
+        guide: Encoder that judges: a folder, a hub name or a registered encoder such as
+            ``static[source=...]``; empty for the cell's own encoder before training.
     """
 
     filter: str = "percent"
     margin: float = 0.05
     k: int = 10
     judge: str = "self"
+    guide: str = ""
+    free_text: ClassVar[frozenset[str]] = frozenset({"guide"})
     may_empty: ClassVar[bool] = True
     schedulable: ClassVar[frozenset[str]] = frozenset({"margin"})
     test_configs: ClassVar = ({"filter": "margin"}, {"judge": "guide", "k": 3})
 
     def __post_init__(self) -> None:
+        is_text("positive_aware", "guide", self.guide)
         one_of("positive_aware", "filter", self.filter, ("percent", "margin"))
         in_range("positive_aware", "margin", self.margin, 0, 2)
         at_least("positive_aware", "k", self.k, 1)
