@@ -88,6 +88,8 @@ class Cell:
         difficulty_every: Steps between measurements of negative difficulty.
         seed: One number, split by purpose.
         inputs: Fingerprints of data and weights, so that other bytes make another cell.
+        regime: With which labels it trains, in which phases.
+        limit: Training rows it may see, drawn with the seed; 0 for all.
     """
 
     sampler: Choice
@@ -102,6 +104,8 @@ class Cell:
     difficulty_every: int
     seed: int
     inputs: Mapping[str, str] = field(default_factory=dict)
+    regime: Choice = Choice("unsupervised")
+    limit: int = 0
 
     def plain(self) -> dict[str, Any]:
         """The cell as plain data, without labels: what its key is made from."""
@@ -122,6 +126,8 @@ class Cell:
             "difficulty": {"every": self.difficulty_every},
             "seed": self.seed,
             "inputs": dict(self.inputs),
+            "regime": self.regime.plain(),
+            "limit": self.limit,
         }
 
     @property
@@ -139,7 +145,8 @@ class Cell:
             "objective": str(self.objective),
             "candidates": str(self.candidates),
             "encoder": str(self.encoder),
-            "data": str(self.data),
+            "data": str(self.data) + (f", {self.limit} rows" if self.limit else ""),
+            "regime": str(self.regime),
         }
 
     @property

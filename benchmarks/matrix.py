@@ -13,6 +13,7 @@ from nsbench.benchmarks.cell import Budget, Cell, Choice, Evaluation
 from nsbench.benchmarks.config import ConfigError, Entry, MatrixConfig, View, grid
 from nsbench.benchmarks.data import TrainingData, datasets
 from nsbench.benchmarks.encoders import encoders
+from nsbench.benchmarks.guides import guide_fingerprint
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.records import canonical_json
 from nsbench.benchmarks.regimes import check_labels, regimes
@@ -221,6 +222,8 @@ def expand(config: MatrixConfig) -> list[Planned]:
     ):
         instance = make(samplers, sampler)
         trains = getattr(instance, "trains", True)
+        named = str(sampler.params.get("guide") or "")
+        guide = {"guide": guide_fingerprint(named)} if named else {}
         if not trains:
             pair, budget = ((identity,), (identity,)), Budget(steps=0)
             regime, limit = resolve(regimes, "unsupervised", {}), 0
@@ -244,7 +247,8 @@ def expand(config: MatrixConfig) -> list[Planned]:
                 difficulty_every=config.difficulty.every,
                 seed=seed,
                 inputs=inputs[str(encoder.plain()), str(data.plain())]
-                | labels.get((str(regime.plain()), str(data.plain())), {}),
+                | labels.get((str(regime.plain()), str(data.plain())), {})
+                | guide,
                 regime=regime,
                 limit=limit,
             )

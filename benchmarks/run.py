@@ -27,8 +27,9 @@ from nsbench.benchmarks.data import TrainingData, datasets
 from nsbench.benchmarks.encoders import Encoder, encode_texts, encoders, hash_weights
 from nsbench.benchmarks.evaluate import EngineChoice, EvaluatedModel, evaluate
 from nsbench.benchmarks.evaluate import Evaluation as Evaluated
-from nsbench.benchmarks.matrix import load_data, make
+from nsbench.benchmarks.matrix import entailment_data, load_data, make
 from nsbench.benchmarks.objectives import objectives
+from nsbench.benchmarks.phases import few_shot, joined, phase_data
 from nsbench.benchmarks.records import (
     CellPaths,
     RunRecord,
@@ -37,7 +38,9 @@ from nsbench.benchmarks.records import (
     write_atomically,
     write_record,
 )
+from nsbench.benchmarks.regimes import Phase, regimes
 from nsbench.benchmarks.seeds import seed_for
+from nsbench.benchmarks.supervision import Supervision
 from nsbench.benchmarks.train import Recipe, Trained, train
 from nsbench.samplers import samplers
 
@@ -172,7 +175,9 @@ def _train_and_score(
         data = load_data(cell.data)
     with phase("encoder"):
         spec = make(encoders, cell.encoder)
-        encoder: Encoder = spec.build(data.texts, seed_for(cell.seed, "init")).to(device)
+        source = entailment_data(cell.regime, cell.data)
+        more = () if source in (None, cell.data) else load_data(source).texts
+        encoder: Encoder = spec.build((*data.texts, *more), seed_for(cell.seed, "init")).to(device)
     trained = None
     with phase("train"):
         if cell.budget.steps:
@@ -205,50 +210,95 @@ def _train(
     device: torch.device,
     on_step: Callable[[int], None],
 ) -> Trained:
-    sampler = make(samplers, cell.sampler)
-    if "truth" in getattr(sampler, "needs", ()) and data.meaning is None:
-        raise SkipCellError(f"{cell.sampler.name} needs labels, and {data.name} has none")
-    if data.rows < cell.budget.batch_size:
-        raise ValueError(
-            f"batch_size is {cell.budget.batch_size}, but {data.name} has only {data.rows} rows"
-        )
-    objective = make(objectives, cell.objective)
-    views = tuple(
-        [bound(make(augmentations, c), encoder) for c in view] for view in (cell.view1, cell.view2)
-    )
-    directions = str(cell.candidates.params.get("directions", "auto"))
-    if directions == "auto":
-        directions = str(getattr(objective, "views", "one"))
+    source = entailment_data(cell.regime, cell.data)
+    pairs = None if source is None else load_data(source)
+    phases = make(regimes, cell.regime).phases(cell.budget)
     best = None
     if cell.evaluation.dev:
         best = BestCheckpoint(encoder, cell, make(datasets, cell.data))
+    parts: list[tuple[Phase, Trained]] = []
+    done = 0
+    for phase in phases:
+        last = phase is phases[-1]
 
-    def look(step: int) -> None:
-        if best is not None:
-            best.look(step, cell.budget.steps)
-        on_step(step)
+        def look(step: int, last: bool = last, before: int = done, phase: Phase = phase) -> None:
+            if best is not None and last:
+                best.look(step, phase.budget.steps)
+            on_step(before + step)
 
+        rows = phase_data(phase, data, pairs)
+        if last:
+            rows = few_shot(
+                rows,
+                cell.limit,
+                batch_size=phase.budget.batch_size,
+                seed=seed_for(cell.seed, "limit"),
+            )
+        parts.append((phase, _train_phase(cell, phase, rows, encoder, device, look)))
+        done += phase.budget.steps
+    trained = parts[0][1] if len(phases) == 1 else joined(parts)
+    if best is not None:
+        trained.cost |= best.restore()
+    return trained
+
+
+def _train_phase(
+    cell: Cell,
+    phase: Phase,
+    data: TrainingData,
+    encoder: Encoder,
+    device: torch.device,
+    look: Callable[[int], None],
+) -> Trained:
+    budget = phase.budget
+    alone = phase.kind == "entailment"
+    sampler = samplers.make("in_batch") if alone else make(samplers, cell.sampler)
+    if "truth" in getattr(sampler, "needs", ()) and data.meaning is None:
+        raise SkipCellError(f"{cell.sampler.name} needs labels, and {data.name} has none")
+    if data.rows < budget.batch_size:
+        raise ValueError(
+            f"batch_size is {budget.batch_size}, but {data.name} has only {data.rows} rows"
+        )
+    objective = objectives.make("info_nce") if alone else make(objectives, cell.objective)
+    pool = candidates.make("in_batch") if alone else make(candidates, cell.candidates)
+    views = tuple(
+        [bound(make(augmentations, c), encoder) for c in view] for view in (cell.view1, cell.view2)
+    )
+    directions = "one" if alone else str(cell.candidates.params.get("directions", "auto"))
+    if directions == "auto":
+        directions = str(getattr(objective, "views", "one"))
+    prefix = "nli/" if phase.nli else ""  # contrast draws alike with and without a first phase
+    supervision = None
+    if phase.kind != "contrast":
+        supervision = Supervision(
+            encoder,
+            data,
+            variant=phase.variant,
+            weight=0.0 if alone else phase.weight,
+            joint=not alone,
+            seed=seed_for(cell.seed, "entailment_head"),
+        )
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        trained = train(
+        return train(
             encoder,
             data,
             Recipe(
                 sampler=sampler,
                 objective=objective,
-                views=(views[0], views[1]),
+                views=((), ()) if alone else (views[0], views[1]),
                 directions=directions,
-                budget=cell.budget,
+                budget=budget,
                 difficulty_every=cell.difficulty_every,
-                seed_for=lambda purpose: seed_for(cell.seed, purpose),
-                open_pool=make(candidates, cell.candidates).open,
+                seed_for=lambda purpose: seed_for(cell.seed, prefix + purpose),
+                open_pool=pool.open,
                 look=look,
-                tokens_key=content_key([cell.encoder.plain(), data.digest, cell.budget.max_length]),
+                tokens_key=content_key(
+                    [cell.encoder.plain(), dict(cell.inputs), data.digest, budget.max_length]
+                ),
+                supervision=supervision,
             ),
             device,
         )
-    if best is not None:
-        trained.cost |= best.restore()
-    return trained
 
 
 def score(cell: Cell, encoder: Encoder, weights: str, *, results: Path | None = None) -> Evaluated:

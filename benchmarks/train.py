@@ -5,7 +5,8 @@ texts -> augmentation -> encoder -> SimilarityContext -> sampler -> Selection ->
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -31,7 +32,8 @@ from nsbench.benchmarks.difficulty import DifficultyLog, flatten, point, statist
 from nsbench.benchmarks.encoders import Encoder, TokenTable, token_table
 from nsbench.benchmarks.extras import Extras
 from nsbench.benchmarks.optimise import Optimizer, schedule
-from nsbench.benchmarks.views import untouched
+from nsbench.benchmarks.supervision import Supervision
+from nsbench.benchmarks.views import attack_loss, attacked, attackers, untouched
 from nsbench.samplers import Objective, Sampler, Selection, SimilarityContext
 
 IDENTICAL = 1 - 1e-6
@@ -55,6 +57,7 @@ class Recipe:
         seed_for: Gives the seed of a purpose word.
         open_pool: Starts the candidate pool.
         look: Called as ``look(step)`` after each step, for checkpoint choice and progress.
+        supervision: Labels and their classifier, where the regime has them.
         tokens_key: Says what tokenizer and texts these are; see `token_table`.
     """
 
@@ -67,6 +70,7 @@ class Recipe:
     seed_for: Callable[[str], int]
     open_pool: Callable[[World], OpenPool]
     look: Callable[[int], None] = lambda step: None
+    supervision: Supervision | None = None
     tokens_key: str = ""
 
 
@@ -102,8 +106,9 @@ def train(encoder: Encoder, data: TrainingData, recipe: Recipe, device: torch.de
     known = Known(data, device)
     both = recipe.directions == "both"
     temperature = float(getattr(objective, "temperature", 0.05))
+    supervision = recipe.supervision
     optimizer = Optimizer(
-        encoder,
+        encoder if supervision is None else supervision.trainable(encoder),
         learning_rate=budget.learning_rate,
         weight_decay=budget.weight_decay,
         clip=budget.clip,
@@ -133,12 +138,20 @@ def train(encoder: Encoder, data: TrainingData, recipe: Recipe, device: torch.de
         rows = next(feed)
         index = torch.from_numpy(rows).to(device)
         texts1, texts2, more = _texts(data, rows, index, pool)
+        if supervision is not None:
+            texts1, texts2 = supervision.texts(texts1, texts2)
         progress = torch.tensor(step / max(1, budget.steps - 1), device=device)
         measured = step % recipe.difficulty_every == 0 or step == budget.steps - 1
 
         # Both views, and further columns, in one pass through the encoder.
         view1 = _view(encoder, tokens, texts1, recipe.views[0], draw["view1"])
         view2 = _view(encoder, tokens, texts2, recipe.views[1], draw["view2"])
+        if any(map(attackers, recipe.views)):
+            with _precision(budget.precision, device):
+                loss_at = attack_loss(known, texts1, texts2, temperature, supervision, index)
+                pair = attacked((view1, view2), recipe.views, partial(forward, encoder), loss_at)
+            view1, view2 = pair
+            note("passes_attack", len(texts1) + len(texts2))
         plain = None if more is None else _view(encoder, tokens, more.clamp(min=0), (), None)
         parts = [v for v in (view1, view2, plain) if v is not None]
         with _precision(budget.precision, device):
@@ -158,6 +171,8 @@ def train(encoder: Encoder, data: TrainingData, recipe: Recipe, device: torch.de
         )
         live = contrast.anchors @ contrast.columns.T  # (B, N)
         masks = mask_candidates(contrast, known)
+        if supervision is not None:
+            masks = replace(masks, negative=supervision.apart(masks.negative, len(rows)))
         context = SimilarityContext(
             similarity=live.detach(),
             positive=contrast.positive,
@@ -174,12 +189,15 @@ def train(encoder: Encoder, data: TrainingData, recipe: Recipe, device: torch.de
 
         selection = recipe.sampler(context)
         loss = row_losses(objective, live, context, selection)  # (B,)
-        loss.mean().backward()
+        total = loss.mean()
+        if supervision is not None:
+            total = supervision.total(total, supervision.loss(raw, index))
+        total.backward()
         norm = optimizer.step(schedule(budget.schedule, step, budget.steps, budget.warmup))
         pool.after_step(torch.cat([texts1, texts2]), torch.cat([z[0], z[1]]).detach())
 
         chosen = flatten(selection)
-        losses.append(loss.detach().mean())
+        losses.append(total.detach())
         norms.append(norm)
         counts.append(
             torch.stack(
@@ -192,14 +210,16 @@ def train(encoder: Encoder, data: TrainingData, recipe: Recipe, device: torch.de
                 ]
             ).double()
         )
-        note("passes_anchor", len(rows))
-        note("passes_positive", len(rows))
+        note("passes_anchor", len(texts1))
+        note("passes_positive", len(texts2))
         note("passes_negative", 0 if more is None else len(more))
         if measured:
             numbers = statistics(context, selection)
             numbers["loss"] = summary(loss.detach(), torch.ones_like(loss) > 0, 0, 20)
             bare = tuple(_view(encoder, tokens, t, (), None) for t in (texts1, texts2))
             numbers |= _views_seen((view1, view2), (bare[0], bare[1]), contrast)
+            if supervision is not None:
+                numbers["entailment_accuracy"] = point(supervision.accuracy(raw, index).detach())
             for name, value in _diagnostics(objective, live, context, chosen).items():
                 numbers[name] = point(value)
             difficulty.add(step, numbers)

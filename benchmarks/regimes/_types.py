@@ -1,0 +1,102 @@
+"""What a regime is: phases, each with its loss, its data and its budget."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from nsbench.benchmarks.cell import Budget
+from nsbench.benchmarks.data import TrainingData
+from nsbench.samplers import at_least, in_range, one_of
+
+VARIANTS = ("paper", "official")
+KINDS = ("contrast", "entailment", "joint")
+_NAMES = "0 (contradiction), 1 (entailment) and 2 (neutral)"
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One stretch of training.
+
+    Attributes:
+        kind: ``contrast`` (the cell's objective alone), ``entailment`` (cross-entropy of the
+            classes alone) or ``joint`` (both).
+        budget: What it may spend.
+        nli: Whether it trains on the regime's entailment pairs, not on the cell's data.
+        variant: ``paper`` or ``official``: the features of the classifier.
+        weight: Factor of the contrastive loss in a joint phase.
+    """
+
+    kind: str
+    budget: Budget
+    nli: bool = False
+    variant: str = "paper"
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        one_of("phase", "kind", self.kind, KINDS)
+
+
+@dataclass(frozen=True)
+class PhaseBudget:
+    """Where a first phase spends otherwise than the second: 0 means the cell's own value."""
+
+    steps: int = 0
+    batch_size: int = 0
+    learning_rate: float = 0.0
+
+    def check(self, owner: str) -> None:
+        """Raise ``ValueError`` if a value is out of its range."""
+        at_least(owner, "steps", self.steps, 0)
+        at_least(owner, "batch_size", self.batch_size, 0)
+        in_range(owner, "learning_rate", self.learning_rate, 0, 100)
+
+    def of(self, budget: Budget) -> Budget:
+        """The cell's budget with these changes."""
+        changes = {name: value for name, value in vars(self).items() if value}
+        return replace(budget, **changes)
+
+
+class Regime(Protocol):
+    """A frozen dataclass; ``nli`` names the data set that its entailment pairs come from."""
+
+    def phases(self, budget: Budget) -> tuple[Phase, ...]:
+        """The phases in order, given the cell's budget."""
+        ...
+
+
+def check_nli(owner: str, nli: object) -> None:
+    """Raise ``ValueError`` unless ``nli`` can name a data set: a name, a table, or nothing."""
+    named = isinstance(nli, Mapping) and isinstance(nli.get("name"), str)
+    known = isinstance(nli, str) and (nli == "" or nli.replace("_", "").isalnum())
+    if not (named or known or nli == {}):
+        raise ValueError(
+            f"{owner}: nli is {nli!r}; it must be the name of a data set of entailment pairs, or "
+            "a table { name = ..., ... }"
+        )
+
+
+def check_labels(regime: str, data: TrainingData) -> None:
+    """Raise ``ValueError`` unless every row of the data has an entailment class.
+
+    Args:
+        regime: Who asks.
+        data: Its entailment pairs.
+    """
+    if data.nli is None:
+        raise ValueError(
+            f"the regime {regime} needs entailment labels, and the data set {data.name} has none; "
+            "files and hub sets with premise, hypothesis and label give them with nli = 'pairs'"
+        )
+    seen: Any = np.unique(data.nli)
+    if len(seen) == 0 or not set(seen.tolist()) <= {0, 1, 2}:
+        raise ValueError(
+            f"the regime {regime} needs the entailment classes {_NAMES}, and the labels of "
+            f"{data.name} are {', '.join(map(str, seen[:8]))}"
+        )
+    if len(seen) == 1:
+        raise ValueError(
+            f"the regime {regime} needs at least two of the entailment classes {_NAMES}, and all "
+            f"rows of {data.name} have {seen[0]}"
+        )

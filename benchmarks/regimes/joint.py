@@ -1,0 +1,51 @@
+"""Joint: classification and contrast of the same entailment pairs, in every step.
+
+Source: Yan et al. 2021, ConSERT, section 3.3 (joint); the official factor and features are those of
+the released code. https://aclanthology.org/2021.acl-long.393
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from nsbench.benchmarks.cell import Budget
+from nsbench.benchmarks.regimes import VARIANTS, Phase, check_nli, register
+from nsbench.samplers import in_range, one_of
+
+OFFICIAL_FACTOR = 4.0
+"""The code adds 2 L_a + 2 L_b where the paper has the mean of L_a and L_b."""
+
+
+def joint_weight(weight: float, variant: str) -> float:
+    """Factor of the mean contrastive loss of premises and hypotheses."""
+    return weight * (OFFICIAL_FACTOR if variant == "official" else 1.0)
+
+
+@register("joint")
+@dataclass(frozen=True)
+class Joint:
+    """Cross-entropy plus ``weight`` times contrast, premises and hypotheses apart.
+
+    A premise is never contrasted with a hypothesis. The classifier sees view 1. Leave the
+    objective in its paper variant: the official factor stands here.
+
+    Args:
+        nli: Data set of entailment pairs, a name or a table; empty for the cell's own data.
+        weight: The paper's alpha, in [0, 1000].
+        variant: ``paper``: weight * mean(L_a, L_b); ``official``: weight * (2 L_a + 2 L_b), and
+            max(u, v) squared among the classifier's features.
+    """
+
+    nli: str | Mapping[str, Any] = field(default_factory=dict)
+    weight: float = 0.15
+    variant: str = "paper"
+
+    def __post_init__(self) -> None:
+        check_nli("joint", self.nli)
+        in_range("joint", "weight", self.weight, 0, 1000)
+        one_of("joint", "variant", self.variant, VARIANTS)
+
+    def phases(self, budget: Budget) -> tuple[Phase, ...]:
+        """One phase of both."""
+        weight = joint_weight(self.weight, self.variant)
+        return (Phase("joint", budget, nli=True, variant=self.variant, weight=weight),)

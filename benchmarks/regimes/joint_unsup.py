@@ -1,0 +1,53 @@
+"""Joint-unsup: joint training on entailment pairs first, then contrast of the cell's own texts.
+
+Source: Yan et al. 2021, ConSERT, section 3.3 (joint-unsup).
+https://aclanthology.org/2021.acl-long.393
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from nsbench.benchmarks.cell import Budget
+from nsbench.benchmarks.regimes import VARIANTS, Phase, PhaseBudget, check_nli, register
+from nsbench.benchmarks.regimes.joint import joint_weight
+from nsbench.samplers import in_range, one_of
+
+
+@register("joint_unsup")
+@dataclass(frozen=True)
+class JointUnsup:
+    """A joint phase, then an unsupervised one with the cell's own budget.
+
+    Args:
+        nli: Data set of entailment pairs, a name or a table; empty for the cell's own data.
+        weight: The paper's alpha in the joint phase, in [0, 1000].
+        variant: ``paper`` or ``official``, as in joint.
+        steps: Steps of the first phase, >= 0; 0 for as many as the cell has.
+        batch_size: Its batch size, >= 0; 0 for the cell's.
+        learning_rate: Its peak learning rate, in [0, 100]; 0 for the cell's.
+    """
+
+    nli: str | Mapping[str, Any] = field(default_factory=dict)
+    weight: float = 0.15
+    variant: str = "paper"
+    steps: int = 0
+    batch_size: int = 0
+    learning_rate: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_nli("joint_unsup", self.nli)
+        in_range("joint_unsup", "weight", self.weight, 0, 1000)
+        one_of("joint_unsup", "variant", self.variant, VARIANTS)
+        self._first.check("joint_unsup")
+
+    @property
+    def _first(self) -> PhaseBudget:
+        return PhaseBudget(self.steps, self.batch_size, self.learning_rate)
+
+    def phases(self, budget: Budget) -> tuple[Phase, ...]:
+        """Joint training, then contrast."""
+        weight = joint_weight(self.weight, self.variant)
+        first = self._first.of(budget)
+        joint = Phase("joint", first, nli=True, variant=self.variant, weight=weight)
+        return joint, Phase("contrast", budget)

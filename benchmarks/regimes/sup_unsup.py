@@ -1,0 +1,47 @@
+"""Sup-unsup: classification of entailment pairs first, then contrast of the cell's own texts.
+
+Source: Yan et al. 2021, ConSERT, section 3.3 (sup-unsup).
+https://aclanthology.org/2021.acl-long.393
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from nsbench.benchmarks.cell import Budget
+from nsbench.benchmarks.regimes import VARIANTS, Phase, PhaseBudget, check_nli, register
+from nsbench.samplers import one_of
+
+
+@register("sup_unsup")
+@dataclass(frozen=True)
+class SupUnsup:
+    """A supervised phase, then an unsupervised one with the cell's own budget.
+
+    Args:
+        nli: Data set of entailment pairs, a name or a table; empty for the cell's own data.
+        variant: ``paper`` or ``official``, as in supervised.
+        steps: Steps of the first phase, >= 0; 0 for as many as the cell has.
+        batch_size: Its batch size, >= 0; 0 for the cell's.
+        learning_rate: Its peak learning rate, in [0, 100]; 0 for the cell's.
+    """
+
+    nli: str | Mapping[str, Any] = field(default_factory=dict)
+    variant: str = "paper"
+    steps: int = 0
+    batch_size: int = 0
+    learning_rate: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_nli("sup_unsup", self.nli)
+        one_of("sup_unsup", "variant", self.variant, VARIANTS)
+        self._first.check("sup_unsup")
+
+    @property
+    def _first(self) -> PhaseBudget:
+        return PhaseBudget(self.steps, self.batch_size, self.learning_rate)
+
+    def phases(self, budget: Budget) -> tuple[Phase, ...]:
+        """Classification, then contrast."""
+        first = Phase("entailment", self._first.of(budget), nli=True, variant=self.variant)
+        return first, Phase("contrast", budget)
