@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from nsbench.analysis import figures as figures_module
+from nsbench.analysis.false_negatives import write_false_negatives
 from nsbench.analysis.figures import figures, gather, write_figures
 from nsbench.analysis.leaderboard import make_leaderboard
 from nsbench.analysis.load import Results, load_results
@@ -32,6 +33,7 @@ def leaderboard(folders: Folders, baseline: Baseline = "in_batch", out: Out = No
     results = load_results(folders)
     board = make_leaderboard(results, baseline=baseline)
     written = write_leaderboard(results, board, out or folders[0])
+    written += write_false_negatives(results, board, out or folders[0])
     typer.echo(markdown_document(board))
     _say_left_out(results)
     for path in written:
@@ -62,6 +64,16 @@ def plot(
         typer.echo("nothing to draw: no finished cell has what these figures show", err=True)
 
 
+def report(folders: Folders, baseline: Baseline = "in_batch", out: Out = None) -> None:
+    """Write report.html: one self-contained page with everything in it."""
+    from nsbench.analysis.report import write_report
+
+    results = load_results(folders)
+    path = write_report(results, out or folders[0], baseline=baseline)
+    _say_left_out(results)
+    typer.echo(f"wrote {path}", err=True)
+
+
 def listed() -> list[dict[str, Any]]:
     """Figures by name with their summaries, for ``nsbench list figures``."""
     return [{"name": name, "summary": kind.summary} for name, kind in figures.items()]
@@ -71,6 +83,7 @@ def add_commands(app: typer.Typer) -> typer.Typer:
     """Add this package's commands to a command line."""
     app.command()(leaderboard)
     app.command()(plot)
+    app.command()(report)
     return app
 
 
