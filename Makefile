@@ -29,7 +29,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 
 report: $(VENV)/.dev  ## rewrite the generated tables of README and docs
-	$(BIN)/python -m nsbench.benchmarks.readme README.md
+	$(BIN)/python -m nsbench.benchmarks.readme README.md docs/samplers.md
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else "nsbench needs Python 3.11 to 3.13, this is %d.%d" % v)'

@@ -1,5 +1,6 @@
 """Rewrites the generated tables of a document from the registries, between marked lines."""
 
+import ast
 import re
 import sys
 from collections.abc import Callable
@@ -51,6 +52,46 @@ def sampler_table() -> str:
     return "\n".join(rows)
 
 
+def law_table(tests: Path) -> str:
+    """Every sampler and objective with the tests that speak of it.
+
+    Args:
+        tests: The folder of tests. A test speaks of a component whose name it quotes or whose
+            class it uses, or whose module its own file is named after.
+
+    The contract suite, which meets every one of them, is not repeated.
+    """
+    functions = [
+        (path, node.name, ast.get_source_segment(text, node) or "", decorators(text, node))
+        for path in sorted(tests.glob("**/test_*.py"))
+        if path.parent.name == "samplers" or path.name.startswith("test_objectives")
+        for text in [path.read_text("utf-8")]
+        for node in ast.parse(text).body
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+    ]
+    rows = ["| component | what its tests say |", "| --- | --- |"]
+    components: list[tuple[str, Entry[Any]]] = [("sampler", e) for e in samplers]
+    components += [("objective", e) for e in objectives]
+    for kind, entry in components:
+        if not entry.provider.startswith("nsbench."):
+            continue
+        module = entry.cls.__module__.rsplit(".", 1)[1]
+        speaks = re.compile(rf"[\"']{entry.name}[\"'\[]|\b{entry.cls.__name__}\(")
+        found = [
+            name.removeprefix("test_").replace("_", " ")
+            for path, name, body, marks in functions
+            if speaks.search(body + marks)
+            or (kind == "sampler" and path.name == f"test_{module}.py")
+        ]
+        rows.append(f"| {kind} `{entry.name}` | {'; '.join(dict.fromkeys(found))} |")
+    return "\n".join(rows)
+
+
+def decorators(text: str, node: ast.FunctionDef) -> str:
+    """Source of a function's decorators."""
+    return "".join(ast.get_source_segment(text, mark) or "" for mark in node.decorator_list)
+
+
 def plain_table(registry: Registry[Any]) -> str:
     """Name, idea, parameters and source of everything in a registry that ships here."""
     rows = [
@@ -66,14 +107,19 @@ def plain_table(registry: Registry[Any]) -> str:
     return "\n".join(rows)
 
 
-def rewrite(text: str) -> str:
+def rewrite(text: str, tests: Path = Path("tests")) -> str:
     """The document with every ``<!-- table: NAME -->`` section renewed.
+
+    Args:
+        text: The document.
+        tests: The folder of tests, for the table of laws.
 
     Raises:
         ValueError: If a section names no table.
     """
     makers: dict[str, Callable[[], str]] = {
         "samplers": sampler_table,
+        "laws": lambda: law_table(tests),
         "augmentations": lambda: plain_table(augmentations),
         "objectives": lambda: plain_table(objectives),
         "candidates": lambda: plain_table(candidates),

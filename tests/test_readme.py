@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from nsbench.benchmarks.config import parse_config
-from nsbench.benchmarks.readme import rewrite
+from nsbench.benchmarks.readme import law_table, rewrite
 from nsbench.samplers.testing import check_sampler
 
-TEXT = (Path(__file__).resolve().parent.parent / "README.md").read_text("utf-8")
+ROOT = Path(__file__).resolve().parent.parent
+TEXT = (ROOT / "README.md").read_text("utf-8")
 
 
 def block(language: str, containing: str) -> str:
@@ -18,8 +19,16 @@ def block(language: str, containing: str) -> str:
     return next(b for b in found if containing in b)
 
 
-def test_generated_tables_are_up_to_date() -> None:
-    assert rewrite(TEXT) == TEXT, "run `make report`"
+@pytest.mark.parametrize("name", ["README.md", "docs/samplers.md"])
+def test_generated_tables_are_up_to_date(name: str) -> None:
+    text = (ROOT / name).read_text("utf-8")
+    assert rewrite(text, ROOT / "tests") == text, "run `make report`"
+
+
+def test_every_sampler_and_objective_has_tests_of_its_own() -> None:
+    table = law_table(ROOT / "tests")
+    without = re.findall(r"^\| (\w+ `\w+`) \|\s+\|$", table, re.M)
+    assert without == ["sampler `no_training`"]
 
 
 def test_unknown_table_is_refused() -> None:
