@@ -40,6 +40,8 @@ class Budget:
         clip: Largest gradient norm; 0 for no clipping.
         max_length: Longest training text in tokens.
         precision: ``auto`` (bf16 where the device has it), ``fp32`` or ``bf16``.
+        chunk: Texts per pass through the encoder, the batch's gradient being kept exact by a
+            second pass (GradCache); 0 for all at once.
     """
 
     steps: int = 200
@@ -51,6 +53,7 @@ class Budget:
     clip: float = 1.0
     max_length: int = 64
     precision: str = "auto"
+    chunk: int = 0
 
 
 @dataclass(frozen=True)

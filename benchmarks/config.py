@@ -47,6 +47,7 @@ class BudgetConfig(_Strict):
     clip: _grid(Positive) = 1.0  # type: ignore[valid-type]
     max_length: int = Field(default=64, ge=2, le=100_000)
     precision: str = Field(default="auto", pattern="^(auto|fp32|bf16)$")
+    chunk: int = Field(default=0, ge=0, le=1_000_000)
 
 
 class EvaluationConfig(_Strict):

@@ -31,6 +31,7 @@ from nsbench.benchmarks.data import TrainingData
 from nsbench.benchmarks.difficulty import DifficultyLog, flatten, point, statistics, summary
 from nsbench.benchmarks.encoders import Encoder, TokenTable, token_table
 from nsbench.benchmarks.extras import Extras
+from nsbench.benchmarks.gradcache import Chunked
 from nsbench.benchmarks.optimise import Optimizer, schedule
 from nsbench.benchmarks.supervision import Supervision
 from nsbench.benchmarks.views import attack_loss, attacked, attackers, untouched
@@ -155,7 +156,8 @@ def train(encoder: Encoder, data: TrainingData, recipe: Recipe, device: torch.de
         plain = None if more is None else _view(encoder, tokens, more.clamp(min=0), (), None)
         parts = [v for v in (view1, view2, plain) if v is not None]
         with _precision(budget.precision, device):
-            raw = forward(encoder, parts)
+            chunked = Chunked(encoder, parts, budget.chunk) if budget.chunk else None
+            raw = forward(encoder, parts) if chunked is None else chunked.raw
         z = [functional.normalize(r.float(), dim=-1) for r in raw]
 
         contrast = lay_out(
@@ -193,6 +195,10 @@ def train(encoder: Encoder, data: TrainingData, recipe: Recipe, device: torch.de
         if supervision is not None:
             total = supervision.total(total, supervision.loss(raw, index))
         total.backward()
+        if chunked is not None:
+            with _precision(budget.precision, device):
+                chunked.backward()
+            note("passes_repeated", sum(len(part.ids) for part in parts))
         norm = optimizer.step(schedule(budget.schedule, step, budget.steps, budget.warmup))
         pool.after_step(torch.cat([texts1, texts2]), torch.cat([z[0], z[1]]).detach())
 
