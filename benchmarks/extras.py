@@ -102,22 +102,17 @@ class Extras:
         positive = self._jaccard(self._token_sets(contrast.positive_texts), columns)
         return torch.maximum(anchor, positive)
 
-    def _token_sets(self, texts: Tensor) -> tuple[Tensor, Tensor]:
-        """``(B, L)`` ids and a mask that keeps the first of every distinct token."""
-        width = int(self.world.tokens.ids.shape[1])
-        ids, mask = self.world.tokens.rows(texts, width)
-        same = ids[:, :, None] == ids[:, None, :]
-        earlier = torch.ones(width, width, dtype=torch.bool, device=ids.device).tril(-1)
-        return ids, mask & ~(same & earlier).any(dim=2)
+    def _token_sets(self, texts: Tensor) -> Tensor:
+        """``(B, V)`` 1 where the text holds the token, else 0."""
+        tokens = self.world.tokens
+        ids, mask = tokens.rows(texts, int(tokens.ids.shape[1]))
+        empty = torch.zeros(len(texts), tokens.vocabulary, device=ids.device)
+        return empty.scatter_reduce_(1, ids, mask.float(), "amax")
 
     @staticmethod
-    def _jaccard(left: tuple[Tensor, Tensor], right: tuple[Tensor, Tensor]) -> Tensor:
-        size, common = left[0].shape[1], torch.zeros((), device=left[0].device)
-        for column in range(size):  # one token of every left text at a time, bounded memory
-            token = left[0][:, column, None, None]
-            hit = (token == right[0][None]) & right[1][None]
-            common = common + (hit.any(dim=2) & left[1][:, column, None]).float()
-        total = left[1].sum(dim=1)[:, None] + right[1].sum(dim=1)[None, :]
+    def _jaccard(left: Tensor, right: Tensor) -> Tensor:
+        common = left @ right.T  # (B, N), exact: counts are small whole numbers
+        total = left.sum(dim=1)[:, None] + right.sum(dim=1)[None, :]
         return common / (total - common).clamp(min=1)
 
 

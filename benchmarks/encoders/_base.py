@@ -97,12 +97,14 @@ class TokenTable:
         lengths: ``(T,)`` int64 on the host: real tokens of each text, at least 1.
         device_lengths: The same on the device.
         truncated: Texts that were longer than L.
+        vocabulary: One more than the largest id.
     """
 
     ids: Tensor
     lengths: NDArray[np.int64]
     device_lengths: Tensor
     truncated: int
+    vocabulary: int
 
     def rows(self, index: Tensor, length: int) -> tuple[Tensor, Tensor]:
         """``(B, length)`` ids and mask of the texts ``index``."""
@@ -162,6 +164,7 @@ def token_table(
         lengths=lengths,
         device_lengths=torch.from_numpy(lengths).to(device),
         truncated=int((lengths >= limit).sum()),
+        vocabulary=int(padded.max(initial=0)) + 1,
     )
     if key:
         if len(_tables) >= 4:  # a matrix goes through its data sets in turn
