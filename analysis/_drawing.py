@@ -61,13 +61,8 @@ def caption(ax: Axes, text: str) -> None:
     """Small print under the picture: n and what is shown, wrapped to the picture's width."""
     figure = ax.get_figure(root=True)
     if figure is not None:
-        figure.supxlabel(
-            textwrap.fill(text, _wrap(ax, _CAPTION_WIDTH)),
-            x=0.01,
-            ha="left",
-            fontsize=6.5,
-            color="0.3",
-        )
+        lines = textwrap.fill(text, _wrap(ax, _CAPTION_WIDTH), max_lines=6, placeholder=" ...")
+        figure.supxlabel(lines, x=0.01, ha="left", fontsize=6.5, color="0.3")
 
 
 def shorten(text: str) -> str:

@@ -110,11 +110,14 @@ def heatmap(table: pd.DataFrame, ax: Axes) -> Axes:
         cmap="cividis",
         cbar_kws={"label": "mean score (points)", "shrink": 0.9},
         linewidths=0.5,
+        xticklabels=[shorten(c) for c in wide.columns],
+        yticklabels=[shorten(i) for i in wide.index],
     )
     ax.set_facecolor("0.92")
     ax.grid(visible=False)
-    ax.set_xticklabels([shorten(c) for c in wide.columns], rotation=30, ha="right")
-    ax.set_yticklabels([shorten(i) for i in wide.index], rotation=0)
+    for label in ax.get_xticklabels():
+        label.set(rotation=30, horizontalalignment="right")
+    ax.tick_params(axis="y", labelrotation=0)
     ax.tick_params(length=0)
     ax.set_xlabel("augmentation")
     ax.set_ylabel("")
@@ -126,4 +129,5 @@ def heatmap(table: pd.DataFrame, ax: Axes) -> Axes:
 def heatmap_size(table: pd.DataFrame) -> tuple[float, float]:
     """One column wide for up to four augmentations, then wider; higher with more samplers."""
     width = max(COLUMN_WIDTH, 1.7 + 0.43 * table["augmentation"].nunique())
-    return width, 1.9 + _ROW * table["label"].nunique()
+    longest = max(min(len(a), 24) for a in table["augmentation"].astype(str))
+    return width, 1.7 + 0.04 * longest + _ROW * table["label"].nunique()

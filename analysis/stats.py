@@ -54,6 +54,8 @@ def seed_means(scores: Array) -> Array:
         Shape (M, S).
     """
     scores = _three(scores)
+    if not scores.shape[2]:
+        return np.full(scores.shape[:2], np.nan)
     return np.asarray(scores.mean(axis=2), dtype=np.float64)
 
 

@@ -94,6 +94,7 @@ def _pick(choices: tuple[Any, ...], text: str, byte: int) -> Any:
 
 RC: Any = {
     "axes.axisbelow": True,
+    "axes.formatter.useoffset": False,
     "axes.grid": True,
     "axes.labelsize": 8,
     "axes.spines.right": False,

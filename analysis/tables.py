@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from nsbench.analysis.leaderboard import ALPHA, Leaderboard, words
+from nsbench.analysis.leaderboard import ALPHA, Leaderboard, PoolStatistics, words
 from nsbench.analysis.load import Results
 from nsbench.benchmarks.records import write_atomically
 
@@ -60,7 +60,7 @@ def shown(table: pd.DataFrame, tasks: tuple[str, ...]) -> tuple[pd.DataFrame, pd
     out["group"] = list(table["group"])
     between = list(table.columns[list(table.columns).index("group") + 1 :])
     for column in between[: between.index("n_seeds")]:
-        if column in ("sampler", "augmentation") or table[column].nunique(dropna=False) > 1:
+        if column in ("sampler", "augmentation") or varies(table[column]):
             out[column] = ["" if pd.isna(v) else f"{v}" for v in table[column]]
     rows = records(table)
     out["mean"] = [_interval(r, "mean", "ci_low", "ci_high") for r in rows]
@@ -78,6 +78,11 @@ def shown(table: pd.DataFrame, tasks: tuple[str, ...]) -> tuple[pd.DataFrame, pd
         if cost in table:
             out[name] = [_number(r[cost], places=0) for r in rows]
     return pd.DataFrame(out), (table["p_holm"] <= ALPHA)
+
+
+def varies(values: "pd.Series[Any]") -> bool:
+    """Whether a column tells rows apart; blanks are the untrained encoder's and do not count."""
+    return values[values.notna() & (values != "")].nunique() > 1
 
 
 def markdown_table(table: pd.DataFrame, tasks: tuple[str, ...]) -> str:
@@ -122,9 +127,9 @@ def markdown_document(board: Leaderboard) -> str:
     A pool with an encoder or data of its own gets tables of its own.
     """
     parts = ["# Leaderboard", "", UNITS + " Brackets hold 95 % intervals.", ""]
-    for (title, rows), statistics in zip(_by_pool(board.rows, board), board.pools, strict=True):
-        marginal = dict(_by_pool(board.samplers, board))[title]
-        parts += [f"## {markdown_text(title)}", "", markdown_text(words(statistics)), ""]
+    for statistics in board.pools:
+        rows, marginal = of_pool(board.rows, statistics), of_pool(board.samplers, statistics)
+        parts += [f"## {markdown_text(statistics.title)}", "", markdown_text(words(statistics)), ""]
         parts += ["### Sampler by augmentation", "", markdown_table(rows, board.tasks), ""]
         parts += ["### Mean over augmentations", "", markdown_table(marginal, board.tasks), ""]
         parts += _notes("Notes", statistics.notes)
@@ -135,9 +140,9 @@ def markdown_document(board: Leaderboard) -> str:
 def latex_document(board: Leaderboard) -> str:
     """One commented tabular per pool, to be input into a paper."""
     parts = [f"% {UNITS}", "% Needs booktabs. Brackets hold 95 % intervals.", ""]
-    for (title, rows), statistics in zip(_by_pool(board.rows, board), board.pools, strict=True):
-        comment = " ".join(f"{title}: {words(statistics)}".split())
-        parts += [f"% {comment}", latex_table(rows, board.tasks)]
+    for statistics in board.pools:
+        comment = " ".join(f"{statistics.title}: {words(statistics)}".split())
+        parts += [f"% {comment}", latex_table(of_pool(board.rows, statistics), board.tasks)]
     return "\n".join(parts)
 
 
@@ -166,8 +171,9 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
 
 
-def _by_pool(table: pd.DataFrame, board: Leaderboard) -> list[tuple[str, pd.DataFrame]]:
-    return [(s.title, table[table["pool"] == s.title]) for s in board.pools]
+def of_pool(table: pd.DataFrame, statistics: PoolStatistics) -> pd.DataFrame:
+    """The rows of one pool."""
+    return table[table["pool"] == statistics.title]
 
 
 def _notes(title: str, lines: tuple[str, ...]) -> list[str]:

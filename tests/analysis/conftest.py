@@ -132,21 +132,24 @@ def all_cells(seeds: int = 3) -> list[dict[str, Any]]:
     ]
 
 
+def write_results(
+    root: Path, seeds: int = 3, leave_out: Callable[[dict[str, Any]], bool] = lambda cell: False
+) -> Path:
+    """A complete folder, less the cells that ``leave_out`` names."""
+    results = ResultsFolder(root)
+    cells = all_cells(seeds)
+    write_matrix(results, cells)
+    for cell in cells:
+        if not leave_out(cell):
+            write_cell(results, cell)
+    return root
+
+
 @pytest.fixture
 def build(tmp_path: Path) -> Callable[..., Path]:
-    """Builds a complete folder, less the cells that ``leave_out`` names."""
+    """Writes such folders under the test's own."""
 
-    def folder(
-        name: str = "results",
-        seeds: int = 3,
-        leave_out: Callable[[dict[str, Any]], bool] = lambda cell: False,
-    ) -> Path:
-        results = ResultsFolder(tmp_path / name)
-        cells = all_cells(seeds)
-        write_matrix(results, cells)
-        for cell in cells:
-            if not leave_out(cell):
-                write_cell(results, cell)
-        return results.root
+    def folder(name: str = "results", **settings: Any) -> Path:
+        return write_results(tmp_path / name, **settings)
 
     return folder

@@ -103,7 +103,7 @@ def test_no_text_leaves_the_picture_or_overlaps(material, name):
 
 
 def test_critical_difference_ranks_by_hand(material):
-    """Four samplers whose effects are far apart: hard, in_batch, random, no_training on all tasks."""
+    """Effects far apart on all tasks: hard, in_batch, random, no_training, in this order."""
     _, _, csv = next(pictures(material, ["critical_difference"]))
     table = pd.read_csv(io.StringIO(csv))
     assert table["sampler"].tolist() == ["hard", "in_batch", "random", "no_training"]

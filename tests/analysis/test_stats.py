@@ -28,6 +28,10 @@ def test_a_seed_that_lacks_a_task_is_left_out_whole():
     assert np.isnan(stats.mean(np.full((1, 2, 4), np.nan))[0])
 
 
+def test_no_tasks_no_mean():
+    assert np.isnan(stats.mean(np.zeros((2, 3, 0)))).all()
+
+
 def test_mean_interval_is_scipys_t_interval():
     interval = stats.mean_interval(SCORES)
     for row, means in enumerate(SCORES.mean(axis=2)):
