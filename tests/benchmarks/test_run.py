@@ -128,6 +128,10 @@ def test_failure_in_the_middle_is_a_record_and_the_others_finish(
     assert not paths.scores.exists()
     assert finished(paths) is not None
     assert finished(paths, retry_failed=True) is None
+    log = paths.log.read_text()
+    assert "start: hard x none, seed 1" in log
+    assert "RuntimeError: no luck" in log
+    assert "end: failed" in log
 
 
 def test_diverged_training_is_a_failed_record(small: Build, run_matrix: Callable[..., Any]) -> None:
