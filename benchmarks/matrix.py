@@ -154,6 +154,12 @@ def _label_digest(regime: Choice, data: Choice) -> dict[str, str]:
     return {"nli": pairs.digest}
 
 
+def _guide(key: str, choice: Choice) -> dict[str, str]:
+    """Hash of the weights of the guide that a sampler or pool names, if it names one."""
+    named = str(choice.params.get("guide") or "")
+    return {key: guide_fingerprint(named)} if named else {}
+
+
 def why_skip(cell: Cell) -> str:
     """Why a pairing makes no sense, or an empty string."""
     if not getattr(encoders.entry(cell.encoder.name).cls, "has_positions", True):
@@ -222,8 +228,7 @@ def expand(config: MatrixConfig) -> list[Planned]:
     ):
         instance = make(samplers, sampler)
         trains = getattr(instance, "trains", True)
-        named = str(sampler.params.get("guide") or "")
-        guide = {"guide": guide_fingerprint(named)} if named else {}
+        guide = _guide("guide", sampler)
         if not trains:
             pair, budget = ((identity,), (identity,)), Budget(steps=0)
             regime, limit = resolve(regimes, "unsupervised", {}), 0
@@ -248,7 +253,8 @@ def expand(config: MatrixConfig) -> list[Planned]:
                 seed=seed,
                 inputs=inputs[str(encoder.plain()), str(data.plain())]
                 | labels.get((str(regime.plain()), str(data.plain())), {})
-                | guide,
+                | guide
+                | _guide("pool_guide", where),
                 regime=regime,
                 limit=limit,
             )

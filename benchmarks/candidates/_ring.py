@@ -2,10 +2,15 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from nsbench.benchmarks.candidates import Stored
+from nsbench.benchmarks.candidates import Stored, World
+from nsbench.benchmarks.encoders import Encoder
+from nsbench.benchmarks.guides import encode_rows
+
+STARTS = ("empty", "warm")
 
 
 class Ring:
@@ -35,6 +40,14 @@ class Ring:
         self.texts[places] = texts
         self.embeddings[places] = embeddings.to(self.embeddings.dtype)
         self.pushed += len(texts)
+
+    def warm(self, world: World, encoder: Encoder) -> None:
+        """Fill the places with real texts: random different positives, as the encoder sees them."""
+        rng = np.random.default_rng(world.seed_for("pool"))
+        texts = rng.permutation(np.unique(world.data.positive))[: len(self.texts)]
+        for part in torch.from_numpy(texts).to(self.texts.device).split(1024):
+            self.push(part, encode_rows(world, encoder, part))
+        world.note("passes_key", len(texts))
 
     def stored(self) -> Stored | None:
         """What is held, or ``None`` while nothing is; to be read before the next push."""

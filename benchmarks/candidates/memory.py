@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from nsbench.benchmarks.candidates import OpenPool, Stored, World, register
-from nsbench.benchmarks.candidates._ring import Ring
+from nsbench.benchmarks.candidates._ring import STARTS, Ring
 from nsbench.samplers import at_least, one_of
 
 
@@ -24,17 +24,23 @@ class MemoryPool:
         size: Places, >= 1; 8192 in the released code.
         warmup_steps: Steps before the memory begins to fill, >= 0; 2000 in the released code.
         views: Which of a batch's embeddings are kept: the ``second`` views, or ``both``.
+        start: ``empty``, or ``warm``: filled with random texts of the data, encoded.
     """
 
     size: int = 8192
     warmup_steps: int = 0
     views: str = "second"
-    test_configs: ClassVar = ({"size": 40, "warmup_steps": 2, "views": "both"},)
+    start: str = "empty"
+    test_configs: ClassVar = (
+        {"size": 40, "warmup_steps": 2, "views": "both"},
+        {"size": 40, "start": "warm"},
+    )
 
     def __post_init__(self) -> None:
         at_least("memory", "size", self.size, 1)
         at_least("memory", "warmup_steps", self.warmup_steps, 0)
         one_of("memory", "views", self.views, ("second", "both"))
+        one_of("memory", "start", self.start, STARTS)
 
     def open(self, world: World) -> "OpenMemory":
         return OpenMemory(self, world)
@@ -46,6 +52,8 @@ class OpenMemory(OpenPool):
     def __init__(self, settings: MemoryPool, world: World) -> None:
         self.settings = settings
         self.ring = Ring(settings.size, world.encoder.dimension, world.device)
+        if settings.start == "warm":
+            self.ring.warm(world, world.encoder)
         self.step = 0
 
     def refresh(self, step: int) -> None:

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from nsbench.benchmarks.candidates import OpenPool, Stored, World, register
-from nsbench.benchmarks.candidates._ring import Ring
+from nsbench.benchmarks.candidates._ring import STARTS, Ring
 from nsbench.benchmarks.guides import encode_rows, frozen_copy
-from nsbench.samplers import at_least, in_range
+from nsbench.samplers import at_least, in_range, one_of
 
 
 @register("queue")
@@ -30,18 +30,24 @@ class QueuePool:
             first weights, 0 copies the encoder. ESimCSE: 0.995, MoCo: 0.999.
         in_batch: Whether the batch's own views are negatives as well (ESimCSE), or those in the
             queue alone (MoCo).
+        start: ``empty``, or ``warm``: filled with random texts of the data, encoded.
     """
 
     size: int = 160
     momentum: float = 0.995
     in_batch: bool = True
-    test_configs: ClassVar = ({"size": 40, "momentum": 0.0, "in_batch": False},)
+    start: str = "empty"
+    test_configs: ClassVar = (
+        {"size": 40, "momentum": 0.0, "in_batch": False},
+        {"size": 40, "start": "warm"},
+    )
 
     def __post_init__(self) -> None:
         at_least("queue", "size", self.size, 1)
         in_range("queue", "momentum", self.momentum, 0, 1)
         if not isinstance(self.in_batch, bool):
             raise ValueError(f"queue: in_batch must be true or false, got {self.in_batch!r}")
+        one_of("queue", "start", self.start, STARTS)
 
     def open(self, world: World) -> "OpenQueue":
         return OpenQueue(self, world)
@@ -55,6 +61,8 @@ class OpenQueue(OpenPool):
         self.batch_negatives = settings.in_batch
         self.keys = frozen_copy(world.encoder)
         self.ring = Ring(settings.size, world.encoder.dimension, world.device)
+        if settings.start == "warm":
+            self.ring.warm(world, self.keys)
 
     def refresh(self, step: int) -> None:
         """Move the momentum encoder towards the encoder, as MoCo does before a step's keys."""

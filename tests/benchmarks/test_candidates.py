@@ -22,7 +22,7 @@ from nsbench.benchmarks.mining import ShortageError
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.seeds import seed_for
 from nsbench.benchmarks.train import Recipe, Trained, train
-from nsbench.samplers import samplers
+from nsbench.samplers import Selection, SimilarityContext, samplers
 
 CPU = torch.device("cpu")
 WORDS = ("red", "blue", "old", "new", "cat", "dog", "boat", "train", "sleeps", "sings", "waits")
@@ -212,6 +212,46 @@ def test_queue_alone_has_no_negatives_while_it_is_empty() -> None:
     assert found.training["loss"][0] == 0
     assert (found.training["loss"][1:] > 0).all()
     assert found.cost["empty_rows"] >= 8
+
+
+@pytest.mark.parametrize("name", ["queue", "memory"])
+def test_a_warm_start_holds_encoded_texts_and_never_random_vectors(name: str) -> None:
+    world = world_of(paired())
+    held = candidates.make(name, size=40, start="warm").open(world).stored()
+    assert held is not None
+    assert held.valid.all()
+    assert len(set(held.texts.tolist())) == 40
+    assert held.texts.min() >= 60  # positives, those that are candidates
+    torch.testing.assert_close(held.embeddings, world.embed(world.encoder)[held.texts])
+
+
+def test_memory_agrees_with_pytorch_metric_learning() -> None:
+    losses = pytest.importorskip("pytorch_metric_learning.losses")
+    data = paired(40)
+    z = torch.nn.functional.normalize(
+        torch.randn(80, 8, generator=torch.Generator().manual_seed(0))
+    )
+    world = world_of(data)
+    pool = MemoryPool(size=30).open(world)
+    theirs = losses.CrossBatchMemory(losses.NTXentLoss(temperature=0.2), 8, memory_size=38)
+    ours = objectives.make("info_nce", temperature=0.2)
+    for step in range(5):
+        pool.refresh(step)
+        texts1 = torch.arange(8) + 8 * step
+        texts2 = texts1 + 40
+        keys = torch.arange(16) >= 8
+        both = torch.cat([z[texts1], z[texts2]])
+        # Theirs enqueues the batch's keys first and looks for the positive among them.
+        wanted = theirs(both, torch.cat([texts1, texts1]), enqueue_mask=keys)
+        contrast = lay_out(z[texts1], z[texts2], texts1, texts2, both=False, stored=pool.stored())
+        everyone = torch.ones(8, contrast.columns.shape[0], dtype=torch.bool)
+        everyone = everyone.scatter(1, contrast.positive[:, None], False)
+        live = contrast.anchors @ contrast.columns.T
+        context = SimilarityContext(live, contrast.positive, everyone)
+        found = ours(live, context, Selection(mask=everyone)).mean()
+        torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
+        pool.after_step(torch.cat([texts1, texts2]), both)
+    assert pool.ring.filled == 30
 
 
 def test_law_no_gradient_into_memory() -> None:
