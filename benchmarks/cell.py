@@ -66,12 +66,15 @@ class Evaluation:
         engine: ``auto``, ``own`` or ``mteb``: which code computes pair-task scores.
         dev: Task whose dev split chooses the checkpoint; empty to keep the last one.
         dev_every: Steps between looks at the dev task.
+        pooling: Of the scored encoder, where it was trained with another (ConSERT's tables:
+            ``last2_mean``); empty to keep it. An encoder without layers keeps its own.
     """
 
     tasks: tuple[str, ...] = ("own",)
     engine: str = "auto"
     dev: str = ""
     dev_every: int = 50
+    pooling: str = ""
 
 
 @dataclass(frozen=True)

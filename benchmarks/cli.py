@@ -21,7 +21,16 @@ from nsbench.benchmarks.records import (
 )
 
 OK, SOME_FAILED, USAGE = 0, 1, 2
-KINDS = ("samplers", "augmentations", "objectives", "candidates", "encoders", "datasets", "suites")
+KINDS = (
+    "samplers",
+    "augmentations",
+    "objectives",
+    "candidates",
+    "regimes",
+    "encoders",
+    "datasets",
+    "suites",
+)
 
 app = typer.Typer(
     name="nsbench",
@@ -77,6 +86,9 @@ def run(
     encoder: Annotated[
         str | None, typer.Option(help="Use this encoder instead of the file's.")
     ] = None,
+    scale: Annotated[
+        float, typer.Option(help="Shorten every budget by this factor, for a trial.")
+    ] = 1.0,
 ) -> None:
     """Run a benchmark matrix; what is done already is not done again."""
     from nsbench.benchmarks.config import load_config
@@ -90,6 +102,10 @@ def run(
 
         name, params = parse_choice(encoder)
         settings = settings.model_copy(update={"encoders": [{"name": name} | params]})
+    if scale != 1:
+        from nsbench.benchmarks.scale import scaled
+
+        settings = scaled(settings, scale)
     _check_evaluation(settings.evaluation.tasks, settings.evaluation.dev)
     with err.status("reading data and checking the matrix"):
         planned = keep(expand(settings), only or [])
@@ -364,6 +380,31 @@ def describe(name: Annotated[str, typer.Argument(help="Name of any component or 
                 )
     if not found:
         raise UnknownNameError(f"nothing is called {name!r}. {suggest(name, known)}")
+
+
+@app.command()
+def reproduce(
+    suite: Annotated[str, typer.Argument(help="A suite with published numbers.")],
+    out_dir: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Its results folder; default out/SUITE.")
+    ] = None,
+    csv: Annotated[Path | None, typer.Option(help="Also write the table here.")] = None,
+) -> None:
+    """Compare our numbers with the paper's: seed spread, and a verdict for every row."""
+    from nsbench.benchmarks.reproduce import compare, load_paper, table_csv
+
+    paper = load_paper(suite)
+    report = compare(paper, ResultsFolder(out_dir or Path("out") / suite))
+    table = Table("row", "score", "paper", "ours", "sd", "n", "verdict", title=paper.title)
+    for row in report.rows:
+        table.add_row(*map(_escape, row.shown()))
+    out.print(table)
+    for note in report.notes:
+        out.print(f"[yellow]note[/]  {_escape(note)}", soft_wrap=True)
+    for source in paper.sources:
+        out.print(f"source: {_escape(source)}", soft_wrap=True)
+    if csv is not None:
+        write_atomically(csv, table_csv(report))
 
 
 @app.command()

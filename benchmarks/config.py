@@ -57,6 +57,7 @@ class EvaluationConfig(_Strict):
     engine: str = Field(default="auto", pattern="^(auto|own|mteb)$")
     dev: str = ""
     dev_every: int = Field(default=50, ge=1)
+    pooling: str = Field(default="", pattern="^(|mean|cls|last2_mean)$")
 
 
 class DifficultyConfig(_Strict):

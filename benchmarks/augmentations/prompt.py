@@ -1,6 +1,6 @@
 """Template views: the text stands inside a sentence about it.
 
-Source: Jiang et al. 2022, PromptBERT, section 4 (two templates as the two views of a text). There
+Source: Jiang et al. 2022, PromptBERT (two templates as the two views of a text). There
 the embedding is the state at [MASK] and the template also stands at test time; here the encoder
 pools as it always does, and texts are encoded bare when they are scored.
 https://arxiv.org/abs/2201.04337

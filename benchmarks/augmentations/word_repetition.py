@@ -1,6 +1,6 @@
 """ESimCSE's word repetition: some sub-word tokens stand twice, so that length says less.
 
-Source: Wu et al. 2022, ESimCSE, section 3.1; the number of repetitions is that of the released
+Source: Wu et al. 2022, ESimCSE; the number of repetitions is that of the released
 code. It repeats once, at preprocessing; here every step repeats anew, as with any other view.
 https://arxiv.org/abs/2109.04380
 """

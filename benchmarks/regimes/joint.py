@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nsbench.benchmarks.cell import Budget
-from nsbench.benchmarks.regimes import VARIANTS, Phase, check_nli, register
+from nsbench.benchmarks.regimes import VARIANTS, Phase, PhaseBudget, check_nli, register
 from nsbench.samplers import in_range, one_of
 
 OFFICIAL_FACTOR = 4.0
@@ -34,18 +34,30 @@ class Joint:
         weight: The paper's alpha, in [0, 1000].
         variant: ``paper``: weight * mean(L_a, L_b); ``official``: weight * (2 L_a + 2 L_b), and
             max(u, v) squared among the classifier's features.
+        steps: Optimizer steps, >= 0; 0 for as many as the cell has.
+        batch_size: Pairs in a batch, >= 0; 0 for the cell's.
+        learning_rate: Peak learning rate, in [0, 100]; 0 for the cell's.
     """
 
     nli: str | Mapping[str, Any] = field(default_factory=dict)
     weight: float = 0.15
     variant: str = "paper"
+    steps: int = 0
+    batch_size: int = 0
+    learning_rate: float = 0.0
 
     def __post_init__(self) -> None:
         check_nli("joint", self.nli)
         in_range("joint", "weight", self.weight, 0, 1000)
         one_of("joint", "variant", self.variant, VARIANTS)
+        self._budget.check("joint")
+
+    @property
+    def _budget(self) -> PhaseBudget:
+        return PhaseBudget(self.steps, self.batch_size, self.learning_rate)
 
     def phases(self, budget: Budget) -> tuple[Phase, ...]:
         """One phase of both."""
         weight = joint_weight(self.weight, self.variant)
-        return (Phase("joint", budget, nli=True, variant=self.variant, weight=weight),)
+        own = self._budget.of(budget)
+        return (Phase("joint", own, nli=True, variant=self.variant, weight=weight),)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nsbench.benchmarks.cell import Budget
-from nsbench.benchmarks.regimes import VARIANTS, Phase, check_nli, register
+from nsbench.benchmarks.regimes import VARIANTS, Phase, PhaseBudget, check_nli, register
 from nsbench.samplers import one_of
 
 
@@ -22,15 +22,26 @@ class Supervised:
         nli: Data set of entailment pairs, a name or a table; empty for the cell's own data.
         variant: ``paper`` classifies (u, v, abs(u - v)), ``official`` also max(u, v) squared, as
             every supervised run of ConSERT's code does.
+        steps: Optimizer steps, >= 0; 0 for as many as the cell has.
+        batch_size: Pairs in a batch, >= 0; 0 for the cell's.
+        learning_rate: Peak learning rate, in [0, 100]; 0 for the cell's.
     """
 
     nli: str | Mapping[str, Any] = field(default_factory=dict)
     variant: str = "paper"
+    steps: int = 0
+    batch_size: int = 0
+    learning_rate: float = 0.0
 
     def __post_init__(self) -> None:
         check_nli("supervised", self.nli)
         one_of("supervised", "variant", self.variant, VARIANTS)
+        self._budget.check("supervised")
+
+    @property
+    def _budget(self) -> PhaseBudget:
+        return PhaseBudget(self.steps, self.batch_size, self.learning_rate)
 
     def phases(self, budget: Budget) -> tuple[Phase, ...]:
         """One phase of classification."""
-        return (Phase("entailment", budget, nli=True, variant=self.variant),)
+        return (Phase("entailment", self._budget.of(budget), nli=True, variant=self.variant),)

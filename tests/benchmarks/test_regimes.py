@@ -84,7 +84,7 @@ def test_phases_take_the_first_budget_from_the_regime() -> None:
     assert first.budget.learning_rate == 0.1
     assert second == Phase("contrast", budget)
     (only,) = regimes.make("supervised").phases(budget)
-    assert only.budget is budget
+    assert only.budget == budget
 
 
 @pytest.mark.parametrize(("variant", "weight"), [("paper", 0.15), ("official", 0.6)])

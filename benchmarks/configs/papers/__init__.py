@@ -1,0 +1,1 @@
+"""Published numbers as data, one file per suite; `nsbench reproduce` reads them."""
