@@ -22,6 +22,7 @@ from nsbench.benchmarks.alarms import find_alarms
 from nsbench.benchmarks.augmentations import augmentations, bound
 from nsbench.benchmarks.candidates import candidates
 from nsbench.benchmarks.cell import Cell
+from nsbench.benchmarks.celllog import cell_log
 from nsbench.benchmarks.checkpoints import BestCheckpoint
 from nsbench.benchmarks.data import TrainingData, datasets
 from nsbench.benchmarks.encoders import Encoder, encode_texts, encoders, hash_weights
@@ -133,20 +134,25 @@ def run_cell(
         environment=environment() | {"device": device, "threads": threads},
         started=started.isoformat(timespec="seconds"),
     )
-    try:
-        if skip:
-            raise SkipCellError(skip)
-        with single_threaded(threads):
-            record = _train_and_score(cell, paths, record, pick_device(device), on_step)
-    except SkipCellError as reason:
-        record = replace(record, status="skipped", reason=str(reason))
-    except Exception as error:  # any failure is a record, never the end of the matrix
-        record = replace(
-            record,
-            status="failed",
-            reason=f"{type(error).__name__}: {error}".splitlines()[0][:500],
-            traceback=traceback.format_exc(),
-        )
+    with cell_log(paths.log, str(cell)) as log:
+        try:
+            if skip:
+                raise SkipCellError(skip)
+            with single_threaded(threads):
+                record = _train_and_score(cell, paths, record, pick_device(device), on_step)
+        except SkipCellError as reason:
+            record = replace(record, status="skipped", reason=str(reason))
+        except Exception as error:  # any failure is a record, never the end of the matrix
+            record = replace(
+                record,
+                status="failed",
+                reason=f"{type(error).__name__}: {error}".splitlines()[0][:500],
+                traceback=traceback.format_exc(),
+            )
+            log.error("failed", exc_info=True)
+        for alarm in record.alarms:
+            log.warning("alarm %s: %s", alarm["name"], alarm["text"])
+        log.info("end: %s %s", record.status, record.reason)
     record = replace(
         record,
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -314,7 +320,14 @@ def evaluated_model(cell: Cell, encoder: Encoder, weights: str) -> EvaluatedMode
     """The checkpoint as evaluation sees it: a name, a revision from its weights, a function."""
 
     def encode(texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float32]]:
-        return encode_texts(encoder, texts)
+        trained = getattr(encoder, "pooling", None)
+        if trained is None or not cell.evaluation.pooling:
+            return encode_texts(encoder, texts)
+        object.__setattr__(encoder, "pooling", cell.evaluation.pooling)
+        try:
+            return encode_texts(encoder, texts)
+        finally:
+            object.__setattr__(encoder, "pooling", trained)
 
     return EvaluatedModel(
         name=f"nsbench/{cell.key}",
