@@ -423,6 +423,25 @@ def doctor(
         raise typer.Exit(USAGE)
 
 
+@app.command()
+def prefetch(
+    config: Config,
+    out_file: Annotated[
+        Path | None, typer.Option("--manifest", help="Write what was fetched as JSON.")
+    ] = None,
+) -> None:
+    """Fill the Hugging Face cache with all that a matrix names; run it where there is a network."""
+    from nsbench.benchmarks.config import load_config
+    from nsbench.benchmarks.prefetch import fetch
+
+    rows = []
+    for row in fetch(load_config(config)):
+        rows.append(row)
+        out.print(_escape(f"{row['kind']:8} {row['name']}  {row['revision']}"), soft_wrap=True)
+    if out_file is not None:
+        write_atomically(out_file, json.dumps(rows, indent=1) + "\n")
+
+
 def stored_name(folder: ResultsFolder) -> str:
     """Name of the matrix that a results folder holds."""
     try:

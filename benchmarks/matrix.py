@@ -182,6 +182,15 @@ def why_skip(cell: Cell) -> str:
     return ""
 
 
+def expand_axes(config: MatrixConfig) -> tuple[list[Choice], list[Choice]]:
+    """The encoders and the data sets of a matrix.
+
+    Raises:
+        ValueError: If a name or parameter is not legal.
+    """
+    return _encoder_choices(config.encoders), _choices(datasets, config.data)
+
+
 def expand(config: MatrixConfig) -> list[Planned]:
     """All cells of a matrix, in a fixed order, each once.
 
@@ -203,8 +212,7 @@ def expand(config: MatrixConfig) -> list[Planned]:
             )
     budgets = [Budget(**c) for c in grid(config.budget.model_dump())]
     evaluation = Evaluation(**config.evaluation.model_dump())
-    encoder_choices = _encoder_choices(config.encoders)
-    data_choices = _choices(datasets, config.data)
+    encoder_choices, data_choices = expand_axes(config)
     identity = resolve(augmentations, "none", {})
     regime_choices = _choices(regimes, config.regimes)
     inputs = {
