@@ -157,7 +157,7 @@ def _rate(pool: Pool, baseline: str) -> tuple[pd.DataFrame, PoolStatistics]:
         table[cost] = _cost(pool, cost)
     empty = table[table["mean"].isna()]
     notes = [
-        f"no mean for {sampler} x {augmentation}: no seed has all {len(pool.tasks)} tasks"
+        f"no mean for {sampler} x {augmentation}: no seed has a score on every task"
         for sampler, augmentation in zip(empty["sampler"], empty["augmentation"], strict=True)
     ]
     rows = np.array([i for i, j in enumerate(reference) if j is not None and j != i], dtype=int)
