@@ -63,10 +63,9 @@ class Bm25:
     def __len__(self) -> int:
         return int(self._queries.shape[0])
 
-    def scores(self, rows: NDArray[np.int64]) -> Any:
-        """Sparse ``(n, G)`` scores of the documents for some of the texts as queries."""
-        found = self._queries[rows] @ self._documents
-        found.sort_indices()
+    def scores(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """``(n, G)`` scores of the documents for some of the texts as queries; 0 if unlike."""
+        found: NDArray[np.float32] = (self._queries[rows] @ self._documents).toarray()
         return found
 
 

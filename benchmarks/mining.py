@@ -10,7 +10,7 @@ A candidate is never the anchor, its positive, another known positive or a text 
 Everything that was looked at and not kept has a reason, and running short is a setting.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -40,6 +40,7 @@ REASONS = (
     "surplus",  # the row had its `depth` already
 )
 """Why a candidate of the ranking was not kept, by its code."""
+_CELLS = 1 << 23  # BM25 scores at a time
 _CODE = {name: code for code, name in enumerate(REASONS)}
 
 
@@ -110,27 +111,29 @@ class LexicalSource:
         """The k best texts of every query; ties go to the lower number."""
         scores = np.full((len(queries), k), -np.inf, np.float32)
         ids = np.full((len(queries), k), -1, np.int64)
-        for start in range(0, len(queries), 256):
-            found = self.index.scores(queries[start : start + 256])
-            for i in range(found.shape[0]):
-                low, high = found.indptr[i], found.indptr[i + 1]
-                row, column = found.data[low:high], found.indices[low:high]
-                if len(row) > 4 * k:  # all that can be among the k best, ties included
-                    near = row >= np.partition(row, len(row) - k)[len(row) - k]
-                    row, column = row[near], column[near]
-                order = np.lexsort((column, -row))[:k]
-                scores[start + i, : len(order)] = row[order]
-                ids[start + i, : len(order)] = column[order]
+        for start, found in self._blocks(queries):
+            for i, row in enumerate(found, start):
+                # All that can be among the k best, ties included.
+                least = np.partition(row, len(row) - k)[len(row) - k] if k < len(row) else 0
+                near = np.flatnonzero((row >= least) & (row > 0))
+                near = near[np.lexsort((near, -row[near]))[:k]]
+                scores[i, : len(near)] = row[near]
+                ids[i, : len(near)] = near
         return scores, ids
 
     def pairs(self, left: Ints, right: Ints) -> Floats:
         """Score of the right text for the left one as query; 0 without a common word."""
-        out = np.zeros(len(left), np.float32)
-        for start in range(0, len(left), 256):
-            part = slice(start, start + 256)
-            found = self.index.scores(left[part])
-            out[part] = np.asarray(found[np.arange(found.shape[0]), right[part]]).ravel()
-        return out
+        parts = [
+            found[np.arange(len(found)), right[start : start + len(found)]]
+            for start, found in self._blocks(left)
+        ]
+        return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+
+    def _blocks(self, queries: Ints) -> Iterator[tuple[int, Floats]]:
+        """Scores for a few queries at a time, each with the number of its first."""
+        step = max(1, _CELLS // len(self.index))
+        for start in range(0, len(queries), step):
+            yield start, self.index.scores(queries[start : start + step])
 
 
 @dataclass(frozen=True)
