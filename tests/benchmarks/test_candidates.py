@@ -467,6 +467,20 @@ def test_training_with_mined_candidates_counts_them(share: str) -> None:
     assert per_anchor <= 7 + (2 if share == "own" else 16)
 
 
+def test_cells_of_one_process_share_what_no_seed_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = corpus_of(world_of(unsupervised()), source="bm25")
+    first.refresh(0)
+    monkeypatch.setattr("nsbench.benchmarks.candidates.corpus.mine", None)
+    costs: dict[str, float] = {}
+    second = corpus_of(world_of(unsupervised(), seed=2, costs=costs), source="bm25")
+    second.refresh(0)
+    assert second.found is first.found
+    assert costs["mining_refreshes"] == 1
+    other = corpus_of(world_of(unsupervised(54)), source="bm25")
+    with pytest.raises(TypeError):
+        other.refresh(0)
+
+
 def test_guides_of_another_dimension_are_welcome() -> None:
     costs: dict[str, float] = {}
     world = world_of(unsupervised(), costs=costs)
