@@ -121,3 +121,20 @@ def test_chunk_below_1_is_an_error() -> None:
     _, views = made("static", dimension=8)
     with pytest.raises(ValueError, match="chunk must be at least 1, got 0"):
         split(views[0], 0)
+
+
+def test_chunked_loss_and_gradient_agree_with_sentence_transformers() -> None:
+    losses = pytest.importorskip("sentence_transformers.sentence_transformer.losses")
+    theirs = losses.CachedMultipleNegativesRankingLoss(
+        torch.nn.Sequential(torch.nn.Identity()), scale=20.0, mini_batch_size=5
+    )
+    encoder, views = made("tiny", dimension=16)
+    held = Chunked(encoder, views, 5)
+    loss_of(held.raw).backward()  # type: ignore[no-untyped-call]  # temperature 1 / 20
+    pieces = [[p.detach().requires_grad_() for p in raw.split(5)] for raw in held.raw]
+    wanted = theirs.calculate_loss(pieces, with_backward=True)
+    torch.testing.assert_close(loss_of(held.raw), wanted, rtol=1e-5, atol=1e-5)
+    for raw, parts in zip(held.raw, pieces, strict=True):
+        assert raw.grad is not None
+        joined = torch.cat([p.grad for p in parts if p.grad is not None])
+        torch.testing.assert_close(raw.grad, joined, rtol=1e-4, atol=1e-5)
