@@ -195,6 +195,54 @@ def test_mining_refuses_what_makes_no_sense() -> None:
         mine(corpus, nan, Window(1), shortage="fewer", rng=np.random.default_rng(0))
 
 
+def test_mining_agrees_with_sentence_transformers() -> None:
+    st = pytest.importorskip("sentence_transformers")
+    util = pytest.importorskip("sentence_transformers.util")
+    from datasets import Dataset, disable_progress_bars, enable_progress_bars
+    from sentence_transformers.models import StaticEmbedding
+
+    from nsbench.benchmarks.encoders import encode_texts, encoders
+
+    words = [f"word{i}" for i in range(30)]
+    rng = np.random.default_rng(0)
+    texts = sorted({" ".join(rng.choice(words, size=4)) for _ in range(120)})[:100]
+    data = data_of(texts, [(i, i + 50) for i in range(50)])
+    encoder = encoders.make("static", dimension=12).build(data.texts, 0)
+    corpus = Corpus(data)
+    embeddings = torch.from_numpy(encode_texts(encoder, data.texts))[corpus.text]
+    source = DenseSource(embeddings, name="static")
+    # A margin puts the anchor itself out of their reach, as it is out of ours by its text.
+    window = Window(depth=3, stop=100, relative_margin=0.05)
+    found = mine(corpus, source, window, shortage="drop", rng=rng)
+
+    table = encoder.table.detach().numpy()
+    model = st.SentenceTransformer(
+        modules=[StaticEmbedding(encoder.tokenizer, table)], device="cpu"
+    )
+    pairs = Dataset.from_dict({"a": texts[:50], "p": texts[50:]})
+    disable_progress_bars()
+    theirs = util.mine_hard_negatives(
+        pairs,
+        model,
+        corpus=texts,
+        relative_margin=0.05,
+        num_negatives=3,
+        range_max=100,
+        sampling_strategy="top",
+        output_format="n-tuple",
+        verbose=False,
+    )
+    enable_progress_bars()
+    wanted = {row["a"]: [row[f"negative_{i}"] for i in (1, 2, 3)] for row in theirs}
+    ours = {
+        texts[row]: [texts[i] for i in ids]
+        for row, ids in enumerate(found.ids)
+        if not found.dropped[row]
+    }
+    assert len(ours) > 10
+    assert ours == wanted
+
+
 # --- BM25 -----------------------------------------------------------------------------------------
 
 TEXTS = ["the red cat sleeps", "a red dog", "red red red cat", "nobody swims here", "dog and cat"]
