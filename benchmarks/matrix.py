@@ -160,6 +160,13 @@ def _guide(key: str, choice: Choice) -> dict[str, str]:
     return {key: guide_fingerprint(named)} if named else {}
 
 
+def _synonyms(views: Views) -> dict[str, str]:
+    """Hash of the files that augmentations read, such as tables of synonyms."""
+    read = [make(augmentations, c) for view in views for c in view]
+    found = {a.fingerprint() for a in read if hasattr(a, "fingerprint")} - {""}
+    return {"augmentations": " ".join(sorted(found))} if found else {}
+
+
 def why_skip(cell: Cell) -> str:
     """Why a pairing makes no sense, or an empty string."""
     if not getattr(encoders.entry(cell.encoder.name).cls, "has_positions", True):
@@ -189,6 +196,13 @@ def expand_axes(config: MatrixConfig) -> tuple[list[Choice], list[Choice]]:
         ValueError: If a name or parameter is not legal.
     """
     return _encoder_choices(config.encoders), _choices(datasets, config.data)
+
+
+def label_sources(config: MatrixConfig) -> list[Choice]:
+    """The data sets that the matrix's regimes take their labels from, beside its data."""
+    data = _choices(datasets, config.data)
+    found = [entailment_data(r, data[0]) for r in _choices(regimes, config.regimes)]
+    return [c for i, c in enumerate(found) if c and c not in data and c not in found[:i]]
 
 
 def expand(config: MatrixConfig) -> list[Planned]:
@@ -240,6 +254,8 @@ def expand(config: MatrixConfig) -> list[Planned]:
         if not trains:
             pair, budget = ((identity,), (identity,)), Budget(steps=0)
             regime, limit = resolve(regimes, "unsupervised", {}), 0
+        if all(p.kind == "entailment" for p in make(regimes, regime).phases(budget)):
+            pair = ((identity,), (identity,))  # there is one view of each text
         pairing = cast(Pairing, getattr(instance, "objective", "info_nce"))
         pool = cast(Pairing, getattr(instance, "pool", "in_batch"))
         paired_objectives = (trains and forced_objectives) or [
@@ -261,6 +277,7 @@ def expand(config: MatrixConfig) -> list[Planned]:
                 seed=seed,
                 inputs=inputs[str(encoder.plain()), str(data.plain())]
                 | labels.get((str(regime.plain()), str(data.plain())), {})
+                | _synonyms(pair)
                 | guide
                 | _guide("pool_guide", where),
                 regime=regime,

@@ -6,7 +6,7 @@ from typing import Any
 from nsbench.benchmarks.config import MatrixConfig
 from nsbench.benchmarks.data import datasets
 from nsbench.benchmarks.encoders import encoders
-from nsbench.benchmarks.matrix import expand_axes, make
+from nsbench.benchmarks.matrix import expand_axes, label_sources, make
 from nsbench.benchmarks.mteb_tasks import load, resolve
 
 
@@ -28,7 +28,7 @@ def fetch(config: MatrixConfig) -> Iterator[dict[str, Any]]:
         spec = make(encoders, choice)
         spec.check()
         yield {"kind": "encoder", "name": str(choice), "revision": str(spec.fingerprint())}
-    for choice in data_choices:
+    for choice in (*data_choices, *label_sources(config)):
         data = make(datasets, choice)()
         yield {"kind": "data", "name": str(choice), "revision": data.revision or data.digest}
     names = [t for t in (*config.evaluation.tasks, config.evaluation.dev) if t not in ("own", "")]

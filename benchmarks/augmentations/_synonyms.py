@@ -1,5 +1,6 @@
 """Synonyms by word, from the planted lexicon, a file, or a copy of WordNet; never a download."""
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -27,6 +28,17 @@ def check_source(owner: str, source: str) -> None:
             f"{owner}: source is {source!r}; it must be {PLANTED!r} (the lexicon of the planted "
             "language), a file with a word and its synonyms on each line, or WordNet's dict folder"
         )
+
+
+def source_fingerprint(source: str) -> str:
+    """SHA-256 of the file or files that synonyms are read from; empty for the planted lexicon."""
+    if source == PLANTED:
+        return ""
+    path = Path(source).expanduser()
+    digest = hashlib.sha256()
+    for file in [path] if path.is_file() else [path / name for name in _WORDNET]:
+        digest.update(file.read_bytes() if file.is_file() else b"-")
+    return digest.hexdigest()
 
 
 @cache

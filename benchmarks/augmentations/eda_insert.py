@@ -12,7 +12,11 @@ import torch
 from torch import Tensor
 
 from nsbench.benchmarks.augmentations import TokenView, register, uniform
-from nsbench.benchmarks.augmentations._synonyms import check_source, synonym_table
+from nsbench.benchmarks.augmentations._synonyms import (
+    check_source,
+    source_fingerprint,
+    synonym_table,
+)
 from nsbench.benchmarks.augmentations._words import (
     attach,
     content,
@@ -51,6 +55,10 @@ class EdaInsert:
     def __post_init__(self) -> None:
         in_range("eda_insert", "rate", self.rate, 0, 1)
         check_source("eda_insert", self.source)
+
+    def fingerprint(self) -> str:
+        """Hash of the synonyms, so that another file makes another cell."""
+        return source_fingerprint(self.source)
 
     def bind(self, encoder: Any) -> "EdaInsert":
         """The augmentation with the synonyms that an encoder's vocabulary knows."""

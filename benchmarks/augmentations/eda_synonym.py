@@ -12,7 +12,11 @@ import torch
 from torch import Tensor
 
 from nsbench.benchmarks.augmentations import TokenView, choose_exactly, register
-from nsbench.benchmarks.augmentations._synonyms import check_source, synonym_table
+from nsbench.benchmarks.augmentations._synonyms import (
+    check_source,
+    source_fingerprint,
+    synonym_table,
+)
 from nsbench.benchmarks.augmentations._words import (
     attach,
     content,
@@ -61,6 +65,10 @@ class EdaSynonym:
     def __post_init__(self) -> None:
         in_range("eda_synonym", "rate", self.rate, 0, 1)
         check_source("eda_synonym", self.source)
+
+    def fingerprint(self) -> str:
+        """Hash of the synonyms, so that another file makes another cell."""
+        return source_fingerprint(self.source)
 
     def bind(self, encoder: Any) -> "EdaSynonym":
         """The augmentation with the synonyms that an encoder's vocabulary knows."""

@@ -299,6 +299,20 @@ def test_synonyms_come_from_a_file_and_from_wordnet(tmp_path: Path) -> None:
     assert synonyms(str(folder)) == {"big": ("large",), "large": ("big",)}
 
 
+def test_other_synonyms_make_another_cell(tmp_path: Path, small: Any) -> None:
+    from nsbench.benchmarks.config import parse_config
+    from nsbench.benchmarks.matrix import expand
+
+    path = tmp_path / "words.txt"
+    raw = small(augmentations=[{"name": "eda_synonym", "source": str(path)}, "eda_synonym"])
+    keys = []
+    for text in ("big large", "big huge"):
+        path.write_text(text)
+        keys.append([p.cell.key for p in expand(parse_config(raw))])
+    assert keys[0][0] != keys[1][0]
+    assert keys[0][1] == keys[1][1]
+
+
 @pytest.mark.parametrize("name", ["eda_synonym", "eda_insert"])
 def test_missing_synonyms_are_refused_at_once(name: str) -> None:
     with pytest.raises(ValueError, match="source is '/no/such/file'; it must be 'planted'"):

@@ -275,6 +275,28 @@ def test_first_phase_leaves_batches_of_the_second_alone(pairs: dict[str, Any], s
     assert "nli" not in planned[0].cell.inputs
 
 
+def test_supervised_cells_do_not_multiply_with_augmentations(
+    small: Any, pairs: dict[str, Any]
+) -> None:
+    raw = matrix(
+        small,
+        augmentations=["none", "token_cutoff", "feature_cutoff"],
+        regimes=[{"name": "supervised", "nli": pairs}, {"name": "joint", "nli": pairs}],
+    )
+    planned = expand(parse_config(raw))
+    assert [p.cell.regime.name for p in planned] == ["supervised", *["joint"] * 3]
+    assert planned[0].cell.augmentation == "none"
+
+
+def test_label_sources_are_known_before_a_run(small: Any, pairs: dict[str, Any]) -> None:
+    from nsbench.benchmarks.matrix import label_sources
+
+    named = [{"name": n, "nli": pairs} for n in ("joint", "sup_unsup")]
+    config = parse_config(matrix(small, regimes=["unsupervised", *named, "supervised"]))
+    (source,) = label_sources(config)
+    assert source.name == "file"
+
+
 def test_classes_are_learned(run_matrix: Any, small: Any, pairs: dict[str, Any]) -> None:
     raw = matrix(small, regimes=[{"name": "supervised", "nli": pairs}])
     raw["budget"] = {"steps": 60, "batch_size": 32, "learning_rate": 0.05}
