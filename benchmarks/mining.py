@@ -10,23 +10,17 @@ A candidate is never the anchor, its positive, another known positive or a text 
 Everything that was looked at and not kept has a reason, and running short is a setting.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from nsbench.benchmarks.data import TrainingData
-from nsbench.benchmarks.lexical import Bm25
-from nsbench.benchmarks.search import MEMORY, top_k
+from nsbench.benchmarks.sources import Floats, Ints, Source
 from nsbench.samplers import at_least, one_of
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float32]
-
+AMONG = ("documents", "all")
 SHORTAGE = ("drop", "fewer", "pad_random", "error")
 REASONS = (
     "kept",
@@ -40,100 +34,11 @@ REASONS = (
     "surplus",  # the row had its `depth` already
 )
 """Why a candidate of the ranking was not kept, by its code."""
-_CELLS = 1 << 23  # BM25 scores at a time
 _CODE = {name: code for code, name in enumerate(REASONS)}
 
 
 class ShortageError(ValueError):
     """A row found fewer candidates than it needs, and the policy is ``error``."""
-
-
-class Source(Protocol):
-    """Scores between the G distinct texts of a corpus."""
-
-    name: str
-
-    def rank(self, queries: Ints, k: int) -> tuple[Floats, Ints]:
-        """``(A, k)`` best scores, falling, and text numbers; -inf and -1 in empty places."""
-        ...
-
-    def pairs(self, left: Ints, right: Ints) -> Floats:
-        """``(n,)`` scores of given pairs."""
-        ...
-
-
-class DenseSource:
-    """Cosine of embeddings.
-
-    Args:
-        embeddings: ``(G, d)`` of the distinct texts; normalised here.
-        name: Whose embeddings, for the record.
-        backend: Of the search.
-        memory: Bytes of the search.
-    """
-
-    def __init__(
-        self, embeddings: Tensor, *, name: str, backend: str = "torch", memory: int = MEMORY
-    ) -> None:
-        self.embeddings = torch.nn.functional.normalize(embeddings.detach().float(), dim=1)
-        self.name, self.backend, self.memory = name, backend, memory
-
-    def rank(self, queries: Ints, k: int) -> tuple[Floats, Ints]:
-        """The k most similar texts of every query; the query itself is among them."""
-        picked = self.embeddings[torch.from_numpy(queries).to(self.embeddings.device)]
-        found = top_k(picked, self.embeddings, k, backend=self.backend, memory=self.memory)
-        return found.scores.cpu().numpy(), found.ids.cpu().numpy()
-
-    def pairs(self, left: Ints, right: Ints) -> Floats:
-        """Cosine of given pairs, by the formula of the search."""
-        a, b = (torch.from_numpy(x).to(self.embeddings.device) for x in (left, right))
-        parts = [
-            (self.embeddings[i] * self.embeddings[j]).sum(dim=1)
-            for i, j in zip(a.split(1 << 14), b.split(1 << 14), strict=True)
-        ]
-        out: Floats = torch.cat(parts).cpu().numpy() if parts else np.zeros(0, np.float32)
-        return out
-
-
-class LexicalSource:
-    """BM25 scores; a text that shares no word with the query is not ranked.
-
-    Args:
-        index: Of the distinct texts.
-    """
-
-    name = "bm25"
-
-    def __init__(self, index: Bm25) -> None:
-        self.index = index
-
-    def rank(self, queries: Ints, k: int) -> tuple[Floats, Ints]:
-        """The k best texts of every query; ties go to the lower number."""
-        scores = np.full((len(queries), k), -np.inf, np.float32)
-        ids = np.full((len(queries), k), -1, np.int64)
-        for start, found in self._blocks(queries):
-            for i, row in enumerate(found, start):
-                # All that can be among the k best, ties included.
-                least = np.partition(row, len(row) - k)[len(row) - k] if k < len(row) else 0
-                near = np.flatnonzero((row >= least) & (row > 0))
-                near = near[np.lexsort((near, -row[near]))[:k]]
-                scores[i, : len(near)] = row[near]
-                ids[i, : len(near)] = near
-        return scores, ids
-
-    def pairs(self, left: Ints, right: Ints) -> Floats:
-        """Score of the right text for the left one as query; 0 without a common word."""
-        parts = [
-            found[np.arange(len(found)), right[start : start + len(found)]]
-            for start, found in self._blocks(left)
-        ]
-        return np.concatenate(parts) if parts else np.zeros(0, np.float32)
-
-    def _blocks(self, queries: Ints) -> Iterator[tuple[int, Floats]]:
-        """Scores for a few queries at a time, each with the number of its first."""
-        step = max(1, _CELLS // len(self.index))
-        for start in range(0, len(queries), step):
-            yield start, self.index.scores(queries[start : start + step])
 
 
 @dataclass(frozen=True)
@@ -219,11 +124,17 @@ class Corpus:
 
     Texts that are equal after normalisation are one entry, represented by the first.
 
+    Args:
+        data: The training data.
+        among: Which texts are candidates: ``documents``, all but those that are anchors only
+            (queries, where there are queries); or ``all``.
+
     Raises:
         ValueError: If there is no text or no row.
     """
 
-    def __init__(self, data: TrainingData) -> None:
+    def __init__(self, data: TrainingData, among: str = "documents") -> None:
+        one_of("mining", "among", among, AMONG)
         if not data.texts or not data.rows:
             raise ValueError(f"mining: the corpus of {data.name} is empty")
         group = data.group
@@ -231,6 +142,11 @@ class Corpus:
         self.text = np.full(self.size, -1, np.int64)  # (G,) first text of each group
         self.text[group[::-1]] = np.arange(len(group))[::-1]
         self.anchor, self.positive = group[data.anchor], group[data.positive]  # (R,)
+        self.candidates = np.arange(self.size)  # (C,) distinct texts that may be mined
+        if among == "documents":
+            shown = group[data.negatives[data.negatives >= 0]]
+            queries = np.setdiff1d(self.anchor, np.concatenate([self.positive, shown]))
+            self.candidates = np.setdiff1d(self.candidates, queries)
         self.queries, self.query = np.unique(self.anchor, return_inverse=True)  # (A,), (R,)
         a, b = self.anchor, self.positive
         keys = np.concatenate([a * self.size + b, b * self.size + a])
@@ -273,7 +189,7 @@ def mine(
         ValueError: If the policy is unknown or a score is NaN.
     """
     one_of("mining", "shortage", shortage, SHORTAGE)
-    fetch = min(corpus.size, window.stop + corpus.most_known + 1)
+    fetch = min(len(corpus.candidates), window.stop + corpus.most_known + 1)
     scores, ids = source.rank(corpus.queries, fetch)
     if np.isnan(scores).any():
         raise ValueError(f"mining: the source {source.name} gave scores that are NaN")
@@ -371,7 +287,7 @@ def _pad(
         barred = {int(anchor), int(corpus.positive[row]), *ids[row][have].tolist()}
         chosen: list[int] = []
         for _ in range(4):  # a few draws do, unless nearly everything is barred
-            draw = np.unique(rng.integers(corpus.size, size=2 * need + 8))
+            draw = np.unique(rng.choice(corpus.candidates, size=2 * need + 8))
             rng.shuffle(draw)
             draw = draw[~corpus.is_known(np.full(len(draw), anchor), draw)]
             chosen += [i for i in draw.tolist() if i not in barred]
@@ -379,7 +295,7 @@ def _pad(
             if len(chosen) >= need:
                 break
         else:
-            rest = rng.permutation(corpus.size)
+            rest = rng.permutation(corpus.candidates)
             rest = rest[~corpus.is_known(np.full(len(rest), anchor), rest)]
             chosen += [i for i in rest.tolist() if i not in barred]
         slots = (~have).nonzero()[0][: len(chosen)]

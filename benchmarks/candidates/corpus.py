@@ -17,16 +17,15 @@ from nsbench.benchmarks.candidates import OpenPool, World, register
 from nsbench.benchmarks.guides import guide_embeddings, guide_spec
 from nsbench.benchmarks.lexical import STEMMERS, Bm25
 from nsbench.benchmarks.mining import (
+    AMONG,
     SHORTAGE,
     Corpus,
-    DenseSource,
-    LexicalSource,
     Mined,
-    Source,
     Window,
     mine,
 )
 from nsbench.benchmarks.search import BACKENDS
+from nsbench.benchmarks.sources import DenseSource, LexicalSource, Source
 from nsbench.samplers import at_least, in_range, one_of
 
 SOURCES = ("model", "guide", "bm25")
@@ -44,6 +43,8 @@ class CorpusPool:
             ``fewer`` there are, ``pad_random``, or ``error``. Has to be said.
         source: Whose ranking: the ``model`` in training, a frozen ``guide``, or ``bm25``.
         guide: The guide's name; empty for the cell's encoder as it starts. Read by ``guide``.
+        among: Which texts are mined: ``documents``, all but those that are anchors only (queries,
+            where there are queries); or ``all``.
         negatives: Columns per anchor and step, m >= 1.
         depth: Candidates kept per row, of which each step draws ``negatives`` at random,
             without replacement; at least ``negatives``. Equal: always the same, hardest first.
@@ -66,6 +67,7 @@ class CorpusPool:
     shortage: str
     source: str = "model"
     guide: str = ""
+    among: str = "documents"
     negatives: int = 1
     depth: int = 20
     start: int = 0
@@ -88,6 +90,7 @@ class CorpusPool:
     def __post_init__(self) -> None:
         one_of("corpus", "shortage", self.shortage, SHORTAGE)
         one_of("corpus", "source", self.source, SOURCES)
+        one_of("corpus", "among", self.among, AMONG)
         one_of("corpus", "share", self.share, ("own", "batch"))
         one_of("corpus", "stemmer", self.stemmer, STEMMERS)
         one_of("corpus", "backend", self.backend, BACKENDS)
@@ -145,7 +148,7 @@ class OpenCorpus(OpenPool):
     def __init__(self, settings: CorpusPool, world: World) -> None:
         self.settings, self.world = settings, world
         self.share = settings.share
-        self.corpus = Corpus(world.data)
+        self.corpus = Corpus(world.data, settings.among)
         seed = world.seed_for("pool")
         self.rng = np.random.default_rng(seed)
         self.draw = torch.Generator(world.device).manual_seed(seed)
@@ -211,15 +214,16 @@ class OpenCorpus(OpenPool):
         settings, world = self.settings, self.world
         if settings.source == "bm25":
             texts = [world.data.texts[i] for i in self.corpus.text]
-            return LexicalSource(
-                Bm25(texts, k1=settings.k1, b=settings.b, stemmer=settings.stemmer)
-            )
+            index = Bm25(texts, k1=settings.k1, b=settings.b, stemmer=settings.stemmer)
+            return LexicalSource(index, self.corpus.candidates)
         if settings.source == "guide":
             embeddings, name = guide_embeddings(world, settings.guide), settings.guide or "initial"
         else:
             embeddings, name = world.embed(world.encoder), "model"
         distinct = torch.from_numpy(self.corpus.text).to(embeddings.device)
-        return DenseSource(embeddings[distinct], name=name, backend=settings.backend)
+        return DenseSource(
+            embeddings[distinct], self.corpus.candidates, name=name, backend=settings.backend
+        )
 
     def _use(self, found: Mined) -> None:
         """Switch to other candidates; how much they differ from the old ones is noted."""

@@ -12,13 +12,12 @@ from nsbench.benchmarks.lexical import Bm25
 from nsbench.benchmarks.mining import (
     REASONS,
     Corpus,
-    DenseSource,
-    LexicalSource,
     Mined,
     ShortageError,
     Window,
     mine,
 )
+from nsbench.benchmarks.sources import DenseSource, LexicalSource
 
 
 def data_of(texts: list[str], pairs: list[tuple[int, int]]) -> TrainingData:
@@ -36,11 +35,17 @@ def random_data(rows: int = 30, seed: int = 0) -> TrainingData:
 
 def dense(corpus: Corpus, seed: int = 1) -> DenseSource:
     draw = torch.Generator().manual_seed(seed)
-    return DenseSource(torch.randn(corpus.size, 8, generator=draw), name="test")
+    return DenseSource(torch.randn(corpus.size, 8, generator=draw), corpus.candidates, name="test")
 
 
-def mined(data: TrainingData, shortage: str = "fewer", seed: int = 0, **window: Any) -> Mined:
-    corpus = Corpus(data)
+def mined(
+    data: TrainingData,
+    shortage: str = "fewer",
+    seed: int = 0,
+    among: str = "all",
+    **window: Any,
+) -> Mined:
+    corpus = Corpus(data, among)
     settings = {"depth": 5, "stop": 20} | window
     rng = np.random.default_rng(seed)
     return mine(corpus, dense(corpus), Window(**settings), shortage=shortage, rng=rng)
@@ -70,7 +75,7 @@ def test_mining_never_finds_a_known_positive_or_a_twin(shortage: str) -> None:
 
 def test_mining_finds_what_loops_find() -> None:
     data = random_data(seed=3)
-    corpus = Corpus(data)
+    corpus = Corpus(data, "all")
     source = dense(corpus)
     cosine = (source.embeddings.double() @ source.embeddings.double().T).numpy()
     found = mined(data, start=2, stop=12, depth=4, max_score=0.6)
@@ -169,6 +174,20 @@ def test_more_than_the_pool_meets_the_policy() -> None:
     assert (found.ids[0][2:] == -1).all()
 
 
+@pytest.mark.parametrize("shortage", ["fewer", "pad_random"])
+def test_documents_are_mined_and_queries_are_not(shortage: str) -> None:
+    texts = [f"query {i}" for i in range(10)] + [f"document {i}" for i in range(30)]
+    data = data_of(texts, [(i, 10 + i) for i in range(10)] + [(3, 12)])
+    found = mined(data, shortage, among="documents", depth=25, need=25, stop=28)
+    assert (found.ids >= 10).all()
+    assert 12 not in found.ids[3]
+    both = mined(data, shortage, among="all", depth=25, stop=28)
+    assert (both.ids < 10).any()
+    index = LexicalSource(Bm25(texts), Corpus(data).candidates)
+    assert (index.rank(np.arange(10, 20), 50)[1] != 3).all()
+    assert index.rank(np.array([10]), 3)[1].tolist() == [[10, 11, 12]]
+
+
 def test_an_empty_corpus_is_an_error() -> None:
     empty = TrainingData("none", (), *(np.zeros(0, np.int64),) * 2, np.zeros((0, 0), np.int64))
     with pytest.raises(ValueError, match="the corpus of none is empty"):
@@ -208,7 +227,7 @@ def test_mining_agrees_with_sentence_transformers() -> None:
     texts = sorted({" ".join(rng.choice(words, size=4)) for _ in range(120)})[:100]
     data = data_of(texts, [(i, i + 50) for i in range(50)])
     encoder = encoders.make("static", dimension=12).build(data.texts, 0)
-    corpus = Corpus(data)
+    corpus = Corpus(data, "all")
     embeddings = torch.from_numpy(encode_texts(encoder, data.texts))[corpus.text]
     source = DenseSource(embeddings, name="static")
     # A margin puts the anchor itself out of their reach, as it is out of ours by its text.
