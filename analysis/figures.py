@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from nsbench.analysis import plots_difficulty, plots_scores, plots_tradeoffs
+from nsbench.analysis import plots_difficulty, plots_scores, plots_tradeoffs, plots_views
 from nsbench.analysis._drawing import Material, rows_size
 from nsbench.analysis.leaderboard import Leaderboard, make_leaderboard
 from nsbench.analysis.load import Results, load_difficulty
@@ -54,6 +54,12 @@ figures: Mapping[str, FigureKind] = {
         plots_scores.collect_heatmap,
         plots_scores.heatmap,
         plots_scores.heatmap_size,
+    ),
+    "view_grid": FigureKind(
+        "mean score of every ordered pair of augmentations, one picture per sampler",
+        plots_views.collect_view_grid,
+        plots_views.view_grid,
+        plots_views.view_grid_size,
     ),
     "leaderboard": FigureKind(
         "mean score and interval of every sampler, and which cannot be told apart",
