@@ -129,7 +129,7 @@ def _exact_products() -> Iterator[None]:
 
 def _finite(tensor: Tensor, name: str) -> Tensor:
     tensor = tensor.detach().float().contiguous()
-    if not bool(torch.isfinite(tensor).all()):
+    if tensor.numel() and not bool(torch.isfinite(torch.stack(tensor.aminmax())).all()):
         raise ValueError(f"top_k: {name} hold NaN or infinite numbers")
     return tensor
 
