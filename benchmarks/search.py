@@ -6,9 +6,9 @@ is therefore the same, ties included, for every block size, product, thread coun
 """
 
 import numbers
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -105,6 +105,33 @@ def top_k(
         if not search.seen:
             raise ValueError("top_k: the corpus is empty")
         return search.answer(backend)
+
+
+def joined(shards: Sequence[TopK]) -> TopK:
+    """One answer from those of several shards of a corpus, searched apart, on one device or more.
+
+    Args:
+        shards: Answers to the same queries with the same k, in the order of the shards; ids of
+            the whole count through them.
+
+    Raises:
+        ValueError: If there is none, or their shapes differ.
+    """
+    if len({shard.ids.shape for shard in shards}) != 1:
+        raise ValueError(f"joined: shapes differ: {[tuple(s.ids.shape) for s in shards]}")
+    keys, first = [], 0
+    for shard in shards:
+        packed = _packed(shard.scores, shard.ids + first)
+        keys.append(torch.where(shard.ids >= 0, packed, _EMPTY).to(shards[0].ids.device))
+        first += shard.corpus_size
+    best = torch.cat(keys, dim=1).topk(shards[0].ids.shape[1], dim=1).values
+    return replace(
+        shards[0],
+        scores=scores_of(best),
+        ids=_ids(best),
+        corpus_size=first,
+        repeated=sum(shard.repeated for shard in shards),
+    )
 
 
 def _has_bf16(tensor: Tensor) -> bool:
@@ -223,10 +250,9 @@ class Search:
 
     def answer(self, backend: str) -> TopK:
         """The finished answer."""
-        filled = self.best != _EMPTY
         return TopK(
             scores=scores_of(self.best),
-            ids=torch.where(filled, _LOW - (self.best & _LOW), -1),
+            ids=_ids(self.best),
             backend=backend,
             product="bf16" if self.bf16 else "fp32",
             corpus_size=self.seen,
@@ -327,9 +353,19 @@ def keys_of(queries: Tensor, block: Tensor, offset: int, row: Tensor, column: Te
         pair = block.index_select(0, column[low : low + step])
         pair *= queries.index_select(0, row[low : low + step])
         scores[low : low + step] = pair.sum(dim=1)
+    return _packed(scores, column + offset)
+
+
+def _packed(scores: Tensor, ids: Tensor) -> Tensor:
+    """int64 keys whose order is (score, -id)."""
     bits = (scores + 0.0).view(torch.int32)  # -0.0 becomes 0.0
     ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)
-    return (ordered.long() << 32) | (_LOW - (column + offset))
+    return (ordered.long() << 32) | (_LOW - ids)
+
+
+def _ids(keys: Tensor) -> Tensor:
+    """int64 ids of keys; -1 for empty places."""
+    return torch.where(keys != _EMPTY, _LOW - (keys & _LOW), -1)
 
 
 def scores_of(keys: Tensor) -> Tensor:

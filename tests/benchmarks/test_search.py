@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from nsbench.benchmarks.search import TopK, top_k
+from nsbench.benchmarks.search import TopK, joined, top_k
 
 MIB = 1 << 20
 WAYS = [
@@ -110,6 +110,20 @@ def test_search_of_a_stream_equals_search_of_the_whole() -> None:
         for way in WAYS:
             stream: Iterator[Tensor] = iter(corpus.split(sizes))
             assert same(top_k(queries, stream, 9, **way), top_k(queries, corpus, 9))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("k", [5, 300])
+def test_shards_joined_are_the_whole(k: int) -> None:
+    draw = torch.Generator().manual_seed(0)
+    queries = torch.randint(-2, 3, (20, 6), generator=draw).float()  # many ties
+    corpus = torch.randint(-2, 3, (500, 6), generator=draw).float()
+    shards = [top_k(queries, part, k) for part in corpus.split([200, 1, 299])]
+    whole = top_k(queries, corpus, k)
+    found = joined(shards)
+    assert same(found, whole)
+    assert found.corpus_size == 500
+    with pytest.raises(ValueError, match="shapes differ"):
+        joined([whole, top_k(queries, corpus, k + 1)])
 
 
 class Largest(TorchDispatchMode):
