@@ -152,7 +152,7 @@ class Cell:
             "candidates": str(self.candidates),
             "encoder": str(self.encoder),
             "data": str(self.data) + (f", {self.limit} rows" if self.limit else ""),
-            "regime": str(self.regime),
+            "regime": describe_choice(_named_source(self.regime.plain()), self.regime.defaults),
         }
 
     @property
@@ -162,3 +162,13 @@ class Cell:
 
     def __str__(self) -> str:
         return f"{self.sampler} x {self.augmentation}, seed {self.seed}"
+
+
+def _named_source(regime: dict[str, Any]) -> dict[str, Any]:
+    """A regime whose data set of labels, if it is a table, reads like any other choice."""
+    nli = regime["params"].get("nli")
+    if not isinstance(nli, Mapping) or not nli:
+        return regime
+    rest = {k: v for k, v in nli.items() if k != "name"}
+    source = describe_choice({"name": nli["name"], "params": rest})
+    return regime | {"params": regime["params"] | {"nli": source}}

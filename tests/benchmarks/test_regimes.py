@@ -286,6 +286,8 @@ def test_supervised_cells_do_not_multiply_with_augmentations(
     planned = expand(parse_config(raw))
     assert [p.cell.regime.name for p in planned] == ["supervised", *["joint"] * 3]
     assert planned[0].cell.augmentation == "none"
+    shown = planned[0].cell.labels["regime"]
+    assert shown == f"supervised(nli=file(nli=pairs, path={pairs['path']}))"
 
 
 def test_label_sources_are_known_before_a_run(small: Any, pairs: dict[str, Any]) -> None:
