@@ -100,4 +100,4 @@ def test_a_sampler_may_bring_its_own_batcher() -> None:
 
 def test_an_unknown_batcher_is_an_error() -> None:
     with pytest.raises(ValueError, match="Did you mean 'topic'"):
-        feed_for(SimpleNamespace(batcher="topics"), a_world())  # type: ignore[arg-type]
+        feed_for(SimpleNamespace(batcher="topics"), a_world())

@@ -92,6 +92,7 @@ def trained(
     sampler: str = "in_batch",
     encoder: Encoder | None = None,
     seed: int = 1,
+    precision: str = "fp32",
 ) -> tuple[Trained, Encoder]:
     encoder = an_encoder(data) if encoder is None else encoder
     views = ([augmentations.make("token_cutoff", rate=0.3)], [augmentations.make("none")])
@@ -100,7 +101,7 @@ def trained(
         objective=objectives.make("info_nce", temperature=0.1),
         views=views,
         directions="one",
-        budget=Budget(steps=steps, batch_size=8, learning_rate=0.05),
+        budget=Budget(steps=steps, batch_size=8, learning_rate=0.05, precision=precision),
         difficulty_every=2,
         seed_for=lambda purpose: seed_for(seed, purpose),
         open_pool=pool,
@@ -110,7 +111,7 @@ def trained(
 
 
 def cases() -> list[tuple[str, dict[str, Any]]]:
-    out = []
+    out: list[tuple[str, dict[str, Any]]] = []
     for entry in candidates:
         required = [p for p in entry.parameters if p.required]
         out += [] if required else [(entry.name, {})]
@@ -130,6 +131,17 @@ def test_every_pool_trains_and_repeats_itself(name: str, params: dict[str, Any])
     assert one.training.equals(two.training)
     for a, b in zip(first.parameters(), second.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize(("name", "params"), cases(), ids=str)
+def test_every_pool_keeps_losses_and_gradients_finite_in_bf16(
+    name: str, params: dict[str, Any]
+) -> None:
+    data = unsupervised()
+    encoder: Encoder = encoders.make("tiny", dimension=8).build(data.texts, 0)
+    pool = candidates.make(name, **params)
+    found, _ = trained(data, pool.open, steps=3, encoder=encoder, precision="bf16")
+    assert np.isfinite(found.training[["loss", "gradient_norm"]]).all(axis=None)
 
 
 @pytest.mark.parametrize(("name", "params"), cases(), ids=str)
@@ -267,7 +279,7 @@ def test_law_no_gradient_into_memory() -> None:
         assert held is not None
         assert not held.embeddings.requires_grad
         before = held.embeddings.clone()
-        (live @ held.embeddings.T).sum().backward()  # type: ignore[no-untyped-call]
+        (live @ held.embeddings.T).sum().backward()
         assert torch.equal(before, held.embeddings)
     keys = QueuePool().open(world_of(unsupervised())).keys
     assert not any(p.requires_grad for p in keys.parameters())
@@ -347,7 +359,8 @@ def test_memory_masks_known_positives() -> None:
 
 
 def corpus_of(world: World, **params: Any) -> OpenCorpus:
-    return CorpusPool(**({"shortage": "fewer", "stop": 30} | params)).open(world)
+    settings: dict[str, Any] = {"shortage": "fewer", "stop": 30} | params
+    return CorpusPool(**settings).open(world)
 
 
 def brute_force(world: World, row: int, count: int) -> list[int]:

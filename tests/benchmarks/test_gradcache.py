@@ -53,7 +53,7 @@ def gradients(encoder: Encoder) -> list[Tensor]:
 def cached(encoder: Encoder, views: list[TokenView], chunk: int) -> tuple[Tensor, list[Tensor]]:
     held = Chunked(encoder, views, chunk)
     loss = loss_of(held.raw)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     held.backward()
     return loss.detach(), gradients(encoder)
 
@@ -68,7 +68,7 @@ def test_law_cached_gradient_is_the_plain_one(
 ) -> None:
     encoder, views = made(name, **params)
     loss = loss_of(forward(encoder, views))
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     plain = gradients(encoder)
     again, found = cached(encoder, views, chunk)
     torch.testing.assert_close(again, loss.detach(), rtol=0, atol=1e-5)
@@ -83,7 +83,7 @@ def test_law_cached_gradient_replays_dropout(name: str, params: dict[str, Any]) 
     torch.manual_seed(5)
     raw = [torch.cat([encoder(piece) for piece in split(view, 5)]) for view in views]
     loss = loss_of(raw)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     plain, after = gradients(encoder), torch.get_rng_state()
     torch.manual_seed(5)
     again, found = cached(encoder, views, 5)
@@ -130,7 +130,7 @@ def test_chunked_loss_and_gradient_agree_with_sentence_transformers() -> None:
     )
     encoder, views = made("tiny", dimension=16)
     held = Chunked(encoder, views, 5)
-    loss_of(held.raw).backward()  # type: ignore[no-untyped-call]  # temperature 1 / 20
+    loss_of(held.raw).backward()  # temperature 1 / 20
     pieces = [[p.detach().requires_grad_() for p in raw.split(5)] for raw in held.raw]
     wanted = theirs.calculate_loss(pieces, with_backward=True)
     torch.testing.assert_close(loss_of(held.raw), wanted, rtol=1e-5, atol=1e-5)

@@ -234,7 +234,7 @@ def test_mining_agrees_with_sentence_transformers() -> None:
     window = Window(depth=3, stop=100, relative_margin=0.05)
     found = mine(corpus, source, window, shortage="drop", rng=rng)
 
-    table = encoder.table.detach().numpy()
+    table = next(encoder.parameters()).detach().numpy()
     model = st.SentenceTransformer(
         modules=[StaticEmbedding(encoder.tokenizer, table)], device="cpu"
     )

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from nsbench.benchmarks.search import TopK, joined, top_k
 
 MIB = 1 << 20
-WAYS = [
+WAYS: list[dict[str, Any]] = [
     {"product": "fp32"},
     {"product": "bf16"},
     {"product": "bf16", "memory": MIB},
@@ -42,9 +43,9 @@ def same(a: TopK, b: TopK) -> bool:
 
 @pytest.mark.parametrize("way", WAYS, ids=str)
 @pytest.mark.parametrize(("size", "k"), [(1, 1), (50, 7), (700, 100), (3000, 20)])
-def test_search_finds_what_loops_find(size: int, k: int, way: dict[str, object]) -> None:
+def test_search_finds_what_loops_find(size: int, k: int, way: dict[str, Any]) -> None:
     queries, corpus = unit(40, 24, seed=1), unit(size, 24, seed=2)
-    found = top_k(queries, corpus, k, **way)  # type: ignore[arg-type]
+    found = top_k(queries, corpus, k, **way)
     assert torch.equal(found.ids, by_loops(queries, corpus, k))
     real = found.ids >= 0
     exact = (queries.double() @ corpus.double().T).float()
@@ -55,21 +56,21 @@ def test_search_finds_what_loops_find(size: int, k: int, way: dict[str, object])
 
 
 @pytest.mark.parametrize("way", WAYS, ids=str)
-def test_search_breaks_ties_by_the_lower_id(way: dict[str, object]) -> None:
+def test_search_breaks_ties_by_the_lower_id(way: dict[str, Any]) -> None:
     # Small whole numbers: every sum is exact in bf16 and float32, and ties are many.
     draw = torch.Generator().manual_seed(0)
     queries = torch.randint(-1, 2, (30, 6), generator=draw).float()
     corpus = torch.randint(-1, 2, (900, 6), generator=draw).float()
-    found = top_k(queries, corpus, 50, **way)  # type: ignore[arg-type]
+    found = top_k(queries, corpus, 50, **way)
     assert torch.equal(found.ids, by_loops(queries, corpus, 50))
 
 
 @pytest.mark.parametrize("way", WAYS, ids=str)
-def test_search_leaves_out_what_is_excluded(way: dict[str, object]) -> None:
+def test_search_leaves_out_what_is_excluded(way: dict[str, Any]) -> None:
     queries, corpus = unit(30, 16, seed=1), unit(400, 16, seed=2)
     best = top_k(queries, corpus, 12).ids
     exclude = torch.cat([best[:, :9], torch.full((30, 2), -1)], dim=1)
-    found = top_k(queries, corpus, 10, exclude=exclude, **way)  # type: ignore[arg-type]
+    found = top_k(queries, corpus, 10, exclude=exclude, **way)
     assert torch.equal(found.ids, by_loops(queries, corpus, 10, exclude))
     assert torch.equal(found.ids[:, :3], best[:, 9:])
 
@@ -78,7 +79,7 @@ def test_search_gives_the_same_bits_whatever_the_way() -> None:
     queries, corpus = unit(300, 96, seed=3), unit(5000, 96, seed=4)
     plain = top_k(queries, corpus, 30, product="fp32")
     for way in WAYS:
-        found = top_k(queries, corpus, 30, **way)  # type: ignore[arg-type]
+        found = top_k(queries, corpus, 30, **way)
         assert same(found, plain)
         assert found.backend == way.get("backend", "torch")
     assert same(
@@ -100,7 +101,7 @@ def test_search_of_a_collapsed_space_is_exact() -> None:
 def test_search_of_one_repeated_row_answers_the_lowest_ids() -> None:
     row = unit(1, 16, seed=0)
     for way in WAYS:
-        found = top_k(row.expand(5, -1), row.expand(4000, -1), 6, **way)  # type: ignore[arg-type]
+        found = top_k(row.expand(5, -1), row.expand(4000, -1), 6, **way)
         assert found.ids.tolist() == [list(range(6))] * 5
 
 
@@ -109,7 +110,7 @@ def test_search_of_a_stream_equals_search_of_the_whole() -> None:
     for sizes in ([2000], [1, 699, 0, 1300], [100] * 20):
         for way in WAYS:
             stream: Iterator[Tensor] = iter(corpus.split(sizes))
-            assert same(top_k(queries, stream, 9, **way), top_k(queries, corpus, 9))  # type: ignore[arg-type]
+            assert same(top_k(queries, stream, 9, **way), top_k(queries, corpus, 9))
 
 
 @pytest.mark.parametrize("k", [5, 300])
@@ -143,7 +144,7 @@ class Largest(TorchDispatchMode):
 def test_search_memory_is_bounded_by_the_setting(product: str) -> None:
     for size in (5_000, 40_000):
         queries, corpus = unit(1000, 8, seed=1), unit(size, 8, seed=2)
-        with Largest() as seen:
+        with Largest() as seen:  # type: ignore[no-untyped-call]  # torch's own
             top_k(queries, corpus, 5, memory=2 * MIB, product=product)
         assert seen.bytes <= 2 * MIB
 
