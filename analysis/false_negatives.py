@@ -37,16 +37,14 @@ def false_negative_table(results: Results, board: Leaderboard) -> pd.DataFrame:
         Sorted by data and score. Empty if no cell knew the truth.
     """
     long, _ = load_difficulty(results)
-    wanted = long[long["quantity"].isin([*RATES, "chosen_similarity", "candidate_similarity"])]
+    wanted = long[long["quantity"].isin([*RATES, "removed"])]
     if not (wanted["quantity"] == "false_negative_candidates").any():
         return pd.DataFrame(columns=[*IDENTITY, "removed_share", *RATES, *SCORES])
     hits = wanted.assign(hits=(wanted["mean"] * wanted["count"]).fillna(0.0))
     sums = hits.groupby([*IDENTITY, "quantity"])[["hits", "count"]].sum()
     rate = (sums["hits"] / sums["count"].where(sums["count"] > 0)).unstack("quantity")
-    count = sums["count"].unstack("quantity")
     table = rate.reindex(columns=list(RATES))
-    share = 1 - count["chosen_similarity"] / count["candidate_similarity"]
-    table.insert(0, "removed_share", share)
+    table.insert(0, "removed_share", rate["removed"])
     scored = board.rows.reindex(columns=[*IDENTITY, *SCORES])
     out = table.reset_index().merge(scored, on=list(IDENTITY), how="left")
     return out.sort_values(["data", "mean"], ascending=[True, False], kind="stable").reset_index(

@@ -13,6 +13,14 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from nsbench.benchmarks.difficulty_shares import (
+    HARDEST,
+    bin_names,
+    gini,
+    gradient_shares,
+    share_name,
+    weight_by_percentile,
+)
 from nsbench.benchmarks.records import DIFFICULTY_COLUMNS, QUANTILES
 from nsbench.samplers import Selection, SimilarityContext
 
@@ -98,9 +106,14 @@ def statistics(context: SimilarityContext, selection: Selection) -> dict[str, Te
         ``effective_negatives_kish`` 1 / sum q^2; ``violation`` the share of chosen negatives
         closer than the positive; ``false_negative`` the share of chosen ones known to mean the
         same, ``false_negative_candidates`` that of all eligible ones, ``false_negative_weight``
-        the share of the negatives' softmax weight that they carry.
+        the share of the negatives' softmax weight that they carry. ``gradient_share_x`` is the
+        share of that weight on the hardest x % of the chosen, ``gradient_gini`` how uneven it is,
+        ``softmax_weight_x_y`` its share by percent of the full ranking, ``negative_pull`` the
+        weight of all negatives beside the positive's (small where all are easy);
+        ``hardest_margin`` is to the hardest chosen. ``masked_count`` counts columns that were
+        ruled out before the sampler chose, ``left_count`` those that it left.
     """
-    selection = flatten(selection)
+    levels, selection = selection, flatten(selection)
     mask = selection.mask
     similarity = context.similarity.float()
     positive = context.positive_similarity.float()  # (B,)
@@ -130,7 +143,17 @@ def statistics(context: SimilarityContext, selection: Selection) -> dict[str, Te
         "positive_rank": summary(1.0 + harder, every, 0, columns + 1),
         "sigma_over_temperature": point(candidate[1] / context.temperature),
         "empty_rows": point((~filled).double().mean()),
+        "hardest_margin": summary(margin.masked_fill(~mask, torch.inf).amin(1), filled, -2, 2),
+        "negative_pull": summary(_pull(context, selection), filled, 0, 1),
+        "gradient_gini": summary(gini(weights, mask), filled, 0, 1),
+        "masked_count": summary(columns - 1.0 - eligible.squeeze(1), every, 0, columns),
+        "left_count": summary((context.negative_mask & ~mask).sum(dim=1), every, 0, columns),
     }
+    shares = gradient_shares(weights, similarity, mask)
+    for percent, share in zip(HARDEST, shares, strict=True):
+        out[share_name(percent)] = summary(share, filled, 0, 1)
+    for name, weight in zip(bin_names(), weight_by_percentile(weights, percentile), strict=True):
+        out[name] = point((weight * filled).sum() / filled.sum())
     if context.synthetic is not None:
         made = (mask & context.synthetic).sum() / mask.sum().clamp(min=1)
         out["synthetic_share"] = point(made.double())
@@ -138,25 +161,45 @@ def statistics(context: SimilarityContext, selection: Selection) -> dict[str, Te
         out["attracted_count"] = summary(selection.attract.sum(dim=1).float(), every, 0, columns)
     if context.truth is not None:
         out |= _against_truth(context, selection, weights, context.truth)
+        out |= _decisions(context, levels, context.truth)
     return out
+
+
+def _pull(context: SimilarityContext, selection: Selection) -> Tensor:
+    """``(B,)`` softmax weight of all chosen negatives beside that of the positive, in [0, 1]."""
+    logits = context.similarity.float() / context.temperature
+    if selection.log_weight is not None:
+        logits = logits + selection.log_weight.detach()
+    negatives = logits.masked_fill(~selection.mask, -torch.inf).logsumexp(dim=1)
+    return torch.sigmoid(negatives - context.positive_similarity.float() / context.temperature)
 
 
 def _against_truth(
     context: SimilarityContext, selection: Selection, weights: Tensor, truth: Tensor
 ) -> dict[str, Tensor]:
-    """False-negative rates, and precision and recall of what was removed or attracted."""
+    """False-negative rates of the candidates and of the chosen, plain and weighted."""
     mask, eligible = selection.mask, context.negative_mask
     false = truth & eligible
-    removed = eligible & ~mask
-    out = {
+    return {
         "false_negative": summary(false.float(), mask, 0, 1),
         "false_negative_candidates": summary(false.float(), eligible, 0, 1),
         "false_negative_weight": summary((weights * false).sum(dim=1), mask.any(dim=1), 0, 1),
+    }
+
+
+def _decisions(
+    context: SimilarityContext, selection: Selection, truth: Tensor
+) -> dict[str, Tensor]:
+    """Precision and recall of what was removed or attracted, all levels counted alike."""
+    removed = context.negative_mask & ~selection.mask  # (B, N) or (M, B, N)
+    false = (truth & context.negative_mask).expand_as(removed)
+    out = {
+        "removed": summary(removed.float(), context.negative_mask.expand_as(removed), 0, 1),
         "removed_precision": summary(false.float(), removed, 0, 1),
         "removed_recall": summary(removed.float(), false, 0, 1),
     }
     if selection.attract is not None:
-        out["attracted_precision"] = summary(truth.float(), selection.attract, 0, 1)
+        out["attracted_precision"] = summary(false.float(), selection.attract, 0, 1)
         out["attracted_recall"] = summary(selection.attract.float(), false, 0, 1)
     return out
 

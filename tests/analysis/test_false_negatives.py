@@ -27,19 +27,13 @@ def folder(root: Path, with_truth: bool = True) -> ResultsFolder:
     for sampler in ("in_batch", "hard"):
         for seed in (0, 1):
             paths = write_cell(out, make_cell(sampler, seed=seed))
-            table = []
+            table = rows(0, {"margin": (0.1, 100)})
             for step, removed, precision, recall in ((0, 10, 0.4, 0.4), (10, 30, 0.2, 0.6)):
-                table += rows(
-                    step,
-                    {
-                        "candidate_similarity": (0.1, 100),
-                        "chosen_similarity": (0.1, 100 - removed),
-                    },
-                )
                 if with_truth:
                     table += rows(
                         step,
                         {
+                            "removed": (removed / 100, 100),
                             "removed_precision": (precision, removed),
                             "removed_recall": (recall, 10),
                             "false_negative_candidates": (0.1, 100),

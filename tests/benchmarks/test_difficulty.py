@@ -145,3 +145,19 @@ def test_log_gives_one_row_per_step_and_quantity() -> None:
     assert tuple(table.columns) == DIFFICULTY_COLUMNS
     assert sorted(set(table["step"])) == [0, 10]
     assert not table.duplicated(["step", "quantity"]).any()
+
+
+def test_precision_and_recall_count_every_level() -> None:
+    """Level 1 removes one false and one true negative, level 2 nothing: precision 1/2, recall 1/4.
+
+    Two false negatives at two levels are four chances to remove one.
+    """
+    c = context(torch.rand(1, 5))  # column 0 is the positive
+    truth = torch.tensor([[False, True, True, False, False]])
+    keep = c.negative_mask.clone()
+    first = keep.clone()
+    first[0, 1] = first[0, 3] = False
+    found = statistics(c.replace(truth=truth), Selection(mask=torch.stack([first, keep])))
+    assert found["removed_precision"][0].item() == pytest.approx(1 / 2)
+    assert found["removed_recall"][0].item() == pytest.approx(1 / 4)
+    assert found["removed"][0].item() == pytest.approx(2 / 8)
