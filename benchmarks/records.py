@@ -6,6 +6,8 @@ Layout of a results folder::
     <out>/runs/<slug>-<key>/cell.json      the cell, written first
                             scores.csv     task, split, subset, metric, value, n_examples, main
                             difficulty.parquet   step, quantity, mean, std, q01 ... q99, count
+                            histograms.parquet   step, quantity, bin_low, count (cumulative)
+                            probe.parquet  anchor, place, candidate: the hardest at the end
                             training.csv   step, loss, learning_rate, ...
                             log.txt        what the cell printed
                             record.json    last, by atomic rename: status, costs, alarms, ...
@@ -41,6 +43,8 @@ DIFFICULTY_COLUMNS = (
     *(f"q{int(100 * q):02d}" for q in QUANTILES),
     "count",
 )
+HISTOGRAM_COLUMNS = ("step", "quantity", "bin_low", "count")
+PROBE_COLUMNS = ("anchor", "place", "candidate")
 
 
 class RecordError(ValueError):
@@ -174,6 +178,16 @@ class CellPaths:
     def difficulty(self) -> Path:
         """Its negative-difficulty statistics."""
         return self.folder / "difficulty.parquet"
+
+    @property
+    def histograms(self) -> Path:
+        """Counts of similarities and percentiles by bin, summed from the first step on."""
+        return self.folder / "histograms.parquet"
+
+    @property
+    def probe(self) -> Path:
+        """The hardest candidates of each anchor of the probe, at the end."""
+        return self.folder / "probe.parquet"
 
     @property
     def training(self) -> Path:

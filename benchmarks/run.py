@@ -25,6 +25,7 @@ from nsbench.benchmarks.cell import Cell
 from nsbench.benchmarks.celllog import cell_log
 from nsbench.benchmarks.checkpoints import BestCheckpoint
 from nsbench.benchmarks.data import TrainingData, datasets
+from nsbench.benchmarks.difficulty_histograms import joined_histograms
 from nsbench.benchmarks.encoders import Encoder, encode_texts, encoders, hash_weights
 from nsbench.benchmarks.evaluate import EngineChoice, EvaluatedModel, evaluate
 from nsbench.benchmarks.evaluate import Evaluation as Evaluated
@@ -196,6 +197,8 @@ def _train_and_score(
     alarms: list[dict[str, Any]] = []
     if trained is not None:
         _write_parquet(paths.difficulty, trained.difficulty)
+        _write_parquet(paths.histograms, trained.histograms)
+        _write_parquet(paths.probe, trained.probe)
         write_atomically(paths.training, trained.training.to_csv(index=False, lineterminator="\n"))
         alarms = find_alarms(trained.difficulty, scores, cell)
     return replace(
@@ -243,6 +246,11 @@ def _train(
         parts.append((phase, _train_phase(cell, phase, rows, encoder, device, look)))
         done += phase.budget.steps
     trained = parts[0][1] if len(phases) == 1 else joined(parts)
+    if len(phases) > 1:
+        seen = [t.histograms.iloc[: 0 if p.kind == "entailment" else None] for p, t in parts]
+        steps = [sum(p.budget.steps for p, _ in parts[:i]) for i in range(len(parts))]
+        trained.histograms = joined_histograms(list(zip(steps, seen, strict=True)))
+        trained.probe = parts[-1][1].probe
     if best is not None:
         trained.cost |= best.restore()
     return trained

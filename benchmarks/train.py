@@ -29,10 +29,12 @@ from nsbench.benchmarks.context import (
 )
 from nsbench.benchmarks.data import TrainingData
 from nsbench.benchmarks.difficulty import DifficultyLog, flatten, point, statistics, summary
+from nsbench.benchmarks.difficulty_histograms import Histograms
 from nsbench.benchmarks.encoders import Encoder, TokenTable, token_table
 from nsbench.benchmarks.extras import Extras
 from nsbench.benchmarks.gradcache import Chunked
 from nsbench.benchmarks.optimise import Optimizer, schedule
+from nsbench.benchmarks.probe import Probe
 from nsbench.benchmarks.supervision import Supervision
 from nsbench.benchmarks.views import attack_loss, attacked, attackers, untouched
 from nsbench.samplers import Objective, Sampler, Selection, SimilarityContext
@@ -82,6 +84,8 @@ class Trained:
     difficulty: pd.DataFrame
     training: pd.DataFrame
     cost: dict[str, float] = field(default_factory=dict)
+    histograms: pd.DataFrame = field(default_factory=pd.DataFrame)
+    probe: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def train(encoder: Encoder, data: TrainingData, recipe: Recipe, device: torch.device) -> Trained:
@@ -133,6 +137,9 @@ def train(encoder: Encoder, data: TrainingData, recipe: Recipe, device: torch.de
     extras = Extras(recipe.sampler, world, objective)
     feed = feed_for(recipe.sampler, world)
     difficulty, losses, norms, counts = DifficultyLog(), [], [], []
+    histograms = Histograms(device)
+    probe = Probe(data, known, partial(_embed_some, encoder, tokens), budget.steps, device)
+    difficulty.add(0, probe.look())
     for step in range(budget.steps):
         pool.refresh(step)
         extras.refresh(step, budget.steps)
@@ -219,7 +226,11 @@ def train(encoder: Encoder, data: TrainingData, recipe: Recipe, device: torch.de
         note("passes_anchor", len(texts1))
         note("passes_positive", len(texts2))
         note("passes_negative", 0 if more is None else len(more))
+        histograms.add(context, selection)
+        if probe.due(step):
+            difficulty.add(step, probe.look())
         if measured:
+            histograms.keep(step)
             numbers = statistics(context, selection)
             numbers["loss"] = summary(loss.detach(), torch.ones_like(loss) > 0, 0, 20)
             bare = tuple(_view(encoder, tokens, t, (), None) for t in (texts1, texts2))
@@ -234,6 +245,8 @@ def train(encoder: Encoder, data: TrainingData, recipe: Recipe, device: torch.de
         difficulty=difficulty.table(),
         training=_training_table(losses, norms, budget),
         cost=_costs(cost, counts, budget, tokens, data.rows),
+        histograms=histograms.table(),
+        probe=probe.hardest(),
     )
 
 
@@ -347,13 +360,18 @@ def _embed_all(encoder: Encoder, tokens: TokenTable, note: Callable[[str, float]
     """``(T, d)`` normalised embeddings of all texts, dropout off."""
     order = np.argsort(tokens.lengths, kind="stable")
     out = torch.empty(len(order), encoder.dimension, device=tokens.ids.device)
-    with torch.no_grad():
-        for start in range(0, len(order), 1024):
-            chosen = torch.from_numpy(order[start : start + 1024]).to(tokens.ids.device)
-            view = _view(encoder, tokens, chosen, (), None)
-            out[chosen] = functional.normalize(encoder(view.replace(dropout=0.0)).float(), dim=-1)
+    for start in range(0, len(order), 1024):
+        chosen = torch.from_numpy(order[start : start + 1024]).to(tokens.ids.device)
+        out[chosen] = _embed_some(encoder, tokens, chosen)
     note("passes_mining", len(order))
     return out
+
+
+def _embed_some(encoder: Encoder, tokens: TokenTable, texts: Tensor) -> Tensor:
+    """``(n, d)`` normalised embeddings of the texts ``(n,)``, dropout off."""
+    with torch.no_grad():
+        view = _view(encoder, tokens, texts, (), None)
+        return functional.normalize(encoder(view.replace(dropout=0.0)).float(), dim=-1)
 
 
 def _views_seen(

@@ -1,0 +1,138 @@
+"""A fixed set of texts, scored now and then for every cell: curves of all samplers on one axis.
+
+Which texts is decided by the data alone, so cells that train on the same data, whatever their
+seed, sampler or model, answer the same questions. They are scored as they are, dropout off.
+"""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from nsbench.benchmarks.context import Known
+from nsbench.benchmarks.data import TrainingData
+from nsbench.benchmarks.difficulty import point, summary
+from nsbench.benchmarks.records import PROBE_COLUMNS, content_key
+
+TEXTS = 256
+ANCHORS = 128
+HARD_SHARE = 0.05
+LOOKS = 4  # besides the one before training
+
+
+def probe_texts(data: TrainingData) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Ids of the probe's texts, drawn by the data's own hash; the first half are its anchors.
+
+    No two are equal after normalisation. Fewer than `TEXTS` where the data has fewer.
+    """
+    _, first = np.unique(data.group, return_index=True)
+    draw = np.random.default_rng(int(content_key(["probe", data.digest]), 16))
+    return draw.permutation(np.sort(first).astype(np.int64))[:TEXTS]
+
+
+class Probe:
+    """Scores the probe's texts and remembers how they stood before.
+
+    Measured are, under ``probe_*``: similarity of all candidates and of the hardest 5 % of each
+    anchor; where those that were hardest at the start stand now (similarity and percentile, 0 =
+    hardest); Jaccard overlap of the hardest sets now with those of the last look and of the
+    start (by chance it is about k / (2 N - k)); drift, the mean of 1 - cos between a text's
+    embeddings now and at the last look, and at the start; share of the hardest that mean the
+    same as their anchor, where that is known.
+
+    Args:
+        data: The training data.
+        known: What is known of its texts.
+        embed: ``(n,)`` text ids to ``(n, d)`` normalised embeddings, dropout off, no gradient.
+        steps: Of the training.
+        device: Where tensors live.
+    """
+
+    def __init__(
+        self,
+        data: TrainingData,
+        known: Known,
+        embed: Callable[[Tensor], Tensor],
+        steps: int,
+        device: torch.device,
+    ) -> None:
+        self._texts = torch.from_numpy(probe_texts(data)).to(device)
+        self._anchors = min(ANCHORS, max(1, len(self._texts) // 2))
+        self._embed = embed
+        left = self._texts[: self._anchors]
+        twins, pairs = known.twins(left, self._texts), known.pairs(left, self._texts)
+        self._eligible = ~(twins | pairs)
+        self._truth = known.truth(left, self._texts)
+        self._k = max(1, int(HARD_SHARE * len(self._texts)))
+        self._due = {steps * (i + 1) // LOOKS - 1 for i in range(LOOKS)} - {-1}
+        self._start: tuple[Tensor, Tensor] | None = None
+        self._last: tuple[Tensor, Tensor] | None = None
+
+    @property
+    def passes(self) -> int:
+        """Encoder passes of one look."""
+        return len(self._texts)
+
+    def due(self, step: int) -> bool:
+        """Whether to look after ``step``: at each quarter of the training."""
+        return step in self._due and step > 0
+
+    def look(self) -> Mapping[str, Tensor]:
+        """``{quantity: (S,)}`` of the encoder as it is now; nothing waits for the device."""
+        z = self._embed(self._texts)  # (T, d)
+        scores = (z[: self._anchors] @ z.T).masked_fill(~self._eligible, -torch.inf)  # (A, T)
+        order = scores.argsort(dim=1, descending=True, stable=True)
+        hardest = order[:, : self._k]  # (A, k)
+        some = scores.gather(1, hardest) > -torch.inf
+        now = (z, hardest)
+        start = self._start or now
+        last = self._last or now
+        place = torch.arange(order.shape[1], device=order.device).expand_as(order)
+        rank = torch.empty_like(order).scatter_(1, order, place)
+        percentile = (rank + 0.5) / self._eligible.sum(dim=1, keepdim=True).clamp(min=1)
+        at_start = scores.gather(1, start[1])
+        was = at_start > -torch.inf
+        out = {
+            "probe_candidate_similarity": summary(scores, self._eligible, -1, 1),
+            "probe_hardest_similarity": summary(scores.gather(1, hardest), some, -1, 1),
+            "probe_start_hardest_similarity": summary(at_start, was, -1, 1),
+            "probe_start_hardest_percentile": summary(percentile.gather(1, start[1]), was, 0, 1),
+            "probe_drift": _apart(z, last[0]),
+            "probe_drift_from_start": _apart(z, start[0]),
+            "probe_overlap": self._jaccard(hardest, last[1]),
+            "probe_overlap_with_start": self._jaccard(hardest, start[1]),
+        }
+        if self._truth is not None:
+            same = self._truth.gather(1, hardest).double()
+            out["probe_hardest_same_meaning"] = summary(same, some, 0, 1)
+            every = (self._truth & self._eligible).double().sum() / self._eligible.sum()
+            out["probe_same_meaning"] = point(every)
+        self._start, self._last = start, now
+        return out
+
+    def hardest(self) -> pd.DataFrame:
+        """The hardest candidates of each anchor at the last look, with `PROBE_COLUMNS`.
+
+        Numbers are places among the probe's texts, which are the same for all cells of one data
+        set, so overlaps between seeds and models can be read off the files.
+        """
+        if self._last is None:
+            return pd.DataFrame(columns=list(PROBE_COLUMNS))
+        ids = self._last[1].cpu().numpy()
+        anchors, places = np.indices(ids.shape)
+        columns = (anchors.ravel(), places.ravel(), ids.ravel())
+        return pd.DataFrame(dict(zip(PROBE_COLUMNS, columns, strict=True))).astype("int16")
+
+    def _jaccard(self, left: Tensor, right: Tensor) -> Tensor:
+        """Statistics over anchors of the overlap of two sets of ids, each ``(A, k)``."""
+        both = (left[:, :, None] == right[:, None, :]).sum(dim=(1, 2)).double()
+        value = both / (left.shape[1] + right.shape[1] - both)
+        return summary(value, torch.ones_like(value, dtype=torch.bool), 0, 1)
+
+
+def _apart(now: Tensor, before: Tensor) -> Tensor:
+    """Statistics over texts of 1 - cos of two embeddings of the same text."""
+    value = 1 - (now * before).sum(dim=1)
+    return summary(value, torch.ones_like(value, dtype=torch.bool), 0, 2)
