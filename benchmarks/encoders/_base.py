@@ -63,7 +63,8 @@ class Encoder(nn.Module):
         bare = self.tokenizer("a", add_special_tokens=False)["input_ids"]
         wrapped = self.tokenizer("a", add_special_tokens=True)["input_ids"]
         extra = len(wrapped) - len(bare)
-        head = next(i for i in range(extra + 1) if wrapped[i : i + len(bare)] == bare)
+        places = (i for i in range(extra + 1) if wrapped[i : i + len(bare)] == bare)
+        head = next(places, extra // 2)
         return head, extra - head
 
 

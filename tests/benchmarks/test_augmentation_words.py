@@ -2,6 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,7 +10,12 @@ import torch
 
 from nsbench.benchmarks.augmentations import TokenView, augmentations, bound, share_of
 from nsbench.benchmarks.augmentations._synonyms import synonyms
-from nsbench.benchmarks.augmentations._words import attach, rebuilt
+from nsbench.benchmarks.augmentations._words import (
+    attach,
+    continuations,
+    rebuilt,
+    whole_words,
+)
 from nsbench.benchmarks.encoders import Encoder, tokenize
 from nsbench.benchmarks.testing_augmentations import TEXTS, seeded, small_encoder, view_of
 
@@ -199,6 +205,40 @@ def test_pieces_of_a_word_stay_together(name: str) -> None:
             rest = rest[len(words[index]) :]
         seen.add(tuple(order))
     assert len(seen) >= 3  # 4 words have 3 ways of swapping 2 pairs
+
+
+class Vocabulary:
+    """As much of a tokenizer as word boundaries need."""
+
+    all_special_tokens = ("<s>", "[CLS]")
+
+    def __init__(self, *tokens: str) -> None:
+        self.tokens = tokens
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def convert_ids_to_tokens(self, ids: list[int]) -> list[str]:
+        return [self.tokens[i] for i in ids]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "later", "whole"),
+    [
+        (("[CLS]", "boat", "##s", "."), [0, 0, 1, 0], {"boat": 1, ".": 3}),
+        (("<s>", "Ġboat", "s", "ĠBoat"), [0, 0, 1, 0], {"boat": 1}),
+        (("<s>", "▁boat", "s", "."), [0, 0, 1, 1], {"boat": 1}),
+        (("[CLS]", "boat", "boats"), [0, 0, 0], {"boat": 1, "boats": 2}),
+    ],
+)
+def test_words_are_read_from_the_marks_of_each_kind_of_vocabulary(
+    tokens: tuple[str, ...], later: list[int], whole: dict[str, int]
+) -> None:
+    encoder = SimpleNamespace(
+        tokenizer=Vocabulary(*tokens), parameters=lambda: iter([torch.zeros(1)])
+    )
+    assert continuations(encoder).long().tolist() == later
+    assert whole_words(encoder) == whole
 
 
 def synonym_ids(encoder: Encoder) -> dict[int, set[int]]:

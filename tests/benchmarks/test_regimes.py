@@ -371,3 +371,16 @@ def test_adversarial_runs_with_and_without_labels(
     for record in records:
         assert record.cost["passes_attack"] == record.cost["passes"] / 2
         assert not [a for a in record.alarms if a["name"].startswith("noop")]
+
+
+def test_scores_may_pool_otherwise_than_training(run_matrix: Any, small: Any) -> None:
+    raw = matrix(small, encoders=[{"name": "tiny", "dimension": 16, "pooling": "mean"}])
+    scores, weights = [], []
+    for pooling in ("", "mean", "last2_mean"):
+        folder, records = run_matrix(raw | {"evaluation": {"pooling": pooling}})
+        assert records[-1].status == "done", records[-1].traceback
+        paths = next(p for p in folder.folders() if records[-1].key in p.folder.name)
+        scores.append(paths.scores.read_text())
+        weights.append(records[-1].weights)
+    assert len(set(weights)) == 1
+    assert scores[0] == scores[1] != scores[2]
