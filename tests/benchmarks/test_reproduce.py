@@ -31,6 +31,7 @@ SUITES = (
     "consert-sup",
     "consert-fewshot",
     "consert-temperature",
+    "consert-batch-size",
     "simcse-unsup",
     "simcse-sup",
     "esimcse",
