@@ -23,6 +23,7 @@ SMALLEST = 1 << 20
 _STEP = 8  # scores are looked at through the maxima of 8, and of 64 of them
 _WIDEST = 1 << 16  # columns of a tile; more rows a tile make the product no faster
 _TALLEST = 1024
+_PIECE = 4096
 _EMPTY = -(1 << 63)
 _LOW = (1 << 32) - 1  # ids are kept in 32 bits
 
@@ -192,7 +193,7 @@ class Search:
         self.seen = self.repeated = self.checked = 0
         self.cells = memory // 12  # scores of a tile; as much again for masks and for candidates
         self.crowd = max(self.cells // 16, 4 * k)  # candidates of a tile
-        wide = min(_WIDEST, self.cells // 64, memory // (12 * max(1, queries.shape[1])))
+        wide = min(_WIDEST, self.cells // 64, memory // (16 * max(1, queries.shape[1])))
         self.rows_per_block = max(_STEP**2, wide // _STEP**2 * _STEP**2)
         self.banned = _banned(exclude, queries.device)
         self._scratch = torch.empty(0, device=queries.device)
@@ -275,9 +276,10 @@ class Tile:
         self.width = -(-len(block) // _STEP**2) * _STEP**2
         low = block.bfloat16() if bf16 else block
         self.largest = block.norm(dim=1).max()
-        self.lost = (
-            (low.float() - block).norm(dim=1).max() if bf16 else torch.zeros_like(self.largest)
-        )
+        self.lost = torch.zeros_like(self.largest)
+        if bf16:
+            pieces = zip(low.split(_PIECE), block.split(_PIECE), strict=True)
+            self.lost = torch.stack([(a.float() - b).norm(dim=1).max() for a, b in pieces]).max()
         if self.width > len(block):
             low = torch.cat([low, low.new_zeros(self.width - len(block), block.shape[1])])
         self.columns = low.T
