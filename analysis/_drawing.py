@@ -1,8 +1,8 @@
 """What all pictures share: their material, titles, captions, legends and labels."""
 
 import textwrap
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -26,12 +26,14 @@ class Material:
         pools: The pools behind it, in the same order.
         difficulty: The long difficulty table.
         quantities: Quantities to draw, of those in the table; ``all`` for every one.
+        histograms: Similarity and percentile histograms by key of the cell.
     """
 
     board: Leaderboard
     pools: tuple[Pool, ...]
     difficulty: pd.DataFrame
     quantities: tuple[str, ...] = ()
+    histograms: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
 
 def each_pool(material: Material) -> Iterator[tuple[str, Pool]]:

@@ -6,10 +6,13 @@ from typing import Annotated, Any
 import typer
 
 from nsbench.analysis import figures as figures_module
+from nsbench.analysis.bands import write_bands
 from nsbench.analysis.false_negatives import write_false_negatives
 from nsbench.analysis.figures import figures, gather, write_figures
 from nsbench.analysis.leaderboard import make_leaderboard
-from nsbench.analysis.load import Results, load_results
+from nsbench.analysis.load import Results, load_difficulty, load_results
+from nsbench.analysis.pools import pools
+from nsbench.analysis.predictors import write_predictors
 from nsbench.analysis.tables import markdown_document, write_leaderboard
 
 Folders = Annotated[list[Path], typer.Argument(metavar="DIR...", help="Results folders to merge.")]
@@ -34,6 +37,9 @@ def leaderboard(folders: Folders, baseline: Baseline = "in_batch", out: Out = No
     board = make_leaderboard(results, baseline=baseline)
     written = write_leaderboard(results, board, out or folders[0])
     written += write_false_negatives(results, board, out or folders[0])
+    every = pools(results)
+    written += write_bands(every, board, out or folders[0])
+    written += write_predictors(every, load_difficulty(results)[0], out or folders[0])
     typer.echo(markdown_document(board))
     _say_left_out(results)
     for path in written:

@@ -16,10 +16,17 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from nsbench.analysis import plots_difficulty, plots_scores, plots_tradeoffs, plots_views
+from nsbench.analysis import (
+    plots_bands,
+    plots_difficulty,
+    plots_scores,
+    plots_shares,
+    plots_tradeoffs,
+    plots_views,
+)
 from nsbench.analysis._drawing import Material, rows_size
 from nsbench.analysis.leaderboard import Leaderboard, make_leaderboard
-from nsbench.analysis.load import Results, load_difficulty
+from nsbench.analysis.load import Results, load_difficulty, load_histograms
 from nsbench.analysis.pools import pools
 from nsbench.analysis.style import house_style
 from nsbench.benchmarks.records import slug, write_atomically
@@ -43,11 +50,47 @@ class FigureKind:
 
 
 figures: Mapping[str, FigureKind] = {
+    "band_ablation": FigureKind(
+        "score when one band of the ranking is kept alone, or dropped",
+        plots_bands.collect_bands,
+        plots_bands.band_ablation,
+        plots_bands.bands_size,
+    ),
     "difficulty_curves": FigureKind(
         "what each sampler fed the model over training, one picture per quantity",
         plots_difficulty.collect_curves,
         plots_difficulty.difficulty_curves,
         plots_difficulty.curves_size,
+    ),
+    "drift": FigureKind(
+        "how far a fixed set of texts moved from where they started",
+        plots_shares.collect_drift,
+        plots_shares.drift,
+        plots_difficulty.curves_size,
+    ),
+    "false_negative_vs_score": FigureKind(
+        "mean score against false negatives among the chosen",
+        plots_shares.collect_false,
+        plots_shares.false_negative_vs_score,
+        plots_difficulty.curves_size,
+    ),
+    "gradient_share": FigureKind(
+        "how much of the softmax weight the hardest x % carry",
+        plots_shares.collect_shares,
+        plots_shares.gradient_share,
+        plots_difficulty.curves_size,
+    ),
+    "predictors": FigureKind(
+        "rank correlation of every difficulty statistic with the score",
+        plots_shares.collect_predictors,
+        plots_shares.predictors,
+        rows_size,
+    ),
+    "similarity_ridge": FigureKind(
+        "similarities of positives and chosen negatives before and after training",
+        plots_shares.collect_ridges,
+        plots_shares.similarity_ridge,
+        plots_shares.ridge_size,
     ),
     "heatmap": FigureKind(
         "mean score of every sampler with every augmentation",
@@ -122,7 +165,9 @@ def gather(
     """
     difficulty, bad = load_difficulty(results)
     board = board or make_leaderboard(results)
-    material = Material(board, tuple(pools(results)), difficulty, tuple(quantities))
+    material = Material(
+        board, tuple(pools(results)), difficulty, tuple(quantities), load_histograms(results)
+    )
     plots_difficulty.wanted(material)
     return material, bad
 

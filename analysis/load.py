@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pandas as pd
 from nsbench.analysis._columns import AXES, cell_columns, cost_columns, provenance_columns
 from nsbench.benchmarks.records import (
     DIFFICULTY_COLUMNS,
+    HISTOGRAM_COLUMNS,
     SCORE_COLUMNS,
     CellPaths,
     RecordError,
@@ -136,6 +138,48 @@ def load_difficulty(results: Results) -> tuple[pd.DataFrame, list[str]]:
     if not tables:
         return pd.DataFrame(columns=[*DIFFICULTY_IDENTITY, *DIFFICULTY_COLUMNS]), bad
     return pd.concat(tables, ignore_index=True), bad
+
+
+def read_histograms(paths: CellPaths) -> pd.DataFrame:
+    """Read one ``histograms.parquet``: counts summed from the first step on.
+
+    Raises:
+        RecordError: If it is missing, cut short, or lacks a column.
+    """
+    try:
+        table = pd.read_parquet(paths.histograms)
+    except (OSError, ValueError) as error:
+        line = " ".join(str(error).split())
+        raise RecordError(f"cannot read {paths.histograms}: {line}") from None
+    absent = [c for c in HISTOGRAM_COLUMNS if c not in table]
+    if absent:
+        raise RecordError(f"{paths.histograms} lacks the columns {', '.join(absent)}")
+    return table
+
+
+def histogram_window(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Counts of the first logged step (``before``) and of the last logging window (``after``).
+
+    Args:
+        table: As `read_histograms` gives it; its counts are cumulative.
+    """
+    steps = sorted(table["step"].unique())
+    if not steps:
+        return {}
+    wide = table.pivot_table(index=["quantity", "bin_low"], columns="step", values="count")
+    after = wide[steps[-1]] - (wide[steps[-2]] if len(steps) > 1 else 0.0)
+    named = {"before": wide[steps[0]], "after": after}
+    return {k: v.rename("count").reset_index() for k, v in named.items()}
+
+
+def load_histograms(results: Results) -> dict[str, pd.DataFrame]:
+    """The histograms of every finished cell that has readable ones, by key."""
+    out: dict[str, pd.DataFrame] = {}
+    for cell in results.loaded:
+        if cell.status == "done" and cell.paths is not None and cell.paths.histograms.is_file():
+            with suppress(RecordError):
+                out[cell.key] = read_histograms(cell.paths)
+    return out
 
 
 def read_scores(paths: CellPaths) -> pd.DataFrame:

@@ -25,10 +25,7 @@ def share_name(percent: float) -> str:
 
 def bin_names() -> list[str]:
     """``softmax_weight_0_1 ... softmax_weight_50_100``: the coarse percentile bins in percent."""
-    return [
-        f"softmax_weight_{100 * low:g}_{100 * high:g}"
-        for low, high in pairwise(EDGES)
-    ]
+    return [f"softmax_weight_{100 * low:g}_{100 * high:g}" for low, high in pairwise(EDGES)]
 
 
 def gradient_shares(weights: Tensor, similarity: Tensor, mask: Tensor) -> Tensor:

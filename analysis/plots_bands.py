@@ -1,0 +1,81 @@
+"""Pictures of band ablations: the score against the band that was kept or dropped."""
+
+from collections.abc import Iterator
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from nsbench.analysis._drawing import Material, caption, counts, each_pool, legend, title
+from nsbench.analysis.bands import ARMS, band_table, claims
+from nsbench.analysis.style import COLUMN_WIDTH, look
+
+_WORDS = {"keep": "this band alone", "drop": "all but this band"}
+_LINES = {"all negatives": "in_batch", "random": "random", "untrained": "no_training"}
+
+
+def collect_bands(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Per pool with a band experiment, its arms and references; the text beside it as a column."""
+    for name, pool in each_pool(material):
+        table = band_table(pool, material.board)
+        if not table.empty:
+            yield name, table.assign(text=" ".join(claims(table)))
+
+
+def band_ablation(table: pd.DataFrame, ax: Axes) -> Axes:
+    """Two lines over the ranking, with t intervals; references as horizontal lines.
+
+    Args:
+        table: As `collect_bands` makes it.
+        ax: Where to draw.
+    """
+    bands = table[table["arm"].isin(ARMS.values())]
+    edges = sorted({*bands["low"], *bands["high"]})
+    wide = bands.drop_duplicates(["low", "high"]).sort_values(["low", "high"])
+    place = {(low, high): i for i, (low, high) in enumerate(wide[["low", "high"]].to_numpy())}
+    entries = 0
+    for sampler, arm in ARMS.items():
+        part = bands[bands["arm"] == arm].sort_values(["low", "high"])
+        if part.empty:
+            continue
+        style = look(sampler)
+        where = [place[(low, high)] for low, high in part[["low", "high"]].to_numpy()]
+        ax.errorbar(
+            where,
+            part["mean"],
+            yerr=[part["mean"] - part["ci_low"], part["ci_high"] - part["mean"]],
+            color=style.colour,
+            marker=style.marker,
+            linestyle=style.dash,
+            capsize=2,
+            label=_WORDS[arm],
+        )
+        entries += 1
+    for arm, sampler in _LINES.items():
+        part = table[table["arm"] == arm]
+        if part.empty:
+            continue
+        style = look(sampler)
+        row = part.iloc[0]
+        label = arm if pd.isna(row["k"]) else f"{row['k']:g} random negatives"
+        ax.axhline(row["mean"], color=style.colour, linestyle=style.dash, linewidth=1, label=label)
+        if sampler == "in_batch" and pd.notna(row["ci_low"]):
+            ax.axhspan(row["ci_low"], row["ci_high"], color=style.colour, alpha=0.08, linewidth=0)
+        entries += 1
+    names = [f"{100 * low:g}\u2013{100 * high:g}" for low, high in place]
+    ax.set_xticks(range(len(names)), names, rotation=35, ha="right", rotation_mode="anchor")
+    ax.set_xlabel("band of the ranking (percent, 0 = hardest)")
+    ax.set_ylabel("mean score (points)")
+    title(ax, "Keeping or dropping one band of negatives")
+    legend(ax, entries)
+    seeds = counts(bands)
+    caption(
+        ax,
+        f"{seeds}; {len(edges) - 1} bands; bars: 95 % t interval over seeds, shade: that of all "
+        f"negatives. {table['pool'].iloc[0]}",
+    )
+    return ax
+
+
+def bands_size(table: pd.DataFrame) -> tuple[float, float]:
+    """One column wide."""
+    return COLUMN_WIDTH, 3.4
