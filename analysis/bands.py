@@ -115,7 +115,7 @@ def claims(table: pd.DataFrame) -> list[str]:
     if len(others):
         # Bands whose loss does the score any harm, out of all that are not the hardest.
         harmed = int((others["difference_high"] < 0).sum())
-        worst = others.loc[others["difference"].idxmin()].to_dict()
+        worst = others.sort_values("difference").iloc[0].to_dict()
         out.append(
             f"Of the {len(others)} easier bands, dropping {harmed or 'none'} lowers the score; "
             f"the largest loss is {_band(worst)}: {_difference(worst)}."
@@ -123,7 +123,7 @@ def claims(table: pd.DataFrame) -> list[str]:
     others = _others(table, "keep")
     if len(others):
         below = int((others["difference_high"] < 0).sum())
-        best = others.loc[others["difference"].idxmax()].to_dict()
+        best = others.sort_values("difference").iloc[-1].to_dict()
         out.append(
             f"Of the {len(others)} easier bands, {below or 'none'} alone fall short of all "
             f"negatives; the best is {_band(best)}: {_difference(best)}."
