@@ -258,10 +258,10 @@ def predictors(table: pd.DataFrame, ax: Axes) -> Axes:
     ax.set_xlabel("Spearman's correlation\nwith the score")
     title(ax, "Difficulty and score")
     legend(ax, 2)
-    n, samplers = int(table["n_cells"].max()), int(table["n_samplers"].max())
+    n, methods = int(table["n_cells"].max()), int(table["n_methods"].max())
     caption(
         ax,
-        f"n = up to {n} cells of {samplers} samplers; mean from {100 * LAST:g} % of training on; "
+        f"n = up to {n} cells of {methods} methods; mean from {100 * LAST:g} % of training on; "
         f"bars: 95 % (Fisher). {table['pool'].iloc[0]}",
     )
     return ax

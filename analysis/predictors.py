@@ -3,6 +3,7 @@
 Every cell counts once: the mean of a difficulty statistic over the last quarter of its training,
 beside its mean score over the tasks. Within a sampler, both are ranked among the cells of one
 label of sampler, and the correlations are averaged on Fisher's scale, weighted by n - 3.
+Seeds of one method are no independent cases: the interval over all cells counts methods.
 
 Source: intervals after Fisher's z with the standard error 1 / sqrt(n - 3) and the correction for
 ranks of Bonett and Wright 2000, Sample size requirements for estimating Pearson, Kendall and
@@ -33,6 +34,7 @@ COLUMNS = (
     "low",
     "high",
     "n_cells",
+    "n_methods",
     "n_samplers",
     "rho_within",
     "within_low",
@@ -77,25 +79,25 @@ def predictor_table(pool: Pool, difficulty: pd.DataFrame) -> pd.DataFrame:
     Returns:
         `COLUMNS`: Spearman's correlation over all cells and within samplers, each in [-1, 1] with
         a 95 % interval, and how many cells it rests on. A statistic that does not vary is left
-        out. Cells that share a sampler are alike, so the overall interval is too narrow where few
-        samplers were tried; ``n_samplers`` says how many there were.
+        out. The overall interval takes the methods (sampler with augmentation and whatever else
+        varies) for its n, since seeds of one method repeat each other.
     """
     scores = cell_scores(pool)
     late = late_values(difficulty[difficulty["key"].isin(scores.index)])
-    sampler = pool.cells.drop_duplicates("key").set_index("key")["sampler"]
+    cells = pool.cells.drop_duplicates("key").set_index("key")
     rows = []
     for quantity in late.columns:
         values = late[quantity].dropna()
         both = pd.DataFrame({"value": values, "score": scores.reindex(values.index)}).dropna()
-        both["sampler"] = sampler.reindex(both.index)
+        both["sampler"] = cells["sampler"].reindex(both.index)
+        methods = int(cells["method"].reindex(both.index).nunique())
         if len(both) < LEAST_CELLS or not _varies(both):
             continue
         rho = float(scipy_stats.spearmanr(both["value"], both["score"]).statistic)
-        low, high = fisher_interval(rho, len(both))
+        low, high = fisher_interval(rho, methods)
         within = _within(both)
-        rows.append(
-            (quantity, rho, low, high, len(both), both["sampler"].nunique(), *within, pool.title)
-        )
+        n = (len(both), methods, both["sampler"].nunique())
+        rows.append((quantity, rho, low, high, *n, *within, pool.title))
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     order = table["rho"].abs().sort_values(ascending=False, kind="stable").index
     return table.loc[order].reset_index(drop=True)
@@ -144,16 +146,16 @@ def markdown(tables: Sequence[pd.DataFrame]) -> str:
         "# Does difficulty predict quality?",
         "",
         f"Spearman's correlation of each statistic, mean from {100 * LAST:g} % of the training "
-        "on, with the cell's mean score; 95 % intervals by Fisher's z. Cells of one sampler are "
-        "alike: the overall interval is too narrow where few samplers were tried. A correlation "
-        "between samplers is no cause: they differ in more than one statistic.",
+        "on, with the cell's mean score; 95 % intervals by Fisher's z, over all cells with "
+        "the number of methods for n, since seeds of one method repeat each other. A correlation "
+        "between methods is no cause: they differ in more than one statistic.",
     ]
     for table in tables:
         lines += [
             "",
             f"## {markdown_text(table['pool'].iloc[0])}",
             "",
-            "| statistic | over all cells | cells | samplers | within samplers | cells |",
+            "| statistic | over all cells | cells | methods | within samplers | cells |",
             "| --- | --- | --- | --- | --- | --- |",
         ]
         for row in table.to_dict("records"):
@@ -165,7 +167,7 @@ def markdown(tables: Sequence[pd.DataFrame]) -> str:
             )
             lines.append(
                 f"| {markdown_text(row['quantity'])} | {row['rho']:+.2f} ({row['low']:+.2f} to "
-                f"{row['high']:+.2f}) | {row['n_cells']} | {row['n_samplers']} | {within} "
+                f"{row['high']:+.2f}) | {row['n_cells']} | {row['n_methods']} | {within} "
                 f"| {row['n_within']} |"
             )
     return "\n".join(lines) + "\n"
