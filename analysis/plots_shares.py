@@ -201,7 +201,7 @@ def similarity_ridge(table: pd.DataFrame, ax: Axes) -> Axes:
 
 def ridge_size(table: pd.DataFrame) -> tuple[float, float]:
     """One column wide, higher with more samplers."""
-    return COLUMN_WIDTH, 1.4 + 0.3 * table["sampler"].nunique()
+    return COLUMN_WIDTH, 1.4 + 0.34 * table["sampler"].nunique()
 
 
 def collect_predictors(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
