@@ -17,7 +17,7 @@ AXES = (
 )
 _CHOICES = tuple(a for a in AXES if a != "augmentation")
 _RENAMED = {"steps": "train_steps", "tokens": "tokens_seen"}
-_PASSES = ("passes_anchor", "passes_positive", "passes_negative", "passes_guide")
+_PASS, _MINING = "passes_", "passes_mining"
 
 
 def cell_columns(cell: Any) -> dict[str, Any]:
@@ -67,11 +67,11 @@ def cost_columns(record: RunRecord) -> dict[str, float]:
         under its own name. What the record does not count is left out.
     """
     cost = {k: float(v) for k, v in record.cost.items() if _is_number(v)}
-    columns = {_RENAMED.get(k, k): v for k, v in cost.items() if not k.startswith("passes_")}
-    passes = [cost[k] for k in _PASSES if k in cost]
+    columns = {_RENAMED.get(k, k): v for k, v in cost.items() if not k.startswith(_PASS)}
+    passes = [v for k, v in cost.items() if k.startswith(_PASS) and k != _MINING]
     if passes:
         columns["encodes_train"] = sum(passes)
-        columns["encodes_mining"] = cost.get("passes_mining", 0.0)
+        columns["encodes_mining"] = cost.get(_MINING, 0.0)
         columns["encodes"] = columns["encodes_train"] + columns["encodes_mining"]
     for phase, seconds in record.seconds.items():
         if _is_number(seconds):
