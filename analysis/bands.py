@@ -117,7 +117,8 @@ def claims(table: pd.DataFrame) -> list[str]:
         harmed = int((others["difference_high"] < 0).sum())
         worst = others.sort_values("difference").iloc[0].to_dict()
         out.append(
-            f"Of the {len(others)} easier bands, dropping {harmed or 'none'} lowers the score; "
+            f"Of the {len(others)} easier bands, dropping {harmed or 'none'} lowers the score "
+            f"(each at 95 %, not corrected for their number); "
             f"the largest loss is {_band(worst)}: {_difference(worst)}."
         )
     others = _others(table, "keep")
