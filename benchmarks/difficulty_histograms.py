@@ -1,4 +1,4 @@
-"""Exact streaming histograms of what every batch held: every pair counted, none sampled.
+"""Exact streaming histograms of what the measured batches held: every pair of them counted.
 
 Counts only grow, so the counts between two logged steps are the difference of the two.
 """

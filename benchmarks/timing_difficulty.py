@@ -3,7 +3,7 @@
     python -m nsbench.benchmarks.timing_difficulty
 
 Two arms of one training run take turns block by block on the same texts; a block is one logging
-interval, so it holds one full measurement and the histograms of every step. Printed are the median
+interval, so it holds one full measurement. Printed are the median
 of the paired ratios and their quartiles, in processor time of this process, which other work on the
 machine disturbs less than the clock, and what logging itself took of its own blocks. Target: under
 1.03 on MiniLM's lower layers. The probe, five looks a training whatever its length, is timed by
@@ -159,8 +159,8 @@ class Trainer:
             self._optimizer.step(1.0)
             if logged:
                 began = time.process_time()
-                self._histograms.add(context, selection)
                 if step == 0:
+                    self._histograms.add(context, selection)
                     self._histograms.keep(step)
                     found = statistics(context, selection)
                     found["loss"] = summary(loss.detach(), torch.ones_like(loss) > 0, 0, 20)

@@ -226,10 +226,10 @@ def train(encoder: Encoder, data: TrainingData, recipe: Recipe, device: torch.de
         note("passes_anchor", len(texts1))
         note("passes_positive", len(texts2))
         note("passes_negative", 0 if more is None else len(more))
-        histograms.add(context, selection)
         if probe.due(step):
             difficulty.add(step, probe.look())
         if measured:
+            histograms.add(context, selection)
             histograms.keep(step)
             numbers = statistics(context, selection)
             numbers["loss"] = summary(loss.detach(), torch.ones_like(loss) > 0, 0, 20)
