@@ -21,7 +21,7 @@ from nsbench.samplers import Selection, SimilarityContext
 from nsbench.samplers.testing import (
     ContractError,
     NoBooleanIndex,
-    configurations_of,
+    check_component,
     expect,
     expect_refusals,
     indexed,
@@ -274,18 +274,4 @@ def check_objective(objective: Objective | str, /, **parameters: Any) -> None:
     Raises:
         ContractError: On the first broken law, naming objective and law.
     """
-    if not isinstance(objective, str):
-        cases = [objective]
-    elif parameters:
-        cases = [objectives.make(objective, **parameters)]
-    else:
-        given = configurations_of(objectives.entry(objective))
-        cases = [objectives.make(objective, **g) for g in given]
-    for case in cases:
-        for check in OBJECTIVE_CHECKS:
-            try:
-                check(case)
-            except Exception as error:
-                what = "" if isinstance(error, ContractError) else f"{type(error).__name__}: "
-                text = f"{case!r} breaks {check.__name__}: {what}{error}"
-                raise ContractError(text) from error
+    check_component(objectives, objective, OBJECTIVE_CHECKS, parameters)

@@ -24,7 +24,7 @@ from nsbench.benchmarks.encoders import Encoder, encoders, token_table
 from nsbench.samplers.testing import (
     ContractError,
     NoBooleanIndex,
-    configurations_of,
+    check_component,
     expect,
     expect_refusals,
 )
@@ -289,18 +289,4 @@ def check_augmentation(augmentation: Augmentation | str, /, **parameters: Any) -
     Raises:
         ContractError: On the first broken law, naming augmentation and law.
     """
-    if not isinstance(augmentation, str):
-        cases = [augmentation]
-    elif parameters:
-        cases = [augmentations.make(augmentation, **parameters)]
-    else:
-        given = configurations_of(augmentations.entry(augmentation))
-        cases = [augmentations.make(augmentation, **g) for g in given]
-    for case in cases:
-        for check in AUGMENTATION_CHECKS:
-            try:
-                check(case)
-            except Exception as error:
-                what = "" if isinstance(error, ContractError) else f"{type(error).__name__}: "
-                text = f"{case!r} breaks {check.__name__}: {what}{error}"
-                raise ContractError(text) from error
+    check_component(augmentations, augmentation, AUGMENTATION_CHECKS, parameters)

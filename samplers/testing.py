@@ -9,9 +9,10 @@ Each law is one function of a sampler in `CHECKS`, so that pytest can run them o
 law raises `ContractError`, an ``AssertionError`` that says what was seen.
 """
 
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
-from nsbench.samplers import Entry, Registry, Sampler, make
+from nsbench.samplers import Entry, Registry, Sampler
 from nsbench.samplers._contexts import (
     Rule,
     by_loops,
@@ -39,6 +40,8 @@ from nsbench.samplers._contract import (
 )
 from nsbench.samplers._laws import CHECKS, Check
 
+T = TypeVar("T")
+
 
 def configurations(registry: Registry[Any]) -> list[tuple[str, dict[str, Any]]]:
     """Name and parameters of every case of a registry: the defaults, then ``test_configs``."""
@@ -63,23 +66,37 @@ def check_sampler(sampler: Sampler | str, /, **parameters: Any) -> None:
     Raises:
         ContractError: On the first broken law, naming sampler and law.
     """
-    cases = [sampler] if not isinstance(sampler, str) else _named(sampler, parameters)
+    from nsbench.samplers import samplers
+
+    check_component(samplers, sampler, CHECKS, parameters)
+
+
+def check_component(
+    registry: Registry[T],
+    component: T | str,
+    checks: Iterable[Callable[[T], None]],
+    parameters: Mapping[str, Any],
+) -> None:
+    """Run laws over a component: an instance, or a registered name with its configurations.
+
+    Raises:
+        ContractError: On the first broken law, naming component and law.
+    """
+    if not isinstance(component, str):
+        cases = [component]
+    elif parameters:
+        cases = [registry.make(component, **parameters)]
+    else:
+        given = configurations_of(registry.entry(component))
+        cases = [registry.make(component, **g) for g in given]
     for case in cases:
-        for check in CHECKS:
+        for check in checks:
             try:
                 check(case)
             except Exception as error:
                 what = "" if isinstance(error, ContractError) else f"{type(error).__name__}: "
                 text = f"{case!r} breaks {check.__name__}: {what}{error}"
                 raise ContractError(text) from error
-
-
-def _named(name: str, parameters: dict[str, Any]) -> list[Sampler]:
-    from nsbench.samplers import samplers
-
-    if parameters:
-        return [make(name, **parameters)]
-    return [make(name, **given) for given in configurations_of(samplers.entry(name))]
 
 
 def expect_oracle(sampler: Sampler, rule: Rule) -> None:
@@ -104,6 +121,7 @@ __all__ = [
     "Rule",
     "answer",
     "by_loops",
+    "check_component",
     "check_sampler",
     "chosen",
     "configurations",
