@@ -69,6 +69,8 @@ def caption(ax: Axes, text: str) -> None:
 
 def shorten(text: str) -> str:
     """A label that leaves room for the picture: long ones are broken over two lines or cut."""
+    if len(text) > _LABEL_WIDTH:  # break before a parameter list rather than inside a word
+        text = text.replace("(", " (", 1)
     return textwrap.fill(text, _LABEL_WIDTH, max_lines=2, placeholder=" ...")
 
 
