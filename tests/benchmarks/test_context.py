@@ -74,3 +74,15 @@ def test_truth_needs_a_known_meaning_on_both_sides() -> None:
     assert truth.tolist() == [[True, False, False], [False, False, False]]
     nothing = Known(data([(0, 2)]), torch.device("cpu"))
     assert nothing.truth(torch.tensor([0]), torch.tensor([1])) is None
+
+
+def test_a_twin_of_the_positive_is_counted_as_duplicate_and_a_known_positive_as_known() -> None:
+    """Anchor 2 has the positive 0; column 1 is a twin of 0, column 3 another positive of 2."""
+    known = Known(data([(2, 0), (2, 3)]), torch.device("cpu"))
+    z = torch.randn(1, 8)
+    extra = (torch.randn(3, 8), torch.tensor([1, 3, 5]))
+    contrast = lay_out(z, z, torch.tensor([2]), torch.tensor([0]), both=False, extra=extra)
+    masks = mask_candidates(contrast, known)
+    assert masks.duplicate.tolist() == [[False, True, False, False]]
+    assert masks.known.tolist() == [[False, False, True, False]]
+    assert masks.negative.tolist() == [[False, False, False, True]]
