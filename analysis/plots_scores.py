@@ -90,17 +90,13 @@ def collect_heatmap(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
         yield name, order.drop(columns="best")
 
 
-def heatmap(table: pd.DataFrame, ax: Axes) -> Axes:
-    """Mean score in points of every sampler with every augmentation; blank where there is none.
+def draw_grid(wide: pd.DataFrame, ax: Axes) -> None:
+    """Draw mean scores as an annotated grid; what has no score stays grey.
 
     Args:
-        table: As `collect_heatmap` makes it.
+        wide: Scores in points, rows and columns named by their labels.
         ax: Where to draw.
     """
-    wide = table.pivot_table(
-        index="label", columns="augmentation", values="mean", sort=False, aggfunc="mean"
-    )
-    wide = wide[sorted(wide.columns)]
     sns.heatmap(
         wide,
         ax=ax,
@@ -119,6 +115,20 @@ def heatmap(table: pd.DataFrame, ax: Axes) -> Axes:
         label.set(rotation=30, horizontalalignment="right")
     ax.tick_params(axis="y", labelrotation=0)
     ax.tick_params(length=0)
+
+
+def heatmap(table: pd.DataFrame, ax: Axes) -> Axes:
+    """Mean score in points of every sampler with every augmentation; blank where there is none.
+
+    Args:
+        table: As `collect_heatmap` makes it.
+        ax: Where to draw.
+    """
+    wide = table.pivot_table(
+        index="label", columns="augmentation", values="mean", sort=False, aggfunc="mean"
+    )
+    wide = wide[sorted(wide.columns)]
+    draw_grid(wide, ax)
     ax.set_xlabel("augmentation")
     ax.set_ylabel("")
     title(ax, "Sampler by augmentation")

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 
-from nsbench.analysis._drawing import Material, caption, counts, each_pool, labels, shorten, title
+from nsbench.analysis._drawing import Material, caption, counts, each_pool, labels, title
+from nsbench.analysis.plots_scores import draw_grid
 from nsbench.analysis.style import COLUMN_WIDTH
 
 _PAIR = " | "
@@ -44,24 +44,7 @@ def view_grid(table: pd.DataFrame, ax: Axes) -> Axes:
         index=[n for n in names if n in wide.index],
         columns=[n for n in names if n in wide.columns],
     )
-    sns.heatmap(
-        wide,
-        ax=ax,
-        annot=True,
-        fmt=".1f",
-        annot_kws={"fontsize": 7},
-        cmap="cividis",
-        cbar_kws={"label": "mean score (points)", "shrink": 0.9},
-        linewidths=0.5,
-        xticklabels=[shorten(c) for c in wide.columns],
-        yticklabels=[shorten(i) for i in wide.index],
-    )
-    ax.set_facecolor("0.92")
-    ax.grid(visible=False)
-    for tick in ax.get_xticklabels():
-        tick.set(rotation=30, horizontalalignment="right")
-    ax.tick_params(axis="y", labelrotation=0)
-    ax.tick_params(length=0)
+    draw_grid(wide, ax)
     ax.set_xlabel("augmentation of view 2")
     ax.set_ylabel("augmentation of view 1")
     title(ax, f"Pairs of augmentations, {table['sampler'].iloc[0]}")
