@@ -16,7 +16,6 @@ from nsbench.benchmarks.records import (
     RecordError,
     ResultsFolder,
     RunRecord,
-    read_json,
     write_atomically,
 )
 
@@ -66,7 +65,6 @@ def _escape(text: str) -> str:
 
 
 Config = Annotated[str, typer.Argument(help="A matrix file (TOML), or the name of a suite.")]
-Out = Annotated[Path, typer.Option("--out", "-o", help="Results folder.")]
 
 
 @app.command()
@@ -279,8 +277,7 @@ def _registry(kind: str) -> Any:
     import importlib
 
     module = {"datasets": "data"}.get(kind, kind)
-    name = "candidates" if kind == "candidates" else kind
-    return getattr(importlib.import_module(f"nsbench.benchmarks.{module}"), name)
+    return getattr(importlib.import_module(f"nsbench.benchmarks.{module}"), kind)
 
 
 def _rows(kind: str) -> list[dict[str, Any]]:
@@ -440,14 +437,6 @@ def prefetch(
         out.print(_escape(f"{row['kind']:8} {row['name']}  {row['revision']}"), soft_wrap=True)
     if out_file is not None:
         write_atomically(out_file, json.dumps(rows, indent=1) + "\n")
-
-
-def stored_name(folder: ResultsFolder) -> str:
-    """Name of the matrix that a results folder holds."""
-    try:
-        return str(read_json(folder.matrix)["name"])
-    except (RecordError, KeyError, TypeError):
-        return folder.root.name
 
 
 def main() -> None:
