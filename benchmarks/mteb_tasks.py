@@ -7,7 +7,8 @@ takes another one for missing.
 
 import functools
 import importlib
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -271,6 +272,29 @@ def load(request: TaskRequest) -> LoadedTask:
         n_examples = {part: _rows(_data(task, *part)) for part in parts}
         tests = tuple(_pair_test(task, *part) for part in parts if _is_text_sts(task))
     return LoadedTask(request.name, task, sources[0], tests, n_examples)
+
+
+def texts(loaded: LoadedTask, limit: int = 200_000) -> tuple[str, ...]:
+    """The texts that a task is scored on, whatever its layout: strings of two words or more.
+
+    Args:
+        loaded: The task; an aggregate has none of its own.
+        limit: Most texts to take, the first ones.
+    """
+    found = (_data(loaded.task, *part) for part in loaded.n_examples)
+    return tuple(itertools.islice((t for data in found for t in _strings(data)), limit))
+
+
+def _strings(data: Any) -> Iterator[str]:
+    if isinstance(data, str):
+        if len(data.split()) > 1:
+            yield data
+    elif isinstance(data, Mapping):
+        for value in data.values():
+            yield from _strings(value)
+    elif isinstance(data, Iterable):  # a list, or a data set of rows
+        for item in data:
+            yield from _strings(item)
 
 
 def _subsets(task: Any) -> list[str]:

@@ -13,6 +13,7 @@ Layout of a results folder::
                             record.json    last, by atomic rename: status, costs, alarms, ...
                             claim.json     who is at work on it; gone when it is done
     <out>/mteb/results/nsbench__<key>/<weights>/<Task>.json     mteb's own layout
+    <out>/leakage/<key>.json   overlap of a training text with an evaluation set
     <out>/leaderboard.csv, scores.csv, tables/, figures/      written by nsbench.analysis
 
 No record means not finished. Everything in a record but `RUN_FIELDS` is a function of the cell.
@@ -90,8 +91,10 @@ class RunRecord:
         alarms: Degeneracies seen, each ``{"name", "value", "limit", "text"}``.
         data: ``{"digest", "rows", "texts", "duplicate_share", ...}`` of what was trained on.
         evaluation: How the scores came about: engine, source and aggregation by task, notes.
+        leakage: By task, how much of its text the training data hold; see
+            `nsbench.benchmarks.leakage.Overlap`. Empty for an untrained cell.
         weights: SHA-256 of the trained weights.
-        seconds: Wall time by phase: ``data, encoder, train, evaluate, total``.
+        seconds: Wall time by phase: ``data, encoder, train, evaluate, leakage, total``.
         environment: Versions, platform, device, threads, precision, git commit.
         started: ISO-8601 UTC.
         finished: ISO-8601 UTC.
@@ -106,6 +109,7 @@ class RunRecord:
     alarms: list[dict[str, Any]] = field(default_factory=list)
     data: dict[str, Any] = field(default_factory=dict)
     evaluation: dict[str, Any] = field(default_factory=dict)
+    leakage: dict[str, Any] = field(default_factory=dict)
     weights: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
@@ -208,6 +212,11 @@ class CellPaths:
     def mteb(self) -> Path:
         """Folder of all cells' results in mteb's own layout, beside ``runs``."""
         return self.folder.parent.parent / "mteb"
+
+    @property
+    def leakage(self) -> Path:
+        """Folder of all scans of training text against evaluation sets, beside ``runs``."""
+        return self.folder.parent.parent / "leakage"
 
     @property
     def claim(self) -> Path:

@@ -29,6 +29,7 @@ from nsbench.benchmarks.difficulty_histograms import joined_histograms
 from nsbench.benchmarks.encoders import Encoder, encode_texts, encoders, hash_weights
 from nsbench.benchmarks.evaluate import EngineChoice, EvaluatedModel, evaluate
 from nsbench.benchmarks.evaluate import Evaluation as Evaluated
+from nsbench.benchmarks.leakage import scan_cell
 from nsbench.benchmarks.matrix import entailment_data, load_data, make
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.phases import few_shot, joined, phase_data
@@ -193,6 +194,8 @@ def _train_and_score(
         weights = hash_weights(encoder.state_dict().items())
         found = score(cell, encoder, weights, results=paths.mteb)
         scores = found.scores
+    with phase("leakage"):
+        leakage = scan_cell(cell, paths.leakage)
     write_atomically(paths.scores, scores_csv(scores))
     alarms: list[dict[str, Any]] = []
     if trained is not None:
@@ -207,6 +210,7 @@ def _train_and_score(
         alarms=alarms,
         data=describe_data(data),
         evaluation={k: v for k, v in found.info.items() if k != "seconds"},
+        leakage=leakage,
         weights=weights,
         seconds=seconds,
     )

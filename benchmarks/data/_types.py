@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,8 +119,15 @@ def false_negative_rate(data: TrainingData) -> float:
 class DataSet(Protocol):
     """A source of training rows; a frozen dataclass that reads nothing until it is called.
 
-    Subclass it to inherit the two defaults: no evaluation sets of its own, no dev set.
+    Subclass it to inherit the defaults: no evaluation sets of its own, no dev set, and no test
+    whose texts it reads on purpose.
+
+    Attributes:
+        transductive: Names of the tasks whose test texts are among the rows on purpose, without
+            their scores or labels; scores on them are marked.
     """
+
+    transductive: ClassVar[tuple[str, ...]] = ()
 
     def check(self) -> None:
         """Raise before anything trains if the call could not succeed, without reading it all.

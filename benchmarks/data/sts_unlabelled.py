@@ -6,6 +6,7 @@ pairs only, so there are fewer here.
 """
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
@@ -48,6 +49,10 @@ class StsUnlabelled(DataSet):
         limit: Rows to keep, the first of a shuffle, >= 0; 0 keeps all.
         seed: Seed of that shuffle, >= 0.
     """
+
+    transductive: ClassVar[tuple[str, ...]] = (
+        *("STS12", "STS13", "STS14", "STS15", "STS16", "STSBenchmark", "SICK-R"),
+    )
 
     duplicates: str = "keep"
     limit: int = 0
