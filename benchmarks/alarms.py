@@ -55,6 +55,13 @@ _RULES = (
         text="of anchors had no negative left",
     ),
     _Rule(
+        "random_queue",
+        "stored_recognised",
+        0.5,
+        above=False,
+        text="of the stored embeddings are nearest to their own text: the rest look random",
+    ),
+    _Rule(
         "identical_views",
         "identical_views",
         MOSTLY,
@@ -104,6 +111,15 @@ def find_alarms(
             cosine,
             COLLAPSED_COSINE,
             f"mean cosine of candidates is {cosine:.3f} at the end: the space has collapsed",
+        )
+    ranks = difficulty[difficulty["quantity"] == "probe_effective_rank"].sort_values("step")["mean"]
+    if len(ranks) and ranks.iloc[-1] < COLLAPSED_RANK_SHARE * ranks.iloc[0]:
+        share = ranks.iloc[-1] / ranks.iloc[0]
+        raise_alarm(
+            "rank_collapse",
+            share,
+            COLLAPSED_RANK_SHARE,
+            f"effective rank fell from {ranks.iloc[0]:.1f} to {ranks.iloc[-1]:.1f}",
         )
     for s in scores:
         if s.main and math.isnan(s.value):

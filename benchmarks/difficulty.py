@@ -18,7 +18,10 @@ from nsbench.benchmarks.difficulty_shares import (
     bin_names,
     gini,
     gradient_shares,
+    same_by_percentile,
+    same_names,
     share_name,
+    skewness,
     weight_by_percentile,
 )
 from nsbench.benchmarks.records import DIFFICULTY_COLUMNS, QUANTILES
@@ -111,7 +114,9 @@ def statistics(context: SimilarityContext, selection: Selection) -> dict[str, Te
         ``softmax_weight_x_y`` its share by percent of the full ranking, ``negative_pull`` the
         weight of all negatives beside the positive's (small where all are easy);
         ``hardest_margin`` is to the hardest chosen. ``masked_count`` counts columns that were
-        ruled out before the sampler chose, ``left_count`` those that it left.
+        ruled out before the sampler chose, ``left_count`` those that it left. ``chosen_hubness`` is
+        the skewness of how often each column was chosen, ``same_meaning_x_y`` the share of
+        candidates in that part of the full ranking that mean the same as their anchor.
     """
     levels, selection = selection, flatten(selection)
     mask = selection.mask
@@ -127,6 +132,7 @@ def statistics(context: SimilarityContext, selection: Selection) -> dict[str, Te
     margin = positive[:, None] - similarity
     harder = ((similarity > positive[:, None]) & context.negative_mask).sum(dim=1)
     candidate = summary(similarity, context.negative_mask, -1, 1)
+    taken = mask.sum(dim=0).double()  # (N,)
     out = {
         "positive_similarity": summary(positive, every, -1, 1),
         "candidate_similarity": candidate,
@@ -147,6 +153,7 @@ def statistics(context: SimilarityContext, selection: Selection) -> dict[str, Te
         "negative_pull": summary(_pull(context, selection), filled, 0, 1),
         "gradient_gini": summary(gini(weights, mask), filled, 0, 1),
         "masked_count": summary(columns - 1.0 - eligible.squeeze(1), every, 0, columns),
+        "chosen_hubness": point(skewness(taken, context.negative_mask.any(dim=0))),
         "left_count": summary((context.negative_mask & ~mask).sum(dim=1), every, 0, columns),
     }
     shares = gradient_shares(weights, similarity, mask)
@@ -162,6 +169,9 @@ def statistics(context: SimilarityContext, selection: Selection) -> dict[str, Te
     if context.truth is not None:
         out |= _against_truth(context, selection, weights, context.truth)
         out |= _decisions(context, levels, context.truth)
+        rates = same_by_percentile(context.truth, context.negative_mask, percentile)
+        for name, rate, count in zip(same_names(), *rates, strict=True):
+            out[name] = torch.cat([point(rate)[:-1], count[None]])
     return out
 
 

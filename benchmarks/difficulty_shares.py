@@ -14,6 +14,8 @@ from torch import Tensor
 
 HARDEST = (0.1, 1.0, 5.0, 10.0, 50.0)
 """Percent of the chosen negatives, hardest first, whose share of the gradient is logged."""
+SAME_EDGES = (0.0, 0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0)
+"""Edges of the bins by which the share of same meanings is logged, 0 = hardest."""
 EDGES = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0)
 """Edges of the coarse percentile bins, as shares of the full ranking, 0 = hardest."""
 
@@ -84,3 +86,46 @@ def weight_by_percentile(weights: Tensor, percentile: Tensor) -> Tensor:
     place = torch.bucketize(percentile, edges, right=True)  # (B, N) in 0 ... len(EDGES) - 2
     out = torch.zeros(len(weights), len(EDGES) - 1, dtype=torch.float64, device=weights.device)
     return out.scatter_add_(1, place, weights.double()).T
+
+
+def same_names() -> list[str]:
+    """``same_meaning_0_0.1 ... same_meaning_50_100``: bins of the full ranking in percent."""
+    return [f"same_meaning_{100 * a:g}_{100 * b:g}" for a, b in pairwise(SAME_EDGES)]
+
+
+def same_by_percentile(same: Tensor, eligible: Tensor, percentile: Tensor) -> tuple[Tensor, Tensor]:
+    """How often candidates mean the same as their anchor, by their place in the full ranking.
+
+    Args:
+        same: ``(B, N)`` bool, True where anchor and candidate are known to mean the same.
+        eligible: ``(B, N)`` bool, what may be chosen.
+        percentile: ``(B, N)`` place among the eligible candidates, 0 = hardest, 1 = easiest.
+
+    Returns:
+        Share of the same in each bin of `SAME_EDGES`, NaN where the bin holds no candidate, and
+        the number of candidates in it, both ``(len(SAME_EDGES) - 1,)``.
+    """
+    edges = torch.tensor(SAME_EDGES[1:-1], dtype=percentile.dtype, device=percentile.device)
+    place = torch.bucketize(percentile, edges, right=True).flatten()
+    zero = torch.zeros(len(SAME_EDGES) - 1, dtype=torch.float64, device=percentile.device)
+    count = zero.scatter_add(0, place, eligible.flatten().double())
+    hits = zero.scatter_add(0, place, (same & eligible).flatten().double())
+    return hits / count, count
+
+
+def skewness(values: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Skewness E (v - mean)^3 / sd^3 of the values under a mask, 0-dim; 0 where all are equal.
+
+    Of k-occurrences it is the usual measure of hubness (Radovanovic et al. 2010, Hubs in space,
+    https://jmlr.org/papers/v11/radovanovic10a.html).
+
+    Args:
+        values: ``(n,)``.
+        mask: ``(n,)`` bool; all without it.
+    """
+    weight = torch.ones_like(values) if mask is None else mask.to(values.dtype)
+    count = weight.sum().clamp(min=1)
+    apart = (values - (values * weight).sum() / count) * weight
+    spread = (apart.square().sum() / count).sqrt()
+    skew = (apart**3).sum() / count / spread.clamp(min=1e-12) ** 3
+    return torch.where(spread > 1e-9, skew, 0.0)

@@ -5,6 +5,7 @@ seed, sampler or model, answer the same questions. They are scored as they are, 
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,11 +15,13 @@ from torch import Tensor
 from nsbench.benchmarks.context import Known
 from nsbench.benchmarks.data import TrainingData
 from nsbench.benchmarks.difficulty import point, summary
+from nsbench.benchmarks.difficulty_shares import skewness
 from nsbench.benchmarks.records import PROBE_COLUMNS, content_key
 
 TEXTS = 256
 ANCHORS = 128
 HARD_SHARE = 0.05
+RANKED = 32
 LOOKS = 4  # besides the one before training
 
 
@@ -40,7 +43,9 @@ class Probe:
     hardest); Jaccard overlap of the hardest sets now with those of the last look and of the
     start (by chance it is about k / (2 N - k)); drift, the mean of 1 - cos between a text's
     embeddings now and at the last look, and at the start; share of the hardest that mean the
-    same as their anchor, where that is known.
+    same as their anchor, where that is known; hubness, how unevenly the candidates are spread over
+    the anchors' hardest (`skewness` of their counts; by chance that of a binomial); effective rank
+    of the texts' embeddings, exp of the entropy of their centred singular values, in [1, d].
 
     Args:
         data: The training data.
@@ -69,6 +74,7 @@ class Probe:
         self._due = {steps * (i + 1) // LOOKS - 1 for i in range(LOOKS)} - {-1}
         self._start: tuple[Tensor, Tensor] | None = None
         self._last: tuple[Tensor, Tensor] | None = None
+        self._order: Tensor | None = None
 
     @property
     def passes(self) -> int:
@@ -103,33 +109,65 @@ class Probe:
             "probe_drift_from_start": _apart(z, start[0]),
             "probe_overlap": self._jaccard(hardest, last[1]),
             "probe_overlap_with_start": self._jaccard(hardest, start[1]),
+            "probe_hubness": point(skewness(_counts(hardest, some, len(self._texts)))),
+            "probe_effective_rank": point(_effective_rank(z)),
         }
         if self._truth is not None:
             same = self._truth.gather(1, hardest).double()
             out["probe_hardest_same_meaning"] = summary(same, some, 0, 1)
             every = (self._truth & self._eligible).double().sum() / self._eligible.sum()
             out["probe_same_meaning"] = point(every)
-        self._start, self._last = start, now
+        self._start, self._last, self._order = start, now, order[:RANKED]
         return out
 
-    def hardest(self) -> pd.DataFrame:
-        """The hardest candidates of each anchor at the last look, with `PROBE_COLUMNS`.
+    def ranking(self) -> pd.DataFrame:
+        """How the anchors rank the candidates at the last look, with `PROBE_COLUMNS`.
 
+        The hardest of every anchor; all that may be a negative, of the first `RANKED` anchors.
         Numbers are places among the probe's texts, which are the same for all cells of one data
-        set, so overlaps between seeds and models can be read off the files.
+        set, so agreement between seeds and models can be read off the files.
         """
-        if self._last is None:
+        if self._last is None or self._order is None:
             return pd.DataFrame(columns=list(PROBE_COLUMNS))
-        ids = self._last[1].cpu().numpy()
-        anchors, places = np.indices(ids.shape)
-        columns = (anchors.ravel(), places.ravel(), ids.ravel())
-        return pd.DataFrame(dict(zip(PROBE_COLUMNS, columns, strict=True))).astype("int16")
+        ranked = self._order.cpu().numpy()
+        parts = []
+        for low, ids in ((0, ranked), (len(ranked), self._last[1].cpu().numpy()[len(ranked) :])):
+            anchors, places = np.indices(ids.shape)
+            columns = (anchors.ravel() + low, places.ravel(), ids.ravel())
+            parts.append(pd.DataFrame(dict(zip(PROBE_COLUMNS, columns, strict=True))))
+        table = pd.concat(parts, ignore_index=True)
+        able = self._eligible.cpu().numpy()
+        return table[able[table["anchor"], table["candidate"]]].astype("int16")
+
+    def state(self) -> dict[str, Any]:
+        """Everything a resumed cell needs."""
+        return {"start": self._start, "last": self._last, "order": self._order}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a `state`."""
+        self._start, self._last, self._order = state["start"], state["last"], state["order"]
 
     def _jaccard(self, left: Tensor, right: Tensor) -> Tensor:
         """Statistics over anchors of the overlap of two sets of ids, each ``(A, k)``."""
         both = (left[:, :, None] == right[:, None, :]).sum(dim=(1, 2)).double()
         value = both / (left.shape[1] + right.shape[1] - both)
         return summary(value, torch.ones_like(value, dtype=torch.bool), 0, 1)
+
+
+def _counts(ids: Tensor, some: Tensor, size: int) -> Tensor:
+    """``(size,)`` how often each of the numbers ``(A, k)`` occurs where ``some`` holds."""
+    zero = torch.zeros(size, dtype=torch.float64, device=ids.device)
+    return zero.scatter_add_(0, ids.flatten(), some.flatten().to(zero.dtype))
+
+
+def _effective_rank(z: Tensor) -> Tensor:
+    """As in `nsbench.benchmarks.geometry.spectrum`, on the device."""
+    centred = (z - z.mean(dim=0)).double()
+    # Singular values by the smaller of the two Gram matrices.
+    gram = centred @ centred.T if len(z) < z.shape[1] else centred.T @ centred
+    s = torch.linalg.eigvalsh(gram).clamp(min=0).sqrt()
+    p = s / s.sum().clamp(min=1e-12)
+    return torch.exp(-(p * p.clamp(min=1e-30).log()).sum())
 
 
 def _apart(now: Tensor, before: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ Layout of a results folder::
                             difficulty.parquet   step, quantity, mean, std, q01 ... q99, count
                             histograms.parquet   step, quantity, bin_low, count (cumulative)
                             probe.parquet  anchor, place, candidate: the hardest at the end
+                            choices.parquet  what was chosen in the first and the last step
                             training.csv   step, loss, learning_rate, ...
                             log.txt        what the cell printed
                             record.json    last, by atomic rename: status, costs, alarms, ...
@@ -46,6 +47,7 @@ DIFFICULTY_COLUMNS = (
 )
 HISTOGRAM_COLUMNS = ("step", "quantity", "bin_low", "count")
 PROBE_COLUMNS = ("anchor", "place", "candidate")
+CHOICE_COLUMNS = ("step", "place", "anchor", "candidates", "candidate", "weight")
 
 
 class RecordError(ValueError):
@@ -190,8 +192,13 @@ class CellPaths:
 
     @property
     def probe(self) -> Path:
-        """The hardest candidates of each anchor of the probe, at the end."""
+        """How each anchor of the probe ranks the candidates at the end, hardest first."""
         return self.folder / "probe.parquet"
+
+    @property
+    def choices(self) -> Path:
+        """What the sampler chose for some anchors of the first and the last batch."""
+        return self.folder / "choices.parquet"
 
     @property
     def training(self) -> Path:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import platform
 import subprocess
 import traceback
@@ -24,7 +25,7 @@ from nsbench.benchmarks.candidates import candidates
 from nsbench.benchmarks.cell import Cell
 from nsbench.benchmarks.celllog import cell_log
 from nsbench.benchmarks.checkpoints import BestCheckpoint
-from nsbench.benchmarks.data import TrainingData, datasets
+from nsbench.benchmarks.data import TrainingData, datasets, false_negative_rate
 from nsbench.benchmarks.difficulty_histograms import joined_histograms
 from nsbench.benchmarks.encoders import Encoder, encode_texts, encoders, hash_weights
 from nsbench.benchmarks.evaluate import EngineChoice, EvaluatedModel, evaluate
@@ -202,6 +203,7 @@ def _train_and_score(
         _write_parquet(paths.difficulty, trained.difficulty)
         _write_parquet(paths.histograms, trained.histograms)
         _write_parquet(paths.probe, trained.probe)
+        _write_parquet(paths.choices, trained.choices)
         write_atomically(paths.training, trained.training.to_csv(index=False, lineterminator="\n"))
         alarms = find_alarms(trained.difficulty, scores, cell)
     return replace(
@@ -254,7 +256,7 @@ def _train(
         seen = [t.histograms.iloc[: 0 if p.kind == "entailment" else None] for p, t in parts]
         steps = [sum(p.budget.steps for p, _ in parts[:i]) for i in range(len(parts))]
         trained.histograms = joined_histograms(list(zip(steps, seen, strict=True)))
-        trained.probe = parts[-1][1].probe
+        trained.probe, trained.choices = parts[-1][1].probe, parts[-1][1].choices
     if best is not None:
         trained.cost |= best.restore()
     return trained
@@ -353,6 +355,7 @@ def describe_data(data: TrainingData) -> dict[str, Any]:
     """Size, duplicates and content hash of the training data, for the record."""
     group = data.group
     counts = np.bincount(group)
+    rate = false_negative_rate(data)
     return {
         "name": data.name,
         "digest": data.digest,
@@ -362,6 +365,7 @@ def describe_data(data: TrainingData) -> dict[str, Any]:
         "unique_texts": len(counts),
         "duplicate_share": float((counts[group] > 1).mean()) if len(group) else 0.0,
         "labelled": data.meaning is not None,
+        "false_negative_rate": None if math.isnan(rate) else rate,
     }
 
 

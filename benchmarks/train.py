@@ -19,6 +19,7 @@ from nsbench.benchmarks.augmentations import Augmentation, TokenView
 from nsbench.benchmarks.batches import bucket, feed_for
 from nsbench.benchmarks.candidates import OpenPool, World
 from nsbench.benchmarks.cell import Budget
+from nsbench.benchmarks.choices import Choices
 from nsbench.benchmarks.context import (
     Contrast,
     Known,
@@ -30,11 +31,13 @@ from nsbench.benchmarks.context import (
 from nsbench.benchmarks.data import TrainingData
 from nsbench.benchmarks.difficulty import DifficultyLog, flatten, point, statistics, summary
 from nsbench.benchmarks.difficulty_histograms import Histograms
+from nsbench.benchmarks.difficulty_vectors import pull_statistics
 from nsbench.benchmarks.encoders import Encoder, TokenTable, token_table
 from nsbench.benchmarks.extras import Extras
 from nsbench.benchmarks.gradcache import Chunked
 from nsbench.benchmarks.optimise import Optimizer, schedule
 from nsbench.benchmarks.probe import Probe
+from nsbench.benchmarks.staleness import mined_statistics
 from nsbench.benchmarks.supervision import Supervision
 from nsbench.benchmarks.views import attack_loss, attacked, attackers, untouched
 from nsbench.samplers import Objective, Sampler, Selection, SimilarityContext
@@ -86,6 +89,7 @@ class Trained:
     cost: dict[str, float] = field(default_factory=dict)
     histograms: pd.DataFrame = field(default_factory=pd.DataFrame)
     probe: pd.DataFrame = field(default_factory=pd.DataFrame)
+    choices: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def train(encoder: Encoder, data: TrainingData, recipe: Recipe, device: torch.device) -> Trained:
@@ -140,6 +144,7 @@ def train(encoder: Encoder, data: TrainingData, recipe: Recipe, device: torch.de
     histograms = Histograms(device)
     probe = Probe(data, known, partial(_embed_some, encoder, tokens), budget.steps, device)
     difficulty.add(0, probe.look())
+    choices = Choices(known, budget.steps)
     for step in range(budget.steps):
         pool.refresh(step)
         extras.refresh(step, budget.steps)
@@ -226,12 +231,15 @@ def train(encoder: Encoder, data: TrainingData, recipe: Recipe, device: torch.de
         note("passes_anchor", len(texts1))
         note("passes_positive", len(texts2))
         note("passes_negative", 0 if more is None else len(more))
+        choices.look(step, contrast, context, selection)
         if probe.due(step):
-            difficulty.add(step, probe.look())
+            difficulty.add(step, dict(probe.look()) | dict(pool.look()))
         if measured:
             histograms.add(context, selection)
             histograms.keep(step)
             numbers = statistics(context, selection)
+            numbers |= pull_statistics(context, selection, contrast)
+            numbers |= mined_statistics(context, contrast, pool.mined_scores(), pool.numbers(step))
             numbers["loss"] = summary(loss.detach(), torch.ones_like(loss) > 0, 0, 20)
             bare = tuple(_view(encoder, tokens, t, (), None) for t in (texts1, texts2))
             numbers |= _views_seen((view1, view2), (bare[0], bare[1]), contrast)
@@ -246,7 +254,8 @@ def train(encoder: Encoder, data: TrainingData, recipe: Recipe, device: torch.de
         training=_training_table(losses, norms, budget),
         cost=_costs(cost, counts, budget, tokens, data.rows),
         histograms=histograms.table(),
-        probe=probe.hardest(),
+        probe=probe.ranking(),
+        choices=choices.table(),
     )
 
 

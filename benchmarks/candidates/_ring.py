@@ -9,6 +9,7 @@ from torch import Tensor
 from nsbench.benchmarks.candidates import Stored, World
 from nsbench.benchmarks.encoders import Encoder
 from nsbench.benchmarks.guides import encode_rows
+from nsbench.benchmarks.staleness import SAMPLE, stored_statistics
 
 STARTS = ("empty", "warm")
 
@@ -58,6 +59,17 @@ class Ring:
             embeddings=self.embeddings[: self.filled],
             texts=texts,
             valid=torch.ones_like(texts, dtype=torch.bool),
+        )
+
+    def look(self, world: World) -> dict[str, Tensor]:
+        """How far some of the places, spread evenly, are from what the encoder says today."""
+        if not self.pushed:
+            return {}
+        few = min(SAMPLE, self.filled)
+        places = torch.arange(few, device=self.texts.device) * self.filled // few
+        texts = self.texts[places]
+        return stored_statistics(
+            self.embeddings[places], encode_rows(world, world.encoder, texts), texts
         )
 
     def state(self) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What a candidate pool is given, and the hooks it may fill."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -84,6 +84,21 @@ class OpenPool:
 
     def after_step(self, texts: Tensor, embeddings: Tensor) -> None:
         """Take in the batch's ``(M,)`` texts and their detached ``(M, d)`` embeddings."""
+
+    def mined_scores(self) -> Tensor | None:
+        """``(B * m,)`` cosines at which the texts of the last `mined` were found, NaN if unknown.
+
+        ``None`` where nothing is mined.
+        """
+        return None
+
+    def numbers(self, step: int) -> Mapping[str, Tensor]:
+        """``{quantity: (S,)}`` of the pool itself at a measured step; nothing is encoded."""
+        return {}
+
+    def look(self) -> Mapping[str, Tensor]:
+        """``{quantity: (S,)}`` of the pool itself whenever the probe looks; may encode a little."""
+        return {}
 
     def state(self) -> dict[str, Any]:
         """Everything a resumed cell needs, as tensors and numbers."""

@@ -6,6 +6,7 @@ et al. 2024, NV-Retriever: by a teacher, with a margin to the positive.
 https://arxiv.org/abs/2007.00808 https://arxiv.org/abs/2004.04906 https://arxiv.org/abs/2407.15831
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from nsbench.benchmarks.candidates import OpenPool, World, register
+from nsbench.benchmarks.difficulty import point, summary
 from nsbench.benchmarks.guides import guide_embeddings, guide_spec
 from nsbench.benchmarks.lexical import STEMMERS, Bm25
 from nsbench.benchmarks.mining import (
@@ -154,6 +156,10 @@ class OpenCorpus(OpenPool):
         self.draw = torch.Generator(world.device).manual_seed(seed)
         self.waiting: list[tuple[int, Mined]] = []
         self.ids = torch.zeros(0, dtype=torch.int64)
+        self.scores = torch.zeros(0)
+        self.last: Tensor | None = None  # of the texts that `mined` gave last
+        self.mined_at = 0
+        self.recall: Tensor | None = None
         every = settings.refresh
         if every == "epoch":
             every = max(1, world.data.rows // world.batch_size)
@@ -162,20 +168,36 @@ class OpenCorpus(OpenPool):
     def refresh(self, step: int) -> None:
         """Mine anew where it is time, and put to use what has waited long enough."""
         if step == 0:
-            self._use(self._mine())
+            self._use(self._mine(), step)
         elif self.every and step % self.every == 0:
-            self.waiting.append((step + self.settings.lag, self._mine()))
+            found = self._mine()
+            self.recall = _recall(self.ids, torch.from_numpy(found.ids).to(self.ids.device))
+            self.waiting.append((step + self.settings.lag, found))
         while self.waiting and self.waiting[0][0] <= step:
-            self._use(self.waiting.pop(0)[1])
+            since, found = self.waiting.pop(0)
+            self._use(found, since - self.settings.lag)
 
     def mined(self, rows: Tensor) -> Tensor | None:
         """``negatives`` candidates of each row: drawn from its own, or all in their order."""
         ids, m = self.ids[rows], self.settings.negatives  # (B, depth)
+        scores = self.scores[rows]
         if m < self.settings.depth:
             lot = torch.rand(ids.shape, generator=self.draw, device=ids.device)
             order = lot.masked_fill(ids < 0, 2.0).argsort(dim=1, stable=True)
-            ids = ids.gather(1, order)
+            ids, scores = ids.gather(1, order), scores.gather(1, order)
+        self.last = scores[:, :m].flatten()
         return ids[:, :m].flatten()
+
+    def mined_scores(self) -> Tensor | None:
+        return self.last
+
+    def numbers(self, step: int) -> Mapping[str, Tensor]:
+        """Age of the candidates in steps, and what part of the last ranking's top they held."""
+        age = torch.tensor(float(step - self.mined_at), dtype=torch.float64)
+        out = {"mined_age": point(age.to(self.ids.device))}
+        if self.recall is not None:
+            out["mined_recall"], self.recall = self.recall, None
+        return out
 
     def _mine(self) -> Mined:
         key = self._same_in_all_cells()
@@ -225,12 +247,16 @@ class OpenCorpus(OpenPool):
             embeddings[distinct], self.corpus.candidates, name=name, backend=settings.backend
         )
 
-    def _use(self, found: Mined) -> None:
+    def _use(self, found: Mined, mined_at: int) -> None:
         """Switch to other candidates; how much they differ from the old ones is noted."""
         if len(self.ids):
             self.world.note("mining_overlap", _jaccard(self.found.ids, found.ids))
         self.found = found
         self.ids = torch.from_numpy(found.ids).to(self.world.device)
+        self.scores = torch.from_numpy(found.scores).to(self.world.device)
+        if self.settings.source == "bm25":  # no cosines
+            self.scores = torch.full_like(self.scores, torch.nan)
+        self.mined_at = mined_at
 
     def state(self) -> dict[str, Any]:
         return {
@@ -238,6 +264,16 @@ class OpenCorpus(OpenPool):
             "waiting": [(step, torch.from_numpy(m.ids)) for step, m in self.waiting],
             "draw": self.draw.get_state(),
         }
+
+
+def _recall(old: Tensor, new: Tensor) -> Tensor:
+    """Statistics over rows of the part of the new ids, ``(R, M)``, that the old ones hold."""
+    there = new >= 0
+    count = there.sum(dim=1)
+    hits = torch.zeros_like(count)
+    for place in range(new.shape[1]):
+        hits += (new[:, place, None] == old).any(dim=1) & there[:, place]
+    return summary(hits / count.clamp(min=1), count > 0, 0, 1)
 
 
 def _jaccard(old: np.ndarray[Any, Any], new: np.ndarray[Any, Any]) -> float:

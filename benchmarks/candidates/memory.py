@@ -5,6 +5,7 @@ https://arxiv.org/abs/1912.06798 There batch and memory have a loss each; here t
 one. The batch enters the memory after its step, so that it is not there twice.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -50,7 +51,7 @@ class OpenMemory(OpenPool):
     """The memory of one cell."""
 
     def __init__(self, settings: MemoryPool, world: World) -> None:
-        self.settings = settings
+        self.settings, self.world = settings, world
         self.ring = Ring(settings.size, world.encoder.dimension, world.device)
         if settings.start == "warm":
             self.ring.warm(world, world.encoder)
@@ -68,6 +69,9 @@ class OpenMemory(OpenPool):
             return
         start = len(texts) // 2 if self.settings.views == "second" else 0
         self.ring.push(texts[start:], embeddings[start:])
+
+    def look(self) -> Mapping[str, Tensor]:
+        return self.ring.look(self.world)
 
     def state(self) -> dict[str, Any]:
         return self.ring.state()

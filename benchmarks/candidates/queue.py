@@ -7,6 +7,7 @@ starts with random vectors, which would pose as negatives, and is not followed i
 positive is the batch's own second view, not a key.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -85,6 +86,9 @@ class OpenQueue(OpenPool):
         second = texts[len(texts) // 2 :]
         self.ring.push(second, encode_rows(self.world, self.keys, second))
         self.world.note("passes_key", len(second))
+
+    def look(self) -> Mapping[str, Tensor]:
+        return self.ring.look(self.world)
 
     def state(self) -> dict[str, Any]:
         return {"ring": self.ring.state(), "keys": self.keys.state_dict()}

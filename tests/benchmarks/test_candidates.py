@@ -539,3 +539,69 @@ def test_corpus_pool_wants_a_shortage_policy_and_sense() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             candidates.make("corpus", shortage="fewer", **params)
+
+
+# --- what pools say of their age
+
+
+def means(found: Trained, quantity: str) -> dict[int, float]:
+    table = found.difficulty[found.difficulty["quantity"] == quantity]
+    return dict(zip(table["step"].tolist(), table["mean"].tolist(), strict=True))
+
+
+def test_mined_candidates_grow_old_between_refreshes() -> None:
+    pool = CorpusPool(shortage="fewer", negatives=2, depth=4, refresh=4).open
+    found, _ = trained(unsupervised(), pool, steps=9)
+    assert means(found, "mined_age") == {0: 0, 2: 2, 4: 0, 6: 2, 8: 0}
+    assert sorted(means(found, "mined_recall")) == [4, 8]
+    assert all(0 <= value < 1 for value in means(found, "mined_recall").values())
+    never, _ = trained(unsupervised(), CorpusPool(shortage="fewer", depth=4).open, steps=9)
+    assert means(never, "mined_age") == {s: s for s in (0, 2, 4, 6, 8)}
+    assert means(never, "mined_recall") == {}
+
+
+def test_lagging_candidates_count_their_age_from_the_mining() -> None:
+    pool = CorpusPool(shortage="fewer", depth=4, refresh=4, lag=2).open
+    found, _ = trained(unsupervised(), pool, steps=9)
+    assert means(found, "mined_age") == {0: 0, 2: 2, 4: 4, 6: 2, 8: 4}
+
+
+def test_just_mined_candidates_are_scored_as_they_were_mined() -> None:
+    """Anchors and candidates without augmentation: the first step sees the mining's own scores."""
+    data = unsupervised()
+    plain = ([augmentations.make("none")], [augmentations.make("none")])
+    recipe = Recipe(
+        sampler=samplers.make("in_batch"),
+        objective=objectives.make("info_nce"),
+        views=plain,
+        directions="one",
+        budget=Budget(steps=5, batch_size=8, learning_rate=0.2, precision="fp32"),
+        difficulty_every=4,
+        seed_for=lambda purpose: seed_for(1, purpose),
+        open_pool=CorpusPool(shortage="fewer", negatives=2, depth=4).open,
+    )
+    found = train(an_encoder(data), data, recipe, CPU)
+    now, then = means(found, "mined_similarity"), means(found, "mined_similarity_then")
+    assert now[0] == pytest.approx(then[0], abs=1e-5)
+    assert abs(now[4] - then[4]) > 1e-3
+    # Mined from all texts, they are among the hardest of a small batch.
+    assert means(found, "mined_percentile")[0] < 0.3
+
+
+def test_bm25_has_no_cosines_to_compare() -> None:
+    pool = CorpusPool(shortage="fewer", source="bm25", depth=4).open
+    found, _ = trained(unsupervised(), pool)
+    table = found.difficulty.set_index("quantity")
+    assert table.loc["mined_percentile", "count"].sum() > 0
+    assert table.loc["mined_similarity_then", "count"].sum() == 0
+
+
+@pytest.mark.parametrize(
+    "pool", [QueuePool(size=24, momentum=1.0), MemoryPool(size=24)], ids=["queue", "memory"]
+)
+def test_stored_embeddings_are_compared_with_todays(pool: Any) -> None:
+    found, _ = trained(unsupervised(), pool.open, steps=9)
+    drift = means(found, "stored_drift")
+    assert set(drift) == {1, 3, 5, 8}  # where the probe looks, but for the start: nothing is there
+    assert 0 < drift[8] < 2
+    assert set(means(found, "stored_recognised")) == set(drift)

@@ -1,19 +1,24 @@
 """Laws of the gradient shares (methods: statistics), each on all rows of random batches."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
-from scipy.stats import norm
+from scipy.stats import norm, skew
 
 from nsbench.benchmarks.difficulty import softmax_weights, statistics
 from nsbench.benchmarks.difficulty_shares import (
     EDGES,
     HARDEST,
+    SAME_EDGES,
     bin_names,
     gini,
     gradient_shares,
+    same_by_percentile,
+    same_names,
     share_name,
+    skewness,
     weight_by_percentile,
 )
 from nsbench.samplers import Selection, SimilarityContext
@@ -142,3 +147,54 @@ def test_statistics_report_pull_margin_and_masks() -> None:
     first = math.exp(6) + math.exp(7)
     pulls = (first / (first + math.exp(8)), math.exp(2) / (math.exp(2) + math.exp(5)))
     assert found["negative_pull"][0].item() == pytest.approx(sum(pulls) / 2, abs=1e-5)
+
+
+def test_skewness_equals_scipy_and_is_zero_where_nothing_differs() -> None:
+    draw = torch.Generator().manual_seed(6)
+    values = torch.rand(30, generator=draw).double() ** 3
+    mask = torch.rand(30, generator=draw) < 0.6
+    assert skewness(values).item() == pytest.approx(skew(values.numpy()))
+    assert skewness(values, mask).item() == pytest.approx(skew(values[mask].numpy()))
+    assert skewness(torch.full((9,), 3.0)).item() == 0
+    assert skewness(values, torch.zeros_like(mask)).item() == 0
+
+
+def test_law_hubness_of_random_choices_is_that_of_a_binomial() -> None:
+    """Random choices make no hubs; one column that all anchors choose is the greatest of hubs.
+
+    A column is chosen by each of n anchors with p = k / N: skewness (1 - 2p) / sqrt(n p (1 - p)).
+    The standard error of a sample skewness is about sqrt(6 / N); four of them are allowed.
+    """
+    n, width, k = 200, 400, 20
+    draw = torch.Generator().manual_seed(7)
+    taken = torch.zeros(n, width).scatter_(
+        1, torch.rand(n, width, generator=draw).topk(k).indices, 1
+    )
+    p = k / width
+    wanted = (1 - 2 * p) / math.sqrt(n * p * (1 - p))
+    assert abs(skewness(taken.sum(dim=0)).item() - wanted) < 4 * math.sqrt(6 / width)
+    assert skewness(torch.cat([torch.zeros(399), torch.full((1,), 200.0)])).item() > 19
+
+
+def test_same_meanings_by_percentile_equal_a_loop() -> None:
+    context, _ = random_case(0.05)
+    draw = torch.Generator().manual_seed(8)
+    same = torch.rand(context.similarity.shape, generator=draw) < 0.3
+    percentile = (context.ranks() + 0.5) / context.eligible
+    rates, counts = same_by_percentile(same, context.negative_mask, percentile)
+    for place, (low, high) in enumerate(pairwise(SAME_EDGES)):
+        inside = [
+            bool(same[i, j])
+            for i in range(same.shape[0])
+            for j in range(same.shape[1])
+            if context.negative_mask[i, j] and low <= percentile[i, j] < high
+        ]
+        assert counts[place].item() == len(inside)
+        if inside:
+            assert rates[place].item() == pytest.approx(sum(inside) / len(inside))
+        else:
+            assert math.isnan(rates[place].item())
+    assert len(same_names()) == len(rates)
+    found = statistics(context.replace(truth=same), Selection(mask=context.negative_mask))
+    assert found["same_meaning_5_10"][0].item() == pytest.approx(rates[3].item())
+    assert found["same_meaning_0_0.1"][-1].item() == 0

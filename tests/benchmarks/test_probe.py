@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from scipy.stats import skew
 from torch.nn import functional
 
 from nsbench.benchmarks.context import Known
 from nsbench.benchmarks.data import TrainingData, datasets
-from nsbench.benchmarks.probe import Probe, probe_texts
+from nsbench.benchmarks.geometry import spectrum
+from nsbench.benchmarks.probe import RANKED, Probe, probe_texts
 
 CPU = torch.device("cpu")
 
@@ -66,9 +68,21 @@ def test_looks_equal_loops(data: TrainingData) -> None:
         np.mean(places), abs=1e-6
     )
     assert second["probe_drift"][0].item() == pytest.approx(float(drift), abs=1e-6)
-    stored = probe.hardest()
-    assert len(stored) == anchors * k
-    assert stored[stored["anchor"] == 0]["candidate"].tolist() == hardest(tables[1], 0)[:k]
+    stored = probe.ranking().set_index("anchor")["candidate"]
+    for a in range(anchors):
+        wanted = hardest(tables[1], a)
+        assert stored[a].tolist() == (wanted if a < RANKED else wanted[:k])
+    counts = np.bincount(
+        [j for a in range(anchors) for j in hardest(tables[1], a)[:k]], minlength=len(ids)
+    )
+    assert second["probe_hubness"][0].item() == pytest.approx(skew(counts))
+    rank = spectrum(tables[1][ids].numpy())["effective_rank"]
+    assert second["probe_effective_rank"][0].item() == pytest.approx(rank, rel=1e-4)
+    again = Probe(data, known, lambda ids: tables[0][ids], 40, CPU)
+    again.load(probe.state())
+    assert again.ranking().equals(probe.ranking())
+    assert again.look()["probe_overlap_with_start"][0].item() == 1
+    assert again.look()["probe_drift"][0].item() == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 40, 151])
