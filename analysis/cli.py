@@ -98,6 +98,7 @@ def main() -> None:
     from nsbench.benchmarks import cli
 
     cli.extra_kinds["figures"] = listed
+    cli.add_groups()
     cli.run_app(add_commands(cli.app))
 
 

@@ -51,14 +51,15 @@ def run_app(application: typer.Typer = app) -> None:
     try:
         application()
     except (ValueError, FileNotFoundError, RecordError, ModuleNotFoundError) as error:
-        err.print(f"[bold red]error:[/] {_escape(str(error))}", soft_wrap=True)
+        err.print(f"[bold red]error:[/] {escaped(str(error))}", soft_wrap=True)
         sys.exit(USAGE)
     except KeyboardInterrupt:
         err.print("interrupted; run the same command again to go on where it stopped")
         sys.exit(130)
 
 
-def _escape(text: str) -> str:
+def escaped(text: str) -> str:
+    """Text that rich prints as it stands."""
     from rich.markup import escape
 
     return escape(text)
@@ -198,7 +199,7 @@ def _print_plan(jobs: list[Any]) -> None:
         record = finished(job.paths)
         state = record.status if record else ("skip" if job.planned.skip else "to run")
         names = ("sampler", "augmentation", "objective", "encoder", "data")
-        table.add_row(cell.key, *(_escape(labels[n]) for n in names), str(cell.seed), state)
+        table.add_row(cell.key, *(escaped(labels[n]) for n in names), str(cell.seed), state)
     out.print(table)
     steps = sum(j.planned.cell.budget.steps for j in jobs if not j.planned.skip)
     passes = sum(
@@ -215,10 +216,10 @@ def _print_plan(jobs: list[Any]) -> None:
 def _print_ended(cell: Any, record: RunRecord, number: int, total: int) -> None:
     colour = {"done": "green", "failed": "red", "skipped": "yellow"}[record.status]
     seconds = record.seconds.get("total", 0.0)
-    reason = f": {_escape(record.reason)}" if record.reason else ""
+    reason = f": {escaped(record.reason)}" if record.reason else ""
     alarms = f" [yellow]({', '.join(a['name'] for a in record.alarms)})[/]" if record.alarms else ""
     err.print(
-        f"[{number}/{total}] [{colour}]{record.status}[/] {_escape(str(cell))} "
+        f"[{number}/{total}] [{colour}]{record.status}[/] {escaped(str(cell))} "
         f"{seconds:.1f} s{alarms}{reason}",
         soft_wrap=True,
     )
@@ -261,12 +262,12 @@ def status(
         if rows:
             shown = Table(*columns, title=title, title_justify="left")
             for row in rows[:40]:
-                shown.add_row(*(_escape(str(row[c])) for c in columns))
+                shown.add_row(*(escaped(str(row[c])) for c in columns))
             out.print(shown)
             if len(rows) > 40:
                 out.print(f"... and {len(rows) - 40} more; --json shows all")
     for line in state["unreadable"]:
-        err.print(f"[yellow]left out:[/] {_escape(line)}", soft_wrap=True)
+        err.print(f"[yellow]left out:[/] {escaped(line)}", soft_wrap=True)
 
 
 def _registry(kind: str) -> Any:
@@ -348,7 +349,7 @@ def list_(
                 p["name"] if p["required"] else f"{p['name']}={p['default']}"
                 for p in row.get("parameters", [])
             )
-            table.add_row(row["name"], _escape(row["summary"]), _escape(shown))
+            table.add_row(row["name"], escaped(row["summary"]), escaped(shown))
         out.print(table)
 
 
@@ -364,15 +365,15 @@ def describe(name: Annotated[str, typer.Argument(help="Name of any component or 
             if row["name"] != name:
                 continue
             found = True
-            out.print(f"[bold]{_escape(name)}[/] ({kind})  {_escape(row['summary'])}")
+            out.print(f"[bold]{escaped(name)}[/] ({kind})  {escaped(row['summary'])}")
             for key in ("source", "provider", "objective", "pool"):
                 if row.get(key):
-                    out.print(f"  {key}: {_escape(str(row[key]))}", soft_wrap=True)
+                    out.print(f"  {key}: {escaped(str(row[key]))}", soft_wrap=True)
             for p in row.get("parameters", []):
                 default = "required" if p["required"] else f"default {p['default']!r}"
                 out.print(
-                    f"  {p['name']} ({_escape(str(p['type']))}, {_escape(default)}): "
-                    f"{_escape(p['description'])}",
+                    f"  {p['name']} ({escaped(str(p['type']))}, {escaped(default)}): "
+                    f"{escaped(p['description'])}",
                     soft_wrap=True,
                 )
     if not found:
@@ -394,12 +395,12 @@ def reproduce(
     report = compare(paper, ResultsFolder(out_dir or Path("out") / suite))
     table = Table("row", "score", "paper", "ours", "sd", "n", "verdict", title=paper.title)
     for row in report.rows:
-        table.add_row(*map(_escape, row.shown()))
+        table.add_row(*map(escaped, row.shown()))
     out.print(table)
     for note in report.notes:
-        out.print(f"[yellow]note[/]  {_escape(note)}", soft_wrap=True)
+        out.print(f"[yellow]note[/]  {escaped(note)}", soft_wrap=True)
     for source in paper.sources:
-        out.print(f"source: {_escape(source)}", soft_wrap=True)
+        out.print(f"source: {escaped(source)}", soft_wrap=True)
     if csv is not None:
         write_atomically(csv, table_csv(report))
 
@@ -414,7 +415,7 @@ def doctor(
     problems = 0
     for level, text in examine(config):
         mark = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "bad": "[red]missing[/]"}[level]
-        out.print(f"{mark}  {_escape(text)}", soft_wrap=True)
+        out.print(f"{mark}  {escaped(text)}", soft_wrap=True)
         problems += level == "bad"
     if problems:
         raise typer.Exit(USAGE)
@@ -434,11 +435,19 @@ def prefetch(
     rows = []
     for row in fetch(load_config(config)):
         rows.append(row)
-        out.print(_escape(f"{row['kind']:8} {row['name']}  {row['revision']}"), soft_wrap=True)
+        out.print(escaped(f"{row['kind']:8} {row['name']}  {row['revision']}"), soft_wrap=True)
     if out_file is not None:
         write_atomically(out_file, json.dumps(rows, indent=1) + "\n")
 
 
+def add_groups() -> None:
+    """Add the commands that have modules of their own."""
+    from nsbench.benchmarks.mine.cli import mine
+
+    app.command()(mine)
+
+
 def main() -> None:
     """Entry point without the analysis commands."""
+    add_groups()
     run_app(app)

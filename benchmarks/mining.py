@@ -21,6 +21,7 @@ from nsbench.benchmarks.sources import Floats, Ints, Source
 from nsbench.samplers import at_least, one_of
 
 AMONG = ("documents", "all")
+AGAINST = ("own", "lowest")
 SHORTAGE = ("drop", "fewer", "pad_random", "error")
 REASONS = (
     "kept",
@@ -54,6 +55,8 @@ class Window:
         relative_margin: Keep scores <= s_pos - |s_pos| * relative_margin, >= 0.
         max_score: Keep scores <= max_score.
         min_score: Keep scores >= min_score.
+        against: Whose score s_pos is where an anchor has several positives: the row's ``own``, or
+            the ``lowest`` of them all.
     """
 
     depth: int
@@ -64,8 +67,10 @@ class Window:
     relative_margin: float | None = None
     max_score: float | None = None
     min_score: float | None = None
+    against: str = "own"
 
     def __post_init__(self) -> None:
+        one_of("mining", "against", self.against, AGAINST)
         at_least("mining", "depth", self.depth, 1)
         at_least("mining", "need", self.need, 0)
         if self.need > self.depth:
@@ -128,12 +133,15 @@ class Corpus:
         data: The training data.
         among: Which texts are candidates: ``documents``, all but those that are anchors only
             (queries, where there are queries); or ``all``.
+        documents: ``(D,)`` texts that are candidates in any case, even where they are anchors.
 
     Raises:
         ValueError: If there is no text or no row.
     """
 
-    def __init__(self, data: TrainingData, among: str = "documents") -> None:
+    def __init__(
+        self, data: TrainingData, among: str = "documents", documents: Ints | None = None
+    ) -> None:
         one_of("mining", "among", among, AMONG)
         if not data.texts or not data.rows:
             raise ValueError(f"mining: the corpus of {data.name} is empty")
@@ -146,6 +154,8 @@ class Corpus:
         if among == "documents":
             shown = group[data.negatives[data.negatives >= 0]]
             queries = np.setdiff1d(self.anchor, np.concatenate([self.positive, shown]))
+            if documents is not None:
+                queries = np.setdiff1d(queries, group[documents])
             self.candidates = np.setdiff1d(self.candidates, queries)
         self.queries, self.query = np.unique(self.anchor, return_inverse=True)  # (A,), (R,)
         a, b = self.anchor, self.positive
@@ -193,7 +203,7 @@ def mine(
     scores, ids = source.rank(corpus.queries, fetch)
     if np.isnan(scores).any():
         raise ValueError(f"mining: the source {source.name} gave scores that are NaN")
-    positive_score = source.pairs(corpus.anchor, corpus.positive)
+    positive_score = positive_scores(corpus, source, window.against)
     depth, rows = window.depth, len(corpus.anchor)
     out_ids = np.full((rows, depth), -1, np.int64)
     out_scores = np.full((rows, depth), np.nan, np.float32)
@@ -225,7 +235,7 @@ def mine(
         dropped = short
         out_ids[short], out_scores[short], out_ranks[short] = -1, np.nan, -1
     elif shortage == "pad_random":
-        padded = _pad(corpus, source, out_ids[:, :need], out_scores, short.nonzero()[0], rng)
+        padded = pad(corpus, source, out_ids[:, :need], out_scores, short.nonzero()[0], rng)
     return Mined(
         ids=np.where(out_ids >= 0, corpus.text[out_ids], -1),
         scores=out_scores,
@@ -237,6 +247,17 @@ def mine(
         short_rows=int(short.sum()),
         padded=padded,
     )
+
+
+def positive_scores(corpus: Corpus, source: Source, against: str = "own") -> Floats:
+    """``(R,)`` score of each row's positive, or the lowest of all positives of its anchor."""
+    own = source.pairs(corpus.anchor, corpus.positive)
+    if against == "own":
+        return own
+    lowest = np.full(len(corpus.queries), np.inf, np.float32)
+    np.minimum.at(lowest, corpus.query, own)
+    found: Floats = lowest[corpus.query]
+    return found
 
 
 def _judged(
@@ -270,7 +291,7 @@ def _judged(
     return codes, place
 
 
-def _pad(
+def pad(
     corpus: Corpus,
     source: Source,
     ids: Ints,
@@ -278,7 +299,19 @@ def _pad(
     rows: Ints,
     rng: np.random.Generator,
 ) -> int:
-    """Fill the empty places of some rows with random texts that may be their negatives."""
+    """Fill the empty places of some rows, in place, with random texts that may be their negatives.
+
+    Args:
+        corpus: The distinct texts.
+        source: Scores the padding.
+        ids: ``(R, M)`` distinct texts, -1 where empty.
+        scores: ``(R, M)`` or wider.
+        rows: ``(n,)`` rows to fill.
+        rng: Draws the padding.
+
+    Returns:
+        How many places were filled; fewer than were empty where the corpus is used up.
+    """
     filled: list[tuple[int, int]] = []
     for row in rows.tolist():
         anchor = corpus.anchor[row]

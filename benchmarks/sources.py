@@ -40,6 +40,7 @@ class DenseSource:
         name: Whose embeddings, for the record.
         backend: Of the search.
         memory: Bytes of the search.
+        queries: ``(G, d)`` of the same texts as queries, where a model embeds these otherwise.
     """
 
     def __init__(
@@ -50,14 +51,18 @@ class DenseSource:
         name: str,
         backend: str = "torch",
         memory: int = MEMORY,
+        queries: Tensor | None = None,
     ) -> None:
         self.embeddings = torch.nn.functional.normalize(embeddings.detach().float(), dim=1)
+        self.queries = self.embeddings
+        if queries is not None:
+            self.queries = torch.nn.functional.normalize(queries.detach().float(), dim=1)
         self.candidates = candidates
         self.name, self.backend, self.memory = name, backend, memory
 
     def rank(self, queries: Ints, k: int) -> tuple[Floats, Ints]:
         """The k most similar texts of every query; the query itself may be among them."""
-        picked = self.embeddings[torch.from_numpy(queries).to(self.embeddings.device)]
+        picked = self.queries[torch.from_numpy(queries).to(self.embeddings.device)]
         ranked = self.embeddings
         if self.candidates is not None:
             ranked = ranked[torch.from_numpy(self.candidates).to(ranked.device)]
@@ -65,10 +70,10 @@ class DenseSource:
         return found.scores.cpu().numpy(), _renumbered(found.ids.cpu().numpy(), self.candidates)
 
     def pairs(self, left: Ints, right: Ints) -> Floats:
-        """Cosine of given pairs, by the formula of the search."""
+        """Cosine of given pairs, the left text as query, by the formula of the search."""
         a, b = (torch.from_numpy(x).to(self.embeddings.device) for x in (left, right))
         parts = [
-            (self.embeddings[i] * self.embeddings[j]).sum(dim=1)
+            (self.queries[i] * self.embeddings[j]).sum(dim=1)
             for i, j in zip(a.split(1 << 14), b.split(1 << 14), strict=True)
         ]
         out: Floats = torch.cat(parts).cpu().numpy() if parts else np.zeros(0, np.float32)
