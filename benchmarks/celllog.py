@@ -3,10 +3,17 @@
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+class _Quiet(logging.FileHandler):
+    """A full disk costs a line of the log, and no traceback on the terminal."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # logging's name
+        pass
 
 
 @contextmanager
@@ -17,7 +24,7 @@ def cell_log(path: Path, title: str) -> Iterator[logging.Logger]:
         path: The file; a rerun of the cell adds to it.
         title: What the cell is, for the first line.
     """
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = _Quiet(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter(FORMAT))
     handler.setLevel(logging.INFO)
     root = logging.getLogger()
@@ -35,4 +42,5 @@ def cell_log(path: Path, title: str) -> Iterator[logging.Logger]:
         warnings.showwarning = shown
         root.removeHandler(handler)
         mine.setLevel(level)
-        handler.close()
+        with suppress(OSError):
+            handler.close()

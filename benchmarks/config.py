@@ -67,10 +67,17 @@ class DifficultyConfig(_Strict):
 
 
 class RunConfig(_Strict):
-    """How cells are run; none of it is part of a cell's key."""
+    """How cells are run; none of it is part of a cell's key.
+
+    Attributes:
+        threads: Threads of torch and BLAS in each cell.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        time_limit: Seconds that a cell may take before it is stopped and fails; 0 for no limit.
+    """
 
     threads: int = Field(default=1, ge=1, le=1024)
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    time_limit: float = Field(default=0.0, ge=0, le=1e8, allow_inf_nan=False)
 
 
 class MatrixConfig(_Strict):

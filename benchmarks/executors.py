@@ -1,24 +1,25 @@
-"""Runs planned cells here: one after the other, or in worker processes. Disk is the truth."""
+"""What every executor shares: a job, when it has ended, and running it under a claim.
 
-import json
-import multiprocessing
+Disk is the truth, and an executor only starts cells. Whoever runs one claims it, looks once more
+whether it has been done meanwhile, runs it, and leaves a record; how it was started changes no
+byte of the results.
+"""
+
 import os
-import socket
-import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
+from nsbench.benchmarks import claims
 from nsbench.benchmarks.matrix import Planned
 from nsbench.benchmarks.records import (
     CellPaths,
     RecordError,
     ResultsFolder,
     RunRecord,
-    read_json,
+    StorageError,
     read_record,
     write_record,
 )
@@ -26,12 +27,32 @@ from nsbench.benchmarks.records import (
 
 @dataclass(frozen=True)
 class Job:
-    """One cell to run."""
+    """One cell to run.
+
+    Attributes:
+        planned: The cell.
+        paths: Its files.
+        device: ``auto``, ``cpu``, ``cuda`` ...
+        threads: Threads of torch and BLAS.
+        replaces: Time stamp of the record that is to be replaced, in ns; 0 if there is none.
+    """
 
     planned: Planned
     paths: CellPaths
     device: str
     threads: int
+    replaces: int = 0
+
+
+Ended = tuple[Job, RunRecord | None]
+
+
+class Executor(Protocol):
+    """Runs jobs somewhere."""
+
+    def run(self, jobs: Sequence[Job], on_start: Callable[[Job], None], /) -> Iterator[Ended]:
+        """Run jobs and yield each with its record as it ends."""
+        ...
 
 
 def finished(paths: CellPaths, *, retry_failed: bool = False) -> RunRecord | None:
@@ -46,137 +67,115 @@ def finished(paths: CellPaths, *, retry_failed: bool = False) -> RunRecord | Non
     return None if retry_failed and record.status == "failed" else record
 
 
-def claim(paths: CellPaths) -> bool:
-    """Claim a cell for this process; False if a living process on this host has it."""
-    paths.folder.mkdir(parents=True, exist_ok=True)
-    mine = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "since": time.time()})
-    for _ in range(2):
-        try:
-            with paths.claim.open("x") as handle:
-                handle.write(mine)
-            return True
-        except FileExistsError:
-            if _alive(paths.claim):
-                return False
-            paths.claim.unlink(missing_ok=True)
-    return False
+def ended(job: Job) -> RunRecord | None:
+    """The record of a job, unless it has none or only the one that is to be replaced."""
+    try:
+        if job.paths.record.stat().st_mtime_ns == job.replaces:
+            return None
+    except OSError:
+        return None
+    return finished(job.paths)
 
 
-def _alive(path: Path) -> bool:
-    """Whether the process behind a claim still runs; one of another host is believed for a day."""
+def to_replace(job: Job) -> Job:
+    """The job, with the record that stands there now marked as one to replace."""
     try:
-        owner = read_json(path)
-        host, pid, since = str(owner["host"]), int(owner["pid"]), float(owner["since"])
-    except (RecordError, KeyError, TypeError, ValueError):
-        return False
-    if host != socket.gethostname():
-        return time.time() - since < 86_400
-    if pid == os.getpid():
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        return replace(job, replaces=job.paths.record.stat().st_mtime_ns)
+    except OSError:
+        return job
 
 
 def run_job(job: Job) -> RunRecord | None:
-    """Claim a cell and run it; ``None`` if another process has it."""
+    """Claim a cell and run it; ``None`` if another process is at work on it.
+
+    Raises:
+        StorageError: If the results folder cannot be written.
+    """
     from nsbench.benchmarks.run import run_cell
 
-    if not claim(job.paths):
-        return None
     try:
-        return run_cell(
-            job.planned.cell,
-            job.paths,
-            device=job.device,
-            threads=job.threads,
-            skip=job.planned.skip,
-        )
-    finally:
-        job.paths.claim.unlink(missing_ok=True)
+        claim = claims.acquire(job.paths.claim)
+        if claim is None:
+            return None
+        try:
+            record = ended(job)
+            if record is not None:  # done by another process since it was planned
+                return record
+            job.paths.record.unlink(missing_ok=True)
+            job.paths.drop_temporary()
+            return run_cell(
+                job.planned.cell,
+                job.paths,
+                device=job.device,
+                threads=job.threads,
+                skip=job.planned.skip,
+                on_step=claim.at,
+            )
+        finally:
+            claim.release()
+    except OSError as error:  # of the cell's own errors a record was made
+        raise StorageError.at(job.paths.folder, error) from None
 
 
-def run_jobs(
-    jobs: Sequence[Job], workers: int, on_start: Callable[[Job], None] = lambda job: None
-) -> Iterator[tuple[Job, RunRecord | None]]:
-    """Run jobs and yield each as it ends.
+def record_crash(job: Job, reason: str, seconds: float) -> RunRecord | None:
+    """Write the failed record of a cell whose process ended without one.
 
     Args:
-        jobs: Cells to run.
-        workers: Processes; 1 runs them in this one.
-        on_start: Called in this process when a job is handed out.
+        job: The cell.
+        reason: How it ended.
+        seconds: How long it had been at work.
+
+    Returns:
+        Its record, an earlier one if it had one; ``None`` if another process is at work on it.
     """
-    if workers <= 1 or len(jobs) <= 1:
-        for job in jobs:
-            on_start(job)
-            yield job, run_job(job)
-        return
-    waiting = list(jobs)
-    while waiting:
-        waiting = yield from _one_pool(waiting, workers, on_start)
-
-
-def _one_pool(
-    jobs: list[Job], workers: int, on_start: Callable[[Job], None]
-) -> Generator[tuple[Job, RunRecord | None], None, list[Job]]:
-    """One process pool; if a worker dies, its cell fails and the rest is handed back."""
-    waiting = jobs[::-1]
-    with _threads_of_workers(jobs[0].threads):
-        pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
-    running: dict[Future[RunRecord | None], Job] = {}
     try:
-        while waiting or running:
-            while waiting and len(running) < workers:
-                job = waiting.pop()
-                on_start(job)
-                with _threads_of_workers(job.threads):
-                    running[pool.submit(run_job, job)] = job
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                try:
-                    record = future.result()
-                except BrokenProcessPool:
-                    lost = list(running.values())
-                    yield from _after_crash(lost)
-                    return [j for j in lost if finished(j.paths) is None] + waiting[::-1]
-                yield running.pop(future), record
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-    return []
-
-
-def _after_crash(lost: Sequence[Job]) -> Iterator[tuple[Job, RunRecord | None]]:
-    """Record the cells whose worker died; a cell that only shared the pool runs again."""
-    time.sleep(0.2)
-    for job in lost:
-        record = finished(job.paths)
-        if record is None and job.paths.claim.exists() and not _alive(job.paths.claim):
-            if len(lost) > 1 and _crashes(job) == 0:
-                job.paths.folder.joinpath("crashed").touch()
-                continue  # perhaps not the culprit: one more try
-            cell = job.planned.cell
+        claim = claims.acquire(job.paths.claim)
+    except OSError as error:
+        raise StorageError.at(job.paths.folder, error) from None
+    if claim is None:
+        return None
+    try:
+        record = ended(job)
+        if record is None:
+            cell, now = job.planned.cell, datetime.now(UTC)
             record = RunRecord(
                 key=cell.key,
                 cell=cell.plain() | {"labels": cell.labels},
                 status="failed",
-                reason="the worker process died (out of memory, or a crash in native code)",
+                reason=reason,
+                seconds={"total": round(seconds, 3)},
+                started=(now - timedelta(seconds=seconds)).isoformat(timespec="seconds"),
+                finished=now.isoformat(timespec="seconds"),
             )
-            job.paths.claim.unlink(missing_ok=True)
             write_record(job.paths, record)
-        if record is not None:
-            yield job, record
+        return record
+    finally:
+        claim.release()
 
 
-def _crashes(job: Job) -> int:
-    return int(job.paths.folder.joinpath("crashed").exists())
+def run_jobs(
+    jobs: Sequence[Job], workers: int, on_start: Callable[[Job], None] = lambda job: None
+) -> Iterator[Ended]:
+    """Run jobs and yield each as it ends.
+
+    Args:
+        jobs: Cells to run.
+        workers: Worker processes; below 2 the jobs run in this process, one after the other, and
+            a cell that another process is at work on is left to it.
+        on_start: Called in this process when a job is handed out.
+    """
+    if workers > 1 and len(jobs) > 1:
+        from nsbench.benchmarks.local_pool import LocalPool
+
+        yield from LocalPool(workers).run(jobs, on_start)
+        return
+    for job in jobs:
+        on_start(job)
+        yield job, run_job(job)
 
 
 @contextmanager
-def _threads_of_workers(threads: int) -> Iterator[None]:
+def threads_of_workers(threads: int) -> Iterator[None]:
     """Let worker processes started inside read their thread counts from the environment."""
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     wanted = dict.fromkeys(names, str(threads)) | {"TOKENIZERS_PARALLELISM": "false"}

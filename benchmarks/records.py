@@ -27,6 +27,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -52,6 +53,20 @@ CHOICE_COLUMNS = ("step", "place", "anchor", "candidates", "candidate", "weight"
 
 class RecordError(ValueError):
     """A file in a results folder cannot be read; the message names it."""
+
+
+class StorageError(OSError):
+    """A results folder cannot be written; the message says where and why."""
+
+    @classmethod
+    def at(cls, path: Path, error: OSError) -> "StorageError":
+        """The error of the system, with the place and what to do."""
+        if isinstance(error, cls):
+            return error
+        return cls(
+            f"cannot write {path}: {error.strerror or error}. Nothing that was finished is lost: "
+            "make room or give leave to write there, then run the same command again"
+        )
 
 
 @dataclass(frozen=True)
@@ -139,7 +154,11 @@ def slug(text: str, limit: int = 48) -> str:
 
 
 def write_atomically(path: Path, data: str | bytes) -> None:
-    """Write to a temporary name in the same folder, flush to disk, then rename over ``path``."""
+    """Write to a temporary name in the same folder, flush to disk, then rename over ``path``.
+
+    Raises:
+        StorageError: If that cannot be done; ``path`` is then as it was.
+    """
     raw = data.encode() if isinstance(data, str) else data
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
@@ -148,8 +167,11 @@ def write_atomically(path: Path, data: str | bytes) -> None:
             handle.flush()
             os.fsync(handle.fileno())
         temporary.replace(path)
+    except OSError as error:
+        raise StorageError.at(path, error) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def read_json(path: Path) -> Any:
@@ -229,6 +251,15 @@ class CellPaths:
     def claim(self) -> Path:
         """Who is at work on it."""
         return self.folder / "claim.json"
+
+    def temporary(self) -> list[Path]:
+        """Files that a process left when it was killed while writing."""
+        return sorted(self.folder.glob(".*.tmp"))
+
+    def drop_temporary(self) -> None:
+        """Remove them; only for the one that holds the claim."""
+        for path in self.temporary():
+            path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

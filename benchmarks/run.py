@@ -37,6 +37,7 @@ from nsbench.benchmarks.phases import few_shot, joined, phase_data
 from nsbench.benchmarks.records import (
     CellPaths,
     RunRecord,
+    StorageError,
     content_key,
     scores_csv,
     write_atomically,
@@ -125,6 +126,9 @@ def run_cell(
 
     Returns:
         The record, also for a failed cell. KeyboardInterrupt passes through, with no record.
+
+    Raises:
+        StorageError: If the results folder cannot be written; there is no record then.
     """
     started, clock = datetime.now(UTC), perf_counter()
     paths.folder.mkdir(parents=True, exist_ok=True)
@@ -145,7 +149,9 @@ def run_cell(
                 record = _train_and_score(cell, paths, record, pick_device(device), on_step)
         except SkipCellError as reason:
             record = replace(record, status="skipped", reason=str(reason))
-        except Exception as error:  # any failure is a record, never the end of the matrix
+        except StorageError:  # not the cell's fault: it stays to be done
+            raise
+        except Exception as error:  # any other failure is a record, never the end of the matrix
             record = replace(
                 record,
                 status="failed",

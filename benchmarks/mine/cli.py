@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from nsbench.benchmarks.cli import err, escaped, out
+from nsbench.benchmarks.console import err, escaped, out
 
 
 def mine(

@@ -1,7 +1,6 @@
 """A cell's life: same seed same bytes, resume equals unbroken, a failure is a record."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from nsbench.benchmarks.executors import claim, finished
+from nsbench.benchmarks.executors import finished
 from nsbench.benchmarks.records import CellPaths, read_record
 
 Build = Callable[..., dict[str, Any]]
@@ -176,17 +175,6 @@ def test_garbage_record_counts_as_none(tmp_path: Path, rubbish: bytes) -> None:
     paths = CellPaths(tmp_path)
     paths.record.write_bytes(rubbish)
     assert finished(paths) is None
-
-
-def test_claim_of_a_living_process_is_respected_and_a_stale_one_taken_over(tmp_path: Path) -> None:
-    paths = CellPaths(tmp_path / "cell")
-    assert claim(paths)
-    owner = json.loads(paths.claim.read_text())
-    assert owner["pid"] == os.getpid()
-    paths.claim.write_text(json.dumps(owner | {"pid": os.getppid()}))
-    assert not claim(paths)
-    paths.claim.write_text(json.dumps(owner | {"pid": 2**22 + 1}))
-    assert claim(paths)
 
 
 def test_record_says_how_it_came_about(small: Build, run_matrix: Callable[..., Any]) -> None:

@@ -1,0 +1,12 @@
+"""What the files of the command line share: two consoles and the exit codes."""
+
+from rich.console import Console
+from rich.markup import escape as escaped
+
+__all__ = ["INTERRUPTED", "OK", "SOME_FAILED", "UNFINISHED", "USAGE", "err", "escaped", "out"]
+
+OK, SOME_FAILED, USAGE, UNFINISHED, INTERRUPTED = 0, 1, 2, 3, 130
+"""Fine; some cells failed; wrong usage; stopped by a budget; stopped by a signal."""
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
