@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from nsbench.analysis import comparisons, stats
+from nsbench.analysis.leakage import LEAKS, leakage_table
 from nsbench.analysis.load import Results
 from nsbench.analysis.pools import COSTS, POOL_KEYS, SECONDS, Pool, marginal, pools
 from nsbench.analysis.stats import Array
@@ -62,6 +63,7 @@ class Leaderboard:
         tasks: Names of the task columns, in points.
         pools: One per pool, in the order of the rows.
         notes: Conflicts and everything that was left out.
+        leakage: What of each task the training text held, see `leakage_table`.
     """
 
     rows: pd.DataFrame
@@ -69,6 +71,7 @@ class Leaderboard:
     tasks: tuple[str, ...]
     pools: tuple[PoolStatistics, ...]
     notes: tuple[str, ...]
+    leakage: pd.DataFrame
 
 
 def make_leaderboard(results: Results, *, baseline: str = "in_batch") -> Leaderboard:
@@ -94,6 +97,7 @@ def make_leaderboard(results: Results, *, baseline: str = "in_batch") -> Leaderb
         tasks=tasks,
         pools=tuple(_with_notes(s, m) for (_, s), (_, m) in zip(rated, averaged, strict=True)),
         notes=(*results.conflicts, *results.left_out),
+        leakage=leakage_table(results.loaded),
     )
 
 
@@ -155,6 +159,8 @@ def _rate(pool: Pool, baseline: str) -> tuple[pd.DataFrame, PoolStatistics]:
         table[task] = _mean_of_seeds(scores[:, :, place])
     for cost in (*COSTS, *SECONDS):
         table[cost] = _cost(pool, cost)
+    for leak in LEAKS:
+        table[leak] = _largest(pool, leak)
     empty = table[table["mean"].isna()]
     notes = [
         f"no mean for {sampler} x {augmentation}: no seed has a score on every task"
@@ -261,6 +267,15 @@ def _cost(pool: Pool, name: str) -> list[float]:
     return [float(means.get(i, float("nan"))) for i in range(len(pool.methods))]
 
 
+def _largest(pool: Pool, name: str) -> list[Any]:
+    """Largest value of each method over its finished cells; ``None`` where there is none."""
+    if name not in pool.cells:
+        return [None] * len(pool.methods)
+    done = pool.cells[(pool.cells["status"] == "done") & pool.cells[name].notna()]
+    largest = done.groupby("method")[name].max()
+    return [largest.get(i) for i in range(len(pool.methods))]
+
+
 def _mean_of_seeds(values: Array) -> Array:
     """Mean over the seeds that have the task, shape (M,)."""
     return stats.mean(np.where(np.isnan(values), np.nan, values)[:, :, None])
@@ -285,12 +300,13 @@ def _table(
         *tasks,
         *COSTS,
         *SECONDS,
+        *LEAKS,
         "pool",
     ]
     if not parts:
         return pd.DataFrame(columns=columns)
     whole = pd.concat(parts, ignore_index=True).reindex(columns=columns)
-    costs = [c for c in (*COSTS, *SECONDS) if whole[c].isna().all()]
+    costs = [c for c in (*COSTS, *SECONDS, *LEAKS) if whole[c].isna().all()]
     return whole.drop(columns=costs)
 
 

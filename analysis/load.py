@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from nsbench.analysis._columns import AXES, cell_columns, cost_columns, provenance_columns
+from nsbench.analysis.leakage import LEAKS, leak_columns
 from nsbench.benchmarks.records import (
     DIFFICULTY_COLUMNS,
     HISTOGRAM_COLUMNS,
@@ -357,6 +358,7 @@ def _row(cell: LoadedCell) -> dict[str, Any]:
     }
     if cell.record is not None:
         row |= cost_columns(cell.record) | provenance_columns(cell.record)
+        row |= leak_columns(cell.record)
     return row
 
 
@@ -372,10 +374,23 @@ def _columns(cells: Iterable[LoadedCell]) -> list[str]:
 
 
 def _join(table: pd.DataFrame, cells: Sequence[LoadedCell]) -> pd.DataFrame:
-    """One row per score: identity, the score, then the rest of its cell."""
-    parts = [c.scores.assign(key=c.key) for c in cells if len(c.scores)]
+    """One row per score: identity, the score, what of its task was trained on, then its cell."""
+    parts = [_with_leaks(c) for c in cells if len(c.scores)]
     empty = pd.DataFrame(columns=[*SCORE_COLUMNS, "key"])
     scores = pd.concat(parts, ignore_index=True) if parts else empty
+    table = table.drop(columns=[c for c in LEAKS if c in table])
     joined = scores.merge(table, on="key", how="left", validate="many_to_one")
+    leaks = [c for c in LEAKS if c in joined]
     rest = [c for c in table.columns if c not in IDENTITY]
-    return joined[[*IDENTITY, *SCORE_COLUMNS, *rest]]
+    return joined[[*IDENTITY, *SCORE_COLUMNS, *leaks, *rest]]
+
+
+def _with_leaks(cell: LoadedCell) -> pd.DataFrame:
+    """A cell's scores with the columns `LEAKS` of their tasks, where those were scanned."""
+    scores = cell.scores.assign(key=cell.key)
+    if cell.record is None or not cell.record.leakage:
+        return scores
+    found = {task: leak_columns(cell.record, task) for task in scores["task"].unique()}
+    for column in LEAKS:
+        scores[column] = [found[task].get(column) for task in scores["task"]]
+    return scores

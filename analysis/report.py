@@ -21,6 +21,7 @@ from nsbench.analysis._drawing import Material
 from nsbench.analysis._toml import toml_text
 from nsbench.analysis.figures import figures, gather, pictures, render
 from nsbench.analysis.leaderboard import ALPHA, Leaderboard, PoolStatistics, make_leaderboard, words
+from nsbench.analysis.leakage import leakage_words
 from nsbench.analysis.load import LoadedCell, Results
 from nsbench.analysis.style import look
 from nsbench.analysis.tables import of_pool, records, shown, varies
@@ -79,6 +80,8 @@ def report_html(results: Results, board: Leaderboard, material: Material, bad: l
             }
             for s in board.pools
         ],
+        leakage=records(board.leakage.astype(object).where(board.leakage.notna(), None)),
+        leakage_words=leakage_words(board.leakage),
         pictures=_pictures(material),
         curves=inline_json(curves_data(material)),
         alarms=_alarms(results),

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from nsbench.analysis.leaderboard import ALPHA, Leaderboard, PoolStatistics, words
+from nsbench.analysis.leakage import leakage_words
 from nsbench.analysis.load import Results
 from nsbench.benchmarks.records import write_atomically
 
@@ -133,6 +134,7 @@ def markdown_document(board: Leaderboard) -> str:
         parts += ["### Sampler by augmentation", "", markdown_table(rows, board.tasks), ""]
         parts += ["### Mean over augmentations", "", markdown_table(marginal, board.tasks), ""]
         parts += _notes("Notes", statistics.notes)
+    parts += _notes("Training text and evaluation sets", tuple(leakage_words(board.leakage)))
     parts += _notes("Left out", board.notes)
     return "\n".join(parts).rstrip() + "\n"
 
@@ -150,14 +152,15 @@ def write_leaderboard(results: Results, board: Leaderboard, out: Path) -> list[P
     """Write all forms of the leaderboard.
 
     Returns:
-        ``leaderboard.csv``, ``leaderboard_samplers.csv``, ``scores.csv``, and ``leaderboard.md``
-        and ``.tex`` under ``tables``.
+        ``leaderboard.csv``, ``leaderboard_samplers.csv``, ``scores.csv``, ``leakage.csv``, and
+        ``leaderboard.md`` and ``.tex`` under ``tables``.
     """
     (out / "tables").mkdir(parents=True, exist_ok=True)
     files = {
         "leaderboard.csv": csv_text(board.rows),
         "leaderboard_samplers.csv": csv_text(board.samplers),
         "scores.csv": raw_csv_text(results.scores),
+        "leakage.csv": csv_text(board.leakage),
         "tables/leaderboard.md": markdown_document(board),
         "tables/leaderboard.tex": latex_document(board),
     }

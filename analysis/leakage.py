@@ -1,0 +1,95 @@
+"""What the training text already held of the evaluation sets, beside the scores it may help."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from nsbench.benchmarks.records import RunRecord
+
+LEAKS = ("leak_exact", "leak_pairs", "leak_ngram", "transductive")
+"""Columns of a score: shares in [0, 1] of its task's texts, and whether that is on purpose."""
+TABLE_COLUMNS = ("data", "regime", "task", "texts", *LEAKS, "long_texts", "cells")
+_STORED = {"leak_exact": "exact", "leak_pairs": "pairs", "leak_ngram": "ngram"}
+
+
+def leak_columns(record: RunRecord | None, task: str = "") -> dict[str, Any]:
+    """`LEAKS` of a cell for one task, or the largest over all of its tasks.
+
+    Returns:
+        Empty where nothing was scanned: an untrained cell, a record from before the scan.
+    """
+    scanned = {} if record is None else record.leakage
+    rows = [r for name, r in scanned.items() if isinstance(r, Mapping) and task in ("", name)]
+    if not rows:
+        return {}
+    columns: dict[str, Any] = {}
+    for name, stored in _STORED.items():
+        shares = [float(r[stored]) for r in rows if isinstance(r.get(stored), int | float)]
+        columns[name] = max(shares, default=float("nan"))
+    return columns | {"transductive": any(r.get("transductive") is True for r in rows)}
+
+
+def leakage_table(cells: Sequence[Any]) -> pd.DataFrame:
+    """One row per data, regime and task: the scan, and how many finished cells share it.
+
+    Args:
+        cells: ``LoadedCell`` objects.
+    """
+    rows = []
+    for cell in cells:
+        if cell.record is None or cell.status != "done":
+            continue
+        labels = cell.cell.get("labels") or {}
+        for task, found in cell.record.leakage.items():
+            rows.append(
+                {
+                    "data": str(labels.get("data", "")),
+                    "regime": str(labels.get("regime", "")),
+                    "task": str(task),
+                    "texts": found.get("texts") if isinstance(found, Mapping) else None,
+                    **leak_columns(cell.record, task),
+                    "long_texts": found.get("long_texts") if isinstance(found, Mapping) else None,
+                }
+            )
+    if not rows:
+        return pd.DataFrame(columns=list(TABLE_COLUMNS))
+    whole = pd.DataFrame(rows)
+    keys = [c for c in TABLE_COLUMNS if c != "cells"]
+    counted = whole.reindex(columns=keys).groupby(keys, dropna=False, sort=True).size()
+    return counted.rename("cells").reset_index()[list(TABLE_COLUMNS)]
+
+
+def leakage_words(table: pd.DataFrame) -> list[str]:
+    """The scan in sentences, one per data and regime for each kind of finding."""
+    out = []
+    for (data, regime), part in table.groupby(["data", "regime"], sort=True):
+        where = f"{data}" + (f", {regime}" if table["regime"].nunique() > 1 else "")
+        marked = part["transductive"].eq(True)
+        if marked.any():
+            out.append(
+                f"Transductive: the training text of {where} holds sentences of "
+                f"{_shares(part[marked], 'leak_exact')} on purpose, without their scores; these "
+                "scores say how well a method adapts to its test domain."
+            )
+        leaked = part[~marked & (part["leak_exact"] > 0)]
+        if len(leaked):
+            out.append(
+                f"Leakage: the training text of {where} holds test texts of "
+                f"{_shares(leaked, 'leak_exact')}."
+            )
+        runs = part[~marked & (part["leak_exact"] == 0) & (part["leak_ngram"] > 0)]
+        if len(runs):
+            out.append(
+                f"The training text of {where} shares runs of eight words, but no whole text, with "
+                f"{_shares(runs, 'leak_ngram')}."
+            )
+        clean = part[~marked & (part["leak_exact"] == 0) & (part["leak_ngram"] == 0)]
+        if len(clean):
+            names = ", ".join(clean["task"])
+            out.append(f"The training text of {where} shares no text and no run with {names}.")
+    return out
+
+
+def _shares(rows: pd.DataFrame, column: str) -> str:
+    return ", ".join(f"{t} ({v:.1%})" for t, v in zip(rows["task"], rows[column], strict=True))
