@@ -271,16 +271,12 @@ def _read_matrix(folder: ResultsFolder, notes: list[str]) -> Mapping[str, Any]:
         notes.append(f"{folder.matrix} is missing: cells that never started cannot be shown")
         return {}
     try:
-        raw = read_json(folder.matrix)
+        raw = folder.read_matrix()
     except RecordError as error:
         notes.append(str(error))
         return {}
-    cells = raw.get("cells") if isinstance(raw, dict) else None
-    if not isinstance(cells, list):
-        notes.append(f"{folder.matrix} is not a matrix: it has no list of cells")
-        return {}
     good = []
-    for cell in cells:
+    for cell in raw["cells"]:
         try:
             cell_columns(cell["cell"])
             good.append({**cell, "key": str(cell["key"])})

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,11 +10,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
 import typer
+from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from nsbench.benchmarks.console import INTERRUPTED, SOME_FAILED, UNFINISHED, err, escaped, out
-from nsbench.benchmarks.records import ResultsFolder, RunRecord, StorageError, write_atomically
+from nsbench.benchmarks.records import ResultsFolder, RunRecord, StorageError
 
 Config = Annotated[str, typer.Argument(help="A matrix file (TOML), or the name of a suite.")]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Results folder.")]
@@ -186,24 +188,19 @@ def _write_matrix(folder: ResultsFolder, settings: Any, jobs: list[Any]) -> None
         folder.runs.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError.at(folder.root, error) from None
-    plan = {
-        "schema": 1,
-        "name": settings.name,
-        "config": settings.model_dump(mode="json", by_alias=True),
-        "cells": [
-            {
-                "key": j.planned.cell.key,
-                "folder": j.paths.folder.name,
-                "cell": j.planned.cell.plain() | {"labels": j.planned.cell.labels},
-            }
-            for j in jobs
-        ],
-    }
-    text = json.dumps(plan, indent=1, sort_keys=True, ensure_ascii=False)
-    write_atomically(folder.matrix, text + "\n")
+    cells = [
+        {
+            "key": j.planned.cell.key,
+            "folder": j.paths.folder.name,
+            "cell": j.planned.cell.plain() | {"labels": j.planned.cell.labels},
+        }
+        for j in jobs
+    ]
+    folder.write_matrix(settings.name, settings.model_dump(mode="json", by_alias=True), cells)
 
 
 def _print_plan(jobs: list[Any], folder: ResultsFolder, workers: int) -> None:
+    from nsbench.benchmarks.estimate import estimate, measured_cells
     from nsbench.benchmarks.executors import finished
 
     table = Table("key", "sampler", "augmentation", "objective", "encoder", "data", "seed", "state")
@@ -214,16 +211,15 @@ def _print_plan(jobs: list[Any], folder: ResultsFolder, workers: int) -> None:
         names = ("sampler", "augmentation", "objective", "encoder", "data")
         table.add_row(cell.key, *(escaped(labels[n]) for n in names), str(cell.seed), state)
     out.print(table)
-    steps = sum(j.planned.cell.budget.steps for j in jobs if not j.planned.skip)
-    passes = sum(
-        2 * j.planned.cell.budget.steps * j.planned.cell.budget.batch_size
-        for j in jobs
-        if not j.planned.skip
-    )
+    todo = [j.planned.cell for j in jobs if not j.planned.skip and not finished(j.paths)]
+    steps = sum(c.budget.steps for c in todo)
+    passes = sum(2 * c.budget.steps * c.budget.batch_size for c in todo)
     out.print(
-        f"{len(jobs)} cells, {sum(bool(j.planned.skip) for j in jobs)} of them skipped; "
-        f"{steps} steps, {passes} encoder passes at least"
+        f"{len(jobs)} cells, {sum(bool(j.planned.skip) for j in jobs)} of them skipped, "
+        f"{len(todo)} to run: {steps} steps, {passes} encoder passes at least"
     )
+    for line in estimate(todo, measured_cells(folder)).words(workers):
+        out.print(line, soft_wrap=True)
 
 
 def _print_ended(cell: Any, record: RunRecord, number: int, total: int) -> None:
@@ -253,36 +249,70 @@ def _print_summary(
 
 def status(
     folder: Folder,
-    as_json: Annotated[bool, typer.Option("--json")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Stay, and show it live.")] = False,
+    every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 2.0,
 ) -> None:
-    """Show what is done, failed, skipped, running and still to do, and every alarm."""
-    from nsbench.benchmarks.status import read_status
+    """Show what is done, failed, skipped, at work and still to do, rates and every alarm."""
+    from nsbench.benchmarks.live import view
+    from nsbench.benchmarks.status import StatusReader
 
-    state = read_status(ResultsFolder(folder))
+    reader = StatusReader(ResultsFolder(folder))
+    state = reader.read()
     if as_json:
         out.print_json(json.dumps(state))
         return
-    table = Table("state", "cells")
-    for name, number in state["counts"].items():
-        table.add_row(name, str(number))
-    out.print(table)
-    for title, rows, columns in (
-        ("failed", state["failed"], ("cell", "reason")),
-        ("skipped", state["skipped"], ("cell", "reason")),
-        ("alarms", state["alarms"], ("alarm", "cells", "example")),
-    ):
-        if rows:
-            shown = Table(*columns, title=title, title_justify="left")
-            for row in rows[:40]:
-                shown.add_row(*(escaped(str(row[c])) for c in columns))
-            out.print(shown)
-            if len(rows) > 40:
-                out.print(f"... and {len(rows) - 40} more; --json shows all")
-    for line in state["unreadable"]:
-        err.print(f"[yellow]left out:[/] {escaped(line)}", soft_wrap=True)
+    if not watch:
+        out.print(view(state, rows=40))
+        return
+    with Live(view(state), console=out, auto_refresh=False, screen=out.is_terminal) as live:
+        while state["counts"]["pending"] + state["counts"]["running"]:
+            time.sleep(every)
+            state = reader.read()
+            live.update(view(state), refresh=True)
+    if out.is_terminal:
+        out.print(view(state))
+
+
+def retry(
+    folder: Folder,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Those whose text, key or reason matches this glob; repeatable."),
+    ] = None,
+) -> None:
+    """Forget failed cells, so that the next run does them again; their logs stay."""
+    from nsbench.benchmarks.garbage import forget_failed
+    from nsbench.benchmarks.status import cell_text
+
+    forgotten = forget_failed(ResultsFolder(folder), only or ())
+    for record in forgotten:
+        out.print(escaped(f"{cell_text(record.cell)}: {record.reason}"), soft_wrap=True)
+    out.print(f"{len(forgotten)} failed cells will be run again by the next nsbench run")
+
+
+def gc(
+    folder: Folder,
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Remove it; without this it is only listed.")
+    ] = False,
+) -> None:
+    """List what no run needs any more: cells of an old recipe, orphaned files, stale claims."""
+    from nsbench.benchmarks import garbage
+
+    results = ResultsFolder(folder)
+    waste = list(garbage.find_waste(results))
+    for item in waste:
+        out.print(escaped(f"{item.path}  {item.size} bytes  {item.why}"), soft_wrap=True)
+    total = f"{len(waste)} things, {sum(w.size for w in waste)} bytes"
+    if delete:
+        garbage.remove(results, waste)
+        out.print(f"removed {total}")
+    else:
+        out.print(f"{total}; nsbench gc {folder} --delete removes them")
 
 
 def add_commands(app: typer.Typer) -> None:
     """Add these commands to a command line."""
-    app.command()(run)
-    app.command()(status)
+    for command in (run, status, retry, gc):
+        app.command()(command)

@@ -22,6 +22,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from nsbench.benchmarks import claims
@@ -139,18 +140,19 @@ def family(parent: int) -> dict[int, str]:
     return found
 
 
-def torture(report: Report, arguments: list[str], out: Path, kills: int, seed: int) -> None:
+def torture(
+    report: Report, arguments: list[str], out: Path, *, kills: int, seed: int, typical: float
+) -> None:
     """Run a matrix while killing its processes, until so many kills have hit.
 
-    A kill waits for a worker to have claimed a cell, and then for a random part of the time that
-    a cell takes: all points of a cell's life are hit. Once every cell has ended, random cells are
-    wiped, as if they had never run, and it goes on.
+    A kill waits for a worker to have claimed a cell, and then for an exponential time of mean
+    ``typical`` seconds, so that every point of a cell's life is hit. Once every cell has ended,
+    random cells are wiped, as if they had never run, and it goes on.
     """
     rng = random.Random(seed)
     log = out.with_suffix(".log")
     folder = ResultsFolder(out)
     process = start(arguments, log)
-    typical = 0.5
     try:
         while sum(report.kills.values()) < kills:
             if process.poll() is not None:
@@ -248,7 +250,9 @@ def inject(out: Path, *, cells: int, kills: int, steps: int, workers: int, seed:
     report = Report(cells=len(plain["seeds"]) * 2 * len(SAMPLERS))
     report.seconds["unbroken"] = _clean(command(config, unbroken, workers), unbroken)
     clock = time.perf_counter()
-    torture(report, command(config, broken, workers), broken, kills, seed)
+    times = [r.seconds["total"] for _, r in ResultsFolder(unbroken).records()[0]]
+    arguments = command(config, broken, workers)
+    torture(report, arguments, broken, kills=kills, seed=seed, typical=median(times) / 2)
     report.seconds["broken"] = time.perf_counter() - clock
     ended = [read_json(p.record) for p in ResultsFolder(broken).folders() if p.record.is_file()]
     report.crashes = sum(r["reason"].startswith(DIED) for r in ended)

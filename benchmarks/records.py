@@ -26,7 +26,7 @@ import math
 import os
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -277,6 +277,53 @@ class ResultsFolder:
     def matrix(self) -> Path:
         """The resolved configuration of the last run."""
         return self.root / "matrix.json"
+
+    def write_matrix(self, name: str, config: Any, cells: Sequence[Mapping[str, Any]]) -> None:
+        """Write what was asked; parts that cells share are written once.
+
+        Args:
+            name: The matrix's name.
+            config: The resolved configuration as plain data.
+            cells: ``{"key", "folder", "cell"}`` of every cell.
+
+        Raises:
+            StorageError: If it cannot be written.
+        """
+        parts: dict[str, int] = {}
+        rows = []
+        for row in cells:
+            packed = {
+                axis: parts.setdefault(canonical_json(part), len(parts))
+                for axis, part in row["cell"].items()
+            }
+            rows.append({"key": row["key"], "folder": row["folder"], "cell": packed})
+        lines = [
+            '{"schema": 2',
+            f'"name": {json.dumps(name, ensure_ascii=False)}',
+            f'"config": {json.dumps(config, sort_keys=True, ensure_ascii=False)}',
+            '"parts": [\n ' + ",\n ".join(parts) + "\n]",
+            '"cells": [\n ' + ",\n ".join(map(canonical_json, rows)) + "\n]}",
+        ]
+        write_atomically(self.matrix, ",\n".join(lines) + "\n")
+
+    def read_matrix(self) -> dict[str, Any]:
+        """What was asked, by this version or an older one; equal parts of cells are one object.
+
+        Raises:
+            RecordError: If it is missing, truncated or of another shape.
+        """
+        raw = read_json(self.matrix)
+        if not isinstance(raw, dict) or not isinstance(raw.get("cells"), list):
+            raise RecordError(f"{self.matrix} is not a matrix: it has no list of cells")
+        if raw.get("schema") != 2:
+            return raw
+        parts = raw.pop("parts", None)
+        try:
+            for row in raw["cells"]:
+                row["cell"] = {axis: parts[part] for axis, part in row["cell"].items()}
+        except (AttributeError, IndexError, KeyError, TypeError) as error:
+            raise RecordError(f"{self.matrix} lists a cell of another shape: {error}") from None
+        return raw
 
     def cell(self, name: str, key: str) -> CellPaths:
         """Files of the cell ``key``; ``name`` only makes the folder readable."""

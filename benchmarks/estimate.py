@@ -1,0 +1,160 @@
+"""What a matrix will cost, from cells that have been measured: where no rate, no number."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from nsbench.benchmarks.cell import Cell
+from nsbench.benchmarks.records import ResultsFolder, RunRecord
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One finished cell, as far as it says what others will cost.
+
+    Attributes:
+        cell: Its plain data.
+        fixed: Seconds that do not grow with the steps: data, encoder, evaluation.
+        step: Seconds of a step; 0 if it took none.
+        passes: Texts through the encoder.
+        size: Bytes of its folder.
+        gpu: Whether it ran on a CUDA device.
+    """
+
+    cell: dict[str, Any]
+    fixed: float
+    step: float
+    passes: float
+    size: int
+    gpu: bool
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What is still to do.
+
+    Attributes:
+        cells: Cells to run.
+        measured: Cells to run for which there is a rate.
+        seconds: Of work, for the measured ones, one after the other.
+        passes: Encoder passes.
+        size: Bytes on disk.
+        gpu_seconds: The part of ``seconds`` that is spent on a CUDA device.
+        sources: Finished cells that the rates come from.
+    """
+
+    cells: int
+    measured: int
+    seconds: float
+    passes: float
+    size: float
+    gpu_seconds: float
+    sources: int
+
+    def words(self, workers: int) -> list[str]:
+        """The estimate in sentences."""
+        if not self.cells:
+            return ["nothing is to be run"]
+        if not self.measured:
+            return [
+                "no estimate: no finished cell of this encoder and data set is in this folder or "
+                "beside it; run a few steps first, such as with --scale 0.02 --out DIR beside it"
+            ]
+        wall = self.seconds / max(1, workers)
+        rest = self.cells - self.measured
+        lines = [
+            f"estimate for {self.measured} cells to run: {duration(self.seconds)} of work, "
+            f"{duration(wall)} with {workers} workers like those measured; {self.passes:.3g} "
+            f"encoder passes; {self.size / 1e6:.3g} MB; {self.gpu_seconds / 3600:.3g} GPU-hours",
+            f"from {self.sources} finished cells of the same encoder and data",
+        ]
+        if rest:
+            lines.append(f"{rest} more cells have an encoder or data that was never measured")
+        return lines
+
+
+def duration(seconds: float) -> str:
+    """``40 s``, ``12 min`` or ``3.4 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def measured_cells(folder: ResultsFolder) -> list[Measured]:
+    """The finished cells of a results folder and of those beside it."""
+    beside = folder.root.parent.iterdir() if folder.root.parent.is_dir() else ()
+    roots = sorted({folder.root, *(p for p in beside if (p / "matrix.json").is_file())})
+    return [
+        _measured(paths.folder, record)
+        for root in roots
+        for paths, record in ResultsFolder(root).records()[0]
+        if record.status == "done"
+    ]
+
+
+def _measured(folder: Path, record: RunRecord) -> Measured:
+    steps = int(record.cell.get("budget", {}).get("steps", 0))
+    train, total = (float(record.seconds.get(k, 0.0)) for k in ("train", "total"))
+    return Measured(
+        cell=record.cell,
+        fixed=total - train,
+        step=train / steps if steps else 0.0,
+        passes=float(record.cost.get("passes", 0.0)),
+        size=sum(p.stat().st_size for p in folder.iterdir() if p.is_file()),
+        gpu=str(record.environment.get("device", "")).startswith("cuda"),
+    )
+
+
+def estimate(cells: Sequence[Cell], known: Sequence[Measured]) -> Estimate:
+    """What these cells will cost.
+
+    A cell is measured by the finished cells of the same encoder and data: those of the same
+    sampler, budget and evaluation if there are any, then the same batch size, then any. Their
+    medians of fixed seconds and of seconds per step are taken apart, so that another number of
+    steps is no obstacle.
+
+    Args:
+        cells: Cells to run.
+        known: As `measured_cells` finds them.
+    """
+    pools: dict[str, list[Measured]] = {}
+    for m in known:
+        for level in range(4):
+            pools.setdefault(_likeness(m.cell, level), []).append(m)
+    seconds = passes = size = gpu = 0.0
+    count = 0
+    used: set[int] = set()
+    for cell in cells:
+        plain = cell.plain()
+        alike = next((p for i in range(4) if (p := pools.get(_likeness(plain, i)))), None)
+        if alike is None:
+            continue
+        count += 1
+        used |= {id(m) for m in alike}
+        steps = cell.budget.steps
+        own = median(m.fixed for m in alike) + steps * _median(m.step for m in alike if m.step)
+        seconds += own
+        per_step = [m.passes / m.cell["budget"]["steps"] for m in alike if m.step]
+        passes += steps * (median(per_step) if per_step else 2.0 * cell.budget.batch_size)
+        size += median(m.size for m in alike)
+        gpu += own * (sum(m.gpu for m in alike) / len(alike))
+    return Estimate(len(cells), count, seconds, passes, size, gpu, len(used))
+
+
+def _median(values: Any) -> float:
+    found = list(values)
+    return median(found) if found else 0.0
+
+
+def _likeness(cell: dict[str, Any], level: int) -> str:
+    """What must agree for one cell to measure another: much at level 0, little at level 3."""
+    budget, parts = cell.get("budget", {}), [level, cell.get("encoder"), cell.get("data")]
+    if level < 3:
+        parts += [budget.get("batch_size"), bool(budget.get("steps"))]
+    if level < 2:
+        parts += [cell.get("sampler"), cell.get("evaluation")]
+    if level < 1:
+        parts += [cell.get("augmentation"), cell.get("objective"), cell.get("candidates")]
+    return str(parts)
