@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from nsbench.analysis import cli_results
 from nsbench.analysis import figures as figures_module
 from nsbench.analysis.bands import write_bands
 from nsbench.analysis.false_negatives import write_false_negatives
@@ -90,6 +91,7 @@ def add_commands(app: typer.Typer) -> typer.Typer:
     app.command()(leaderboard)
     app.command()(plot)
     app.command()(report)
+    cli_results.add_commands(app)
     return app
 
 
