@@ -27,12 +27,65 @@ def schedule(kind: str, step: int, steps: int, warmup: float) -> float:
     return 1.0 - done if kind == "linear" else 0.5 * (1 + math.cos(math.pi * done))
 
 
+class RowAdam(torch.optim.Optimizer):
+    """Adam that reads and writes only the rows a sparse gradient names.
+
+    The rule of `torch.optim.SparseAdam` (moments of other rows wait, the bias correction counts
+    all steps) in a third of its passes over memory.
+
+    Source: Kingma and Ba 2015, Adam, algorithm 1. https://arxiv.org/abs/1412.6980
+
+    Args:
+        params: Tables ``(V, d)`` whose gradients are sparse over rows.
+        lr: Learning rate.
+        betas: Decay of the first and second moment.
+        eps: Added to the root of the second moment.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[nn.Parameter],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Move the rows named by each table's coalesced sparse gradient."""
+        for group in self.param_groups:
+            low, high = group["betas"]
+            for table in group["params"]:
+                if table.grad is None:
+                    continue
+                state = self.state[table]
+                if not state:
+                    state["step"] = 0
+                    state["exp_avg"] = torch.zeros_like(table)
+                    state["exp_avg_sq"] = torch.zeros_like(table)
+                state["step"] += 1
+                gradient = table.grad.coalesce()
+                rows, values = gradient._indices()[0], gradient._values()
+                first = state["exp_avg"].index_select(0, rows).lerp_(values, 1 - low)
+                second = state["exp_avg_sq"].index_select(0, rows).mul_(high)
+                second.addcmul_(values, values, value=1 - high)
+                state["exp_avg"].index_copy_(0, rows, first)
+                state["exp_avg_sq"].index_copy_(0, rows, second)
+                rate = (
+                    group["lr"] * math.sqrt(1 - high ** state["step"]) / (1 - low ** state["step"])
+                )
+                table.index_add_(
+                    0, rows, first.div_(second.sqrt_().add_(group["eps"])), alpha=-rate
+                )
+
+
 class Optimizer:
     """AdamW on dense weights, lazy Adam on sparse embedding tables, one schedule for both.
 
-    A row of a sparse table moves only in steps whose batch holds its token (torch's SparseAdam),
-    so a step costs in proportion to the batch and not to the vocabulary. Biases and
-    normalisation weights get no weight decay; sparse tables get none either.
+    A row of a sparse table moves only in steps whose batch holds its token, so a step costs in
+    proportion to the batch and not to the vocabulary. Biases and normalisation weights get no
+    weight decay; sparse tables get none either.
 
     Args:
         module: The encoder.
@@ -53,7 +106,7 @@ class Optimizer:
         self.parameters = sparse + plain + decayed
         self._parts: list[torch.optim.Optimizer] = []
         if sparse:
-            self._parts.append(torch.optim.SparseAdam(sparse, lr=learning_rate))
+            self._parts.append(RowAdam(sparse, lr=learning_rate))
         if dense:
             groups = [
                 {"params": decayed, "weight_decay": weight_decay},

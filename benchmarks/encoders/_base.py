@@ -119,14 +119,37 @@ class TokenTable:
         return int(self.lengths.sum())
 
 
+_tokenized: dict[str, list[list[int]]] = {}
+KEPT = 4
+"""Tokenised corpora kept by a process: all cells of a matrix read the same few."""
+LARGEST = 200_000
+"""Texts of the largest corpus whose tokens are kept as lists."""
+
+
 def tokenize(encoder: Encoder, texts: Sequence[str], max_length: int) -> list[list[int]]:
-    """Token ids of every text, truncated to ``max_length``; never empty."""
+    """Token ids of every text, truncated to ``max_length``; never empty.
+
+    The last few corpora are kept, by the content of tokenizer and texts, so that the cells of a
+    matrix tokenise its training and evaluation texts once. Do not change the lists.
+    """
     backend = encoder.tokenizer.backend_tokenizer
     backend.no_padding()
     backend.enable_truncation(max_length=min(max_length, encoder.max_length))
+    digest = hashlib.sha256(backend.to_str().encode())
+    digest.update(f"{encoder.special_tokens}:{len(texts)}".encode())
+    for text in texts:
+        digest.update(f"{len(text)}:{text}".encode("utf-8", "surrogatepass"))
+    key = digest.hexdigest()
+    if key in _tokenized:
+        return _tokenized[key]
     unknown = encoder.tokenizer.unk_token_id or 0
     found = backend.encode_batch_fast(list(texts), add_special_tokens=encoder.special_tokens)
-    return [encoding.ids or [unknown] for encoding in found]
+    ids = [encoding.ids or [unknown] for encoding in found]
+    if len(ids) <= LARGEST:
+        while len(_tokenized) >= KEPT:
+            _tokenized.pop(next(iter(_tokenized)))
+        _tokenized[key] = ids
+    return ids
 
 
 _tables: dict[tuple[str, str], TokenTable] = {}
@@ -168,7 +191,7 @@ def token_table(
         vocabulary=int(padded.max(initial=0)) + 1,
     )
     if key:
-        if len(_tables) >= 4:  # a matrix goes through its data sets in turn
+        if len(_tables) >= KEPT:  # a matrix goes through its data sets in turn
             _tables.pop(next(iter(_tables)))
         _tables[key, str(device)] = table
     return table

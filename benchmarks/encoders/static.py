@@ -73,13 +73,15 @@ class StaticEncoder(Encoder):
                 view.ids, self.table, mode="sum", per_sample_weights=weights, sparse=True
             )
         lengths = view.lengths
+        # Summed over a small table of the tokens at hand, whose gradient is small and dense:
+        # a sparse one would hold a row for each token of the batch, not for each distinct one.
+        distinct, place = view.ids[view.mask].unique(return_inverse=True)
         return functional.embedding_bag(
-            view.ids[view.mask],
-            self.table,
+            place,
+            functional.embedding(distinct, self.table, sparse=True),
             offsets=lengths.cumsum(0) - lengths,
             mode="sum",
             per_sample_weights=weights[view.mask],
-            sparse=True,
         )
 
 

@@ -17,9 +17,10 @@ from torch._subclasses.fake_tensor import is_fake
 
 from nsbench.benchmarks.augmentations import TokenView
 from nsbench.benchmarks.encoders import Encoder, _sources, masked_mean, register
+from nsbench.benchmarks.encoders._attention import use_float32_on_cpu
 from nsbench.samplers import in_range, one_of
 
-BLOCK = 32
+BLOCK = 16
 """Rows that go through a transformer together on a CPU."""
 POOLINGS = ("auto", "mean", "cls", "last2_mean")
 
@@ -98,18 +99,25 @@ class TransformerEncoder(Encoder):
             return self._pooled(view)
         lengths = view.lengths
         order = lengths.argsort(stable=True)
-        blocks = [
-            self._pooled(view.take(rows, int(lengths[rows[-1]]))) for rows in order.split(BLOCK)
-        ]
+        # One look-up for all blocks: each would fill a gradient as large as the vocabulary.
+        words = self.model.get_input_embeddings()(view.ids[order])
+        blocks = []
+        for start in range(0, len(order), BLOCK):
+            rows = order[start : start + BLOCK]
+            longest = int(lengths[rows[-1]])
+            block = words[start : start + BLOCK, :longest]
+            blocks.append(self._pooled(view.take(rows, longest), block))
         return torch.cat(blocks)[order.argsort()]
 
-    def _pooled(self, view: TokenView) -> Tensor:
+    def _pooled(self, view: TokenView, words: Tensor | None = None) -> Tensor:
+        """``(B, d)`` pooled embeddings, from the ids or from their ``(B, L, w)`` word vectors."""
         more: dict[str, Tensor] = {}
         if self.has_positions:
             more["position_ids"] = view.positions + self._first_position
         with self._under(view):
             out = self.model(
-                input_ids=view.ids,
+                input_ids=view.ids if words is None else None,
+                inputs_embeds=words,
                 attention_mask=view.mask.long(),
                 output_hidden_states=self.pooling == "last2_mean",
                 **more,
@@ -180,6 +188,7 @@ class Transformer:
                 trust_remote_code=False,
                 dtype=torch.float32,
             )
+        use_float32_on_cpu(model)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         longest = int(getattr(config, "max_position_embeddings", 512) or 512)
         return TransformerEncoder(

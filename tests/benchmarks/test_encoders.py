@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from nsbench.benchmarks.augmentations import Augmentation, TokenView, augmentations
 from nsbench.benchmarks.encoders import Encoder, encode_texts, encoders, masked_mean
+from nsbench.benchmarks.encoders._base import tokenize
 from nsbench.benchmarks.encoders._sources import SourceError
 from nsbench.benchmarks.encoders.transformer import TransformerEncoder
 from nsbench.benchmarks.testing_augmentations import TEXTS, seeded, small_encoder, view_of
@@ -258,3 +259,58 @@ def test_longest_text_fits_roberta_positions(tmp_path: Path) -> None:
     encoder = encoders.make("transformer", source=str(saved(tmp_path, kind="roberta"))).build([], 0)
     assert encoder.max_length == 38
     assert encode_texts(encoder, [" ".join(TEXTS) * 4]).shape == (1, 16)
+
+
+def test_attention_under_bfloat16_on_a_cpu_is_that_of_float32(tmp_path: Path) -> None:
+    from nsbench.benchmarks.encoders import _attention
+
+    encoder = encoders.make("transformer", source=str(saved(tmp_path))).build([], 0)
+    assert encoder.model.config._attn_implementation == _attention.NAME
+    seen = []
+    plain = torch.nn.functional.scaled_dot_product_attention
+
+    def spy(query: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        seen.append(query.dtype)
+        return plain(query, *args, **kwargs)
+
+    view = view_of(encoder)
+    exact = encoder(view)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.nn.functional, "scaled_dot_product_attention", spy)
+        with torch.autocast("cpu", torch.bfloat16):
+            rough = encoder(view)
+    assert set(seen) == {torch.float32}
+    torch.testing.assert_close(rough.float(), exact, rtol=0.05, atol=0.05)
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta"])
+def test_blocks_of_like_length_change_neither_embeddings_nor_gradients(
+    tmp_path: Path, kind: str
+) -> None:
+    encoder = encoders.make("transformer", source=str(saved(tmp_path, kind=kind))).build([], 0)
+    generator = torch.Generator().manual_seed(0)
+    lengths = torch.randint(3, 20, (50, 1), generator=generator)
+    ids = torch.randint(5, 15, (50, 20), generator=generator)
+    mask = torch.arange(20) < lengths
+    view = encoder.plain_view(torch.where(mask, ids, encoder.tokenizer.pad_token_id), mask)
+    weight = torch.randn(50, encoder.dimension, generator=generator)
+    found = []
+    for run in (encoder.forward, encoder._pooled):
+        encoder.zero_grad()
+        out = run(view)
+        (out * weight).sum().backward()
+        words = encoder.model.get_input_embeddings().weight
+        assert words.grad is not None
+        found.append((out.detach(), words.grad.clone()))
+    torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-5)
+
+
+def test_a_corpus_is_tokenised_once_by_its_content(tmp_path: Path) -> None:
+    folder = saved(tmp_path)
+    texts = ["a b", "c", ""]
+    build = encoders.make("transformer", source=str(folder)).build
+    once = tokenize(build([], 0), texts, 8)
+    assert tokenize(build([], 0), texts, 8) is once, "another cell, the same content"
+    assert tokenize(build([], 0), texts, 3) is not once, "another length"
+    assert tokenize(build([], 0), ["a", " bc", ""], 8) is not once, "other texts, same characters"
+    assert all(once), "no text is empty"
