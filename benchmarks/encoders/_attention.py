@@ -53,7 +53,8 @@ def attend(
 
     kind = query.dtype
     if query.device.type != "cpu" or kind == torch.float32:
-        return sdpa_attention_forward(module, query, key, value, attention_mask, **more)
+        plain: Tensor = sdpa_attention_forward(module, query, key, value, attention_mask, **more)[0]
+        return plain, None
     with torch.autocast("cpu", enabled=False):
         out, _ = sdpa_attention_forward(
             module, query.float(), key.float(), value.float(), _widened(attention_mask), **more
