@@ -32,13 +32,25 @@ Quantities = Annotated[
 ]
 
 
-def leaderboard(folders: Folders, baseline: Baseline = "in_batch", out: Out = None) -> None:
+Match = Annotated[str, typer.Option(help="What compared methods spend alike: steps, or encodes.")]
+Aggregate = Annotated[
+    str, typer.Option(help="STS12 to 16 over all pairs of a year (all), or by sub-set (mean).")
+]
+
+
+def leaderboard(
+    folders: Folders,
+    baseline: Baseline = "in_batch",
+    match: Match = "steps",
+    aggregate: Aggregate = "all",
+    out: Out = None,
+) -> None:
     """Rank all methods: leaderboard.csv, leaderboard_samplers.csv, scores.csv, tables/."""
     results = load_results(folders)
-    board = make_leaderboard(results, baseline=baseline)
+    board = make_leaderboard(results, baseline=baseline, match=match, aggregate=aggregate)
     written = write_leaderboard(results, board, out or folders[0])
     written += write_false_negatives(results, board, out or folders[0])
-    every = pools(results)
+    every = pools(results, match=match, aggregate=aggregate)
     written += write_bands(every, board, out or folders[0])
     written += write_predictors(every, load_difficulty(results)[0], out or folders[0])
     typer.echo(markdown_document(board))

@@ -74,19 +74,23 @@ class Leaderboard:
     leakage: pd.DataFrame
 
 
-def make_leaderboard(results: Results, *, baseline: str = "in_batch") -> Leaderboard:
+def make_leaderboard(
+    results: Results, *, baseline: str = "in_batch", match: str = "steps", aggregate: str = "all"
+) -> Leaderboard:
     """Compare all methods of the results.
 
     Args:
         results: As loaded.
         baseline: Sampler, by name or label, that differences are to; compared within the same
             augmentation, by seed. An untrained baseline is compared with every augmentation.
+        match: What compared methods spend alike, see `pools`.
+        aggregate: How a year's STS sub-sets count, see `pools`.
 
     Raises:
-        ValueError: If no cell has this sampler.
+        ValueError: If no cell has this sampler, or an option is unknown.
     """
     _check_baseline(results, baseline)
-    every = pools(results)
+    every = pools(results, match=match, aggregate=aggregate)
     rated = [_rate(pool, baseline) for pool in every]
     averaged = [_rate(marginal(pool), baseline) for pool in every]
     tasks = tuple(sorted({t for pool in every for t in pool.tasks}))

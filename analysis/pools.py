@@ -14,10 +14,15 @@ import pandas as pd
 
 from nsbench.analysis.load import Results
 from nsbench.analysis.stats import Array, seed_means
+from nsbench.benchmarks.records import MEAN_METRIC
 
 POOL_KEYS = ("encoder", "data", "regime", "steps", "batch_size")
 METHOD_KEYS = ("sampler", "augmentation", "objective", "candidates", "budget")
 COSTS = ("encodes_train", "encodes_mining", "encodes", "tokens_seen", "negatives_per_anchor")
+MATCHES = ("steps", "encodes")
+AGGREGATES = ("all", "mean")
+TOLERANCE = 0.1
+"""Encoder passes may be off by this share and still count as the same."""
 SECONDS = ("seconds_train", "seconds_evaluate", "wall_s")
 
 
@@ -49,28 +54,99 @@ class Pool:
         """What all methods share, in words."""
         parts = [str(self.shared["encoder"]), f"on {self.shared['data']}"]
         parts += [str(self.shared["regime"])] if self.shared["regime"] else []
-        if self.shared["steps"]:
+        if self.shared.get("encodes"):
+            parts.append(f"about {self.shared['encodes']:,.0f} encoder passes")
+        elif self.shared["steps"]:
             parts.append(f"{self.shared['steps']:g} steps of {self.shared['batch_size']:g}")
         return ", ".join(parts)
 
 
-def pools(results: Results) -> list[Pool]:
-    """Every pool of the results, in order of name."""
+def pools(results: Results, *, match: str = "steps", aggregate: str = "all") -> list[Pool]:
+    """Every pool of the results, in order of name.
+
+    Args:
+        results: As loaded.
+        match: What methods of a pool spend alike. ``steps``: optimizer steps of one batch size.
+            ``encodes``: encoder passes, mining and attacks counted; of each method's budgets the
+            one nearest to what all can reach is taken, and it is left out, with a note, if that
+            is off by more than `TOLERANCE`.
+        aggregate: ``all`` takes a task's main score; ``mean`` the mean over the sub-sets of a
+            year's STS task, where a task has them.
+
+    Raises:
+        ValueError: If an option is unknown, or no cell has scores by sub-set.
+    """
+    for name, value, legal in (("match", match, MATCHES), ("aggregate", aggregate, AGGREGATES)):
+        if value not in legal:
+            raise ValueError(f"{name} is {value!r}; known: {', '.join(legal)}")
+    scores = results.scores if aggregate == "all" else _by_parts(results.scores)
     cells = _with_keys(results.cells)
+    if match == "encodes":
+        return _matched(cells, scores)
     untrained = cells["untrained"]
     out = []
     groups = cells[~untrained].groupby(list(POOL_KEYS), sort=True, dropna=False)
     for key, members in groups:
         shared = dict(zip(POOL_KEYS, key, strict=True))
         same = (cells["encoder"] == shared["encoder"]) & (cells["data"] == shared["data"])
-        out.append(_pool(shared, pd.concat([cells[untrained & same], members]), results.scores))
+        out.append(_pool(shared, pd.concat([cells[untrained & same], members]), scores))
     taken = {(p.shared["encoder"], p.shared["data"]) for p in out}
     for (encoder, data), members in cells[untrained].groupby(["encoder", "data"], sort=True):
         if (encoder, data) not in taken:
             first = members.iloc[0]
             shared = {k: first[k] for k in POOL_KEYS}
-            out.append(_pool(shared, members, results.scores))
+            out.append(_pool(shared, members, scores))
     return out
+
+
+def _matched(cells: pd.DataFrame, scores: pd.DataFrame) -> list[Pool]:
+    """One pool per encoder, data and regime: of every method the budget nearest in passes."""
+    keys = [k for k in POOL_KEYS if k not in ("steps", "batch_size")]
+    out = []
+    for key, members in cells[~cells["untrained"]].groupby(keys, sort=True, dropna=False):
+        shared = dict(zip(keys, key, strict=True)) | {"steps": np.nan, "batch_size": np.nan}
+        chosen, target, notes = _nearest(members)
+        same = (cells["encoder"] == shared["encoder"]) & (cells["data"] == shared["data"])
+        pool = _pool(shared, pd.concat([cells[cells["untrained"] & same], chosen]), scores)
+        matched = {**pool.shared, "encodes": target}
+        out.append(replace(pool, shared=matched, notes=(*notes, *pool.notes)))
+    return out
+
+
+def _nearest(members: pd.DataFrame) -> tuple[pd.DataFrame, float, list[str]]:
+    """The cells of each method's budget nearest to the passes that every method can reach.
+
+    Returns:
+        The cells, the passes they are matched on, and a note for each method that has none near.
+    """
+    if "encodes" not in members or members["encodes"].isna().all():
+        return members.iloc[:0], float("nan"), ["no cell counts its encoder passes"]
+    own, budgets = list(METHOD_KEYS), [*METHOD_KEYS, "steps", "batch_size"]
+    passes = members.groupby(budgets, dropna=False)["encodes"].mean().dropna().reset_index()
+    target = float(passes.groupby(own, dropna=False)["encodes"].max().min())
+    passes["off"] = passes["encodes"] / target - 1
+    nearest = passes.loc[passes["off"].abs().groupby([passes[k] for k in own]).idxmin()]
+    near = nearest[nearest["off"].abs() <= TOLERANCE]
+    notes = [
+        f"{row['sampler']} x {row['augmentation']} is left out: its nearest budget takes "
+        f"{row['encodes']:,.0f} encoder passes, {abs(row['off']):.0%} "
+        f"{'above' if row['off'] > 0 else 'below'} the {target:,.0f} that all can reach"
+        for row in nearest[nearest["off"].abs() > TOLERANCE].to_dict("records")
+    ]
+    return members.merge(near[budgets], on=budgets, how="inner"), target, notes
+
+
+def _by_parts(scores: pd.DataFrame) -> pd.DataFrame:
+    """Scores in which the mean over sub-sets is the main one of every task that has it."""
+    mean = scores["metric"] == MEAN_METRIC
+    tasks = set(scores.loc[mean, "task"])
+    if not tasks:
+        raise ValueError(
+            f"aggregate is 'mean', but no score is a {MEAN_METRIC}: these cells have no task with "
+            "sub-sets, or were scored before those were recorded"
+        )
+    main = scores["main"].astype(bool)
+    return scores.assign(main=(main & ~scores["task"].isin(tasks)) | mean)
 
 
 def marginal(pool: Pool) -> Pool:

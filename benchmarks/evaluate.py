@@ -2,7 +2,8 @@
 
 Graded similarity tests are scored as mteb and SentEval's "all" setting do: one correlation over
 all pairs of a split, whatever sub-sets a year's task is made of; that is the setting of ConSERT
-and SimCSE. Means over tasks are left to the analysis, which sees which are there.
+and SimCSE. The mean over those sub-sets is a score of its own beside it, which is never a task's
+main one. Means over tasks are left to the analysis, which sees which are there.
 
 Pure text STS tasks are scored by our own engine on mteb's data: the same formulas, in float64 and
 without mteb's data loaders. Everything else is mteb's own code.
@@ -23,7 +24,8 @@ from nsbench.benchmarks.data import LabelledTexts, Pairs
 from nsbench.benchmarks.geometry import geometry_scores, sample
 from nsbench.benchmarks.metrics import label_metrics, pair_metrics
 from nsbench.benchmarks.mteb_tasks import TaskRequest
-from nsbench.benchmarks.records import Score
+from nsbench.benchmarks.records import MEAN_METRIC, Score
+from nsbench.benchmarks.sts_parts import PARTS, part_correlations
 from nsbench.samplers import at_least, one_of
 
 Embeddings = NDArray[np.float32]
@@ -315,6 +317,7 @@ class _Run:
             for test in task.pair_tests:
                 metrics, reason = self._pairs(test.pairs)
                 found.append(metrics)
+                self._parts(task.name, test)
                 self._note(task.name, test.split, test.subset, reason)
             outcome = mteb_adapter.own_outcome(task, found, time.perf_counter() - began)
         else:
@@ -355,6 +358,18 @@ class _Run:
 
     def _pairs(self, pairs: Pairs) -> tuple[dict[str, float], str]:
         return pair_metrics(self.encode(pairs.sentence1), self.encode(pairs.sentence2), pairs.score)
+
+    def _parts(self, task: str, test: mteb_tasks.PairTest) -> None:
+        """The mean over a year's sub-sets, beside the correlation over all of its pairs."""
+        pairs = test.pairs
+        if pairs.name not in PARTS:
+            return
+        first, second = self.encode(pairs.sentence1), self.encode(pairs.sentence2)
+        parts = part_correlations(pairs, first, second)
+        if parts:
+            mean = float(np.mean(list(parts.values())))
+            n = len(pairs.score)
+            self.scores.append(Score(task, test.split, test.subset, MEAN_METRIC, mean, n, False))
 
     def _note(self, task: str, split: str, subset: str, reason: str) -> None:
         if reason:

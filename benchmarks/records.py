@@ -37,6 +37,8 @@ STATUSES: tuple[Status, ...] = ("pending", "running", "done", "failed", "skipped
 RUN_FIELDS = ("started", "finished", "seconds", "environment")
 
 SCORE_COLUMNS = ("task", "split", "subset", "metric", "value", "n_examples", "main")
+MEAN_METRIC = "cosine_spearman_mean"
+"""Mean over a year's sub-sets of each one's correlation; see `nsbench.benchmarks.sts_parts`."""
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 DIFFICULTY_COLUMNS = (
     "step",
