@@ -58,6 +58,7 @@ class EvaluationConfig(_Strict):
     dev: str = ""
     dev_every: int = Field(default=50, ge=1)
     pooling: str = Field(default="", pattern="^(|mean|cls|last2_mean)$")
+    precision: str = Field(default="fp32", pattern="^(fp32|bf16)$")
 
 
 class DifficultyConfig(_Strict):

@@ -34,6 +34,7 @@ from nsbench.benchmarks.leakage import scan_cell
 from nsbench.benchmarks.matrix import entailment_data, load_data, make
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.phases import few_shot, joined, phase_data
+from nsbench.benchmarks.precision import autocast
 from nsbench.benchmarks.records import (
     CellPaths,
     RunRecord,
@@ -341,13 +342,15 @@ def evaluated_model(cell: Cell, encoder: Encoder, weights: str) -> EvaluatedMode
 
     def encode(texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float32]]:
         trained = getattr(encoder, "pooling", None)
-        if trained is None or not cell.evaluation.pooling:
-            return encode_texts(encoder, texts)
-        object.__setattr__(encoder, "pooling", cell.evaluation.pooling)
+        device = next(encoder.parameters()).device
+        if trained is not None and cell.evaluation.pooling:
+            object.__setattr__(encoder, "pooling", cell.evaluation.pooling)
         try:
-            return encode_texts(encoder, texts)
+            with autocast(cell.evaluation.precision, device):
+                return encode_texts(encoder, texts)
         finally:
-            object.__setattr__(encoder, "pooling", trained)
+            if trained is not None:
+                object.__setattr__(encoder, "pooling", trained)
 
     return EvaluatedModel(
         name=f"nsbench/{cell.key}",

@@ -4,7 +4,6 @@ texts -> augmentation -> encoder -> SimilarityContext -> sampler -> Selection ->
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, cast
@@ -36,6 +35,7 @@ from nsbench.benchmarks.encoders import Encoder, TokenTable, token_table
 from nsbench.benchmarks.extras import Extras
 from nsbench.benchmarks.gradcache import Chunked
 from nsbench.benchmarks.optimise import Optimizer, schedule
+from nsbench.benchmarks.precision import autocast
 from nsbench.benchmarks.probe import Probe
 from nsbench.benchmarks.staleness import mined_statistics
 from nsbench.benchmarks.supervision import Supervision
@@ -160,14 +160,14 @@ def train(encoder: Encoder, data: TrainingData, recipe: Recipe, device: torch.de
         view1 = _view(encoder, tokens, texts1, recipe.views[0], draw["view1"])
         view2 = _view(encoder, tokens, texts2, recipe.views[1], draw["view2"])
         if any(map(attackers, recipe.views)):
-            with _precision(budget.precision, device):
+            with autocast(budget.precision, device):
                 loss_at = attack_loss(known, texts1, texts2, temperature, supervision, index)
                 pair = attacked((view1, view2), recipe.views, partial(forward, encoder), loss_at)
             view1, view2 = pair
             note("passes_attack", len(texts1) + len(texts2))
         plain = None if more is None else _view(encoder, tokens, more.clamp(min=0), (), None)
         parts = [v for v in (view1, view2, plain) if v is not None]
-        with _precision(budget.precision, device):
+        with autocast(budget.precision, device):
             chunked = Chunked(encoder, parts, budget.chunk) if budget.chunk else None
             raw = forward(encoder, parts) if chunked is None else chunked.raw
         z = [functional.normalize(r.float(), dim=-1) for r in raw]
@@ -208,7 +208,7 @@ def train(encoder: Encoder, data: TrainingData, recipe: Recipe, device: torch.de
             total = supervision.total(total, supervision.loss(raw, index))
         total.backward()
         if chunked is not None:
-            with _precision(budget.precision, device):
+            with autocast(budget.precision, device):
                 chunked.backward()
             note("passes_repeated", sum(len(part.ids) for part in parts))
         norm = optimizer.step(schedule(budget.schedule, step, budget.steps, budget.warmup))
@@ -356,13 +356,6 @@ def _joined(views: Sequence[TokenView]) -> TokenView:
         shift=stacked("shift", 0.0),
         dropout=views[0].dropout,
     )
-
-
-def _precision(precision: str, device: torch.device) -> AbstractContextManager[Any]:
-    wanted = precision == "bf16" or (
-        precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported()
-    )
-    return torch.autocast(device.type, torch.bfloat16) if wanted else nullcontext()
 
 
 def _embed_all(encoder: Encoder, tokens: TokenTable, note: Callable[[str, float], None]) -> Tensor:

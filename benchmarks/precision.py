@@ -1,0 +1,19 @@
+"""In what precision an encoder's products are computed."""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
+    """The context an encoder runs in; weights, losses and statistics stay in float32.
+
+    Args:
+        precision: ``fp32``, ``bf16``, or ``auto``: bfloat16 on a GPU that has it, else float32.
+        device: Where the encoder is.
+    """
+    wanted = precision == "bf16" or (
+        precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported()
+    )
+    return torch.autocast(device.type, torch.bfloat16) if wanted else nullcontext()
