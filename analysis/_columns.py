@@ -53,6 +53,8 @@ def cell_columns(cell: Any) -> dict[str, Any]:
         columns["seed"] = int(cell["seed"])
     except (KeyError, TypeError, ValueError):
         raise RecordError(f"seed must be a whole number, got {cell.get('seed')!r}") from None
+    if cell.get("limit"):
+        parameters["p_limit"] = cell["limit"]
     parameters |= _flat("p_train", cell.get("budget") or {})
     parameters |= _flat("p_evaluation", cell.get("evaluation") or {})
     return columns | parameters

@@ -27,6 +27,8 @@ class Material:
         difficulty: The long difficulty table.
         quantities: Quantities to draw, of those in the table; ``all`` for every one.
         histograms: Similarity and percentile histograms by key of the cell.
+        choices: What was chosen on shared batches, by key.
+        probes: Rankings of the probe at the end, by key.
     """
 
     board: Leaderboard
@@ -34,6 +36,8 @@ class Material:
     difficulty: pd.DataFrame
     quantities: tuple[str, ...] = ()
     histograms: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    choices: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    probes: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
 
 def each_pool(material: Material) -> Iterator[tuple[str, Pool]]:

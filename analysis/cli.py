@@ -7,14 +7,17 @@ import typer
 
 from nsbench.analysis import cli_results
 from nsbench.analysis import figures as figures_module
+from nsbench.analysis.agreement import write_agreement
+from nsbench.analysis.alarms import alarm_table, alarms_markdown, write_alarms
 from nsbench.analysis.bands import write_bands
 from nsbench.analysis.false_negatives import write_false_negatives
 from nsbench.analysis.figures import figures, gather, write_figures
 from nsbench.analysis.leaderboard import make_leaderboard
-from nsbench.analysis.load import Results, load_difficulty, load_results
+from nsbench.analysis.load import CellTables, Results, load_difficulty, load_results
 from nsbench.analysis.pools import pools
 from nsbench.analysis.predictors import write_predictors
 from nsbench.analysis.tables import markdown_document, write_leaderboard
+from nsbench.benchmarks.records import PROBE_COLUMNS
 
 Folders = Annotated[list[Path], typer.Argument(metavar="DIR...", help="Results folders to merge.")]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Results folder.")]
@@ -53,7 +56,11 @@ def leaderboard(
     every = pools(results, match=match, aggregate=aggregate)
     written += write_bands(every, board, out or folders[0])
     written += write_predictors(every, load_difficulty(results)[0], out or folders[0])
+    probes = CellTables(results, "probe", PROBE_COLUMNS)
+    written += write_agreement(every, probes, out or folders[0])
+    written += write_alarms(results, out or folders[0])
     typer.echo(markdown_document(board))
+    typer.echo(alarms_markdown(alarm_table(results)), nl=False)
     _say_left_out(results)
     for path in written:
         typer.echo(f"wrote {path}", err=True)

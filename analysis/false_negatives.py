@@ -1,13 +1,15 @@
 """What false-negative methods took out, against the truth, beside the score it led to."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from scipy import stats as scipy_stats
 
 from nsbench.analysis.leaderboard import Leaderboard
 from nsbench.analysis.load import Results, load_difficulty
+from nsbench.analysis.pools import Pool, pools
 from nsbench.analysis.tables import csv_text, markdown_text
 from nsbench.benchmarks.records import write_atomically
 
@@ -52,6 +54,71 @@ def false_negative_table(results: Results, board: Leaderboard) -> pd.DataFrame:
     )
 
 
+def rate_table(every: Sequence[Pool], difficulty: pd.DataFrame) -> pd.DataFrame:
+    """False negatives that samplers picked up, beside the rate that was dialled.
+
+    Args:
+        every: Pools; their cells know the rate of their data, see
+            `nsbench.benchmarks.data.false_negative_rate`.
+        difficulty: The long difficulty table.
+
+    Returns:
+        One row per data set, encoder, sampler and augmentation: ``dialled``, what a uniform choice
+        among in-batch candidates meets in expectation; ``measured`` among the chosen, counted over
+        all measured steps of a seed, then the mean over seeds, with its 95 % t interval ``low`` to
+        ``high``; ``verdict``: whether the interval holds the dialled rate (``as dialled``) or lies
+        ``above`` or ``below``. All in [0, 1].
+    """
+    keys = ["data", "encoder", "sampler", "augmentation"]
+    columns = [*keys, "dialled", "measured", "low", "high", "n_seeds", "verdict"]
+    cells = [p.cells for p in every if "data_false_negative_rate" in p.cells]
+    known = pd.concat(cells) if cells else pd.DataFrame()
+    if known.empty or difficulty.empty:
+        return pd.DataFrame(columns=columns)
+    known = known.drop_duplicates("key").dropna(subset=["data_false_negative_rate"])
+    part = difficulty[difficulty["quantity"] == "false_negative"]
+    part = part[part["key"].isin(known["key"]) & (part["count"] > 0)]
+    sums = part.assign(hits=part["mean"] * part["count"])
+    sums = sums.groupby([*keys, "seed"])[["hits", "count"]].sum()
+    seeds = (sums["hits"] / sums["count"]).rename("rate").reset_index()
+    dialled = known.drop_duplicates("data").set_index("data")["data_false_negative_rate"]
+    rows = []
+    for named, rates in seeds.groupby(keys, sort=True)["rate"]:
+        n, mean = len(rates), float(rates.mean())
+        half = float("nan")
+        if n > 1:
+            half = float(scipy_stats.t.ppf(0.975, n - 1) * rates.std() / n**0.5)
+        data, *others = (str(n) for n in named) if isinstance(named, tuple) else (str(named),)
+        rate = float(dialled.loc[data])
+        low, high = mean - half, mean + half
+        verdict = "above" if low > rate else "below" if high < rate else "as dialled"
+        verdict = verdict if n > 1 else "one seed"
+        rows.append((data, *others, rate, mean, low, high, n, verdict))
+    table = pd.DataFrame(rows, columns=columns)
+    return table.sort_values(["dialled", "measured", *keys], kind="stable", ignore_index=True)
+
+
+def _rate_lines(table: pd.DataFrame) -> list[str]:
+    lines = [
+        "",
+        "## Dialled and picked up",
+        "",
+        "What a uniform choice among in-batch candidates meets in expectation, and what was "
+        "measured among the chosen; brackets hold the 95 % t interval over seeds.",
+        "",
+        "| data | sampler | augmentation | dialled | measured | seeds | |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in table.to_dict("records"):
+        measured = _percent(row["measured"])
+        if not pd.isna(row["low"]):
+            measured += f" \\[{100 * row['low']:.1f}, {100 * row['high']:.1f}\\]"
+        cells = [markdown_text(row[n]) for n in ("data", "sampler", "augmentation")]
+        cells += [_percent(row["dialled"]), measured, str(row["n_seeds"]), row["verdict"]]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
 def markdown(table: pd.DataFrame) -> str:
     """The table in Markdown, one section per data set; shares in percent, scores in points."""
     lines = [
@@ -86,12 +153,19 @@ def markdown(table: pd.DataFrame) -> str:
 
 
 def write_false_negatives(results: Results, board: Leaderboard, out: Path) -> list[Path]:
-    """Write ``tables/false_negatives.csv`` and ``.md``; nothing where no truth was known."""
+    """Write ``false_negatives.csv`` and ``.md``, ``false_negative_rates.csv`` under ``tables``.
+
+    Nothing where no truth was known; the last one where records say what was dialled.
+    """
     table = false_negative_table(results, board)
     if table.empty:
         return []
     (out / "tables").mkdir(parents=True, exist_ok=True)
     files = {"false_negatives.csv": csv_text(table), "false_negatives.md": markdown(table)}
+    rates = rate_table(pools(results), load_difficulty(results)[0])
+    if not rates.empty:
+        files["false_negative_rates.csv"] = csv_text(rates)
+        files["false_negatives.md"] += "\n".join(_rate_lines(rates)) + "\n"
     for name, text in files.items():
         write_atomically(out / "tables" / name, text)
     return [out / "tables" / name for name in files]

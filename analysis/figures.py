@@ -17,19 +17,21 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from nsbench.analysis import (
+    plots_agreement,
     plots_bands,
     plots_difficulty,
     plots_scores,
     plots_shares,
     plots_tradeoffs,
+    plots_truth,
     plots_views,
 )
 from nsbench.analysis._drawing import Material, rows_size
 from nsbench.analysis.leaderboard import Leaderboard, make_leaderboard
-from nsbench.analysis.load import Results, load_difficulty, load_histograms
+from nsbench.analysis.load import CellTables, Results, load_difficulty, load_histograms
 from nsbench.analysis.pools import pools
 from nsbench.analysis.style import house_style
-from nsbench.benchmarks.records import slug, write_atomically
+from nsbench.benchmarks.records import CHOICE_COLUMNS, PROBE_COLUMNS, slug, write_atomically
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,12 @@ class FigureKind:
 
 
 figures: Mapping[str, FigureKind] = {
+    "agreement": FigureKind(
+        "whether models agree on what is hard: between seeds, with in_batch, between encoders",
+        plots_agreement.collect_agreement,
+        plots_agreement.agreement,
+        rows_size,
+    ),
     "band_ablation": FigureKind(
         "score when one band of the ranking is kept alone, or dropped",
         plots_bands.collect_bands,
@@ -66,6 +74,12 @@ figures: Mapping[str, FigureKind] = {
         "how far a fixed set of texts moved from where they started",
         plots_shares.collect_drift,
         plots_shares.drift,
+        plots_difficulty.curves_size,
+    ),
+    "false_negative_rates": FigureKind(
+        "false negatives that each sampler picked up against the dialled rate",
+        plots_truth.collect_rates,
+        plots_truth.false_negative_rates,
         plots_difficulty.curves_size,
     ),
     "false_negative_vs_score": FigureKind(
@@ -85,6 +99,24 @@ figures: Mapping[str, FigureKind] = {
         plots_shares.collect_predictors,
         plots_shares.predictors,
         rows_size,
+    ),
+    "same_meaning": FigureKind(
+        "how often candidates mean the same as their anchor, by place in the ranking",
+        plots_truth.collect_same,
+        plots_truth.same_meaning,
+        plots_difficulty.curves_size,
+    ),
+    "sampler_overlap": FigureKind(
+        "how alike samplers choose on the same batches, first and last",
+        plots_agreement.collect_overlap,
+        plots_agreement.sampler_overlap,
+        plots_agreement.overlap_size,
+    ),
+    "staleness": FigureKind(
+        "how old mined and stored candidates have become, one picture per quantity",
+        plots_difficulty.collect_staleness,
+        plots_difficulty.difficulty_curves,
+        plots_difficulty.curves_size,
     ),
     "similarity_ridge": FigureKind(
         "similarities of positives and chosen negatives before and after training",
@@ -166,7 +198,13 @@ def gather(
     difficulty, bad = load_difficulty(results)
     board = board or make_leaderboard(results)
     material = Material(
-        board, tuple(pools(results)), difficulty, tuple(quantities), load_histograms(results)
+        board,
+        tuple(pools(results)),
+        difficulty,
+        tuple(quantities),
+        load_histograms(results),
+        CellTables(results, "choices", CHOICE_COLUMNS),
+        CellTables(results, "probe", PROBE_COLUMNS),
     )
     plots_difficulty.wanted(material)
     return material, bad

@@ -129,7 +129,7 @@ def load_difficulty(results: Results) -> tuple[pd.DataFrame, list[str]]:
         if cell.status != "done" or cell.paths is None or not cell.paths.difficulty.is_file():
             continue
         try:
-            table = read_difficulty(cell.paths)
+            table = read_table(cell.paths.difficulty, ("step", "quantity", "mean"))
         except RecordError as error:
             bad.append(str(error))
             continue
@@ -141,28 +141,62 @@ def load_difficulty(results: Results) -> tuple[pd.DataFrame, list[str]]:
     return pd.concat(tables, ignore_index=True), bad
 
 
-def read_histograms(paths: CellPaths) -> pd.DataFrame:
-    """Read one ``histograms.parquet``: counts summed from the first step on.
+def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """Read one parquet file of a cell.
 
     Raises:
         RecordError: If it is missing, cut short, or lacks a column.
     """
     try:
-        table = pd.read_parquet(paths.histograms)
-    except (OSError, ValueError) as error:
+        table = pd.read_parquet(path)
+    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors or OSErrors
         line = " ".join(str(error).split())
-        raise RecordError(f"cannot read {paths.histograms}: {line}") from None
-    absent = [c for c in HISTOGRAM_COLUMNS if c not in table]
+        raise RecordError(f"cannot read {path}: {line}") from None
+    absent = [c for c in columns if c not in table]
     if absent:
-        raise RecordError(f"{paths.histograms} lacks the columns {', '.join(absent)}")
+        raise RecordError(f"{path} lacks the columns {', '.join(absent)}")
     return table
+
+
+class CellTables(Mapping[str, pd.DataFrame]):
+    """One kind of table of the finished cells by key, read whenever it is asked for.
+
+    A table that cannot be read is not there: ``get`` gives ``None``.
+
+    Args:
+        results: As loaded.
+        kind: Property of `CellPaths`: ``choices``, ``probe`` ...
+        columns: What it must hold.
+    """
+
+    def __init__(self, results: Results, kind: str, columns: Sequence[str]) -> None:
+        self._columns = tuple(columns)
+        self._paths = {
+            cell.key: path
+            for cell in results.loaded
+            if cell.status == "done"
+            and cell.paths is not None
+            and (path := getattr(cell.paths, kind)).is_file()
+        }
+
+    def __getitem__(self, key: str) -> pd.DataFrame:
+        try:
+            return read_table(self._paths[key], self._columns)
+        except RecordError as error:
+            raise KeyError(key) from error
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
 
 
 def histogram_window(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Counts of the first logged step (``before``) and of the last logging window (``after``).
 
     Args:
-        table: As `read_histograms` gives it; its counts are cumulative.
+        table: A ``histograms.parquet``; its counts are cumulative.
     """
     steps = sorted(table["step"].unique())
     if not steps:
@@ -179,7 +213,7 @@ def load_histograms(results: Results) -> dict[str, pd.DataFrame]:
     for cell in results.loaded:
         if cell.status == "done" and cell.paths is not None and cell.paths.histograms.is_file():
             with suppress(RecordError):
-                out[cell.key] = read_histograms(cell.paths)
+                out[cell.key] = read_table(cell.paths.histograms, HISTOGRAM_COLUMNS)
     return out
 
 
@@ -208,23 +242,6 @@ def read_scores(paths: CellPaths) -> pd.DataFrame:
     except ValueError as error:  # pandas' parser errors are ValueErrors
         raise RecordError(f"cannot read {paths.scores}: {error}") from None
     table["main"] = table["main"].str.strip().str.lower() == "true"
-    return table
-
-
-def read_difficulty(paths: CellPaths) -> pd.DataFrame:
-    """Read one ``difficulty.parquet``.
-
-    Raises:
-        RecordError: If it is missing, cut short, or lacks a column.
-    """
-    try:
-        table = pd.read_parquet(paths.difficulty)
-    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors or OSErrors
-        line = " ".join(str(error).split())
-        raise RecordError(f"cannot read {paths.difficulty}: {line}") from None
-    absent = [c for c in ("step", "quantity", "mean") if c not in table]
-    if absent:
-        raise RecordError(f"{paths.difficulty} lacks the columns {', '.join(absent)}")
     return table
 
 

@@ -3,7 +3,7 @@
 import difflib
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from math import ceil
 
 import pandas as pd
@@ -43,6 +43,11 @@ UNITS = {
     "chosen_count": "negatives chosen (count per anchor)",
     "false_negative": "false negatives among the chosen (share)",
     "loss": "loss (nats)",
+    "mined_percentile": "percentile of the mined (0 hardest, 1 easiest)",
+    "mined_recall": "today's mined already among yesterday's (share)",
+    "mined_drop": "similarity now less when mined (cosine)",
+    "stored_drift": "stored from today's embedding (1 - cosine)",
+    "stored_recognised": "stored nearest to their own text (share)",
 }
 """Words and unit of known quantities; any other is named as it is stored."""
 
@@ -70,8 +75,18 @@ def axis_label(quantity: str) -> str:
     return UNITS.get(quantity, quantity.replace("_", " "))
 
 
-def pooled(material: Material, pool: Pool) -> pd.DataFrame:
+STALENESS = ("mined_percentile", "mined_recall", "mined_drop", "stored_drift", "stored_recognised")
+
+
+def pooled(
+    material: Material, pool: Pool, quantities: Collection[str] | None = None
+) -> pd.DataFrame:
     """Difficulty of one pool, one row per method, seed, step and quantity.
+
+    Args:
+        material: Where from.
+        pool: The pool.
+        quantities: Which; those that `wanted` names without it.
 
     Returns:
         Columns ``sampler, augmentation, untrained, seed, step, quantity, value``, without NaN.
@@ -79,7 +94,8 @@ def pooled(material: Material, pool: Pool) -> pd.DataFrame:
     cells = pool.cells[["key", "method", "untrained"]]
     table = material.difficulty.merge(cells, on="key", how="inner")
     table = table.rename(columns={"mean": "value"}).dropna(subset=["value"])
-    table = table[table["quantity"].isin(wanted(material))]
+    named = wanted(material) if quantities is None else quantities
+    table = table[table["quantity"].isin(named)]
     columns = ["sampler", "augmentation", "untrained", "seed", "step", "quantity", "value"]
     return table[columns]
 
@@ -87,17 +103,34 @@ def pooled(material: Material, pool: Pool) -> pd.DataFrame:
 def collect_curves(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
     """Per pool and quantity: mean over augmentations that all have, then spread over seeds."""
     for name, pool in each_pool(material):
-        table = pooled(material, pool)
-        for quantity, part in table.groupby("quantity", sort=True):
-            common, part = _common_augmentations(part)
-            seeds = part.groupby(["sampler", "seed", "step"], sort=True)["value"].mean()
-            by_step = seeds.groupby(level=["sampler", "step"], sort=True)
-            curve = by_step.agg(["mean", "min", "max", "count"]).reset_index()
-            curve = curve.rename(columns={"count": "n_seeds"})
-            yield (
-                " ".join(filter(None, (str(quantity), name))),
-                curve.assign(quantity=quantity, augmentations=common, pool=pool.title),
-            )
+        yield from _curves(name, pool, pooled(material, pool))
+
+
+def collect_staleness(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The same of what says how old a pool's candidates are, for cells whose pool keeps any."""
+    both = {"mined_similarity", "mined_similarity_then"}
+    for name, pool in each_pool(material):
+        table = pooled(material, pool, {*STALENESS, *both})
+        keys = [c for c in table.columns if c not in ("quantity", "value")]
+        pairs = table[table["quantity"].isin(both)]
+        wide = pairs.pivot_table(index=keys, columns="quantity", values="value").reset_index()
+        if both <= set(wide.columns):
+            gone = wide["mined_similarity"] - wide["mined_similarity_then"]
+            table = pd.concat([table, wide[keys].assign(quantity="mined_drop", value=gone)])
+        yield from _curves(name, pool, table[table["quantity"].isin(STALENESS)])
+
+
+def _curves(name: str, pool: Pool, table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    for quantity, part in table.groupby("quantity", sort=True):
+        common, part = _common_augmentations(part)
+        seeds = part.groupby(["sampler", "seed", "step"], sort=True)["value"].mean()
+        by_step = seeds.groupby(level=["sampler", "step"], sort=True)
+        curve = by_step.agg(["mean", "min", "max", "count"]).reset_index()
+        curve = curve.rename(columns={"count": "n_seeds"})
+        yield (
+            " ".join(filter(None, (str(quantity), name))),
+            curve.assign(quantity=quantity, augmentations=common, pool=pool.title),
+        )
 
 
 def difficulty_curves(table: pd.DataFrame, ax: Axes) -> Axes:

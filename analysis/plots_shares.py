@@ -25,6 +25,7 @@ from nsbench.analysis.predictors import LAST, predictor_table
 from nsbench.analysis.style import COLUMN_WIDTH, look
 
 _SHARE = re.compile(r"gradient_share_([\d.]+)")
+_VECTOR = re.compile(r"gradient_vector_share_([\d.]+)")
 _RIDGES = {"positive_similarity": "positive", "chosen_similarity": "chosen negatives"}
 _HEIGHT = 0.85
 _STATISTICS_SHOWN = 20
@@ -32,16 +33,23 @@ _NAME_WIDTH = 27
 
 
 def collect_shares(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Per pool, share of the gradient by hardest x %, mean over the last quarter."""
+    """Per pool, share of the gradient by hardest x %, mean over the last quarter.
+
+    One picture of the shares of softmax weight, one of the gradient as a vector.
+    """
     for name, part in _late(material):
-        part = part[part["quantity"].str.fullmatch(_SHARE.pattern)]
-        if part.empty:
-            continue
-        percent = part["quantity"].str.extract(_SHARE, expand=False).astype(float)
-        seeds = part.assign(percent=percent).groupby(["sampler", "percent", "seed"])["mean"].mean()
-        table = seeds.groupby(level=["sampler", "percent"]).agg(["mean", "min", "max", "count"])
-        table = table.reset_index().rename(columns={"count": "n_seeds"})
-        yield name, table.assign(pool=part["pool"].iloc[0])
+        for kind, pattern in (("", _SHARE), ("vector", _VECTOR)):
+            rows = part[part["quantity"].str.fullmatch(pattern.pattern)].dropna(subset=["mean"])
+            if rows.empty:
+                continue
+            percent = rows["quantity"].str.extract(pattern, expand=False).astype(float)
+            rows = rows.assign(percent=percent)
+            seeds = rows.groupby(["sampler", "percent", "seed"])["mean"].mean()
+            groups = seeds.groupby(level=["sampler", "percent"])
+            table = groups.agg(["mean", "min", "max", "count"]).reset_index()
+            table = table.rename(columns={"count": "n_seeds"})
+            detail = " ".join(filter(None, (kind, name)))
+            yield detail, table.assign(kind=kind or "weight", pool=part["pool"].iloc[0])
 
 
 def gradient_share(table: pd.DataFrame, ax: Axes) -> Axes:
@@ -68,8 +76,12 @@ def gradient_share(table: pd.DataFrame, ax: Axes) -> Axes:
     ax.set_xticks(percents, [f"{p:g}" for p in percents])
     ax.minorticks_off()
     ax.set_xlabel("hardest of the chosen negatives (percent)")
-    ax.set_ylabel("share of the negatives'\nsoftmax weight (percent)")
-    title(ax, "How much the hardest weigh")
+    if table["kind"].iloc[0] == "vector":
+        ax.set_ylabel("length of their pull over\nthat of all (percent)")
+        title(ax, "How far the hardest pull")
+    else:
+        ax.set_ylabel("share of the negatives'\nsoftmax weight (percent)")
+        title(ax, "How much the hardest weigh")
     legend(ax, len(samplers) + 1)
     caption(ax, f"{counts(table)}; mean over the last quarter. {table['pool'].iloc[0]}")
     return ax

@@ -7,7 +7,6 @@ page's content policy names the hashes of these two and allows no other script, 
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from markupsafe import Markup
 from nsbench.analysis._curves import curves_data
 from nsbench.analysis._drawing import Material
 from nsbench.analysis._toml import toml_text
+from nsbench.analysis.alarms import alarm_table
 from nsbench.analysis.figures import figures, gather, pictures, render
 from nsbench.analysis.leaderboard import ALPHA, Leaderboard, PoolStatistics, make_leaderboard, words
 from nsbench.analysis.leakage import leakage_words
@@ -84,7 +84,7 @@ def report_html(results: Results, board: Leaderboard, material: Material, bad: l
         leakage_words=leakage_words(board.leakage),
         pictures=_pictures(material),
         curves=inline_json(curves_data(material)),
-        alarms=_alarms(results),
+        alarms=records(alarm_table(results)),
         failed=[_ended(c) for c in results.loaded if c.status == "failed"],
         skipped=[_ended(c) for c in results.loaded if c.status == "skipped"],
         unfinished=[_ended(c) for c in results.loaded if c.status in ("pending", "running")],
@@ -196,23 +196,6 @@ def _pictures(material: Material) -> list[dict[str, str]]:
             }
         )
     return out
-
-
-def _alarms(results: Results) -> list[dict[str, Any]]:
-    """Alarms by name and sampler: how many cells, and one example."""
-    found: dict[tuple[str, str], dict[str, Any]] = {}
-    for cell, row in zip(results.loaded, records(results.cells), strict=True):
-        for alarm in cell.record.alarms if cell.record else ():
-            if not isinstance(alarm, Mapping):
-                continue
-            name = str(alarm.get("name", "alarm"))
-            entry = found.setdefault(
-                (name, row["sampler"]),
-                {"name": name, "sampler": row["sampler"], "cells": 0, "text": ""},
-            )
-            entry["cells"] += 1
-            entry["text"] = entry["text"] or str(alarm.get("text", ""))
-    return [found[k] for k in sorted(found)]
 
 
 def _ended(cell: LoadedCell) -> dict[str, str]:

@@ -16,11 +16,10 @@ from nsbench.benchmarks.context import Known
 from nsbench.benchmarks.data import TrainingData
 from nsbench.benchmarks.difficulty import point, summary
 from nsbench.benchmarks.difficulty_shares import skewness
-from nsbench.benchmarks.records import PROBE_COLUMNS, content_key
+from nsbench.benchmarks.records import PROBE_COLUMNS, PROBE_HARDEST, content_key
 
 TEXTS = 256
 ANCHORS = 128
-HARD_SHARE = 0.05
 RANKED = 32
 LOOKS = 4  # besides the one before training
 
@@ -70,7 +69,7 @@ class Probe:
         twins, pairs = known.twins(left, self._texts), known.pairs(left, self._texts)
         self._eligible = ~(twins | pairs)
         self._truth = known.truth(left, self._texts)
-        self._k = max(1, int(HARD_SHARE * len(self._texts)))
+        self._k = max(1, int(PROBE_HARDEST * len(self._texts)))
         self._due = {steps * (i + 1) // LOOKS - 1 for i in range(LOOKS)} - {-1}
         self._start: tuple[Tensor, Tensor] | None = None
         self._last: tuple[Tensor, Tensor] | None = None

@@ -49,6 +49,8 @@ DIFFICULTY_COLUMNS = (
     "count",
 )
 HISTOGRAM_COLUMNS = ("step", "quantity", "bin_low", "count")
+PROBE_HARDEST = 0.05
+"""Share of the probe's texts that counts as an anchor's hardest."""
 PROBE_COLUMNS = ("anchor", "place", "candidate")
 CHOICE_COLUMNS = ("step", "place", "anchor", "candidates", "candidate", "weight")
 
