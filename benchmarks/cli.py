@@ -1,6 +1,7 @@
 """The command line: list, describe, doctor; `cli_matrix` and `nsbench.analysis.cli` add to it."""
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -42,6 +43,7 @@ extra_kinds: dict[str, Callable[[], list[dict[str, Any]]]] = {}
 def run_app(application: typer.Typer = app) -> None:
     """Run the command line; a wrong value is one sentence and exit code 2, not a traceback."""
     try:
+        plugin_paths(sys.argv)
         application()
     except (ValueError, FileNotFoundError, StorageError, ModuleNotFoundError) as error:
         err.print(f"[bold red]error:[/] {escaped(str(error))}", soft_wrap=True)
@@ -49,6 +51,47 @@ def run_app(application: typer.Typer = app) -> None:
     except KeyboardInterrupt:
         err.print("interrupted; run the same command again to go on where it stopped")
         sys.exit(INTERRUPTED)
+
+
+@app.callback()
+def options(
+    plugin_path: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--plugin-path",
+            metavar="FILE.py",
+            help="Components of your own: a file, or a module's name; repeatable, anywhere.",
+        ),
+    ] = None,
+) -> None:
+    """Benchmark negative samplers and augmentations for text embeddings."""
+
+
+def plugin_paths(arguments: list[str]) -> None:
+    """Take every ``--plugin-path X`` out of the arguments into the environment.
+
+    It may stand before or behind the command, and worker processes read it from there.
+    """
+    from nsbench.samplers import PLUGIN_PATH
+
+    found = []
+    while (place := next((i for i, a in enumerate(arguments) if _names_plugin(a)), 0)) > 0:
+        _, equals, value = arguments.pop(place).partition("=")
+        if not equals:
+            if place >= len(arguments):
+                raise ValueError("--plugin-path needs a file: --plugin-path my_sampler.py")
+            value = arguments.pop(place)
+        path = Path(value).expanduser()
+        if path.suffix == ".py" and not path.is_file():
+            raise ValueError(f"--plugin-path {value}: there is no such file")
+        found.append(str(path.resolve()) if path.suffix == ".py" else value)
+    if found:
+        before = os.environ.get(PLUGIN_PATH, "")
+        os.environ[PLUGIN_PATH] = os.pathsep.join(filter(None, [before, *found]))
+
+
+def _names_plugin(argument: str) -> bool:
+    return argument == "--plugin-path" or argument.startswith("--plugin-path=")
 
 
 def _registry(kind: str) -> Any:
@@ -223,9 +266,12 @@ def prefetch(
 
 def add_groups() -> None:
     """Add the commands that have modules of their own."""
+    from nsbench.benchmarks import cli_plugins
     from nsbench.benchmarks.mine.cli import mine
 
     app.command()(mine)
+    app.command()(cli_plugins.check_plugin)
+    app.add_typer(cli_plugins.new, name="new")
 
 
 def main() -> None:

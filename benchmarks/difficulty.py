@@ -222,6 +222,11 @@ class DifficultyLog:
         self._names: list[tuple[str, ...]] = []
         self._values: list[Tensor] = []
 
+    @property
+    def steps(self) -> list[int]:
+        """The measured steps."""
+        return list(self._steps)
+
     def add(self, step: int, quantities: Mapping[str, Tensor]) -> None:
         """Keep one step's ``{quantity: (S,)}``; nothing is read from the device yet."""
         self._steps.append(step)

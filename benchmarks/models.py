@@ -149,7 +149,9 @@ def _sentence_transformer(
     refuse_foreign(folder)
     from sentence_transformers import SentenceTransformer
 
-    with _quiet():
+    from nsbench.benchmarks.encoders.transformer import quietly
+
+    with quietly():
         model = SentenceTransformer(
             str(folder),
             device=device,
@@ -159,6 +161,22 @@ def _sentence_transformer(
         )
     if max_length:
         model.max_seq_length = max_length
+    name, revision = _named(source, folder), content_hash(folder)
+    return sentence_model(model, name, revision, batch_size, f"length {max_length}")
+
+
+def sentence_model(
+    model: Any, name: str, revision: str, batch_size: int = 64, how: str = ""
+) -> TextModel:
+    """A `SentenceTransformer` that is in memory already, as a model; it goes into eval mode.
+
+    Args:
+        model: It.
+        name: What to call it.
+        revision: Hash of its weights.
+        batch_size: Texts that go through it together.
+        how: What else decides an embedding.
+    """
     model.eval()
 
     def run(texts: Sequence[str], role: str, prompt: str | None) -> Embeddings:
@@ -169,21 +187,15 @@ def _sentence_transformer(
         return np.asarray(found, dtype=np.float32)
 
     return TextModel(
-        name=_named(source, folder),
-        revision=content_hash(folder)[:40],
+        name=name,
+        revision=revision[:40],
         dimension=int(model.get_embedding_dimension()),
-        how=f"sentence-transformers {version('sentence-transformers')}, length {max_length}",
+        how=f"sentence-transformers {version('sentence-transformers')}, {how}",
         run=run,
         prompts=(prompts := {k: v for k, v in (model.prompts or {}).items() if v}),
         loaded=model,
         symmetric=not prompts and not any(type(m).__name__ in ("Router", "Asym") for m in model),
     )
-
-
-def _quiet() -> Any:
-    from nsbench.benchmarks.encoders.transformer import _quietly
-
-    return _quietly()
 
 
 def _named(source: str, folder: Path) -> str:

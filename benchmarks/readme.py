@@ -9,6 +9,8 @@ from typing import Any
 
 from nsbench.benchmarks.augmentations import augmentations
 from nsbench.benchmarks.candidates import candidates
+from nsbench.benchmarks.data import datasets
+from nsbench.benchmarks.encoders import encoders
 from nsbench.benchmarks.objectives import objectives
 from nsbench.samplers import Entry, Registry, samplers
 
@@ -107,6 +109,20 @@ def plain_table(registry: Registry[Any]) -> str:
     return "\n".join(rows)
 
 
+def plugin_table() -> str:
+    """What packages beside this one bring, of every kind."""
+    rows = [
+        "| kind | name | what it does | parameters | package |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for registry in (samplers, objectives, augmentations, candidates, encoders, datasets):
+        for entry in registry:
+            if not entry.provider.startswith("nsbench."):
+                cells = (_cell(entry.summary), _parameters(entry), f"`{entry.provider}`")
+                rows.append(f"| {registry.kind} | `{entry.name}` | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
 def rewrite(text: str, tests: Path = Path("tests")) -> str:
     """The document with every ``<!-- table: NAME -->`` section renewed.
 
@@ -123,6 +139,7 @@ def rewrite(text: str, tests: Path = Path("tests")) -> str:
         "augmentations": lambda: plain_table(augmentations),
         "objectives": lambda: plain_table(objectives),
         "candidates": lambda: plain_table(candidates),
+        "plugins": plugin_table,
     }
 
     def fill(found: re.Match[str]) -> str:

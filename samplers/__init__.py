@@ -10,6 +10,7 @@ if __name__ != "nsbench.samplers":  # a second import name would make a second r
 from typing import Any
 
 from nsbench.samplers._registry import (
+    PLUGIN_PATH,
     Entry,
     Parameter,
     Registry,
@@ -48,6 +49,7 @@ def make(name: str, /, **parameters: Any) -> Sampler:
 
 __all__ = [
     "EXTRAS",
+    "PLUGIN_PATH",
     "Entry",
     "Objective",
     "Pairing",

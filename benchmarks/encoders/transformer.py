@@ -179,7 +179,7 @@ class Transformer:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         if self.layers >= 0:
             config.num_hidden_layers = self.layers
-        with _quietly():
+        with quietly():
             model = AutoModel.from_pretrained(
                 folder,
                 config=config,
@@ -201,7 +201,7 @@ class Transformer:
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """Silence transformers' notes on weights of the layers that were cut off on purpose."""
     from transformers.utils import logging
 

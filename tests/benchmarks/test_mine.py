@@ -361,12 +361,12 @@ def test_a_document_that_is_an_anchor_too_can_be_mined(tmp_path: Path) -> None:
 def test_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from typer.testing import CliRunner
 
-    from nsbench.benchmarks import cli
+    from nsbench.benchmarks import console
     from nsbench.benchmarks.mine.cli import mine
 
     app = typer.Typer()
     app.command()(mine)
-    monkeypatch.setattr(cli.out, "file", None)
+    monkeypatch.setattr(console.out, "file", None)
     runner = CliRunner()
     (tmp_path / "q.csv").write_text("question,answer\nthe cat,a cat sat\nthe dog,a dog ran\n")
     words = [str(tmp_path / "q.csv"), "--column", "anchor=question", "--column", "positive=answer"]

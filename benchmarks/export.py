@@ -1,0 +1,80 @@
+"""Trained encoders as sentence-transformers folders: safetensors, and a card made of records.
+
+Source: the folder layout of Reimers and Gurevych 2019, Sentence-BERT. https://arxiv.org/abs/1908.10084
+"""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from nsbench.benchmarks.encoders import Encoder
+from nsbench.benchmarks.encoders.static import StaticEncoder
+from nsbench.benchmarks.encoders.transformer import TransformerEncoder, quietly
+
+POOLINGS = ("mean", "cls")
+
+
+def to_sentence_transformer(encoder: Encoder, *, pooling: str = "") -> Any:
+    """The encoder as a `SentenceTransformer` that gives the same embeddings.
+
+    Args:
+        encoder: A static table or a transformer.
+        pooling: ``mean`` or ``cls`` in place of the encoder's own.
+
+    Raises:
+        ValueError: If sentence-transformers has no module for it.
+        ModuleNotFoundError: If sentence-transformers is not installed.
+    """
+    try:
+        from sentence_transformers import SentenceTransformer
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError(
+            "a sentence-transformers model needs sentence-transformers: pip install 'nsbench[st]'"
+        ) from None
+    if isinstance(encoder, StaticEncoder):
+        modules = [_static(encoder)]
+    elif isinstance(encoder, TransformerEncoder):
+        modules = _transformer(encoder, pooling or encoder.pooling)
+    else:
+        raise ValueError(
+            f"{type(encoder).__name__} cannot be exported: sentence-transformers has a module for "
+            "static tables and for transformers"
+        )
+    return SentenceTransformer(modules=modules, device="cpu")
+
+
+def _static(encoder: StaticEncoder) -> Any:
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+    from tokenizers import Tokenizer
+
+    copy = Tokenizer.from_str(encoder.tokenizer.backend_tokenizer.to_str())
+    copy.no_padding()
+    copy.enable_truncation(max_length=encoder.max_length)
+    table = encoder.table.detach().float().cpu().numpy()
+    return StaticEmbedding(copy, embedding_weights=table)
+
+
+def _transformer(encoder: TransformerEncoder, pooling: str) -> list[Any]:
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+
+    if pooling not in POOLINGS:
+        raise ValueError(
+            f"the pooling {pooling} has no module in sentence-transformers; export with --pooling "
+            f"{' or '.join(POOLINGS)}, and mind that its scores differ from the records"
+        )
+    with TemporaryDirectory() as folder, quietly():
+        encoder.model.save_pretrained(folder, safe_serialization=True)
+        encoder.tokenizer.save_pretrained(folder)
+        body = Transformer(
+            folder, model_kwargs={"use_safetensors": True}, max_seq_length=encoder.max_length
+        )
+    if getattr(body.auto_model, "pooler", None) is not None:
+        body.auto_model.pooler = None  # made anew at random, and never read
+    return [body, Pooling(encoder.dimension, pooling_mode=pooling)]
+
+
+def save(model: Any, folder: Path, card: str) -> None:
+    """Save a `SentenceTransformer` as safetensors, with a card of ours."""
+    with quietly():
+        model.save(str(folder), safe_serialization=True, create_model_card=False)
+    (folder / "README.md").write_text(card, "utf-8")

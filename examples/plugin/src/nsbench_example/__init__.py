@@ -1,0 +1,1 @@
+"""A sampler, an objective and an augmentation for nsbench."""
