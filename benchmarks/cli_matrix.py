@@ -90,8 +90,17 @@ def run(
     before = {job.planned.cell.key: finished(job.paths, retry_failed=retry_failed) for job in jobs}
     todo = [to_replace(job) for job in jobs if before[job.planned.cell.key] is None]
     ended: list[RunRecord] = [r for r in before.values() if r is not None]
+    run_settings = settings.run
+    if address:
+        ray = run_settings.ray.model_copy(update={"address": address})
+        run_settings = run_settings.model_copy(update={"ray": ray})
     starter = _executor(
-        executor, settings.run, count, time_limit or settings.run.time_limit, max_hours, address
+        executor,
+        folder,
+        run_settings,
+        workers=count,
+        limit=time_limit or settings.run.time_limit,
+        hours=max_hours,
     )
     with _resumable(folder, len(jobs)), _progress() as progress:
         bar = progress.add_task("cells", total=len(jobs), completed=len(ended))
@@ -115,8 +124,22 @@ def run(
 
 
 def _executor(
-    name: ExecutorName, settings: Any, workers: int, limit: float, hours: float, address: str
+    name: ExecutorName,
+    folder: ResultsFolder,
+    settings: Any,
+    *,
+    workers: int,
+    limit: float,
+    hours: float,
 ) -> Any:
+    if name == "slurm":
+        from nsbench.benchmarks.executor_slurm import SlurmPool
+
+        return SlurmPool(folder, settings.slurm, time_limit=limit, max_hours=hours, on_note=_note)
+    if name == "ray":
+        from nsbench.benchmarks.executor_ray import RayPool
+
+        return RayPool(settings.ray, time_limit=limit, max_hours=hours, on_note=_note)
     from nsbench.benchmarks.local_pool import LocalPool
 
     return LocalPool(workers, time_limit=limit, max_hours=hours, on_note=_note)

@@ -67,6 +67,58 @@ class DifficultyConfig(_Strict):
     every: int = Field(default=10, ge=1)
 
 
+_Word = Field(default="", pattern=r"^[A-Za-z0-9_.,:&|@+-]*$", max_length=200)
+"""A word for a scheduler's command file: nothing in it can end a line or start a command."""
+
+
+class SlurmConfig(_Strict):
+    """How cells are given to Slurm.
+
+    Attributes:
+        partition: Partition, or several; Slurm's default without one. So for the next three.
+        account: Account that is charged.
+        qos: Quality of service.
+        constraint: Features that a node must have.
+        gpus: GPUs of a task.
+        cpus: Cores of a task.
+        memory_gb: Memory of a task; Slurm's default for 0.
+        minutes: Time limit of a task.
+        per_task: Cells that a task runs one after the other.
+        parallel: Tasks of an array that may run at once.
+        requeues: How often a task that ran out of time is put back into the queue.
+        signal_seconds: How long before its end a task is told to stop.
+    """
+
+    partition: str = _Word
+    account: str = _Word
+    qos: str = _Word
+    constraint: str = _Word
+    gpus: int = Field(default=0, ge=0, le=64)
+    cpus: int = Field(default=1, ge=1, le=1024)
+    memory_gb: float = Field(default=0.0, ge=0, le=1e5, allow_inf_nan=False)
+    minutes: int = Field(default=60, ge=1, le=100_000)
+    per_task: int = Field(default=1, ge=1, le=100_000)
+    parallel: int = Field(default=256, ge=1, le=100_000)
+    requeues: int = Field(default=3, ge=0, le=1000)
+    signal_seconds: int = Field(default=90, ge=5, le=3600)
+
+
+class RayConfig(_Strict):
+    """How cells are given to Ray.
+
+    Attributes:
+        address: Of a cluster that runs already, ``auto`` to find it; empty starts one here.
+        cpus: Cores of a cell.
+        gpus: GPUs of a cell; a fraction lets several share one.
+        retries: How often a cell whose node or process was lost is started again elsewhere.
+    """
+
+    address: str = Field(default="", pattern=r"^[A-Za-z0-9_.:/\[\]-]*$", max_length=200)
+    cpus: float = Field(default=1.0, ge=0, le=1024, allow_inf_nan=False)
+    gpus: float = Field(default=0.0, ge=0, le=64, allow_inf_nan=False)
+    retries: int = Field(default=3, ge=0, le=1000)
+
+
 class RunConfig(_Strict):
     """How cells are run; none of it is part of a cell's key.
 
@@ -74,11 +126,15 @@ class RunConfig(_Strict):
         threads: Threads of torch and BLAS in each cell.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         time_limit: Seconds that a cell may take before it is stopped and fails; 0 for no limit.
+        slurm: For ``--executor slurm``.
+        ray: For ``--executor ray``.
     """
 
     threads: int = Field(default=1, ge=1, le=1024)
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     time_limit: float = Field(default=0.0, ge=0, le=1e8, allow_inf_nan=False)
+    slurm: SlurmConfig = SlurmConfig()
+    ray: RayConfig = RayConfig()
 
 
 class MatrixConfig(_Strict):

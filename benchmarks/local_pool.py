@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import connection, forkserver, parent_process
@@ -45,6 +45,11 @@ PRELOADED = (
     "sklearn.metrics",
 )
 """What every cell imports sooner or later; none of it starts a thread on import."""
+ASKED_TO_STOP = (-signal.SIGTERM, 255)
+"""Exit codes of a worker that a scheduler or a person ended, not its cell: by SIGTERM, or with the
+server it was forked from (which then cannot tell)."""
+PUT_BACK = 3
+"""How often such a cell is started again before it counts as crashed."""
 _LOOK = 0.5
 _STOP_SECONDS = 5.0
 
@@ -80,6 +85,8 @@ class LocalPool:
         self._workers: list[_Worker] = []
         self._took: list[float] = []
         self._failed_starts = 0
+        self._again: list[Job] = []
+        self._put_back: Counter[str] = Counter()
 
     def run(
         self, jobs: Sequence[Job], on_start: Callable[[Job], None] = lambda job: None, /
@@ -110,6 +117,8 @@ class LocalPool:
                         continue
                     self._took.append(record.seconds.get("total", 0.0))
                     yield job, record
+                waiting.extendleft(self._again)
+                self._again.clear()
                 yield from self._look_elsewhere(elsewhere, waiting)
                 if elsewhere and not told and not any(w.job for w in self._workers):
                     told = True
@@ -193,6 +202,11 @@ class LocalPool:
         code = worker.end()
         if job is None:
             self._failed_starts += not worker.idle
+            return None
+        key = job.planned.cell.key
+        if not late and code in ASKED_TO_STOP and self._put_back[key] < PUT_BACK:
+            self._put_back[key] += 1
+            self._again.append(job)
             return None
         reason = f"stopped after {self._time_limit:g} s, the time limit of a cell"
         if not late:
