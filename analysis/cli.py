@@ -17,6 +17,7 @@ from nsbench.analysis.load import CellTables, Results, load_difficulty, load_res
 from nsbench.analysis.pools import pools
 from nsbench.analysis.predictors import write_predictors
 from nsbench.analysis.tables import markdown_document, write_leaderboard
+from nsbench.analysis.tuned import write_tuned
 from nsbench.benchmarks.records import PROBE_COLUMNS
 
 Folders = Annotated[list[Path], typer.Argument(metavar="DIR...", help="Results folders to merge.")]
@@ -55,12 +56,16 @@ def leaderboard(
     written += write_false_negatives(results, board, out or folders[0])
     every = pools(results, match=match, aggregate=aggregate)
     written += write_bands(every, board, out or folders[0])
+    written += write_tuned(results, out or folders[0])
     written += write_predictors(every, load_difficulty(results)[0], out or folders[0])
     probes = CellTables(results, "probe", PROBE_COLUMNS)
     written += write_agreement(every, probes, out or folders[0])
     written += write_alarms(results, out or folders[0])
     typer.echo(markdown_document(board))
     typer.echo(alarms_markdown(alarm_table(results)), nl=False)
+    for path in written:
+        if path.name == "tuned.md":
+            typer.echo(path.read_text("utf-8"))
     _say_left_out(results)
     for path in written:
         typer.echo(f"wrote {path}", err=True)

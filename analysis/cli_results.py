@@ -1,4 +1,4 @@
-"""Commands that move results: pack, unpack, publish, rebuild, merge."""
+"""Commands around results: tune, pack, unpack, publish, rebuild, merge."""
 
 from pathlib import Path
 from typing import Annotated
@@ -86,8 +86,21 @@ def merge_(
         raise typer.Exit(1)
 
 
+def tune(
+    study: Annotated[Path, typer.Argument(help="A tuning file (TOML): matrix, trials, space.")],
+    out: OutFolder,
+) -> None:
+    """Give every method the same number of trials on dev, then compare on fresh seeds."""
+    from nsbench.benchmarks.tune_file import load_tuning
+    from nsbench.benchmarks.tuning import Study
+
+    Study(*load_tuning(study), out, say=lambda line: typer.echo(line, err=True)).run()
+    typer.echo(f"next: nsbench leaderboard {out}")
+
+
 def add_commands(app: typer.Typer) -> None:
     """Add these commands to a command line."""
+    app.command()(tune)
     app.command(name="pack")(pack_)
     app.command(name="unpack")(unpack_)
     app.command(name="publish")(publish_)

@@ -225,7 +225,7 @@ def _pool(shared: Mapping[str, Any], cells: pd.DataFrame, scores: pd.DataFrame) 
     cells = cells.assign(method=[place[tuple(r)] for r in cells[keys].itertuples(index=False)])
     notes: list[str] = []
     cells = _one_per_seed(cells, notes)
-    main = _main_scores(scores[scores["key"].isin(cells["key"])])
+    main = main_scores(scores[scores["key"].isin(cells["key"])])
     tasks = tuple(sorted(main.columns))
     seeds = tuple(sorted(int(s) for s in cells["seed"].unique()))
     array = np.full((len(methods), len(seeds), len(tasks)), np.nan)
@@ -254,7 +254,7 @@ def _one_per_seed(cells: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     return chosen.drop(columns=["_done", "_date"]).reset_index(drop=True)
 
 
-def _main_scores(scores: pd.DataFrame) -> pd.DataFrame:
+def main_scores(scores: pd.DataFrame) -> pd.DataFrame:
     """Main scores with one row per cell key and one column per task.
 
     A task with several subsets counts as their mean; a cell that lacks one has NaN. Where a task
