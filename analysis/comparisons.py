@@ -216,6 +216,26 @@ def equivalence_p(a: Array, b: Array, margin: float) -> float:
     return float(max(above, below))
 
 
+def pooled_spread(means: Array) -> float:
+    """Standard deviation over seeds of a difference between two methods, from all pairs.
+
+    With S seeds a single pair has S - 1 degrees of freedom, too few to say what a design can
+    detect. The mean variance over all pairs of M complete methods is twice the residual mean square
+    of methods by seeds, with (M - 1)(S - 1).
+
+    Args:
+        means: Means over tasks of methods that are equally paired, shape (M, S); NaN where a seed
+            is missing.
+
+    Returns:
+        In the unit of ``means``; NaN where no pair has two seeds.
+    """
+    rows, columns = np.triu_indices(len(means), 1)
+    variances = spread(means[rows] - means[columns]) ** 2
+    known = variances[np.isfinite(variances)]
+    return float(np.sqrt(known.mean())) if len(known) else float("nan")
+
+
 def smallest_detectable(
     sd: float, n: int, *, comparisons: int = 1, alpha: float = 0.05, power: float = 0.8
 ) -> float:

@@ -173,7 +173,7 @@ def _rate(pool: Pool, baseline: str) -> tuple[pd.DataFrame, PoolStatistics]:
     rows = np.array([i for i, j in enumerate(reference) if j is not None and j != i], dtype=int)
     tested = rows[np.isfinite(compared.p[rows])]
     n = int(compared.n[tested].min()) if len(tested) else 0
-    sd = float(np.sqrt(np.mean(compared.spread[tested] ** 2))) if len(tested) else float("nan")
+    sd = _spread_of_differences(pool, means, reference, compared.spread[tested])
     statistics = PoolStatistics(
         title=pool.title,
         baseline=baseline,
@@ -188,6 +188,36 @@ def _rate(pool: Pool, baseline: str) -> tuple[pd.DataFrame, PoolStatistics]:
         notes=(*pool.notes, *notes),
     )
     return table.sort_values(["rank", "sampler", "augmentation"], kind="stable"), statistics
+
+
+def _spread_of_differences(
+    pool: Pool, means: Array, reference: Sequence[int | None], own: Array
+) -> float:
+    """Standard deviation over seeds of a difference to the baseline, as well as it can be known.
+
+    Pooled over all pairs of methods that share a baseline and were trained; the untrained encoder
+    has other noise, and compared with it as the baseline the differences speak for themselves.
+
+    Args:
+        pool: The pool.
+        means: Means over tasks, shape (M, S).
+        reference: Index of each method's baseline.
+        own: Standard deviations of the differences that were tested.
+    """
+    variances, weights = [], []
+    for base in sorted({j for j in reference if j is not None}):
+        if pool.methods[base]["untrained"]:
+            continue
+        block = [
+            i for i, j in enumerate(reference) if j == base and not pool.methods[i]["untrained"]
+        ]
+        sd = comparisons.pooled_spread(means[sorted({base, *block})])
+        if np.isfinite(sd):
+            variances.append(sd**2)
+            weights.append(len(block))
+    if variances:
+        return float(np.sqrt(np.average(variances, weights=weights)))
+    return float(np.sqrt(np.mean(own**2))) if len(own) else float("nan")
 
 
 def _baseline_of(pool: Pool, method: Mapping[str, Any], baseline: str) -> int | None:

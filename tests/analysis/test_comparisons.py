@@ -184,3 +184,16 @@ def test_smallest_detectable_is_scipys_noncentral_t():
     quantile = scipy_stats.t.isf(0.025, 9)
     power = scipy_stats.nct.sf(quantile, 9, effect) + scipy_stats.nct.cdf(-quantile, 9, effect)
     assert power == pytest.approx(0.8, abs=1e-3)
+
+
+def test_pooled_spread_is_the_residual_of_methods_by_seeds():
+    rng = np.random.default_rng(0)
+    means = rng.normal(size=(6, 5)) + 10 * rng.normal(size=(1, 5)) + rng.normal(size=(6, 1))
+    rows, columns = means.mean(1, keepdims=True), means.mean(0, keepdims=True)
+    residual = means - rows - columns + means.mean()
+    mean_square = (residual**2).sum() / (5 * 4)
+    assert comparisons.pooled_spread(means) == pytest.approx(np.sqrt(2 * mean_square))
+    short = means.copy()
+    short[0, 1:] = np.nan  # one seed: no pair with it has a spread
+    assert comparisons.pooled_spread(short) == pytest.approx(comparisons.pooled_spread(means[1:]))
+    assert np.isnan(comparisons.pooled_spread(means[:1]))
