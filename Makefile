@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 OUT ?= out/bench
+PUBLISHED := $(patsubst %/cells/,%,$(wildcard results/*/cells/))
 
-.PHONY: bench test test-slow check format report clean
+.PHONY: bench test test-slow check format report report-check clean
 
 bench: $(VENV)/.run  ## the embedded benchmark matrix: leaderboard, figures, report
 	$(BIN)/nsbench run bench --out $(OUT)
@@ -28,8 +29,12 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-report: $(VENV)/.dev  ## rewrite the generated tables of README and docs
+report: $(VENV)/.dev  ## rewrite the generated tables of README and docs, and the results from their stored records
 	$(BIN)/python -m nsbench.benchmarks.readme README.md docs/samplers.md
+	$(BIN)/nsbench rebuild $(PUBLISHED)
+
+report-check: $(VENV)/.dev  ## the stored results are what their stored records give, byte for byte
+	$(BIN)/nsbench rebuild --check $(PUBLISHED)
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else "nsbench needs Python 3.11 to 3.13, this is %d.%d" % v)'
