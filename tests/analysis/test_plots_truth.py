@@ -79,8 +79,8 @@ def test_the_table_is_written_beside_the_other(results, tmp_path):
     for cell in results.loaded:
         table = pd.read_parquet(cell.paths.difficulty)
         like = table[table["quantity"] == "false_negative"]
-        more = like.assign(quantity="false_negative_candidates")
-        pd.concat([table, more]).to_parquet(cell.paths.difficulty)
+        more = [like.assign(quantity=name) for name in ("false_negative_candidates", "removed")]
+        pd.concat([table, *more]).to_parquet(cell.paths.difficulty)
     again = load_results(results.roots)
     written = write_false_negatives(again, board, tmp_path)
     assert "false_negative_rates.csv" in {p.name for p in written}
