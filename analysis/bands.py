@@ -4,7 +4,7 @@ Source: the experiments and claims are those of Cai et al. 2020, Are all negativ
 contrastive instance discrimination? https://arxiv.org/abs/2010.06682
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,28 @@ LEAST_BANDS = 3
 _KEPT = ("mean", "ci_low", "ci_high", "difference", "difference_low", "difference_high", "n_seeds")
 
 
-def band_table(pool: Pool, board: Leaderboard) -> pd.DataFrame:
+def band_tables(pool: Pool, board: Leaderboard) -> Iterator[pd.DataFrame]:
+    """A band experiment per objective and candidate pool, see `band_table`; those that hold one."""
+    rows = board.rows[board.rows["pool"] == pool.title]
+    settings = [c for c in ("objective", "candidates") if c in rows]
+    free = rows[rows[settings].fillna("").eq("").all(axis=1)]  # the untrained encoder
+    trained = rows.drop(free.index)
+    groups = list(trained.groupby(settings, sort=True))
+    for _, part in groups:
+        table = band_table(pool, pd.concat([free, part]))
+        if not table.empty:
+            told = [c for c in settings if trained[c].nunique() > 1]
+            setting = ", ".join(str(part[c].iloc[0]) for c in told)
+            yield table.assign(setting=setting)
+
+
+def band_table(pool: Pool, rows: pd.DataFrame) -> pd.DataFrame:
     """One row per arm of a band experiment, and one per reference.
 
     Args:
         pool: A pool of cells.
-        board: The leaderboard made of it; scores and differences are in points, differences are
-            to its baseline, paired by seed.
+        rows: Rows of the leaderboard made of it, one objective and candidate pool; scores and
+            differences are in points, differences are to its baseline, paired by seed.
 
     Returns:
         Columns ``arm`` (keep, drop, or the reference's name), ``low`` and ``high`` (shares of the
@@ -46,7 +61,7 @@ def band_table(pool: Pool, board: Leaderboard) -> pd.DataFrame:
         return pd.DataFrame()
     names = ("sampler", "sampler_name", "p_sampler_low", "p_sampler_high", "p_sampler_k")
     settings = cells.reindex(columns=list(names)).drop_duplicates("sampler").set_index("sampler")
-    rows = board.rows[board.rows["pool"] == pool.title].drop_duplicates("sampler", keep=False)
+    rows = rows[rows["pool"] == pool.title].drop_duplicates("sampler", keep=False)
     negatives = rows.set_index("sampler").reindex(["in_batch"]).get("negatives_per_anchor")
     out = []
     for row in rows.to_dict("records"):
@@ -98,7 +113,9 @@ def claims(table: pd.DataFrame) -> list[str]:
         out.append(f"The {hard} alone are {verdict}: {_difference(kept)}.")
     random = table[table["arm"] == "random"]
     if kept is not None and len(random):
-        row = random.iloc[0].to_dict()
+        size = float(table["candidates"].fillna(0).max())
+        nearest = (random["k"] - CLAIMED * size).abs().fillna(np.inf).to_numpy().argmin()
+        row = random.iloc[int(nearest)].to_dict()
         out.append(
             f"As a control for their number, {row['k']:g} random negatives gave {_score(row)}, "
             f"the {hard} alone {_score(kept)}."
@@ -136,10 +153,19 @@ def claims(table: pd.DataFrame) -> list[str]:
         worse = kept_bands[kept_bands["ci_high"] < floor]
         words = ", ".join(_band(r) for r in worse.to_dict("records")) or "no band"
         out.append(f"Kept alone, {words} ended below the untrained encoder ({floor:.1f}).")
+    share = f"{100 * TINY:g} %"
+    tiny = _arm(table, "drop", 0, TINY)
+    if tiny is not None:
+        verdict = _verdict(
+            tiny,
+            up="harmful here: without them the score rises",
+            same="not shown to matter here",
+            down="needed here",
+        )
+        out.append(f"The hardest {share} are {verdict}: without them {_difference(tiny)}.")
     candidates = table["candidates"].dropna()
     if len(candidates):
         n = float(candidates.iloc[0])
-        share = f"{100 * TINY:g} %"
         if TINY * n < 1:
             out.append(
                 f"The hardest {share} cannot be asked about at {n:.0f} candidates: it is "
@@ -197,12 +223,14 @@ def write_bands(every: Sequence[Pool], board: Leaderboard, out: Path) -> list[Pa
         board: The leaderboard.
         out: The results folder.
     """
-    tables = [t for pool in every if not (t := band_table(pool, board)).empty]
+    tables = [t for pool in every for t in band_tables(pool, board)]
     if not tables:
         return []
     lines = ["# Band ablation"]
     for table in tables:
-        lines += ["", f"## {markdown_text(table['pool'].iloc[0])}", ""]
+        setting = table["setting"].iloc[0]
+        heading = table["pool"].iloc[0] + (f", {setting}" if setting else "")
+        lines += ["", f"## {markdown_text(heading)}", ""]
         lines += [f"* {sentence}" for sentence in claims(table)]
         lines += ["", "| arm | band | score | against all negatives |", "| --- | --- | --- | --- |"]
         for row in table.to_dict("records"):

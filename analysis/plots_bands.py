@@ -6,8 +6,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from nsbench.analysis._drawing import Material, caption, counts, each_pool, legend, title
-from nsbench.analysis.bands import ARMS, band_table, claims
-from nsbench.analysis.style import COLUMN_WIDTH, look
+from nsbench.analysis.bands import ARMS, band_tables, claims
+from nsbench.analysis.style import COLUMN_WIDTH, DASHES, look
 
 _WORDS = {"keep": "this band alone", "drop": "all but this band"}
 _LINES = {"all negatives": "in_batch", "random": "random", "untrained": "no_training"}
@@ -16,9 +16,9 @@ _LINES = {"all negatives": "in_batch", "random": "random", "untrained": "no_trai
 def collect_bands(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
     """Per pool with a band experiment, its arms and references; the text beside it as a column."""
     for name, pool in each_pool(material):
-        table = band_table(pool, material.board)
-        if not table.empty:
-            yield name, table.assign(text=" ".join(claims(table)))
+        for table in band_tables(pool, material.board):
+            detail = " ".join(filter(None, (name, str(table["setting"].iloc[0]))))
+            yield detail, table.assign(text=" ".join(claims(table)))
 
 
 def band_ablation(table: pd.DataFrame, ax: Axes) -> Axes:
@@ -51,16 +51,15 @@ def band_ablation(table: pd.DataFrame, ax: Axes) -> Axes:
         )
         entries += 1
     for arm, sampler in _LINES.items():
-        part = table[table["arm"] == arm]
-        if part.empty:
-            continue
-        style = look(sampler)
-        row = part.iloc[0]
-        label = arm if pd.isna(row["k"]) else f"{row['k']:g} random negatives"
-        ax.axhline(row["mean"], color=style.colour, linestyle=style.dash, linewidth=1, label=label)
-        if sampler == "in_batch" and pd.notna(row["ci_low"]):
-            ax.axhspan(row["ci_low"], row["ci_high"], color=style.colour, alpha=0.08, linewidth=0)
-        entries += 1
+        for count, row in enumerate(table[table["arm"] == arm].to_dict("records")):
+            style = look(sampler)
+            label = arm if pd.isna(row["k"]) else f"{row['k']:g} random negatives"
+            dash = DASHES[count % len(DASHES)] if arm == "random" else style.dash
+            ax.axhline(row["mean"], color=style.colour, linestyle=dash, linewidth=1, label=label)
+            if sampler == "in_batch" and pd.notna(row["ci_low"]):
+                low, high = row["ci_low"], row["ci_high"]
+                ax.axhspan(low, high, color=style.colour, alpha=0.08, linewidth=0)
+            entries += 1
     names = [f"{100 * low:g}\u2013{100 * high:g}" for low, high in place]
     ax.set_xticks(range(len(names)), names, rotation=35, ha="right", rotation_mode="anchor")
     ax.set_xlabel("band of the ranking (percent, 0 = hardest)")
@@ -68,10 +67,12 @@ def band_ablation(table: pd.DataFrame, ax: Axes) -> Axes:
     title(ax, "Keeping or dropping one band of negatives")
     legend(ax, entries)
     seeds = counts(bands)
+    told = table["setting"].dropna() if "setting" in table else []
+    setting = f"{told.iloc[0]}. " if len(told) and told.iloc[0] else ""
     caption(
         ax,
         f"{seeds}; {len(edges) - 1} bands; bars: 95 % t interval over seeds, shade: that of all "
-        f"negatives. {table['pool'].iloc[0]}",
+        f"negatives. {setting}{table['pool'].iloc[0]}",
     )
     return ax
 

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nsbench.analysis.bands import band_table, claims
+from nsbench.analysis.bands import band_table, band_tables, claims
 from nsbench.analysis.figures import gather, pictures, render
 from nsbench.analysis.load import load_results
-from nsbench.benchmarks.records import ResultsFolder
+from nsbench.benchmarks.records import ResultsFolder, read_record
 
 from .conftest import TASKS, make_cell, write_cell, write_matrix
 
@@ -52,7 +52,7 @@ def material(tmp_path):
 
 
 def table_of(material):
-    return band_table(material.pools[0], material.board)
+    return band_table(material.pools[0], material.board.rows)
 
 
 def test_one_row_per_arm_and_reference(material):
@@ -80,6 +80,41 @@ def test_the_text_follows_the_numbers(material, tmp_path):
 def test_the_hardest_tenth_of_a_percent_needs_a_thousand_candidates(material, candidates, said):
     table = table_of(material).assign(candidates=candidates)
     assert ("cannot be asked" in " ".join(claims(table))) is said
+
+
+def test_the_hardest_tenth_of_a_percent_is_judged_where_it_was_dropped(material):
+    table = table_of(material)
+    row = table[(table["arm"] == "drop") & (table["low"] == 0)].assign(high=0.001)
+    text = " ".join(claims(pd.concat([table, row])))
+    assert "The hardest 0.1 % are needed here: without them -5" in text
+
+
+def test_the_random_control_is_of_the_same_number(material):
+    table = table_of(material).assign(candidates=4000.0)
+    more = table[table["arm"] == "random"].assign(k=200.0, mean=77.0)
+    assert "200 random negatives gave 77.0" in " ".join(claims(pd.concat([table, more])))
+
+
+def test_each_objective_has_a_table_of_its_own(tmp_path):
+    root = bands_folder(tmp_path / "two")
+    folder = ResultsFolder(root)
+    for paths in list(folder.folders()):
+        cell = read_record(paths).cell
+        if cell["sampler"]["name"] == "no_training":
+            continue
+        cell["objective"] = {"name": "info_nce", "params": {"temperature": 0.2}}
+        cell["labels"]["objective"] = "info_nce(temperature=0.2)"
+        shift = 0.1 if cell["sampler"]["name"] == "in_batch" else 0.05
+        write_cell(folder, cell, scores=dict.fromkeys(TASKS, level(cell) + shift))
+    material = gather(load_results(root))[0]
+    one, two = band_tables(material.pools[0], material.board)
+    assert len(one) == len(two)
+    assert set(two["setting"]) == {"info_nce(temperature=0.2)"}
+    untrained = [t.loc[t["arm"] == "untrained", "mean"].item() for t in (one, two)]
+    assert untrained[0] == untrained[1]
+    hardest = [t[(t["arm"] == "keep") & (t["low"] == 0)]["difference"].item() for t in (one, two)]
+    assert hardest[0] > 1 > hardest[1] + 3  # each against all negatives at its own temperature
+    assert len(list(pictures(material, ["band_ablation"]))) == 2
 
 
 def test_one_seed_is_not_judged(material):
