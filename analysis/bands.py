@@ -30,7 +30,7 @@ def band_tables(pool: Pool, board: Leaderboard) -> Iterator[pd.DataFrame]:
     """A band experiment per objective and candidate pool, see `band_table`; those that hold one."""
     rows = board.rows[board.rows["pool"] == pool.title]
     settings = [c for c in ("objective", "candidates") if c in rows]
-    free = rows[rows[settings].fillna("").eq("").all(axis=1)]  # the untrained encoder
+    free = rows[(rows[settings].fillna("") == "").all(axis=1)]  # the untrained encoder
     trained = rows.drop(free.index)
     groups = list(trained.groupby(settings, sort=True))
     for _, part in groups:
@@ -114,8 +114,8 @@ def claims(table: pd.DataFrame) -> list[str]:
     random = table[table["arm"] == "random"]
     if kept is not None and len(random):
         size = float(table["candidates"].fillna(0).max())
-        nearest = (random["k"] - CLAIMED * size).abs().fillna(np.inf).to_numpy().argmin()
-        row = random.iloc[int(nearest)].to_dict()
+        apart = (random["k"].fillna(0) - CLAIMED * size).abs()
+        row = random.iloc[int(apart.to_numpy().argmin())].to_dict()
         out.append(
             f"As a control for their number, {row['k']:g} random negatives gave {_score(row)}, "
             f"the {hard} alone {_score(kept)}."

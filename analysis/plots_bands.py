@@ -67,8 +67,8 @@ def band_ablation(table: pd.DataFrame, ax: Axes) -> Axes:
     title(ax, "Keeping or dropping one band of negatives")
     legend(ax, entries)
     seeds = counts(bands)
-    told = table["setting"].dropna() if "setting" in table else []
-    setting = f"{told.iloc[0]}. " if len(told) and told.iloc[0] else ""
+    told = str(table["setting"].fillna("").iloc[0])
+    setting = f"{told}. " if told else ""
     caption(
         ax,
         f"{seeds}; {len(edges) - 1} bands; bars: 95 % t interval over seeds, shade: that of all "
