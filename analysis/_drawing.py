@@ -29,6 +29,8 @@ class Material:
         histograms: Similarity and percentile histograms by key of the cell.
         choices: What was chosen on shared batches, by key.
         probes: Rankings of the probe at the end, by key.
+        random_pairs: Histogram of the similarity of random texts after training, by key.
+        extra_scores: Scores beside the main ones, one row each.
     """
 
     board: Leaderboard
@@ -38,6 +40,8 @@ class Material:
     histograms: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     choices: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     probes: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    random_pairs: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    extra_scores: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def each_pool(material: Material) -> Iterator[tuple[str, Pool]]:

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from nsbench.analysis import (
     plots_agreement,
     plots_bands,
+    plots_collapse,
     plots_difficulty,
     plots_scores,
     plots_shares,
@@ -28,7 +29,13 @@ from nsbench.analysis import (
 )
 from nsbench.analysis._drawing import Material, rows_size
 from nsbench.analysis.leaderboard import Leaderboard, make_leaderboard
-from nsbench.analysis.load import CellTables, Results, load_difficulty, load_histograms
+from nsbench.analysis.load import (
+    CellTables,
+    Results,
+    load_difficulty,
+    load_histograms,
+    load_random_pairs,
+)
 from nsbench.analysis.pools import pools
 from nsbench.analysis.style import house_style
 from nsbench.benchmarks.records import CHOICE_COLUMNS, PROBE_COLUMNS, slug, write_atomically
@@ -57,6 +64,24 @@ figures: Mapping[str, FigureKind] = {
         plots_agreement.collect_agreement,
         plots_agreement.agreement,
         rows_size,
+    ),
+    "alignment_uniformity": FigureKind(
+        "alignment of the views against uniformity, from start to end of training",
+        plots_collapse.collect_alignment_uniformity,
+        plots_collapse.alignment_uniformity,
+        plots_collapse.collapse_size,
+    ),
+    "frequent_tokens": FigureKind(
+        "score when the most frequent tokens are left out of the mean, before and after",
+        plots_collapse.collect_frequent_tokens,
+        plots_collapse.frequent_tokens,
+        plots_collapse.collapse_size,
+    ),
+    "random_pairs": FigureKind(
+        "similarities of random texts, untrained and trained: the picture of collapse",
+        plots_collapse.collect_random_pairs,
+        plots_collapse.random_pairs,
+        plots_collapse.collapse_size,
     ),
     "band_ablation": FigureKind(
         "score when one band of the ranking is kept alone, or dropped",
@@ -205,6 +230,8 @@ def gather(
         load_histograms(results),
         CellTables(results, "choices", CHOICE_COLUMNS),
         CellTables(results, "probe", PROBE_COLUMNS),
+        load_random_pairs(results),
+        results.scores[~results.scores["main"].astype(bool)],
     )
     plots_difficulty.wanted(material)
     return material, bad

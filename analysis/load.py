@@ -217,6 +217,16 @@ def load_histograms(results: Results) -> dict[str, pd.DataFrame]:
     return out
 
 
+def load_random_pairs(results: Results) -> dict[str, list[int]]:
+    """Counts of the similarity of random texts in equal bins on [-1, 1], by key."""
+    out: dict[str, list[int]] = {}
+    for cell in results.loaded:
+        found = cell.record.evaluation.get("random_pairs") if cell.record else None
+        if isinstance(found, list) and all(isinstance(c, int) and c >= 0 for c in found):
+            out[cell.key] = found
+    return out
+
+
 def read_scores(paths: CellPaths) -> pd.DataFrame:
     """Read one ``scores.csv``.
 

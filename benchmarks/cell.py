@@ -68,6 +68,8 @@ class Evaluation:
         dev_every: Steps between looks at the dev task.
         pooling: Of the scored encoder, where it was trained with another (ConSERT's tables:
             ``last2_mean``); empty to keep it. An encoder without layers keeps its own.
+        frequent_tokens: Numbers of frequent tokens to leave out of the mean in further scores of
+            the first task; see `nsbench.benchmarks.frequent_tokens`.
         precision: ``fp32``, or ``bf16``: twice as fast, scores within 1e-4 or so.
     """
 
@@ -77,6 +79,7 @@ class Evaluation:
     dev_every: int = 50
     pooling: str = ""
     precision: str = "fp32"
+    frequent_tokens: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,10 @@ class Cell:
 
     def plain(self) -> dict[str, Any]:
         """The cell as plain data, without labels: what its key is made from."""
-        evaluation = vars(self.evaluation) | {"tasks": list(self.evaluation.tasks)}
+        evaluation = vars(self.evaluation) | {
+            "tasks": list(self.evaluation.tasks),
+            "frequent_tokens": list(self.evaluation.frequent_tokens),
+        }
         return {
             "recipe": RECIPE,
             "sampler": self.sampler.plain(),

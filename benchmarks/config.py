@@ -59,6 +59,7 @@ class EvaluationConfig(_Strict):
     dev_every: int = Field(default=50, ge=1)
     pooling: str = Field(default="", pattern="^(|mean|cls|last2_mean)$")
     precision: str = Field(default="fp32", pattern="^(fp32|bf16)$")
+    frequent_tokens: tuple[Annotated[int, Field(ge=0, le=100_000)], ...] = ()
 
 
 class DifficultyConfig(_Strict):

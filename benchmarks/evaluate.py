@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from nsbench.benchmarks import mteb_adapter, mteb_tasks
 from nsbench.benchmarks.data import LabelledTexts, Pairs
-from nsbench.benchmarks.geometry import geometry_scores, sample
+from nsbench.benchmarks.geometry import geometry_scores, sample, similarity_counts
 from nsbench.benchmarks.metrics import label_metrics, pair_metrics
 from nsbench.benchmarks.mteb_tasks import TaskRequest
 from nsbench.benchmarks.records import MEAN_METRIC, Score
@@ -127,7 +127,8 @@ class Evaluation:
         info: How they came about, as plain data. By task: ``engine``, ``source``
             (``repository@revision``), ``aggregation`` and ``seconds`` (also of ``encode``, what
             all share). ``notes`` by ``task/split/subset``: why a score is NaN and the like.
-            ``geometry``: the test it was measured on. ``sentences``: how many were encoded.
+            ``geometry``: the test it was measured on, ``random_pairs``: `similarity_counts` of its
+            texts. ``sentences``: how many were encoded.
             ``mteb``: its version, if it was used.
     """
 
@@ -352,6 +353,7 @@ class _Run:
         second = self.encode([pairs.sentence2[i] for i in close])
         self.scores.extend(geometry_scores(spread, first, second, split=split, subset=pairs.name))
         self.info["geometry"] = pairs.name
+        self.info["random_pairs"] = similarity_counts(spread)
         self.info["seconds"]["geometry"] = time.perf_counter() - began
         if not close:
             self._note("geometry", split, pairs.name, "alignment: no pair of close texts")

@@ -20,6 +20,7 @@ from nsbench.benchmarks.records import Score
 Floats = NDArray[np.float64]
 
 LIMIT = 2000
+SIMILARITY_BINS = 80
 UNIFORMITY_T = 2.0
 
 
@@ -162,6 +163,29 @@ def sample(texts: Sequence[str], limit: int = LIMIT) -> list[int]:
         first, key=lambda text: hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
     )
     return [first[text] for text in by_hash[:limit]]
+
+
+def similarity_counts(embeddings: NDArray[Any]) -> list[int]:
+    """How often the cosine of two different rows falls into each of 80 bins on [-1, 1].
+
+    The picture of collapse: in a collapsed space all pairs are alike.
+
+    Source: Yan et al. 2021, ConSERT, introduction. https://aclanthology.org/2021.acl-long.393
+
+    Args:
+        embeddings: ``(n, d)`` embeddings of distinct texts; all n (n - 1) / 2 pairs count.
+
+    Returns:
+        80 whole numbers; a value on an edge counts above it, 1 in the last bin.
+    """
+    z = unit(embeddings)
+    counts = np.zeros(SIMILARITY_BINS, np.int64)
+    for start in range(0, len(z), 512):
+        cosine = z[start : start + 512] @ z.T
+        row, column = np.triu_indices(len(cosine), k=start + 1, m=len(z))
+        place = ((cosine[row, column] + 1) * (SIMILARITY_BINS / 2)).astype(np.int64)
+        counts += np.bincount(place.clip(0, SIMILARITY_BINS - 1), minlength=SIMILARITY_BINS)
+    return [int(c) for c in counts]
 
 
 def spread(embeddings: NDArray[Any]) -> dict[str, float]:

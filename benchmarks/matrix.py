@@ -182,6 +182,9 @@ def why_skip(cell: Cell) -> str:
             f"{cell.regime.name} contrasts the premises and the hypotheses of a batch, each among "
             f"themselves; the pool {cell.candidates.name} is not laid out for that"
         )
+    pooling = cell.evaluation.pooling or cell.encoder.params.get("pooling")
+    if cell.evaluation.frequent_tokens and pooling == "cls":
+        return "frequent_tokens are left out of a mean over tokens, but the pooling is cls"
     sampler = make(samplers, cell.sampler)
     needed = getattr(sampler, "requires_pool", "")
     if needed and cell.candidates.name != needed:

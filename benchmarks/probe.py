@@ -16,6 +16,7 @@ from nsbench.benchmarks.context import Known
 from nsbench.benchmarks.data import TrainingData
 from nsbench.benchmarks.difficulty import point, summary
 from nsbench.benchmarks.difficulty_shares import skewness
+from nsbench.benchmarks.geometry import UNIFORMITY_T
 from nsbench.benchmarks.records import PROBE_COLUMNS, PROBE_HARDEST, content_key
 
 TEXTS = 256
@@ -44,7 +45,8 @@ class Probe:
     embeddings now and at the last look, and at the start; share of the hardest that mean the
     same as their anchor, where that is known; hubness, how unevenly the candidates are spread over
     the anchors' hardest (`skewness` of their counts; by chance that of a binomial); effective rank
-    of the texts' embeddings, exp of the entropy of their centred singular values, in [1, d].
+    of the texts' embeddings, exp of the entropy of their centred singular values, in [1, d];
+    their uniformity, in [-8, 0], smaller is more uniform.
 
     Args:
         data: The training data.
@@ -110,6 +112,7 @@ class Probe:
             "probe_overlap_with_start": self._jaccard(hardest, start[1]),
             "probe_hubness": point(skewness(_counts(hardest, some, len(self._texts)))),
             "probe_effective_rank": point(_effective_rank(z)),
+            "probe_uniformity": point(_uniformity(z)),
         }
         if self._truth is not None:
             same = self._truth.gather(1, hardest).double()
@@ -167,6 +170,13 @@ def _effective_rank(z: Tensor) -> Tensor:
     s = torch.linalg.eigvalsh(gram).clamp(min=0).sqrt()
     p = s / s.sum().clamp(min=1e-12)
     return torch.exp(-(p * p.clamp(min=1e-30).log()).sum())
+
+
+def _uniformity(z: Tensor) -> Tensor:
+    """As in `nsbench.benchmarks.geometry.uniformity`, on the device."""
+    squared = (2 - 2 * (z @ z.T)).clamp(min=0).double()
+    potential = torch.exp(-UNIFORMITY_T * squared).fill_diagonal_(0)
+    return (potential.sum() / (len(z) * (len(z) - 1))).log()
 
 
 def _apart(now: Tensor, before: Tensor) -> Tensor:

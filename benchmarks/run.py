@@ -28,8 +28,9 @@ from nsbench.benchmarks.checkpoints import BestCheckpoint
 from nsbench.benchmarks.data import TrainingData, datasets, false_negative_rate
 from nsbench.benchmarks.difficulty_histograms import joined_histograms
 from nsbench.benchmarks.encoders import Encoder, encode_texts, encoders, hash_weights
-from nsbench.benchmarks.evaluate import EngineChoice, EvaluatedModel, evaluate
+from nsbench.benchmarks.evaluate import EngineChoice, EvaluatedModel, check_tasks, evaluate
 from nsbench.benchmarks.evaluate import Evaluation as Evaluated
+from nsbench.benchmarks.frequent_tokens import frequent_token_scores
 from nsbench.benchmarks.leakage import scan_cell
 from nsbench.benchmarks.matrix import entailment_data, load_data, make
 from nsbench.benchmarks.objectives import objectives
@@ -334,7 +335,12 @@ def score(cell: Cell, encoder: Encoder, weights: str, *, results: Path | None = 
     own = make(datasets, cell.data).tests() if "own" in cell.evaluation.tasks else []
     tasks = tuple(t for t in cell.evaluation.tasks if t != "own")
     engine = cast(EngineChoice, cell.evaluation.engine)
-    return evaluate(model, tasks, own, engine=engine, results=results if tasks else None)
+    found = evaluate(model, tasks, own, engine=engine, results=results if tasks else None)
+    if cell.evaluation.frequent_tokens and tasks:
+        first = check_tasks(tasks)[0]
+        numbers = cell.evaluation.frequent_tokens
+        found.scores.extend(frequent_token_scores(encoder, model, first, numbers))
+    return found
 
 
 def evaluated_model(cell: Cell, encoder: Encoder, weights: str) -> EvaluatedModel:

@@ -27,6 +27,7 @@ class Encoder(nn.Module):
         has_positions: Whether position ids reach the embedding layer.
         special_tokens: Whether texts are wrapped in the tokenizer's special tokens.
         dropout: Dropout rate of a view that does not ask for one of its own.
+        unpooled: Token ids that a mean over tokens leaves out; see `averaged`.
     """
 
     tokenizer: Any
@@ -36,6 +37,17 @@ class Encoder(nn.Module):
     has_positions: bool
     special_tokens: bool = True
     dropout: float = 0.0
+    unpooled: Tensor | None = None
+
+    def averaged(self, view: TokenView) -> Tensor:
+        """``(B, L)`` bool, the tokens that a mean takes: the real ones that are not `unpooled`.
+
+        A text that would have none left keeps all of its own.
+        """
+        if self.unpooled is None:
+            return view.mask
+        kept = view.mask & ~torch.isin(view.ids, self.unpooled)
+        return torch.where(kept.any(dim=1, keepdim=True), kept, view.mask)
 
     @abstractmethod
     def forward(self, view: TokenView) -> Tensor:

@@ -42,7 +42,7 @@ class StaticEncoder(Encoder):
                 pass over the table's rows; single elements need the full ``(B, L, d)`` tensor.
         """
         rate = self.dropout if view.dropout is None else view.dropout
-        mask = view.mask.to(self.table.dtype)  # (B, L)
+        mask = self.averaged(view).to(self.table.dtype)  # (B, L)
         length = mask.sum(dim=1, keepdim=True).clamp(min=1)  # (B, 1)
         scale = view.scale
         whole = scale is None or scale.shape[-1] == 1 or scale.shape[-2] == 1

@@ -125,9 +125,10 @@ class TransformerEncoder(Encoder):
         if self.pooling == "cls":
             first: Tensor = out.last_hidden_state[:, 0]
             return first
+        tokens = self.averaged(view)
         if self.pooling == "last2_mean":
-            return masked_mean((out.hidden_states[-1] + out.hidden_states[-2]) / 2, view.mask)
-        return masked_mean(out.last_hidden_state, view.mask)
+            return masked_mean((out.hidden_states[-1] + out.hidden_states[-2]) / 2, tokens)
+        return masked_mean(out.last_hidden_state, tokens)
 
 
 @register("transformer")

@@ -75,6 +75,10 @@ def write_cell(
         rows = [
             Score(t, "test", "default", "cosine_spearman", v, 100, True) for t, v in values.items()
         ] + [Score("geometry", "test", "default", "uniformity", -2.0, 100, False)]
+        rows += [
+            Score("frequent_tokens", "test", "STS12", f"without_{k}", 0.5 + k / 100, 100, False)
+            for k in (0, 4, 16)
+        ]
         paths.scores.write_text(scores_csv(rows))
         difficulty_table(cell).to_parquet(paths.difficulty)
     write_record(
@@ -92,6 +96,7 @@ def write_cell(
             if cell["sampler"]["name"] == "hard"
             else [],
             data={"digest": "abc", "rows": 100},
+            evaluation={"random_pairs": [0, 1, 2 + cell["seed"], 1]},
             seconds={"train": 1.5, "total": 2.0 + 0.1 * cell["seed"]},
             environment={"versions": {"torch": "2.13.0"}, "device": "cpu"},
             finished="2026-01-01T00:00:00Z",
@@ -109,6 +114,8 @@ def difficulty_table(cell: Mapping[str, Any]) -> pd.DataFrame:
             "chosen_percentile": 0.5 - 5 * shift,
             "margin": 0.3 + 0.01 * step,
             "effective_negatives": 20.0 - step / 4,
+            "positive_similarity": 0.9,
+            **({"probe_uniformity": -1.0 - step / 10} if step % 10 == 0 else {}),
             "false_negative": float("nan") if cell["seed"] == 1 else 0.01,
         }.items():
             value = level + 0.005 * cell["seed"]

@@ -11,6 +11,7 @@ from nsbench.benchmarks.geometry import (
     geometry_scores,
     mean_norm,
     sample,
+    similarity_counts,
     spectrum,
     spread,
     uniformity,
@@ -145,3 +146,12 @@ def test_geometry_scores_record_what_they_were_computed_on():
     assert {r.n_examples for r in rows if r.metric == "alignment"} == {5}
     assert {r.n_examples for r in rows if r.metric != "alignment"} == {12}
     assert not any(r.main for r in rows)
+
+
+def test_similarity_counts_hold_every_pair_once():
+    z = sphere(700, 5)  # more rows than one block
+    directions = z / np.linalg.norm(z, axis=1, keepdims=True)
+    row, column = np.triu_indices(700, k=1)
+    wanted, _ = np.histogram((directions @ directions.T)[row, column], bins=80, range=(-1, 1))
+    assert similarity_counts(z) == wanted.tolist()
+    assert similarity_counts(np.ones((3, 2)))[-1] == 3, "equal rows are in the last bin"

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from nsbench.benchmarks.context import Known
 from nsbench.benchmarks.data import TrainingData, datasets
-from nsbench.benchmarks.geometry import spectrum
+from nsbench.benchmarks.geometry import spectrum, uniformity
 from nsbench.benchmarks.probe import RANKED, Probe, probe_texts
 
 CPU = torch.device("cpu")
@@ -78,6 +78,8 @@ def test_looks_equal_loops(data: TrainingData) -> None:
     assert second["probe_hubness"][0].item() == pytest.approx(skew(counts))
     rank = spectrum(tables[1][ids].numpy())["effective_rank"]
     assert second["probe_effective_rank"][0].item() == pytest.approx(rank, rel=1e-4)
+    even = uniformity(tables[1][ids].numpy())
+    assert second["probe_uniformity"][0].item() == pytest.approx(even, abs=1e-6)
     again = Probe(data, known, lambda ids: tables[0][ids], 40, CPU)
     again.load(probe.state())
     assert again.ranking().equals(probe.ranking())
