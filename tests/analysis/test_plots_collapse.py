@@ -35,5 +35,5 @@ def test_alignment_is_that_of_the_views_at_the_looks_of_the_probe(build):
     found = table(build, "alignment_uniformity")
     part = found[found["method"] == "random, none"]
     assert part["step"].tolist() == [0, 10, 20]
-    assert part["uniformity"].tolist() == pytest.approx([-1, -2, -3])
-    assert part["alignment"].tolist() == pytest.approx([0.2, 0.2, 0.2])
+    assert part["uniformity"].tolist() == pytest.approx([-0.995, -1.995, -2.995])
+    assert part["alignment"].tolist() == pytest.approx([0.19, 0.19, 0.19])
