@@ -4,8 +4,7 @@ Source: Yan et al. 2021, ConSERT, section 5. https://aclanthology.org/2021.acl-l
 Isola 2020, section 4. https://arxiv.org/abs/2005.10242
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -28,19 +27,20 @@ _TASK = "frequent_tokens"
 _METRIC = r"without_(\d+)"
 
 
-def _method(row: Mapping[str, Any], pool: Pool) -> str:
+def _method(sampler: str, augmentation: str, pool: Pool) -> str:
     """What tells a cell's method from the others: its sampler, or its augmentations, or both."""
-    if row["sampler"] == UNTRAINED:
+    if sampler == UNTRAINED:
         return UNTRAINED
     trained = [m for m in pool.methods if m["sampler"] != UNTRAINED]
-    parts = [k for k in ("sampler", "augmentation") if len({m[k] for m in trained}) > 1]
-    return ", ".join(str(row[k]) for k in parts) or str(row["sampler"])
+    own = {"sampler": sampler, "augmentation": augmentation}
+    return ", ".join(v for k, v in own.items() if len({m[k] for m in trained}) > 1) or sampler
 
 
 def _named(pool: Pool) -> pd.DataFrame:
     """``key``, ``seed`` and ``method`` of a pool's cells."""
     cells = pool.cells.drop_duplicates("key")
-    names = [_method(row, pool) for row in cells.to_dict("records")]
+    rows = cells[["sampler", "augmentation"]].itertuples(index=False)
+    names = [_method(*row, pool) for row in rows]
     return cells[["key", "seed"]].assign(method=names)
 
 
