@@ -39,8 +39,8 @@ def _method(sampler: str, augmentation: str, pool: Pool) -> str:
 def _named(pool: Pool) -> pd.DataFrame:
     """``key``, ``seed`` and ``method`` of a pool's cells."""
     cells = pool.cells.drop_duplicates("key")
-    rows = cells[["sampler", "augmentation"]].itertuples(index=False)
-    names = [_method(*row, pool) for row in rows]
+    axes = zip(cells["sampler"], cells["augmentation"], strict=True)
+    names = [_method(sampler, augmentation, pool) for sampler, augmentation in axes]
     return cells[["key", "seed"]].assign(method=names)
 
 
