@@ -198,7 +198,7 @@ def _train_and_score(
     trained = None
     with phase("train"):
         if cell.budget.steps:
-            trained = _train(cell, data, encoder, device, on_step)
+            trained = train_cell(cell, data, encoder, device, on_step)
     with phase("evaluate"):
         weights = hash_weights(encoder.state_dict().items())
         found = score(cell, encoder, weights, results=paths.mteb)
@@ -226,13 +226,25 @@ def _train_and_score(
     )
 
 
-def _train(
+def train_cell(
     cell: Cell,
     data: TrainingData,
     encoder: Encoder,
     device: torch.device,
     on_step: Callable[[int], None],
 ) -> Trained:
+    """Train an encoder in place, through all phases of the cell's regime.
+
+    Args:
+        cell: What to train.
+        data: Its data, as `nsbench.benchmarks.matrix.load_data` gives them.
+        encoder: On ``device`` already.
+        device: Where tensors live.
+        on_step: Called after each step, counted through all phases.
+
+    Raises:
+        DivergedError: If a loss is not finite.
+    """
     source = entailment_data(cell.regime, cell.data)
     pairs = None if source is None else load_data(source)
     phases = make(regimes, cell.regime).phases(cell.budget)

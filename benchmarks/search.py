@@ -20,7 +20,7 @@ BACKENDS = ("torch", "faiss")
 PRODUCTS = ("auto", "fp32", "bf16")
 MEMORY = 256 << 20
 SMALLEST = 1 << 20
-_STEP = 8  # scores are looked at through the maxima of 8, and of 64 of them
+_STEP = 8  # scores are looked at through the maxima of 8, and of 64 where there are k of those
 _WIDEST = 1 << 16  # columns of a tile; more rows a tile make the product no faster
 _TALLEST = 1024
 _PIECE = 4096
@@ -323,9 +323,12 @@ def _candidates(
     highest = parts.amax(dim=1)  # (h, w / 8)
     bound = reached
     if width // _STEP**2 >= k:
-        # At least k values reach the k-th largest maximum of 64, so the k-th best score does, too,
-        # but for rounding to the product's precision (2^-8 covers bf16 twice) and its error.
         coarse = highest.view(height, _STEP, width // _STEP**2).amax(dim=1)  # (h, w / 64)
+    else:
+        coarse = highest if width // _STEP >= k else values
+    if coarse.shape[1] >= k:
+        # At least k values reach the k-th largest of the maxima, so the k-th best score does, too,
+        # but for rounding to the product's precision (2^-8 covers bf16 twice) and its error.
         kth = coarse.float().topk(k, dim=1, sorted=False).values.amin(dim=1)  # (h,)
         rounded = 0.0 if values.dtype == torch.float32 else 2.0**-8
         kth = torch.where(kth > -torch.inf, kth - rounded * kth.abs() - slack, kth)

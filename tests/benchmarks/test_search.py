@@ -178,3 +178,13 @@ def test_search_refuses_what_makes_no_sense(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(ModuleNotFoundError, match="pip install faiss-cpu"):
         top_k(queries, corpus, 1, backend="faiss")
+
+
+@pytest.mark.parametrize("size", [60, 300, 2000])  # fewer than k, than 8 k, than 64 k
+@pytest.mark.parametrize("product", ["fp32", "bf16"])
+def test_search_of_a_small_corpus_does_nothing_twice(size: int, product: str) -> None:
+    points = torch.randn(size, 24, generator=torch.Generator().manual_seed(1))
+    found = top_k(points, points, 50, product=product)
+    assert found.repeated == 0
+    exact = (points @ points.T).topk(50, dim=1)
+    assert (found.ids == exact.indices).float().mean() > 0.99
