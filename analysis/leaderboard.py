@@ -158,6 +158,7 @@ def _rate(pool: Pool, baseline: str) -> tuple[pd.DataFrame, PoolStatistics]:
     ]
     table[["tasks_low", "tasks_high"]] = _over_seeds_and_tasks(scores)
     _ranks(table, means)
+    table["borda"], table["rank_borda"] = _borda(scores)
     _counts(table, pool)
     for place, task in enumerate(pool.tasks):
         table[task] = _mean_of_seeds(scores[:, :, place])
@@ -281,6 +282,22 @@ def _ranks(table: pd.DataFrame, means: Array) -> None:
     table.loc[rated, "group"] = comparisons.letter_groups(pairs, order)
 
 
+def _borda(scores: Array) -> tuple[Array, Any]:
+    """Points by Borda's count and the ranks they give; NaN and NA for a method without a mean.
+
+    On each task a method gets a point for every rated method it beats and half of one for every
+    tie, by its mean over seeds; the points are summed over tasks. Unlike means, they do not ask
+    that tasks share a scale. mteb's leaderboards rank so (points may be off by one a task).
+    """
+    means = np.stack([_mean_of_seeds(scores[:, :, t]) for t in range(scores.shape[2])], axis=1)
+    rated = np.isfinite(stats.mean(scores))
+    points = np.full(len(scores), np.nan)
+    own = means[rated]  # (R, T)
+    beaten = (own[:, None] > own[None]) + 0.5 * (own[:, None] == own[None])  # (R, R, T)
+    points[rated] = beaten.sum(axis=(1, 2)) - 0.5 * own.shape[1]  # not against itself
+    return points, pd.Series(points).rank(ascending=False, method="min").astype("Int64")
+
+
 def _counts(table: pd.DataFrame, pool: Pool) -> None:
     """Fill in how many cells failed (or lack a finite score), are missing, or were skipped."""
     counts = np.zeros((len(table), 3), dtype=int)
@@ -330,7 +347,16 @@ def _table(
         *varying,
         *("encoder", "data", "n_seeds", "n_tasks", "mean", "std", "ci_low", "ci_high", "iqm"),
         *("difference", "difference_low", "difference_high", "p_holm"),
-        *("n_failed", "n_missing", "n_skipped", "improvement", "tasks_low", "tasks_high"),
+        *(
+            "n_failed",
+            "n_missing",
+            "n_skipped",
+            "borda",
+            "rank_borda",
+            "improvement",
+            "tasks_low",
+            "tasks_high",
+        ),
         *tasks,
         *COSTS,
         *SECONDS,

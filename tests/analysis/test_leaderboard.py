@@ -1,3 +1,6 @@
+import json
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -200,3 +203,57 @@ def test_empty_folder_gives_an_empty_leaderboard(tmp_path):
     board = make_leaderboard(load_results(tmp_path))
     assert board.rows.empty
     assert "# Leaderboard" in markdown_document(board)
+
+
+def test_borda_counts_beaten_methods_task_by_task(tmp_path):
+    folder = ResultsFolder(tmp_path)
+    given = {"in_batch": (0.5, 0.5), "random": (0.5, 0.4), "hard": (0.9, 0.3)}
+    for name, (one, two) in given.items():
+        for seed in range(2):
+            write_cell(folder, make_cell(name, "none", seed), scores={"STS12": one, "STS13": two})
+    write_cell(folder, make_cell("easiest"), scores={"STS12": 0.99, "STS13": float("nan")})
+    rows = make_leaderboard(load_results(tmp_path)).rows.set_index("sampler")
+    # STS12: hard beats two, the others tie; STS13: in_batch beats two, random one. easiest has no
+    # mean: it is given no points, and beats nobody.
+    assert rows["borda"].dropna().to_dict() == {"in_batch": 2.5, "random": 1.5, "hard": 2.0}
+    assert rows["rank_borda"].dropna().to_dict() == {"in_batch": 1, "random": 3, "hard": 2}
+    assert rows.loc["hard", "rank"] == 1  # by the mean
+
+
+def test_a_damaged_folder_ranks_what_is_whole_and_names_the_rest(build):
+    folder = ResultsFolder(build(seeds=4))
+    by_cell = {}
+    for paths in folder.folders():
+        cell = json.loads(paths.cell.read_text())
+        label = cell["sampler"]["name"], cell["labels"]["augmentation"], cell["seed"]
+        by_cell[label] = paths
+    by_cell["hard", "none", 0].record.write_text('{"key": "half wri')
+    by_cell["hard", "none", 1].scores.write_text("task,split\nSTS12,te")
+    by_cell["hard", "feature_cutoff", 2].record.unlink()
+    (folder.runs / "holiday.jpg").write_bytes(b"\xff\xd8")
+    shutil.rmtree(by_cell["random", "none", 3].folder)
+    failed = make_cell("random", "feature_cutoff", 1)
+    shutil.rmtree(by_cell["random", "feature_cutoff", 1].folder)
+    write_cell(folder, failed, status="failed")
+
+    board = make_leaderboard(load_results(folder.root))
+    row = row_of(board.rows, "hard", "none")
+    left = by_hand("hard", "none", [2, 3])
+    assert row["mean"] == pytest.approx(left.mean())
+    assert row["difference"] == pytest.approx((left - by_hand("in_batch", "none", [2, 3])).mean())
+    counts = {
+        (s, a): row_of(board.rows, s, a)[["n_seeds", "n_failed", "n_missing"]].tolist()
+        for s in ("hard", "random", "in_batch")
+        for a in ("none", "feature_cutoff")
+    }
+    assert counts == {
+        ("hard", "none"): [2, 1, 1],
+        ("hard", "feature_cutoff"): [3, 0, 1],
+        ("random", "none"): [3, 0, 1],
+        ("random", "feature_cutoff"): [3, 1, 0],
+        ("in_batch", "none"): [4, 0, 0],
+        ("in_batch", "feature_cutoff"): [4, 0, 0],
+    }
+    text = markdown_document(board)
+    assert "holiday.jpg" in text
+    assert "record.json" in text
