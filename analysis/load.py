@@ -1,5 +1,6 @@
 """Results folders become tidy tables; whatever could not be used is named, never dropped unsaid."""
 
+import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -23,6 +24,8 @@ from nsbench.benchmarks.records import (
     read_record,
 )
 
+ScoreRow = tuple[str, str, str, str, float, int, bool]
+
 IDENTITY = ("matrix", "key", *AXES, "seed", "status", "info")
 DIFFICULTY_IDENTITY = ("key", *AXES, "seed")
 
@@ -41,7 +44,8 @@ class LoadedCell:
         planned: Whether ``matrix.json`` lists it.
         record: Its record, where there is one.
         paths: Its files, where there are any.
-        scores: Columns `SCORE_COLUMNS`, one row per score; empty unless done.
+        scores: Values of `SCORE_COLUMNS`, one row per score; empty unless done.
+        columns: Labels, names and parameters of the cell, flat.
     """
 
     key: str
@@ -52,7 +56,8 @@ class LoadedCell:
     planned: bool = True
     record: RunRecord | None = None
     paths: CellPaths | None = None
-    scores: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=SCORE_COLUMNS))
+    scores: tuple[ScoreRow, ...] = ()
+    columns: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -102,7 +107,12 @@ def load_results(roots: Path | str | Sequence[Path | str]) -> Results:
             matrices.append(matrix)
         for cell in cells:
             merged[cell.key] = _merge(merged.get(cell.key), cell, conflicts)
-    table = pd.DataFrame([_row(c) for c in merged.values()], columns=_columns(merged.values()))
+    rows = [_row(c) for c in merged.values()]
+    # Made by column: a table of 100,000 dicts costs several times its own memory.
+    names = _columns(rows)
+    table = pd.DataFrame({name: [row.get(name) for row in rows] for name in names}, columns=names)
+    if not rows:
+        table = table.astype(object)
     table = table.sort_values([*AXES, "seed", "key"], kind="stable", ignore_index=True)
     ordered = tuple(merged[k] for k in table["key"])
     return Results(
@@ -227,8 +237,10 @@ def load_random_pairs(results: Results) -> dict[str, list[int]]:
     return out
 
 
-def read_scores(paths: CellPaths) -> pd.DataFrame:
-    """Read one ``scores.csv``.
+def read_scores(paths: CellPaths) -> tuple[ScoreRow, ...]:
+    """Read one ``scores.csv``: a row of `SCORE_COLUMNS` per score.
+
+    Plain tuples, since a table of its own for every one of 100,000 cells takes minutes.
 
     Raises:
         RecordError: If it is missing, cut short, or lacks a column.
@@ -240,19 +252,20 @@ def read_scores(paths: CellPaths) -> pd.DataFrame:
     if not text.endswith("\n"):
         raise RecordError(f"{paths.scores} is cut short: its last line does not end")
     try:
-        table = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
-        absent = [c for c in SCORE_COLUMNS if c not in table]
+        header, *lines = csv.reader(io.StringIO(text), strict=True)
+        absent = [c for c in SCORE_COLUMNS if c not in header]
         if absent:
             raise RecordError(f"{paths.scores} lacks the columns {', '.join(absent)}")
-        table = table[list(SCORE_COLUMNS)]
-        table["value"] = table["value"].map(float)
-        table["n_examples"] = table["n_examples"].map(int)
+        place = [header.index(c) for c in SCORE_COLUMNS]
+        rows = [[line[i] for i in place] for line in lines if line]
+        return tuple(
+            (task, split, subset, metric, float(v), int(n), main.strip().lower() == "true")
+            for task, split, subset, metric, v, n, main in rows
+        )
     except RecordError:
         raise
-    except ValueError as error:  # pandas' parser errors are ValueErrors
+    except (csv.Error, IndexError, ValueError) as error:
         raise RecordError(f"cannot read {paths.scores}: {error}") from None
-    table["main"] = table["main"].str.strip().str.lower() == "true"
-    return table
 
 
 def _load_folder(
@@ -281,7 +294,12 @@ def _load_folder(
         found[cell.key] = cell if before is None or before.status != "done" else before
     for key, content in planned.items():
         if key not in found:
-            found[key] = LoadedCell(key, name, content, "pending", "not started")
+            try:
+                columns = cell_columns(content)
+            except RecordError as error:
+                notes.append(f"{folder.matrix} lists a cell of another shape: {error}")
+                continue
+            found[key] = LoadedCell(key, name, content, "pending", "not started", columns=columns)
     return matrix, list(found.values()), notes
 
 
@@ -305,9 +323,8 @@ def _read_matrix(folder: ResultsFolder, notes: list[str]) -> Mapping[str, Any]:
     good = []
     for cell in raw["cells"]:
         try:
-            cell_columns(cell["cell"])
-            good.append({**cell, "key": str(cell["key"])})
-        except (RecordError, KeyError, TypeError) as error:
+            good.append({**cell, "key": str(cell["key"]), "cell": cell["cell"]})
+        except (KeyError, TypeError) as error:
             notes.append(f"{folder.matrix} lists a cell of another shape: {error}")
     return {**raw, "cells": good}
 
@@ -322,12 +339,14 @@ def _read_cell(
     """
     if not paths.record.exists():
         raw = read_json(paths.cell)
-        content = _check(raw.get("cell", raw) if isinstance(raw, dict) else raw, paths.cell)
+        content = raw.get("cell", raw) if isinstance(raw, dict) else raw
+        columns = _columns_of(content, paths.cell)
         key = paths.folder.name.rpartition("-")[2]
         status, info = ("running", "at work") if paths.claim.exists() else ("pending", "broken off")
-        return LoadedCell(key, matrix, content, status, info, key in planned, paths=paths)
+        return LoadedCell(
+            key, matrix, content, status, info, key in planned, paths=paths, columns=columns
+        )
     record = read_record(paths)
-    _check(record.cell, paths.record)
     loaded = LoadedCell(
         record.key,
         matrix,
@@ -337,6 +356,7 @@ def _read_cell(
         record.key in planned,
         record=record,
         paths=paths,
+        columns=_columns_of(record.cell, paths.record),
     )
     if record.status != "done":
         return loaded
@@ -347,12 +367,11 @@ def _read_cell(
         return LoadedCell(**fields, status="failed", info=str(error))
 
 
-def _check(content: Any, path: Path) -> Mapping[str, Any]:
+def _columns_of(content: Any, path: Path) -> Mapping[str, Any]:
     try:
-        cell_columns(content)
+        return cell_columns(content)
     except RecordError as error:
         raise RecordError(f"{path} is not a cell: {error}") from None
-    return dict(content)
 
 
 def _merge(before: LoadedCell | None, now: LoadedCell, conflicts: list[str]) -> LoadedCell:
@@ -360,14 +379,18 @@ def _merge(before: LoadedCell | None, now: LoadedCell, conflicts: list[str]) -> 
         return now
     if before.status != "done" or now.status != "done":
         return now if now.status == "done" or before.record is None else before
-    order = list(SCORE_COLUMNS[:4])
-    one, two = (c.scores.sort_values(order, ignore_index=True) for c in (before, now))
-    if not one.equals(two):
+    one, two = (sorted(c.scores, key=lambda row: row[:4]) for c in (before, now))
+    if not _equal(one, two):
         places = [str(c.paths.folder) for c in (before, now) if c.paths is not None]
         conflicts.append(
             f"cell {now.key} has different scores in {places[-1]}; those of {places[0]} are kept"
         )
     return before
+
+
+def _equal(one: Sequence[ScoreRow], two: Sequence[ScoreRow]) -> bool:
+    """Whether two lists of scores are the same, NaN being equal to NaN."""
+    return list(map(str, one)) == list(map(str, two))
 
 
 def _row(cell: LoadedCell) -> dict[str, Any]:
@@ -377,7 +400,7 @@ def _row(cell: LoadedCell) -> dict[str, Any]:
         "status": cell.status,
         "info": cell.info,
         "planned": cell.planned,
-        **cell_columns(cell.cell),
+        **cell.columns,
     }
     if cell.record is not None:
         row |= cost_columns(cell.record) | provenance_columns(cell.record)
@@ -385,12 +408,12 @@ def _row(cell: LoadedCell) -> dict[str, Any]:
     return row
 
 
-def _columns(cells: Iterable[LoadedCell]) -> list[str]:
+def _columns(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     """Identity first, then parameters, cost and provenance, each in order of name."""
     names = (f"{axis}_name" for axis in AXES if axis != "augmentation")
     seen: dict[str, None] = dict.fromkeys([*IDENTITY, "planned", *names])
-    for cell in cells:
-        seen |= dict.fromkeys(_row(cell))
+    for row in rows:
+        seen |= dict.fromkeys(row)
     rest = [c for c in seen if c not in IDENTITY]
     settings = sorted(c for c in rest if c.startswith("p_"))
     return [*IDENTITY, *settings, *(c for c in rest if not c.startswith("p_"))]
@@ -398,9 +421,10 @@ def _columns(cells: Iterable[LoadedCell]) -> list[str]:
 
 def _join(table: pd.DataFrame, cells: Sequence[LoadedCell]) -> pd.DataFrame:
     """One row per score: identity, the score, what of its task was trained on, then its cell."""
-    parts = [_with_leaks(c) for c in cells if len(c.scores)]
-    empty = pd.DataFrame(columns=[*SCORE_COLUMNS, "key"])
-    scores = pd.concat(parts, ignore_index=True) if parts else empty
+    rows = [row for cell in cells for row in _score_rows(cell)]
+    scores = pd.DataFrame(rows, columns=[*SCORE_COLUMNS, "key", *LEAKS])
+    if not any(cell.record is not None and cell.record.leakage for cell in cells):
+        scores = scores.drop(columns=list(LEAKS))
     table = table.drop(columns=[c for c in LEAKS if c in table])
     joined = scores.merge(table, on="key", how="left", validate="many_to_one")
     leaks = [c for c in LEAKS if c in joined]
@@ -408,12 +432,12 @@ def _join(table: pd.DataFrame, cells: Sequence[LoadedCell]) -> pd.DataFrame:
     return joined[[*IDENTITY, *SCORE_COLUMNS, *leaks, *rest]]
 
 
-def _with_leaks(cell: LoadedCell) -> pd.DataFrame:
-    """A cell's scores with the columns `LEAKS` of their tasks, where those were scanned."""
-    scores = cell.scores.assign(key=cell.key)
-    if cell.record is None or not cell.record.leakage:
-        return scores
-    found = {task: leak_columns(cell.record, task) for task in scores["task"].unique()}
-    for column in LEAKS:
-        scores[column] = [found[task].get(column) for task in scores["task"]]
-    return scores
+def _score_rows(cell: LoadedCell) -> Iterator[tuple[Any, ...]]:
+    """A cell's scores, its key, and the values of `LEAKS` of their tasks, where scanned."""
+    found: dict[str, tuple[Any, ...]] = {}
+    for row in cell.scores:
+        task = row[0]
+        if task not in found:
+            leaks = {} if cell.record is None else leak_columns(cell.record, task)
+            found[task] = tuple(leaks.get(column) for column in LEAKS)
+        yield (*row, cell.key, *found[task])

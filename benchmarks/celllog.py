@@ -24,6 +24,8 @@ def cell_log(path: Path, title: str) -> Iterator[logging.Logger]:
         path: The file; a rerun of the cell adds to it.
         title: What the cell is, for the first line.
     """
+    if path.is_symlink():  # never add to a file elsewhere
+        path.unlink()
     handler = _Quiet(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter(FORMAT))
     handler.setLevel(logging.INFO)

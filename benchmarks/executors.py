@@ -93,6 +93,8 @@ def run_job(job: Job) -> RunRecord | None:
     """
     from nsbench.benchmarks.run import run_cell
 
+    if job.paths.folder.is_symlink():
+        raise StorageError(f"{job.paths.folder} is a link: a cell is never written through one")
     try:
         claim = claims.acquire(job.paths.claim)
         if claim is None:
