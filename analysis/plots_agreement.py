@@ -23,6 +23,7 @@ from nsbench.analysis.overlap import MOMENTS, overlap_table
 from nsbench.analysis.style import COLUMN_WIDTH, look
 
 _MOST_NUMBERED = 10  # samplers up to which every field shows its number
+_NAME_WIDTH = 36
 _KIND_MARKERS = {"seeds": "o", "baseline": "s", "encoders": "^"}
 
 
@@ -64,7 +65,10 @@ def sampler_overlap(table: pd.DataFrame, ax: Axes) -> Axes:
         cbar_kws={"label": "overlap (share)", "shrink": 0.7},
         linewidths=0.4,
         xticklabels=[f"{i + 1}" for i in range(len(names))],
-        yticklabels=[f"{shorten(n)}  {i + 1}" for i, n in enumerate(names)],
+        yticklabels=[
+            f"{textwrap.shorten(n, _NAME_WIDTH, placeholder=' ...')}  {i + 1}"
+            for i, n in enumerate(names)
+        ],
     )
     ax.set_facecolor("0.92")
     ax.grid(visible=False)
@@ -87,8 +91,10 @@ def sampler_overlap(table: pd.DataFrame, ax: Axes) -> Axes:
 def overlap_size(table: pd.DataFrame) -> tuple[float, float]:
     """One column wide, wider for many samplers, so that their names stay legible."""
     n = table["sampler"].nunique()
-    width = max(COLUMN_WIDTH, 2.4 + 0.16 * n)
-    return width, 1.5 + 0.62 * (width - 1.6)
+    names = 0.066 * min(_NAME_WIDTH, max(len(str(s)) for s in table["sampler"]))
+    side = max(1.4, 0.14 * n)
+    width = max(COLUMN_WIDTH, 1.0 + names + side)
+    return width, 1.3 + max(side, 0.8 * (width - 1.0 - names))
 
 
 def collect_agreement(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -67,8 +67,8 @@ def band_ablation(table: pd.DataFrame, ax: Axes) -> Axes:
     title(ax, "Keeping or dropping one band of negatives")
     legend(ax, entries)
     seeds = counts(bands)
-    told = str(table["setting"].fillna("").iloc[0])
-    setting = f"{told}. " if told else ""
+    told = table["setting"].iloc[0]  # empty text is read back from CSV as a missing number
+    setting = "" if pd.isna(told) or not told else f"{told}. "
     caption(
         ax,
         f"{seeds}; {len(edges) - 1} bands; bars: 95 % t interval over seeds, shade: that of all "
