@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 OUT ?= out/bench
 PUBLISHED := $(patsubst %/cells/,%,$(wildcard results/*/cells/))
 
-.PHONY: bench test test-slow check format report report-check clean
+.PHONY: bench test test-slow check format report report-check docs clean
 
 bench: $(VENV)/.run  ## the embedded benchmark matrix: leaderboard, figures, report
 	$(BIN)/nsbench run bench --out $(OUT)
@@ -30,11 +30,15 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 
 report: $(VENV)/.dev  ## rewrite the generated tables of README and docs, and the results from their stored records
-	$(BIN)/python -m nsbench.benchmarks.readme README.md docs/samplers.md
+	$(BIN)/python -m nsbench.benchmarks.readme README.md docs/samplers.md docs/questions.md
+	$(BIN)/python -m nsbench.analysis.sampler_pages docs/samplers
 	$(BIN)/nsbench rebuild $(PUBLISHED)
 
 report-check: $(VENV)/.dev  ## the stored results are what their stored records give, byte for byte
 	$(BIN)/nsbench rebuild --check $(PUBLISHED)
+
+docs: $(VENV)/.docs  ## the documentation site in build/site; a dead link is an error
+	$(BIN)/python -m mkdocs build --strict --quiet
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else "nsbench needs Python 3.11 to 3.13, this is %d.%d" % v)'
@@ -47,6 +51,10 @@ $(VENV)/.run: $(VENV)/bin/python pyproject.toml constraints.txt
 $(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(PIP) --editable '.[dev]'
 	touch $@ $(VENV)/.run
+
+$(VENV)/.docs: $(VENV)/.dev
+	$(PIP) --editable '.[docs]'
+	touch $@
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache

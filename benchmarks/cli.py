@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from nsbench.benchmarks import cli_matrix
+from nsbench.benchmarks import cli_check, cli_matrix
 from nsbench.benchmarks.cli_matrix import Config
 from nsbench.benchmarks.console import INTERRUPTED, USAGE, err, escaped, out
 from nsbench.benchmarks.records import ResultsFolder, StorageError, write_atomically
@@ -246,13 +246,29 @@ def doctor(
 
 
 @app.command()
+def schema() -> None:
+    """Print the JSON Schema of matrix files, for editors that check TOML by one."""
+    from nsbench.benchmarks.config import MatrixConfig
+
+    text = json.dumps(MatrixConfig.model_json_schema(by_alias=True), indent=1)
+    typer.echo(text)
+
+
+@app.command()
 def prefetch(
     config: Config,
     out_file: Annotated[
         Path | None, typer.Option("--manifest", help="Write what was fetched as JSON.")
     ] = None,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Fetch nothing, say what is missing; compare a manifest."),
+    ] = False,
 ) -> None:
     """Fill the Hugging Face cache with all that a matrix names; run it where there is a network."""
+    if check:
+        cli_check.check_cache(config, out_file)
+        return
     from nsbench.benchmarks.config import load_config
     from nsbench.benchmarks.prefetch import fetch
 
@@ -266,10 +282,12 @@ def prefetch(
 
 def add_groups() -> None:
     """Add the commands that have modules of their own."""
-    from nsbench.benchmarks import cli_plugins
+    from nsbench.benchmarks import cli_models, cli_plugins
     from nsbench.benchmarks.mine.cli import mine
 
     app.command()(mine)
+    app.command()(cli_models.evaluate)
+    app.command()(cli_models.export)
     app.command()(cli_plugins.check_plugin)
     app.add_typer(cli_plugins.new, name="new")
 

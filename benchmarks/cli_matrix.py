@@ -81,7 +81,13 @@ def run(
     with err.status("reading data and checking the matrix"):
         planned = keep(expand(settings), only or [])
     folder = ResultsFolder(out_dir or Path("out") / settings.name)
-    jobs = plan_jobs(planned, folder, settings.run.device, settings.run.threads)
+    jobs = plan_jobs(
+        planned,
+        folder,
+        settings.run.device,
+        settings.run.threads,
+        keep_weights=settings.run.keep_weights,
+    )
     count = workers or _default_workers(settings.run.device, settings.run.threads)
     if dry_run:
         _print_plan(jobs, folder, count)

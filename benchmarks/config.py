@@ -129,6 +129,8 @@ class RunConfig(_Strict):
         time_limit: Seconds that a cell may take before it is stopped and fails; 0 for no limit.
         slurm: For ``--executor slurm``.
         ray: For ``--executor ray``.
+        keep_weights: Whether each cell keeps its trained weights, as safetensors, for
+            ``nsbench export``.
     """
 
     threads: int = Field(default=1, ge=1, le=1024)
@@ -136,6 +138,7 @@ class RunConfig(_Strict):
     time_limit: float = Field(default=0.0, ge=0, le=1e8, allow_inf_nan=False)
     slurm: SlurmConfig = SlurmConfig()
     ray: RayConfig = RayConfig()
+    keep_weights: bool = False
 
 
 class MatrixConfig(_Strict):

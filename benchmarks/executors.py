@@ -35,6 +35,7 @@ class Job:
         device: ``auto``, ``cpu``, ``cuda`` ...
         threads: Threads of torch and BLAS.
         replaces: Time stamp of the record that is to be replaced, in ns; 0 if there is none.
+        keep_weights: Whether the trained weights stay in the cell's folder.
     """
 
     planned: Planned
@@ -42,6 +43,7 @@ class Job:
     device: str
     threads: int
     replaces: int = 0
+    keep_weights: bool = False
 
 
 Ended = tuple[Job, RunRecord | None]
@@ -112,6 +114,7 @@ def run_job(job: Job) -> RunRecord | None:
                 threads=job.threads,
                 skip=job.planned.skip,
                 on_step=claim.at,
+                keep_weights=job.keep_weights,
             )
         finally:
             claim.release()
@@ -194,7 +197,21 @@ def threads_of_workers(threads: int) -> Iterator[None]:
 
 
 def plan_jobs(
-    planned: Sequence[Planned], folder: ResultsFolder, device: str, threads: int
+    planned: Sequence[Planned],
+    folder: ResultsFolder,
+    device: str,
+    threads: int,
+    *,
+    keep_weights: bool = False,
 ) -> list[Job]:
     """A job for every planned cell."""
-    return [Job(p, folder.cell(p.cell.sampler.name, p.cell.key), device, threads) for p in planned]
+    return [
+        Job(
+            planned=p,
+            paths=folder.cell(p.cell.sampler.name, p.cell.key),
+            device=device,
+            threads=threads,
+            keep_weights=keep_weights,
+        )
+        for p in planned
+    ]

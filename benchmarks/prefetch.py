@@ -1,13 +1,20 @@
-"""Fills the Hugging Face cache with all that a matrix names, where there is a network."""
+"""Fills the Hugging Face cache with all that a matrix names, where there is a network.
 
-from collections.abc import Iterator
+The manifest names every file by its place in the cache, size and SHA-256, so that another machine
+can say what it lacks, byte for byte, before anything trains.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from nsbench.benchmarks.config import MatrixConfig
-from nsbench.benchmarks.data import datasets
-from nsbench.benchmarks.encoders import encoders
+from nsbench.benchmarks.data import _hub, datasets
+from nsbench.benchmarks.data._records import sha256
+from nsbench.benchmarks.encoders import _sources, encoders
 from nsbench.benchmarks.matrix import expand_axes, label_sources, make
-from nsbench.benchmarks.mteb_tasks import load, resolve
+from nsbench.benchmarks.mteb_tasks import load, missing_data, resolve
 
 
 def fetch(config: MatrixConfig) -> Iterator[dict[str, Any]]:
@@ -17,8 +24,10 @@ def fetch(config: MatrixConfig) -> Iterator[dict[str, Any]]:
         config: The matrix; encoders, data and evaluation tasks are read.
 
     Yields:
-        One ``{"kind", "name", "revision"}`` a thing, after it was loaded; ``revision`` is a hash of
-        the content for encoders and data, and ``repository@revision`` for evaluation tasks.
+        One a thing, after it was loaded: ``kind``, ``name``; ``revision``, a hash of the content
+        for encoders and data, and ``repository@revision`` for evaluation tasks; ``licence``, empty
+        where nothing says it; ``files``, each with ``path`` (below the cache, or absolute),
+        ``bytes`` and ``sha256``.
 
     Raises:
         ValueError: If something cannot be had.
@@ -27,11 +36,134 @@ def fetch(config: MatrixConfig) -> Iterator[dict[str, Any]]:
     for choice in encoder_choices:
         spec = make(encoders, choice)
         spec.check()
-        yield {"kind": "encoder", "name": str(choice), "revision": str(spec.fingerprint())}
+        folder = _folder(spec)
+        yield {
+            "kind": "encoder",
+            "name": str(choice),
+            "revision": str(spec.fingerprint()),
+            "licence": _card_licence(folder),
+            "files": _listed([] if folder is None else list(folder.rglob("*"))),
+        }
     for choice in (*data_choices, *label_sources(config)):
-        data = make(datasets, choice)()
-        yield {"kind": "data", "name": str(choice), "revision": data.revision or data.digest}
-    names = [t for t in (*config.evaluation.tasks, config.evaluation.dev) if t not in ("own", "")]
-    for request in resolve(names):
+        _hub.opened.clear()
+        dataset = make(datasets, choice)
+        data = dataset()
+        tables = list(_hub.opened.values())
+        local = getattr(dataset, "path", "") if choice.name == "file" else ""
+        yield {
+            "kind": "data",
+            "name": str(choice),
+            "revision": data.revision or data.digest,
+            "licence": " ".join(sorted({t.info.license for t in tables if t.info.license})),
+            "files": _listed([*_tables(tables), *_below(local)]),
+        }
+    for request in resolve(_tasks(config)):
         loaded = load(request)
-        yield {"kind": "task", "name": request.name, "revision": str(loaded.source)}
+        yield {
+            "kind": "task",
+            "name": request.name,
+            "revision": str(loaded.source),
+            "licence": str(getattr(loaded.task.metadata, "license", "") or ""),
+            "files": _listed(_tables(_held(getattr(loaded.task, "dataset", None)))),
+        }
+
+
+def lacking(config: MatrixConfig) -> Iterator[tuple[str, str, str]]:
+    """What a run of the matrix would not find, without fetching it; call it offline.
+
+    Yields:
+        Kind, name and, where it is missing, why; an empty string where it is there.
+    """
+    encoder_choices, data_choices = expand_axes(config)
+    things: list[tuple[str, Any, Any]] = [("encoder", c, encoders) for c in encoder_choices]
+    things += [("data", c, datasets) for c in (*data_choices, *label_sources(config))]
+    for kind, choice, registry in things:
+        try:
+            make(registry, choice).check()
+        except (ValueError, OSError) as error:
+            yield kind, str(choice), str(error)
+        else:
+            yield kind, str(choice), ""
+    for request in resolve(_tasks(config)):
+        yield "task", request.name, "; ".join(map(str, missing_data([request])))
+
+
+def verify(manifest: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Compare the cache with a manifest, byte for byte.
+
+    Yields:
+        Name and problem of every file that is missing or another.
+    """
+    for row in manifest:
+        for file in row["files"]:
+            path = _home() / file["path"]
+            if not path.is_file():
+                yield row["name"], f"{file['path']} is missing"
+            elif path.stat().st_size != file["bytes"] or sha256([path]) != file["sha256"]:
+                yield row["name"], f"{file['path']} is another file than the manifest's"
+
+
+def read_manifest(path: Path) -> list[dict[str, Any]]:
+    """Read what `fetch` gave.
+
+    Raises:
+        ValueError: If it is no manifest.
+    """
+    try:
+        rows = json.loads(path.read_bytes())
+        assert all({"kind", "name", "files"} <= row.keys() for row in rows)
+    except (ValueError, TypeError, AttributeError, AssertionError) as error:
+        raise ValueError(f"{path} is no manifest of nsbench prefetch: {error}") from None
+    return list(rows)
+
+
+def _tasks(config: MatrixConfig) -> list[str]:
+    names = (*config.evaluation.tasks, config.evaluation.dev)
+    return [t for t in names if t not in ("own", "")]
+
+
+def _home() -> Path:
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HOME)
+
+
+def _folder(spec: Any) -> Path | None:
+    source = getattr(spec, "source", "")
+    return _sources.locate(source, getattr(spec, "revision", "") or None) if source else None
+
+
+def _card_licence(folder: Path | None) -> str:
+    card = None if folder is None else folder / "README.md"
+    if card is None or not card.is_file():
+        return ""
+    front = card.read_text("utf-8").split("---")[1:2]
+    lines = [x for x in "".join(front).splitlines() if x.startswith("license:")]
+    return lines[0].partition(":")[2].strip() if lines else ""
+
+
+def _held(value: Any) -> list[Any]:
+    """All `datasets.Dataset` in whatever a task keeps them."""
+    if hasattr(value, "cache_files") and hasattr(value, "info"):
+        return [value]
+    inside = value.values() if isinstance(value, Mapping) else ()
+    return [table for part in inside for table in _held(part)]
+
+
+def _tables(tables: Iterable[Any]) -> list[Path]:
+    return [Path(file["filename"]) for table in tables for file in table.cache_files]
+
+
+def _below(local: str) -> list[Path]:
+    path = Path(local).expanduser()
+    return [] if not local else sorted(path.rglob("*")) if path.is_dir() else [path]
+
+
+def _listed(paths: Iterable[Path]) -> list[dict[str, Any]]:
+    home, out = _home(), []
+    for path in sorted({p.absolute() for p in paths if p.is_file()}):
+        inside = path.is_relative_to(home.absolute())
+        shown = path.relative_to(home.absolute()) if inside else path
+        size, digest = path.stat().st_size, sha256([path])
+        out.append({"path": shown.as_posix(), "bytes": size, "sha256": digest})
+    return out

@@ -9,6 +9,7 @@ from typing import Any
 
 from nsbench.benchmarks.augmentations import augmentations
 from nsbench.benchmarks.candidates import candidates
+from nsbench.benchmarks.config import suites
 from nsbench.benchmarks.data import datasets
 from nsbench.benchmarks.encoders import encoders
 from nsbench.benchmarks.objectives import objectives
@@ -123,6 +124,12 @@ def plugin_table() -> str:
     return "\n".join(rows)
 
 
+def suite_table() -> str:
+    """Every suite that ships here, with the question it answers."""
+    rows = [f"| `{name}` | {_cell(question)} |" for name, question in suites().items()]
+    return "\n".join(["| suite | question |", "| --- | --- |", *rows])
+
+
 def rewrite(text: str, tests: Path = Path("tests")) -> str:
     """The document with every ``<!-- table: NAME -->`` section renewed.
 
@@ -140,6 +147,7 @@ def rewrite(text: str, tests: Path = Path("tests")) -> str:
         "objectives": lambda: plain_table(objectives),
         "candidates": lambda: plain_table(candidates),
         "plugins": plugin_table,
+        "suites": suite_table,
     }
 
     def fill(found: re.Match[str]) -> str:

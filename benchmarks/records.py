@@ -11,6 +11,7 @@ Layout of a results folder::
                             choices.parquet  what was chosen in the first and the last step
                             training.csv   step, loss, learning_rate, ...
                             log.txt        what the cell printed
+                            weights.safetensors  only with keep_weights = true under [run]
                             record.json    last, by atomic rename: status, costs, alarms, ...
                             claim.json     who is at work on it; gone when it is done
     <out>/mteb/results/nsbench__<key>/<weights>/<Task>.json     mteb's own layout
@@ -230,6 +231,11 @@ class CellPaths:
     def training(self) -> Path:
         """Loss and learning rate by step."""
         return self.folder / "training.csv"
+
+    @property
+    def weights(self) -> Path:
+        """Its trained weights, where they were to be kept."""
+        return self.folder / "weights.safetensors"
 
     @property
     def log(self) -> Path:

@@ -115,6 +115,7 @@ def run_cell(
     threads: int = 1,
     skip: str = "",
     on_step: Callable[[int], None] = lambda step: None,
+    keep_weights: bool = False,
 ) -> RunRecord:
     """Run a cell and write its record, whatever happens.
 
@@ -125,6 +126,7 @@ def run_cell(
         threads: Threads of torch and BLAS.
         skip: Why it is skipped, if it is: only the record is written.
         on_step: Called after each step.
+        keep_weights: Whether the trained weights stay in its folder.
 
     Returns:
         The record, also for a failed cell. KeyboardInterrupt passes through, with no record.
@@ -148,7 +150,9 @@ def run_cell(
             if skip:
                 raise SkipCellError(skip)
             with single_threaded(threads):
-                record = _train_and_score(cell, paths, record, pick_device(device), on_step)
+                record = _train_and_score(
+                    cell, paths, record, pick_device(device), on_step, keep_weights
+                )
         except SkipCellError as reason:
             record = replace(record, status="skipped", reason=str(reason))
         except StorageError:  # not the cell's fault: it stays to be done
@@ -179,6 +183,7 @@ def _train_and_score(
     record: RunRecord,
     device: torch.device,
     on_step: Callable[[int], None],
+    keep_weights: bool,
 ) -> RunRecord:
     seconds: dict[str, float] = {}
 
@@ -191,10 +196,7 @@ def _train_and_score(
     with phase("data"):
         data = load_data(cell.data)
     with phase("encoder"):
-        spec = make(encoders, cell.encoder)
-        source = entailment_data(cell.regime, cell.data)
-        more = () if source in (None, cell.data) else load_data(source).texts
-        encoder: Encoder = spec.build((*data.texts, *more), seed_for(cell.seed, "init")).to(device)
+        encoder = built_encoder(cell).to(device)
     trained = None
     with phase("train"):
         if cell.budget.steps:
@@ -203,6 +205,8 @@ def _train_and_score(
         weights = hash_weights(encoder.state_dict().items())
         found = score(cell, encoder, weights, results=paths.mteb)
         scores = found.scores
+        if keep_weights:
+            write_atomically(paths.weights, weights_bytes(encoder))
     with phase("leakage"):
         leakage = scan_cell(cell, paths.leakage)
     write_atomically(paths.scores, scores_csv(scores))
@@ -224,6 +228,32 @@ def _train_and_score(
         weights=weights,
         seconds=seconds,
     )
+
+
+def built_encoder(cell: Cell) -> Encoder:
+    """The cell's encoder as it starts, on the CPU."""
+    source = entailment_data(cell.regime, cell.data)
+    more = () if source in (None, cell.data) else load_data(source).texts
+    texts = (*load_data(cell.data).texts, *more)
+    encoder: Encoder = make(encoders, cell.encoder).build(texts, seed_for(cell.seed, "init"))
+    return encoder
+
+
+def trained_encoder(cell: Cell, *, threads: int = 1) -> Encoder:
+    """The cell's encoder trained once more, on the CPU; no record is written."""
+    encoder = built_encoder(cell)
+    with single_threaded(threads):
+        if cell.budget.steps:
+            train_cell(cell, load_data(cell.data), encoder, torch.device("cpu"), lambda step: None)
+    return encoder
+
+
+def weights_bytes(encoder: Encoder) -> bytes:
+    """The weights as a safetensors file."""
+    from safetensors.torch import save
+
+    state = {k: v.detach().cpu().contiguous() for k, v in encoder.state_dict().items()}
+    return save(state)
 
 
 def train_cell(

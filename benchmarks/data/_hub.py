@@ -14,6 +14,9 @@ from typing import Any
 from nsbench.benchmarks.data._records import Record
 from nsbench.samplers import suggest
 
+opened: dict[tuple[str, str], Any] = {}
+"""The splits this process has opened, as `datasets.Dataset`; `prefetch` lists their files."""
+
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -55,13 +58,15 @@ def open_split(source: Source, split: str) -> Any:
         raise ValueError(f"{source} has no split {split!r}. {suggest(split, known)}")
     try:
         with _quiet():
-            return datasets.load_dataset(
+            table = datasets.load_dataset(
                 source.path, source.config or None, split=split, revision=source.revision
             )
     except ValueError as error:
         raise ValueError(f"{source}: {_first_line(error)}") from None
     except (OSError, datasets.exceptions.DatasetsError) as error:
         raise FileNotFoundError(_unreachable(source, error)) from None
+    opened[str(source), split] = table
+    return table
 
 
 @contextmanager

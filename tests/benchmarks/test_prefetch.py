@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from nsbench.benchmarks.cli import app
 from nsbench.benchmarks.config import parse_config
-from nsbench.benchmarks.prefetch import fetch
+from nsbench.benchmarks.prefetch import fetch, lacking, read_manifest, verify
 
 Build = Callable[..., dict[str, Any]]
 
@@ -32,3 +32,65 @@ def test_prefetch_writes_a_manifest(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["prefetch", "smoke", "--manifest", str(path)])
     assert done.exit_code == 0, done.output
     assert '"kind": "data"' in path.read_text()
+
+
+def test_the_manifest_is_compared_byte_for_byte(
+    small: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"anchor": "a b", "positive": "b a"}\n{"anchor": "c", "positive": "d"}\n')
+    config = parse_config(small(data=[{"name": "file", "path": str(rows)}]))
+    manifest = [r for r in fetch(config) if r["kind"] == "data"]
+    (file,) = manifest[0]["files"]
+    assert file["bytes"] == rows.stat().st_size
+    assert file["sha256"].startswith("sha256:")
+    assert list(verify(manifest)) == []
+    rows.write_text(rows.read_text().replace("c", "e"))
+    assert [p for _, p in verify(manifest)] == [f"{rows} is another file than the manifest's"]
+    rows.unlink()
+    assert [p for _, p in verify(manifest)] == [f"{rows} is missing"]
+    found = {(kind, bool(reason)) for kind, _, reason in lacking(config)}
+    assert ("data", True) in found
+    assert ("encoder", False) in found
+    path = tmp_path / "m.json"
+    path.write_text("[1]")
+    with pytest.raises(ValueError, match="is no manifest"):
+        read_manifest(path)
+
+
+@pytest.mark.slow
+def test_check_says_what_is_missing_in_a_clean_cache(tmp_path: Path) -> None:
+    """As in a container without a network: exact names, and lines that can be pasted."""
+    import os
+    import subprocess
+    import sys
+
+    config = tmp_path / "m.toml"
+    config.write_text(
+        'schema = 1\nsamplers = ["in_batch"]\ndata = ["sts_unlabelled"]\n'
+        'encoders = ["owner/not-here"]\n[evaluation]\ntasks = ["STS12"]\n'
+    )
+    done = subprocess.run(
+        [
+            *(sys.executable, "-c", "from nsbench.analysis.cli import main; main()"),
+            *("prefetch", str(config), "--check"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "HF_HOME": str(tmp_path / "clean"), "COLUMNS": "200"},
+    )
+    assert done.returncode == 2, done.stderr
+    for words in ("owner/not-here", "mteb/sts12-sts", "STS12", "nsbench prefetch"):
+        assert words in done.stdout, words
+    assert "Traceback" not in done.stderr
+
+
+def test_schema_knows_the_keys_of_a_matrix() -> None:
+    import json
+
+    done = CliRunner().invoke(app, ["schema"])
+    found = json.loads(done.stdout)
+    assert {"schema", "samplers", "budget", "run"} <= found["properties"].keys()
+    assert found["additionalProperties"] is False
+    assert "keep_weights" in found["$defs"]["RunConfig"]["properties"]

@@ -1,0 +1,103 @@
+"""The commands ``nsbench evaluate`` and ``nsbench export``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nsbench.benchmarks.console import SOME_FAILED, err, escaped, out
+
+
+def evaluate(
+    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Folders or hub names.")],
+    to: Annotated[
+        Path, typer.Option("--out", "-o", help="Results folder; may be one of a matrix.")
+    ] = Path("out/models"),
+    task: Annotated[
+        list[str] | None,
+        typer.Option(help="An mteb task, a benchmark, or STS7; repeatable."),
+    ] = None,
+    test: Annotated[
+        list[Path] | None,
+        typer.Option(help="A file with sentence1, sentence2, score; repeatable."),
+    ] = None,
+    device: Annotated[str, typer.Option()] = "auto",
+    batch_size: Annotated[int, typer.Option(min=1)] = 64,
+) -> None:
+    """Score models that nsbench did not train; each becomes a row of the leaderboard."""
+    from nsbench.benchmarks.evaluate import check_available, check_tasks
+    from nsbench.benchmarks.external import evaluate_model, read_test
+    from nsbench.benchmarks.models import load_model
+    from nsbench.benchmarks.records import ResultsFolder
+    from nsbench.benchmarks.run import pick_device
+
+    tests = [read_test(path) for path in test or ()]
+    tasks = tuple(task or (() if tests else ("STS7",)))
+    if tasks:
+        check_tasks(tasks)
+        missing = check_available(tasks)
+        if missing:
+            raise ValueError("; ".join(missing))
+    folder, failed = ResultsFolder(to), 0
+    for name in models:
+        try:
+            with err.status(f"scoring {name}"):
+                model = load_model(name, device=str(pick_device(device)), batch_size=batch_size)
+                record, before = evaluate_model(model, tasks, folder, tests)
+        except (ValueError, RuntimeError, OSError) as error:
+            failed += 1
+            err.print(f"[red]failed[/] {escaped(name)}: {escaped(str(error))}", soft_wrap=True)
+            continue
+        paths = folder.cell(model.name, record.key)
+        out.print(
+            f"{escaped(model.name)}@{model.revision[:12]}"
+            + (" (from before)" if before else "")
+            + "  "
+            + "  ".join(_main_scores(paths.scores)),
+            soft_wrap=True,
+        )
+    first = models[0] if len(models) > failed else ""
+    if first:
+        out.print(f"next: nsbench leaderboard {to} --baseline NAME", soft_wrap=True)
+    if failed:
+        raise typer.Exit(SOME_FAILED)
+
+
+def _main_scores(path: Path) -> list[str]:
+    import csv
+
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["main"] == "True"]
+    shown = [r for r in rows if r["task"] != "geometry"]
+    return [f"{r['task']} {100 * float(r['value']):.2f}" for r in shown]
+
+
+def export(
+    cell: Annotated[Path, typer.Argument(help="A cell's folder, or a results folder with --cell.")],
+    to: Annotated[Path, typer.Option("--to", help="New folder of the model.")],
+    key: Annotated[str, typer.Option("--cell", help="Key or sampler of the cell.")] = "",
+    pooling: Annotated[str, typer.Option(help="mean or cls, if its own has no module.")] = "",
+    retrain: Annotated[
+        bool, typer.Option("--retrain", help="Train it again if it kept no weights.")
+    ] = False,
+    push: Annotated[
+        str, typer.Option(metavar="OWNER/NAME", help="Also push it to this hub repository.")
+    ] = "",
+) -> None:
+    """Write a trained cell as a sentence-transformers model with a card made of its record."""
+    from nsbench.benchmarks.encoders._sources import offline
+    from nsbench.benchmarks.export_cell import export_cell, find_cell
+
+    if push and offline():
+        raise ValueError("--push needs the hub, and HF_HUB_OFFLINE is set")
+    folder = find_cell(cell, key)
+    with err.status(f"exporting {folder.name}"):
+        record = export_cell(folder, to, pooling=pooling, retrain=retrain)
+    out.print(f"wrote {to}: weights {record.weights[:12]}, as recorded", soft_wrap=True)
+    if push:
+        from huggingface_hub import HfApi
+
+        hub = HfApi()
+        hub.create_repo(push, private=True, exist_ok=True)
+        address = hub.upload_folder(repo_id=push, folder_path=to)
+        out.print(f"pushed to {address} (private)", soft_wrap=True)

@@ -1,0 +1,114 @@
+"""The documentation: commands that work, pictures of the real samplers, no dead links."""
+
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nsbench.analysis.sampler_pages import SHOWN, fixed_row, weights, write_pages
+from nsbench.benchmarks.config import parse_config, suites
+from nsbench.samplers import samplers
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+
+
+def consoles(text: str) -> list[str]:
+    """The commands of all console blocks, lines that go on joined."""
+    blocks = re.findall(r"```console\n(.*?)```", text, re.S)
+    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    return [
+        line.removeprefix("$ ").partition(" #")[0].strip() for line in lines if line[:2] == "$ "
+    ]
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for path in DOCS.rglob("*.md"):
+        for target in re.findall(r"\]\(([^)#\s]+)", path.read_text("utf-8")):
+            if "://" not in target:
+                assert (path.parent / target).exists(), f"{path.name} links to {target}"
+
+
+def test_every_command_of_the_docs_exists() -> None:
+    from nsbench.analysis.cli import add_commands
+    from nsbench.benchmarks import cli
+
+    cli.add_groups()
+    add_commands(cli.app)
+    known = {
+        c.name or c.callback.__name__.strip("_").replace("_", "-")  # type: ignore[union-attr]
+        for c in cli.app.registered_commands
+    }
+    known |= {g.name for g in cli.app.registered_groups}
+    found = 0
+    for path in [*DOCS.glob("*.md"), ROOT / "examples" / "plugin" / "README.md"]:
+        for command in consoles(path.read_text("utf-8")):
+            words = shlex.split(command)
+            if words and words[0] == "nsbench" and not words[1].startswith("-"):
+                assert words[1] in known, f"{path.name}: {command}"
+                found += 1
+    assert found > 20
+
+
+def test_matrix_of_the_quickstart_is_legal() -> None:
+    (block,) = re.findall(r"```toml\n(.*?)```", (DOCS / "quickstart.md").read_text(), re.S)
+    assert parse_config(tomllib.loads(block)).name == "mine"
+
+
+def test_every_suite_has_its_question() -> None:
+    text = (DOCS / "questions.md").read_text()
+    assert all(f"`{name}`" in text for name in suites())
+
+
+@pytest.mark.slow
+def test_the_quickstart_works_as_it_stands(tmp_path: Path) -> None:
+    text = (DOCS / "quickstart.md").read_text()
+    (block,) = re.findall(r"```toml\n(.*?)```", text, re.S)
+    (tmp_path / "mine.toml").write_text(block)
+    ran = 0
+    for command in consoles(text):
+        words = shlex.split(command)
+        if words[0] != "nsbench":
+            continue  # the environment is there
+        code = "from nsbench.analysis.cli import main; main()"
+        done = subprocess.run(
+            [sys.executable, "-c", code, *words[1:]],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        ran += 1
+    assert ran >= 9
+    assert (tmp_path / "out" / "smoke" / "report.html").is_file()
+    assert (tmp_path / "out" / "mined" / "README.md").is_file()
+
+
+def test_pictures_show_what_the_samplers_take() -> None:
+    similarity, weight = weights(samplers.make("semi_hard", margin=0.2))
+    positive = float(fixed_row().similarity[0, 0])
+    inside = (similarity < positive) & (similarity > positive - 0.2)
+    np.testing.assert_array_equal(weight > 0, inside)
+    _, weight = weights(samplers.make("hard", **SHOWN["hard"]))
+    assert np.flatnonzero(weight).tolist() == list(range(10))
+    _, weight = weights(samplers.make("oracle"))
+    assert np.flatnonzero(weight == 0).tolist() == [0, 1, 2]
+    _, weight = weights(samplers.make("mixed", **SHOWN["mixed"]))
+    assert len(weight) > 40  # made ones stand beside those that were there
+
+
+def test_every_sampler_has_a_page_and_a_picture(tmp_path: Path) -> None:
+    """The stored pages are what the registry says today: run `make report`."""
+    pages = write_pages(tmp_path, pictures=False)
+    assert [p.stem for p in pages] == samplers.names()
+    stored = DOCS / "samplers"
+    for path in [*pages, tmp_path / "index.md"]:
+        assert path.read_text() == (stored / path.name).read_text(), f"{path.name}: make report"
+        if path.stem not in ("no_training", "index"):
+            assert (stored / f"{path.stem}.svg").is_file()
