@@ -25,6 +25,7 @@ from nsbench.benchmarks.context import Known, lay_out, mask_candidates
 from nsbench.benchmarks.data import TrainingData, datasets
 from nsbench.benchmarks.difficulty import DifficultyLog, statistics, summary
 from nsbench.benchmarks.difficulty_histograms import Histograms
+from nsbench.benchmarks.difficulty_vectors import pull_statistics
 from nsbench.benchmarks.encoders import Encoder, encoders, token_table
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.optimise import Optimizer
@@ -163,6 +164,7 @@ class Trainer:
                     self._histograms.add(context, selection)
                     self._histograms.keep(step)
                     found = statistics(context, selection)
+                    found |= pull_statistics(context, selection, contrast)
                     found["loss"] = summary(loss.detach(), torch.ones_like(loss) > 0, 0, 20)
                     self._log.add(step, found)
                 inside += time.process_time() - began
