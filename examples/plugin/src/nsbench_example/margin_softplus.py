@@ -28,6 +28,7 @@ class MarginSoftplus:
         self, similarity: Tensor, context: SimilarityContext, selection: Selection
     ) -> Tensor:
         """``(B,)`` losses, 0 without a negative."""
+        similarity = similarity.float()  # half precision has no 1e-12
         positive = similarity.gather(1, context.positive[:, None])
         weight = selection.mask.to(similarity.dtype)
         if selection.log_weight is not None:
