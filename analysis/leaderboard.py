@@ -289,7 +289,9 @@ def _borda(scores: Array) -> tuple[Array, Any]:
     tie, by its mean over seeds; the points are summed over tasks. Unlike means, they do not ask
     that tasks share a scale. mteb's leaderboards rank so (points may be off by one a task).
     """
-    means = np.stack([_mean_of_seeds(scores[:, :, t]) for t in range(scores.shape[2])], axis=1)
+    tasks = range(scores.shape[2])
+    each = [_mean_of_seeds(scores[:, :, t]) for t in tasks]
+    means = np.array(each).reshape(len(tasks), len(scores)).T  # (M, T), T may be 0
     rated = np.isfinite(stats.mean(scores))
     points = np.full(len(scores), np.nan)
     own = means[rated]  # (R, T)

@@ -21,7 +21,9 @@ def test_analysis_imports_no_torch():
 def test_load_gives_one_row_per_score_with_parameters_cost_and_provenance(build):
     results = load_results(build())
     assert len(results.cells) == len(all_cells(3))
-    assert len(results.scores) == 4 * len(results.cells)  # three tasks and geometry
+    assert len(results.scores) == 7 * len(
+        results.cells
+    )  # three tasks, geometry, three of frequent tokens
     row = results.scores[
         (results.scores["sampler"] == "hard")
         & (results.scores["augmentation"] == "feature_cutoff")
