@@ -121,7 +121,6 @@ class Claim:
         self._owner = owner
         self._handle = handle
         self._stop = threading.Event()
-        _held.add(owner.token)
         self._thread = threading.Thread(target=self._beats, name="heartbeat", daemon=True)
         self._thread.start()
 
@@ -164,12 +163,18 @@ def acquire(path: Path) -> Claim | None:
         token=secrets.token_hex(8),
         since=round(time.time(), 3),
     )
-    for _ in range(3):
-        handle = _create(path, owner)
-        if handle is not None:
-            return Claim(path, owner, handle)
-        if not free(path):
-            return None
+    _held.add(owner.token)  # before the file is seen, or another thread would call it stale
+    try:
+        for _ in range(3):
+            handle = _create(path, owner)
+            if handle is not None:
+                return Claim(path, owner, handle)
+            if not free(path):
+                break
+    except BaseException:
+        _held.discard(owner.token)
+        raise
+    _held.discard(owner.token)
     return None
 
 

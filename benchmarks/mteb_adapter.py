@@ -298,3 +298,22 @@ def write_results(
         cache.save_to_cache(outcome.result, meta, encode_kwargs={"engine": outcome.engine})
         paths.append(Path(cache.get_task_result_path(outcome.name, meta)))
     return paths
+
+
+def plain_scores(model: Any, names: Sequence[str]) -> dict[str, float]:
+    """Main score of every task as mteb alone computes it, nothing cached: what ours is held to.
+
+    Args:
+        model: A sentence-transformers model.
+        names: Tasks by name.
+    """
+    import mteb
+
+    found = mteb.evaluate(
+        model,
+        mteb.get_tasks(tasks=list(names)),
+        cache=None,
+        overwrite_strategy="always",
+        show_progress_bar=False,
+    )
+    return {result.task_name: float(result.get_score()) for result in found.task_results}

@@ -167,7 +167,8 @@ def _effective_rank(z: Tensor) -> Tensor:
     centred = (z - z.mean(dim=0)).double()
     # Singular values by the smaller of the two Gram matrices.
     gram = centred @ centred.T if len(z) < z.shape[1] else centred.T @ centred
-    s = torch.linalg.eigvalsh(gram).clamp(min=0).sqrt()
+    # A diverged model has no spectrum; that its loss is not finite is said where losses are read.
+    s = torch.linalg.eigvalsh(gram.nan_to_num(0.0, 0.0, 0.0)).clamp(min=0).sqrt()
     p = s / s.sum().clamp(min=1e-12)
     return torch.exp(-(p * p.clamp(min=1e-30).log()).sum())
 

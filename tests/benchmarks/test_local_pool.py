@@ -91,7 +91,7 @@ def test_a_budget_of_hours_stops_cleanly(small: Build, tmp_path: Path) -> None:
 
 def test_a_worker_that_is_asked_to_stop_gives_its_cell_back(small: Build, tmp_path: Path) -> None:
     raw = small()
-    raw["budget"]["steps"] = 300
+    raw["budget"]["steps"] = 2000
     (job,) = jobs_of(raw, tmp_path)
     with when_at_work(job, lambda pid: os.kill(pid, signal.SIGTERM)):
         assert [r.status for _, r in LocalPool(1).run([job]) if r] == ["done"]

@@ -358,15 +358,13 @@ def test_a_document_that_is_an_anchor_too_can_be_mined(tmp_path: Path) -> None:
     assert [both.texts[i] for i in mined.negatives[:, 0]] == ["xyz", "abc"]  # never the anchor
 
 
-def test_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_line(tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
-    from nsbench.benchmarks import console
     from nsbench.benchmarks.mine.cli import mine
 
     app = typer.Typer()
     app.command()(mine)
-    monkeypatch.setattr(console.out, "file", None)
     runner = CliRunner()
     (tmp_path / "q.csv").write_text("question,answer\nthe cat,a cat sat\nthe dog,a dog ran\n")
     words = [str(tmp_path / "q.csv"), "--column", "anchor=question", "--column", "positive=answer"]
