@@ -93,7 +93,13 @@ def test_a_worker_that_is_asked_to_stop_gives_its_cell_back(small: Build, tmp_pa
     raw = small()
     raw["budget"]["steps"] = 2000
     (job,) = jobs_of(raw, tmp_path)
-    with when_at_work(job, lambda pid: os.kill(pid, signal.SIGTERM)):
+
+    def stop(pid: int) -> None:
+        while not job.paths.log.exists() or "start: " not in job.paths.log.read_text():
+            time.sleep(0.01)
+        os.kill(pid, signal.SIGTERM)
+
+    with when_at_work(job, stop):
         assert [r.status for _, r in LocalPool(1).run([job]) if r] == ["done"]
     assert job.paths.log.read_text().count("start: ") == 2
 
