@@ -23,6 +23,7 @@ from nsbench.analysis import (
     plots_difficulty,
     plots_scores,
     plots_shares,
+    plots_texts,
     plots_tradeoffs,
     plots_truth,
     plots_views,
@@ -70,6 +71,12 @@ figures: Mapping[str, FigureKind] = {
         plots_collapse.collect_alignment_uniformity,
         plots_collapse.alignment_uniformity,
         plots_collapse.collapse_size,
+    ),
+    "few_texts": FigureKind(
+        "mean score against the number of training texts: few-shot",
+        plots_texts.collect_few_texts,
+        plots_texts.few_texts,
+        plots_difficulty.curves_size,
     ),
     "frequent_tokens": FigureKind(
         "score when the most frequent tokens are left out of the mean, before and after",

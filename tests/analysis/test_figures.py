@@ -19,6 +19,7 @@ NEED_MORE = {
     "band_ablation",
     "drift",
     "false_negative_rates",
+    "few_texts",
     "gradient_share",
     "same_meaning",
     "sampler_overlap",
