@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from nsbench.analysis._drawing import (
     Material,
@@ -20,7 +21,7 @@ from nsbench.analysis._drawing import (
     title,
 )
 from nsbench.analysis.pools import Pool
-from nsbench.analysis.style import COLUMN_WIDTH, Look, look
+from nsbench.analysis.style import COLOURS, COLUMN_WIDTH, DASHES, MARKERS, Look, look
 
 UNTRAINED = "no_training"
 _TASK = "frequent_tokens"
@@ -45,8 +46,16 @@ def _named(pool: Pool) -> pd.DataFrame:
 
 
 def _looks(methods: list[str]) -> dict[str, Look]:
-    """A look for each method; those that differ by their augmentation alone must differ too."""
-    return {m: look(m) if m in (UNTRAINED, "in_batch") else look(f"{m}()") for m in methods}
+    """A look for each method: its own, or by its place where two would share a colour."""
+    own = {m: look(m) for m in methods}
+    if len({style.colour for style in own.values()}) == len(own):
+        return own
+    return {
+        m: own[m]
+        if m == UNTRAINED
+        else Look(*(choices[place % len(choices)] for choices in (COLOURS, MARKERS, DASHES)))
+        for place, m in enumerate(methods)
+    }
 
 
 def collect_random_pairs(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -178,6 +187,7 @@ def alignment_uniformity(table: pd.DataFrame, ax: Axes) -> Axes:
         ax.plot(x, y, color=style.colour, linestyle=style.dash, label=method)
         ax.plot(x[1:], y[1:], color=style.colour, marker=style.marker, linestyle="")
         ax.plot(x[:1], y[:1], color=style.colour, marker=style.marker, markerfacecolor="white")
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=5))
     ax.set_xlabel("uniformity of the probe's texts (log potential)")
     ax.set_ylabel("alignment of the views\n(squared distance)")
     title(ax, "Alignment and uniformity over training")
