@@ -3,13 +3,14 @@
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
 
 from nsbench.analysis.leaderboard import Leaderboard
 from nsbench.analysis.pools import Pool
-from nsbench.analysis.style import COLUMN_WIDTH
+from nsbench.analysis.style import COLUMN_WIDTH, Look
 
 _CAPTION_WIDTH = 66  # characters that fit one column
 _TITLE_WIDTH = 44  # the axis is narrower
@@ -60,6 +61,36 @@ def counts(table: pd.DataFrame) -> str:
         tasks = int(table["n_tasks"].max())
         text += f", {tasks} task{'' if tasks == 1 else 's'}"
     return text
+
+
+def over_seeds(values: pd.Series, by: Sequence[str]) -> pd.DataFrame:
+    """``mean``, ``min``, ``max`` and ``n_seeds`` of what every seed has, one row per group.
+
+    Args:
+        values: One number per group and seed; its index holds ``by`` among its levels.
+        by: Levels that make a group.
+    """
+    table = values.groupby(level=list(by), sort=True).agg(["mean", "min", "max", "count"])
+    return table.rename(columns={"count": "n_seeds"}).reset_index()
+
+
+def banded_line(
+    ax: Axes, x: Any, rows: pd.DataFrame, style: Look, *, scale: float = 1.0, **line: Any
+) -> None:
+    """The mean over seeds as a line, the lowest to the highest seed as a band.
+
+    Args:
+        ax: Where to draw.
+        x: n positions.
+        rows: n rows, as `over_seeds` makes them.
+        style: Colour, marker and dash of the line.
+        scale: Factor on all values, 100 for percent.
+        line: Further settings of the line, such as its label.
+    """
+    mean, low, high = (scale * rows[name] for name in ("mean", "min", "max"))
+    look = {"color": style.colour, "marker": style.marker, "linestyle": style.dash}
+    ax.plot(x, mean, **look, **line)
+    ax.fill_between(x, low, high, color=style.colour, alpha=0.15, linewidth=0)
 
 
 def title(ax: Axes, text: str) -> None:

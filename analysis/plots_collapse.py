@@ -13,11 +13,13 @@ from matplotlib.ticker import MaxNLocator
 
 from nsbench.analysis._drawing import (
     Material,
+    banded_line,
     caption,
     counts,
     each_pool,
     legend,
     legend_columns,
+    over_seeds,
     title,
 )
 from nsbench.analysis.pools import Pool
@@ -113,9 +115,7 @@ def collect_frequent_tokens(material: Material) -> Iterator[tuple[str, pd.DataFr
         if rows.empty:
             continue
         rows = rows.assign(k=rows["metric"].str.extract(_METRIC, expand=False).astype(int))
-        groups = rows.groupby(["method", "k"], sort=False)["value"]
-        table = groups.agg(["mean", "min", "max", "count"]).reset_index()
-        table = table.rename(columns={"count": "n_seeds"}).sort_values(["method", "k"])
+        table = over_seeds(rows.set_index(["method", "k"])["value"], ["method", "k"])
         yield name, table.assign(sampler=table["method"], pool=pool.title)
 
 
@@ -130,10 +130,7 @@ def frequent_tokens(table: pd.DataFrame, ax: Axes) -> Axes:
     for method, style in _looks(methods).items():
         part = table[table["method"] == method].sort_values("k")
         label = "untrained" if method == UNTRAINED else method
-        shown = {"color": style.colour, "linestyle": style.dash, "marker": style.marker}
-        ax.plot(part["k"], 100 * part["mean"], label=label, **shown)
-        low, high = 100 * part["min"], 100 * part["max"]
-        ax.fill_between(part["k"], low, high, color=style.colour, alpha=0.15, linewidth=0)
+        banded_line(ax, part["k"], part, style, scale=100, label=label)
     ticks = sorted(table["k"].unique())
     ax.set_xscale("symlog", linthresh=4)
     ax.set_xticks(ticks, [f"{k}" for k in ticks])

@@ -13,11 +13,13 @@ from scipy import stats as scipy_stats
 
 from nsbench.analysis._drawing import (
     Material,
+    banded_line,
     caption,
     counts,
     each_pool,
     legend,
     legend_columns,
+    over_seeds,
     shorten,
     title,
 )
@@ -124,9 +126,7 @@ def _curves(name: str, pool: Pool, table: pd.DataFrame) -> Iterator[tuple[str, p
     for quantity, part in table.groupby("quantity", sort=True):
         common, part = _common_augmentations(part)
         seeds = part.groupby(["sampler", "seed", "step"], sort=True)["value"].mean()
-        by_step = seeds.groupby(level=["sampler", "step"], sort=True)
-        curve = by_step.agg(["mean", "min", "max", "count"]).reset_index()
-        curve = curve.rename(columns={"count": "n_seeds"})
+        curve = over_seeds(seeds, ["sampler", "step"])
         yield (
             " ".join(filter(None, (str(quantity), name))),
             curve.assign(quantity=quantity, augmentations=common, pool=pool.title),
@@ -146,18 +146,8 @@ def difficulty_curves(table: pd.DataFrame, ax: Axes) -> Axes:
         curve = table[table["sampler"] == sampler]
         style = look(sampler)
         every = max(1, ceil(len(curve) / 5))
-        ax.plot(
-            curve["step"],
-            curve["mean"],
-            color=style.colour,
-            marker=style.marker,
-            linestyle=style.dash,
-            markevery=(place % every, every),
-            label=sampler,
-        )
-        ax.fill_between(
-            curve["step"], curve["min"], curve["max"], color=style.colour, alpha=0.15, linewidth=0
-        )
+        marks = (place % every, every)
+        banded_line(ax, curve["step"], curve, style, markevery=marks, label=sampler)
     quantity = str(table["quantity"].iloc[0])
     ax.set_xlabel("step (optimizer updates)")
     ax.set_ylabel(textwrap.fill(axis_label(quantity), 28))

@@ -12,10 +12,12 @@ from scipy import stats as scipy_stats
 
 from nsbench.analysis._drawing import (
     Material,
+    banded_line,
     caption,
     counts,
     each_pool,
     legend,
+    over_seeds,
     shorten,
     title,
 )
@@ -45,9 +47,7 @@ def collect_shares(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
             percent = rows["quantity"].str.extract(pattern, expand=False).astype(float)
             rows = rows.assign(percent=percent)
             seeds = rows.groupby(["sampler", "percent", "seed"])["mean"].mean()
-            groups = seeds.groupby(level=["sampler", "percent"])
-            table = groups.agg(["mean", "min", "max", "count"]).reset_index()
-            table = table.rename(columns={"count": "n_seeds"})
+            table = over_seeds(seeds, ["sampler", "percent"])
             detail = " ".join(filter(None, (kind, name)))
             yield detail, table.assign(kind=kind or "weight", pool=part["pool"].iloc[0])
 
@@ -287,9 +287,7 @@ def collect_drift(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
         if part.empty:
             continue
         seeds = part.groupby(["sampler", "step", "seed"])["mean"].mean()
-        table = seeds.groupby(level=["sampler", "step"]).agg(["mean", "min", "max", "count"])
-        table = table.reset_index().rename(columns={"count": "n_seeds"})
-        yield name, table.assign(pool=pool.title)
+        yield name, over_seeds(seeds, ["sampler", "step"]).assign(pool=pool.title)
 
 
 def drift(table: pd.DataFrame, ax: Axes) -> Axes:
@@ -302,17 +300,7 @@ def drift(table: pd.DataFrame, ax: Axes) -> Axes:
     samplers = list(table["sampler"].unique())
     for sampler in samplers:
         part, style = table[table["sampler"] == sampler], look(sampler)
-        ax.plot(
-            part["step"],
-            part["mean"],
-            color=style.colour,
-            marker=style.marker,
-            linestyle=style.dash,
-            label=sampler,
-        )
-        ax.fill_between(
-            part["step"], part["min"], part["max"], color=style.colour, alpha=0.15, linewidth=0
-        )
+        banded_line(ax, part["step"], part, style, label=sampler)
     ax.set_xlabel("step (optimizer updates)")
     ax.set_ylabel("1 - cosine to the start")
     ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))

@@ -7,7 +7,16 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from nsbench.analysis._drawing import Material, caption, counts, each_pool, legend, title
+from nsbench.analysis._drawing import (
+    Material,
+    banded_line,
+    caption,
+    counts,
+    each_pool,
+    legend,
+    over_seeds,
+    title,
+)
 from nsbench.analysis.false_negatives import rate_table
 from nsbench.analysis.predictors import LAST
 from nsbench.analysis.style import look
@@ -81,9 +90,7 @@ def collect_same(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
             continue
         keys = ["sampler", "low", "high"]
         sums = part.groupby([*keys, "seed"])[["hits", "count"]].sum()
-        seeds = (sums["hits"] / sums["count"]).groupby(level=keys)
-        out = seeds.agg(["mean", "min", "max", "count"]).rename(columns={"count": "n_seeds"})
-        yield name, out.reset_index().assign(pool=pool.title)
+        yield name, over_seeds(sums["hits"] / sums["count"], keys).assign(pool=pool.title)
 
 
 def same_meaning(table: pd.DataFrame, ax: Axes) -> Axes:
@@ -99,17 +106,7 @@ def same_meaning(table: pd.DataFrame, ax: Axes) -> Axes:
     for sampler in samplers:
         part, style = table[table["sampler"] == sampler].sort_values("low"), look(sampler)
         where = [place[(low, high)] for low, high in part[["low", "high"]].to_numpy()]
-        ax.plot(
-            where,
-            100 * part["mean"],
-            color=style.colour,
-            marker=style.marker,
-            linestyle=style.dash,
-            label=sampler,
-        )
-        ax.fill_between(
-            where, 100 * part["min"], 100 * part["max"], color=style.colour, alpha=0.15, linewidth=0
-        )
+        banded_line(ax, where, part, style, scale=100, label=sampler)
     names = [f"{low:g}\u2013{high:g}" for low, high in bins]
     ax.set_xticks(range(len(names)), names, rotation=35, ha="right", rotation_mode="anchor")
     ax.set_xlabel("place in the full ranking (percent, 0 = hardest)")
