@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from nsbench.benchmarks.config import RayConfig
-from nsbench.benchmarks.executors import Ended, Job, record_crash
+from nsbench.benchmarks.executors import Ended, Job, deadline, record_crash
 from nsbench.benchmarks.local_pool import LocalPool
 from nsbench.benchmarks.records import CellPaths, RunRecord, StorageError
 
@@ -57,7 +57,7 @@ class RayPool:
             raise ModuleNotFoundError("--executor ray needs Ray: pip install 'nsbench[ray]'")
         self._settings = settings
         self._time_limit = time_limit
-        self._deadline = time.monotonic() + 3600 * max_hours if max_hours else float("inf")
+        self._deadline = deadline(max_hours)
         self._note = on_note
 
     def run(

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from nsbench.benchmarks.config import SlurmConfig
-from nsbench.benchmarks.executors import Ended, Job, ended, record_crash
+from nsbench.benchmarks.executors import Ended, Job, deadline, ended, record_crash
 from nsbench.benchmarks.local_pool import LocalPool
 from nsbench.benchmarks.records import RecordError, ResultsFolder, read_json, write_atomically
 
@@ -87,7 +87,7 @@ class SlurmPool:
         self._folder = folder
         self._settings = settings
         self._time_limit = time_limit
-        self._deadline = time.monotonic() + 3600 * max_hours if max_hours else float("inf")
+        self._deadline = deadline(max_hours)
         self._note = on_note
 
     def run(

@@ -6,6 +6,7 @@ byte of the results.
 """
 
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -55,6 +56,11 @@ class Executor(Protocol):
     def run(self, jobs: Sequence[Job], on_start: Callable[[Job], None], /) -> Iterator[Ended]:
         """Run jobs and yield each with its record as it ends."""
         ...
+
+
+def deadline(max_hours: float) -> float:
+    """When a run must stop, by the monotonic clock in seconds; infinite where 0 hours are given."""
+    return time.monotonic() + 3600 * max_hours if max_hours else float("inf")
 
 
 def finished(paths: CellPaths, *, retry_failed: bool = False) -> RunRecord | None:

@@ -26,6 +26,7 @@ from nsbench.benchmarks import claims
 from nsbench.benchmarks.executors import (
     Ended,
     Job,
+    deadline,
     ended,
     record_crash,
     run_job,
@@ -80,7 +81,7 @@ class LocalPool:
         self.left = 0
         self._size = workers
         self._time_limit = time_limit
-        self._deadline = time.monotonic() + 3600 * max_hours if max_hours else float("inf")
+        self._deadline = deadline(max_hours)
         self._note = on_note
         self._workers: list[_Worker] = []
         self._took: list[float] = []
