@@ -30,34 +30,36 @@ _TASK = "frequent_tokens"
 _METRIC = r"without_(\d+)"
 
 
-def _method(sampler: str, augmentation: str, pool: Pool) -> str:
-    """What tells a cell's method from the others: its sampler, or its augmentations, or both."""
-    if sampler == UNTRAINED:
-        return UNTRAINED
-    trained = [m for m in pool.methods if m["sampler"] != UNTRAINED]
-    own = {"sampler": sampler, "augmentation": augmentation}
-    return ", ".join(v for k, v in own.items() if len({m[k] for m in trained}) > 1) or sampler
-
-
 def _named(pool: Pool) -> pd.DataFrame:
-    """``key``, ``seed`` and ``method`` of a pool's cells."""
-    cells = pool.cells.drop_duplicates("key")
-    axes = zip(cells["sampler"], cells["augmentation"], strict=True)
-    names = [_method(sampler, augmentation, pool) for sampler, augmentation in axes]
-    return cells[["key", "seed"]].assign(method=names)
+    """``key``, ``seed``, ``method`` and ``by`` of a pool's finished cells.
+
+    A method is a sampler, over all of its augmentations; an augmentation if one sampler was run.
+    """
+    cells = pool.cells[pool.cells["status"] == "done"].drop_duplicates("key")
+    trained = cells[cells["sampler"] != UNTRAINED]
+    by = "augmentation" if trained["sampler"].nunique() == 1 else "sampler"
+    untrained = cells["sampler"] == UNTRAINED
+    method = cells[by].where(~untrained, UNTRAINED)
+    return cells[["key", "seed"]].assign(method=method, by=by)
 
 
-def _looks(methods: list[str]) -> dict[str, Look]:
-    """A look for each method: its own, or by its place where two would share a colour."""
-    own = {m: look(m) for m in methods}
-    if len({style.colour for style in own.values()}) == len(own):
-        return own
-    return {
-        m: own[m]
-        if m == UNTRAINED
-        else Look(*(choices[place % len(choices)] for choices in (COLOURS, MARKERS, DASHES)))
-        for place, m in enumerate(methods)
+def _looks(table: pd.DataFrame) -> dict[str, Look]:
+    """A look for each method: a sampler's own, an augmentation's by its place."""
+    methods = list(table["method"].unique())
+    if table["by"].iloc[0] == "sampler":
+        return {m: look(m) for m in methods}
+    trained = [m for m in methods if m != UNTRAINED]
+    every = {
+        m: Look(*(choices[place % len(choices)] for choices in (COLOURS, MARKERS, DASHES)))
+        for place, m in enumerate(trained)
     }
+    return {m: every.get(m, look(m)) for m in methods}
+
+
+def _shown(table: pd.DataFrame) -> str:
+    """What a caption says of n and of what was averaged."""
+    over = ", over all augmentations" if table["by"].iloc[0] == "sampler" else ""
+    return f"{counts(table)}{over}"
 
 
 def collect_random_pairs(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -71,7 +73,7 @@ def collect_random_pairs(material: Material) -> Iterator[tuple[str, pd.DataFrame
                 parts.append(pd.DataFrame({**cell, "bin_low": lows, "count": found}))
         if parts:
             table = pd.concat(parts)
-            groups = table.groupby(["method", "bin_low"], sort=False)
+            groups = table.groupby(["method", "by", "bin_low"], sort=False)
             table = groups.agg(count=("count", "sum"), n_seeds=("seed", "nunique")).reset_index()
             yield name, table.assign(sampler=table["method"], pool=pool.title)
 
@@ -84,7 +86,7 @@ def random_pairs(table: pd.DataFrame, ax: Axes) -> Axes:
         ax: Where to draw.
     """
     methods = list(table["method"].unique())
-    for method, style in _looks(methods).items():
+    for method, style in _looks(table).items():
         part = table[table["method"] == method]
         width = float(np.diff(part["bin_low"]).mean())
         density = part["count"] / part["count"].sum() / width
@@ -100,7 +102,7 @@ def random_pairs(table: pd.DataFrame, ax: Axes) -> Axes:
     ax.set_ylabel("density")
     title(ax, "Random pairs before and after")
     legend(ax, len(methods))
-    caption(ax, f"{counts(table)}; all pairs of the texts of the test. {table['pool'].iloc[0]}")
+    caption(ax, f"{_shown(table)}; all pairs of the texts of the test. {table['pool'].iloc[0]}")
     return ax
 
 
@@ -115,7 +117,8 @@ def collect_frequent_tokens(material: Material) -> Iterator[tuple[str, pd.DataFr
         if rows.empty:
             continue
         rows = rows.assign(k=rows["metric"].str.extract(_METRIC, expand=False).astype(int))
-        table = over_seeds(rows.set_index(["method", "k"])["value"], ["method", "k"])
+        keys = ["method", "by", "k"]
+        table = over_seeds(rows.groupby([*keys, "seed"])["value"].mean(), keys)
         yield name, table.assign(sampler=table["method"], pool=pool.title)
 
 
@@ -127,7 +130,7 @@ def frequent_tokens(table: pd.DataFrame, ax: Axes) -> Axes:
         ax: Where to draw.
     """
     methods = list(table["method"].unique())
-    for method, style in _looks(methods).items():
+    for method, style in _looks(table).items():
         part = table[table["method"] == method].sort_values("k")
         label = "untrained" if method == UNTRAINED else method
         banded_line(ax, part["k"], part, style, scale=100, label=label)
@@ -139,21 +142,21 @@ def frequent_tokens(table: pd.DataFrame, ax: Axes) -> Axes:
     ax.set_ylabel("Spearman correlation x 100")
     title(ax, "Does the mean hang on frequent tokens?")
     legend(ax, len(methods))
-    caption(ax, f"{counts(table)}, band: lowest to highest. {table['pool'].iloc[0]}")
+    caption(ax, f"{_shown(table)}, band: lowest to highest. {table['pool'].iloc[0]}")
     return ax
 
 
 def collect_alignment_uniformity(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
     """Per pool, alignment of the views and uniformity of the probe at each look, over seeds."""
     for name, pool in each_pool(material):
-        part = material.difficulty.merge(_named(pool)[["key", "method"]], on="key")
+        part = material.difficulty.merge(_named(pool)[["key", "method", "by"]], on="key")
         spread = part[part["quantity"] == "probe_uniformity"]
         close = part[part["quantity"] == "positive_similarity"]
         if spread.empty or close.empty:
             continue
         columns = ["key", "step", "mean"]
         both = pd.merge_asof(
-            spread[["method", "seed", *columns]].sort_values("step"),
+            spread[["method", "by", "seed", *columns]].sort_values("step"),
             close[columns].sort_values("step"),
             on="step",
             by="key",
@@ -161,7 +164,7 @@ def collect_alignment_uniformity(material: Material) -> Iterator[tuple[str, pd.D
             suffixes=("_uniformity", "_similarity"),
         )
         both["alignment"] = 2 - 2 * both["mean_similarity"]
-        groups = both.groupby(["method", "step"], sort=False)
+        groups = both.groupby(["method", "by", "step"], sort=False)
         table = groups.agg(
             uniformity=("mean_uniformity", "mean"),
             alignment=("alignment", "mean"),
@@ -178,7 +181,7 @@ def alignment_uniformity(table: pd.DataFrame, ax: Axes) -> Axes:
         ax: Where to draw.
     """
     methods = list(table["method"].unique())
-    for method, style in _looks(methods).items():
+    for method, style in _looks(table).items():
         part = table[table["method"] == method].sort_values("step")
         x, y = part["uniformity"].to_numpy(), part["alignment"].to_numpy()
         ax.plot(x, y, color=style.colour, linestyle=style.dash, label=method)
@@ -190,7 +193,7 @@ def alignment_uniformity(table: pd.DataFrame, ax: Axes) -> Axes:
     title(ax, "Alignment and uniformity over training")
     legend(ax, len(methods))
     note = "hollow: start, a mark per quarter; lower is better on both"
-    caption(ax, f"{counts(table)}; {note}. {table['pool'].iloc[0]}")
+    caption(ax, f"{_shown(table)}; {note}. {table['pool'].iloc[0]}")
     return ax
 
 
