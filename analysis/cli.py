@@ -1,5 +1,6 @@
 """The console entry: adds the commands that read results to the command line that makes them."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,7 +17,7 @@ from nsbench.analysis.leaderboard import make_leaderboard
 from nsbench.analysis.load import CellTables, Results, load_difficulty, load_results
 from nsbench.analysis.pools import pools
 from nsbench.analysis.predictors import write_predictors
-from nsbench.analysis.tables import markdown_document, write_leaderboard
+from nsbench.analysis.tables import markdown_document, unescaped, write_leaderboard
 from nsbench.analysis.tuned import write_tuned
 from nsbench.benchmarks.records import PROBE_COLUMNS
 
@@ -61,11 +62,10 @@ def leaderboard(
     probes = CellTables(results, "probe", PROBE_COLUMNS)
     written += write_agreement(every, probes, out or folders[0])
     written += write_alarms(results, out or folders[0])
-    typer.echo(markdown_document(board))
-    typer.echo(alarms_markdown(alarm_table(results)), nl=False)
-    for path in written:
-        if path.name == "tuned.md":
-            typer.echo(path.read_text("utf-8"))
+    texts = [markdown_document(board) + "\n", alarms_markdown(alarm_table(results))]
+    texts += [path.read_text("utf-8") + "\n" for path in written if path.name == "tuned.md"]
+    for text in texts:
+        typer.echo(unescaped(text) if sys.stdout.isatty() else text, nl=False)
     _say_left_out(results)
     for path in written:
         typer.echo(f"wrote {path}", err=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from nsbench.analysis import comparisons
@@ -140,6 +140,9 @@ def cost_quality(table: pd.DataFrame, ax: Axes) -> Axes:
         ax.set_xscale("log")
         ax.xaxis.set_major_formatter("{x:,g}")
         ax.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        ax.xaxis.set_major_locator(MaxNLocator(nbins=5))
+        ax.xaxis.set_major_formatter("{x:,g}")
     unit = str(table["unit"].iloc[0])
     ax.set_xlabel(COST_LABELS.get(unit, unit))
     ax.set_ylabel("mean score (points)")

@@ -46,6 +46,11 @@ def markdown_text(text: object) -> str:
     return re.sub(r"([\\`*_|<>\[\]])", r"\\\1", plain)
 
 
+def unescaped(markdown: str) -> str:
+    """A document as a terminal shows it: without the backslashes of `markdown_text`."""
+    return re.sub(r"\\([\\`*_|<>\[\]])", r"\1", markdown)
+
+
 def latex_text(text: object) -> str:
     """A cell's text for LaTeX."""
     plain = re.sub(r"\s+", " ", str(text)).strip()

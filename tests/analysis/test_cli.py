@@ -60,3 +60,11 @@ def test_the_console_entry_has_all_commands(build):
     cli = pytest.importorskip("nsbench.benchmarks.cli")
     names = {c.name or c.callback.__name__ for c in add_commands(cli.app).registered_commands}
     assert {"run", "status", "leaderboard", "plot"} <= names
+
+
+def test_a_terminal_is_shown_no_backslashes_of_markdown():
+    from nsbench.analysis.tables import markdown_text, unescaped
+
+    text = r"a_b [1, 2] <x> `c` \ |"
+    assert markdown_text(text) != text
+    assert unescaped(markdown_text(text)) == text
