@@ -3,10 +3,12 @@ from dataclasses import replace
 import pytest
 import torch
 
+from nsbench.benchmarks import mteb_tasks
 from nsbench.benchmarks.config import parse_config
 from nsbench.benchmarks.encoders import encode_texts, encoders
 from nsbench.benchmarks.encoders.static import StaticEncoder
-from nsbench.benchmarks.frequent_tokens import most_frequent
+from nsbench.benchmarks.evaluate import EvaluatedModel, check_available, evaluate
+from nsbench.benchmarks.frequent_tokens import frequent_token_scores, most_frequent
 from nsbench.benchmarks.matrix import expand, why_skip
 
 TEXTS = ["the cat sat", "the dog sat", "the bird"]
@@ -65,3 +67,33 @@ def test_pooling_by_one_token_is_skipped_with_its_reason() -> None:
     assert "mean over tokens" in why_skip(cls)
     other = replace(cls, evaluation=replace(cls.evaluation, pooling="mean"))
     assert why_skip(other) == "", "what counts is the pooling of the scored encoder"
+
+
+def test_scores_without_frequent_tokens_on_a_real_task() -> None:
+    if check_available(["STSBenchmark"]):
+        pytest.skip("STSBenchmark is not in the cache")
+    loaded = mteb_tasks.load(mteb_tasks.TaskRequest("STSBenchmark"))
+    texts = [t for test in loaded.pair_tests for t in test.pairs.sentence1]
+    encoder = encoders.make("static", dimension=32).build(texts, 0)
+    model = EvaluatedModel("nsbench/x", "abc", 32, lambda found: encode_texts(encoder, found))
+    plain = next(s for s in evaluate(model, ["STSBenchmark"], geometry=False).scores if s.main)
+    found = frequent_token_scores(encoder, model, "STSBenchmark", [0, 1, 34])
+    assert [s.metric for s in found] == ["without_0", "without_1", "without_34"]
+    assert not any(s.main for s in found)
+    assert found[0].value == plain.value
+    assert len({s.value for s in found}) == 3, "each number of tokens gives another mean"
+    for k, score in ((1, found[1]), (34, found[2])):
+        encoder.unpooled = most_frequent(
+            encoder, [*texts, *(t for x in loaded.pair_tests for t in x.pairs.sentence2)], k
+        )
+        again = evaluate(model, ["STSBenchmark"], geometry=False).scores
+        assert score.value == next(s.value for s in again if s.main)
+    encoder.unpooled = None
+
+
+def test_pooling_by_one_token_is_refused() -> None:
+    tiny = encoders.make("tiny").build(TEXTS, 0)
+    tiny.pooling = "cls"
+    model = EvaluatedModel("nsbench/x", "abc", 2, lambda found: encode_texts(tiny, found))
+    with pytest.raises(ValueError, match="pooling is 'cls'"):
+        frequent_token_scores(tiny, model, "STSBenchmark", [1])

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -194,3 +195,23 @@ def test_dev_choice_keeps_the_best_checkpoint(small: Build, run_matrix: Callable
     assert records[0].status == "done", records[0].traceback
     assert records[0].cost["dev_looks"] == 3
     assert 0 < records[0].cost["dev_best"] <= 1
+
+
+def test_a_checkpoint_is_scored_in_the_precision_asked_for(small: Build) -> None:
+    from dataclasses import replace
+
+    from nsbench.benchmarks.config import parse_config
+    from nsbench.benchmarks.encoders import encoders
+    from nsbench.benchmarks.matrix import expand
+    from nsbench.benchmarks.run import evaluated_model
+
+    (planned,) = expand(parse_config(small(encoders=["tiny"])))
+    texts = ["the cat sat on the mat", "a dog", "the bird sang"]
+    encoder = encoders.make("tiny").build(texts, 0)
+    seen = {}
+    for precision in ("fp32", "bf16"):
+        scored = replace(planned.cell.evaluation, precision=precision)
+        cell = replace(planned.cell, evaluation=scored)
+        seen[precision] = evaluated_model(cell, encoder, "abc").encode(texts)
+    assert (seen["fp32"] != seen["bf16"]).any()
+    np.testing.assert_allclose(seen["bf16"], seen["fp32"], rtol=0, atol=0.05)
