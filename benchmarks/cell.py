@@ -119,11 +119,15 @@ class Cell:
     limit: int = 0
 
     def plain(self) -> dict[str, Any]:
-        """The cell as plain data, without labels: what its key is made from."""
-        evaluation = vars(self.evaluation) | {
-            "tasks": list(self.evaluation.tasks),
-            "frequent_tokens": list(self.evaluation.frequent_tokens),
-        }
+        """The cell as plain data, without labels: what its key is made from.
+
+        A setting younger than the recipe is left out where it stands at its default, so that
+        cells finished before it came keep their keys.
+        """
+        evaluation = vars(self.evaluation) | {"tasks": list(self.evaluation.tasks)}
+        del evaluation["frequent_tokens"]
+        if self.evaluation.frequent_tokens:
+            evaluation["frequent_tokens"] = list(self.evaluation.frequent_tokens)
         return {
             "recipe": RECIPE,
             "sampler": self.sampler.plain(),

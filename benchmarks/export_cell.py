@@ -31,7 +31,7 @@ def cell_from(plain: dict[str, Any]) -> Cell:
         return Choice(value["name"], value["params"])
 
     views = plain["augmentation"]
-    tested = plain["evaluation"]
+    tested = {k: tuple(v) if isinstance(v, list) else v for k, v in plain["evaluation"].items()}
     return Cell(
         sampler=choice(plain["sampler"]),
         view1=tuple(map(choice, views["view1"])),
@@ -41,7 +41,7 @@ def cell_from(plain: dict[str, Any]) -> Cell:
         encoder=choice(plain["encoder"]),
         data=choice(plain["data"]),
         budget=Budget(**plain["budget"]),
-        evaluation=Evaluation(**(tested | {"tasks": tuple(tested["tasks"])})),
+        evaluation=Evaluation(**tested),
         difficulty_every=plain["difficulty"]["every"],
         seed=plain["seed"],
         inputs=plain["inputs"],

@@ -4,10 +4,12 @@ import pytest
 import torch
 
 from nsbench.benchmarks import mteb_tasks
+from nsbench.benchmarks.cell import Cell, Evaluation
 from nsbench.benchmarks.config import parse_config
 from nsbench.benchmarks.encoders import encode_texts, encoders
 from nsbench.benchmarks.encoders.static import StaticEncoder
 from nsbench.benchmarks.evaluate import EvaluatedModel, check_available, evaluate
+from nsbench.benchmarks.export_cell import cell_from
 from nsbench.benchmarks.frequent_tokens import frequent_token_scores, most_frequent
 from nsbench.benchmarks.matrix import expand, why_skip
 
@@ -48,7 +50,7 @@ def test_a_text_of_frequent_tokens_alone_keeps_them(encoder: StaticEncoder) -> N
     )
 
 
-def test_pooling_by_one_token_is_skipped_with_its_reason() -> None:
+def cell_of_a_plan() -> Cell:
     config = parse_config(
         {
             "schema": 1,
@@ -61,7 +63,11 @@ def test_pooling_by_one_token_is_skipped_with_its_reason() -> None:
             "evaluation": {"tasks": ["STSBenchmark"], "frequent_tokens": [4]},
         }
     )
-    cell = expand(config)[-1].cell
+    return expand(config)[-1].cell
+
+
+def test_pooling_by_one_token_is_skipped_with_its_reason() -> None:
+    cell = cell_of_a_plan()
     assert why_skip(cell) == ""
     cls = replace(cell, encoder=replace(cell.encoder, name="tiny", params={"pooling": "cls"}))
     assert "mean over tokens" in why_skip(cls)
@@ -97,3 +103,14 @@ def test_pooling_by_one_token_is_refused() -> None:
     model = EvaluatedModel("nsbench/x", "abc", 2, lambda found: encode_texts(tiny, found))
     with pytest.raises(ValueError, match="pooling is 'cls'"):
         frequent_token_scores(tiny, model, "STSBenchmark", [1])
+
+
+def test_keys_of_cells_that_never_asked_for_it_stay_what_they_were() -> None:
+    evaluation = Evaluation(("STS7",), precision="bf16")
+    cell = replace(cell_of_a_plan(), evaluation=evaluation)
+    assert "frequent_tokens" not in cell.plain()["evaluation"]
+    asked = replace(cell, evaluation=replace(evaluation, frequent_tokens=(4, 16)))
+    assert asked.plain()["evaluation"]["frequent_tokens"] == [4, 16]
+    assert asked.key != cell.key
+    for one in (cell, asked):
+        assert cell_from(one.plain()).key == one.key
