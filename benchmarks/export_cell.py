@@ -31,7 +31,9 @@ def cell_from(plain: dict[str, Any]) -> Cell:
         return Choice(value["name"], value["params"])
 
     views = plain["augmentation"]
-    tested = {k: tuple(v) if isinstance(v, list) else v for k, v in plain["evaluation"].items()}
+    tested: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in plain["evaluation"].items()
+    }
     return Cell(
         sampler=choice(plain["sampler"]),
         view1=tuple(map(choice, views["view1"])),
