@@ -129,7 +129,9 @@ def _fingerprints(cell_data: Choice, encoder: Choice) -> dict[str, str]:
     """Hashes of the bytes a cell starts from; raises if they cannot be had here."""
     spec = make(encoders, encoder)
     spec.check()
-    return {"data": load_data(cell_data).digest, "encoder": str(spec.fingerprint())}
+    found = {"data": load_data(cell_data).digest, "encoder": str(spec.fingerprint())}
+    arithmetic = getattr(spec, "arithmetic", 1)
+    return found if arithmetic == 1 else found | {"arithmetic": str(arithmetic)}
 
 
 def entailment_data(regime: Choice, data: Choice) -> Choice | None:

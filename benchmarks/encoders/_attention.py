@@ -1,31 +1,66 @@
-"""Attention under bfloat16 on a CPU: computed in float32, where torch is faster.
+"""Attention on a CPU: of rows that lie one after the other without padding, and in float32.
+
+Texts of a batch differ in length, and padded to the longest most of a transformer's work is
+spent on nothing. Only attention looks across tokens: laid end to end, all other layers see one
+long row, and attention goes through the texts of one length together.
 
 The backward pass of torch's bfloat16 attention on a CPU takes more than ten times that of its
 float32 one (torch 2.13); casting the three inputs and the output costs next to nothing.
 """
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-NAME = "sdpa_float32_on_cpu"
+NAME = "sdpa_on_cpu"
+
+_runs: ContextVar[tuple[tuple[int, int], ...] | None] = ContextVar("runs", default=None)
 
 
-def use_float32_on_cpu(model: Any) -> None:
-    """Let a model that runs torch's attention run it in float32 on a CPU.
+@contextmanager
+def end_to_end(lengths: Sequence[int]) -> Iterator[None]:
+    """Within, a model prepared by `use_cpu_attention` sees one row of texts laid end to end.
+
+    Args:
+        lengths: Tokens of each text, >= 1, in the order in which they lie; texts of one length
+            next to each other are computed together.
+    """
+    runs: list[tuple[int, int]] = []
+    for length in lengths:
+        if runs and runs[-1][1] == length:
+            runs[-1] = (runs[-1][0] + 1, length)
+        else:
+            runs.append((1, length))
+    token = _runs.set(tuple(runs))
+    try:
+        yield
+    finally:
+        _runs.reset(token)
+
+
+def use_cpu_attention(model: Any) -> bool:
+    """Let a model that runs torch's attention run `attend` instead.
 
     Args:
         model: A ``PreTrainedModel``; one with another attention is left as it is.
+
+    Returns:
+        Whether it does now.
     """
     if getattr(model.config, "_attn_implementation", None) != "sdpa":
-        return
+        return False
     from transformers import AttentionInterface
     from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
     AttentionInterface.register(NAME, attend)
     AttentionMaskInterface.register(NAME, sdpa_mask)
     model.set_attn_implementation(NAME)
+    return True
 
 
 def attend(
@@ -36,14 +71,14 @@ def attend(
     attention_mask: Tensor | None,
     **more: Any,
 ) -> tuple[Tensor, None]:
-    """Transformers' own call of torch's attention, in float32 where it is slow below that.
+    """Transformers' own call of torch's attention, or texts end to end, in float32 on a CPU.
 
     Args:
         module: The attention layer.
-        query: ``(B, heads, L, d)``.
+        query: ``(B, heads, L, d)``; ``(1, heads, T, d)`` within `end_to_end`.
         key: Likewise.
         value: Likewise.
-        attention_mask: ``(B, 1, L, L)`` or ``None``.
+        attention_mask: ``(B, 1, L, L)`` or ``None``; not read within `end_to_end`.
         more: Scaling, dropout and the like, passed on.
 
     Returns:
@@ -52,14 +87,36 @@ def attend(
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     kind = query.dtype
-    if query.device.type != "cpu" or kind == torch.float32:
+    if query.device.type != "cpu":
         plain: Tensor = sdpa_attention_forward(module, query, key, value, attention_mask, **more)[0]
         return plain, None
     with torch.autocast("cpu", enabled=False):
-        out, _ = sdpa_attention_forward(
-            module, query.float(), key.float(), value.float(), _widened(attention_mask), **more
-        )
+        narrow = kind in (torch.bfloat16, torch.float16)
+        wide = [x.float() if narrow else x for x in (query, key, value)]
+        runs = _runs.get()
+        if runs is None:
+            mask = _widened(attention_mask) if narrow else attention_mask
+            out, _ = sdpa_attention_forward(module, wide[0], wide[1], wide[2], mask, **more)
+        else:
+            out = _by_length(wide, runs, more.get("scaling"), float(more.get("dropout", 0.0)))
     return out.to(kind), None
+
+
+def _by_length(
+    tensors: Sequence[Tensor],
+    runs: Sequence[tuple[int, int]],
+    scaling: float | None,
+    dropout: float,
+) -> Tensor:
+    """``(1, T, heads, d)`` attention within each text, from three ``(1, heads, T, d)``."""
+    flat = [x[0].transpose(0, 1) for x in tensors]  # (T, heads, d)
+    sizes = [n * length for n, length in runs]
+    done = []
+    for (n, length), *parts in zip(runs, *(x.split(sizes) for x in flat), strict=True):
+        q, k, v = (p.unflatten(0, (n, length)).transpose(1, 2) for p in parts)
+        out = functional.scaled_dot_product_attention(q, k, v, dropout_p=dropout, scale=scaling)
+        done.append(out.transpose(1, 2).flatten(0, 1))
+    return torch.cat(done)[None]
 
 
 def _widened(mask: Tensor | None) -> Tensor | None:

@@ -81,7 +81,11 @@ class Encoder(nn.Module):
 
 
 class EncoderSpec(Protocol):
-    """How to make an encoder; a frozen dataclass whose fields are the cell's parameters."""
+    """How to make an encoder; a frozen dataclass whose fields are the cell's parameters.
+
+    A class whose forward pass has come to round in another way says ``arithmetic = 2``, then 3:
+    its cells get new keys, and those of other encoders keep theirs.
+    """
 
     def check(self) -> None:
         """Raise one clear error if `build` could not succeed here; cheap, before training."""

@@ -5,12 +5,13 @@ Source: Devlin et al. 2019, BERT. https://arxiv.org/abs/1810.04805
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
 from nsbench.benchmarks.encoders import register
 from nsbench.benchmarks.encoders._vocabulary import word_tokenizer
-from nsbench.benchmarks.encoders.transformer import POOLINGS, TransformerEncoder
+from nsbench.benchmarks.encoders.transformer import ARITHMETIC, POOLINGS, TransformerEncoder
 from nsbench.samplers import at_least, in_range, one_of
 
 
@@ -30,6 +31,8 @@ class Tiny:
     dimension: int = 32
     pooling: str = "auto"
     dropout: float = 0.0
+
+    arithmetic: ClassVar[int] = ARITHMETIC
 
     def __post_init__(self) -> None:
         at_least("tiny", "layers", self.layers, 1)

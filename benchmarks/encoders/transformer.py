@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -17,11 +17,13 @@ from torch._subclasses.fake_tensor import is_fake
 
 from nsbench.benchmarks.augmentations import TokenView
 from nsbench.benchmarks.encoders import Encoder, _sources, masked_mean, register
-from nsbench.benchmarks.encoders._attention import use_float32_on_cpu
+from nsbench.benchmarks.encoders._attention import end_to_end, use_cpu_attention
 from nsbench.samplers import in_range, one_of
 
-BLOCK = 16
-"""Rows that go through a transformer together on a CPU."""
+ARITHMETIC = 2
+"""Second: texts end to end on a CPU, without padding."""
+END_TO_END = ("bert", "camembert", "electra", "roberta", "xlm-roberta")
+"""Families known to look across tokens in attention alone, each token at all others."""
 POOLINGS = ("auto", "mean", "cls", "last2_mean")
 
 
@@ -63,6 +65,9 @@ class TransformerEncoder(Encoder):
         table = getattr(embeddings, "position_embeddings", None)
         if isinstance(table, nn.Embedding):  # RoBERTa's first positions are never a token's
             self.max_length = min(max_length, table.num_embeddings - self._first_position)
+        kind = str(getattr(model.config, "model_type", ""))
+        attends = use_cpu_attention(model)
+        self.end_to_end = attends and self.has_positions and kind in END_TO_END
         self._view: TokenView | None = None
         embeddings.register_forward_hook(self._augment)
         self._dropouts = [m for m in model.modules() if isinstance(m, nn.Dropout)]
@@ -92,32 +97,50 @@ class TransformerEncoder(Encoder):
     def forward(self, view: TokenView) -> Tensor:
         """``(B, d)`` pooled embeddings of a view.
 
-        On a CPU the rows go through in blocks of like length, which saves the padding between
-        them and changes nothing else; a device must not be waited for, so there they go at once.
+        On a CPU texts lie end to end without padding, where the model can; a device must not be
+        waited for, so there they stand padded to one length.
         """
-        if view.ids.device.type != "cpu" or is_fake(view.ids) or len(view.ids) < 2 * BLOCK:
+        if not self.end_to_end or view.ids.device.type != "cpu" or is_fake(view.ids):
             return self._pooled(view)
+        return self._unpadded(view)
+
+    def _unpadded(self, view: TokenView) -> Tensor:
+        """``(B, d)`` pooled embeddings, from texts laid end to end, shorter ones first."""
         lengths = view.lengths
         order = lengths.argsort(stable=True)
-        # One look-up for all blocks: each would fill a gradient as large as the vocabulary.
-        words = self.model.get_input_embeddings()(view.ids[order])
-        blocks = []
-        for start in range(0, len(order), BLOCK):
-            rows = order[start : start + BLOCK]
-            longest = int(lengths[rows[-1]])
-            block = words[start : start + BLOCK, :longest]
-            blocks.append(self._pooled(view.take(rows, longest), block))
-        return torch.cat(blocks)[order.argsort()]
+        back = order.argsort()
+        view, lengths = view.take(order, int(lengths.max())), lengths[order]
+        real = view.mask
+        sizes = lengths.tolist()
+        scale, shift = (_flat(v, real) for v in (view.scale, view.shift))
+        with self._under(view.replace(scale=scale, shift=shift)), end_to_end(sizes):
+            out = self.model(
+                inputs_embeds=self.model.get_input_embeddings()(view.ids[real])[None],
+                position_ids=view.positions[real][None] + self._first_position,
+                output_hidden_states=self.pooling == "last2_mean",
+            )
+        if self.pooling == "cls":
+            first: Tensor = out.last_hidden_state[0, lengths.cumsum(0) - lengths]
+            return first[back]
+        states = out.last_hidden_state[0]
+        if self.pooling == "last2_mean":
+            states = (states + out.hidden_states[-2][0]) / 2
+        kept = self.averaged(view)
+        text = torch.arange(len(lengths)).repeat_interleave(lengths)
+        weight = kept[real].to(states.dtype)
+        total = states.new_zeros(len(lengths), states.shape[1])
+        total = total.index_add(0, text, states * weight[:, None])
+        mean: Tensor = total / kept.sum(dim=1, keepdim=True).clamp(min=1)
+        return mean[back]
 
-    def _pooled(self, view: TokenView, words: Tensor | None = None) -> Tensor:
-        """``(B, d)`` pooled embeddings, from the ids or from their ``(B, L, w)`` word vectors."""
+    def _pooled(self, view: TokenView) -> Tensor:
+        """``(B, d)`` pooled embeddings, from texts padded to one length."""
         more: dict[str, Tensor] = {}
         if self.has_positions:
             more["position_ids"] = view.positions + self._first_position
         with self._under(view):
             out = self.model(
-                input_ids=view.ids if words is None else None,
-                inputs_embeds=words,
+                input_ids=view.ids,
                 attention_mask=view.mask.long(),
                 output_hidden_states=self.pooling == "last2_mean",
                 **more,
@@ -129,6 +152,13 @@ class TransformerEncoder(Encoder):
         if self.pooling == "last2_mean":
             return masked_mean((out.hidden_states[-1] + out.hidden_states[-2]) / 2, tokens)
         return masked_mean(out.last_hidden_state, tokens)
+
+
+def _flat(value: Tensor | None, real: Tensor) -> Tensor | None:
+    """``(1, T, w)`` of what is broadcastable to ``(B, L, w)``, at the real tokens ``(B, L)``."""
+    if value is None:
+        return None
+    return value.expand(*real.shape, value.shape[-1])[real][None]
 
 
 @register("transformer")
@@ -151,6 +181,8 @@ class Transformer:
     max_length: int = 0
     dropout: float = 0.0
     revision: str = ""
+
+    arithmetic: ClassVar[int] = ARITHMETIC
 
     def __post_init__(self) -> None:
         one_of("transformer", "pooling", self.pooling, POOLINGS)
@@ -189,7 +221,6 @@ class Transformer:
                 trust_remote_code=False,
                 dtype=torch.float32,
             )
-        use_float32_on_cpu(model)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         longest = int(getattr(config, "max_position_embeddings", 512) or 512)
         return TransformerEncoder(

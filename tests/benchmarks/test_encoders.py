@@ -13,7 +13,7 @@ from nsbench.benchmarks.augmentations import Augmentation, TokenView, augmentati
 from nsbench.benchmarks.encoders import Encoder, encode_texts, encoders, masked_mean
 from nsbench.benchmarks.encoders._base import tokenize
 from nsbench.benchmarks.encoders._sources import SourceError
-from nsbench.benchmarks.encoders.transformer import TransformerEncoder
+from nsbench.benchmarks.encoders.transformer import END_TO_END, TransformerEncoder
 from nsbench.benchmarks.testing_augmentations import TEXTS, seeded, small_encoder, view_of
 from nsbench.benchmarks.train import forward
 
@@ -283,26 +283,86 @@ def test_attention_under_bfloat16_on_a_cpu_is_that_of_float32(tmp_path: Path) ->
     torch.testing.assert_close(rough.float(), exact, rtol=0.05, atol=0.05)
 
 
-@pytest.mark.parametrize("kind", ["bert", "roberta"])
-def test_blocks_of_like_length_change_neither_embeddings_nor_gradients(
-    tmp_path: Path, kind: str
-) -> None:
-    encoder = encoders.make("transformer", source=str(saved(tmp_path, kind=kind))).build([], 0)
+def family(kind: str) -> TransformerEncoder:
+    """A random encoder of two layers of one of transformers' families."""
+    from transformers import AutoConfig, AutoModel
+
+    tokenizer = pooled("mean").tokenizer
+    names = {"distilbert": ("dim", "n_layers", "n_heads", "hidden_dim")}
+    size, layers, heads, inner = names.get(
+        kind, ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+    )
+    sizes = {size: 16, layers: 2, heads: 2, inner: 32}
+    config = AutoConfig.for_model(
+        kind, vocab_size=len(tokenizer), max_position_embeddings=40, pad_token_id=1, **sizes
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = AutoModel.from_config(config)
+    return TransformerEncoder(model, tokenizer, pooling="mean", max_length=30, dropout=0.0)
+
+
+def ragged(encoder: TransformerEncoder) -> TokenView:
+    """Fifty texts of 3 to 19 tokens, shuffled, scaled by token and feature, shifted."""
     generator = torch.Generator().manual_seed(0)
     lengths = torch.randint(3, 20, (50, 1), generator=generator)
     ids = torch.randint(5, 15, (50, 20), generator=generator)
     mask = torch.arange(20) < lengths
     view = encoder.plain_view(torch.where(mask, ids, encoder.tokenizer.pad_token_id), mask)
-    weight = torch.randn(50, encoder.dimension, generator=generator)
+    return view.replace(
+        positions=view.positions.flip(1).contiguous(),
+        scale=torch.rand(50, 20, 1, generator=generator),
+        shift=torch.rand(50, 1, encoder.width, generator=generator),
+    )
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls", "last2_mean"])
+@pytest.mark.parametrize("kind", END_TO_END)
+def test_texts_laid_end_to_end_are_what_padded_ones_are(kind: str, pooling: str) -> None:
+    encoder = family(kind).double()
+    encoder.pooling = pooling
+    encoder.unpooled = torch.tensor([7, 9])
+    assert encoder.end_to_end
+    weight = torch.randn(50, encoder.dimension, generator=torch.Generator().manual_seed(1))
+    weight = weight.double()
     found = []
     for run in (encoder.forward, encoder._pooled):
         encoder.zero_grad()
-        out = run(view)
+        view = ragged(encoder)
+        assert view.shift is not None
+        shift = view.shift.double().requires_grad_()
+        out = run(view.replace(shift=shift))
         (out * weight).sum().backward()
-        words = encoder.model.get_input_embeddings().weight
-        assert words.grad is not None
-        found.append((out.detach(), words.grad.clone()))
-    torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-5)
+        grads = {n: p.grad for n, p in encoder.named_parameters() if p.grad is not None}
+        assert "model.embeddings.word_embeddings.weight" in grads
+        found.append((out.detach(), shift.grad, grads))
+    torch.testing.assert_close(found[0], found[1], rtol=1e-8, atol=1e-10)
+
+
+def test_no_padding_is_computed() -> None:
+    encoder, seen = family("bert"), []
+    linear = encoder.model.encoder.layer[0].intermediate.dense
+    linear.register_forward_hook(lambda module, given, out: seen.append(out.shape[:-1].numel()))
+    view = ragged(encoder)
+    encoder(view)
+    assert seen == [int(view.mask.sum())]
+
+
+@pytest.mark.parametrize("kind", ["distilbert", "mpnet", "modernbert"])
+def test_other_families_stay_padded(kind: str) -> None:
+    encoder = family(kind)
+    assert not encoder.end_to_end
+    view = ragged(encoder)
+    torch.testing.assert_close(encoder(view), encoder._pooled(view))
+
+
+def test_texts_end_to_end_drop_out_at_the_views_rate() -> None:
+    encoder = family("bert")
+    view = ragged(encoder)
+    still, again = (encoder(view.replace(dropout=0.0)) for _ in range(2))
+    assert torch.equal(still, again)
+    assert not torch.equal(encoder(view.replace(dropout=0.5)), still)
+    assert all(layer.p == 0.5 for layer in encoder._dropouts)
 
 
 def test_a_corpus_is_tokenised_once_by_its_content(tmp_path: Path) -> None:
