@@ -89,7 +89,9 @@ class Contrast:
         return self.anchor_rows[:, None] == self.owner[None, :]
 
 
-def owners(batch: int, given: int, mined: int, *, share: str) -> tuple[Tensor, Tensor]:
+def owners(
+    batch: int, given: int, mined: int, *, share: str, device: torch.device | None = None
+) -> tuple[Tensor, Tensor]:
     """Owner and privacy of further columns: each row's given negatives, then each row's mined.
 
     Args:
@@ -97,10 +99,13 @@ def owners(batch: int, given: int, mined: int, *, share: str) -> tuple[Tensor, T
         given: Given negatives per row.
         mined: Mined candidates per row.
         share: ``own`` if mined columns are private, ``batch`` if all anchors may choose them.
+        device: Where they are wanted; the CPU without one.
     """
-    rows = torch.arange(batch)
+    rows = torch.arange(batch, device=device)
     owner = torch.cat([rows.repeat_interleave(given), rows.repeat_interleave(mined)])
-    return owner, (torch.arange(len(owner)) >= batch * given) & (share == "own")
+    return owner, torch.arange(len(owner), device=device) >= (
+        batch * given if share == "own" else len(owner)
+    )
 
 
 def lay_out(
@@ -151,8 +156,8 @@ def lay_out(
     owner = torch.full((sum(map(len, valid)),), -1, dtype=torch.int64, device=device)
     private = torch.zeros_like(owner, dtype=torch.bool)
     if owned is not None:
-        owner[before : before + len(owned[0])] = owned[0].to(device)
-        private[before : before + len(owned[1])] = owned[1].to(device)
+        owner[before : before + len(owned[0])] = owned[0]
+        private[before : before + len(owned[1])] = owned[1]
     return Contrast(
         anchors=anchors,
         columns=torch.cat(columns),

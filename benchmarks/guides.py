@@ -5,7 +5,6 @@ import copy
 import torch
 from torch import Tensor
 
-from nsbench.benchmarks.batches import bucket
 from nsbench.benchmarks.candidates import World
 from nsbench.benchmarks.encoders import Encoder, encode_texts, encoders
 from nsbench.benchmarks.seeds import seed_for
@@ -73,18 +72,3 @@ def frozen_copy(encoder: Encoder) -> Encoder:
     tokenizer = encoder.tokenizer
     twin = copy.deepcopy(encoder, {id(tokenizer): tokenizer})
     return twin.requires_grad_(False)
-
-
-def encode_rows(world: World, encoder: Encoder, texts: Tensor) -> Tensor:
-    """``(n, d)`` normalised embeddings of some of the texts, dropout off, detached.
-
-    Args:
-        world: The cell, whose tokens are read.
-        encoder: One that shares the tokens of the cell's encoder.
-        texts: ``(n,)`` text numbers.
-    """
-    longest = int(world.tokens.lengths[texts.cpu().numpy()].max())
-    ids, mask = world.tokens.rows(texts, bucket(longest, world.tokens.ids.shape[1]))
-    with torch.no_grad():
-        raw = encoder(encoder.plain_view(ids, mask).replace(dropout=0.0))
-    return torch.nn.functional.normalize(raw.float(), dim=-1)

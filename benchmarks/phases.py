@@ -8,8 +8,8 @@ import pandas as pd
 
 from nsbench.benchmarks.data import TrainingData
 from nsbench.benchmarks.data._layouts import unpaired
+from nsbench.benchmarks.measuring import Trained
 from nsbench.benchmarks.regimes import Phase
-from nsbench.benchmarks.train import Trained
 
 _OF_ENTAILMENT = ("entailment_accuracy", "candidate_similarity")
 

@@ -51,7 +51,8 @@ class Probe:
     Args:
         data: The training data.
         known: What is known of its texts.
-        embed: ``(n,)`` text ids to ``(n, d)`` normalised embeddings, dropout off, no gradient.
+        embed: ``(n,)`` text ids, on the host, to ``(n, d)`` normalised embeddings, dropout off, no
+            gradient.
         steps: Of the training.
         device: Where tensors live.
     """
@@ -64,7 +65,8 @@ class Probe:
         steps: int,
         device: torch.device,
     ) -> None:
-        self._texts = torch.from_numpy(probe_texts(data)).to(device)
+        self._numbers = torch.from_numpy(probe_texts(data))
+        self._texts = self._numbers.to(device)
         self._anchors = min(ANCHORS, max(1, len(self._texts) // 2))
         self._embed = embed
         left = self._texts[: self._anchors]
@@ -88,7 +90,7 @@ class Probe:
 
     def look(self) -> Mapping[str, Tensor]:
         """``{quantity: (S,)}`` of the encoder as it is now; nothing waits for the device."""
-        z = self._embed(self._texts)  # (T, d)
+        z = self._embed(self._numbers)  # (T, d)
         scores = (z[: self._anchors] @ z.T).masked_fill(~self._eligible, -torch.inf)  # (A, T)
         order = scores.argsort(dim=1, descending=True, stable=True)
         hardest = order[:, : self._k]  # (A, k)

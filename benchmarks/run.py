@@ -33,6 +33,7 @@ from nsbench.benchmarks.evaluate import Evaluation as Evaluated
 from nsbench.benchmarks.frequent_tokens import frequent_token_scores
 from nsbench.benchmarks.leakage import scan_cell
 from nsbench.benchmarks.matrix import entailment_data, load_data, make
+from nsbench.benchmarks.measuring import Trained
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.phases import few_shot, joined, phase_data
 from nsbench.benchmarks.precision import autocast
@@ -48,7 +49,7 @@ from nsbench.benchmarks.records import (
 from nsbench.benchmarks.regimes import Phase, regimes
 from nsbench.benchmarks.seeds import seed_for
 from nsbench.benchmarks.supervision import Supervision
-from nsbench.benchmarks.train import Recipe, Trained, train
+from nsbench.benchmarks.train import Recipe, train
 from nsbench.samplers import samplers
 
 

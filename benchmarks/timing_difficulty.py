@@ -20,7 +20,6 @@ from dataclasses import dataclass
 
 import torch
 
-from nsbench.benchmarks.batches import bucket
 from nsbench.benchmarks.context import Known, lay_out, mask_candidates
 from nsbench.benchmarks.data import TrainingData, datasets
 from nsbench.benchmarks.difficulty import DifficultyLog, statistics, summary
@@ -30,6 +29,7 @@ from nsbench.benchmarks.encoders import Encoder, encoders, token_table
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.optimise import Optimizer
 from nsbench.benchmarks.probe import LOOKS, Probe
+from nsbench.benchmarks.views import Texts, embed_texts, view_of
 from nsbench.samplers import SimilarityContext, samplers
 
 TARGET = 1.03
@@ -119,16 +119,7 @@ class Trainer:
         self.probe = Probe(data, self._known, self._embed, 100, device)
 
     def _embed(self, texts: torch.Tensor) -> torch.Tensor:
-        with torch.no_grad():
-            return torch.nn.functional.normalize(self._pooled(texts, 0.0), dim=-1)
-
-    def _pooled(self, texts: torch.Tensor, dropout: float | None = None) -> torch.Tensor:
-        longest = int(self._tokens.lengths[texts.numpy()].max())
-        ids, mask = self._tokens.rows(texts, bucket(longest, self._tokens.ids.shape[1]))
-        view = self._encoder.plain_view(ids, mask)
-        view = view if dropout is None else view.replace(dropout=dropout)
-        pooled: torch.Tensor = self._encoder(view)
-        return pooled.float()
+        return embed_texts(self._encoder, self._tokens, texts)
 
     def block(self, start: int, steps: int, *, logged: bool) -> tuple[float, float]:
         """Seconds of processor time per step over a block of steps, and those spent in logging.
@@ -144,7 +135,9 @@ class Trainer:
             rows = slice(first, first + self._batch)
             texts1 = torch.from_numpy(self._data.anchor[rows])
             texts2 = torch.from_numpy(self._data.positive[rows])
-            z = torch.nn.functional.normalize(self._pooled(torch.cat([texts1, texts2])), dim=-1)
+            texts = Texts.of(self._tokens, torch.cat([texts1, texts2]))
+            view = view_of(self._encoder, self._tokens, texts)
+            z = torch.nn.functional.normalize(self._encoder(view).float(), dim=-1)
             one, two = z.split(self._batch)
             contrast = lay_out(one, two, texts1, texts2, both=False)
             live = contrast.anchors @ contrast.columns.T

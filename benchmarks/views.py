@@ -1,89 +1,147 @@
-"""What the engine does with views beside encoding them: attack them, see whether they changed."""
+"""Views of texts: made from their tokens, joined into one pass, embedded.
+
+How wide a view is follows from its longest text. That is read on the host, where lengths and the
+numbers of a batch's texts are known, so that a device is never waited for.
+"""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from nsbench.benchmarks.augmentations import Augmentation, TokenView
-from nsbench.benchmarks.context import Known, lay_out, mask_candidates
-from nsbench.benchmarks.supervision import Supervision
+from nsbench.benchmarks.batches import bucket
+from nsbench.benchmarks.encoders import Encoder, TokenTable
 
-Loss = Callable[[list[Tensor]], Tensor]
-
-
-def attackers(augmentations: Sequence[Augmentation]) -> list[Augmentation]:
-    """Those of a view's augmentations that need the gradient of a loss."""
-    return [a for a in augmentations if hasattr(a, "perturb")]
+_AT_ONCE = 1024
 
 
-def attacked(
-    views: Sequence[TokenView],
-    augmentations: Sequence[Sequence[Augmentation]],
-    encode: Callable[[Sequence[TokenView]], list[Tensor]],
-    loss: Loss,
-) -> list[TokenView]:
-    """The views after their adversarial augmentations; weights get no gradient.
+def on_device(value: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the host, brought to the device without waiting for it."""
+    return value.to(device, non_blocking=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Texts:
+    """Some of a corpus's texts, as both sides know them.
+
+    Attributes:
+        host: ``(n,)`` int64 numbers of the texts, -1 for an empty place.
+        ids: The same on the device.
+        width: Tokens that hold the longest of them: a multiple of 8, or the table's width.
+    """
+
+    host: Tensor
+    ids: Tensor
+    width: int
+
+    @classmethod
+    def of(cls, tokens: TokenTable, host: Tensor) -> "Texts":
+        """Bring numbers of texts ``(n,)`` to where their tokens are."""
+        longest = int(tokens.lengths[host.clamp(min=0).numpy()].max())
+        width = bucket(longest, tokens.ids.shape[1])
+        return cls(host, on_device(host, tokens.ids.device), width)
+
+
+def view_of(
+    encoder: Encoder,
+    tokens: TokenTable,
+    texts: Texts,
+    augmentations: Sequence[Augmentation] = (),
+    generator: torch.Generator | None = None,
+) -> TokenView:
+    """The view of some texts; an empty place shows the first text.
 
     Args:
-        views: The clean views.
-        augmentations: Those of each view.
-        encode: Gives the pooled embeddings of several views.
-        loss: Of those embeddings, 0-dim; its gradient at the clean views is followed.
+        encoder: Whose view it is.
+        tokens: Tokens of all texts.
+        texts: The texts.
+        augmentations: Applied in order.
+        generator: What the augmentations draw from.
     """
-    moved = [bool(attackers(a)) for a in augmentations]
-    zero = [
-        torch.zeros(*v.ids.shape, v.width, device=v.ids.device, requires_grad=m)
-        for v, m in zip(views, moved, strict=True)
-    ]
-    probes = [
-        v.replace(shift=z if v.shift is None else v.shift + z) if m else v
-        for v, z, m in zip(views, zero, moved, strict=True)
-    ]
-    wanted = [z for z, m in zip(zero, moved, strict=True) if m]
-    found = iter(torch.autograd.grad(loss(encode(probes)), wanted))
-    out = []
-    for view, mine, m in zip(views, augmentations, moved, strict=True):
-        if m:
-            gradient = next(found)
-            for augment in attackers(mine):
-                view = augment.perturb(view, gradient)  # type: ignore[attr-defined]
-        out.append(view)
+    ids, mask = tokens.rows(texts.ids.clamp(min=0), texts.width)
+    view = encoder.plain_view(ids, mask)
+    for augment in augmentations:
+        view = augment(view, generator)
+    return view
+
+
+def forward(encoder: Encoder, views: Sequence[TokenView]) -> list[Tensor]:
+    """Pooled embeddings of several views; views that agree on dropout share one pass."""
+    if len({v.dropout for v in views}) > 1:
+        return [encoder(v) for v in views]
+    return list(encoder(joined(views)).split([len(v.ids) for v in views]))
+
+
+def joined(views: Sequence[TokenView]) -> TokenView:
+    """One view of all rows, padded to the longest."""
+    if len(views) == 1:
+        return views[0]
+    length = max(v.ids.shape[1] for v in views)
+
+    def padded(value: Tensor, fill: float) -> Tensor:
+        return functional.pad(value, (0, length - value.shape[1]), value=fill)
+
+    def stacked(name: str, fill: float) -> Tensor | None:
+        given = [getattr(v, name) for v in views]
+        if all(g is None for g in given):
+            return None
+        shapes = [(1, 1) if g is None else tuple(g.shape[-2:]) for g in given]
+        rows = max(s[0] for s in shapes)
+        columns = max(s[1] for s in shapes)
+        rows = rows if rows == 1 else length
+        out = []
+        for view, value in zip(views, given, strict=True):
+            size = len(view.ids)
+            if value is None:
+                value = torch.full((size, 1, 1), fill, device=view.ids.device)
+            if value.shape[-2] not in (1, rows):
+                value = functional.pad(value, (0, 0, 0, rows - value.shape[-2]), value=fill)
+            out.append(value.expand(size, rows, columns))
+        return torch.cat(out)
+
+    last = torch.arange(length, device=views[0].ids.device)
+    return TokenView(
+        ids=torch.cat([padded(v.ids, 0) for v in views]),
+        mask=torch.cat([functional.pad(v.mask, (0, length - v.mask.shape[1])) for v in views]),
+        positions=torch.cat(
+            [
+                torch.cat([v.positions, last[v.positions.shape[1] :].expand(len(v.ids), -1)], dim=1)
+                for v in views
+            ]
+        ),
+        width=views[0].width,
+        scale=stacked("scale", 1.0),
+        shift=stacked("shift", 0.0),
+        dropout=views[0].dropout,
+    )
+
+
+def embed_texts(encoder: Encoder, tokens: TokenTable, texts: Tensor) -> Tensor:
+    """``(n, d)`` normalised embeddings of some texts, dropout off, detached.
+
+    Args:
+        encoder: One that reads these tokens.
+        tokens: Tokens of all texts.
+        texts: ``(n,)`` numbers of the texts, on the host.
+    """
+    with torch.no_grad():
+        view = view_of(encoder, tokens, Texts.of(tokens, texts))
+        return functional.normalize(encoder(view.replace(dropout=0.0)).float(), dim=-1)
+
+
+def embed_all(encoder: Encoder, tokens: TokenTable, note: Callable[[str, float], None]) -> Tensor:
+    """``(T, d)`` normalised embeddings of all texts, dropout off; passes are noted."""
+    order = torch.from_numpy(np.argsort(tokens.lengths, kind="stable"))
+    device = tokens.ids.device
+    out = torch.empty(len(order), encoder.dimension, device=device)
+    for chosen in order.split(_AT_ONCE):
+        out[on_device(chosen, device)] = embed_texts(encoder, tokens, chosen)
+    note("passes_mining", len(order))
     return out
-
-
-def attack_loss(
-    known: Known,
-    texts1: Tensor,
-    texts2: Tensor,
-    temperature: float,
-    supervision: Supervision | None,
-    index: Tensor,
-) -> Loss:
-    """The loss whose gradient an adversarial view follows: entailment's, else NT-Xent.
-
-    Args:
-        known: Which texts are duplicates or positives of each other.
-        texts1: ``(B,)`` texts of view 1.
-        texts2: ``(B,)`` texts of view 2.
-        temperature: Of NT-Xent.
-        supervision: Labels and their classifier, where the regime has them.
-        index: ``(B,)`` rows of the batch.
-    """
-
-    def loss(raw: list[Tensor]) -> Tensor:
-        if supervision is not None:
-            # Each view as if it were the one that is classified.
-            return torch.stack([supervision.loss([r], index) for r in raw]).sum()
-        z = [functional.normalize(r.float(), dim=-1) for r in raw]
-        contrast = lay_out(z[0], z[1], texts1, texts2, both=True)
-        allowed = mask_candidates(contrast, known).negative
-        allowed = allowed.scatter(1, contrast.positive[:, None], True)
-        logits = contrast.anchors @ contrast.columns.T / temperature
-        return functional.cross_entropy(logits.masked_fill(~allowed, -torch.inf), contrast.positive)
-
-    return loss
 
 
 def untouched(view: TokenView, plain: TokenView) -> Tensor:

@@ -31,7 +31,7 @@ from nsbench.benchmarks.difficulty import statistics
 from nsbench.benchmarks.extras import Extras
 from nsbench.benchmarks.objectives import Objective, objectives
 from nsbench.benchmarks.seeds import seed_for
-from nsbench.benchmarks.train import row_losses
+from nsbench.benchmarks.step import row_losses
 from nsbench.samplers import Sampler, Selection, SimilarityContext, make, parse_choice
 
 __all__ = ["LOGGED", "DifficultyCallback", "NegativeSamplingLoss", "Remine"]

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from nsbench.benchmarks.candidates import Stored, World
 from nsbench.benchmarks.encoders import Encoder
-from nsbench.benchmarks.guides import encode_rows
 from nsbench.benchmarks.staleness import SAMPLE, stored_statistics
+from nsbench.benchmarks.views import embed_texts, on_device
 
 STARTS = ("empty", "warm")
 
@@ -26,6 +26,7 @@ class Ring:
     def __init__(self, size: int, dimension: int, device: torch.device) -> None:
         self.embeddings = torch.zeros(size, dimension, device=device)
         self.texts = torch.zeros(size, dtype=torch.int64, device=device)
+        self.numbers = torch.zeros(size, dtype=torch.int64)  # the same, on the host
         self.pushed = 0
 
     @property
@@ -34,11 +35,13 @@ class Ring:
         return min(self.pushed, len(self.texts))
 
     def push(self, texts: Tensor, embeddings: Tensor) -> None:
-        """Take in ``(n,)`` texts and ``(n, d)`` embeddings, the oldest leave."""
-        size = len(self.texts)
+        """Take in ``(n,)`` texts, on the host, and ``(n, d)`` embeddings; the oldest leave."""
+        size, device = len(self.texts), self.texts.device
         texts, embeddings = texts[-size:], embeddings[-size:].detach()
-        places = (self.pushed + torch.arange(len(texts), device=texts.device)) % size
-        self.texts[places] = texts
+        host = (self.pushed + torch.arange(len(texts))) % size
+        places = on_device(host, device)
+        self.numbers[host] = texts
+        self.texts[places] = on_device(texts, device)
         self.embeddings[places] = embeddings.to(self.embeddings.dtype)
         self.pushed += len(texts)
 
@@ -46,8 +49,8 @@ class Ring:
         """Fill the places with real texts: random different positives, as the encoder sees them."""
         rng = np.random.default_rng(world.seed_for("pool"))
         texts = rng.permutation(np.unique(world.data.positive))[: len(self.texts)]
-        for part in torch.from_numpy(texts).to(self.texts.device).split(1024):
-            self.push(part, encode_rows(world, encoder, part))
+        for part in torch.from_numpy(texts).split(1024):
+            self.push(part, embed_texts(encoder, world.tokens, part))
         world.note("passes_key", len(texts))
 
     def stored(self) -> Stored | None:
@@ -66,11 +69,10 @@ class Ring:
         if not self.pushed:
             return {}
         few = min(SAMPLE, self.filled)
-        places = torch.arange(few, device=self.texts.device) * self.filled // few
-        texts = self.texts[places]
-        return stored_statistics(
-            self.embeddings[places], encode_rows(world, world.encoder, texts), texts
-        )
+        host = torch.arange(few) * self.filled // few
+        places = on_device(host, self.texts.device)
+        today = embed_texts(world.encoder, world.tokens, self.numbers[host])
+        return stored_statistics(self.embeddings[places], today, self.texts[places])
 
     def state(self) -> dict[str, Any]:
         """Everything a resumed cell needs."""

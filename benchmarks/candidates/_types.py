@@ -55,6 +55,9 @@ class Stored:
 class OpenPool:
     """A pool at work in one cell. Every hook is optional; this one adds nothing.
 
+    Numbers of texts and rows pass through the hooks on the host, so that nothing waits for the
+    device to know how long a batch's texts are; embeddings and scores stay on the device.
+
     Attributes:
         share: ``own`` if a mined column may be chosen by the anchor it was mined for only,
             ``batch`` if by all.
@@ -71,10 +74,10 @@ class OpenPool:
         """Texts to encode with this batch as further columns, or ``None``.
 
         Args:
-            rows: ``(B,)`` rows of the training data.
+            rows: ``(B,)`` rows of the training data, on the host.
 
         Returns:
-            ``(B * m,)`` texts, those of one row side by side; -1 for an empty place.
+            ``(B * m,)`` texts, on the host, those of one row side by side; -1 for an empty place.
         """
         return None
 
@@ -83,7 +86,12 @@ class OpenPool:
         return None
 
     def after_step(self, texts: Tensor, embeddings: Tensor) -> None:
-        """Take in the batch's ``(M,)`` texts and their detached ``(M, d)`` embeddings."""
+        """Take in the batch's texts and embeddings.
+
+        Args:
+            texts: ``(M,)`` numbers of texts, on the host.
+            embeddings: ``(M, d)`` normalised, detached, on the device.
+        """
 
     def mined_scores(self) -> Tensor | None:
         """``(B * m,)`` cosines at which the texts of the last `mined` were found, NaN if unknown.

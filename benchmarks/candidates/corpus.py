@@ -28,6 +28,7 @@ from nsbench.benchmarks.mining import (
 )
 from nsbench.benchmarks.search import BACKENDS
 from nsbench.benchmarks.sources import DenseSource, LexicalSource, Source
+from nsbench.benchmarks.views import on_device
 from nsbench.samplers import at_least, in_range, one_of
 
 SOURCES = ("model", "guide", "bm25")
@@ -153,7 +154,7 @@ class OpenCorpus(OpenPool):
         self.corpus = Corpus(world.data, settings.among)
         seed = world.seed_for("pool")
         self.rng = np.random.default_rng(seed)
-        self.draw = torch.Generator(world.device).manual_seed(seed)
+        self.draw = torch.Generator().manual_seed(seed)
         self.waiting: list[tuple[int, Mined]] = []
         self.ids = torch.zeros(0, dtype=torch.int64)
         self.scores = torch.zeros(0)
@@ -171,7 +172,7 @@ class OpenCorpus(OpenPool):
             self._use(self._mine(), step)
         elif self.every and step % self.every == 0:
             found = self._mine()
-            self.recall = _recall(self.ids, torch.from_numpy(found.ids).to(self.ids.device))
+            self.recall = _recall(self.ids, torch.from_numpy(found.ids)).to(self.world.device)
             self.waiting.append((step + self.settings.lag, found))
         while self.waiting and self.waiting[0][0] <= step:
             since, found = self.waiting.pop(0)
@@ -185,7 +186,7 @@ class OpenCorpus(OpenPool):
             lot = torch.rand(ids.shape, generator=self.draw, device=ids.device)
             order = lot.masked_fill(ids < 0, 2.0).argsort(dim=1, stable=True)
             ids, scores = ids.gather(1, order), scores.gather(1, order)
-        self.last = scores[:, :m].flatten()
+        self.last = on_device(scores[:, :m].flatten(), self.world.device)
         return ids[:, :m].flatten()
 
     def mined_scores(self) -> Tensor | None:
@@ -193,8 +194,8 @@ class OpenCorpus(OpenPool):
 
     def numbers(self, step: int) -> Mapping[str, Tensor]:
         """Age of the candidates in steps, and what part of the last ranking's top they held."""
-        age = torch.tensor(float(step - self.mined_at), dtype=torch.float64)
-        out = {"mined_age": point(age.to(self.ids.device))}
+        age = torch.full((), float(step - self.mined_at), device=self.world.device)
+        out = {"mined_age": point(age)}
         if self.recall is not None:
             out["mined_recall"], self.recall = self.recall, None
         return out
@@ -252,8 +253,8 @@ class OpenCorpus(OpenPool):
         if len(self.ids):
             self.world.note("mining_overlap", _jaccard(self.found.ids, found.ids))
         self.found = found
-        self.ids = torch.from_numpy(found.ids).to(self.world.device)
-        self.scores = torch.from_numpy(found.scores).to(self.world.device)
+        self.ids = torch.from_numpy(found.ids)
+        self.scores = torch.from_numpy(found.scores)
         if self.settings.source == "bm25":  # no cosines
             self.scores = torch.full_like(self.scores, torch.nan)
         self.mined_at = mined_at

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from nsbench.benchmarks.candidates import OpenPool, Stored, World, register
 from nsbench.benchmarks.candidates._ring import STARTS, Ring
-from nsbench.benchmarks.guides import encode_rows, frozen_copy
+from nsbench.benchmarks.guides import frozen_copy
+from nsbench.benchmarks.views import embed_texts
 from nsbench.samplers import at_least, in_range, one_of
 
 
@@ -84,7 +85,7 @@ class OpenQueue(OpenPool):
     def after_step(self, texts: Tensor, embeddings: Tensor) -> None:
         """Encode the batch's second texts, those that are candidates, and take them in."""
         second = texts[len(texts) // 2 :]
-        self.ring.push(second, encode_rows(self.world, self.keys, second))
+        self.ring.push(second, embed_texts(self.keys, self.world.tokens, second))
         self.world.note("passes_key", len(second))
 
     def look(self) -> Mapping[str, Tensor]:

@@ -10,10 +10,11 @@ from nsbench.benchmarks.candidates import candidates
 from nsbench.benchmarks.cell import Budget, Cell, Choice, Evaluation
 from nsbench.benchmarks.data import datasets
 from nsbench.benchmarks.encoders import encoders
+from nsbench.benchmarks.measuring import Trained
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.records import Score
 from nsbench.benchmarks.seeds import seed_for
-from nsbench.benchmarks.train import Recipe, Trained, train
+from nsbench.benchmarks.train import Recipe, train
 from nsbench.samplers import samplers
 
 QUIET = {

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from nsbench.benchmarks.attacks import attacked
 from nsbench.benchmarks.augmentations import TokenView, augmentations
 from nsbench.benchmarks.encoders import Encoder, encoders
 from nsbench.benchmarks.testing_augmentations import TEXTS, view_of
-from nsbench.benchmarks.views import attacked
 
 Loss = Callable[[list[Tensor]], Tensor]
 
@@ -116,9 +116,9 @@ def test_both_views_can_be_attacked_at_once() -> None:
 def test_nt_xent_attack_knows_duplicates() -> None:
     import numpy as np
 
+    from nsbench.benchmarks.attacks import attack_loss
     from nsbench.benchmarks.context import Known
     from nsbench.benchmarks.data import TrainingData
-    from nsbench.benchmarks.views import attack_loss
 
     place = np.arange(3, dtype=np.int64)
     data = TrainingData(

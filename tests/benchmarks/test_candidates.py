@@ -18,10 +18,11 @@ from nsbench.benchmarks.cell import Budget
 from nsbench.benchmarks.context import Known, lay_out, mask_candidates, owners
 from nsbench.benchmarks.data import TrainingData
 from nsbench.benchmarks.encoders import Encoder, encoders, token_table
+from nsbench.benchmarks.measuring import Trained
 from nsbench.benchmarks.mining import ShortageError
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.seeds import seed_for
-from nsbench.benchmarks.train import Recipe, Trained, train
+from nsbench.benchmarks.train import Recipe, train
 from nsbench.samplers import Selection, SimilarityContext, samplers
 
 CPU = torch.device("cpu")

@@ -15,7 +15,7 @@ from nsbench.benchmarks.encoders._base import tokenize
 from nsbench.benchmarks.encoders._sources import SourceError
 from nsbench.benchmarks.encoders.transformer import END_TO_END, TransformerEncoder
 from nsbench.benchmarks.testing_augmentations import TEXTS, seeded, small_encoder, view_of
-from nsbench.benchmarks.train import forward
+from nsbench.benchmarks.views import forward
 
 TRANSFORMED = ("none", "token_cutoff", "feature_cutoff", "embedding_dropout", "token_shuffle")
 

@@ -11,7 +11,7 @@ from nsbench.benchmarks.augmentations import TokenView, augmentations
 from nsbench.benchmarks.encoders import Encoder, encoders, token_table
 from nsbench.benchmarks.gradcache import Chunked, split
 from nsbench.benchmarks.objectives import objectives
-from nsbench.benchmarks.train import forward
+from nsbench.benchmarks.views import forward
 from nsbench.samplers import Selection, SimilarityContext
 
 TEXTS = [

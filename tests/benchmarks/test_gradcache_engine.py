@@ -8,9 +8,10 @@ from nsbench.benchmarks.candidates import candidates
 from nsbench.benchmarks.cell import Budget
 from nsbench.benchmarks.data import TrainingData
 from nsbench.benchmarks.encoders import Encoder, encoders
+from nsbench.benchmarks.measuring import Trained
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.seeds import seed_for
-from nsbench.benchmarks.train import Recipe, Trained, train
+from nsbench.benchmarks.train import Recipe, train
 from nsbench.samplers import samplers
 
 

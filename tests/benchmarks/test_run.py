@@ -137,17 +137,17 @@ def test_failure_in_the_middle_is_a_record_and_the_others_finish(
 def test_diverged_training_is_a_failed_record(small: Build, run_matrix: Callable[..., Any]) -> None:
     raw = small(encoders=["tiny"])
     raw["budget"] |= {"learning_rate": 100.0, "clip": 0.0, "steps": 30}
-    from nsbench.benchmarks import train
+    from nsbench.benchmarks import step
 
     def broken(*args: Any) -> Any:
         return original(*args) * float("nan")
 
-    original = train.row_losses
-    train.row_losses = broken
+    original = step.row_losses
+    step.row_losses = broken
     try:
         _, records = run_matrix(raw)
     finally:
-        train.row_losses = original
+        step.row_losses = original
     assert records[0].status == "failed"
     assert "the loss is nan at step 0" in records[0].reason
 

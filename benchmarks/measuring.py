@@ -1,0 +1,203 @@
+"""Everything that is measured of a training, gathered on the device and read out at its end."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import cast
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from nsbench.benchmarks.candidates import OpenPool, World
+from nsbench.benchmarks.cell import Budget
+from nsbench.benchmarks.choices import Choices
+from nsbench.benchmarks.context import Contrast, Known
+from nsbench.benchmarks.difficulty import DifficultyLog, flatten, point, statistics, summary
+from nsbench.benchmarks.difficulty_histograms import Histograms
+from nsbench.benchmarks.difficulty_vectors import pull_statistics
+from nsbench.benchmarks.optimise import schedule
+from nsbench.benchmarks.probe import Probe
+from nsbench.benchmarks.staleness import mined_statistics
+from nsbench.benchmarks.step import Batch, Method, Stepped
+from nsbench.benchmarks.views import embed_texts, untouched, view_of
+from nsbench.samplers import Selection
+
+IDENTICAL = 1 - 1e-6
+
+
+class DivergedError(RuntimeError):
+    """The loss became NaN or infinite."""
+
+
+@dataclass
+class Trained:
+    """What training leaves behind, beside the encoder's weights."""
+
+    difficulty: pd.DataFrame
+    training: pd.DataFrame
+    cost: dict[str, float] = field(default_factory=dict)
+    histograms: pd.DataFrame = field(default_factory=pd.DataFrame)
+    probe: pd.DataFrame = field(default_factory=pd.DataFrame)
+    choices: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+
+class Measures:
+    """Looks at each step; in full at every ``every``-th and at the last.
+
+    Args:
+        method: What steps are made by.
+        world: The cell.
+        known: What is known of its texts.
+        every: Steps between full measurements.
+    """
+
+    def __init__(self, method: Method, world: World, known: Known, every: int = 10) -> None:
+        self.method, self.world, self.every = method, world, every
+        steps = method.budget.steps
+        self.difficulty = DifficultyLog()
+        self.histograms = Histograms(world.device)
+        self.choices = Choices(known, steps)
+        self.probe = Probe(world.data, known, self._embed, steps, world.device)
+        self._losses: list[Tensor] = []
+        self._norms: list[Tensor] = []
+        self._counts: list[Tensor] = []
+
+    def _embed(self, texts: Tensor) -> Tensor:
+        return embed_texts(self.world.encoder, self.world.tokens, texts)
+
+    def start(self) -> None:
+        """Look at the encoder before its first step."""
+        self.difficulty.add(0, self.probe.look())
+
+    def add(self, step: int, batch: Batch, stepped: Stepped, pool: OpenPool) -> None:
+        """Take a step in.
+
+        Args:
+            step: Its number.
+            batch: What it was given.
+            stepped: What happened.
+            pool: The candidates, after the step.
+        """
+        chosen = flatten(stepped.selection)
+        self._losses.append(stepped.total)
+        self._norms.append(stepped.norm)
+        self._counts.append(_counted(stepped, chosen))
+        self.choices.look(step, stepped.contrast, stepped.context, stepped.selection)
+        if self.probe.due(step):
+            self.difficulty.add(step, dict(self.probe.look()) | dict(pool.look()))
+        if step % self.every == 0 or step == self.method.budget.steps - 1:
+            self.histograms.add(stepped.context, stepped.selection)
+            self.histograms.keep(step)
+            self.difficulty.add(step, self._measured(step, batch, stepped, chosen, pool))
+
+    def _measured(
+        self, step: int, batch: Batch, stepped: Stepped, chosen: Selection, pool: OpenPool
+    ) -> dict[str, Tensor]:
+        """``{quantity: (S,)}`` of one step."""
+        context, contrast = stepped.context, stepped.contrast
+        loss, supervision = stepped.loss.detach(), self.method.supervision
+        numbers = statistics(context, stepped.selection)
+        numbers |= pull_statistics(context, stepped.selection, contrast)
+        numbers |= mined_statistics(context, contrast, pool.mined_scores(), pool.numbers(step))
+        numbers["loss"] = summary(loss, torch.ones_like(loss) > 0, 0, 20)
+        numbers |= self._views_seen(batch, stepped)
+        if supervision is not None:
+            right = supervision.accuracy(stepped.raw, batch.rows)
+            numbers["entailment_accuracy"] = point(right.detach())
+        diagnostics = getattr(self.method.objective, "diagnostics", None)
+        if diagnostics is not None:
+            made = cast(Callable[..., dict[str, Tensor]], diagnostics)
+            for name, value in made(stepped.live.detach(), context, chosen).items():
+                numbers[name] = point(value)
+        return numbers
+
+    def _views_seen(self, batch: Batch, stepped: Stepped) -> dict[str, Tensor]:
+        """Share of anchors whose views were left alone, or came out identical."""
+        plain1, plain2 = (
+            view_of(self.world.encoder, self.world.tokens, texts)
+            for texts in (batch.texts1, batch.texts2)
+        )
+        same = _positive_cosine(stepped.contrast) >= IDENTICAL
+        return {
+            "noop_view1": point(untouched(stepped.views[0], plain1).double().mean()),
+            "noop_view2": point(untouched(stepped.views[1], plain2).double().mean()),
+            "identical_views": point(same.double().mean()),
+        }
+
+    def trained(self, cost: dict[str, float]) -> Trained:
+        """Read everything out.
+
+        Args:
+            cost: What was noted.
+
+        Raises:
+            DivergedError: If a loss is not finite.
+        """
+        return Trained(
+            difficulty=self.difficulty.table(),
+            training=training_table(self._losses, self._norms, self.method.budget),
+            cost=self._costs(cost),
+            histograms=self.histograms.table(),
+            probe=self.probe.ranking(),
+            choices=self.choices.table(),
+        )
+
+    def _costs(self, cost: dict[str, float]) -> dict[str, float]:
+        budget = self.method.budget
+        total = torch.stack(self._counts).sum(dim=0).cpu().tolist()
+        passes = sum(v for k, v in cost.items() if k.startswith("passes_"))
+        return cost | {
+            "steps": float(budget.steps),
+            "passes": passes,
+            "negatives_per_anchor": total[0] / max(1, budget.steps),
+            "empty_rows": total[1],
+            "masked_duplicates": total[2],
+            "masked_known": total[3],
+            "tokens": total[4],
+            "truncated_texts": float(self.world.tokens.truncated),
+            "examples": float(budget.steps * budget.batch_size),
+            "epochs": budget.steps * budget.batch_size / self.world.data.rows,
+        }
+
+
+def _counted(stepped: Stepped, chosen: Selection) -> Tensor:
+    """``(5,)`` of a step: negatives per anchor, empty rows, masked twins and pairs, tokens."""
+    first, second = stepped.views
+    return torch.stack(
+        [
+            chosen.mask.sum() / len(stepped.loss),
+            (~chosen.mask.any(dim=1)).sum(),
+            stepped.masks.duplicate.sum(),
+            stepped.masks.known.sum(),
+            first.lengths.sum() + second.lengths.sum(),
+        ]
+    ).double()
+
+
+def _positive_cosine(contrast: Contrast) -> Tensor:
+    return (contrast.anchors * contrast.columns[contrast.positive]).sum(dim=1).detach()
+
+
+def training_table(losses: list[Tensor], norms: list[Tensor], budget: Budget) -> pd.DataFrame:
+    """Loss, gradient norm and learning rate by step.
+
+    Raises:
+        DivergedError: If a loss is not finite.
+    """
+    loss = torch.stack(losses).cpu().double().numpy()
+    bad = np.flatnonzero(~np.isfinite(loss))
+    if bad.size:
+        raise DivergedError(f"the loss is {loss[bad[0]]} at step {bad[0]} of {budget.steps}")
+    rates = [
+        budget.learning_rate * schedule(budget.schedule, s, budget.steps, budget.warmup)
+        for s in range(budget.steps)
+    ]
+    return pd.DataFrame(
+        {
+            "step": np.arange(budget.steps),
+            "loss": loss,
+            "gradient_norm": torch.stack(norms).cpu().double().numpy(),
+            "learning_rate": rates,
+        }
+    )
