@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from nsbench.benchmarks.local_tasks import LocalTask
 from nsbench.benchmarks.records import content_key, describe_choice
 
 RECIPE = 2
@@ -62,9 +63,10 @@ class Evaluation:
 
     Attributes:
         tasks: mteb tasks, benchmarks or groups (``STS7``) by name; ``own`` for the tests that the
-            training data brings along.
+            training data brings along; and tasks of local files.
         engine: ``auto``, ``own`` or ``mteb``: which code computes pair-task scores.
-        dev: Task whose dev split chooses the checkpoint; empty to keep the last one.
+        dev: Task whose dev split, or local file, chooses the checkpoint; empty to keep the last
+            one.
         dev_every: Steps between looks at the dev task.
         pooling: Of the scored encoder, where it was trained with another (ConSERT's tables:
             ``last2_mean``); empty to keep it. An encoder without layers keeps its own.
@@ -73,9 +75,9 @@ class Evaluation:
         precision: ``fp32``, or ``bf16``: twice as fast, scores within 1e-4 or so.
     """
 
-    tasks: tuple[str, ...] = ("own",)
+    tasks: tuple[str | LocalTask, ...] = ("own",)
     engine: str = "auto"
-    dev: str = ""
+    dev: str | LocalTask = ""
     dev_every: int = 50
     pooling: str = ""
     precision: str = "fp32"
@@ -124,7 +126,10 @@ class Cell:
         A setting younger than the recipe is left out where it stands at its default, so that
         cells finished before it came keep their keys.
         """
-        evaluation = vars(self.evaluation) | {"tasks": list(self.evaluation.tasks)}
+        evaluation = vars(self.evaluation) | {
+            "tasks": [_task(t) for t in self.evaluation.tasks],
+            "dev": _task(self.evaluation.dev),
+        }
         del evaluation["frequent_tokens"]
         if self.evaluation.frequent_tokens:
             evaluation["frequent_tokens"] = list(self.evaluation.frequent_tokens)
@@ -174,6 +179,10 @@ class Cell:
 
     def __str__(self) -> str:
         return f"{self.sampler} x {self.augmentation}, seed {self.seed}"
+
+
+def _task(task: str | LocalTask) -> Any:
+    return task if isinstance(task, str) else task.plain()
 
 
 def _named_source(regime: dict[str, Any]) -> dict[str, Any]:

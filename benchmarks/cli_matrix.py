@@ -77,7 +77,7 @@ def run(
         from nsbench.benchmarks.local_pool import prepare
 
         prepare(settings.run.threads)
-    _check_evaluation(settings.evaluation.tasks, settings.evaluation.dev)
+    _check_evaluation(settings.evaluation)
     with err.status("reading data and checking the matrix"):
         planned = keep(expand(settings), only or [])
     folder = ResultsFolder(out_dir or Path("out") / settings.name)
@@ -188,9 +188,12 @@ def _resumable(folder: ResultsFolder, cells: int) -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _check_evaluation(tasks: tuple[str, ...], dev: str) -> None:
+def _check_evaluation(settings: Any) -> None:
     from nsbench.benchmarks.evaluate import check_available, check_dev, check_tasks
+    from nsbench.benchmarks.local_tasks import development_task, evaluation_tasks
 
+    tasks = evaluation_tasks(settings.tasks)
+    dev = development_task(settings.dev, tasks)
     names = [t for t in tasks if t != "own"]
     if names:
         check_tasks(names)

@@ -19,31 +19,33 @@ def evaluate(
     ] = None,
     test: Annotated[
         list[Path] | None,
-        typer.Option(help="A file with sentence1, sentence2, score; repeatable."),
+        typer.Option(
+            help="A file with sentence1, sentence2, score or label; a BEIR folder; repeatable."
+        ),
     ] = None,
     device: Annotated[str, typer.Option()] = "auto",
     batch_size: Annotated[int, typer.Option(min=1)] = 64,
 ) -> None:
     """Score models that nsbench did not train; each becomes a row of the leaderboard."""
     from nsbench.benchmarks.evaluate import check_available, check_tasks
-    from nsbench.benchmarks.external import evaluate_model, read_test
+    from nsbench.benchmarks.external import evaluate_model
+    from nsbench.benchmarks.local_tasks import task_of_file
     from nsbench.benchmarks.models import load_model
     from nsbench.benchmarks.records import ResultsFolder
     from nsbench.benchmarks.run import pick_device
 
-    tests = [read_test(path) for path in test or ()]
-    tasks = tuple(task or (() if tests else ("STS7",)))
-    if tasks:
-        check_tasks(tasks)
-        missing = check_available(tasks)
-        if missing:
-            raise ValueError("; ".join(missing))
+    tests = [task_of_file(path) for path in test or ()]
+    tasks = (*(task or (() if tests else ("STS7",))), *tests)
+    check_tasks(tasks)
+    missing = check_available(tasks)
+    if missing:
+        raise ValueError("; ".join(missing))
     folder, failed = ResultsFolder(to), 0
     for name in models:
         try:
             with err.status(f"scoring {name}"):
                 model = load_model(name, device=str(pick_device(device)), batch_size=batch_size)
-                record, before = evaluate_model(model, tasks, folder, tests)
+                record, before = evaluate_model(model, tasks, folder)
         except (ValueError, RuntimeError, OSError) as error:
             failed += 1
             err.print(f"[red]failed[/] {escaped(name)}: {escaped(str(error))}", soft_wrap=True)

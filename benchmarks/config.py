@@ -53,9 +53,9 @@ class BudgetConfig(_Strict):
 class EvaluationConfig(_Strict):
     """What every cell is scored on."""
 
-    tasks: tuple[str, ...] = ("own",)
+    tasks: tuple[Entry, ...] = ("own",)
     engine: str = Field(default="auto", pattern="^(auto|own|mteb)$")
-    dev: str = ""
+    dev: Entry = ""
     dev_every: int = Field(default=50, ge=1)
     pooling: str = Field(default="", pattern="^(|mean|cls|last2_mean)$")
     precision: str = Field(default="fp32", pattern="^(fp32|bf16)$")

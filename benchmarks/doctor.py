@@ -4,7 +4,7 @@ import os
 import platform
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
-from typing import Literal
+from typing import Any, Literal
 
 Level = Literal["ok", "note", "bad"]
 NEEDED = ("torch", "transformers", "mteb", "datasets", "pandas", "pyarrow", "scipy", "faiss-cpu")
@@ -63,25 +63,32 @@ def _plugins() -> Iterator[tuple[Level, str]]:
             yield "bad", f"plugin {registry.kind} {name!r} cannot be imported: {reason}"
 
 
+def _called(task: Any) -> str:
+    return str(getattr(task, "name", task))
+
+
 def _matrix(config: str) -> Iterator[tuple[Level, str]]:
     from nsbench.benchmarks.config import load_config
     from nsbench.benchmarks.evaluate import check_available, check_dev, check_tasks
+    from nsbench.benchmarks.local_tasks import development_task, evaluation_tasks
     from nsbench.benchmarks.matrix import expand
 
     try:
         settings = load_config(config)
-        names = [t for t in settings.evaluation.tasks if t != "own"]
+        tasks = evaluation_tasks(settings.evaluation.tasks)
+        dev = development_task(settings.evaluation.dev, tasks)
+        names = [t for t in tasks if t != "own"]
         check_tasks(names)
-        if settings.evaluation.dev not in ("", "own"):
-            check_dev(settings.evaluation.dev)
-    except ValueError as error:
+        if dev not in ("", "own"):
+            check_dev(dev)
+    except (ValueError, OSError) as error:
         yield "bad", str(error)
         return
     missing = check_available(names)
     for line in missing:
         yield "bad", line
     if names and not missing:
-        yield "ok", f"evaluation data of {', '.join(names)}"
+        yield "ok", f"evaluation data of {', '.join(map(_called, names))}"
     try:
         planned = expand(settings)
     except (ValueError, FileNotFoundError) as error:

@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from nsbench.benchmarks import mteb_adapter, mteb_tasks
 from nsbench.benchmarks.data import LabelledTexts, Pairs
 from nsbench.benchmarks.geometry import geometry_scores, sample, similarity_counts
+from nsbench.benchmarks.local_tasks import LocalTask
 from nsbench.benchmarks.metrics import label_metrics, pair_metrics
-from nsbench.benchmarks.mteb_tasks import TaskRequest
+from nsbench.benchmarks.mteb_tasks import Named, TaskRequest
 from nsbench.benchmarks.records import MEAN_METRIC, Score
 from nsbench.benchmarks.sts_parts import PARTS, part_correlations
 from nsbench.samplers import at_least, one_of
@@ -136,9 +137,7 @@ class Evaluation:
     info: dict[str, Any] = field(default_factory=dict)
 
 
-def check_tasks(
-    names: Sequence[str | TaskRequest], languages: Sequence[str] = ("eng",)
-) -> tuple[str, ...]:
+def check_tasks(names: Sequence[Named], languages: Sequence[str] = ("eng",)) -> tuple[str, ...]:
     """The task names that ``names`` stand for; needs neither data nor network.
 
     Args:
@@ -153,9 +152,7 @@ def check_tasks(
     return tuple(request.name for request in mteb_tasks.resolve(names, languages))
 
 
-def check_available(
-    names: Sequence[str | TaskRequest], languages: Sequence[str] = ("eng",)
-) -> list[str]:
+def check_available(names: Sequence[Named], languages: Sequence[str] = ("eng",)) -> list[str]:
     """One line for every data set that is not in the cache while the hub is switched off.
 
     Raises:
@@ -166,7 +163,7 @@ def check_available(
 
 def evaluate(
     model: EvaluatedModel,
-    tasks: Sequence[str | TaskRequest] = (),
+    tasks: Sequence[Named] = (),
     own_tests: Sequence[OwnTest] = (),
     *,
     engine: EngineChoice = "auto",
@@ -179,7 +176,7 @@ def evaluate(
 
     Args:
         model: The checkpoint.
-        tasks: mteb tasks, benchmarks or our groups, by name.
+        tasks: mteb tasks, benchmarks or our groups, by name; and tasks of local files.
         own_tests: Tests that need no mteb.
         engine: ``auto`` scores pure text STS tasks ourselves and the rest by mteb; ``mteb`` all
             by mteb; ``own`` refuses a task that needs mteb.
@@ -231,7 +228,7 @@ def evaluate(
     return Evaluation(run.scores, run.info)
 
 
-def check_dev(dev: str | TaskRequest, *, split: str = "validation") -> None:
+def check_dev(dev: Named, *, split: str = "validation") -> None:
     """Make sure that `evaluate_dev` will have something to score; loads the data of the one task.
 
     Raises:
@@ -243,23 +240,24 @@ def check_dev(dev: str | TaskRequest, *, split: str = "validation") -> None:
     mteb_tasks.load(_dev_request(dev, split))
 
 
-def _dev_request(dev: str | TaskRequest, split: str) -> TaskRequest:
+def _dev_request(dev: Named, split: str) -> mteb_tasks.Request:
     if split == "test":
         raise ValueError("checkpoints are chosen on development data, not on the split 'test'")
     requests = mteb_tasks.resolve([dev])
     if len(requests) != 1:
         raise ValueError(f"checkpoints are chosen on one task; {dev!r} is {len(requests)}")
-    return TaskRequest(requests[0].name, requests[0].subsets, (split,))
+    request = requests[0]
+    if isinstance(request, LocalTask):
+        return request  # a file of development data, whatever its split is called
+    return TaskRequest(request.name, request.subsets, (split,))
 
 
-def evaluate_dev(
-    model: EvaluatedModel, dev: str | TaskRequest | Pairs, *, split: str = "validation"
-) -> Score:
+def evaluate_dev(model: EvaluatedModel, dev: Named | Pairs, *, split: str = "validation") -> Score:
     """The main score on development data, for choosing a checkpoint.
 
     Args:
         model: The checkpoint.
-        dev: A task by name (``STSBenchmark``), or pairs of our own.
+        dev: A task by name (``STSBenchmark``) or of a local file, or pairs of our own.
         split: Split of the task; test splits are not for choosing.
 
     Raises:

@@ -12,6 +12,7 @@ from typing import Any
 from nsbench.benchmarks.cell import RECIPE, Budget, Cell, Choice, Evaluation
 from nsbench.benchmarks.encoders import Encoder, hash_weights
 from nsbench.benchmarks.export import save, to_sentence_transformer
+from nsbench.benchmarks.local_tasks import LocalTask, local_task
 from nsbench.benchmarks.records import CellPaths, RunRecord, read_json, read_record
 from nsbench.benchmarks.run import built_encoder, trained_encoder
 
@@ -30,10 +31,14 @@ def cell_from(plain: dict[str, Any]) -> Cell:
     def choice(value: dict[str, Any]) -> Choice:
         return Choice(value["name"], value["params"])
 
+    def task(value: str | dict[str, Any]) -> str | LocalTask:
+        return value if isinstance(value, str) else local_task(value)
+
     views = plain["augmentation"]
     tested: dict[str, Any] = {
         k: tuple(v) if isinstance(v, list) else v for k, v in plain["evaluation"].items()
     }
+    tested |= {"tasks": tuple(map(task, tested["tasks"])), "dev": task(tested["dev"])}
     return Cell(
         sampler=choice(plain["sampler"]),
         view1=tuple(map(choice, views["view1"])),

@@ -7,14 +7,13 @@ https://arxiv.org/abs/2210.07316
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from nsbench.benchmarks.cell import Budget, Cell, Choice, Evaluation
 from nsbench.benchmarks.data import Pairs
-from nsbench.benchmarks.data._records import existing, records
 from nsbench.benchmarks.evaluate import EvaluatedModel, evaluate
+from nsbench.benchmarks.local_tasks import LocalTask
 from nsbench.benchmarks.models import TextModel
 from nsbench.benchmarks.records import (
     CellPaths,
@@ -30,12 +29,14 @@ from nsbench.benchmarks.records import (
 from nsbench.benchmarks.run import environment
 
 
-def cell_of(model: TextModel, tasks: Sequence[str], tests: Sequence[Pairs] = ()) -> Cell:
+def cell_of(
+    model: TextModel, tasks: Sequence[str | LocalTask], tests: Sequence[Pairs] = ()
+) -> Cell:
     """The model as a cell without training; its key is made from its weights and its tests.
 
     Args:
         model: The model.
-        tasks: mteb tasks, benchmarks or groups.
+        tasks: mteb tasks, benchmarks or groups, and tasks of local files.
         tests: Own tests of pairs.
     """
     nothing = Choice("none")
@@ -73,13 +74,17 @@ def evaluated(model: TextModel) -> EvaluatedModel:
 
 
 def evaluate_model(
-    model: TextModel, tasks: Sequence[str], folder: ResultsFolder, tests: Sequence[Pairs] = ()
+    model: TextModel,
+    tasks: Sequence[str | LocalTask],
+    folder: ResultsFolder,
+    tests: Sequence[Pairs] = (),
 ) -> tuple[RunRecord, bool]:
     """Score a model and write its record, unless these weights have it already.
 
     Args:
         model: The model.
-        tasks: mteb tasks, benchmarks or groups, such as ``STS7`` or ``MTEB(eng, v2)``.
+        tasks: mteb tasks, benchmarks or groups, such as ``STS7`` or ``MTEB(eng, v2)``, and tasks
+            of local files.
         folder: Where the record goes; ``mteb/`` beside it gets the results in mteb's own layout.
         tests: Own tests of pairs.
 
@@ -113,30 +118,6 @@ def evaluate_model(
     record = replace(record, finished=datetime.now(UTC).isoformat(timespec="seconds"))
     write_record(paths, record)
     return record, False
-
-
-def read_test(path: Path) -> Pairs:
-    """A graded similarity test from a file with ``sentence1, sentence2, score``.
-
-    Raises:
-        ValueError: If a row lacks a text, or a score that is a number.
-    """
-    one, two, scores = [], [], []
-    for where, row in records(existing(path.expanduser())):
-        missing = [c for c in ("sentence1", "sentence2", "score") if c not in row]
-        if missing:
-            raise ValueError(
-                f"{where}: has no {missing[0]!r}; there are {', '.join(map(str, row))}"
-            )
-        try:
-            scores.append(float(row["score"]))
-        except (TypeError, ValueError):
-            raise ValueError(f"{where}: score is {row['score']!r}, not a number") from None
-        one.append(str(row["sentence1"]))
-        two.append(str(row["sentence2"]))
-    if not one:
-        raise ValueError(f"{path} has no row")
-    return Pairs(path.name.split(".")[0], tuple(one), tuple(two), tuple(scores))
 
 
 def _finished(paths: CellPaths) -> RunRecord | None:

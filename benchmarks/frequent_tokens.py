@@ -32,14 +32,14 @@ def most_frequent(encoder: Encoder, texts: Sequence[str], k: int) -> torch.Tenso
 
 
 def frequent_token_scores(
-    encoder: Encoder, model: EvaluatedModel, task: str, numbers: Sequence[int]
+    encoder: Encoder, model: EvaluatedModel, task: mteb_tasks.Named, numbers: Sequence[int]
 ) -> list[Score]:
     """Score a checkpoint with the k most frequent tokens of the task left out of the mean.
 
     Args:
         encoder: Pools by a mean over tokens; given back as it was.
         model: The same encoder as evaluation sees it.
-        task: An STS task by name.
+        task: An STS task, by name or of a local file.
         numbers: Values of k, >= 0.
 
     Returns:
@@ -62,5 +62,5 @@ def frequent_token_scores(
         finally:
             encoder.unpooled = None
         main = next(s for s in found if s.main)
-        out.append(replace(main, task=TASK, metric=f"without_{k}", subset=task, main=False))
+        out.append(replace(main, task=TASK, metric=f"without_{k}", subset=loaded.name, main=False))
     return out

@@ -166,7 +166,7 @@ def scan_cell(cell: Cell, folder: Path | None = None) -> dict[str, dict[str, Any
 
 
 @lru_cache(maxsize=64)
-def _of_task(request: mteb_tasks.TaskRequest, transductive: bool) -> EvaluationTexts:
+def _of_task(request: mteb_tasks.Request, transductive: bool) -> EvaluationTexts:
     task = mteb_tasks.load(request)
     if not task.pair_tests:
         return EvaluationTexts(request.name, mteb_tasks.texts(task), (), transductive)

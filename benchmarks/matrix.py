@@ -14,6 +14,7 @@ from nsbench.benchmarks.config import ConfigError, Entry, MatrixConfig, View, gr
 from nsbench.benchmarks.data import TrainingData, datasets
 from nsbench.benchmarks.encoders import encoders
 from nsbench.benchmarks.guides import guide_fingerprint
+from nsbench.benchmarks.local_tasks import development_task, evaluation_tasks
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.records import canonical_json
 from nsbench.benchmarks.regimes import check_labels, regimes
@@ -230,7 +231,7 @@ def expand(config: MatrixConfig) -> list[Planned]:
                 f"objective_parameters: no objective has {name!r}. {suggest(name, known)}"
             )
     budgets = [Budget(**c) for c in grid(config.budget.model_dump())]
-    evaluation = Evaluation(**config.evaluation.model_dump())
+    evaluation = _evaluation(config)
     encoder_choices, data_choices = expand_axes(config)
     identity = resolve(augmentations, "none", {})
     regime_choices = _choices(regimes, config.regimes)
@@ -290,6 +291,13 @@ def expand(config: MatrixConfig) -> list[Planned]:
             )
             out.setdefault(cell.key, Planned(cell, why_skip(cell)))
     return list(out.values())
+
+
+def _evaluation(config: MatrixConfig) -> Evaluation:
+    given = config.evaluation.model_dump()
+    tasks = evaluation_tasks(given.pop("tasks"))
+    dev = development_task(given.pop("dev"), tasks)
+    return Evaluation(**given, tasks=tasks, dev=dev)
 
 
 def only(planned: list[Planned], patterns: list[str]) -> list[Planned]:

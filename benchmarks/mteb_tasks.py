@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nsbench.benchmarks.data import Pairs
+from nsbench.benchmarks.local_tasks import LocalTask, mteb_task
 from nsbench.benchmarks.mteb_adapter import contained, installed, mteb_module, version
 from nsbench.samplers import UnknownNameError, suggest
 
@@ -38,6 +39,12 @@ class TaskRequest:
     name: str
     subsets: tuple[str, ...] | None = None
     splits: tuple[str, ...] | None = None
+
+
+Request = TaskRequest | LocalTask
+"""One task: of mteb, or of local files."""
+Named = str | Request
+"""What stands for tasks: a name, or a task."""
 
 
 @dataclass(frozen=True)
@@ -81,28 +88,31 @@ class LoadedTask:
     n_examples: Mapping[tuple[str, str], int]
 
 
-def resolve(
-    names: Iterable[str | TaskRequest], languages: Sequence[str] = ("eng",)
-) -> tuple[TaskRequest, ...]:
+def resolve(names: Iterable[Named], languages: Sequence[str] = ("eng",)) -> tuple[Request, ...]:
     """Expand names of tasks, benchmarks and our own groups into tasks, in order, each once.
 
     No data are needed, and mteb is imported only for names beyond the seven STS.
 
     Args:
-        names: ``STS12``, ``STS7``, ``MTEB(eng, v2)``, or requests that name their subsets.
+        names: ``STS12``, ``STS7``, ``MTEB(eng, v2)``, requests that name their subsets, or tasks
+            of local files.
         languages: ISO 639-3 codes: of a multilingual task that is named alone, the subsets that
             hold no other language are taken.
 
     Raises:
         UnknownNameError: If mteb knows no such name, with the nearest right one.
-        ValueError: If a task has no subset in the languages, or needs more than text.
+        ValueError: If a task has no subset in the languages, or needs more than text; or if a
+            local one is called like one of mteb's.
         ModuleNotFoundError: If mteb is not installed.
     """
-    out: dict[TaskRequest, None] = {}
+    out: dict[Request, None] = {}
     for name in names:
         installed()
-        if isinstance(name, TaskRequest):
-            found: Iterable[TaskRequest] = (name,)
+        if isinstance(name, LocalTask):
+            _refuse_taken(name.name)
+            found: Iterable[Request] = (name,)
+        elif isinstance(name, TaskRequest):
+            found = (name,)
         elif name in GROUPS or name in STS7:
             found = (TaskRequest(n) for n in GROUPS.get(name, (name,)))
         else:
@@ -118,6 +128,17 @@ def _task_classes() -> dict[str, Any]:
 
 
 @functools.cache
+def _benchmarks() -> frozenset[str]:
+    with contained():
+        return frozenset(b.name for b in mteb_module().get_benchmarks())
+
+
+def _refuse_taken(name: str) -> None:
+    if name in GROUPS or name in _task_classes() or name in _benchmarks():
+        raise ValueError(f"{name!r} is a task of mteb or a group of ours: call the local one else")
+
+
+@functools.cache
 def _known(name: str, languages: tuple[str, ...]) -> tuple[TaskRequest, ...]:
     mteb, classes = mteb_module(), _task_classes()
     with contained():
@@ -126,7 +147,7 @@ def _known(name: str, languages: tuple[str, ...]) -> tuple[TaskRequest, ...]:
         try:
             benchmark = mteb.get_benchmark(name)
         except KeyError:
-            names = [b.name for b in mteb.get_benchmarks()]
+            names = sorted(_benchmarks())
         else:
             return tuple(_of_benchmark(task) for task in benchmark.tasks)
     hint = suggest(name, [*classes, *names, *GROUPS]).partition("Known:")[0]
@@ -189,10 +210,11 @@ def _atoms(task: Any) -> list[Any]:
     return [task] if parts is None else [atom for part in parts for atom in _atoms(part)]
 
 
-def missing_data(requests: Iterable[TaskRequest]) -> list[Missing]:
+def missing_data(requests: Iterable[Request]) -> list[Missing]:
     """The data sets that are not in the cache, if the hub is switched off; loads no data.
 
-    Online nothing is asked and the list is empty.
+    Online nothing is asked and the list is empty. Local files are read where they are named, see
+    `nsbench.benchmarks.local_tasks.evaluation_tasks`.
     """
     import datasets
 
@@ -200,6 +222,8 @@ def missing_data(requests: Iterable[TaskRequest]) -> list[Missing]:
         return []
     out: dict[Missing, None] = {}
     for request in requests:
+        if isinstance(request, LocalTask):
+            continue
         with contained():
             for task in _atoms(_task(request)):
                 path = str(task.metadata.dataset["path"])
@@ -244,7 +268,7 @@ def _why_missing(path: str, config: str | None, revision: str) -> str:
     return ""
 
 
-def refuse_missing(requests: Iterable[TaskRequest]) -> None:
+def refuse_missing(requests: Iterable[Request]) -> None:
     """Raise `MissingDataError` naming every data set that is missing, see `missing_data`."""
     missing = missing_data(requests)
     if missing:
@@ -253,21 +277,22 @@ def refuse_missing(requests: Iterable[TaskRequest]) -> None:
 
 
 @functools.lru_cache(maxsize=64)
-def load(request: TaskRequest) -> LoadedTask:
+def load(request: Request) -> LoadedTask:
     """Load a task's data, once per process.
 
     Raises:
         MissingDataError: If the hub is switched off and the data are not in the cache.
-        ValueError: If the data lack a split that was asked for.
+        ValueError: If the data lack a split that was asked for, or a local file cannot be read.
     """
     refuse_missing([request])
     with contained():
-        task = _task(request)
+        task = mteb_task(request) if isinstance(request, LocalTask) else _task(request)
         atoms = _atoms(task)
         sources = [f"{t.metadata.dataset['path']}@{t.metadata.revision}" for t in atoms]
         if atoms != [task]:  # an aggregate; its parts load their own data
             return LoadedTask(request.name, task, " ".join(sources), (), {})
-        task.load_data()
+        if not isinstance(request, LocalTask):
+            task.load_data()
         parts = [(split, subset) for subset in _subsets(task) for split in task.eval_splits]
         n_examples = {part: _rows(_data(task, *part)) for part in parts}
         tests = tuple(_pair_test(task, *part) for part in parts if _is_text_sts(task))

@@ -13,8 +13,9 @@ from nsbench.benchmarks.config import MatrixConfig
 from nsbench.benchmarks.data import _hub, datasets
 from nsbench.benchmarks.data._records import sha256
 from nsbench.benchmarks.encoders import _sources, encoders
+from nsbench.benchmarks.local_tasks import LocalTask, development_task, evaluation_tasks, files
 from nsbench.benchmarks.matrix import expand_axes, label_sources, make
-from nsbench.benchmarks.mteb_tasks import load, missing_data, resolve
+from nsbench.benchmarks.mteb_tasks import Named, load, missing_data, resolve
 
 
 def fetch(config: MatrixConfig) -> Iterator[dict[str, Any]]:
@@ -59,12 +60,14 @@ def fetch(config: MatrixConfig) -> Iterator[dict[str, Any]]:
         }
     for request in resolve(_tasks(config)):
         loaded = load(request)
+        held = _tables(_held(getattr(loaded.task, "dataset", None)))
+        read = files(request) if isinstance(request, LocalTask) else held
         yield {
             "kind": "task",
             "name": request.name,
             "revision": str(loaded.source),
             "licence": str(getattr(loaded.task.metadata, "license", "") or ""),
-            "files": _listed(_tables(_held(getattr(loaded.task, "dataset", None)))),
+            "files": _listed(read),
         }
 
 
@@ -117,9 +120,10 @@ def read_manifest(path: Path) -> list[dict[str, Any]]:
     return list(rows)
 
 
-def _tasks(config: MatrixConfig) -> list[str]:
-    names = (*config.evaluation.tasks, config.evaluation.dev)
-    return [t for t in names if t not in ("own", "")]
+def _tasks(config: MatrixConfig) -> list[Named]:
+    tasks = evaluation_tasks(config.evaluation.tasks)
+    dev = development_task(config.evaluation.dev, tasks)
+    return [t for t in (*tasks, dev) if t not in ("own", "")]
 
 
 def _home() -> Path:

@@ -28,12 +28,13 @@ from nsbench.benchmarks.checkpoints import BestCheckpoint
 from nsbench.benchmarks.data import TrainingData, datasets, false_negative_rate
 from nsbench.benchmarks.difficulty_histograms import joined_histograms
 from nsbench.benchmarks.encoders import Encoder, encode_texts, encoders, hash_weights
-from nsbench.benchmarks.evaluate import EngineChoice, EvaluatedModel, check_tasks, evaluate
+from nsbench.benchmarks.evaluate import EngineChoice, EvaluatedModel, evaluate
 from nsbench.benchmarks.evaluate import Evaluation as Evaluated
 from nsbench.benchmarks.frequent_tokens import frequent_token_scores
 from nsbench.benchmarks.leakage import scan_cell
 from nsbench.benchmarks.matrix import entailment_data, load_data, make
 from nsbench.benchmarks.measuring import Trained
+from nsbench.benchmarks.mteb_tasks import resolve as resolve_tasks
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.phases import few_shot, joined, phase_data
 from nsbench.benchmarks.precision import autocast
@@ -380,7 +381,7 @@ def score(cell: Cell, encoder: Encoder, weights: str, *, results: Path | None = 
     engine = cast(EngineChoice, cell.evaluation.engine)
     found = evaluate(model, tasks, own, engine=engine, results=results if tasks else None)
     if cell.evaluation.frequent_tokens and tasks:
-        first = check_tasks(tasks)[0]
+        first = resolve_tasks(tasks)[0]
         numbers = cell.evaluation.frequent_tokens
         found.scores.extend(frequent_token_scores(encoder, model, first, numbers))
     return found

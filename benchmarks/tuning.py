@@ -266,7 +266,7 @@ class Study:
             "key": cell.key,
             "cell": str(cell),
             "setting": kind,
-            "tasks": list(cell.evaluation.tasks),
+            "tasks": cell.plain()["evaluation"]["tasks"],
         }
         _append(self.out / "test_reads.jsonl", canonical_json(row) + "\n")
 

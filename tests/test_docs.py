@@ -12,6 +12,7 @@ import pytest
 
 from nsbench.analysis.sampler_pages import SHOWN, fixed_row, weights, write_pages
 from nsbench.benchmarks.config import parse_config, suites
+from nsbench.benchmarks.local_tasks import KINDS, local_task
 from nsbench.samplers import samplers
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -58,6 +59,14 @@ def test_every_command_of_the_docs_exists() -> None:
 def test_matrix_of_the_quickstart_is_legal() -> None:
     (block,) = re.findall(r"```toml\n(.*?)```", (DOCS / "quickstart.md").read_text(), re.S)
     assert parse_config(tomllib.loads(block)).name == "mine"
+
+
+def test_matrices_of_the_docs_are_legal() -> None:
+    text = (DOCS / "evaluation.md").read_text()
+    (block,) = re.findall(r"```toml\n(.*?)```", text, re.S)
+    tables = [t for t in parse_config(tomllib.loads(block)).evaluation.tasks if t != "own"]
+    assert {local_task(t).kind for t in tables} == set(KINDS)
+    assert all(f"| `{kind}` |" in text for kind in KINDS)
 
 
 def test_every_suite_has_its_question() -> None:

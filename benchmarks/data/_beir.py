@@ -4,9 +4,10 @@ Source: Thakur et al. 2021, BEIR, and its data format. https://arxiv.org/abs/210
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from nsbench.benchmarks.data._layouts import Rows, titled
+from nsbench.benchmarks.data._layouts import Rows, number_of, titled
 from nsbench.benchmarks.data._records import existing, records
 
 
@@ -33,6 +34,45 @@ def _either(path: Path, *, must: bool = True) -> Path:
     return existing(path) if must else path
 
 
+@dataclass(frozen=True)
+class Judged:
+    """A folder as it is read.
+
+    Attributes:
+        corpus: Text of every document, by id.
+        queries: Text of every query, by id.
+        scores: Of every judged query, by document, how relevant it is; 0 or less is not.
+    """
+
+    corpus: Mapping[str, str]
+    queries: Mapping[str, str]
+    scores: Mapping[str, Mapping[str, float]]
+
+
+def judgements(folder: Path, split: str) -> Judged:
+    """Read corpus, queries and one split's judgements.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+        ValueError: If a row cannot be read, or names a query or document that is not there, or no
+            document is relevant.
+    """
+    corpus_file, query_file, judged = files_of(folder, split)
+    corpus, queries = _by_id(corpus_file), _by_id(query_file)
+    scores: dict[str, dict[str, float]] = {}
+    for where, row in records(judged, quotes="none"):
+        for column, known in (("query-id", queries), ("corpus-id", corpus)):
+            if column not in row:
+                raise ValueError(f"{where}: qrels must have query-id, corpus-id and score")
+            if row[column] not in known:
+                raise ValueError(f"{where}: {column} {row[column]!r} is not in the folder")
+        score = number_of(where, "score", row.get("score"))
+        scores.setdefault(row["query-id"], {})[row["corpus-id"]] = score
+    if not any(score > 0 for found in scores.values() for score in found.values()):
+        raise ValueError(f"{judged} names no relevant document")
+    return Judged(corpus, queries, scores)
+
+
 def read_folder(folder: Path, split: str) -> Rows:
     """A row for every relevant document of every judged query.
 
@@ -41,30 +81,16 @@ def read_folder(folder: Path, split: str) -> Rows:
 
     Raises:
         FileNotFoundError: If a file is missing.
-        ValueError: If a row cannot be read, or names a query or document that is not there.
+        ValueError: As `judgements`.
     """
-    corpus_file, query_file, judged = files_of(folder, split)
-    corpus, queries = _by_id(corpus_file), _by_id(query_file)
-    relevant: dict[str, tuple[list[str], list[str]]] = {}
-    for where, row in records(judged, quotes="none"):
-        for column, known in (("query-id", queries), ("corpus-id", corpus)):
-            if column not in row:
-                raise ValueError(f"{where}: qrels must have query-id, corpus-id and score")
-            if row[column] not in known:
-                raise ValueError(f"{where}: {column} {row[column]!r} is not in the folder")
-        try:
-            irrelevant = float(row.get("score", "")) <= 0
-        except ValueError:
-            raise ValueError(f"{where}: score must be a number, got {row.get('score')!r}") from None
-        lists = relevant.setdefault(row["query-id"], ([], []))
-        lists[irrelevant].append(corpus[row["corpus-id"]])
+    judged = judgements(folder, split)
     out = Rows()
-    for query, (positives, negatives) in relevant.items():
-        for positive in positives:
-            out.add(queries[query], positive, negatives)
-    if not out.anchor:
-        raise ValueError(f"{judged} names no relevant document")
-    for text in corpus.values():
+    for query, scores in judged.scores.items():
+        negatives = [judged.corpus[d] for d, score in scores.items() if score <= 0]
+        for document, score in scores.items():
+            if score > 0:
+                out.add(judged.queries[query], judged.corpus[document], negatives)
+    for text in judged.corpus.values():
         out.text(text)
     return out
 

@@ -168,7 +168,8 @@ def _filled(where: str, column: str, value: object) -> str:
     return value.strip()
 
 
-def _text(where: str, row: Mapping[str, Any], column: str) -> str:
+def text_of(where: str, row: Mapping[str, Any], column: str) -> str:
+    """The text in a column of a row, without white space around it; it must not be blank."""
     if column not in row:
         raise ValueError(f"{where}: has no {column!r}. {suggest(column, row)}")
     return _filled(where, column, row[column])
@@ -197,25 +198,25 @@ def _triplets(rows: Rows, records: Iterable[Record], options: Options) -> None:
             _texts(where, row, c) if isinstance(row[c], list) else _maybe(where, row, c)
             for c in named
         )
-        rows.add(_text(where, row, "anchor"), _text(where, row, "positive"), negatives)
+        rows.add(text_of(where, row, "anchor"), text_of(where, row, "positive"), negatives)
 
 
 def _simcse(rows: Rows, records: Iterable[Record], options: Options) -> None:
     for where, row in records:
         negative = _maybe(where, row, "hard_neg")
-        rows.add(_text(where, row, "sent0"), _text(where, row, "sent1"), negative)
+        rows.add(text_of(where, row, "sent0"), text_of(where, row, "sent1"), negative)
 
 
 def _flag_embedding(rows: Rows, records: Iterable[Record], options: Options) -> None:
     for where, row in records:
-        query, negatives = _text(where, row, "query"), _texts(where, row, "neg")
+        query, negatives = text_of(where, row, "query"), _texts(where, row, "neg")
         for positive in _texts(where, row, "pos"):
             rows.add(query, positive, negatives)
 
 
 def _tevatron(rows: Rows, records: Iterable[Record], options: Options) -> None:
     for where, row in records:
-        query = _text(where, row, "query")
+        query = text_of(where, row, "query")
         negatives = _passages(where, row, "negative_passages")
         for positive in _passages(where, row, "positive_passages"):
             rows.add(query, positive, negatives)
@@ -231,7 +232,7 @@ def _passages(where: str, row: Mapping[str, Any], column: str) -> list[str]:
 def titled(where: str, row: Mapping[str, Any], column: str = "text") -> str:
     """A document as one text: its title, if it has one, before its text."""
     title = _maybe(where, row, "title")
-    body = _maybe(where, row, column) if title else [_text(where, row, column)]
+    body = _maybe(where, row, column) if title else [text_of(where, row, column)]
     return " ".join(title + body)
 
 
@@ -243,7 +244,7 @@ def _tevatron_ids(rows: Rows, records: Iterable[Record], options: Options) -> No
                 f"{where}: names its documents by id; set corpus to the file with their texts "
                 "(docid, document_text)"
             )
-        query = _text(where, row, "query_text")
+        query = text_of(where, row, "query_text")
         negatives = _documents(where, row, "negative_document_ids", known)
         for positive in _documents(where, row, "positive_document_ids", known):
             rows.add(query, positive, negatives)
@@ -267,7 +268,7 @@ def _nli(rows: Rows, records: Iterable[Record], options: Options) -> None:
         label = _nli_label(where, row.get("label"), options.nli_labels)
         if label is None:
             continue
-        premise, hypothesis = _text(where, row, "premise"), _text(where, row, "hypothesis")
+        premise, hypothesis = text_of(where, row, "premise"), text_of(where, row, "hypothesis")
         if options.nli == "pairs":
             rows.add(premise, hypothesis)
             rows.nli.append(NLI[label])
@@ -297,18 +298,19 @@ def _nli_label(where: str, value: object, names: Sequence[str]) -> str | None:
 
 def _sentences(rows: Rows, records: Iterable[Record], options: Options) -> None:
     for where, row in records:
-        one, two = _text(where, row, "sentence1"), _text(where, row, "sentence2")
+        one, two = text_of(where, row, "sentence1"), text_of(where, row, "sentence2")
         column = "score" if "score" in row else "label"
         if column not in row:
             rows.add(one, two)
         elif options.min_score is None:
             rows.add(one, one)
             rows.add(two, two)
-        elif _number(where, column, row[column]) >= options.min_score:
+        elif number_of(where, column, row[column]) >= options.min_score:
             rows.add(one, two)
 
 
-def _number(where: str, column: str, value: object) -> float:
+def number_of(where: str, column: str, value: object) -> float:
+    """The number that a cell of a table holds."""
     try:
         number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
@@ -320,7 +322,7 @@ def _number(where: str, column: str, value: object) -> float:
 
 def _plain(rows: Rows, records: Iterable[Record], options: Options) -> None:
     for where, row in records:
-        text, label = _text(where, row, "text"), row.get("label")
+        text, label = text_of(where, row, "text"), row.get("label")
         if isinstance(label, list | dict):
             raise ValueError(f"{where}: label must be one value, got {label!r}")
         rows.add(text, text)

@@ -17,7 +17,8 @@ from nsbench.benchmarks.config import parse_config
 from nsbench.benchmarks.encoders import encode_texts, encoders
 from nsbench.benchmarks.executors import plan_jobs, run_job
 from nsbench.benchmarks.export_cell import cell_from, export_cell, find_cell
-from nsbench.benchmarks.external import evaluate_model, read_test
+from nsbench.benchmarks.external import evaluate_model
+from nsbench.benchmarks.local_tasks import task_of_file
 from nsbench.benchmarks.matrix import expand
 from nsbench.benchmarks.models import TextModel, content_hash, load_model, refuse_foreign
 from nsbench.benchmarks.records import ResultsFolder, read_record
@@ -76,20 +77,20 @@ def test_a_name_is_not_an_identity(checkpoints: tuple[Path, Path], tmp_path: Pat
 def test_two_local_checkpoints_in_one_folder_keep_their_own_scores(
     checkpoints: tuple[Path, Path], test_file: Path, tmp_path: Path
 ) -> None:
-    folder, test = ResultsFolder(tmp_path / "out"), read_test(test_file)
+    folder, test = ResultsFolder(tmp_path / "out"), task_of_file(test_file)
     alone = []
     for checkpoint in checkpoints:
         model = load_model(str(checkpoint))
         apart = ResultsFolder(tmp_path / f"apart-{model.revision}")
-        evaluate_model(model, (), apart, [test])
+        evaluate_model(model, [test], apart)
         alone.append(load_results(apart.root).scores.query("main and task == 'mine'")["value"])
-        _, before = evaluate_model(model, (), folder, [test])
+        _, before = evaluate_model(model, [test], folder)
         assert not before
     both = load_results(folder.root)
     found = both.scores.query("main and task == 'mine'")["value"]
     assert sorted(found) == sorted([*alone[0], *alone[1]])
     assert found.nunique() == 2
-    assert evaluate_model(load_model(str(checkpoints[0])), (), folder, [test])[1]
+    assert evaluate_model(load_model(str(checkpoints[0])), [test], folder)[1]
     board = make_leaderboard(both, baseline="local/model")
     names = [f"local/model(revision={load_model(str(c)).revision[:12]})" for c in checkpoints]
     assert sorted(board.rows["sampler"]) == sorted(names)
@@ -117,16 +118,6 @@ def test_two_local_checkpoints_in_one_mteb_cache_keep_their_own_scores(
     results = cache.load_results(tasks=["STS12"])
     got = {r.model_revision: r.task_results[0].get_score() for r in results.model_results}
     assert got == pytest.approx(expected, abs=1e-6)
-
-
-def test_a_test_file_is_checked(tmp_path: Path) -> None:
-    path = tmp_path / "t.jsonl"
-    path.write_text('{"sentence1": "a", "sentence2": "b", "score": "high"}\n')
-    with pytest.raises(ValueError, match="score is 'high', not a number"):
-        read_test(path)
-    path.write_text('{"sentence1": "a", "score": 1}\n')
-    with pytest.raises(ValueError, match="has no 'sentence2'"):
-        read_test(path)
 
 
 @pytest.mark.parametrize(
