@@ -1,7 +1,7 @@
 """From a checked configuration to the cells it stands for."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import product
 from pathlib import Path
@@ -16,6 +16,7 @@ from nsbench.benchmarks.encoders import encoders
 from nsbench.benchmarks.guides import guide_fingerprint
 from nsbench.benchmarks.local_tasks import development_task, evaluation_tasks
 from nsbench.benchmarks.objectives import objectives
+from nsbench.benchmarks.plugin_code import of_cell, plugin_code, provided
 from nsbench.benchmarks.records import canonical_json
 from nsbench.benchmarks.regimes import check_labels, regimes
 from nsbench.samplers import Pairing, Registry, samplers, suggest
@@ -243,6 +244,7 @@ def expand(config: MatrixConfig) -> list[Planned]:
         (str(r.plain()), str(d.plain())): _label_digest(r, d)
         for r, d in product(regime_choices, data_choices)
     }
+    plugins = provided()
     out: dict[str, Planned] = {}
     for encoder, data, sampler, pair, regime, budget, limit, seed in product(
         encoder_choices,
@@ -289,6 +291,9 @@ def expand(config: MatrixConfig) -> list[Planned]:
                 regime=regime,
                 limit=limit,
             )
+            code = plugin_code(of_cell(cell), plugins)
+            if code:
+                cell = replace(cell, inputs={**cell.inputs, **code})
             out.setdefault(cell.key, Planned(cell, why_skip(cell)))
     return list(out.values())
 

@@ -37,6 +37,7 @@ from nsbench.benchmarks.measuring import Trained
 from nsbench.benchmarks.mteb_tasks import resolve as resolve_tasks
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.phases import few_shot, joined, phase_data
+from nsbench.benchmarks.plugin_code import check_plugin_code
 from nsbench.benchmarks.precision import autocast
 from nsbench.benchmarks.records import (
     CellPaths,
@@ -195,6 +196,7 @@ def _train_and_score(
         yield
         seconds[name] = round(perf_counter() - start, 3)
 
+    check_plugin_code(cell)
     with phase("data"):
         data = load_data(cell.data)
     with phase("encoder"):

@@ -9,8 +9,8 @@ if __name__ != "nsbench.samplers":  # a second import name would make a second r
 
 from typing import Any
 
+from nsbench.samplers._plugins import PLUGIN_PATH
 from nsbench.samplers._registry import (
-    PLUGIN_PATH,
     Entry,
     Parameter,
     Registry,

@@ -7,18 +7,16 @@ folder whose name has no leading underscore. Plugins are entry points of the sam
 import ast
 import difflib
 import importlib
-import importlib.util
 import inspect
-import os
 import pkgutil
 import re
-import sys
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
 from typing import Any, Generic, TypeVar
+
+from nsbench.samplers._plugins import code_digest, load_plugin_paths
 
 T = TypeVar("T")
 
@@ -140,47 +138,15 @@ class Entry(Generic[T]):
             )
         return tuple(out)
 
+    @property
+    def code(self) -> str:
+        """SHA-256 of the source of a plugin; empty for what ships with this package."""
+        cls: Any = self.cls
+        return code_digest(cls)
+
     def attribute(self, name: str, default: Any) -> Any:
         """A class attribute such as ``needs``, or the default where the author left it out."""
         return getattr(self.cls, name, default)
-
-
-PLUGIN_PATH = "NSBENCH_PLUGIN_PATH"
-"""Files and modules with components of one's own, apart by the system's path separator."""
-_imported: set[str] = set()
-
-
-def load_plugin_paths() -> None:
-    """Import what the environment variable ``NSBENCH_PLUGIN_PATH`` names, each once.
-
-    Raises:
-        ValueError: If a file or module is not there or fails to import.
-    """
-    for name in filter(None, os.environ.get(PLUGIN_PATH, "").split(os.pathsep)):
-        if name in _imported:
-            continue
-        _imported.add(name)
-        try:
-            _import(name)
-        except Exception as error:
-            _imported.discard(name)
-            what = str(error) if isinstance(error, FileNotFoundError) else repr(error)
-            raise ValueError(f"the plugin {name} cannot be imported: {what}") from error
-
-
-def _import(name: str) -> None:
-    path = Path(name).expanduser()
-    if path.suffix != ".py":
-        importlib.import_module(name)
-        return
-    if not path.is_file():
-        raise FileNotFoundError("there is no such file")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault(path.stem, module)  # dataclasses and docstrings look it up there
-    spec.loader.exec_module(module)
 
 
 class Registry(Generic[T]):

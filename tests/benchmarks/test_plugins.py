@@ -17,7 +17,7 @@ from nsbench.benchmarks.plugins import check_plugin, new_sampler
 from nsbench.benchmarks.testing_data import DATA_CHECKS
 from nsbench.benchmarks.testing_encoders import ENCODER_CHECKS
 from nsbench.samplers import PLUGIN_PATH, UnknownNameError, samplers
-from nsbench.samplers._registry import load_plugin_paths
+from nsbench.samplers._plugins import load_plugin_paths
 from nsbench.samplers.testing import ContractError, check_component
 
 ROOT = Path(__file__).resolve().parents[2]
