@@ -2,7 +2,7 @@
 
 from nsbench.benchmarks.augmentations import augmentations
 from nsbench.benchmarks.testing_augmentations import small_encoder
-from nsbench.benchmarks.timing_augmentations import Timed, full_view, measure, table
+from nsbench.benchmarks.timing.augmentations import Timed, full_view, measure, table
 
 
 def test_rows_are_full_and_wrapped() -> None:

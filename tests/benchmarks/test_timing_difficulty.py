@@ -4,7 +4,7 @@ import pytest
 
 from nsbench.benchmarks.data import datasets
 from nsbench.benchmarks.encoders import encoders
-from nsbench.benchmarks.timing_difficulty import CASES, LOOKS, Measured, Trainer, line, measure
+from nsbench.benchmarks.timing.difficulty import CASES, LOOKS, Measured, Trainer, line, measure
 
 
 @pytest.fixture(scope="module")

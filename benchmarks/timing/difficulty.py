@@ -1,6 +1,6 @@
 """What logging difficulty costs, as a paired ratio of step times with and without it.
 
-    python -m nsbench.benchmarks.timing_difficulty
+    python -m nsbench.benchmarks.timing.difficulty
 
 Two arms of one training run take turns block by block on the same texts; a block is one logging
 interval, so it holds one full measurement. Printed are the median

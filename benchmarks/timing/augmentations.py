@@ -1,6 +1,6 @@
 """What augmenting a batch costs, as a ratio to the encoder's forward pass.
 
-    python -m nsbench.benchmarks.timing_augmentations
+    python -m nsbench.benchmarks.timing.augmentations
 
 Prints the median of several runs and their quartiles; target: every ratio under 0.05 on the CPU.
 An adversarial view needs a pass of its own, which is counted as passes and not timed here.
