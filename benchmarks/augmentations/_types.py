@@ -119,14 +119,41 @@ def choose_exactly(eligible: Tensor, count: Tensor, generator: torch.Generator |
     Returns:
         ``(B, M)`` bool, True where chosen.
     """
-    lot = uniform(tuple(eligible.shape), eligible, generator).masked_fill(~eligible, 2.0)
+    lot = uniform(tuple(eligible.shape), eligible, generator).masked_fill_(~eligible, 2.0)
     if lot.shape[1] > SORTED:
-        return _smallest(lot, count)
+        chosen = _near_the_share(lot, count, eligible) if lot.device.type == "cpu" else None
+        return _smallest(lot, count) if chosen is None else chosen
     order = lot.argsort(dim=1, stable=True)
     place = torch.empty_like(order).scatter_(
         1, order, torch.arange(lot.shape[1], device=lot.device).expand_as(order)
     )
     return place < count[:, None]
+
+
+def _near_the_share(lot: Tensor, count: Tensor, eligible: Tensor) -> Tensor | None:
+    """What `_smallest` gives, in less time on a CPU: only lots near the share are sorted.
+
+    The k-th smallest of n uniform lots lies within eight standard deviations of k / n; all below
+    are chosen, and few are within. ``None`` where a row's does not, as with lots that are not
+    uniform.
+    """
+    total = eligible.sum(dim=1, dtype=torch.int32).double().clamp(min=1)
+    share = count / total
+    margin = 8 * (share * (1 - share) / total).sqrt() + 4 / total
+    chosen = lot < (share - margin).float()[:, None]
+    row, column = ((lot < (share + margin).float()[:, None]) ^ chosen).nonzero().unbind(1)
+    missing = count - chosen.sum(dim=1, dtype=torch.int32)
+    near = torch.bincount(row, minlength=len(lot))
+    if bool(((missing < 0) | (missing > near)).any()):
+        return None
+    place = torch.arange(len(row)) - (near.cumsum(0) - near)[row]
+    value = lot.new_full((len(lot), int(near.max())), 3.0)
+    value[row, place] = lot[row, column]
+    order = value.argsort(dim=1, stable=True)
+    rank = torch.empty_like(order)
+    rank.scatter_(1, order, torch.arange(order.shape[1]).expand_as(order))
+    chosen[row, column] = rank[row, place] < missing[row]
+    return chosen
 
 
 def _smallest(lot: Tensor, count: Tensor) -> Tensor:

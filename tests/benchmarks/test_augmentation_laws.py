@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from nsbench.benchmarks.augmentations import TokenView, augmentations, choose_exactly, share_of
+from nsbench.benchmarks.augmentations._types import _near_the_share, _smallest
 from nsbench.benchmarks.encoders import Encoder
 from nsbench.benchmarks.testing_augmentations import TEXTS, seeded, small_encoder, view_of
 
@@ -171,10 +172,24 @@ def test_choose_exactly_is_uniform_by_bisection() -> None:
     assert abs(float(halves[0] - halves[1])) < 2000  # sd of the difference is about 390
 
 
+def test_sorting_near_the_share_is_the_bisection() -> None:
+    lots = (torch.rand(9, 5000, generator=seeded(1)) * 2**12).floor() / 2**12  # with many ties
+    sizes = torch.tensor([5000, 4999, 4000, 3000, 2500, 100, 1, 0, 7])
+    eligible = torch.arange(5000) < sizes[:, None]
+    lots.masked_fill_(~eligible, 2.0)
+    for rate in (0.0, 0.001, 0.2, 0.5, 0.999, 1.0):
+        count = (eligible.sum(dim=1).double() * rate).long()
+        near = _near_the_share(lots, count, eligible)
+        assert near is not None
+        assert torch.equal(near, _smallest(lots, count))
+        assert torch.equal(near.sum(dim=1), count)
+    crooked = (lots**3).masked_fill(~eligible, 2.0)  # not uniform: left to the bisection
+    count = eligible.sum(dim=1) // 2
+    assert _near_the_share(crooked, count, eligible) is None
+
+
 def test_choose_exactly_breaks_ties_to_keep_the_count() -> None:
     lots = torch.full((1, 3000), 0.25)
-    from nsbench.benchmarks.augmentations._types import _smallest
-
     assert int(_smallest(lots, torch.tensor([1234])).sum()) == 1234
 
 
