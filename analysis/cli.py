@@ -131,3 +131,7 @@ def main() -> None:
 def _say_left_out(results: Results) -> None:
     for line in (*results.conflicts, *results.left_out):
         typer.echo(f"left out: {line}", err=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -50,6 +50,15 @@ class BestCheckpoint:
             self.best = (value, step)
             self._kept = {k: v.detach().clone() for k, v in self.encoder.state_dict().items()}
 
+    def state(self) -> dict[str, Any]:
+        """Everything a resumed cell needs."""
+        return {"best": self.best, "looks": self.looks, "kept": self._kept}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a `state`."""
+        self.best, self.looks = state["best"], state["looks"]
+        self._kept = dict(state["kept"])
+
     def restore(self) -> dict[str, float]:
         """Put the best weights back; returns what the choice cost and found."""
         if self._kept:

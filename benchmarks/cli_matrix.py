@@ -50,6 +50,14 @@ def run(
     max_hours: Annotated[
         float, typer.Option(min=0, help="Hours after which to stop, to be gone on with. 0: never.")
     ] = 0.0,
+    checkpoint_every: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="Minutes between checkpoints of a cell, to go on from if it is killed; 0: none. "
+            "Default 10, or the file's.",
+        ),
+    ] = None,
     encoder: Annotated[
         str | None, typer.Option(help="Use this encoder instead of the file's.")
     ] = None,
@@ -81,12 +89,14 @@ def run(
     with err.status("reading data and checking the matrix"):
         planned = keep(expand(settings), only or [])
     folder = ResultsFolder(out_dir or Path("out") / settings.name)
+    minutes = settings.run.checkpoint_minutes if checkpoint_every is None else checkpoint_every
     jobs = plan_jobs(
         planned,
         folder,
         settings.run.device,
         settings.run.threads,
         keep_weights=settings.run.keep_weights,
+        snapshot_seconds=60 * minutes,
     )
     count = workers or _default_workers(settings.run.device, settings.run.threads)
     if dry_run:

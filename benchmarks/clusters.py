@@ -5,7 +5,7 @@ k-means with several numbers of clusters, trusted ever more. https://arxiv.org/a
 Texts that are equal after normalisation are clustered as one, so they always share a cluster.
 """
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -129,6 +129,16 @@ class ClusterMatch:
         """``(M, B, N)`` bool, True where both texts are trusted members of one cluster."""
         anchor, other = (self.trusted[:, self.group[texts]] for texts in (anchors, candidates))
         return self.sampler.match(anchor, other)
+
+    def state(self) -> dict[str, Any]:
+        """Everything a resumed cell needs."""
+        return {"labels": self.labels, "trusted": self.trusted}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a `state`."""
+        device = self.world.device
+        self.labels = None if state["labels"] is None else state["labels"].to(device)
+        self.trusted = state["trusted"].to(device)
 
     def _judge(self, points: Tensor, centroids: Tensor) -> tuple[Tensor, Tensor]:
         """Cluster and confidence of every point, block by block."""

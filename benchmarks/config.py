@@ -126,6 +126,8 @@ class RunConfig(_Strict):
     Attributes:
         threads: Threads of torch and BLAS in each cell.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        checkpoint_minutes: Minutes between two checkpoints of a cell's training, from which it goes
+            on should it be killed; 0 for none.
         time_limit: Seconds that a cell may take before it is stopped and fails; 0 for no limit.
         slurm: For ``--executor slurm``.
         ray: For ``--executor ray``.
@@ -135,6 +137,7 @@ class RunConfig(_Strict):
 
     threads: int = Field(default=1, ge=1, le=1024)
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    checkpoint_minutes: float = Field(default=10.0, ge=0, le=1e6, allow_inf_nan=False)
     time_limit: float = Field(default=0.0, ge=0, le=1e8, allow_inf_nan=False)
     slurm: SlurmConfig = SlurmConfig()
     ray: RayConfig = RayConfig()

@@ -247,6 +247,16 @@ class DifficultyLog:
         self._names.append(tuple(quantities))
         self._values.append(torch.stack([v.double() for v in quantities.values()]))
 
+    def state(self) -> list[tuple[int, tuple[str, ...], Tensor]]:
+        """Everything a resumed cell needs."""
+        return list(zip(self._steps, self._names, self._values, strict=True))
+
+    def load(self, state: list[tuple[int, tuple[str, ...], Tensor]]) -> None:
+        """Go on from a `state`."""
+        self._steps = [step for step, _, _ in state]
+        self._names = [names for _, names, _ in state]
+        self._values = [values for _, _, values in state]
+
     def table(self) -> pd.DataFrame:
         """The long table with `DIFFICULTY_COLUMNS`, one row per step and quantity."""
         rows = [

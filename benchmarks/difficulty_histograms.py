@@ -3,6 +3,8 @@
 Counts only grow, so the counts between two logged steps are the difference of the two.
 """
 
+from typing import Any
+
 import pandas as pd
 import torch
 from torch import Tensor
@@ -68,6 +70,17 @@ class Histograms:
         """Keep the counts of all batches so far under ``step``, which they include."""
         self._steps.append(step)
         self._kept.append(torch.cat([self._similarity.flatten(), self._percentile.flatten()]))
+
+    def state(self) -> dict[str, Any]:
+        """Everything a resumed cell needs."""
+        counts = {"similarity": self._similarity, "percentile": self._percentile}
+        return counts | {"steps": self._steps, "kept": self._kept}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a `state`."""
+        self._similarity.copy_(state["similarity"])
+        self._percentile.copy_(state["percentile"])
+        self._steps, self._kept = list(state["steps"]), list(state["kept"])
 
     def table(self) -> pd.DataFrame:
         """The long table with `HISTOGRAM_COLUMNS`: cumulative counts, one row per bin."""

@@ -37,6 +37,7 @@ class Job:
         threads: Threads of torch and BLAS.
         replaces: Time stamp of the record that is to be replaced, in ns; 0 if there is none.
         keep_weights: Whether the trained weights stay in the cell's folder.
+        snapshot_seconds: Seconds between two snapshots of a long training; 0 for none.
     """
 
     planned: Planned
@@ -45,6 +46,7 @@ class Job:
     threads: int
     replaces: int = 0
     keep_weights: bool = False
+    snapshot_seconds: float = 0.0
 
 
 Ended = tuple[Job, RunRecord | None]
@@ -121,6 +123,7 @@ def run_job(job: Job) -> RunRecord | None:
                 skip=job.planned.skip,
                 on_step=claim.at,
                 keep_weights=job.keep_weights,
+                snapshot_seconds=job.snapshot_seconds,
             )
         finally:
             claim.release()
@@ -209,6 +212,7 @@ def plan_jobs(
     threads: int,
     *,
     keep_weights: bool = False,
+    snapshot_seconds: float = 0.0,
 ) -> list[Job]:
     """A job for every planned cell."""
     return [
@@ -218,6 +222,7 @@ def plan_jobs(
             device=device,
             threads=threads,
             keep_weights=keep_weights,
+            snapshot_seconds=snapshot_seconds,
         )
         for p in planned
     ]

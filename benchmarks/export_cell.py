@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from nsbench.benchmarks.cell import RECIPE, Budget, Cell, Choice, Evaluation
+from nsbench.benchmarks.cell_training import built_encoder
 from nsbench.benchmarks.encoders import Encoder, hash_weights
 from nsbench.benchmarks.export import save, to_sentence_transformer
 from nsbench.benchmarks.local_tasks import LocalTask, local_task
 from nsbench.benchmarks.records import CellPaths, RunRecord, read_json, read_record
-from nsbench.benchmarks.run import built_encoder, trained_encoder
+from nsbench.benchmarks.run import trained_encoder
 
 
 def cell_from(plain: dict[str, Any]) -> Cell:

@@ -55,13 +55,26 @@ class Extras:
         if "cluster_match" in self.needs:
             self.clusters = ClusterMatch(_holding(sampler, "trusted"), world)
 
-    def refresh(self, step: int, steps: int) -> None:
-        """Host work before a step: guide embeddings once, clusters where they are due."""
+    def start(self) -> None:
+        """Host work before the first step: the guide's embeddings, once."""
         if "guide_similarity" in self.needs and self.guide is None:
             named = _holding(self.sampler, "guide", default=None)
             self.guide = guide_embeddings(self.world, str(getattr(named, "guide", "")))
+
+    def refresh(self, step: int, steps: int) -> None:
+        """Host work before a step: the guide's embeddings once, clusters where they are due."""
+        self.start()
         if self.clusters is not None:
             self.clusters.refresh(step, steps)
+
+    def state(self) -> dict[str, Any]:
+        """What a resumed cell needs beside what `start` makes again."""
+        return {} if self.clusters is None else self.clusters.state()
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a `state`."""
+        if self.clusters is not None:
+            self.clusters.load(state)
 
     def add(
         self, context: SimilarityContext, contrast: Contrast, views: Iterable[Tensor]

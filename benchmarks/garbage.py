@@ -39,8 +39,9 @@ def find_waste(folder: ResultsFolder) -> Iterator[Waste]:
     """Everything in a results folder that no run of this version will read.
 
     Cells of an older ``RECIPE``; cells that are not of the last matrix and were broken off; claims
-    of dead processes; files that a process was killed in the middle of; mteb results of cells that
-    are no longer there. A cell that somebody is at work on is left alone, and so are links.
+    of dead processes; checkpoints of cells that have ended; files that a process was killed in the
+    middle of; mteb results of cells that are no longer there. A cell that somebody is at work on
+    is left alone, and so are links.
     """
     try:
         planned = {str(c["key"]) for c in folder.read_matrix()["cells"]}
@@ -58,6 +59,8 @@ def find_waste(folder: ResultsFolder) -> Iterator[Waste]:
         kept.add(paths.folder.name.rpartition("-")[2])
         if paths.claim.exists():
             yield _waste(paths.claim, "claimed by a process that is gone")
+        if paths.snapshot.exists() and _has_ended(paths):
+            yield _waste(paths.snapshot, "checkpoint of a cell that has ended")
         for file in paths.temporary():
             yield _waste(file, "left by a process that was killed while writing")
     for file in sorted(folder.root.glob(".*.tmp")):
@@ -79,6 +82,14 @@ def _why(paths: CellPaths, planned: set[str] | None) -> str:
     if planned is not None and key not in planned and not paths.record.exists():
         return "broken off, and not of the last matrix"
     return ""
+
+
+def _has_ended(paths: CellPaths) -> bool:
+    """Whether a cell needs no checkpoint; one whose process was killed may be retried from it."""
+    try:
+        return read_record(paths).status != "failed"
+    except RecordError:
+        return False
 
 
 def _abandoned(paths: CellPaths) -> bool:

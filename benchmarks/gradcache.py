@@ -40,7 +40,7 @@ class Chunked:
             for pieces in self._pieces:
                 states, out = [], []
                 for piece in pieces:
-                    states.append(_random_state(device))
+                    states.append(random_state(device))
                     out.append(encoder(piece))
                 self._states.append(states)
                 self.raw.append(torch.cat(out))
@@ -53,15 +53,15 @@ class Chunked:
         Run it under the same autocast as the construction. The random state afterwards is what it
         was before.
         """
-        before = _random_state(self.raw[0].device)
+        before = random_state(self.raw[0].device)
         for value, pieces, states in zip(self.raw, self._pieces, self._states, strict=True):
             if value.grad is None:  # no loss looked at this view
                 continue
             parts = value.grad.split([len(piece.ids) for piece in pieces])
             for piece, state, part in zip(pieces, states, parts, strict=True):
-                _set_random_state(state, value.device)
+                set_random_state(state, value.device)
                 self.encoder(piece).backward(part)
-        _set_random_state(before, self.raw[0].device)
+        set_random_state(before, self.raw[0].device)
 
 
 def split(view: TokenView, chunk: int) -> list[TokenView]:
@@ -80,7 +80,7 @@ def split(view: TokenView, chunk: int) -> list[TokenView]:
     return [view.take(part, view.ids.shape[1]) for part in rows.split(chunk)]
 
 
-def _random_state(device: torch.device) -> list[Tensor]:
+def random_state(device: torch.device) -> list[Tensor]:
     """State of the generators that dropout may draw from."""
     states = [torch.get_rng_state()]
     if device.type == "cuda":
@@ -88,7 +88,8 @@ def _random_state(device: torch.device) -> list[Tensor]:
     return states
 
 
-def _set_random_state(states: list[Tensor], device: torch.device) -> None:
+def set_random_state(states: list[Tensor], device: torch.device) -> None:
+    """Go on drawing from a `random_state`."""
     torch.set_rng_state(states[0])
     if device.type == "cuda":
         torch.cuda.set_rng_state(states[1], device)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -124,6 +124,25 @@ class Measures:
             "noop_view2": point(untouched(stepped.views[1], plain2).double().mean()),
             "identical_views": point(same.double().mean()),
         }
+
+    def state(self) -> dict[str, Any]:
+        """Everything a resumed cell needs."""
+        return {
+            "difficulty": self.difficulty.state(),
+            "histograms": self.histograms.state(),
+            "choices": self.choices.state(),
+            "probe": self.probe.state(),
+            "steps": [torch.stack(v) for v in (self._losses, self._norms, self._counts)],
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a `state`."""
+        self.difficulty.load(state["difficulty"])
+        self.histograms.load(state["histograms"])
+        self.choices.load(state["choices"])
+        self.probe.load(state["probe"])
+        held = (list(v.to(self.world.device)) for v in state["steps"])
+        self._losses, self._norms, self._counts = held
 
     def trained(self, cost: dict[str, float]) -> Trained:
         """Read everything out.

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -127,6 +128,15 @@ class Optimizer:
             part.step()
             part.zero_grad(set_to_none=True)
         return norm
+
+    def state(self) -> list[Any]:
+        """Everything a resumed cell needs."""
+        return [part.state_dict()["state"] for part in self._parts]
+
+    def load(self, state: list[Any]) -> None:
+        """Go on from a `state`."""
+        for part, held in zip(self._parts, state, strict=True):
+            part.load_state_dict({"state": held, "param_groups": part.state_dict()["param_groups"]})
 
     def _clip(self) -> Tensor:
         values = list(self._values())

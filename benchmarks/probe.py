@@ -149,7 +149,13 @@ class Probe:
 
     def load(self, state: dict[str, Any]) -> None:
         """Go on from a `state`."""
-        self._start, self._last, self._order = state["start"], state["last"], state["order"]
+
+        def here(value: Any) -> Any:
+            if isinstance(value, tuple):
+                return tuple(map(here, value))
+            return None if value is None else value.to(self._texts.device)
+
+        self._start, self._last, self._order = (here(state[k]) for k in ("start", "last", "order"))
 
     def _jaccard(self, left: Tensor, right: Tensor) -> Tensor:
         """Statistics over anchors of the overlap of two sets of ids, each ``(A, k)``."""

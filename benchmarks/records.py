@@ -14,6 +14,7 @@ Layout of a results folder::
                             weights.safetensors  only with keep_weights = true under [run]
                             record.json    last, by atomic rename: status, costs, alarms, ...
                             claim.json     who is at work on it; gone when it is done
+                            checkpoint.safetensors  state of a long training; gone when it is done
     <out>/mteb/results/nsbench__<key>/<weights>/<Task>.json     mteb's own layout
     <out>/leakage/<key>.json   overlap of a training text with an evaluation set
     <out>/leaderboard.csv, scores.csv, tables/, figures/      written by nsbench.analysis
@@ -261,6 +262,11 @@ class CellPaths:
     def claim(self) -> Path:
         """Who is at work on it."""
         return self.folder / "claim.json"
+
+    @property
+    def snapshot(self) -> Path:
+        """Its state in the middle of a long training; gone when it is done."""
+        return self.folder / "checkpoint.safetensors"
 
     def temporary(self) -> list[Path]:
         """Files that a process left when it was killed while writing."""

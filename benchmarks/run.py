@@ -20,43 +20,28 @@ import numpy as np
 import torch
 
 from nsbench.benchmarks.alarms import find_alarms
-from nsbench.benchmarks.augmentations import augmentations, bound
-from nsbench.benchmarks.candidates import candidates
 from nsbench.benchmarks.cell import Cell
+from nsbench.benchmarks.cell_training import SkipCellError, built_encoder, train_cell
 from nsbench.benchmarks.celllog import cell_log
-from nsbench.benchmarks.checkpoints import BestCheckpoint
 from nsbench.benchmarks.data import TrainingData, datasets, false_negative_rate
-from nsbench.benchmarks.difficulty_histograms import joined_histograms
-from nsbench.benchmarks.encoders import Encoder, encode_texts, encoders, hash_weights
+from nsbench.benchmarks.encoders import Encoder, encode_texts, hash_weights
 from nsbench.benchmarks.evaluate import EngineChoice, EvaluatedModel, evaluate
 from nsbench.benchmarks.evaluate import Evaluation as Evaluated
 from nsbench.benchmarks.frequent_tokens import frequent_token_scores
 from nsbench.benchmarks.leakage import scan_cell
-from nsbench.benchmarks.matrix import entailment_data, load_data, make
-from nsbench.benchmarks.measuring import Trained
+from nsbench.benchmarks.matrix import load_data, make
 from nsbench.benchmarks.mteb_tasks import resolve as resolve_tasks
-from nsbench.benchmarks.objectives import objectives
-from nsbench.benchmarks.phases import few_shot, joined, phase_data
 from nsbench.benchmarks.plugin_code import check_plugin_code
 from nsbench.benchmarks.precision import autocast
 from nsbench.benchmarks.records import (
     CellPaths,
     RunRecord,
     StorageError,
-    content_key,
     scores_csv,
     write_atomically,
     write_record,
 )
-from nsbench.benchmarks.regimes import Phase, regimes
-from nsbench.benchmarks.seeds import seed_for
-from nsbench.benchmarks.supervision import Supervision
-from nsbench.benchmarks.train import Recipe, train
-from nsbench.samplers import samplers
-
-
-class SkipCellError(Exception):
-    """This pairing makes no sense; the message is the reason."""
+from nsbench.benchmarks.snapshots import Snapshots, made_by
 
 
 def pick_device(name: str) -> torch.device:
@@ -70,6 +55,13 @@ def pick_device(name: str) -> torch.device:
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"device is {name!r}, but torch sees no CUDA device here")
     return torch.device(name)
+
+
+def device_name(name: str) -> str:
+    """What a device asked for is, as far as the last bit of a result depends on it."""
+    if name == "cpu" or not torch.cuda.is_available():
+        return "cpu"
+    return torch.cuda.get_device_name(None if name == "auto" else name)
 
 
 @contextmanager
@@ -119,6 +111,7 @@ def run_cell(
     skip: str = "",
     on_step: Callable[[int], None] = lambda step: None,
     keep_weights: bool = False,
+    snapshot_seconds: float = 0.0,
 ) -> RunRecord:
     """Run a cell and write its record, whatever happens.
 
@@ -130,6 +123,8 @@ def run_cell(
         skip: Why it is skipped, if it is: only the record is written.
         on_step: Called after each step.
         keep_weights: Whether the trained weights stay in its folder.
+        snapshot_seconds: Seconds between two snapshots of its state, from which it is gone on
+            with should it be killed; 0 for none. One that is there is used.
 
     Returns:
         The record, also for a failed cell. KeyboardInterrupt passes through, with no record.
@@ -148,13 +143,18 @@ def run_cell(
         environment=environment() | {"device": device, "threads": threads},
         started=started.isoformat(timespec="seconds"),
     )
+    snapshots = Snapshots(
+        paths.snapshot,
+        made_by(cell, environment(), device=device_name(device), threads=threads),
+        snapshot_seconds,
+    )
     with cell_log(paths.log, str(cell)) as log:
         try:
             if skip:
                 raise SkipCellError(skip)
             with single_threaded(threads):
                 record = _train_and_score(
-                    cell, paths, record, pick_device(device), on_step, keep_weights
+                    cell, paths, record, pick_device(device), on_step, keep_weights, snapshots
                 )
         except SkipCellError as reason:
             record = replace(record, status="skipped", reason=str(reason))
@@ -174,9 +174,14 @@ def run_cell(
     record = replace(
         record,
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
-        seconds=record.seconds | {"total": round(perf_counter() - clock, 3)},
+        seconds=record.seconds | {"total": round(perf_counter() - clock + snapshots.before, 3)},
     )
+    if snapshots.resumed:
+        record = replace(
+            record, environment=record.environment | {"resumed_after_step": snapshots.resumed}
+        )
     write_record(paths, record)
+    snapshots.remove()
     return record
 
 
@@ -187,6 +192,7 @@ def _train_and_score(
     device: torch.device,
     on_step: Callable[[int], None],
     keep_weights: bool,
+    snapshots: Snapshots,
 ) -> RunRecord:
     seconds: dict[str, float] = {}
 
@@ -204,7 +210,9 @@ def _train_and_score(
     trained = None
     with phase("train"):
         if cell.budget.steps:
-            trained = train_cell(cell, data, encoder, device, on_step)
+            trained = train_cell(cell, data, encoder, device, on_step, snapshots)
+    if snapshots.resumed:
+        seconds["train"] = round(seconds["train"] + snapshots.before, 3)
     with phase("evaluate"):
         weights = hash_weights(encoder.state_dict().items())
         found = score(cell, encoder, weights, results=paths.mteb)
@@ -234,15 +242,6 @@ def _train_and_score(
     )
 
 
-def built_encoder(cell: Cell) -> Encoder:
-    """The cell's encoder as it starts, on the CPU."""
-    source = entailment_data(cell.regime, cell.data)
-    more = () if source in (None, cell.data) else load_data(source).texts
-    texts = (*load_data(cell.data).texts, *more)
-    encoder: Encoder = make(encoders, cell.encoder).build(texts, seed_for(cell.seed, "init"))
-    return encoder
-
-
 def trained_encoder(cell: Cell, *, threads: int = 1) -> Encoder:
     """The cell's encoder trained once more, on the CPU; no record is written."""
     encoder = built_encoder(cell)
@@ -258,121 +257,6 @@ def weights_bytes(encoder: Encoder) -> bytes:
 
     state = {k: v.detach().cpu().contiguous() for k, v in encoder.state_dict().items()}
     return save(state)
-
-
-def train_cell(
-    cell: Cell,
-    data: TrainingData,
-    encoder: Encoder,
-    device: torch.device,
-    on_step: Callable[[int], None],
-) -> Trained:
-    """Train an encoder in place, through all phases of the cell's regime.
-
-    Args:
-        cell: What to train.
-        data: Its data, as `nsbench.benchmarks.matrix.load_data` gives them.
-        encoder: On ``device`` already.
-        device: Where tensors live.
-        on_step: Called after each step, counted through all phases.
-
-    Raises:
-        DivergedError: If a loss is not finite.
-    """
-    source = entailment_data(cell.regime, cell.data)
-    pairs = None if source is None else load_data(source)
-    phases = make(regimes, cell.regime).phases(cell.budget)
-    best = None
-    if cell.evaluation.dev:
-        best = BestCheckpoint(encoder, cell, make(datasets, cell.data))
-    parts: list[tuple[Phase, Trained]] = []
-    done = 0
-    for phase in phases:
-        last = phase is phases[-1]
-
-        def look(step: int, last: bool = last, before: int = done, phase: Phase = phase) -> None:
-            if best is not None and last:
-                best.look(step, phase.budget.steps)
-            on_step(before + step)
-
-        rows = phase_data(phase, data, pairs)
-        if last:
-            rows = few_shot(
-                rows,
-                cell.limit,
-                batch_size=phase.budget.batch_size,
-                seed=seed_for(cell.seed, "limit"),
-            )
-        parts.append((phase, _train_phase(cell, phase, rows, encoder, device, look)))
-        done += phase.budget.steps
-    trained = parts[0][1] if len(phases) == 1 else joined(parts)
-    if len(phases) > 1:
-        seen = [t.histograms.iloc[: 0 if p.kind == "entailment" else None] for p, t in parts]
-        steps = [sum(p.budget.steps for p, _ in parts[:i]) for i in range(len(parts))]
-        trained.histograms = joined_histograms(list(zip(steps, seen, strict=True)))
-        trained.probe, trained.choices = parts[-1][1].probe, parts[-1][1].choices
-    if best is not None:
-        trained.cost |= best.restore()
-    return trained
-
-
-def _train_phase(
-    cell: Cell,
-    phase: Phase,
-    data: TrainingData,
-    encoder: Encoder,
-    device: torch.device,
-    look: Callable[[int], None],
-) -> Trained:
-    budget = phase.budget
-    alone = phase.kind == "entailment"
-    sampler = samplers.make("in_batch") if alone else make(samplers, cell.sampler)
-    if "truth" in getattr(sampler, "needs", ()) and data.meaning is None:
-        raise SkipCellError(f"{cell.sampler.name} needs labels, and {data.name} has none")
-    if data.rows < budget.batch_size:
-        raise ValueError(
-            f"batch_size is {budget.batch_size}, but {data.name} has only {data.rows} rows"
-        )
-    objective = objectives.make("info_nce") if alone else make(objectives, cell.objective)
-    pool = candidates.make("in_batch") if alone else make(candidates, cell.candidates)
-    views = tuple(
-        [bound(make(augmentations, c), encoder) for c in view] for view in (cell.view1, cell.view2)
-    )
-    directions = "one" if alone else str(cell.candidates.params.get("directions", "auto"))
-    if directions == "auto":
-        directions = str(getattr(objective, "views", "one"))
-    prefix = "nli/" if phase.nli else ""  # contrast draws alike with and without a first phase
-    supervision = None
-    if phase.kind != "contrast":
-        supervision = Supervision(
-            encoder,
-            data,
-            variant=phase.variant,
-            weight=0.0 if alone else phase.weight,
-            joint=not alone,
-            seed=seed_for(cell.seed, "entailment_head"),
-        )
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        return train(
-            encoder,
-            data,
-            Recipe(
-                sampler=sampler,
-                objective=objective,
-                views=((), ()) if alone else (views[0], views[1]),
-                directions=directions,
-                budget=budget,
-                difficulty_every=cell.difficulty_every,
-                seed_for=lambda purpose: seed_for(cell.seed, prefix + purpose),
-                open_pool=pool.open,
-                look=look,
-                tokens_key=content_key(
-                    [cell.encoder.plain(), dict(cell.inputs), data.digest, budget.max_length]
-                ),
-                supervision=supervision,
-            ),
-            device,
-        )
 
 
 def score(cell: Cell, encoder: Encoder, weights: str, *, results: Path | None = None) -> Evaluated:

@@ -9,6 +9,7 @@ rate) comes with the `Batch`, and what was found stays on the device in `Stepped
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,7 +21,7 @@ from nsbench.benchmarks.candidates import OpenPool, World
 from nsbench.benchmarks.cell import Budget
 from nsbench.benchmarks.context import Contrast, Known, Masked, extend, lay_out, mask_candidates
 from nsbench.benchmarks.extras import Extras
-from nsbench.benchmarks.gradcache import Chunked
+from nsbench.benchmarks.gradcache import Chunked, random_state, set_random_state
 from nsbench.benchmarks.optimise import Optimizer
 from nsbench.benchmarks.precision import autocast
 from nsbench.benchmarks.supervision import Supervision
@@ -200,6 +201,27 @@ class Step:
             norm=self.optimizer.step(batch.rate),
             embeddings=torch.cat([z[0], z[1]]).detach(),
         )
+
+    def state(self) -> dict[str, Any]:
+        """Everything a resumed cell needs, the weights included."""
+        supervision = self.method.supervision
+        return {
+            "encoder": self.world.encoder.state_dict(),
+            "head": None if supervision is None else supervision.head.state_dict(),
+            "optimizer": self.optimizer.state(),
+            "draw": {purpose: made.get_state() for purpose, made in self.draw.items()},
+            "random": random_state(self.world.device),
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a `state`."""
+        self.world.encoder.load_state_dict(state["encoder"])
+        if self.method.supervision is not None:
+            self.method.supervision.head.load_state_dict(state["head"])
+        self.optimizer.load(state["optimizer"])
+        for purpose, made in self.draw.items():
+            made.set_state(state["draw"][purpose])
+        set_random_state(state["random"], self.world.device)
 
     def _views(self, batch: Batch) -> tuple[TokenView, TokenView]:
         """Both views, augmented and, where that is asked for, attacked."""

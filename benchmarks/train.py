@@ -3,8 +3,9 @@
 What a step is, `nsbench.benchmarks.step` says; what is measured, `nsbench.benchmarks.measuring`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from nsbench.benchmarks.encoders import Encoder, token_table
 from nsbench.benchmarks.extras import Extras
 from nsbench.benchmarks.measuring import Measures, Trained
 from nsbench.benchmarks.optimise import schedule
+from nsbench.benchmarks.snapshots import Keep
 from nsbench.benchmarks.step import Batch, Method, Step
 from nsbench.benchmarks.views import Texts, embed_all, on_device
 
@@ -31,6 +33,8 @@ class Recipe(Method):
         seed_for: Gives the seed of a purpose word.
         open_pool: Starts the candidate pool.
         look: Called as ``look(step)`` after each step, for checkpoint choice and progress.
+        keep: Told after each step how to make the state that a resumed training goes on from.
+        resume: Such a state.
         tokens_key: Says what tokenizer and texts these are; see `token_table`.
     """
 
@@ -38,6 +42,8 @@ class Recipe(Method):
     seed_for: Callable[[str], int] = field(kw_only=True)
     open_pool: Callable[[World], OpenPool] = field(kw_only=True)
     look: Callable[[int], None] = lambda step: None
+    keep: Keep = lambda state: None
+    resume: Mapping[str, Any] | None = None
     tokens_key: str = ""
 
 
@@ -45,7 +51,7 @@ def train(encoder: Encoder, data: TrainingData, recipe: Recipe, device: torch.de
     """Train an encoder in place.
 
     Args:
-        encoder: On ``device`` already.
+        encoder: On ``device`` already; as it was before the first step, also where it is resumed.
         data: Training rows.
         recipe: Everything else.
         device: Where tensors live.
@@ -54,40 +60,99 @@ def train(encoder: Encoder, data: TrainingData, recipe: Recipe, device: torch.de
         ValueError: If the data has fewer rows than one batch.
         DivergedError: If a loss is not finite; seen when losses are read out.
     """
-    budget = recipe.budget
-    cost: dict[str, float] = {}
+    training = Training(encoder, data, recipe, device)
+    if recipe.resume is None:
+        training.measures.start()
+    else:
+        training.load(recipe.resume)
+    while training.done < recipe.budget.steps:
+        training.step()
+        recipe.look(training.done - 1)
+        if training.pool.resumable:
+            recipe.keep(training.state)
+    return training.measures.trained(training.cost)
 
-    def note(name: str, value: float) -> None:
-        cost[name] = cost.get(name, 0.0) + value
 
-    tokens = token_table(encoder, data.texts, budget.max_length, device, key=recipe.tokens_key)
-    known = Known(data, device)
-    world = World(
-        data=data,
-        encoder=encoder,
-        tokens=tokens,
-        device=device,
-        batch_size=budget.batch_size,
-        seed_for=recipe.seed_for,
-        embed=lambda model: embed_all(model, tokens, note),
-        note=note,
-    )
-    torch.manual_seed(recipe.seed_for("dropout"))  # the encoder's own dropout layers
-    pool = recipe.open_pool(world)
-    extras = Extras(recipe.sampler, world, recipe.objective)
-    feed = feed_for(recipe.sampler, world)
-    make_step = Step(recipe, world, known, pool, extras)
-    measures = Measures(recipe, world, known, recipe.difficulty_every)
-    measures.start()
-    for step in range(budget.steps):
+class Training:
+    """A training under way.
+
+    Args:
+        encoder: As it is before the first step.
+        data: Training rows.
+        recipe: Everything else.
+        device: Where tensors live.
+
+    Attributes:
+        done: Steps made.
+        cost: What was noted.
+    """
+
+    def __init__(
+        self, encoder: Encoder, data: TrainingData, recipe: Recipe, device: torch.device
+    ) -> None:
+        budget = recipe.budget
+        self.recipe, self.done = recipe, 0
+        self.cost: dict[str, float] = {}
+        tokens = token_table(encoder, data.texts, budget.max_length, device, key=recipe.tokens_key)
+        known = Known(data, device)
+        self.world = World(
+            data=data,
+            encoder=encoder,
+            tokens=tokens,
+            device=device,
+            batch_size=budget.batch_size,
+            seed_for=recipe.seed_for,
+            embed=lambda model: embed_all(model, tokens, self._note),
+            note=self._note,
+        )
+        torch.manual_seed(recipe.seed_for("dropout"))  # the encoder's own dropout layers
+        self.pool = recipe.open_pool(self.world)
+        self.extras = Extras(recipe.sampler, self.world, recipe.objective)
+        self.feed = feed_for(recipe.sampler, self.world)
+        self.make_step = Step(recipe, self.world, known, self.pool, self.extras)
+        self.measures = Measures(recipe, self.world, known, recipe.difficulty_every)
+
+    def _note(self, name: str, value: float) -> None:
+        self.cost[name] = self.cost.get(name, 0.0) + value
+
+    def step(self) -> None:
+        """Make the next step, and measure it."""
+        step, pool = self.done, self.pool
         pool.refresh(step)
-        extras.refresh(step, budget.steps)
-        batch = batch_of(world, recipe, next(feed), step, pool)
-        stepped = make_step(batch)
+        self.extras.refresh(step, self.recipe.budget.steps)
+        batch = batch_of(self.world, self.recipe, next(self.feed), step, pool)
+        stepped = self.make_step(batch)
         pool.after_step(torch.cat([batch.texts1.host, batch.texts2.host]), stepped.embeddings)
-        measures.add(step, batch, stepped, pool)
-        recipe.look(step)
-    return measures.trained(cost)
+        self.measures.add(step, batch, stepped, pool)
+        self.done += 1
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a resumed training needs, beside what opening it makes again."""
+        return {
+            "done": self.done,
+            "cost": self.cost,
+            "pool": self.pool.state(),
+            "extras": self.extras.state(),
+            "measures": self.measures.state(),
+            "step": self.make_step.state(),
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from a `state`: what follows is what would have followed then.
+
+        What is made of the encoder as it is before its first step (topics, a guide's embeddings)
+        is made again, before the weights are put in place.
+        """
+        self.extras.start()
+        self.done = state["done"]
+        for _ in range(self.done):
+            next(self.feed)
+        self.pool.load(state["pool"])
+        self.extras.load(state["extras"])
+        self.measures.load(state["measures"])
+        self.make_step.load(state["step"])
+        self.cost.clear()
+        self.cost.update(state["cost"])
 
 
 def batch_of(

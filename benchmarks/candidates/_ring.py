@@ -76,4 +76,11 @@ class Ring:
 
     def state(self) -> dict[str, Any]:
         """Everything a resumed cell needs."""
-        return {"embeddings": self.embeddings, "texts": self.texts, "pushed": self.pushed}
+        return {"embeddings": self.embeddings, "texts": self.numbers, "pushed": self.pushed}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a `state`."""
+        self.embeddings.copy_(state["embeddings"])
+        self.numbers.copy_(state["texts"])
+        self.texts.copy_(state["texts"])
+        self.pushed = state["pushed"]

@@ -109,8 +109,22 @@ class OpenPool:
         return {}
 
     def state(self) -> dict[str, Any]:
-        """Everything a resumed cell needs, as tensors and numbers."""
+        """Everything a resumed cell needs, as tensors and plain data.
+
+        A pool that keeps anything from step to step has this and `load`, or its cells are never
+        resumed in the middle.
+        """
         return {}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a `state`; the pool has been opened by the same world before."""
+
+    @property
+    def resumable(self) -> bool:
+        """Whether the pool keeps nothing, or says what."""
+        kind = type(self)
+        own = kind.state is not OpenPool.state and kind.load is not OpenPool.load
+        return kind is OpenPool or own
 
 
 class CandidatePool(Protocol):

@@ -142,8 +142,10 @@ class OpenCorpus(OpenPool):
     """The mined candidates of one cell.
 
     Attributes:
-        found: The mined candidates in use.
-        waiting: Those that lag behind: the step from which on they count, and they.
+        found: What was mined last.
+        ids: ``(R, depth)`` the candidates in use, -1 in empty places.
+        scores: ``(R, depth)`` their cosines when they were mined, NaN where there is none.
+        waiting: Those that lag behind: the step from which on they count, and both of them.
     """
 
     found: Mined
@@ -155,7 +157,7 @@ class OpenCorpus(OpenPool):
         seed = world.seed_for("pool")
         self.rng = np.random.default_rng(seed)
         self.draw = torch.Generator().manual_seed(seed)
-        self.waiting: list[tuple[int, Mined]] = []
+        self.waiting: list[tuple[int, Tensor, Tensor]] = []
         self.ids = torch.zeros(0, dtype=torch.int64)
         self.scores = torch.zeros(0)
         self.last: Tensor | None = None  # of the texts that `mined` gave last
@@ -169,14 +171,14 @@ class OpenCorpus(OpenPool):
     def refresh(self, step: int) -> None:
         """Mine anew where it is time, and put to use what has waited long enough."""
         if step == 0:
-            self._use(self._mine(), step)
+            self._use(*self._mine(), step)
         elif self.every and step % self.every == 0:
-            found = self._mine()
-            self.recall = _recall(self.ids, torch.from_numpy(found.ids)).to(self.world.device)
-            self.waiting.append((step + self.settings.lag, found))
+            ids, scores = self._mine()
+            self.recall = _recall(self.ids, ids).to(self.world.device)
+            self.waiting.append((step + self.settings.lag, ids, scores))
         while self.waiting and self.waiting[0][0] <= step:
-            since, found = self.waiting.pop(0)
-            self._use(found, since - self.settings.lag)
+            since, ids, scores = self.waiting.pop(0)
+            self._use(ids, scores, since - self.settings.lag)
 
     def mined(self, rows: Tensor) -> Tensor | None:
         """``negatives`` candidates of each row: drawn from its own, or all in their order."""
@@ -200,7 +202,7 @@ class OpenCorpus(OpenPool):
             out["mined_recall"], self.recall = self.recall, None
         return out
 
-    def _mine(self) -> Mined:
+    def _mine(self) -> tuple[Tensor, Tensor]:
         key = self._same_in_all_cells()
         found = _found.get(key) if key else None
         if found is None:
@@ -223,7 +225,11 @@ class OpenCorpus(OpenPool):
         self.world.note("mining_padded", found.padded)
         for reason, count in found.rejected.items():
             self.world.note(f"mining_{reason}", count)
-        return found
+        self.found = found
+        scores = torch.from_numpy(found.scores)
+        if self.settings.source == "bm25":  # no cosines
+            scores = torch.full_like(scores, torch.nan)
+        return torch.from_numpy(found.ids), scores
 
     def _same_in_all_cells(self) -> str:
         """A key of what is mined, where neither the encoder nor the seed has a say in it."""
@@ -248,23 +254,31 @@ class OpenCorpus(OpenPool):
             embeddings[distinct], self.corpus.candidates, name=name, backend=settings.backend
         )
 
-    def _use(self, found: Mined, mined_at: int) -> None:
+    def _use(self, ids: Tensor, scores: Tensor, mined_at: int) -> None:
         """Switch to other candidates; how much they differ from the old ones is noted."""
         if len(self.ids):
-            self.world.note("mining_overlap", _jaccard(self.found.ids, found.ids))
-        self.found = found
-        self.ids = torch.from_numpy(found.ids)
-        self.scores = torch.from_numpy(found.scores)
-        if self.settings.source == "bm25":  # no cosines
-            self.scores = torch.full_like(self.scores, torch.nan)
-        self.mined_at = mined_at
+            self.world.note("mining_overlap", _jaccard(self.ids, ids))
+        self.ids, self.scores, self.mined_at = ids, scores, mined_at
 
     def state(self) -> dict[str, Any]:
         return {
             "ids": self.ids,
-            "waiting": [(step, torch.from_numpy(m.ids)) for step, m in self.waiting],
+            "scores": self.scores,
+            "mined_at": self.mined_at,
+            "recall": self.recall,
+            "waiting": self.waiting,
             "draw": self.draw.get_state(),
+            "rng": self.rng.bit_generator.state,
         }
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.ids, self.scores = state["ids"], state["scores"]
+        self.mined_at, self.recall = state["mined_at"], state["recall"]
+        if self.recall is not None:
+            self.recall = self.recall.to(self.world.device)
+        self.waiting = list(state["waiting"])
+        self.draw.set_state(state["draw"])
+        self.rng.bit_generator.state = state["rng"]
 
 
 def _recall(old: Tensor, new: Tensor) -> Tensor:
@@ -277,7 +291,7 @@ def _recall(old: Tensor, new: Tensor) -> Tensor:
     return summary(hits / count.clamp(min=1), count > 0, 0, 1)
 
 
-def _jaccard(old: np.ndarray[Any, Any], new: np.ndarray[Any, Any]) -> float:
+def _jaccard(old: Tensor, new: Tensor) -> float:
     """Mean overlap of two ``(R, M)`` sets of ids, empty places left out."""
     values = []
     for a, b in zip(old.tolist(), new.tolist(), strict=True):

@@ -75,3 +75,6 @@ class OpenMemory(OpenPool):
 
     def state(self) -> dict[str, Any]:
         return self.ring.state()
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.ring.load(state)

@@ -93,3 +93,7 @@ class OpenQueue(OpenPool):
 
     def state(self) -> dict[str, Any]:
         return {"ring": self.ring.state(), "keys": self.keys.state_dict()}
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.ring.load(state["ring"])
+        self.keys.load_state_dict(state["keys"])

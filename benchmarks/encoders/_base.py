@@ -276,5 +276,5 @@ def hash_weights(state: Iterable[tuple[str, Tensor]]) -> str:
     for name, tensor in sorted(state, key=lambda item: item[0]):
         value = tensor.detach().cpu().contiguous()
         digest.update(f"{name}:{value.dtype}:{tuple(value.shape)};".encode())
-        digest.update(value.view(torch.uint8).numpy().tobytes() if value.numel() else b"")
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 
 from nsbench.benchmarks.cell import Cell
+from nsbench.benchmarks.cell_training import train_cell
 from nsbench.benchmarks.config import parse_config
 from nsbench.benchmarks.data import TrainingData
 from nsbench.benchmarks.encoders import _sources, encoders
 from nsbench.benchmarks.matrix import expand, load_data, make
-from nsbench.benchmarks.run import train_cell
 from nsbench.benchmarks.timing._compare import Compared, Side, compared
 
 MINILM = _sources.MINILM
