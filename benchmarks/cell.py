@@ -72,6 +72,7 @@ class Evaluation:
             ``last2_mean``); empty to keep it. An encoder without layers keeps its own.
         frequent_tokens: Numbers of frequent tokens to leave out of the mean in further scores of
             the first task; see `nsbench.benchmarks.frequent_tokens`.
+        absent: Tasks of a benchmark that were not here and are left out.
         precision: ``fp32``, or ``bf16``: twice as fast, scores within 1e-4 or so.
     """
 
@@ -82,6 +83,7 @@ class Evaluation:
     pooling: str = ""
     precision: str = "fp32"
     frequent_tokens: tuple[int, ...] = ()
+    absent: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -130,9 +132,9 @@ class Cell:
             "tasks": [_task(t) for t in self.evaluation.tasks],
             "dev": _task(self.evaluation.dev),
         }
-        del evaluation["frequent_tokens"]
-        if self.evaluation.frequent_tokens:
-            evaluation["frequent_tokens"] = list(self.evaluation.frequent_tokens)
+        for younger in ("frequent_tokens", "absent"):
+            if values := list(evaluation.pop(younger)):
+                evaluation[younger] = values
         return {
             "recipe": RECIPE,
             "sampler": self.sampler.plain(),

@@ -14,7 +14,15 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from nsbench.benchmarks.console import INTERRUPTED, SOME_FAILED, UNFINISHED, err, escaped, out
+from nsbench.benchmarks.console import (
+    INTERRUPTED,
+    SOME_FAILED,
+    UNFINISHED,
+    err,
+    escaped,
+    out,
+    say_left_out,
+)
 from nsbench.benchmarks.records import ResultsFolder, RunRecord, StorageError
 
 Config = Annotated[str, typer.Argument(help="A matrix file (TOML), or the name of a suite.")]
@@ -88,6 +96,7 @@ def run(
     _check_evaluation(settings.evaluation)
     with err.status("reading data and checking the matrix"):
         planned = keep(expand(settings), only or [])
+    say_left_out(planned[0].cell.evaluation.absent)
     folder = ResultsFolder(out_dir or Path("out") / settings.name)
     minutes = settings.run.checkpoint_minutes if checkpoint_every is None else checkpoint_every
     jobs = plan_jobs(
@@ -199,18 +208,17 @@ def _resumable(folder: ResultsFolder, cells: int) -> Iterator[None]:
 
 
 def _check_evaluation(settings: Any) -> None:
-    from nsbench.benchmarks.evaluate import check_available, check_dev, check_tasks
+    from nsbench.benchmarks.evaluate import check_dev, check_tasks
     from nsbench.benchmarks.local_tasks import development_task, evaluation_tasks
+    from nsbench.benchmarks.mteb_tasks import refuse_missing, resolve
 
     tasks = evaluation_tasks(settings.tasks)
     dev = development_task(settings.dev, tasks)
     names = [t for t in tasks if t != "own"]
     if names:
         check_tasks(names)
-        missing = check_available(names)
-        if missing:
-            more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-            raise ValueError(f"{missing[0]}{more}")
+    if names and settings.missing == "error":
+        refuse_missing(resolve(names))
     if dev not in ("", "own"):
         check_dev(dev)
 

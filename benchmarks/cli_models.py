@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from nsbench.benchmarks.console import SOME_FAILED, err, escaped, out
+from nsbench.benchmarks.console import SOME_FAILED, err, escaped, out, say_left_out
 
 
 def evaluate(
@@ -23,29 +23,34 @@ def evaluate(
             help="A file with sentence1, sentence2, score or label; a BEIR folder; repeatable."
         ),
     ] = None,
+    skip_missing: Annotated[
+        bool, typer.Option("--skip-missing", help="Leave out tasks whose data are not here.")
+    ] = False,
     device: Annotated[str, typer.Option()] = "auto",
     batch_size: Annotated[int, typer.Option(min=1)] = 64,
 ) -> None:
     """Score models that nsbench did not train; each becomes a row of the leaderboard."""
-    from nsbench.benchmarks.evaluate import check_available, check_tasks
+    from nsbench.benchmarks.evaluate import check_tasks
     from nsbench.benchmarks.external import evaluate_model
     from nsbench.benchmarks.local_tasks import task_of_file
     from nsbench.benchmarks.models import load_model
+    from nsbench.benchmarks.mteb_tasks import absent_tasks, refuse_missing, resolve
     from nsbench.benchmarks.records import ResultsFolder
     from nsbench.benchmarks.run import pick_device
 
     tests = [task_of_file(path) for path in test or ()]
     tasks = (*(task or (() if tests else ("STS7",))), *tests)
     check_tasks(tasks)
-    missing = check_available(tasks)
-    if missing:
-        raise ValueError("; ".join(missing))
+    absent = absent_tasks(tasks) if skip_missing else ()
+    if not skip_missing:
+        refuse_missing(resolve(tasks))
+    say_left_out(absent)
     folder, failed = ResultsFolder(to), 0
     for name in models:
         try:
             with err.status(f"scoring {name}"):
                 model = load_model(name, device=str(pick_device(device)), batch_size=batch_size)
-                record, before = evaluate_model(model, tasks, folder)
+                record, before = evaluate_model(model, tasks, folder, absent=absent)
         except (ValueError, RuntimeError, OSError) as error:
             failed += 1
             err.print(f"[red]failed[/] {escaped(name)}: {escaped(str(error))}", soft_wrap=True)

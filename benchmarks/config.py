@@ -51,9 +51,22 @@ class BudgetConfig(_Strict):
 
 
 class EvaluationConfig(_Strict):
-    """What every cell is scored on."""
+    """What every cell is scored on.
+
+    Attributes:
+        tasks: ``own``, mteb's tasks and benchmarks, ``STS7``, and tables of local files.
+        missing: What to do about tasks whose data are not here: ``error``, or ``skip`` them; cells
+            then say which, and are others where more is here.
+        engine: Which code computes pair-task scores.
+        dev: What chooses the checkpoint: a task, or a table of a local file.
+        dev_every: Steps between looks at it.
+        pooling: Of the scored encoder, where it was trained with another.
+        precision: ``fp32`` or ``bf16``.
+        frequent_tokens: Numbers of frequent tokens to leave out in further scores.
+    """
 
     tasks: tuple[Entry, ...] = ("own",)
+    missing: str = Field(default="error", pattern="^(error|skip)$")
     engine: str = Field(default="auto", pattern="^(auto|own|mteb)$")
     dev: Entry = ""
     dev_every: int = Field(default=50, ge=1)

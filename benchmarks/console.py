@@ -1,12 +1,31 @@
 """What the files of the command line share: two consoles and the exit codes."""
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.markup import escape as escaped
 
-__all__ = ["INTERRUPTED", "OK", "SOME_FAILED", "UNFINISHED", "USAGE", "err", "escaped", "out"]
+__all__ = [
+    "INTERRUPTED",
+    "OK",
+    "SOME_FAILED",
+    "UNFINISHED",
+    "USAGE",
+    "err",
+    "escaped",
+    "out",
+    "say_left_out",
+]
 
 OK, SOME_FAILED, USAGE, UNFINISHED, INTERRUPTED = 0, 1, 2, 3, 130
 """Fine; some cells failed; wrong usage; stopped by a budget; stopped by a signal."""
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
+
+
+def say_left_out(names: Sequence[str]) -> None:
+    """Say before anything trains which evaluation tasks are not here and will not be scored."""
+    if names:
+        text = f"{len(names)} evaluation tasks are not here and are left out: {', '.join(names)}"
+        err.print(text, soft_wrap=True)

@@ -15,6 +15,7 @@ from nsbench.benchmarks.data import Pairs
 from nsbench.benchmarks.evaluate import EvaluatedModel, evaluate
 from nsbench.benchmarks.local_tasks import LocalTask
 from nsbench.benchmarks.models import TextModel
+from nsbench.benchmarks.mteb_tasks import scored
 from nsbench.benchmarks.records import (
     CellPaths,
     RecordError,
@@ -30,7 +31,10 @@ from nsbench.benchmarks.run import environment
 
 
 def cell_of(
-    model: TextModel, tasks: Sequence[str | LocalTask], tests: Sequence[Pairs] = ()
+    model: TextModel,
+    tasks: Sequence[str | LocalTask],
+    tests: Sequence[Pairs] = (),
+    absent: tuple[str, ...] = (),
 ) -> Cell:
     """The model as a cell without training; its key is made from its weights and its tests.
 
@@ -38,6 +42,7 @@ def cell_of(
         model: The model.
         tasks: mteb tasks, benchmarks or groups, and tasks of local files.
         tests: Own tests of pairs.
+        absent: Tasks that are left out.
     """
     nothing = Choice("none")
     given = {"revision": model.revision[:12]}
@@ -56,7 +61,7 @@ def cell_of(
         encoder=Choice("models as they are"),
         data=Choice("what they were trained on"),
         budget=Budget(steps=0),
-        evaluation=Evaluation(tasks=named),
+        evaluation=Evaluation(tasks=named, absent=absent),
         difficulty_every=1,
         seed=0,
         inputs=inputs,
@@ -78,6 +83,8 @@ def evaluate_model(
     tasks: Sequence[str | LocalTask],
     folder: ResultsFolder,
     tests: Sequence[Pairs] = (),
+    *,
+    absent: tuple[str, ...] = (),
 ) -> tuple[RunRecord, bool]:
     """Score a model and write its record, unless these weights have it already.
 
@@ -87,6 +94,7 @@ def evaluate_model(
             of local files.
         folder: Where the record goes; ``mteb/`` beside it gets the results in mteb's own layout.
         tests: Own tests of pairs.
+        absent: Tasks to leave out, as `nsbench.benchmarks.mteb_tasks.absent_tasks` finds them.
 
     Returns:
         The record, and whether it was there.
@@ -94,13 +102,15 @@ def evaluate_model(
     Raises:
         ValueError: If a task is unknown or its data are missing.
     """
-    cell = cell_of(model, tasks, tests)
+    cell = cell_of(model, tasks, tests, absent)
     paths = folder.cell(model.name, cell.key)
     there = _finished(paths)
     if there is not None:
         return there, True
     started, clock = datetime.now(UTC), perf_counter()
-    found = evaluate(evaluated(model), tasks, tests, results=paths.mteb if tasks else None)
+    found = evaluate(
+        evaluated(model), scored(tasks, absent), tests, results=paths.mteb if tasks else None
+    )
     paths.folder.mkdir(parents=True, exist_ok=True)
     plain: dict[str, Any] = cell.plain() | {"labels": cell.labels}
     write_atomically(paths.cell, _json(plain))

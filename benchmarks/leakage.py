@@ -160,7 +160,7 @@ def scan_cell(cell: Cell, folder: Path | None = None) -> dict[str, dict[str, Any
     adapted = frozenset(getattr(dataset, "transductive", ()))
     own = dataset.tests() if "own" in cell.evaluation.tasks else []
     tests = [EvaluationTexts.of(t, transductive=t.name in adapted) for t in own]
-    for request in mteb_tasks.resolve([t for t in cell.evaluation.tasks if t != "own"]):
+    for request in mteb_tasks.scored(cell.evaluation.tasks, cell.evaluation.absent):
         tests.append(_of_task(request, request.name in adapted))
     return scan_stored(training, tests, folder)
 

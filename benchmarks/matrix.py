@@ -15,6 +15,7 @@ from nsbench.benchmarks.data import TrainingData, datasets
 from nsbench.benchmarks.encoders import encoders
 from nsbench.benchmarks.guides import guide_fingerprint
 from nsbench.benchmarks.local_tasks import development_task, evaluation_tasks
+from nsbench.benchmarks.mteb_tasks import absent_tasks
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.plugin_code import of_cell, plugin_code, provided
 from nsbench.benchmarks.records import canonical_json
@@ -302,7 +303,8 @@ def _evaluation(config: MatrixConfig) -> Evaluation:
     given = config.evaluation.model_dump()
     tasks = evaluation_tasks(given.pop("tasks"))
     dev = development_task(given.pop("dev"), tasks)
-    return Evaluation(**given, tasks=tasks, dev=dev)
+    absent = absent_tasks(tasks) if given.pop("missing") == "skip" else ()
+    return Evaluation(**given, tasks=tasks, dev=dev, absent=absent)
 
 
 def only(planned: list[Planned], patterns: list[str]) -> list[Planned]:

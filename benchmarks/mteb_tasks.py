@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nsbench.benchmarks.data import Pairs
-from nsbench.benchmarks.local_tasks import LocalTask, mteb_task
+from nsbench.benchmarks.local_tasks import OWN, LocalTask, mteb_task
 from nsbench.benchmarks.mteb_adapter import contained, installed, mteb_module, version
 from nsbench.samplers import UnknownNameError, suggest
 
@@ -272,8 +272,35 @@ def refuse_missing(requests: Iterable[Request]) -> None:
     """Raise `MissingDataError` naming every data set that is missing, see `missing_data`."""
     missing = missing_data(requests)
     if missing:
-        lines = "; ".join(map(str, missing))
-        raise MissingDataError(f"{len(missing)} evaluation data sets are missing: {lines}")
+        raise MissingDataError(_told(missing))
+
+
+def _told(missing: Sequence[Missing]) -> str:
+    """All of a few with repository and reason; of many every task, and that of the first."""
+    start = f"{len(missing)} evaluation data sets are missing: "
+    if len(missing) <= 3:
+        return start + "; ".join(map(str, missing))
+    return f"{start}{', '.join(m.task for m in missing)}. The first: {missing[0]}"
+
+
+def absent_tasks(names: Iterable[Named]) -> tuple[str, ...]:
+    """The tasks that cannot be scored here for want of data, see `missing_data`.
+
+    Raises:
+        MissingDataError: If that leaves none of several.
+        ValueError: As `resolve`.
+    """
+    requests = resolve(name for name in names if name != OWN)
+    missing = {request.name: missing_data([request]) for request in requests}
+    if requests and all(missing.values()):
+        raise MissingDataError(_told([m for found in missing.values() for m in found]))
+    return tuple(name for name, found in missing.items() if found)
+
+
+def scored(names: Iterable[Named], absent: Iterable[str] = ()) -> tuple[Request, ...]:
+    """What a cell is scored on, beside the tests of its data: all tasks but those left out."""
+    out = set(absent)
+    return tuple(r for r in resolve(n for n in names if n != OWN) if r.name not in out)
 
 
 @functools.lru_cache(maxsize=64)

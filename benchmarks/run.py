@@ -30,7 +30,7 @@ from nsbench.benchmarks.evaluate import Evaluation as Evaluated
 from nsbench.benchmarks.frequent_tokens import frequent_token_scores
 from nsbench.benchmarks.leakage import scan_cell
 from nsbench.benchmarks.matrix import load_data, make
-from nsbench.benchmarks.mteb_tasks import resolve as resolve_tasks
+from nsbench.benchmarks.mteb_tasks import scored as scored_tasks
 from nsbench.benchmarks.plugin_code import check_plugin_code
 from nsbench.benchmarks.precision import autocast
 from nsbench.benchmarks.records import (
@@ -263,13 +263,12 @@ def score(cell: Cell, encoder: Encoder, weights: str, *, results: Path | None = 
     """All scores of a checkpoint: the tests its data brings, mteb tasks, geometry."""
     model = evaluated_model(cell, encoder, weights)
     own = make(datasets, cell.data).tests() if "own" in cell.evaluation.tasks else []
-    tasks = tuple(t for t in cell.evaluation.tasks if t != "own")
+    tasks = scored_tasks(cell.evaluation.tasks, cell.evaluation.absent)
     engine = cast(EngineChoice, cell.evaluation.engine)
     found = evaluate(model, tasks, own, engine=engine, results=results if tasks else None)
     if cell.evaluation.frequent_tokens and tasks:
-        first = resolve_tasks(tasks)[0]
         numbers = cell.evaluation.frequent_tokens
-        found.scores.extend(frequent_token_scores(encoder, model, first, numbers))
+        found.scores.extend(frequent_token_scores(encoder, model, tasks[0], numbers))
     return found
 
 

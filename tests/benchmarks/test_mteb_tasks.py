@@ -1,11 +1,15 @@
 """Names, availability and loading of mteb's tasks; mteb itself is imported, data are not needed."""
 
+import json
 import sys
 
 import pytest
 from datasets import Dataset
 
 from nsbench.benchmarks import evaluate, mteb_adapter, mteb_tasks
+from nsbench.benchmarks.config import parse_config
+from nsbench.benchmarks.export_cell import cell_from
+from nsbench.benchmarks.matrix import expand
 from nsbench.benchmarks.mteb_tasks import STS7, MissingDataError, TaskRequest
 from nsbench.samplers import UnknownNameError
 
@@ -149,3 +153,39 @@ def test_online_nothing_is_asked(monkeypatch):
 
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
     assert evaluate.check_available(["STS7"]) == []
+
+
+def test_a_benchmark_is_scored_on_what_is_here(monkeypatch):
+    """Tasks that are missing are named, left out on request, and part of what a cell is."""
+    here = {"STS12", "STS13"}
+
+    def missing(requests):
+        found = [mteb_tasks.Missing(r.name, "mteb/x", "0" * 40, "is not here") for r in requests]
+        return [m for m in found if m.task not in here]
+
+    monkeypatch.setattr(mteb_tasks, "missing_data", missing)
+    absent = mteb_tasks.absent_tasks(["own", "STS7"])
+    assert absent == ("STS14", "STS15", "STS16", "STSBenchmark", "SICK-R")
+    kept = mteb_tasks.scored(["own", "STS7"], absent)
+    assert [r.name for r in kept] == ["STS12", "STS13"]
+    with pytest.raises(MissingDataError, match="5 evaluation data sets are missing: STS14, STS15"):
+        mteb_tasks.refuse_missing(mteb_tasks.resolve(["STS7"]))
+    here.clear()
+    with pytest.raises(MissingDataError, match=r"7 evaluation .*SICK-R\. The first: STS12: mteb/x"):
+        mteb_tasks.absent_tasks(["STS7"])
+    assert mteb_tasks.absent_tasks(["own"]) == ()
+
+
+def test_tasks_left_out_are_part_of_the_key(monkeypatch, small):
+    raw = small(evaluation={"tasks": ["STS7"], "missing": "skip"})
+    monkeypatch.setattr(mteb_tasks, "missing_data", lambda requests: [])
+    whole = expand(parse_config(raw))[0].cell
+    asked = small(evaluation={"tasks": ["STS7"]})
+    assert expand(parse_config(asked))[0].cell.key == whole.key
+    monkeypatch.setattr(
+        mteb_tasks, "missing_data", lambda requests: [r for r in requests if r.name == "STS16"]
+    )
+    part = expand(parse_config(raw))[0].cell
+    assert part.evaluation.absent == ("STS16",)
+    assert part.key != whole.key
+    assert cell_from(json.loads(json.dumps(part.plain()))) == part
