@@ -233,16 +233,8 @@ def reproduce(
 def doctor(
     config: Annotated[str, typer.Argument(help="A matrix file or suite to check.")] = "",
 ) -> None:
-    """Say what is installed, whether the hub is reachable by setting, and what a suite lacks."""
-    from nsbench.benchmarks.doctor import examine
-
-    problems = 0
-    for level, text in examine(config):
-        mark = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "bad": "[red]missing[/]"}[level]
-        out.print(f"{mark}  {escaped(text)}", soft_wrap=True)
-        problems += level == "bad"
-    if problems:
-        raise typer.Exit(USAGE)
+    """Say what is installed, whether the hub answers, and what a matrix lacks; fetches nothing."""
+    cli_check.diagnose(config)
 
 
 @app.command()

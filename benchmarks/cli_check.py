@@ -1,12 +1,36 @@
-"""The command ``nsbench prefetch --check``: what is missing here, with lines that can be pasted."""
+"""``nsbench doctor`` and ``nsbench prefetch --check``: what is missing, and lines that mend it."""
 
 import os
-import shlex
 from pathlib import Path
 
 import typer
 
 from nsbench.benchmarks.console import USAGE, escaped, out
+
+
+def diagnose(config: str) -> None:
+    """Say what is here and what is missing, then the lines that mend it.
+
+    Raises:
+        typer.Exit: With exit code 2, if something is missing.
+    """
+    from nsbench.benchmarks.doctor import examine, fixes
+
+    findings = []
+    for finding in examine(config):
+        findings.append(finding)
+        mark = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "bad": "[red]missing[/]"}
+        out.print(f"{mark[finding.level]}  {escaped(finding.text)}", soft_wrap=True)
+        if finding.level == "note":
+            for line in finding.fix:
+                out.print(f"      {escaped(line)}", soft_wrap=True)
+    lines = fixes(findings)
+    if lines:
+        out.print("to mend it:")
+    for line in lines:
+        out.print(f"  {escaped(line)}", soft_wrap=True)
+    if any(f.level == "bad" for f in findings):
+        raise typer.Exit(USAGE)
 
 
 def check_cache(config: str, manifest: Path | None) -> None:
@@ -17,6 +41,7 @@ def check_cache(config: str, manifest: Path | None) -> None:
     """
     os.environ["HF_HUB_OFFLINE"] = "1"  # before anything that reads it is imported
     from nsbench.benchmarks.config import load_config
+    from nsbench.benchmarks.doctor import fetching
     from nsbench.benchmarks.prefetch import lacking, read_manifest, verify
 
     problems = 0
@@ -34,9 +59,8 @@ def check_cache(config: str, manifest: Path | None) -> None:
         files = sum(len(row["files"]) for row in rows)
         out.print(f"{files} files of {escaped(str(manifest))} compared", soft_wrap=True)
     if problems:
-        home = os.environ.get("HF_HOME", "~/.cache/huggingface")
-        out.print("where there is a network:")
-        out.print(f"  nsbench prefetch {shlex.quote(config)} --manifest manifest.json")
-        out.print(f"then copy its HF_HOME folder to {escaped(home)} here", soft_wrap=True)
+        out.print("to mend it:")
+        for line in fetching(config):
+            out.print(f"  {escaped(line)}", soft_wrap=True)
         raise typer.Exit(USAGE)
     out.print("nothing is missing")

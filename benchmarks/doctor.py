@@ -1,98 +1,222 @@
-"""Says what is here and what is missing before anything trains."""
+"""Says what is here and what is missing before anything trains, with lines that mend it."""
 
 import os
 import platform
-from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Literal
+import shlex
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, metadata, requires, version
+from pathlib import Path
+from typing import Literal
+
+from packaging.requirements import Requirement
 
 Level = Literal["ok", "note", "bad"]
-NEEDED = ("torch", "transformers", "mteb", "datasets", "pandas", "pyarrow", "scipy", "faiss-cpu")
+FOR_DEVELOPERS = ("dev", "docs", "browser")
+HUB_SECONDS = 5.0
 
 
-def examine(config: str = "") -> Iterator[tuple[Level, str]]:
-    """Check the installation and, if one is named, a matrix file.
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        level: ``ok``, ``note`` (works, but worth knowing) or ``bad`` (something will fail).
+        text: What was found.
+        fix: Lines for a shell that mend it; may be empty.
+    """
+
+    level: Level
+    text: str
+    fix: tuple[str, ...] = ()
+
+
+def examine(config: str = "") -> Iterator[Finding]:
+    """Check the installation and, if one is named, what a matrix needs.
+
+    Nothing is fetched: while this runs, the hub is off for this process, which should end with it.
 
     Args:
         config: Path of a matrix file or name of a suite; empty to check the installation only.
-
-    Yields:
-        A level and a sentence.
     """
-    yield "ok", f"python {platform.python_version()}"
-    for name in NEEDED:
-        try:
-            yield "ok", f"{name} {version(name)}"
-        except PackageNotFoundError:
-            yield "bad", f"{name} is not installed: pip install {name}"
+    hub = _may_use_hub()
+    reached = hub and hub_answers()
+    os.environ["HF_HUB_OFFLINE"] = "1"  # before anything that reads it is imported
+    yield Finding("ok", f"python {platform.python_version()}")
+    yield from packages()
     yield from _device()
-    yield from _hub()
+    yield from _cache(hub, reached)
     yield from _plugins()
     if config:
-        yield from _matrix(config)
+        yield from _matrix(config, reached)
 
 
-def _device() -> Iterator[tuple[Level, str]]:
+def packages(owner: str = "nsbench") -> Iterator[Finding]:
+    """Every package that ``owner`` asks for, and those of its extras."""
+    try:
+        needed = [Requirement(text) for text in requires(owner) or ()]
+        extras = metadata(owner).get_all("Provides-Extra") or []
+    except PackageNotFoundError:
+        yield Finding(
+            "bad", f"{owner} is not installed, only found as files", ("pip install -e .",)
+        )
+        return
+    for requirement in needed:
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+            problem = _problem(requirement)
+            plain = f"{requirement.name}{requirement.specifier}"
+            fix = (f"pip install {shlex.quote(plain)}",) if problem else ()
+            found = problem or f"{requirement.name} {version(requirement.name)}"
+            yield Finding("bad" if problem else "ok", found, fix)
+    for extra in extras:
+        if extra in FOR_DEVELOPERS:
+            continue
+        asked = [r for r in needed if _of_extra(r, extra)]
+        problems = [p for p in map(_problem, asked) if p]
+        if problems:
+            fix = (f"pip install '{owner}[{extra}]'",)
+            yield Finding("note", f"extra {extra}: {'; '.join(problems)}", fix)
+        else:
+            yield Finding("ok", f"extra {extra}: {', '.join(r.name for r in asked)}")
+
+
+def _of_extra(requirement: Requirement, extra: str) -> bool:
+    marker = requirement.marker
+    return (
+        marker is not None
+        and not marker.evaluate({"extra": ""})
+        and marker.evaluate({"extra": extra})
+    )
+
+
+def _problem(requirement: Requirement) -> str:
+    """Why what is installed will not do, or an empty string."""
+    try:
+        found = version(requirement.name)
+    except PackageNotFoundError:
+        return f"{requirement.name} is not installed"
+    if requirement.specifier.contains(found, prereleases=True):
+        return ""
+    return f"{requirement.name} {found} is installed, {requirement.specifier} is needed"
+
+
+def _device() -> Iterator[Finding]:
     import torch
 
     if torch.cuda.is_available():
-        yield "ok", f"device: {torch.cuda.get_device_name()}"
+        yield Finding("ok", f"device: {torch.cuda.get_device_name()}")
     else:
-        yield "ok", f"device: CPU, {os.cpu_count()} cores"
+        yield Finding("ok", f"device: CPU, {os.cpu_count()} cores")
 
 
-def _hub() -> Iterator[tuple[Level, str]]:
+def _may_use_hub() -> bool:
     from nsbench.benchmarks.encoders import _sources
 
-    home = os.environ.get("HF_HOME", "the default folder")
-    if _sources.offline():
-        yield "note", f"HF_HUB_OFFLINE is set: only what is in the cache ({home}) can be loaded"
+    return not _sources.offline()
+
+
+def hub_answers(seconds: float = HUB_SECONDS) -> bool:
+    """Whether the hub (``HF_ENDPOINT``) answers at all."""
+    address = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+    if not address.startswith(("https://", "http://")):
+        return False
+    request = urllib.request.Request(address, method="HEAD")
+    try:
+        with urllib.request.urlopen(request, timeout=seconds):
+            return True
+    except urllib.error.HTTPError:  # it says no, but it is there
+        return True
+    except (OSError, ValueError):
+        return False
+
+
+def _cache(hub: bool, reached: bool) -> Iterator[Finding]:
+    home = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface").expanduser()
+    if not hub:
+        yield Finding("note", f"HF_HUB_OFFLINE is set: only what is in the cache {home} is used")
+    elif reached:
+        yield Finding("ok", f"the hub answers; cache in {home}")
     else:
-        yield "ok", f"the hub may be used; cache in {home}"
+        fix = ("export HF_HUB_OFFLINE=1",)
+        text = f"the hub does not answer: only what is in the cache {home} can be used"
+        yield Finding("note", text, fix)
+    there = home
+    while not there.exists():
+        there = there.parent
+    if not os.access(there, os.W_OK):
+        fix = ("export HF_HOME=/a/folder/that/can/be/written",)
+        yield Finding("note", f"the cache {home} cannot be written", fix)
 
 
-def _plugins() -> Iterator[tuple[Level, str]]:
-    from nsbench.benchmarks.augmentations import augmentations
-    from nsbench.benchmarks.objectives import objectives
-    from nsbench.samplers import samplers
+def _plugins() -> Iterator[Finding]:
+    from nsbench.benchmarks.plugin_code import REGISTRIES
 
-    for registry in (samplers, objectives, augmentations):
-        names = registry.names()
-        yield "ok", f"{len(names)} {registry.kind}s"
+    for registry in REGISTRIES:
+        entries = list(registry)
+        ours = [e for e in entries if not e.code]
+        by = sorted({e.provider for e in entries if e.code})
+        more = f", {len(entries) - len(ours)} from {', '.join(by)}" if by else ""
+        yield Finding("ok", f"{len(ours)} {registry.kind}s{more}")
         for name, reason in registry.broken.items():
-            yield "bad", f"plugin {registry.kind} {name!r} cannot be imported: {reason}"
+            text = f"plugin {registry.kind} {name!r} cannot be imported: {reason}"
+            yield Finding("bad", text)
 
 
-def _called(task: Any) -> str:
-    return str(getattr(task, "name", task))
-
-
-def _matrix(config: str) -> Iterator[tuple[Level, str]]:
+def _matrix(config: str, reached: bool) -> Iterator[Finding]:
     from nsbench.benchmarks.config import load_config
-    from nsbench.benchmarks.evaluate import check_available, check_dev, check_tasks
-    from nsbench.benchmarks.local_tasks import development_task, evaluation_tasks
+    from nsbench.benchmarks.evaluate import check_dev
     from nsbench.benchmarks.matrix import expand
+    from nsbench.benchmarks.prefetch import lacking
 
     try:
         settings = load_config(config)
-        tasks = evaluation_tasks(settings.evaluation.tasks)
-        dev = development_task(settings.evaluation.dev, tasks)
-        names = [t for t in tasks if t != "own"]
-        check_tasks(names)
+        things = list(lacking(settings))
+    except (ValueError, OSError) as error:
+        yield Finding("bad", str(error))
+        return
+    optional = settings.evaluation.missing == "skip"
+    missing = False
+    for kind, name, reason in things:
+        of_hub = "not in the cache" in reason
+        if not reason:
+            yield Finding("ok", f"{kind} {name}")
+        elif kind == "task" and optional:
+            yield Finding("note", f"{kind} {name} is left out: {reason}")
+        elif reached and of_hub:
+            yield Finding("note", f"{kind} {name} is not in the cache and will be fetched")
+        else:
+            missing = True
+            yield Finding("bad", f"{kind} {name}: {reason}", fetching(config) if of_hub else ())
+    if missing or any(reason and kind != "task" for kind, _, reason in things):
+        return
+    try:
+        planned = expand(settings)
+        dev = planned[0].cell.evaluation.dev
         if dev not in ("", "own"):
             check_dev(dev)
     except (ValueError, OSError) as error:
-        yield "bad", str(error)
-        return
-    missing = check_available(names)
-    for line in missing:
-        yield "bad", line
-    if names and not missing:
-        yield "ok", f"evaluation data of {', '.join(map(_called, names))}"
-    try:
-        planned = expand(settings)
-    except (ValueError, FileNotFoundError) as error:
-        yield "bad", str(error)
+        yield Finding("bad", str(error))
         return
     skipped = sum(bool(p.skip) for p in planned)
-    yield "ok", f"{settings.name}: {len(planned)} cells, {skipped} of them skipped with a reason"
+    yield Finding("ok", f"{settings.name}: {len(planned)} cells, {skipped} skipped with a reason")
+
+
+def fetching(config: str) -> tuple[str, ...]:
+    """Lines that fill a cache elsewhere and bring it here."""
+    home = os.environ.get("HF_HOME") or "~/.cache/huggingface"
+    return (
+        f"nsbench prefetch {shlex.quote(config)} --manifest manifest.json   # with a network",
+        f'rsync -a "$HF_HOME/" HERE:{home}/   # from there to here; then:',
+        f"nsbench prefetch {shlex.quote(config)} --check --manifest manifest.json",
+    )
+
+
+def fixes(findings: Iterable[Finding]) -> list[str]:
+    """The lines of all findings that are bad, each once, in order."""
+    lines: dict[str, None] = {}
+    for finding in findings:
+        if finding.level == "bad":
+            lines.update(dict.fromkeys(finding.fix))
+    return list(lines)

@@ -5,6 +5,7 @@ can say what it lacks, byte for byte, before anything trains.
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from nsbench.benchmarks.local_tasks import LocalTask, development_task, evaluati
 from nsbench.benchmarks.matrix import expand_axes, label_sources, make
 from nsbench.benchmarks.mteb_tasks import Named, load, missing_data, resolve
 
+_SOURCE = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(?:@| at revision )(?P<commit>[0-9a-f]{40})")
+
 
 def fetch(config: MatrixConfig) -> Iterator[dict[str, Any]]:
     """Load everything once through the same code that a run uses, so that the cache holds it.
@@ -25,9 +28,10 @@ def fetch(config: MatrixConfig) -> Iterator[dict[str, Any]]:
         config: The matrix; encoders, data and evaluation tasks are read.
 
     Yields:
-        One a thing, after it was loaded: ``kind``, ``name``; ``revision``, a hash of the content
-        for encoders and data, and ``repository@revision`` for evaluation tasks; ``licence``, empty
-        where nothing says it; ``files``, each with ``path`` (below the cache, or absolute),
+        One a thing, after it was loaded: ``kind``, ``name``; ``repository`` on the hub with its
+        ``commit``, empty where there is none; ``revision``, a hash of the content for encoders and
+        data, and ``repository@revision`` for evaluation tasks; ``licence``, empty where nothing
+        says it; ``files``, each with ``path`` (below the cache, or absolute),
         ``bytes`` and ``sha256``.
 
     Raises:
@@ -41,6 +45,7 @@ def fetch(config: MatrixConfig) -> Iterator[dict[str, Any]]:
         yield {
             "kind": "encoder",
             "name": str(choice),
+            **_origin(getattr(spec, "source", ""), folder),
             "revision": str(spec.fingerprint()),
             "licence": _card_licence(folder),
             "files": _listed([] if folder is None else list(folder.rglob("*"))),
@@ -49,11 +54,12 @@ def fetch(config: MatrixConfig) -> Iterator[dict[str, Any]]:
         _hub.opened.clear()
         dataset = make(datasets, choice)
         data = dataset()
-        tables = list(_hub.opened.values())
+        opened, tables = list(_hub.opened), list(_hub.opened.values())
         local = getattr(dataset, "path", "") if choice.name == "file" else ""
         yield {
             "kind": "data",
             "name": str(choice),
+            **_of_hub([str(source) for source, _ in opened]),
             "revision": data.revision or data.digest,
             "licence": " ".join(sorted({t.info.license for t in tables if t.info.license})),
             "files": _listed([*_tables(tables), *_below(local)]),
@@ -65,6 +71,7 @@ def fetch(config: MatrixConfig) -> Iterator[dict[str, Any]]:
         yield {
             "kind": "task",
             "name": request.name,
+            **_of_hub([] if isinstance(request, LocalTask) else [loaded.source]),
             "revision": str(loaded.source),
             "licence": str(getattr(loaded.task.metadata, "license", "") or ""),
             "files": _listed(read),
@@ -135,6 +142,23 @@ def _home() -> Path:
 def _folder(spec: Any) -> Path | None:
     source = getattr(spec, "source", "")
     return _sources.locate(source, getattr(spec, "revision", "") or None) if source else None
+
+
+def _origin(source: str, folder: Path | None) -> dict[str, str]:
+    """Repository and commit of an encoder that lies in the cache of the hub."""
+    if folder is None or folder.parent.name != "snapshots":
+        return {"repository": "", "commit": ""}
+    return {"repository": source, "commit": folder.name}
+
+
+def _of_hub(sources: Iterable[str]) -> dict[str, str]:
+    """Repositories and commits of data sets, apart by spaces: ``owner/name@commit`` or as words."""
+    found = [_SOURCE.search(source) for source in sources]
+    pairs = dict.fromkeys((m["repository"], m["commit"]) for m in found if m)
+    return {
+        "repository": " ".join(repository for repository, _ in pairs),
+        "commit": " ".join(commit for _, commit in pairs),
+    }
 
 
 def _card_licence(folder: Path | None) -> str:

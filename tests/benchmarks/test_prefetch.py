@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from nsbench.benchmarks.cli import app
 from nsbench.benchmarks.config import parse_config
-from nsbench.benchmarks.prefetch import fetch, lacking, read_manifest, verify
+from nsbench.benchmarks.prefetch import _of_hub, _origin, fetch, lacking, read_manifest, verify
 
 Build = Callable[..., dict[str, Any]]
 
@@ -94,3 +94,13 @@ def test_schema_knows_the_keys_of_a_matrix() -> None:
     assert {"schema", "samplers", "budget", "run"} <= found["properties"].keys()
     assert found["additionalProperties"] is False
     assert "keep_weights" in found["$defs"]["RunConfig"]["properties"]
+
+
+def test_repositories_and_commits_stand_in_the_manifest() -> None:
+    commit = "a0d554a64d88156834ff5ae9920b964011b16384"
+    both = _of_hub([f"mteb/sts12-sts@{commit}", f"hub data set a/b.c at revision {commit}, config"])
+    assert both == {"repository": "mteb/sts12-sts a/b.c", "commit": f"{commit} {commit}"}
+    assert _of_hub(["local/x.csv@sha256:00"]) == {"repository": "", "commit": ""}
+    snapshot = Path("/cache/hub/models--o--m/snapshots") / commit
+    assert _origin("o/m", snapshot) == {"repository": "o/m", "commit": commit}
+    assert _origin("folder", Path("/folder")) == {"repository": "", "commit": ""}
