@@ -1,6 +1,7 @@
 """A cell's training, through all phases of its regime; it can be gone on with in the middle."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,7 +12,8 @@ from nsbench.benchmarks.cell import Cell
 from nsbench.benchmarks.checkpoints import BestCheckpoint
 from nsbench.benchmarks.data import TrainingData, datasets
 from nsbench.benchmarks.difficulty_histograms import joined_histograms
-from nsbench.benchmarks.encoders import Encoder, encoders
+from nsbench.benchmarks.distributed import team
+from nsbench.benchmarks.encoders import Encoder, encoders, hash_weights
 from nsbench.benchmarks.matrix import entailment_data, load_data, make
 from nsbench.benchmarks.measuring import Trained
 from nsbench.benchmarks.objectives import objectives
@@ -101,7 +103,7 @@ def train_cell(
         ) -> None:
             if snapshots is not None and snapshots.due():
                 now = training()
-                snapshots.write(before + now["done"], state(now))
+                snapshots.write(before + now["done"], lambda: state(now))
 
         rows = phase_data(phase, data, pairs)
         if last:
@@ -115,8 +117,12 @@ def train_cell(
         parts.append((phase, _train_phase(cell, phase, rows, encoder, device, look, keep, resume)))
         kept = None
         if snapshots is not None and (snapshots.used or snapshots.due()):
-            snapshots.write(done + phase.budget.steps, state(None, _weights(encoder)))
-    return _joined(parts, best)
+            ended = partial(state, None, _weights(encoder))
+            snapshots.write(done + phase.budget.steps, ended)
+    trained = _joined(parts, best)
+    if team().size > 1:
+        team().same(hash_weights(encoder.state_dict().items()))
+    return trained
 
 
 def _joined(parts: list[tuple[Phase, Trained]], best: BestCheckpoint | None) -> Trained:
@@ -160,6 +166,10 @@ def _train_phase(
     sampler = samplers.make("in_batch") if alone else make(samplers, cell.sampler)
     if "truth" in getattr(sampler, "needs", ()) and data.meaning is None:
         raise SkipCellError(f"{cell.sampler.name} needs labels, and {data.name} has none")
+    if budget.batch_size < team().size:
+        raise ValueError(
+            f"batch_size is {budget.batch_size}, fewer than the {team().size} processes of a cell"
+        )
     if data.rows < budget.batch_size:
         raise ValueError(
             f"batch_size is {budget.batch_size}, but {data.name} has only {data.rows} rows"

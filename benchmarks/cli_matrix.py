@@ -75,6 +75,8 @@ def run(
 ) -> None:
     """Run a benchmark matrix; what is done already is not done again."""
     from nsbench.benchmarks.config import load_config
+    from nsbench.benchmarks.distributed import launched
+    from nsbench.benchmarks.executor_team import check_team, follow
     from nsbench.benchmarks.executors import Job, finished, plan_jobs, to_replace
     from nsbench.benchmarks.matrix import expand
     from nsbench.benchmarks.matrix import only as keep
@@ -89,7 +91,11 @@ def run(
         from nsbench.benchmarks.scale import scaled
 
         settings = scaled(settings, scale)
-    if executor == "local" and not dry_run:
+    group = launched()
+    limit = time_limit or settings.run.time_limit
+    check_team(group, settings.run, executor=executor, workers=workers, time_limit=limit)
+    err.quiet = bool(group.rank)
+    if executor == "local" and not dry_run and group.size == 1:
         from nsbench.benchmarks.local_pool import prepare
 
         prepare(settings.run.threads)
@@ -107,6 +113,10 @@ def run(
         keep_weights=settings.run.keep_weights,
         snapshot_seconds=60 * minutes,
     )
+    if group.rank:
+        if not dry_run:
+            follow(jobs, group)
+        return
     count = workers or _default_workers(settings.run.device, settings.run.threads)
     if dry_run:
         _print_plan(jobs, folder, count)
@@ -123,8 +133,9 @@ def run(
         executor,
         folder,
         run_settings,
+        group,
         workers=count,
-        limit=time_limit or settings.run.time_limit,
+        limit=limit,
         hours=max_hours,
     )
     with _resumable(folder, len(jobs)), _progress() as progress:
@@ -133,7 +144,7 @@ def run(
         def started(job: Job) -> None:
             progress.update(bar, description=f"{job.planned.cell}"[:60])
 
-        for job, record in starter.run(todo, started) if todo else ():
+        for job, record in starter.run(todo, started) if todo or group.size > 1 else ():
             progress.advance(bar)
             if record is None:
                 continue
@@ -152,6 +163,7 @@ def _executor(
     name: ExecutorName,
     folder: ResultsFolder,
     settings: Any,
+    group: Any,
     *,
     workers: int,
     limit: float,
@@ -165,6 +177,10 @@ def _executor(
         from nsbench.benchmarks.executor_ray import RayPool
 
         return RayPool(settings.ray, time_limit=limit, max_hours=hours, on_note=_note)
+    if group.size > 1:
+        from nsbench.benchmarks.executor_team import TeamPool
+
+        return TeamPool(group, settings.device, max_hours=hours)
     from nsbench.benchmarks.local_pool import LocalPool
 
     return LocalPool(workers, time_limit=limit, max_hours=hours, on_note=_note)

@@ -1,79 +1,185 @@
-"""Negatives from all processes: each contrasts its own anchors with everybody's columns.
+"""One cell on several processes: each encodes its part of every batch, all else is done by all.
 
-The loss of one process over the whole batch is the mean of the processes' losses, and its gradient
-the mean of theirs, exactly: what is gathered keeps its gradient, which every process adds to.
+Every process draws the same batch and the same views, encodes its own rows of them, and gathers
+the embeddings of all. From there on, negatives, sampler, loss and statistics are computed on the
+whole batch by every process alike, so that anything that one process can run, several can, and a
+queue or a memory holds the same everywhere. What is gathered keeps its gradient: each process
+sends the part that belongs to its own rows through its encoder, and the sum over the processes is
+the gradient of the whole batch, exactly. Encoding is what costs; the rest is done several times.
 """
 
-from dataclasses import replace
+import os
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from nsbench.benchmarks.context import Contrast
+PATIENCE = timedelta(seconds=60)
+"""How long processes wait for each other to report the same failure."""
+_LONG = timedelta(days=7)
+
+
+class ApartError(RuntimeError):
+    """The processes of a cell no longer do the same."""
 
 
 class _Gather(torch.autograd.Function):
-    """Concatenate the processes' rows; the gradient of a row is the sum over all processes."""
+    """Concatenate the processes' rows; every process has the whole loss, so no gradient is sent."""
 
     @staticmethod
-    def forward(context: Any, local: Tensor) -> Tensor:
-        context.rows = len(local)
-        parts = [torch.empty_like(local) for _ in range(dist.get_world_size())]
-        dist.all_gather(parts, local.contiguous())
-        return torch.cat(parts)
+    def forward(context: Any, local: Tensor, sizes: tuple[int, ...], rank: int) -> Tensor:
+        context.start, context.rows = sum(sizes[:rank]), len(local)
+        most = max(sizes)
+        padded = local.new_zeros(most, *local.shape[1:])
+        padded[: len(local)] = local
+        parts = [torch.empty_like(padded) for _ in sizes]
+        dist.all_gather(parts, padded)
+        return torch.cat([part[:n] for part, n in zip(parts, sizes, strict=True)])
 
     @staticmethod
-    def backward(context: Any, *gradients: Tensor) -> Tensor:
-        total = gradients[0].contiguous()
-        dist.all_reduce(total)
-        start = dist.get_rank() * context.rows
-        return total[start : start + context.rows]
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        return gradients[0][context.start : context.start + context.rows], None, None
 
 
-def gather(local: Tensor) -> Tensor:
-    """``(W * n, ...)`` rows of all W processes in the order of their rank; gradients flow back.
+@dataclass(frozen=True)
+class Team:
+    """The processes that train a cell together; mostly one.
 
-    Every process must bring the same number of rows. Whole numbers pass as they are.
+    Attributes:
+        rank: This process, from 0; the first one keeps the records.
+        size: How many there are.
     """
-    with torch.set_grad_enabled(local.is_floating_point() and torch.is_grad_enabled()):
-        out: Tensor = _Gather.apply(local)  # type: ignore[no-untyped-call]  # torch's own
-    return out
+
+    rank: int = 0
+    size: int = 1
+
+    def own(self, count: int) -> Tensor:
+        """``(n,)`` this process's part of ``count`` rows; parts differ by one row at most."""
+        return torch.arange(count).tensor_split(self.size)[self.rank]
+
+    def gather(self, local: Tensor, count: int) -> Tensor:
+        """``(count, ...)`` rows of all processes, from each its `own`; gradients flow back."""
+        if self.size == 1:
+            return local
+        sizes = tuple(len(p) for p in torch.arange(count).tensor_split(self.size))
+        out: Tensor = _Gather.apply(local, sizes, self.rank)  # type: ignore[no-untyped-call]  # torch's own
+        return out
+
+    def sum_gradients(self, module: nn.Module) -> None:
+        """Replace every parameter's gradient by its sum over the processes; sparse ones stay so."""
+        if self.size == 1:
+            return
+        for parameter in module.parameters():
+            if not parameter.requires_grad:
+                continue
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            gradient = parameter.grad
+            if gradient.is_sparse and gradient.device.type == "cuda":  # NCCL knows dense ones only
+                dense = gradient.to_dense()
+                dist.all_reduce(dense)
+                parameter.grad = dense.to_sparse(1)
+                continue
+            if gradient.is_sparse:
+                gradient = gradient.coalesce()
+            dist.all_reduce(gradient)
+            parameter.grad = gradient
+
+    def collect(self, value: Tensor) -> list[Tensor]:
+        """A tensor of the host, of one shape, from every process."""
+        if self.size == 1:
+            return [value]
+        parts = [torch.empty_like(value) for _ in range(self.size)]
+        dist.all_gather(parts, value.contiguous())
+        return parts
+
+    def agree(self, mine: bool) -> bool:
+        """Whether it is so in every process."""
+        if self.size == 1:
+            return mine
+        return all(bool(part) for part in self.collect(torch.tensor([int(mine)])))
+
+    def told(self, mine: bool) -> bool:
+        """What the first process says."""
+        if self.size == 1:
+            return mine
+        return bool(self.collect(torch.tensor([int(mine)]))[0])
+
+    def announce(self, word: bytes) -> bytes:
+        """Bytes of one length from the first process to all others."""
+        if self.size == 1:
+            return word
+        held = torch.frombuffer(bytearray(word), dtype=torch.uint8)
+        dist.broadcast(held, 0)
+        return held.numpy().tobytes()
+
+    def meet(self) -> None:
+        """Wait until every process has failed as well.
+
+        Raises:
+            ApartError: If one has not after `PATIENCE`.
+        """
+        if self.size == 1:
+            return
+        try:
+            dist.monitored_barrier(timeout=PATIENCE, wait_all_ranks=True)
+        except RuntimeError as error:
+            raise ApartError(f"process {self.rank} of {self.size} failed alone: {error}") from None
+
+    def same(self, digest: str) -> None:
+        """See that all processes have the same weights.
+
+        Raises:
+            ApartError: If they have not.
+        """
+        words = self.collect(torch.frombuffer(bytearray(digest.encode()), dtype=torch.uint8))
+        if any(not torch.equal(word, words[0]) for word in words):
+            raise ApartError("the processes ended with different weights")
 
 
-def own_anchors(contrast: Contrast) -> Contrast:
-    """The part of a gathered batch's layout that this process answers for.
+ALONE = Team()
+_VARIABLES = (("WORLD_SIZE", "1"), ("RANK", "0"))
+_team = ALONE
+
+
+def team() -> Team:
+    """The team of this process."""
+    return _team
+
+
+def launched() -> Team:
+    """The team that torchrun says this process is to be part of; alone without torchrun.
+
+    Raises:
+        ValueError: If its variables make no sense.
+    """
+    size, rank = (os.environ.get(name, default) for name, default in _VARIABLES)
+    if not (size.isdigit() and rank.isdigit() and int(rank) < max(1, int(size))):
+        raise ValueError(f"WORLD_SIZE is {size!r} and RANK {rank!r}: start this with torchrun")
+    return ALONE if int(size) <= 1 else Team(int(rank), int(size))
+
+
+def join(wanted: Team, device: str) -> None:
+    """Connect this process with the rest of its team.
 
     Args:
-        contrast: Laid out from gathered views: W * n anchors, or twice that for both directions.
-
-    Returns:
-        The same columns, this process's own anchors.
+        wanted: As `launched` gives it.
+        device: ``auto``, ``cpu`` or ``cuda``; of several GPUs each process takes its own.
     """
-    total = int(contrast.anchor_rows.max()) + 1
-    size = total // dist.get_world_size()
-    start = dist.get_rank() * size
-    mine = (contrast.anchor_rows >= start) & (contrast.anchor_rows < start + size)
-    return replace(
-        contrast,
-        anchors=contrast.anchors[mine],
-        anchor_texts=contrast.anchor_texts[mine],
-        positive_texts=contrast.positive_texts[mine],
-        positive=contrast.positive[mine],
-        anchor_rows=contrast.anchor_rows[mine],
-    )
+    global _team
+    cuda = device != "cpu" and torch.cuda.is_available()
+    if cuda:
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=_LONG)
+    _team = wanted
 
 
-def average_gradients(module: nn.Module) -> None:
-    """Replace every parameter's gradient by its mean over the processes; sparse ones stay so."""
-    for parameter in module.parameters():
-        if not parameter.requires_grad:
-            continue
-        if parameter.grad is None:
-            parameter.grad = torch.zeros_like(parameter)
-        gradient = parameter.grad
-        if gradient.is_sparse:
-            gradient = gradient.coalesce()
-        dist.all_reduce(gradient)
-        parameter.grad = gradient / dist.get_world_size()
+def leave() -> None:
+    """Part from the team."""
+    global _team
+    if _team.size > 1:
+        dist.destroy_process_group()
+    _team = ALONE

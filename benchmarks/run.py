@@ -24,12 +24,14 @@ from nsbench.benchmarks.cell import Cell
 from nsbench.benchmarks.cell_training import SkipCellError, built_encoder, train_cell
 from nsbench.benchmarks.celllog import cell_log
 from nsbench.benchmarks.data import TrainingData, datasets, false_negative_rate
+from nsbench.benchmarks.distributed import team
 from nsbench.benchmarks.encoders import Encoder, encode_texts, hash_weights
 from nsbench.benchmarks.evaluate import EngineChoice, EvaluatedModel, evaluate
 from nsbench.benchmarks.evaluate import Evaluation as Evaluated
 from nsbench.benchmarks.frequent_tokens import frequent_token_scores
 from nsbench.benchmarks.leakage import scan_cell
 from nsbench.benchmarks.matrix import load_data, make
+from nsbench.benchmarks.measuring import Trained
 from nsbench.benchmarks.mteb_tasks import scored as scored_tasks
 from nsbench.benchmarks.plugin_code import check_plugin_code
 from nsbench.benchmarks.precision import autocast
@@ -140,14 +142,11 @@ def run_cell(
         key=cell.key,
         cell=plain,
         status="done",
-        environment=environment() | {"device": device, "threads": threads},
+        environment=environment()
+        | {"device": device, "threads": threads, "processes": team().size},
         started=started.isoformat(timespec="seconds"),
     )
-    snapshots = Snapshots(
-        paths.snapshot,
-        made_by(cell, environment(), device=device_name(device), threads=threads),
-        snapshot_seconds,
-    )
+    snapshots = _snapshots(cell, paths, device, threads, snapshot_seconds)
     with cell_log(paths.log, str(cell)) as log:
         try:
             if skip:
@@ -185,6 +184,46 @@ def run_cell(
     return record
 
 
+def _snapshots(cell: Cell, paths: CellPaths, device: str, threads: int, every: float) -> Snapshots:
+    same = {"device": device_name(device), "threads": threads, "processes": team().size}
+    return Snapshots(paths.snapshot, made_by(cell, environment(), **same), every)
+
+
+def _train_together(
+    cell: Cell,
+    data: TrainingData,
+    encoder: Encoder,
+    device: torch.device,
+    on_step: Callable[[int], None],
+    snapshots: Snapshots,
+) -> Trained:
+    """Train with all processes of the team, if there are more; they fail together or not at all."""
+    team().announce(cell.key.encode())
+    try:
+        return train_cell(cell, data, encoder, device, on_step, snapshots)
+    except Exception:
+        team().meet()
+        raise
+
+
+def train_along(
+    cell: Cell, paths: CellPaths, *, device: str, threads: int, snapshot_seconds: float
+) -> None:
+    """Do a further process's part of a cell whose records another one keeps; see `run_cell`.
+
+    Raises:
+        ApartError: If this process fails and the others do not.
+    """
+    snapshots = _snapshots(cell, paths, device, threads, snapshot_seconds)
+    with single_threaded(threads):
+        try:
+            encoder = built_encoder(cell).to(pick_device(device))
+            data = load_data(cell.data)
+            train_cell(cell, data, encoder, pick_device(device), lambda step: None, snapshots)
+        except Exception:
+            team().meet()
+
+
 def _train_and_score(
     cell: Cell,
     paths: CellPaths,
@@ -210,7 +249,7 @@ def _train_and_score(
     trained = None
     with phase("train"):
         if cell.budget.steps:
-            trained = train_cell(cell, data, encoder, device, on_step, snapshots)
+            trained = _train_together(cell, data, encoder, device, on_step, snapshots)
     if snapshots.resumed:
         seconds["train"] = round(seconds["train"] + snapshots.before, 3)
     with phase("evaluate"):

@@ -19,10 +19,12 @@ import torch
 from torch import Tensor
 
 from nsbench.benchmarks.cell import RECIPE, Cell
+from nsbench.benchmarks.distributed import team
 from nsbench.benchmarks.encoders import hash_weights
 from nsbench.benchmarks.records import StorageError, write_atomically
 
 FORMAT = 1
+_ASK = 32  # steps between two questions of several processes whether it is time
 _log = logging.getLogger("nsbench.cell")
 
 
@@ -43,6 +45,7 @@ class Snapshots:
         self._path, self._made_by, self._every = path, dict(made_by), every
         self._began = self._last = time.monotonic()
         self._written = False
+        self._asked = 0
         self.before = 0.0
         self.resumed = 0
 
@@ -57,21 +60,31 @@ class Snapshots:
         return self._every > 0
 
     def due(self) -> bool:
-        """Whether it is time for another one."""
-        return self.wanted and time.monotonic() - self._last >= self._every
+        """Whether it is time for another one; of several processes the first one's clock counts."""
+        if not self.wanted:
+            return False
+        if team().size > 1:
+            self._asked += 1
+            if self._asked % _ASK:
+                return False
+        return team().told(time.monotonic() - self._last >= self._every)
 
-    def write(self, steps: int, tree: Any) -> None:
+    def write(self, steps: int, tree: Callable[[], Any]) -> None:
         """Keep a state; a disk that is full costs the snapshot, not the cell.
 
         Args:
             steps: Steps that are over.
-            tree: Dictionaries, lists and tuples of tensors and plain data.
+            tree: Gives dictionaries, lists and tuples of tensors and plain data.
         """
         from safetensors.torch import save
 
+        self._written = True
+        if team().rank:  # the first process writes for all
+            return
+
         tensors: dict[str, Tensor] = {}
         seconds = self.before + time.monotonic() - self._began
-        plain = {"steps": steps, "seconds": seconds, "state": _packed(tree, tensors)}
+        plain = {"steps": steps, "seconds": seconds, "state": _packed(tree(), tensors)}
         about = json.dumps({"made_by": self._made_by, "plain": plain})
         data = save(tensors, {"about": about, "digest": _digest(about, tensors)})
         try:
@@ -79,12 +92,21 @@ class Snapshots:
         except StorageError as error:
             _log.warning("no checkpoint after step %d: %s", steps, error)
         else:
-            self._written = True
             _log.info("checkpoint after step %d: %d bytes", steps, len(data))
         self._last = time.monotonic()
 
     def read(self) -> Any:
-        """The state that was kept last, or ``None`` if there is none that can be used."""
+        """The state that was kept last, or ``None`` if there is none that every process can use."""
+        found = self._read()
+        if not team().agree(found is not None):
+            return None
+        about, tensors = found
+        self.before = float(about["plain"]["seconds"])
+        self.resumed = int(about["plain"]["steps"])
+        _log.info("resumed after step %d", self.resumed)
+        return _unpacked(about["plain"]["state"], tensors)
+
+    def _read(self) -> Any:
         if self._path.is_symlink() or not self._path.is_file():
             return None
         try:
@@ -101,10 +123,7 @@ class Snapshots:
                 ", ".join(other),
             )
             return None
-        self.before = float(about["plain"]["seconds"])
-        self.resumed = int(about["plain"]["steps"])
-        _log.info("resumed after step %d", self.resumed)
-        return _unpacked(about["plain"]["state"], tensors)
+        return about, tensors
 
     def remove(self) -> None:
         """The cell has ended: nothing needs its snapshot any more."""

@@ -20,12 +20,13 @@ from nsbench.benchmarks.augmentations import Augmentation, TokenView
 from nsbench.benchmarks.candidates import OpenPool, World
 from nsbench.benchmarks.cell import Budget
 from nsbench.benchmarks.context import Contrast, Known, Masked, extend, lay_out, mask_candidates
+from nsbench.benchmarks.distributed import team
 from nsbench.benchmarks.extras import Extras
 from nsbench.benchmarks.gradcache import Chunked, random_state, set_random_state
 from nsbench.benchmarks.optimise import Optimizer
 from nsbench.benchmarks.precision import autocast
 from nsbench.benchmarks.supervision import Supervision
-from nsbench.benchmarks.views import Texts, forward, view_of
+from nsbench.benchmarks.views import Texts, forward, on_device, view_of
 from nsbench.samplers import Objective, Sampler, Selection, SimilarityContext
 
 
@@ -210,7 +211,7 @@ class Step:
             "head": None if supervision is None else supervision.head.state_dict(),
             "optimizer": self.optimizer.state(),
             "draw": {purpose: made.get_state() for purpose, made in self.draw.items()},
-            "random": random_state(self.world.device),
+            "random": [team().collect(part) for part in random_state(self.world.device)],
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -221,7 +222,7 @@ class Step:
         self.optimizer.load(state["optimizer"])
         for purpose, made in self.draw.items():
             made.set_state(state["draw"][purpose])
-        set_random_state(state["random"], self.world.device)
+        set_random_state([part[team().rank] for part in state["random"]], self.world.device)
 
     def _views(self, batch: Batch) -> tuple[TokenView, TokenView]:
         """Both views, augmented and, where that is asked for, attacked."""
@@ -248,19 +249,30 @@ class Step:
         return view1, view2
 
     def _encoded(self, parts: Sequence[TokenView]) -> tuple[list[Tensor], Callable[[], None]]:
-        """Pooled embeddings of the views, and what is to be called after ``backward``."""
-        budget, world = self.method.budget, self.world
+        """Pooled embeddings of the views, and what is to be called after ``backward``.
+
+        Of several processes that train together, each encodes its part of every view.
+        """
+        budget, world, group = self.method.budget, self.world, team()
+        counts = [len(part.ids) for part in parts]
+        if group.size > 1:
+            parts = [
+                part.take(on_device(group.own(count), world.device), part.ids.shape[1])
+                for part, count in zip(parts, counts, strict=True)
+            ]
         with autocast(budget.precision, world.device):
-            if not budget.chunk:
-                return forward(world.encoder, parts), lambda: None
-            chunked = Chunked(world.encoder, parts, budget.chunk)
+            chunked = Chunked(world.encoder, parts, budget.chunk) if budget.chunk else None
+            own = forward(world.encoder, parts) if chunked is None else chunked.raw
+        raw = [group.gather(value, count) for value, count in zip(own, counts, strict=True)]
 
         def finish() -> None:
-            with autocast(budget.precision, world.device):
-                chunked.backward()
-            world.note("passes_repeated", sum(len(part.ids) for part in parts))
+            if chunked is not None:
+                with autocast(budget.precision, world.device):
+                    chunked.backward()
+                world.note("passes_repeated", sum(counts))
+            group.sum_gradients(world.encoder)
 
-        return chunked.raw, finish
+        return raw, finish
 
 
 def row_losses(

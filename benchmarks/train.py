@@ -15,6 +15,7 @@ from nsbench.benchmarks.batches import feed_for
 from nsbench.benchmarks.candidates import OpenPool, World
 from nsbench.benchmarks.context import Known, owners
 from nsbench.benchmarks.data import TrainingData
+from nsbench.benchmarks.distributed import team
 from nsbench.benchmarks.encoders import Encoder, token_table
 from nsbench.benchmarks.extras import Extras
 from nsbench.benchmarks.measuring import Measures, Trained
@@ -105,7 +106,8 @@ class Training:
             embed=lambda model: embed_all(model, tokens, self._note),
             note=self._note,
         )
-        torch.manual_seed(recipe.seed_for("dropout"))  # the encoder's own dropout layers
+        rank = team().rank  # of processes that train together, each draws dropout of its own
+        torch.manual_seed(recipe.seed_for(f"dropout {rank}" if rank else "dropout"))
         self.pool = recipe.open_pool(self.world)
         self.extras = Extras(recipe.sampler, self.world, recipe.objective)
         self.feed = feed_for(recipe.sampler, self.world)

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from nsbench.benchmarks.augmentations import Augmentation, TokenView
 from nsbench.benchmarks.batches import bucket
+from nsbench.benchmarks.distributed import team
 from nsbench.benchmarks.encoders import Encoder, TokenTable
 
 _AT_ONCE = 1024
@@ -123,14 +124,19 @@ def joined(views: Sequence[TokenView]) -> TokenView:
 def embed_texts(encoder: Encoder, tokens: TokenTable, texts: Tensor) -> Tensor:
     """``(n, d)`` normalised embeddings of some texts, dropout off, detached.
 
+    Of several processes that train together each encodes a part; all must call this alike.
+
     Args:
         encoder: One that reads these tokens.
         tokens: Tokens of all texts.
         texts: ``(n,)`` numbers of the texts, on the host.
     """
+    group = team()
+    mine = texts if len(texts) < group.size else texts[group.own(len(texts))]
     with torch.no_grad():
-        view = view_of(encoder, tokens, Texts.of(tokens, texts))
-        return functional.normalize(encoder(view.replace(dropout=0.0)).float(), dim=-1)
+        view = view_of(encoder, tokens, Texts.of(tokens, mine))
+        z = functional.normalize(encoder(view.replace(dropout=0.0)).float(), dim=-1)
+        return z if len(texts) < group.size else group.gather(z, len(texts))
 
 
 def embed_all(encoder: Encoder, tokens: TokenTable, note: Callable[[str, float], None]) -> Tensor:

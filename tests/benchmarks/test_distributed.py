@@ -1,100 +1,122 @@
-"""Two processes with gathered negatives are one process with the whole batch."""
+"""Several processes train what one process with the whole batch trains; gloo, on the CPU."""
 
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 
-WORKER = """
-import sys
-import numpy as np
-import torch
-import torch.distributed as dist
-from nsbench.benchmarks.context import Known, lay_out, mask_candidates
-from nsbench.benchmarks.data import TrainingData
-from nsbench.benchmarks.distributed import average_gradients, gather, own_anchors
-from nsbench.benchmarks.objectives import objectives
-from nsbench.samplers import SimilarityContext, make
+from nsbench.benchmarks.config import RunConfig
+from nsbench.benchmarks.distributed import ALONE, Team, launched
+from nsbench.benchmarks.executor_team import check_team
+from nsbench.benchmarks.records import CellPaths, ResultsFolder, read_record
 
-rank, size, folder = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-torch.set_num_threads(1)
-if size > 1:
-    dist.init_process_group(
-        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=size
-    )
-B, T = 12, 24
-rows = np.arange(B)
-texts = tuple(f"text {i % 20}" for i in range(T))  # some positives equal other anchors
-data = TrainingData("t", texts, rows, rows + B, np.empty((B, 0), np.int64))
-known = Known(data, torch.device("cpu"))
-draw = torch.Generator().manual_seed(0)
-points = torch.randn(T, 6, generator=draw)
-CASES = [
-    (make("in_batch"), objectives.make("info_nce", temperature=0.1), False),
-    (make("in_batch"), objectives.make("nt_xent"), True),
-    (make("hard", k=3), objectives.make("triplet"), False),
-    (make("semi_hard"), objectives.make("info_nce", temperature=0.1), True),
-    (make("median_triplet"), objectives.make("truncated_triplet"), False),
-]
-results = []
-for sampler, objective, both in CASES:
-    for sparse in (False, True):
-        model = torch.nn.Embedding(T, 6, sparse=sparse)
-        head = torch.nn.Linear(6, 5)
-        with torch.no_grad():
-            model.weight.copy_(points)
-            head.weight.copy_(points[:5])
-            head.bias.zero_()
-        mine = torch.arange(B).chunk(size)[rank]
-        texts1, texts2 = mine, mine + B
-        z1, z2 = (torch.nn.functional.normalize(head(model(t)), dim=1) for t in (texts1, texts2))
-        if size > 1:
-            z1, z2, texts1, texts2 = map(gather, (z1, z2, texts1, texts2))
-        contrast = lay_out(z1, z2, texts1, texts2, both=both)
-        if size > 1:
-            contrast = own_anchors(contrast)
-        live = contrast.anchors @ contrast.columns.T
-        masks = mask_candidates(contrast, known)
-        context = SimilarityContext(live.detach(), contrast.positive, masks.negative)
-        loss = objective(live, context, sampler(context)).mean()
-        loss.backward()
-        both_modules = torch.nn.ModuleList([model, head])
-        loss = loss.detach()
-        if size > 1:
-            average_gradients(both_modules)
-            dist.all_reduce(loss)
-            loss = loss / size
-        grads = [p.grad.to_dense() for p in both_modules.parameters()]
-        assert model.weight.grad.is_sparse == sparse
-        results.append([loss, *grads])
-torch.save(results, f"{folder}/{size}-{rank}.pt")
-if size > 1:
-    dist.destroy_process_group()
-"""
+CONFIG = """
+schema = 1
+name = "two"
+samplers = [{{ name = "semi_hard", margin = 0.4 }}]
+augmentations = ["token_cutoff"]
+candidates = [{{ name = "queue", size = 40 }}, {{ name = "corpus", shortage = "fewer", refresh = 3, depth = 5, negatives = 2 }}]
+encoders = [{{ name = "static", dimension = 16 }}, {{ name = "tiny", dimension = 16 }}]
+data = [{{ name = "planted", rows = 80 }}]
+seeds = [1]
+no_training = false
+budget = {{ steps = 7, batch_size = [9, 500], learning_rate = 0.01, chunk = {chunk} }}
+difficulty = {{ every = 3 }}
+run = {{ device = "cpu" }}
+"""  # noqa: E501 - TOML tables stand on one line
+
+
+def by_key(folder: Path) -> dict[str, CellPaths]:
+    return {paths.folder.name: paths for paths in ResultsFolder(folder).folders()}
 
 
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="torch has no distributed")
-def test_two_processes_give_the_loss_and_gradient_of_one(tmp_path: Path) -> None:
-    script = tmp_path / "worker.py"
-    script.write_text(WORKER)
-    runs = [
-        subprocess.Popen(
-            [sys.executable, str(script), str(rank), str(size), str(tmp_path)],
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for size, ranks in ((1, 1), (2, 2))
-        for rank in range(ranks)
+def test_law_two_processes_train_what_one_trains(tmp_path: Path) -> None:
+    # One torchrun for all cells: starting it costs most. A batch of 9 is parted into 5 and 4; one
+    # of 500 is too large for the data, which both processes must find out together.
+    config = tmp_path / "two.toml"
+    config.write_text(CONFIG.format(chunk=4))
+    run = ["-m", "nsbench.analysis.cli", "run", str(config), "--out"]
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    commands = ([*torchrun, *run, str(tmp_path / "2")], [*run, str(tmp_path / "1")])
+    both = [
+        subprocess.Popen([sys.executable, *c], stderr=subprocess.PIPE, text=True) for c in commands
     ]
-    errors = [run.communicate(timeout=120)[1] for run in runs]
-    assert [run.returncode for run in runs] == [0, 0, 0], errors
-    whole = torch.load(tmp_path / "1-0.pt")
-    for rank in range(2):
-        parts = torch.load(tmp_path / f"2-{rank}.pt")
-        for one, two in zip(whole, parts, strict=True):
-            assert float(one[0]) > 0
-            assert float(one[1].abs().max()) > 1e-3
-            for a, b in zip(one, two, strict=True):
-                torch.testing.assert_close(a, b, rtol=0, atol=1e-6)
+    said = [process.communicate(timeout=300)[1] for process in both]
+    one, two = by_key(tmp_path / "1"), by_key(tmp_path / "2")
+    assert one.keys() == two.keys(), said[0]
+    assert len(one) == 8
+    done = 0
+    for name in one:
+        alone, together = read_record(one[name]), read_record(two[name])
+        assert together.environment["processes"] == 2
+        assert (alone.status, alone.reason) == (together.status, together.reason)
+        if alone.status == "failed":
+            assert "batch_size is 500" in alone.reason
+            continue
+        done += 1
+        assert alone.cost == pytest.approx(together.cost, abs=1e-6)
+        a, b = (pd.read_csv(p[name].training) for p in (one, two))
+        assert a["loss"].nunique() == len(a) == 7
+        np.testing.assert_allclose(b["loss"], a["loss"], rtol=0, atol=1e-5)
+        np.testing.assert_allclose(b["gradient_norm"], a["gradient_norm"], rtol=1e-4)
+        a, b = (pd.read_parquet(p[name].difficulty) for p in (one, two))
+        assert a["quantity"].tolist() == b["quantity"].tolist()
+        np.testing.assert_allclose(b["mean"], a["mean"], rtol=1e-3, atol=1e-4)
+    assert done == 4
+    assert both[0].returncode == both[1].returncode == 1  # some cells failed
+
+
+def test_one_process_is_a_team_of_its_own() -> None:
+    value = torch.ones(3, requires_grad=True)
+    assert ALONE.gather(value, 3) is value
+    assert ALONE.own(5).tolist() == [0, 1, 2, 3, 4]
+    assert ALONE.announce(b"word") == b"word"
+    ALONE.meet()
+
+
+def test_parts_of_a_batch_cover_it_once() -> None:
+    for count, size in ((9, 2), (8, 3), (3, 3)):
+        parts = [Team(rank, size).own(count).tolist() for rank in range(size)]
+        assert [row for part in parts for row in part] == list(range(count))
+        assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+@pytest.mark.parametrize(("size", "rank"), [("two", "0"), ("2", "2"), ("2", "-1")])
+def test_senseless_variables_are_refused(
+    size: str, rank: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", size)
+    monkeypatch.setenv("RANK", rank)
+    with pytest.raises(ValueError, match=r"WORLD_SIZE is .* start this with torchrun"):
+        launched()
+
+
+def test_torchrun_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    assert launched() == ALONE
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    monkeypatch.setenv("RANK", "1")
+    assert launched() == Team(1, 3)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"executor": "ray"}, "--executor ray does not work"),
+        ({"workers": 4}, "--workers 4 does not work"),
+        ({"time_limit": 5.0}, "time limit"),
+        ({"device": "cuda:1"}, "say 'cuda'"),
+    ],
+)
+def test_what_does_not_work_together_is_refused(given: dict[str, Any], words: str) -> None:
+    settings = RunConfig(device=given.pop("device", "cpu"))
+    plain: dict[str, Any] = {"executor": "local", "workers": 0, "time_limit": 0.0}
+    with pytest.raises(ValueError, match=words):
+        check_team(Team(0, 2), settings, **(plain | given))
+    check_team(ALONE, settings, **(plain | given))

@@ -227,7 +227,7 @@ def test_a_damaged_or_foreign_checkpoint_is_not_used(small: Build, tmp_path: Pat
 def test_a_checkpoint_of_other_threads_is_not_used(tmp_path: Path) -> None:
     path = tmp_path / "x"
     one = Snapshots(path, {"threads": 1}, 1.0)
-    one.write(5, {"numbers": torch.arange(3), "more": (1, [2.5, None], {3: "x"})})
+    one.write(5, lambda: {"numbers": torch.arange(3), "more": (1, [2.5, None], {3: "x"})})
     assert Snapshots(path, {"threads": 2}, 1.0).read() is None
     again = Snapshots(path, {"threads": 1}, 1.0)
     found = again.read()
@@ -238,7 +238,7 @@ def test_a_checkpoint_of_other_threads_is_not_used(tmp_path: Path) -> None:
 
 def test_a_linked_checkpoint_is_not_followed(tmp_path: Path) -> None:
     real = tmp_path / "real"
-    Snapshots(real, {}, 1.0).write(5, [])
+    Snapshots(real, {}, 1.0).write(5, list)
     link = tmp_path / "link"
     link.symlink_to(real)
     assert Snapshots(real, {}, 1.0).read() == []
