@@ -24,6 +24,7 @@ ARITHMETIC = 2
 """Second: texts end to end on a CPU, without padding."""
 END_TO_END = ("bert", "camembert", "electra", "roberta", "xlm-roberta")
 """Families known to look across tokens in attention alone, each token at all others."""
+HEADS = ("none", "mlp")
 POOLINGS = ("auto", "mean", "cls", "last2_mean")
 
 
@@ -37,10 +38,19 @@ class TransformerEncoder(Encoder):
             mean over tokens of the average of the last two layers (ConSERT's evaluation).
         max_length: Longest text in tokens.
         dropout: Dropout rate of views that do not set their own.
+        head: Applied to what is pooled while the encoder is in training mode, and to nothing that
+            is scored, exported or mined.
     """
 
     def __init__(
-        self, model: Any, tokenizer: Any, *, pooling: str, max_length: int, dropout: float
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        pooling: str,
+        max_length: int,
+        dropout: float,
+        head: nn.Module | None = None,
     ):
         super().__init__()
         embeddings = getattr(model, "embeddings", None)
@@ -55,6 +65,7 @@ class TransformerEncoder(Encoder):
         self.model = model
         self.tokenizer = tokenizer
         self.pooling = pooling
+        self.head = head
         self.max_length = max_length
         self.dropout = dropout
         self.dimension = int(model.config.hidden_size)
@@ -100,9 +111,12 @@ class TransformerEncoder(Encoder):
         On a CPU texts lie end to end without padding, where the model can; a device must not be
         waited for, so there they stand padded to one length.
         """
-        if not self.end_to_end or view.ids.device.type != "cpu" or is_fake(view.ids):
-            return self._pooled(view)
-        return self._unpadded(view)
+        unpadded = self.end_to_end and view.ids.device.type == "cpu" and not is_fake(view.ids)
+        pooled = self._unpadded(view) if unpadded else self._padded(view)
+        if self.head is None or not self.training:
+            return pooled
+        projected: Tensor = self.head(pooled)
+        return projected
 
     def _unpadded(self, view: TokenView) -> Tensor:
         """``(B, d)`` pooled embeddings, from texts laid end to end, shorter ones first."""
@@ -133,7 +147,7 @@ class TransformerEncoder(Encoder):
         mean: Tensor = total / kept.sum(dim=1, keepdim=True).clamp(min=1)
         return mean[back]
 
-    def _pooled(self, view: TokenView) -> Tensor:
+    def _padded(self, view: TokenView) -> Tensor:
         """``(B, d)`` pooled embeddings, from texts padded to one length."""
         more: dict[str, Tensor] = {}
         if self.has_positions:
@@ -173,6 +187,9 @@ class Transformer:
         max_length: Longest text in tokens; 0 for the model's own, at most 512.
         dropout: Dropout rate left on in every training view that does not set its own, [0, 1).
         revision: Hub revision; empty for the main branch.
+        head: ``mlp`` for SimCSE's linear layer and tanh above the pooled embedding, which the
+            contrastive loss, the candidates and the difficulty statistics see, and which is left
+            off when the encoder is scored; ``none``.
     """
 
     source: str
@@ -181,11 +198,13 @@ class Transformer:
     max_length: int = 0
     dropout: float = 0.0
     revision: str = ""
+    head: str = "none"
 
     arithmetic: ClassVar[int] = ARITHMETIC
 
     def __post_init__(self) -> None:
         one_of("transformer", "pooling", self.pooling, POOLINGS)
+        one_of("transformer", "head", self.head, HEADS)
         in_range("transformer", "layers", self.layers, -1, 1000)
         in_range("transformer", "max_length", self.max_length, 0, 100_000)
         in_range("transformer", "dropout", self.dropout, 0, 1, open_high=True)
@@ -229,7 +248,23 @@ class Transformer:
             pooling=(saved.pooling or "mean") if self.pooling == "auto" else self.pooling,
             max_length=self.max_length or min(saved.max_length or 512, longest, 512),
             dropout=self.dropout,
+            head=_mlp(model.config, seed) if self.head == "mlp" else None,
         )
+
+
+def _mlp(config: Any, seed: int) -> nn.Module:
+    """A linear layer, initialised as the model's own are, and tanh.
+
+    Source: Gao et al. 2021, SimCSE, as released (``mlp_only_train``).
+    https://aclanthology.org/2021.emnlp-main.552
+    """
+    layer = nn.Linear(config.hidden_size, config.hidden_size)
+    generator = torch.Generator().manual_seed(seed)
+    spread = float(getattr(config, "initializer_range", 0.02))
+    with torch.no_grad():
+        layer.weight.copy_(torch.randn(layer.weight.shape, generator=generator) * spread)
+        layer.bias.zero_()
+    return nn.Sequential(layer, nn.Tanh())
 
 
 @contextmanager

@@ -326,7 +326,7 @@ def test_texts_laid_end_to_end_are_what_padded_ones_are(kind: str, pooling: str)
     weight = torch.randn(50, encoder.dimension, generator=torch.Generator().manual_seed(1))
     weight = weight.double()
     found = []
-    for run in (encoder.forward, encoder._pooled):
+    for run in (encoder.forward, encoder._padded):
         encoder.zero_grad()
         view = ragged(encoder)
         assert view.shift is not None
@@ -353,7 +353,7 @@ def test_other_families_stay_padded(kind: str) -> None:
     encoder = family(kind)
     assert not encoder.end_to_end
     view = ragged(encoder)
-    torch.testing.assert_close(encoder(view), encoder._pooled(view))
+    torch.testing.assert_close(encoder(view), encoder._padded(view))
 
 
 def test_texts_end_to_end_drop_out_at_the_views_rate() -> None:
@@ -363,6 +363,29 @@ def test_texts_end_to_end_drop_out_at_the_views_rate() -> None:
     assert torch.equal(still, again)
     assert not torch.equal(encoder(view.replace(dropout=0.5)), still)
     assert all(layer.p == 0.5 for layer in encoder._dropouts)
+
+
+def test_the_head_is_seen_in_training_and_left_off_in_scoring(tmp_path: Path) -> None:
+    folder = str(saved(tmp_path))
+    bare = encoders.make("transformer", source=folder).build([], 0)
+    made = encoders.make("transformer", source=folder, head="mlp")
+    encoder = made.build([], 3)
+    linear, tanh = encoder.head
+    assert isinstance(tanh, torch.nn.Tanh)
+    view = view_of(encoder)
+    expected = torch.tanh(bare(view) @ linear.weight.T)
+    torch.testing.assert_close(encoder(view), expected)
+    np.testing.assert_array_equal(encode_texts(encoder, TEXTS), encode_texts(bare, TEXTS))
+    assert encoder.training, "as it was before"
+    encoder(view).sum().backward()
+    assert linear.weight.grad.abs().sum() > 0
+    assert torch.equal(linear.weight, made.build([], 3).head[0].weight), "by its seed"
+    assert not torch.equal(linear.weight, made.build([], 4).head[0].weight)
+
+
+def test_a_head_that_is_not_known_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"head is .mpl.\. Did you mean .mlp."):
+        encoders.make("transformer", source="x", head="mpl")
 
 
 def test_a_corpus_is_tokenised_once_by_its_content(tmp_path: Path) -> None:
