@@ -28,11 +28,13 @@ import math
 import os
 import re
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
+
+from nsbench.benchmarks.shared import Shared, exact_bytes, parse
 
 Status = Literal["pending", "running", "done", "failed", "skipped"]
 STATUSES: tuple[Status, ...] = ("pending", "running", "done", "failed", "skipped")
@@ -140,6 +142,9 @@ class RunRecord:
     finished: str = ""
 
 
+_RECORD_FIELDS = frozenset(f.name for f in fields(RunRecord))
+
+
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys and no spaces: the text that keys are made of.
 
@@ -159,17 +164,21 @@ def slug(text: str, limit: int = 48) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-.")[:limit] or "cell"
 
 
-def write_atomically(path: Path, data: str | bytes) -> None:
+def write_atomically(path: Path, data: str | bytes | Iterable[bytes]) -> None:
     """Write to a temporary name in the same folder, flush to disk, then rename over ``path``.
+
+    Args:
+        path: The file.
+        data: All of it, or pieces in order.
 
     Raises:
         StorageError: If that cannot be done; ``path`` is then as it was.
     """
-    raw = data.encode() if isinstance(data, str) else data
+    whole = data.encode() if isinstance(data, str) else data
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("wb") as handle:
-            handle.write(raw)
+            handle.writelines([whole] if isinstance(whole, bytes) else whole)
             handle.flush()
             os.fsync(handle.fileno())
         temporary.replace(path)
@@ -180,14 +189,19 @@ def write_atomically(path: Path, data: str | bytes) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def read_json(path: Path) -> Any:
-    """Parse a JSON file.
+def read_json(path: Path | str, shared: Shared | None = None) -> Any:
+    """Parse a JSON file; whole numbers beyond 64 bits may come as floats.
+
+    Args:
+        path: The file.
+        shared: For one who reads many alike and keeps what they say.
 
     Raises:
         RecordError: If it is missing, truncated or not JSON.
     """
     try:
-        return json.loads(path.read_bytes())
+        with open(path, "rb", buffering=0) as handle:  # noqa: PTH123  (a Path takes its time)
+            return (shared.parse if shared else parse)(handle.readall())
     except (OSError, ValueError, RecursionError) as error:
         raise RecordError(f"cannot read {path}: {error}") from None
 
@@ -305,19 +319,21 @@ class ResultsFolder:
         Raises:
             StorageError: If it cannot be written.
         """
-        parts: dict[str, int] = {}
-        rows = []
+        parts: dict[bytes, int] = {}
+        texts, rows = [], []
         for row in cells:
-            packed = {
-                axis: parts.setdefault(canonical_json(part), len(parts))
-                for axis, part in row["cell"].items()
-            }
+            packed = {}
+            for axis, part in row["cell"].items():
+                known = len(parts)
+                packed[axis] = parts.setdefault(exact_bytes(part), known)
+                if packed[axis] == known:
+                    texts.append(canonical_json(part))
             rows.append({"key": row["key"], "folder": row["folder"], "cell": packed})
         lines = [
             '{"schema": 2',
             f'"name": {json.dumps(name, ensure_ascii=False)}',
             f'"config": {json.dumps(config, sort_keys=True, ensure_ascii=False)}',
-            '"parts": [\n ' + ",\n ".join(parts) + "\n]",
+            '"parts": [\n ' + ",\n ".join(texts) + "\n]",
             '"cells": [\n ' + ",\n ".join(map(canonical_json, rows)) + "\n]}",
         ]
         write_atomically(self.matrix, ",\n".join(lines) + "\n")
@@ -350,10 +366,11 @@ class ResultsFolder:
         if not self.runs.is_dir():
             return
         for entry in sorted(os.scandir(self.runs), key=lambda e: e.name):
-            if entry.is_dir(follow_symlinks=False):
-                paths = CellPaths(self.runs / entry.name)
-                if paths.cell.is_file() or paths.record.is_file():
-                    yield paths
+            if entry.is_dir(follow_symlinks=False) and (
+                os.path.isfile(f"{entry.path}/record.json")  # noqa: PTH113  (100,000 times)
+                or os.path.isfile(f"{entry.path}/cell.json")  # noqa: PTH113
+            ):
+                yield CellPaths(self.runs / entry.name)
 
     def records(self) -> tuple[list[tuple[CellPaths, RunRecord]], list[str]]:
         """All readable records, and one line for every file that could not be read."""
@@ -369,27 +386,34 @@ class ResultsFolder:
         return good, bad
 
 
-def read_record(paths: CellPaths) -> RunRecord:
+def read_record(paths: CellPaths, shared: Shared | None = None) -> RunRecord:
     """Read ``record.json``.
+
+    Args:
+        paths: Files of the cell.
+        shared: For one who reads many records and keeps them.
 
     Raises:
         RecordError: If it is missing, truncated, of another shape, or its status is unknown.
     """
-    raw = read_json(paths.record)
-    names = {f.name for f in fields(RunRecord)}
+    raw = read_json(f"{paths.folder}/record.json", shared)
     if not isinstance(raw, dict) or not {"key", "cell", "status"} <= raw.keys():
         raise RecordError(f"{paths.record} is not a record: key, cell and status are needed")
     if raw["status"] not in ("done", "failed", "skipped"):
         raise RecordError(f"{paths.record}: unknown status {raw['status']!r}")
     if not isinstance(raw["cell"], dict) or not isinstance(raw["key"], str):
         raise RecordError(f"{paths.record}: cell must be a table and key a string")
-    return RunRecord(**{k: v for k, v in raw.items() if k in names})
+    return RunRecord(**{k: v for k, v in raw.items() if k in _RECORD_FIELDS})
 
 
 def write_record(paths: CellPaths, record: RunRecord) -> None:
     """Write ``record.json`` by atomic rename: from now on the cell has ended."""
-    text = json.dumps(asdict(record), indent=1, sort_keys=True, ensure_ascii=False)
-    write_atomically(paths.record, text + "\n")
+    write_atomically(paths.record, record_text(asdict(record)))
+
+
+def record_text(record: Mapping[str, Any]) -> str:
+    """A record's plain data as it stands in ``record.json``."""
+    return json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def scores_csv(scores: list[Score]) -> str:
