@@ -1,29 +1,56 @@
 """Many synthetic records made from a few real ones, to time what reads a large results folder.
 
-``python -m nsbench.benchmarks.synthetic REAL OUT --cells 100000`` writes a results folder whose
-cells are those of ``REAL`` under other seeds and other encoders' names, with scores moved a little.
-They are made up: nothing but speed and memory can be read from them, and the folder's matrix is
-named ``synthetic``.
+``python -m nsbench.benchmarks.synthetic REAL OUT --cells 100000`` writes a results folder laid out
+as a large study would be: the methods of ``REAL`` (each sampler with each augmentation), every
+augmentation at `VARIANTS` strengths, `SEEDS` seeds of each; when those are used up, another
+encoder. From the 117 methods of the published matrix that makes 2,925 cells an encoder and 35
+encoders in 100,000 cells. Scores are moved a little from cell to cell, files of difficulty are
+links to the real ones. All of it is made up: nothing but speed and memory can be read from it,
+and the folder's matrix is named ``synthetic``.
 """
 
 import argparse
 import copy
 import csv
 import io
-import json
+import os
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nsbench.benchmarks.records import ResultsFolder, content_key, read_json, slug
+import orjson
 
-SEEDS = 10
+from nsbench.benchmarks.records import CellPaths, ResultsFolder, content_key, read_json, record_text
+
+SEEDS = 5
 """Seeds of each synthetic method."""
+VARIANTS = 5
+"""Strengths of each augmentation."""
+LINKED = ("difficulty", "histograms", "probe")
+"""Files of a real cell that its synthetic ones link to."""
 
 
-def cells(real: ResultsFolder, count: int) -> Iterator[tuple[dict[str, Any], dict[str, Any], str]]:
-    """``count`` synthetic cells: plain data, record and scores.
+@dataclass(frozen=True)
+class Made:
+    """One synthetic cell.
+
+    Attributes:
+        cell: As plain data, with labels.
+        record: Content of ``record.json``.
+        scores: Content of ``scores.csv``.
+        real: Files of the cell it was made from.
+    """
+
+    cell: dict[str, Any]
+    record: dict[str, Any]
+    scores: str
+    real: CellPaths
+
+
+def cells(real: ResultsFolder, count: int) -> Iterator[Made]:
+    """``count`` synthetic cells.
 
     Args:
         real: Results folder with at least one finished cell.
@@ -37,19 +64,26 @@ def cells(real: ResultsFolder, count: int) -> Iterator[tuple[dict[str, Any], dic
         for paths, record in real.records()[0]
         if record.status == "done"
     }
-    templates = [(read_json(p.record), p.scores.read_text("utf-8")) for p in found.values()]
+    templates = [(read_json(p.record), p.scores.read_text("utf-8"), p) for p in found.values()]
     if not templates:
         raise ValueError(f"{real.root} has no finished cell to make others from")
     for number in range(count):
-        round_, place = divmod(number, len(templates))
-        group, seed = divmod(round_, SEEDS)
-        record, scores = templates[place]
+        rest, seed = divmod(number, SEEDS)
+        rest, place = divmod(rest, len(templates))
+        encoder, variant = divmod(rest, VARIANTS)
+        record, scores, paths = templates[place]
         cell = copy.deepcopy(record["cell"])
         cell["seed"] = seed
-        cell["encoder"]["params"]["dimension"] = 1_000_000 + group
-        cell["labels"]["encoder"] = f"synthetic {group}"
+        cell["encoder"]["params"]["dimension"] = 1_000_000 + encoder
+        cell["labels"]["encoder"] = f"synthetic {encoder}"
+        if variant:
+            for view in cell["augmentation"].values():
+                for choice in view:
+                    choice["params"]["variant"] = variant
+            cell["labels"]["augmentation"] += f", variant {variant}"
         plain = {k: v for k, v in cell.items() if k != "labels"}
-        yield cell, record | {"cell": cell, "key": content_key(plain)}, _moved(scores, number)
+        record = record | {"cell": cell, "key": content_key(plain)}
+        yield Made(cell, record, _moved(scores, number), paths)
 
 
 def _moved(scores: str, number: int) -> str:
@@ -68,14 +102,18 @@ def write(real: ResultsFolder, out: ResultsFolder, count: int) -> None:
     """Write a synthetic results folder; see `cells`."""
     out.runs.mkdir(parents=True)
     plan = []
-    for cell, record, scores in cells(real, count):
-        name = f"{slug(cell['sampler']['name'])}-{record['key']}"
-        folder = out.runs / name
-        folder.mkdir()
-        (folder / "cell.json").write_text(json.dumps(cell))
-        (folder / "scores.csv").write_text(scores)
-        (folder / "record.json").write_text(json.dumps(record, indent=1, sort_keys=True))
-        plan.append({"key": record["key"], "folder": name, "cell": cell})
+    for made in cells(real, count):
+        key = made.record["key"]
+        paths = out.cell(made.cell["sampler"]["name"], key)
+        paths.folder.mkdir()
+        paths.cell.write_bytes(orjson.dumps(made.cell))
+        paths.scores.write_text(made.scores)
+        paths.record.write_text(record_text(made.record), "utf-8")
+        for kind in LINKED:
+            source = getattr(made.real, kind)
+            if source.is_file():
+                os.link(source, getattr(paths, kind))
+        plan.append({"key": key, "folder": paths.folder.name, "cell": made.cell})
     out.write_matrix("synthetic", {}, plan)
 
 
