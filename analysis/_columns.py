@@ -1,9 +1,10 @@
 """Columns of the tidy table: a cell, its cost and its provenance as flat names and plain values."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from nsbench.analysis.leakage import leak_columns
 from nsbench.benchmarks.records import RecordError, RunRecord, describe_choice
 
 AXES = (
@@ -15,49 +16,81 @@ AXES = (
     "encoder",
     "data",
 )
+IDENTITY = ("matrix", "key", *AXES, "seed", "status", "info")
 _CHOICES = tuple(a for a in AXES if a != "augmentation")
 _RENAMED = {"steps": "train_steps", "tokens": "tokens_seen"}
+_PHASES = {"total": "wall_s"}
 _PASS, _MINING = "passes_", "passes_mining"
 
 
-def cell_columns(cell: Any) -> dict[str, Any]:
-    """Labels, names and parameters of a cell.
+Piece = Mapping[str, Any]
+"""Columns by name; rows that have them alike share the object."""
 
-    Args:
-        cell: A cell as plain data, the content of ``cell.json``.
 
-    Returns:
-        One label per axis, ``sampler_name`` and so on, ``seed``, and every parameter as
-        ``p_sampler_high``, ``p_augmentation_view1_token_cutoff_rate``, ``p_train_steps``.
+class Columns:
+    """Makes columns of cells and records, looking at each shared piece of them once.
 
-    Raises:
-        RecordError: If it has another shape; the message names what is wrong.
+    Pieces are told apart as objects: `nsbench.benchmarks.shared.Shared` makes equal ones the same.
     """
-    if not isinstance(cell, dict):
-        raise RecordError(f"a table is needed, got {type(cell).__name__}")
-    labels = cell.get("labels") or {}
-    columns: dict[str, Any] = {}
-    parameters: dict[str, Any] = {}
-    for axis in _CHOICES:
-        choice = cell.get(axis) or {"name": "", "params": {}}
-        if not isinstance(choice, dict) or not isinstance(choice.get("name"), str):
-            raise RecordError(f"{axis} must be a table with a name, got {choice!r}")
-        columns[axis] = str(labels.get(axis) or describe_choice(choice))
-        columns[f"{axis}_name"] = choice["name"]
-        parameters |= _flat(f"p_{axis}", choice.get("params") or {})
-    if not columns["sampler"]:
-        raise RecordError("it names no sampler")
-    columns["augmentation"], views = _augmentation(cell.get("augmentation") or {}, labels)
-    parameters |= views
-    try:
-        columns["seed"] = int(cell["seed"])
-    except (KeyError, TypeError, ValueError):
-        raise RecordError(f"seed must be a whole number, got {cell.get('seed')!r}") from None
-    if cell.get("limit"):
-        parameters["p_limit"] = cell["limit"]
-    parameters |= _flat("p_train", cell.get("budget") or {})
-    parameters |= _flat("p_evaluation", cell.get("evaluation") or {})
-    return columns | parameters
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[str, int, str], tuple[Any, Piece]] = {}
+
+    def of_cell(self, cell: Any) -> tuple[Piece, ...]:
+        """Labels, names and parameters of a cell.
+
+        Args:
+            cell: A cell as plain data, the content of ``cell.json``.
+
+        Returns:
+            In pieces, as many for every cell: one label per axis, ``sampler_name`` and so on,
+            ``seed``, and every parameter as ``p_sampler_high``,
+            ``p_augmentation_view1_token_cutoff_rate``, ``p_train_steps``.
+
+        Raises:
+            RecordError: If it has another shape; the message names what is wrong.
+        """
+        if not isinstance(cell, dict):
+            raise RecordError(f"a table is needed, got {type(cell).__name__}")
+        labels = cell.get("labels") or {}
+        pieces = [
+            self._once(axis, cell.get(axis), str(labels.get(axis) or ""), _choice)
+            for axis in _CHOICES
+        ]
+        if not pieces[0]["sampler"]:
+            raise RecordError("it names no sampler")
+        named = str(labels.get("augmentation") or "")
+        pieces.append(self._once("augmentation", cell.get("augmentation"), named, _augmentation))
+        pieces.append(self._once("seed", cell.get("seed"), "", _seed))
+        pieces.append(self._once("p_limit", cell.get("limit"), "", _given))
+        pieces.append(self._once("p_train", cell.get("budget"), "", _parameters))
+        pieces.append(self._once("p_evaluation", cell.get("evaluation"), "", _parameters))
+        return tuple(pieces)
+
+    def of_record(self, record: RunRecord) -> tuple[Piece, ...]:
+        """Cost, provenance and leakage of a cell, in pieces, as many for every record."""
+        return (
+            cost_columns(record),
+            {"run_date": record.finished, "weights": record.weights},
+            self._once("data", record.data, "", _parameters_outside),
+            self._once("environment", record.environment, "", _environment),
+            {"n_alarms": len(record.alarms)},
+            self.leaks(record),
+        )
+
+    def leaks(self, record: RunRecord, task: str = "") -> Piece:
+        """What `leak_columns` says of a record and a task."""
+        return self._once(
+            "leakage", record.leakage, task, lambda _, scanned, task: leak_columns(scanned, task)
+        )
+
+    def _once(
+        self, kind: str, value: Any, label: str, make: Callable[[str, Any, str], Piece]
+    ) -> Piece:
+        key = (kind, id(value), label)
+        if key not in self._made:
+            self._made[key] = value, make(kind, value, label)  # held, so that its id stays its own
+        return self._made[key][1]
 
 
 def cost_columns(record: RunRecord) -> dict[str, float]:
@@ -68,35 +101,39 @@ def cost_columns(record: RunRecord) -> dict[str, float]:
         ``train_steps``, ``tokens_seen``, ``wall_s``, ``seconds_<phase>`` and what else was counted
         under its own name. What the record does not count is left out.
     """
-    cost = {k: float(v) for k, v in record.cost.items() if _is_number(v)}
-    columns = {_RENAMED.get(k, k): v for k, v in cost.items() if not k.startswith(_PASS)}
-    passes = [v for k, v in cost.items() if k.startswith(_PASS) and k != _MINING]
-    if passes:
-        columns["encodes_train"] = sum(passes)
-        columns["encodes_mining"] = cost.get(_MINING, 0.0)
-        columns["encodes"] = columns["encodes_train"] + columns["encodes_mining"]
-    for phase, seconds in record.seconds.items():
-        if _is_number(seconds):
-            columns["wall_s" if phase == "total" else f"seconds_{phase}"] = float(seconds)
+    columns: dict[str, float] = {}
+    train = mining = 0.0
+    counted = False
+    for name, value in record.cost.items():
+        if not (type(value) is float or _is_number(value)):
+            continue
+        if name == _MINING:
+            mining = float(value)
+        elif name.startswith(_PASS):
+            counted, train = True, train + value
+        else:
+            columns[_RENAMED.get(name, name)] = float(value)
+    if counted:
+        columns["encodes_train"], columns["encodes_mining"] = train, mining
+        columns["encodes"] = train + mining
+    for phase, value in record.seconds.items():
+        if type(value) is float or _is_number(value):
+            columns[_PHASES.get(phase) or f"seconds_{phase}"] = float(value)
     return columns
 
 
-def provenance_columns(record: RunRecord) -> dict[str, Any]:
-    """Where and when a cell was run, and on what."""
-    environment = dict(record.environment)
-    versions = environment.pop("versions", {})
-    columns: dict[str, Any] = {"run_date": record.finished, "weights": record.weights}
-    columns |= _flat("data", record.data)
-    columns |= _flat("version", versions if isinstance(versions, dict) else {})
-    for name, value in environment.items():
-        columns |= _flat("git_sha" if name in ("git", "git_commit", "commit") else name, value)
-    columns["n_alarms"] = len(record.alarms)
-    # A name that an axis or a parameter already has must not overwrite it.
-    return {(f"env_{k}" if k in AXES or k == "seed" else k): v for k, v in columns.items()}
+def _choice(axis: str, value: Any, label: str) -> Piece:
+    """Label, name and parameters of the choice on one axis."""
+    choice = value or {"name": "", "params": {}}
+    if not isinstance(choice, dict) or not isinstance(choice.get("name"), str):
+        raise RecordError(f"{axis} must be a table with a name, got {choice!r}")
+    columns = {axis: label or describe_choice(choice), f"{axis}_name": choice["name"]}
+    return columns | _flat(f"p_{axis}", choice.get("params") or {})
 
 
-def _augmentation(views: Any, labels: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+def _augmentation(axis: str, value: Any, label: str) -> Piece:
     """Label and parameters of the two views."""
+    views = value or {}
     if not isinstance(views, dict):
         raise RecordError(f"augmentation must be a table of views, got {views!r}")
     names: list[str] = []
@@ -109,8 +146,41 @@ def _augmentation(views: Any, labels: Mapping[str, Any]) -> tuple[str, dict[str,
         for choice in chosen:
             prefix = f"p_augmentation_{view}_{choice['name']}"
             parameters |= _flat(prefix, choice.get("params") or {})
-    fallback = " | ".join(dict.fromkeys(names)) or "none"
-    return str(labels.get("augmentation") or fallback), parameters
+    return {axis: label or " | ".join(dict.fromkeys(names)) or "none"} | parameters
+
+
+def _seed(name: str, value: Any, label: str) -> Piece:
+    try:
+        return {name: int(value)}
+    except (TypeError, ValueError, OverflowError):
+        raise RecordError(f"seed must be a whole number, got {value!r}") from None
+
+
+def _given(name: str, value: Any, label: str) -> Piece:
+    return {name: value} if value else {}
+
+
+def _parameters(prefix: str, value: Any, label: str) -> Piece:
+    return _flat(prefix, value or {})
+
+
+def _parameters_outside(prefix: str, value: Any, label: str) -> Piece:
+    return _renamed(_flat(prefix, value))
+
+
+def _environment(kind: str, value: Any, label: str) -> Piece:
+    """Versions, platform, device ... of a record."""
+    environment = dict(value)
+    versions = environment.pop("versions", {})
+    columns = _flat("version", versions if isinstance(versions, dict) else {})
+    for name, found in environment.items():
+        columns |= _flat("git_sha" if name in ("git", "git_commit", "commit") else name, found)
+    return _renamed(columns)
+
+
+def _renamed(columns: Mapping[str, Any]) -> Piece:
+    """A name that an axis has must not be overwritten by what a record holds."""
+    return {(f"env_{k}" if k in AXES or k == "seed" else k): v for k, v in columns.items()}
 
 
 def _flat(prefix: str, value: Any) -> dict[str, Any]:

@@ -22,8 +22,8 @@ def alarm_table(results: Results) -> pd.DataFrame:
     """
     found: dict[tuple[str, str], dict[str, Any]] = {}
     done: dict[str, int] = {}
-    for cell, row in zip(results.loaded, records(results.cells), strict=True):
-        sampler = str(row["sampler"])
+    for cell, label in zip(results.loaded, results.cells["sampler"], strict=True):
+        sampler = str(label)
         done[sampler] = done.get(sampler, 0) + (cell.status == "done")
         for alarm in cell.record.alarms if cell.record else ():
             if not isinstance(alarm, Mapping):

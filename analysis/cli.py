@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -43,26 +43,50 @@ Aggregate = Annotated[
 ]
 
 
+Tables = Annotated[
+    Literal["auto", "all", "board"],
+    typer.Option(
+        help="With the tables made from every cell's difficulty (all), without (board), or with "
+        "them up to 5,000 cells (auto)."
+    ),
+]
+MOST_CELLS = 5_000
+ON_SCREEN = 5
+"""Encoders, data sets and budgets that are printed, the first ones."""
+
+
 def leaderboard(
     folders: Folders,
     baseline: Baseline = "in_batch",
     match: Match = "steps",
     aggregate: Aggregate = "all",
+    tables: Tables = "auto",
     out: Out = None,
 ) -> None:
     """Rank all methods: leaderboard.csv, leaderboard_samplers.csv, scores.csv, tables/."""
     results = load_results(folders)
-    board = make_leaderboard(results, baseline=baseline, match=match, aggregate=aggregate)
-    written = write_leaderboard(results, board, out or folders[0])
-    written += write_false_negatives(results, board, out or folders[0])
+    target = out or folders[0]
     every = pools(results, match=match, aggregate=aggregate)
-    written += write_bands(every, board, out or folders[0])
-    written += write_tuned(results, out or folders[0])
-    written += write_predictors(every, load_difficulty(results)[0], out or folders[0])
-    probes = CellTables(results, "probe", PROBE_COLUMNS)
-    written += write_agreement(every, probes, out or folders[0])
-    written += write_alarms(results, out or folders[0])
-    texts = [markdown_document(board) + "\n", alarms_markdown(alarm_table(results))]
+    board = make_leaderboard(results, baseline=baseline, every=every)
+    written = write_leaderboard(results, board, target)
+    written += write_bands(every, board, target) + write_tuned(results, target)
+    cells = int((results.cells["status"] == "done").sum())
+    if tables == "all" or (tables == "auto" and cells <= MOST_CELLS):
+        difficulty, _ = load_difficulty(results)
+        written += write_false_negatives(results, board, target, difficulty)
+        written += write_predictors(every, difficulty, target)
+        written += write_agreement(every, CellTables(results, "probe", PROBE_COLUMNS), target)
+    elif tables == "auto":
+        typer.echo(
+            f"the tables of difficulty are left as they are: they would read files of {cells:,} "
+            "cells (--tables all makes them)",
+            err=True,
+        )
+    written += write_alarms(results, target)
+    texts = [
+        markdown_document(board, pools=ON_SCREEN) + "\n",
+        alarms_markdown(alarm_table(results)),
+    ]
     texts += [path.read_text("utf-8") + "\n" for path in written if path.name == "tuned.md"]
     for text in texts:
         typer.echo(unescaped(text) if sys.stdout.isatty() else text, nl=False)

@@ -28,6 +28,7 @@ from nsbench.analysis.stats import Array, spread, t_half_width
 Method = Literal["t", "permutation", "wilcoxon"]
 METHODS: tuple[Method, ...] = ("t", "permutation", "wilcoxon")
 _ZERO_SPREAD = 1e-12  # below this, differences are alike up to rounding
+_PAIRS_AT_ONCE = 200_000  # of methods, so that the parts of all of them need not fit in memory
 _EXACT_SEEDS = 16  # 2**16 sign patterns are still quick
 
 
@@ -71,15 +72,20 @@ def paired(
         raise ValueError(f"no paired test is called {method!r}. Known: {', '.join(METHODS)}")
     values = np.asarray(a - b, dtype=np.float64)
     n = (~np.isnan(values)).sum(axis=-1)
-    difference = np.where(n > 0, np.nansum(values, axis=-1) / np.maximum(n, 1), np.nan)
+    difference, p = _difference_and_p(values, method, seed)
     half = t_half_width(values, level)
-    if method == "t":
-        p = _t_test(difference, spread(values), n)
-    else:
-        flat = values.reshape(-1, values.shape[-1])
-        p = np.array([_nonparametric(row[~np.isnan(row)], method, seed) for row in flat])
-        p = p.reshape(values.shape[:-1])
     return Paired(difference, difference - half, difference + half, p, n, spread(values))
+
+
+def _difference_and_p(values: Array, method: Method, seed: int) -> tuple[Array, Array]:
+    """Mean over the last axis and its uncorrected p, NaN-aware."""
+    n = (~np.isnan(values)).sum(axis=-1)
+    difference = np.where(n > 0, np.nansum(values, axis=-1) / np.maximum(n, 1), np.nan)
+    if method == "t":
+        return difference, _t_test(difference, spread(values), n)
+    flat = values.reshape(-1, values.shape[-1])
+    p = np.array([_nonparametric(row[~np.isnan(row)], method, seed) for row in flat])
+    return difference, p.reshape(values.shape[:-1])
 
 
 def sign_flip_p(values: Array, seed: int = 0, resamples: int = 9999) -> float:
@@ -136,11 +142,18 @@ def all_pairs(means: Array, *, alpha: float = 0.05, method: Method = "t") -> All
         alpha: Family-wise level, in (0, 1).
         method: See `paired`.
     """
-    result = paired(means[:, None, :], means[None, :, :], method=method)
-    rows, columns = np.triu_indices(len(means), 1)
-    p = np.full(result.p.shape, np.nan)
-    p[rows, columns] = p[columns, rows] = holm(result.p[rows, columns])
-    return AllPairs(result.difference, p, p <= alpha)
+    size = len(means)
+    difference, raw = np.full((size, size), np.nan), np.full((size, size), np.nan)
+    step = max(1, _PAIRS_AT_ONCE // max(size, 1))
+    for start in range(0, size, step):
+        block = slice(start, start + step)
+        values = means[block, None, :] - means[None, start:, :]
+        difference[block, start:], raw[block, start:] = _difference_and_p(values, method, 0)
+        difference[start:, block] = -difference[block, start:].T
+    rows, columns = np.triu_indices(size, 1)
+    p = np.full(raw.shape, np.nan)
+    p[rows, columns] = p[columns, rows] = holm(raw[rows, columns])
+    return AllPairs(difference, p, p <= alpha)
 
 
 def rank_intervals(pairs: AllPairs) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -168,9 +181,9 @@ def letter_runs(pairs: AllPairs, order: NDArray[np.int64]) -> list[list[int]]:
         Numbers of the runs each method is in, ascending; in the methods' own order.
     """
     runs: list[list[int]] = [[] for _ in order]
-    reached, found = 0, 0
+    reached = end = found = 0
     for start in range(len(order)):
-        end = start + 1
+        end = max(end, start + 1)  # what cannot be told apart from more cannot be from less
         while end < len(order) and not pairs.different[order[end], order[start:end]].any():
             end += 1
         if end > reached:
@@ -230,10 +243,17 @@ def pooled_spread(means: Array) -> float:
     Returns:
         In the unit of ``means``; NaN where no pair has two seeds.
     """
-    rows, columns = np.triu_indices(len(means), 1)
-    variances = spread(means[rows] - means[columns]) ** 2
-    known = variances[np.isfinite(variances)]
-    return float(np.sqrt(known.mean())) if len(known) else float("nan")
+    size, seeds = means.shape
+    if size > 1 and seeds > 1 and not np.isnan(means).any():
+        # Var(x_i - x_j) summed over pairs is M sum(Var x_i) - Var(sum x_i).
+        total = size * means.var(axis=1, ddof=1).sum() - means.sum(axis=0).var(ddof=1)
+        return float(np.sqrt(max(total, 0.0) / (size * (size - 1) / 2)))
+    squares, count = 0.0, 0
+    for row in range(size - 1):
+        variances = spread(means[row] - means[row + 1 :]) ** 2
+        known = variances[np.isfinite(variances)]
+        squares, count = squares + float(known.sum()), count + len(known)
+    return float(np.sqrt(squares / count)) if count else float("nan")
 
 
 def smallest_detectable(

@@ -8,7 +8,7 @@ import pandas as pd
 from scipy import stats as scipy_stats
 
 from nsbench.analysis.leaderboard import Leaderboard
-from nsbench.analysis.load import Results, load_difficulty
+from nsbench.analysis.load import Results
 from nsbench.analysis.pools import Pool, pools
 from nsbench.analysis.tables import csv_text, markdown_text
 from nsbench.benchmarks.records import write_atomically
@@ -25,11 +25,11 @@ RATES = {
 SCORES = ("mean", "ci_low", "ci_high", "difference", "difference_low", "difference_high", "n_seeds")
 
 
-def false_negative_table(results: Results, board: Leaderboard) -> pd.DataFrame:
+def false_negative_table(difficulty: pd.DataFrame, board: Leaderboard) -> pd.DataFrame:
     """One row per method whose training data knew the truth.
 
     Args:
-        results: The loaded results.
+        difficulty: The long difficulty table.
         board: The leaderboard made of them; scores are in points.
 
     Returns:
@@ -38,8 +38,7 @@ def false_negative_table(results: Results, board: Leaderboard) -> pd.DataFrame:
         candidates, not batches; empty where nothing was removed or attracted), and `SCORES`.
         Sorted by data and score. Empty if no cell knew the truth.
     """
-    long, _ = load_difficulty(results)
-    wanted = long[long["quantity"].isin([*RATES, "removed"])]
+    wanted = difficulty[difficulty["quantity"].isin([*RATES, "removed"])]
     if not (wanted["quantity"] == "false_negative_candidates").any():
         return pd.DataFrame(columns=[*IDENTITY, "removed_share", *RATES, *SCORES])
     hits = wanted.assign(hits=(wanted["mean"] * wanted["count"]).fillna(0.0))
@@ -152,17 +151,19 @@ def markdown(table: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write_false_negatives(results: Results, board: Leaderboard, out: Path) -> list[Path]:
+def write_false_negatives(
+    results: Results, board: Leaderboard, out: Path, difficulty: pd.DataFrame
+) -> list[Path]:
     """Write ``false_negatives.csv`` and ``.md``, ``false_negative_rates.csv`` under ``tables``.
 
     Nothing where no truth was known; the last one where records say what was dialled.
     """
-    table = false_negative_table(results, board)
+    table = false_negative_table(difficulty, board)
     if table.empty:
         return []
     (out / "tables").mkdir(parents=True, exist_ok=True)
     files = {"false_negatives.csv": csv_text(table), "false_negatives.md": markdown(table)}
-    rates = rate_table(pools(results), load_difficulty(results)[0])
+    rates = rate_table(pools(results), difficulty)
     if not rates.empty:
         files["false_negative_rates.csv"] = csv_text(rates)
         files["false_negatives.md"] += "\n".join(_rate_lines(rates)) + "\n"

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import rankdata
 
 from nsbench.analysis import comparisons, stats
 from nsbench.analysis.leakage import LEAKS, leakage_table
@@ -22,6 +23,8 @@ POINTS = 100.0
 """Leaderboards show scores times this."""
 ALPHA = 0.05
 POWER = 0.8
+PAIRED = 2000
+"""Most methods of a pool that are compared each with each other, for rank intervals and letters."""
 _OPTIONAL = ("candidates", "regime", "steps", "batch_size", "budget")
 _BOOTSTRAP_SEED = 0
 
@@ -75,7 +78,12 @@ class Leaderboard:
 
 
 def make_leaderboard(
-    results: Results, *, baseline: str = "in_batch", match: str = "steps", aggregate: str = "all"
+    results: Results,
+    *,
+    baseline: str = "in_batch",
+    match: str = "steps",
+    aggregate: str = "all",
+    every: Sequence[Pool] | None = None,
 ) -> Leaderboard:
     """Compare all methods of the results.
 
@@ -85,12 +93,13 @@ def make_leaderboard(
             augmentation, by seed. An untrained baseline is compared with every augmentation.
         match: What compared methods spend alike, see `pools`.
         aggregate: How a year's STS sub-sets count, see `pools`.
+        every: The pools, where they have been made of these results already.
 
     Raises:
         ValueError: If no cell has this sampler, or an option is unknown.
     """
     _check_baseline(results, baseline)
-    every = pools(results, match=match, aggregate=aggregate)
+    every = pools(results, match=match, aggregate=aggregate) if every is None else every
     rated = [_rate(pool, baseline) for pool in every]
     averaged = [_rate(marginal(pool), baseline) for pool in every]
     tasks = tuple(sorted({t for pool in every for t in pool.tasks}))
@@ -150,7 +159,7 @@ def _rate(pool: Pool, baseline: str) -> tuple[pd.DataFrame, PoolStatistics]:
     table["n_tasks"] = (~np.isnan(scores)).any(axis=1).sum(axis=1)
     table["mean"], table["std"] = interval.estimate, stats.spread(means)
     table["ci_low"], table["ci_high"], table["iqm"] = interval.low, interval.high, stats.iqm(scores)
-    reference = [_baseline_of(pool, m, baseline) for m in pool.methods]
+    reference = _baselines(pool, baseline)
     compared = _differences(table, means, reference)
     table["improvement"] = [
         np.nan if j in (None, i) else stats.probability_of_improvement(scores[i], scores[int(j)])
@@ -162,15 +171,17 @@ def _rate(pool: Pool, baseline: str) -> tuple[pd.DataFrame, PoolStatistics]:
     _counts(table, pool)
     for place, task in enumerate(pool.tasks):
         table[task] = _mean_of_seeds(scores[:, :, place])
-    for cost in (*COSTS, *SECONDS):
-        table[cost] = _cost(pool, cost)
-    for leak in LEAKS:
-        table[leak] = _largest(pool, leak)
+    _costs_and_leaks(table, pool)
     empty = table[table["mean"].isna()]
     notes = [
         f"no mean for {sampler} x {augmentation}: no seed has a score on every task"
         for sampler, augmentation in zip(empty["sampler"], empty["augmentation"], strict=True)
     ]
+    if table["mean"].notna().sum() > PAIRED:
+        notes.append(
+            f"rank intervals and letters are left out: they take all pairs of methods, and these "
+            f"are more than {PAIRED:,}"
+        )
     rows = np.array([i for i, j in enumerate(reference) if j is not None and j != i], dtype=int)
     tested = rows[np.isfinite(compared.p[rows])]
     n = int(compared.n[tested].min()) if len(tested) else 0
@@ -221,20 +232,28 @@ def _spread_of_differences(
     return float(np.sqrt(np.mean(own**2))) if len(own) else float("nan")
 
 
-def _baseline_of(pool: Pool, method: Mapping[str, Any], baseline: str) -> int | None:
-    """Index of what a method is compared with: same augmentation, then most alike otherwise."""
+def _baselines(pool: Pool, baseline: str) -> list[int | None]:
+    """Index of what each method is compared with: same augmentation, then most alike otherwise."""
+    free: list[int] = []
+    by_augmentation: dict[Any, list[int]] = {}
+    for index, method in enumerate(pool.methods):
+        if baseline in (method["sampler"], method["sampler_name"]):
+            alike = [free] if method["untrained"] else []
+            for group in (*alike, by_augmentation.setdefault(method["augmentation"], [])):
+                group.append(index)
+    return [
+        _most_alike(pool, m, sorted({*free, *by_augmentation.get(m["augmentation"], ())}))
+        for m in pool.methods
+    ]
 
+
+def _most_alike(pool: Pool, method: Mapping[str, Any], fitting: Sequence[int]) -> int | None:
     def alike(index: int) -> tuple[bool, ...]:
         other = pool.methods[index]
-        return tuple(other[k] == method[k] for k in ("objective", "candidates", "budget"))
+        same = (other[k] == method[k] for k in ("objective", "candidates", "budget"))
+        return (other == method, *same)
 
-    fitting = [
-        i
-        for i, other in enumerate(pool.methods)
-        if baseline in (other["sampler"], other["sampler_name"])
-        and (other["untrained"] or other["augmentation"] == method["augmentation"])
-    ]
-    return max(fitting, key=lambda i: (pool.methods[i] == method, alike(i)), default=None)
+    return max(fitting, key=alike, default=None)
 
 
 def _differences(
@@ -255,29 +274,35 @@ def _differences(
 def _over_seeds_and_tasks(scores: Array) -> Array:
     """Bootstrap interval of each mean over seeds and tasks, shape (M, 2); NaN below two of each."""
     out = np.full((len(scores), 2), np.nan)
-    for row, values in enumerate(scores):
-        whole = values[~np.isnan(values).any(axis=1)]
-        if min(whole.shape) >= 2:
+    whole = ~np.isnan(scores).any(axis=2)  # (M, S)
+    for kept in np.unique(whole, axis=0):  # of methods that have the same seeds, all at once
+        rows = (whole == kept).all(axis=1)
+        values = scores[rows][:, kept]
+        if min(values.shape[1:]) >= 2:
             interval = stats.bootstrap_interval(
-                whole[None], over="both", seed=_BOOTSTRAP_SEED, resamples=1000
+                values, over="both", seed=_BOOTSTRAP_SEED, resamples=1000
             )
-            out[row] = interval.low[0], interval.high[0]
+            out[rows] = np.stack([interval.low, interval.high], axis=1)
     return out
 
 
 def _ranks(table: pd.DataFrame, means: Array) -> None:
-    """Fill in rank, its interval and the group, over the methods that have a mean."""
+    """Fill in rank, its interval and the group, over the methods that have a mean.
+
+    Above `PAIRED` methods there are ranks alone: corrected for millions of pairs no two could be
+    told apart by a few seeds.
+    """
     rated = np.flatnonzero(table["mean"].notna())
     for column in ("rank", "rank_lo", "rank_hi"):
         table[column] = pd.array([pd.NA] * len(table), dtype="Int64")
     table["group"] = ""
-    if not len(rated):
+    values = table["mean"].to_numpy()[rated]
+    table.loc[rated, "rank"] = rankdata(-values, method="min").astype(np.int64)
+    if not 0 < len(rated) <= PAIRED:
         return
     pairs = comparisons.all_pairs(means[rated], alpha=ALPHA)
     best, worst = comparisons.rank_intervals(pairs)
-    values = table["mean"].to_numpy()[rated]
     order = np.argsort(-values, kind="stable")
-    table.loc[rated, "rank"] = (values[None, :] > values[:, None]).sum(axis=1) + 1
     table.loc[rated, "rank_lo"], table.loc[rated, "rank_hi"] = best, worst
     table.loc[rated, "group"] = comparisons.letter_groups(pairs, order)
 
@@ -289,44 +314,44 @@ def _borda(scores: Array) -> tuple[Array, Any]:
     tie, by its mean over seeds; the points are summed over tasks. Unlike means, they do not ask
     that tasks share a scale. mteb's leaderboards rank so (points may be off by one a task).
     """
-    tasks = range(scores.shape[2])
-    each = [_mean_of_seeds(scores[:, :, t]) for t in tasks]
-    means = np.array(each).reshape(len(tasks), len(scores)).T  # (M, T), T may be 0
     rated = np.isfinite(stats.mean(scores))
     points = np.full(len(scores), np.nan)
-    own = means[rated]  # (R, T)
-    beaten = (own[:, None] > own[None]) + 0.5 * (own[:, None] == own[None])  # (R, R, T)
-    points[rated] = beaten.sum(axis=(1, 2)) - 0.5 * own.shape[1]  # not against itself
+    points[rated] = 0.0
+    for task in range(scores.shape[2]):  # an average rank counts those beaten, and ties as halves
+        points[rated] += rankdata(_mean_of_seeds(scores[rated][:, :, task])) - 1
     return points, pd.Series(points).rank(ascending=False, method="min").astype("Int64")
 
 
 def _counts(table: pd.DataFrame, pool: Pool) -> None:
     """Fill in how many cells failed (or lack a finite score), are missing, or were skipped."""
-    counts = np.zeros((len(table), 3), dtype=int)
-    for cell in pool.cells.to_dict("records"):
-        method, status = cell["method"], cell["status"]
-        counts[method, 0] += status == "failed" or (status == "done" and not cell["complete"])
-        counts[method, 1] += status in ("pending", "running")
-        counts[method, 2] += status == "skipped"
-    table["n_failed"], table["n_missing"], table["n_skipped"] = counts.T
+    method, status = pool.cells["method"].to_numpy(), pool.cells["status"]
+    failed = (status == "failed") | ((status == "done") & ~pool.cells["complete"])
+    missing = status.isin(["pending", "running"])
+    for name, counted in (
+        ("failed", failed),
+        ("missing", missing),
+        ("skipped", status.eq("skipped")),
+    ):
+        table[f"n_{name}"] = np.bincount(method[counted.to_numpy(dtype=bool)], minlength=len(table))
 
 
-def _cost(pool: Pool, name: str) -> list[float]:
-    """Mean cost per cell of each method."""
-    if name not in pool.cells:
-        return [float("nan")] * len(pool.methods)
-    done = pool.cells[pool.cells["status"] == "done"]
-    means = done.groupby("method")[name].mean()
-    return [float(means.get(i, float("nan"))) for i in range(len(pool.methods))]
-
-
-def _largest(pool: Pool, name: str) -> list[Any]:
-    """Largest value of each method over its finished cells; ``None`` where there is none."""
-    if name not in pool.cells:
-        return [None] * len(pool.methods)
-    done = pool.cells[(pool.cells["status"] == "done") & pool.cells[name].notna()]
-    largest = done.groupby("method")[name].max()
-    return [largest.get(i) for i in range(len(pool.methods))]
+def _costs_and_leaks(table: pd.DataFrame, pool: Pool) -> None:
+    """Fill in mean cost per finished cell, and the largest leak; missing where there is none."""
+    done = (pool.cells["status"] == "done").to_numpy()
+    method = pool.cells["method"].to_numpy()[done]
+    for name in (*COSTS, *SECONDS, *LEAKS):
+        found = pool.cells[name][done] if name in pool.cells else pd.Series(dtype=float)
+        known = found.notna().to_numpy()
+        of, values = method[known], found[known].to_numpy(dtype=float)
+        count = np.bincount(of, minlength=len(table))
+        if name in LEAKS:
+            largest = np.full(len(table), -np.inf)
+            np.maximum.at(largest, of, values)
+            kind = bool if name == "transductive" else float
+            table[name] = [kind(v) if n else None for v, n in zip(largest, count, strict=True)]
+        else:
+            total = np.bincount(of, weights=values, minlength=len(table))
+            table[name] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def _mean_of_seeds(values: Array) -> Array:

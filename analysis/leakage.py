@@ -5,21 +5,22 @@ from typing import Any
 
 import pandas as pd
 
-from nsbench.benchmarks.records import RunRecord
-
 LEAKS = ("leak_exact", "leak_pairs", "leak_ngram", "transductive")
 """Columns of a score: shares in [0, 1] of its task's texts, and whether that is on purpose."""
 TABLE_COLUMNS = ("data", "regime", "task", "texts", *LEAKS, "long_texts", "cells")
 _STORED = {"leak_exact": "exact", "leak_pairs": "pairs", "leak_ngram": "ngram"}
 
 
-def leak_columns(record: RunRecord | None, task: str = "") -> dict[str, Any]:
+def leak_columns(scanned: Mapping[str, Any], task: str = "") -> dict[str, Any]:
     """`LEAKS` of a cell for one task, or the largest over all of its tasks.
+
+    Args:
+        scanned: What its record says of leakage.
+        task: One task; all without it.
 
     Returns:
         Empty where nothing was scanned: an untrained cell, a record from before the scan.
     """
-    scanned = {} if record is None else record.leakage
     rows = [r for name, r in scanned.items() if isinstance(r, Mapping) and task in ("", name)]
     if not rows:
         return {}
@@ -36,28 +37,34 @@ def leakage_table(cells: Sequence[Any]) -> pd.DataFrame:
     Args:
         cells: ``LoadedCell`` objects.
     """
-    rows = []
-    for cell in cells:
-        if cell.record is None or cell.status != "done":
+    alike: dict[tuple[str, str, int], tuple[Mapping[str, Any], int]] = {}
+    for cell in cells:  # cells share what was scanned once, so each scan is looked at once
+        if cell.record is None or cell.status != "done" or not cell.record.leakage:
             continue
-        labels = cell.cell.get("labels") or {}
-        for task, found in cell.record.leakage.items():
-            rows.append(
-                {
-                    "data": str(labels.get("data", "")),
-                    "regime": str(labels.get("regime", "")),
-                    "task": str(task),
-                    "texts": found.get("texts") if isinstance(found, Mapping) else None,
-                    **leak_columns(cell.record, task),
-                    "long_texts": found.get("long_texts") if isinstance(found, Mapping) else None,
-                }
-            )
+        labels, scanned = cell.cell.get("labels") or {}, cell.record.leakage
+        group = str(labels.get("data", "")), str(labels.get("regime", "")), id(scanned)
+        alike[group] = scanned, alike.get(group, (scanned, 0))[1] + 1
+    rows = [
+        {
+            "data": data,
+            "regime": regime,
+            "task": str(task),
+            "texts": found.get("texts") if isinstance(found, Mapping) else None,
+            **leak_columns(scanned, task),
+            "long_texts": found.get("long_texts") if isinstance(found, Mapping) else None,
+            "cells": count,
+        }
+        for (data, regime, _), (scanned, count) in alike.items()
+        for task, found in scanned.items()
+    ]
     if not rows:
         return pd.DataFrame(columns=list(TABLE_COLUMNS))
     whole = pd.DataFrame(rows)
     keys = [c for c in TABLE_COLUMNS if c != "cells"]
-    counted = whole.reindex(columns=keys).groupby(keys, dropna=False, sort=True).size()
-    return counted.rename("cells").reset_index()[list(TABLE_COLUMNS)]
+    counted = whole.reindex(columns=list(TABLE_COLUMNS)).groupby(keys, dropna=False, sort=True)[
+        "cells"
+    ]
+    return counted.sum().reset_index()[list(TABLE_COLUMNS)]
 
 
 def leakage_words(table: pd.DataFrame) -> list[str]:

@@ -1,21 +1,28 @@
 """Results folders become tidy tables; whatever could not be used is named, never dropped unsaid."""
 
-import csv
-import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+import gc
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from nsbench.analysis._columns import AXES, cell_columns, cost_columns, provenance_columns
-from nsbench.analysis.leakage import LEAKS, leak_columns
+from nsbench.analysis._columns import AXES, Columns, Piece
+from nsbench.analysis._table import cell_table
+from nsbench.analysis.scores import (
+    NO_SCORES,
+    CellScores,
+    ScoreReader,
+    ScoreRow,
+    score_table,
+    with_cells,
+)
 from nsbench.benchmarks.records import (
     DIFFICULTY_COLUMNS,
     HISTOGRAM_COLUMNS,
-    SCORE_COLUMNS,
     CellPaths,
     RecordError,
     ResultsFolder,
@@ -23,10 +30,8 @@ from nsbench.benchmarks.records import (
     read_json,
     read_record,
 )
+from nsbench.benchmarks.shared import Shared
 
-ScoreRow = tuple[str, str, str, str, float, int, bool]
-
-IDENTITY = ("matrix", "key", *AXES, "seed", "status", "info")
 DIFFICULTY_IDENTITY = ("key", *AXES, "seed")
 
 
@@ -44,8 +49,8 @@ class LoadedCell:
         planned: Whether ``matrix.json`` lists it.
         record: Its record, where there is one.
         paths: Its files, where there are any.
-        scores: Values of `SCORE_COLUMNS`, one row per score; empty unless done.
-        columns: Labels, names and parameters of the cell, flat.
+        scores: One row per score; empty unless done.
+        columns: Labels, names and parameters of the cell, flat, in pieces that cells share.
     """
 
     key: str
@@ -56,8 +61,8 @@ class LoadedCell:
     planned: bool = True
     record: RunRecord | None = None
     paths: CellPaths | None = None
-    scores: tuple[ScoreRow, ...] = ()
-    columns: Mapping[str, Any] = field(default_factory=dict)
+    scores: CellScores = NO_SCORES
+    columns: tuple[Piece, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,8 @@ class Results:
         roots: The folders.
         loaded: The cells, sorted by identity.
         cells: One row per cell: identity, labels, parameters, budget, cost, provenance.
-        scores: One row per score, with the columns of its cell.
+        scores: One row per score: ``key``, task, split, subset, metric, value, ``n_examples`` and
+            ``main``. `tidy_scores` puts the columns of cells beside them.
         left_out: One line for each thing that was found and not used.
         conflicts: One line for each key that was found with different scores.
         matrices: The ``matrix.json`` of each folder that has one.
@@ -81,6 +87,7 @@ class Results:
     left_out: tuple[str, ...]
     conflicts: tuple[str, ...]
     matrices: tuple[Mapping[str, Any], ...]
+    columns: Columns = field(default_factory=Columns, repr=False)
 
 
 def load_results(roots: Path | str | Sequence[Path | str]) -> Results:
@@ -100,30 +107,35 @@ def load_results(roots: Path | str | Sequence[Path | str]) -> Results:
     left_out: list[str] = []
     conflicts: list[str] = []
     matrices: list[Mapping[str, Any]] = []
-    for root in folders:
-        matrix, cells, notes = _load_folder(ResultsFolder(root))
-        left_out += notes
-        if matrix:
-            matrices.append(matrix)
-        for cell in cells:
-            merged[cell.key] = _merge(merged.get(cell.key), cell, conflicts)
-    rows = [_row(c) for c in merged.values()]
-    # Made by column: a table of 100,000 dicts costs several times its own memory.
-    names = _columns(rows)
-    table = pd.DataFrame({name: [row.get(name) for row in rows] for name in names}, columns=names)
-    if not rows:
-        table = table.astype(object)
-    table = table.sort_values([*AXES, "seed", "key"], kind="stable", ignore_index=True)
+    reader = _Reader()
+    with _without_collection():
+        for root in folders:
+            matrix, cells, notes = reader.folder(ResultsFolder(root))
+            left_out += notes
+            if matrix:
+                matrices.append(matrix)
+            for cell in cells:
+                merged[cell.key] = _merge(merged.get(cell.key), cell, conflicts)
+        table = cell_table([_row(c, reader.columns) for c in merged.values()])
     ordered = tuple(merged[k] for k in table["key"])
     return Results(
         roots=tuple(folders),
         loaded=ordered,
         cells=table,
-        scores=_join(table, ordered),
+        scores=score_table([c.scores for c in ordered], [c.key for c in ordered]),
         left_out=tuple(left_out),
         conflicts=tuple(conflicts),
         matrices=tuple(matrices),
+        columns=reader.columns,
     )
+
+
+def tidy_scores(results: Results) -> pd.DataFrame:
+    """One row per score with every column of its cell: identity, score, leakage, parameters.
+
+    A hundred columns a row: only for what fits in memory so.
+    """
+    return with_cells(results.scores, results.cells, results.loaded, results.columns)
 
 
 def load_difficulty(results: Results) -> tuple[pd.DataFrame, list[str]]:
@@ -135,7 +147,8 @@ def load_difficulty(results: Results) -> tuple[pd.DataFrame, list[str]]:
     """
     tables: list[pd.DataFrame] = []
     bad: list[str] = []
-    for cell, row in zip(results.loaded, results.cells.to_dict("records"), strict=True):
+    identity = results.cells[list(DIFFICULTY_IDENTITY)].to_dict("records")
+    for cell, row in zip(results.loaded, identity, strict=True):
         if cell.status != "done" or cell.paths is None or not cell.paths.difficulty.is_file():
             continue
         try:
@@ -237,78 +250,120 @@ def load_random_pairs(results: Results) -> dict[str, list[int]]:
     return out
 
 
-def read_scores(paths: CellPaths) -> tuple[ScoreRow, ...]:
-    """Read one ``scores.csv``: a row of `SCORE_COLUMNS` per score.
-
-    Plain tuples, since a table of its own for every one of 100,000 cells takes minutes.
-
-    Raises:
-        RecordError: If it is missing, cut short, or lacks a column.
-    """
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Let Python not look for cycles among objects that are only being made: half of the time."""
+    before = gc.isenabled()
+    gc.disable()
     try:
-        text = paths.scores.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecordError(f"cannot read {paths.scores}: {error}") from None
-    if not text.endswith("\n"):
-        raise RecordError(f"{paths.scores} is cut short: its last line does not end")
-    try:
-        header, *lines = csv.reader(io.StringIO(text), strict=True)
-        absent = [c for c in SCORE_COLUMNS if c not in header]
-        if absent:
-            raise RecordError(f"{paths.scores} lacks the columns {', '.join(absent)}")
-        place = [header.index(c) for c in SCORE_COLUMNS]
-        rows = [[line[i] for i in place] for line in lines if line]
-        return tuple(
-            (task, split, subset, metric, float(v), int(n), main.strip().lower() == "true")
-            for task, split, subset, metric, v, n, main in rows
-        )
-    except RecordError:
-        raise
-    except (csv.Error, IndexError, ValueError) as error:
-        raise RecordError(f"cannot read {paths.scores}: {error}") from None
+        yield
+    finally:
+        if before:
+            gc.enable()
 
 
-def _load_folder(
-    folder: ResultsFolder,
-) -> tuple[Mapping[str, Any], list[LoadedCell], list[str]]:
-    if not folder.root.is_dir():
-        raise RecordError(f"there is no results folder {folder.root}")
-    if not folder.runs.is_dir() and not folder.matrix.is_file():
-        raise RecordError(
-            f"{folder.root} is not a results folder: it has neither matrix.json nor runs/"
-        )
-    notes = list(_foreign(folder))
-    matrix = _read_matrix(folder, notes)
-    name = str(matrix.get("name") or folder.root.resolve().name)
-    planned = {c["key"]: c["cell"] for c in matrix.get("cells", [])}
-    found: dict[str, LoadedCell] = {}
-    for paths in folder.folders():
-        try:
-            cell = _read_cell(paths, name, planned)
-        except RecordError as error:
-            notes.append(str(error))
-            continue
-        before = found.get(cell.key)
-        if before is not None:
-            notes.append(f"{paths.folder} repeats the key {cell.key} of another folder")
-        found[cell.key] = cell if before is None or before.status != "done" else before
-    for key, content in planned.items():
-        if key not in found:
+class _Reader:
+    """Reads results folders; what cells have in common is one object for all of them."""
+
+    def __init__(self) -> None:
+        self.columns = Columns()
+        self._shared = Shared()
+        self._scores = ScoreReader()
+
+    def folder(
+        self, folder: ResultsFolder
+    ) -> tuple[Mapping[str, Any], list[LoadedCell], list[str]]:
+        """The matrix of a folder, its cells, and one line for each thing left out.
+
+        Raises:
+            RecordError: If it does not exist or is no results folder.
+        """
+        if not folder.root.is_dir():
+            raise RecordError(f"there is no results folder {folder.root}")
+        if not folder.runs.is_dir() and not folder.matrix.is_file():
+            raise RecordError(
+                f"{folder.root} is not a results folder: it has neither matrix.json nor runs/"
+            )
+        there = list(folder.folders())
+        notes = list(_foreign(folder, there))
+        matrix = _read_matrix(folder, notes)
+        name = str(matrix.get("name") or folder.root.resolve().name)
+        planned = {c["key"]: c["cell"] for c in matrix.get("cells", [])}
+        found: dict[str, LoadedCell] = {}
+        for paths in there:
             try:
-                columns = cell_columns(content)
+                cell = self._cell(paths, name, planned)
             except RecordError as error:
-                notes.append(f"{folder.matrix} lists a cell of another shape: {error}")
+                notes.append(str(error))
                 continue
-            found[key] = LoadedCell(key, name, content, "pending", "not started", columns=columns)
-    return matrix, list(found.values()), notes
+            before = found.get(cell.key)
+            if before is not None:
+                notes.append(f"{paths.folder} repeats the key {cell.key} of another folder")
+            found[cell.key] = cell if before is None or before.status != "done" else before
+        for key, content in planned.items():
+            if key not in found:
+                try:
+                    columns = self.columns.of_cell(content)
+                except RecordError as error:
+                    notes.append(f"{folder.matrix} lists a cell of another shape: {error}")
+                    continue
+                found[key] = LoadedCell(
+                    key, name, content, "pending", "not started", columns=columns
+                )
+        return matrix, list(found.values()), notes
+
+    def _cell(
+        self, paths: CellPaths, matrix: str, planned: Mapping[str, Mapping[str, Any]]
+    ) -> LoadedCell:
+        """What stands in one cell's folder.
+
+        Raises:
+            RecordError: If neither its record nor its cell can be used.
+        """
+        if not os.path.exists(f"{paths.folder}/record.json"):  # noqa: PTH110  (100,000 times)
+            raw = read_json(paths.cell)
+            content = raw.get("cell", raw) if isinstance(raw, dict) else raw
+            columns = self._columns(content, paths, "cell")
+            key = paths.folder.name.rpartition("-")[2]
+            at_work = paths.claim.exists()
+            status, info = ("running", "at work") if at_work else ("pending", "broken off")
+            return LoadedCell(
+                key, matrix, content, status, info, key in planned, paths=paths, columns=columns
+            )
+        record = read_record(paths, self._shared)
+        status, info, scores = str(record.status), record.reason, NO_SCORES
+        columns = self._columns(record.cell, paths, "record")
+        if status == "done":
+            try:
+                info, scores = "", self._scores.read(paths)
+            except RecordError as error:
+                status, info = "failed", str(error)
+        return LoadedCell(
+            record.key,
+            matrix,
+            record.cell,
+            status,
+            info,
+            record.key in planned,
+            record=record,
+            paths=paths,
+            scores=scores,
+            columns=columns,
+        )
+
+    def _columns(self, content: Any, paths: CellPaths, file: str) -> tuple[Piece, ...]:
+        try:
+            return self.columns.of_cell(content)
+        except RecordError as error:
+            raise RecordError(f"{getattr(paths, file)} is not a cell: {error}") from None
 
 
-def _foreign(folder: ResultsFolder) -> Iterator[str]:
-    known = {p.folder for p in folder.folders()}
-    entries = sorted(folder.runs.iterdir()) if folder.runs.is_dir() else []
-    for entry in entries:
+def _foreign(folder: ResultsFolder, cells: Sequence[CellPaths]) -> Iterator[str]:
+    known = {p.folder.name for p in cells}
+    entries = os.listdir(folder.runs) if folder.runs.is_dir() else []  # noqa: PTH208  (names only)
+    for entry in sorted(entries):
         if entry not in known:
-            yield f"{entry} is not a cell's folder"
+            yield f"{folder.runs / entry} is not a cell's folder"
 
 
 def _read_matrix(folder: ResultsFolder, notes: list[str]) -> Mapping[str, Any]:
@@ -327,51 +382,6 @@ def _read_matrix(folder: ResultsFolder, notes: list[str]) -> Mapping[str, Any]:
         except (KeyError, TypeError) as error:
             notes.append(f"{folder.matrix} lists a cell of another shape: {error}")
     return {**raw, "cells": good}
-
-
-def _read_cell(
-    paths: CellPaths, matrix: str, planned: Mapping[str, Mapping[str, Any]]
-) -> LoadedCell:
-    """What stands in one cell's folder.
-
-    Raises:
-        RecordError: If neither its record nor its cell can be used.
-    """
-    if not paths.record.exists():
-        raw = read_json(paths.cell)
-        content = raw.get("cell", raw) if isinstance(raw, dict) else raw
-        columns = _columns_of(content, paths.cell)
-        key = paths.folder.name.rpartition("-")[2]
-        status, info = ("running", "at work") if paths.claim.exists() else ("pending", "broken off")
-        return LoadedCell(
-            key, matrix, content, status, info, key in planned, paths=paths, columns=columns
-        )
-    record = read_record(paths)
-    loaded = LoadedCell(
-        record.key,
-        matrix,
-        record.cell,
-        record.status,
-        record.reason,
-        record.key in planned,
-        record=record,
-        paths=paths,
-        columns=_columns_of(record.cell, paths.record),
-    )
-    if record.status != "done":
-        return loaded
-    fields = {k: v for k, v in vars(loaded).items() if k not in ("scores", "status", "info")}
-    try:
-        return LoadedCell(**fields, status="done", scores=read_scores(paths))
-    except RecordError as error:
-        return LoadedCell(**fields, status="failed", info=str(error))
-
-
-def _columns_of(content: Any, path: Path) -> Mapping[str, Any]:
-    try:
-        return cell_columns(content)
-    except RecordError as error:
-        raise RecordError(f"{path} is not a cell: {error}") from None
 
 
 def _merge(before: LoadedCell | None, now: LoadedCell, conflicts: list[str]) -> LoadedCell:
@@ -393,51 +403,16 @@ def _equal(one: Sequence[ScoreRow], two: Sequence[ScoreRow]) -> bool:
     return list(map(str, one)) == list(map(str, two))
 
 
-def _row(cell: LoadedCell) -> dict[str, Any]:
-    row: dict[str, Any] = {
+_NO_RECORD: tuple[Piece, ...] = ({},) * 6
+
+
+def _row(cell: LoadedCell, columns: Columns) -> tuple[Piece, ...]:
+    own = {
         "matrix": cell.matrix,
         "key": cell.key,
         "status": cell.status,
         "info": cell.info,
         "planned": cell.planned,
-        **cell.columns,
     }
-    if cell.record is not None:
-        row |= cost_columns(cell.record) | provenance_columns(cell.record)
-        row |= leak_columns(cell.record)
-    return row
-
-
-def _columns(rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Identity first, then parameters, cost and provenance, each in order of name."""
-    names = (f"{axis}_name" for axis in AXES if axis != "augmentation")
-    seen: dict[str, None] = dict.fromkeys([*IDENTITY, "planned", *names])
-    for row in rows:
-        seen |= dict.fromkeys(row)
-    rest = [c for c in seen if c not in IDENTITY]
-    settings = sorted(c for c in rest if c.startswith("p_"))
-    return [*IDENTITY, *settings, *(c for c in rest if not c.startswith("p_"))]
-
-
-def _join(table: pd.DataFrame, cells: Sequence[LoadedCell]) -> pd.DataFrame:
-    """One row per score: identity, the score, what of its task was trained on, then its cell."""
-    rows = [row for cell in cells for row in _score_rows(cell)]
-    scores = pd.DataFrame(rows, columns=[*SCORE_COLUMNS, "key", *LEAKS])
-    if not any(cell.record is not None and cell.record.leakage for cell in cells):
-        scores = scores.drop(columns=list(LEAKS))
-    table = table.drop(columns=[c for c in LEAKS if c in table])
-    joined = scores.merge(table, on="key", how="left", validate="many_to_one")
-    leaks = [c for c in LEAKS if c in joined]
-    rest = [c for c in table.columns if c not in IDENTITY]
-    return joined[[*IDENTITY, *SCORE_COLUMNS, *leaks, *rest]]
-
-
-def _score_rows(cell: LoadedCell) -> Iterator[tuple[Any, ...]]:
-    """A cell's scores, its key, and the values of `LEAKS` of their tasks, where scanned."""
-    found: dict[str, tuple[Any, ...]] = {}
-    for row in cell.scores:
-        task = row[0]
-        if task not in found:
-            leaks = {} if cell.record is None else leak_columns(cell.record, task)
-            found[task] = tuple(leaks.get(column) for column in LEAKS)
-        yield (*row, cell.key, *found[task])
+    known = _NO_RECORD if cell.record is None else columns.of_record(cell.record)
+    return (own, *cell.columns, *known)

@@ -23,6 +23,7 @@ MATCHES = ("steps", "encodes")
 AGGREGATES = ("all", "mean")
 TOLERANCE = 0.1
 """Encoder passes may be off by this share and still count as the same."""
+_TELLING = ("seed", "status", "planned", "key", "run_date")
 SECONDS = ("seconds_train", "seconds_evaluate", "wall_s")
 
 
@@ -80,34 +81,45 @@ def pools(results: Results, *, match: str = "steps", aggregate: str = "all") -> 
         if value not in legal:
             raise ValueError(f"{name} is {value!r}; known: {', '.join(legal)}")
     scores = results.scores if aggregate == "all" else _by_parts(results.scores)
+    scores = scores[scores["main"].to_numpy(dtype=bool)]
     cells = _with_keys(results.cells)
     if match == "encodes":
         return _matched(cells, scores)
-    untrained = cells["untrained"]
-    out = []
-    groups = cells[~untrained].groupby(list(POOL_KEYS), sort=True, dropna=False)
-    for key, members in groups:
-        shared = dict(zip(POOL_KEYS, key, strict=True))
-        same = (cells["encoder"] == shared["encoder"]) & (cells["data"] == shared["data"])
-        out.append(_pool(shared, pd.concat([cells[untrained & same], members]), scores))
-    taken = {(p.shared["encoder"], p.shared["data"]) for p in out}
-    for (encoder, data), members in cells[untrained].groupby(["encoder", "data"], sort=True):
-        if (encoder, data) not in taken:
-            first = members.iloc[0]
-            shared = {k: first[k] for k in POOL_KEYS}
-            out.append(_pool(shared, members, scores))
+    free = _untrained(cells)
+    out, taken = [], set()
+    trained = np.flatnonzero(~cells["untrained"].to_numpy(dtype=bool))
+    group = cells[list(POOL_KEYS)].take(trained).groupby(list(POOL_KEYS), dropna=False).ngroup()
+    for number in range(int(group.max()) + 1 if len(group) else 0):
+        members = trained[group.to_numpy() == number]
+        shared = {k: cells[k].iloc[members[0]] for k in POOL_KEYS}
+        place = (shared["encoder"], shared["data"])
+        taken.add(place)
+        out.append(_pool(shared, cells, [*free.get(place, ()), *members], scores))
+    for place, members in free.items():
+        if place not in taken:
+            shared = {k: cells[k].iloc[members[0]] for k in POOL_KEYS}
+            out.append(_pool(shared, cells, members, scores))
     return out
+
+
+def _untrained(cells: pd.DataFrame) -> dict[Any, list[int]]:
+    """Rows of the untrained cells by encoder and data, sorted."""
+    free: dict[Any, list[int]] = {}
+    for row in np.flatnonzero(cells["untrained"].to_numpy(dtype=bool)):
+        free.setdefault((cells["encoder"].iloc[row], cells["data"].iloc[row]), []).append(int(row))
+    return {place: free[place] for place in sorted(free)}
 
 
 def _matched(cells: pd.DataFrame, scores: pd.DataFrame) -> list[Pool]:
     """One pool per encoder, data and regime: of every method the budget nearest in passes."""
     keys = [k for k in POOL_KEYS if k not in ("steps", "batch_size")]
-    out = []
+    free, out = _untrained(cells), []
     for key, members in cells[~cells["untrained"]].groupby(keys, sort=True, dropna=False):
         shared = dict(zip(keys, key, strict=True)) | {"steps": np.nan, "batch_size": np.nan}
         chosen, target, notes = _nearest(members)
-        same = (cells["encoder"] == shared["encoder"]) & (cells["data"] == shared["data"])
-        pool = _pool(shared, pd.concat([cells[cells["untrained"] & same], chosen]), scores)
+        same = cells.take(free.get((shared["encoder"], shared["data"]), []))
+        both = pd.concat([same, chosen])
+        pool = _pool(shared, both, range(len(both)), scores)
         matched = {**pool.shared, "encodes": target}
         out.append(replace(pool, shared=matched, notes=(*notes, *pool.notes)))
     return out
@@ -218,40 +230,54 @@ def _with_keys(cells: pd.DataFrame) -> pd.DataFrame:
     return cells
 
 
-def _pool(shared: Mapping[str, Any], cells: pd.DataFrame, scores: pd.DataFrame) -> Pool:
+def _pool(
+    shared: Mapping[str, Any], table: pd.DataFrame, rows: Sequence[int], scores: pd.DataFrame
+) -> Pool:
+    """The pool of some rows of the table of cells."""
     keys = [*METHOD_KEYS, "sampler_name", "untrained"]
+    cells = table[[*keys, *(c for c in _TELLING if c in table)]].take(np.asarray(rows, dtype=int))
+    cells["row"] = rows
     methods = cells[keys].drop_duplicates().sort_values(keys, kind="stable").to_dict("records")
     place = {tuple(m[k] for k in keys): i for i, m in enumerate(methods)}
-    cells = cells.assign(method=[place[tuple(r)] for r in cells[keys].itertuples(index=False)])
+    cells["method"] = [place[r] for r in zip(*(cells[k].tolist() for k in keys), strict=True)]
     notes: list[str] = []
     cells = _one_per_seed(cells, notes)
-    main = main_scores(scores[scores["key"].isin(cells["key"])])
+    main = main_scores(scores[_of(scores["key"], cells["key"])])
     tasks = tuple(sorted(main.columns))
     seeds = tuple(sorted(int(s) for s in cells["seed"].unique()))
     array = np.full((len(methods), len(seeds), len(tasks)), np.nan)
-    whole = set(main.index[main.notna().all(axis=1)])
-    cells["complete"] = cells["key"].isin(whole)
-    for row in cells.to_dict("records"):
-        if row["key"] in main.index:
-            array[row["method"], seeds.index(row["seed"])] = main.loc[row["key"]].to_numpy()
+    at_score = main.index.get_indexer(pd.Index(cells["key"]))
+    scored = np.flatnonzero(at_score >= 0)
+    if len(scored):
+        values = main.to_numpy(dtype=float)[at_score[scored]]  # (cells with a score, T)
+        at = np.searchsorted(seeds, cells["seed"].to_numpy(dtype=np.int64)[scored])
+        array[cells["method"].to_numpy()[scored], at] = values
+    whole = np.zeros(len(cells), dtype=bool)
+    whole[scored] = [] if not len(scored) else ~np.isnan(values).any(axis=1)
     named = tuple({str(k): v for k, v in m.items()} for m in methods)
+    own = {"method": cells["method"].to_numpy(), "complete": whole}
+    cells = table.take(cells["row"].to_numpy()).reset_index(drop=True).assign(**own)
     return Pool(shared, named, seeds, tasks, array, cells, tuple(notes))
+
+
+def _of(keys: "pd.Series[Any]", wanted: "pd.Series[Any]") -> Any:
+    """Where a column of many keys, given as categories, has one of those wanted."""
+    return keys.cat.categories.isin(wanted)[keys.cat.codes.to_numpy()]
 
 
 def _one_per_seed(cells: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     """Of several cells for one method and seed, the finished, planned, latest one."""
-    date = cells["run_date"].fillna("") if "run_date" in cells else pd.Series("", cells.index)
+    date = cells["run_date"].fillna("") if "run_date" in cells else ""
     order = cells.assign(_done=cells["status"] == "done", _date=date)
     order = order.sort_values(["method", "seed", "_done", "planned", "_date", "key"])
-    for _, same in order.groupby(["method", "seed"], sort=True):
-        if len(same) > 1:
-            last = same.iloc[-1]
-            notes.append(
-                f"{len(same)} cells stand for {last['sampler']} x {last['augmentation']}, seed "
-                f"{last['seed']}; {last['key']} is used, {', '.join(same['key'][:-1])} is not"
-            )
-    chosen = order.drop_duplicates(["method", "seed"], keep="last")
-    return chosen.drop(columns=["_done", "_date"]).reset_index(drop=True)
+    doubled = order[order.duplicated(["method", "seed"], keep=False)]
+    for _, same in doubled.groupby(["method", "seed"], sort=True):
+        last = same.iloc[-1]
+        notes.append(
+            f"{len(same)} cells stand for {last['sampler']} x {last['augmentation']}, seed "
+            f"{last['seed']}; {last['key']} is used, {', '.join(same['key'][:-1])} is not"
+        )
+    return order.drop_duplicates(["method", "seed"], keep="last")
 
 
 def main_scores(scores: pd.DataFrame) -> pd.DataFrame:
@@ -259,21 +285,28 @@ def main_scores(scores: pd.DataFrame) -> pd.DataFrame:
 
     A task with several subsets counts as their mean; a cell that lacks one has NaN. Where a task
     has a test split, other splits (a dev split that chose the checkpoint) do not count.
+
+    Args:
+        scores: As `nsbench.analysis.scores.score_table` makes them, or some of them.
     """
-    main = scores[scores["main"].astype(bool)]
+    main = scores[scores["main"].to_numpy(dtype=bool)]
     if main.empty:
         return pd.DataFrame()
-    tested = main.groupby("task")["split"].transform(lambda s: (s == "test").any())
-    main = main[~tested | (main["split"] == "test")]
-    finite = main.assign(value=main["value"].where(np.isfinite(main["value"].astype(float))))
-    wide = finite.pivot_table(
-        index="key",
-        columns=["task", "split", "subset"],
-        values="value",
-        aggfunc="first",
-        dropna=False,
-    )
-    wide = wide.reindex(columns=[c for c in wide.columns if wide[c].notna().any()])
-    tasks: Sequence[str] = sorted({c[0] for c in wide.columns})
-    means = {t: wide[t].to_numpy(dtype=float).mean(axis=1) for t in tasks}
-    return pd.DataFrame(means, index=wide.index)
+    names = ("task", "split", "subset")
+    codes = np.stack([main[n].cat.codes.to_numpy(dtype=np.int64) for n in names])
+    distinct, what = np.unique(codes, axis=1, return_inverse=True)
+    texts = [main[n].cat.categories[c] for n, c in zip(names, distinct, strict=True)]
+    parts = [tuple(map(str, part)) for part in zip(*texts, strict=True)]
+    tested = {task for task, split, _ in parts if split == "test"}
+    kept = np.array([task not in tested or split == "test" for task, split, _ in parts])[what]
+    keys, rows = np.unique(main["key"].cat.codes.to_numpy()[kept], return_inverse=True)
+    values, what = main["value"].to_numpy(dtype=float)[kept], what[kept]
+    wide = np.full((len(keys), len(parts)), np.nan)
+    known = np.flatnonzero(np.isfinite(values))[::-1]  # of several values the first stays
+    wide[rows[known], what[known]] = values[known]
+    found = ~np.isnan(wide).all(axis=0)
+    of_task: dict[str, list[int]] = {}
+    for column in sorted(np.flatnonzero(found).tolist(), key=lambda c: parts[c]):
+        of_task.setdefault(parts[column][0], []).append(column)
+    means = {task: wide[:, columns].mean(axis=1) for task, columns in sorted(of_task.items())}
+    return pd.DataFrame(means, index=main["key"].cat.categories[keys].rename("key"))

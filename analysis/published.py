@@ -26,7 +26,6 @@ from nsbench.benchmarks.records import RecordError, write_atomically
 
 CELLS = "cells"
 TEXTS = (".csv", ".md", ".tex")
-_NOT_STORED = ("scores.csv",)  # one row a score with all parameters: large, and made in a second
 
 
 def publish(
@@ -128,11 +127,10 @@ def _make(
     unpack(folder / CELLS, root)
     results = load_results(root)
     board = make_leaderboard(results, baseline=baseline)
-    write_leaderboard(results, board, out)
-    for name in _NOT_STORED:
-        (out / name).unlink()
-    write_false_negatives(results, board, out)
+    # Not every score: one row each with all parameters is large, and made in a second.
+    write_leaderboard(results, board, out, scores=False)
     material, bad = gather(results, board)
+    write_false_negatives(results, board, out, material.difficulty)
     every = pools(results)
     write_bands(every, board, out)
     write_predictors(every, material.difficulty, out)

@@ -156,8 +156,14 @@ def bootstrap_interval(
         raise ValueError("the bootstrap needs complete scores; leave out incomplete seeds first")
     rng = np.random.default_rng(seed)
     m, s, t = scores.shape
-    drawn = _resample(scores, over, rng, resamples)  # (M, R, S, T)
-    draws = statistic(drawn.reshape(m * resamples, s, t)).reshape(m, resamples)
+    places = _resample(s, t, over, rng, resamples)  # (R, S, T)
+    flat = scores.reshape(m, s * t)
+    if statistic is mean:  # linear in how often each score was drawn, so no score is copied
+        counts = [np.bincount(p, minlength=s * t) for p in places.reshape(resamples, s * t)]
+        draws = flat @ (np.array(counts).T / (s * t))  # (M, R)
+    else:
+        drawn = flat[:, places]  # (M, R, S, T)
+        draws = statistic(drawn.reshape(m * resamples, s, t)).reshape(m, resamples)
     tail = _tail(scores, over, level) if expanded else (1 - level) / 2
     low, high = np.quantile(draws, [tail, 1 - tail], axis=1)
     return Interval(statistic(scores), low, high, level, over)
@@ -182,9 +188,10 @@ def probability_of_improvement(a: Array, b: Array) -> float:
     return float(np.mean((difference > 0) + 0.5 * (difference == 0)))
 
 
-def _resample(scores: Array, over: Over, rng: np.random.Generator, resamples: int) -> Array:
-    """Resampled scores, shape (M, R, S, T); all methods share the draws."""
-    _, s, t = scores.shape
+def _resample(
+    s: int, t: int, over: Over, rng: np.random.Generator, resamples: int
+) -> NDArray[np.int64]:
+    """Which of the (S, T) scores, as one axis, make up each resample; the same for all methods."""
     seeds = np.broadcast_to(np.arange(s)[None, :, None], (resamples, s, t))
     tasks = np.broadcast_to(np.arange(t)[None, None, :], (resamples, s, t))
     if over == "seeds_within_tasks":
@@ -193,7 +200,7 @@ def _resample(scores: Array, over: Over, rng: np.random.Generator, resamples: in
         seeds = rng.integers(s, size=(resamples, s, 1))
     if over in ("tasks", "both"):
         tasks = rng.integers(t, size=(resamples, 1, t))
-    return np.asarray(scores[:, seeds, tasks], dtype=np.float64)
+    return np.asarray(seeds * t + tasks, dtype=np.int64)
 
 
 def _tail(scores: Array, over: Over, level: float) -> float:

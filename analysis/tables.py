@@ -10,6 +10,7 @@ import pandas as pd
 from nsbench.analysis.leaderboard import ALPHA, Leaderboard, PoolStatistics, words
 from nsbench.analysis.leakage import leakage_words
 from nsbench.analysis.load import Results
+from nsbench.analysis.scores_file import write_scores
 from nsbench.benchmarks.records import write_atomically
 
 _LATEX = {
@@ -27,17 +28,15 @@ _LATEX = {
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
 }
+DOCUMENT = 100
+"""Rows of a table in a document, where the leaderboard has over twice as many: nobody reads more
+there, and leaderboard.csv has them all."""
 UNITS = "All scores, means, intervals and differences are in points: 100 times the stored score."
 
 
 def csv_text(table: pd.DataFrame) -> str:
     """CSV with six significant digits, so that rounding in the last bits never shows."""
     return table.to_csv(index=False, lineterminator="\n", float_format="%.6g")
-
-
-def raw_csv_text(table: pd.DataFrame) -> str:
-    """CSV with every float as the shortest text that reads back the same."""
-    return table.to_csv(index=False, lineterminator="\n")
 
 
 def markdown_text(text: object) -> str:
@@ -91,20 +90,35 @@ def varies(values: "pd.Series[Any]") -> bool:
     return values[values.notna() & (values != "")].nunique() > 1
 
 
-def markdown_table(table: pd.DataFrame, tasks: tuple[str, ...]) -> str:
-    """A Markdown table; means that differ from the baseline are bold."""
-    return _render(
-        *shown(table, tasks),
+def markdown_table(table: pd.DataFrame, tasks: tuple[str, ...], most: int = DOCUMENT) -> str:
+    """A Markdown table; means that differ from the baseline are bold.
+
+    Args:
+        table: Rows of a leaderboard, best first.
+        tasks: Its task columns.
+        most: Rows shown of a table with over twice as many; how many more there are is said.
+    """
+    few = table.head(most) if len(table) > 2 * most else table
+    text = _render(
+        *shown(few, tasks),
         escape=markdown_text,
         bold=lambda text: f"**{text}**",
         row=lambda cells: "| " + " | ".join(cells) + " |",
         rule=lambda n: "| " + " | ".join(["---"] * n) + " |",
     )
+    left = len(table) - len(few)
+    return f"{text}\n\nand {left:,} more rows in leaderboard.csv" if left else text
 
 
-def latex_table(table: pd.DataFrame, tasks: tuple[str, ...]) -> str:
-    """A LaTeX tabular for booktabs; means that differ from the baseline are bold."""
-    text, marked = shown(table, tasks)
+def latex_table(table: pd.DataFrame, tasks: tuple[str, ...], most: int = DOCUMENT) -> str:
+    """A LaTeX tabular for booktabs; means that differ from the baseline are bold.
+
+    Args:
+        table: Rows of a leaderboard, best first.
+        tasks: Its task columns.
+        most: Rows of a table with over twice as many.
+    """
+    text, marked = shown(table.head(most) if len(table) > 2 * most else table, tasks)
     body = _render(
         text,
         marked,
@@ -127,18 +141,31 @@ def latex_table(table: pd.DataFrame, tasks: tuple[str, ...]) -> str:
     )
 
 
-def markdown_document(board: Leaderboard) -> str:
+def markdown_document(board: Leaderboard, most: int = DOCUMENT, pools: int | None = None) -> str:
     """The whole leaderboard in Markdown: units, both tables, statistics in words, what is left out.
 
     A pool with an encoder or data of its own gets tables of its own.
+
+    Args:
+        board: The leaderboard.
+        most: See `markdown_table`.
+        pools: How many of its pools, the first ones; all without it.
     """
     parts = ["# Leaderboard", "", UNITS + " Brackets hold 95 % intervals.", ""]
-    for statistics in board.pools:
+    for statistics in board.pools[:pools]:
         rows, marginal = of_pool(board.rows, statistics), of_pool(board.samplers, statistics)
         parts += [f"## {markdown_text(statistics.title)}", "", markdown_text(words(statistics)), ""]
-        parts += ["### Sampler by augmentation", "", markdown_table(rows, board.tasks), ""]
-        parts += ["### Mean over augmentations", "", markdown_table(marginal, board.tasks), ""]
+        parts += ["### Sampler by augmentation", ""]
+        parts += [markdown_table(rows, board.tasks, most), ""]
+        parts += [
+            "### Mean over augmentations",
+            "",
+            markdown_table(marginal, board.tasks, most),
+            "",
+        ]
         parts += _notes("Notes", statistics.notes)
+    if left := len(board.pools[len(board.pools) if pools is None else pools :]):
+        parts += [f"And {left} more encoders, data sets or budgets in tables/leaderboard.md.", ""]
     parts += _notes("Training text and evaluation sets", tuple(leakage_words(board.leakage)))
     parts += _notes("Left out", board.notes)
     return "\n".join(parts).rstrip() + "\n"
@@ -153,25 +180,32 @@ def latex_document(board: Leaderboard) -> str:
     return "\n".join(parts)
 
 
-def write_leaderboard(results: Results, board: Leaderboard, out: Path) -> list[Path]:
+def write_leaderboard(
+    results: Results, board: Leaderboard, out: Path, *, scores: bool = True
+) -> list[Path]:
     """Write all forms of the leaderboard.
 
+    Args:
+        results: As loaded.
+        board: The leaderboard made of them.
+        out: The results folder.
+        scores: Whether every single score is written too.
+
     Returns:
-        ``leaderboard.csv``, ``leaderboard_samplers.csv``, ``scores.csv``, ``leakage.csv``, and
-        ``leaderboard.md`` and ``.tex`` under ``tables``.
+        ``leaderboard.csv``, ``leaderboard_samplers.csv``, ``leakage.csv``, ``leaderboard.md`` and
+        ``.tex`` under ``tables``, and what `nsbench.analysis.scores_file.write_scores` writes.
     """
     (out / "tables").mkdir(parents=True, exist_ok=True)
     files = {
         "leaderboard.csv": csv_text(board.rows),
         "leaderboard_samplers.csv": csv_text(board.samplers),
-        "scores.csv": raw_csv_text(results.scores),
         "leakage.csv": csv_text(board.leakage),
         "tables/leaderboard.md": markdown_document(board),
         "tables/leaderboard.tex": latex_document(board),
     }
     for name, text in files.items():
         write_atomically(out / name, text)
-    return [out / name for name in files]
+    return [*(out / name for name in files), *(write_scores(results, out) if scores else ())]
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -208,7 +242,7 @@ def _rank(row: Mapping[str, Any]) -> str:
     if pd.isna(row["rank"]):
         return "-"
     low, high = row["rank_lo"], row["rank_hi"]
-    return f"{row['rank']}" if low == high else f"{row['rank']} ({low}-{high})"
+    return f"{row['rank']}" if pd.isna(low) or low == high else f"{row['rank']} ({low}-{high})"
 
 
 def _interval(row: Mapping[str, Any], mean: str, low: str, high: str, signed: bool = False) -> str:

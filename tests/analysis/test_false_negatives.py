@@ -7,7 +7,7 @@ import pytest
 
 from nsbench.analysis.false_negatives import false_negative_table, markdown, write_false_negatives
 from nsbench.analysis.leaderboard import make_leaderboard
-from nsbench.analysis.load import load_results
+from nsbench.analysis.load import load_difficulty, load_results
 from nsbench.benchmarks.records import DIFFICULTY_COLUMNS, ResultsFolder
 
 from .conftest import make_cell, write_cell
@@ -46,7 +46,7 @@ def folder(root: Path, with_truth: bool = True) -> ResultsFolder:
 
 def test_precision_and_recall_are_counted_over_candidates(tmp_path: Path) -> None:
     results = load_results(folder(tmp_path).root)
-    table = false_negative_table(results, make_leaderboard(results))
+    table = false_negative_table(load_difficulty(results)[0], make_leaderboard(results))
     row = table[table["sampler"] == "hard"].iloc[0]
     assert row["removed_share"] == pytest.approx(40 / 200)
     assert row["removed_precision"] == pytest.approx((4 + 6) / 40)
@@ -59,13 +59,19 @@ def test_precision_and_recall_are_counted_over_candidates(tmp_path: Path) -> Non
 def test_nothing_is_written_where_no_truth_is_known(tmp_path: Path) -> None:
     results = load_results(folder(tmp_path, with_truth=False).root)
     board = make_leaderboard(results)
-    assert false_negative_table(results, board).empty
-    assert write_false_negatives(results, board, tmp_path) == []
+    assert false_negative_table(load_difficulty(results)[0], board).empty
+    assert write_false_negatives(results, board, tmp_path, load_difficulty(results)[0]) == []
 
 
 def test_table_is_the_same_twice(tmp_path: Path) -> None:
     results = load_results(folder(tmp_path).root)
     board = make_leaderboard(results)
-    first = [p.read_bytes() for p in write_false_negatives(results, board, tmp_path)]
-    assert first == [p.read_bytes() for p in write_false_negatives(results, board, tmp_path)]
+    first = [
+        p.read_bytes()
+        for p in write_false_negatives(results, board, tmp_path, load_difficulty(results)[0])
+    ]
+    assert first == [
+        p.read_bytes()
+        for p in write_false_negatives(results, board, tmp_path, load_difficulty(results)[0])
+    ]
     assert len(first) == 2

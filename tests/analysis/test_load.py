@@ -5,7 +5,7 @@ import sys
 import pandas as pd
 import pytest
 
-from nsbench.analysis.load import load_difficulty, load_results
+from nsbench.analysis.load import load_difficulty, load_results, tidy_scores
 from nsbench.benchmarks.records import RecordError, ResultsFolder, content_key
 
 from .conftest import all_cells, make_cell, true_score, write_cell
@@ -24,11 +24,12 @@ def test_load_gives_one_row_per_score_with_parameters_cost_and_provenance(build)
     assert len(results.scores) == 7 * len(
         results.cells
     )  # three tasks, geometry, three of frequent tokens
-    row = results.scores[
-        (results.scores["sampler"] == "hard")
-        & (results.scores["augmentation"] == "feature_cutoff")
-        & (results.scores["seed"] == 1)
-        & (results.scores["task"] == "STS13")
+    scores = tidy_scores(results)
+    row = scores[
+        (scores["sampler"] == "hard")
+        & (scores["augmentation"] == "feature_cutoff")
+        & (scores["seed"] == 1)
+        & (scores["task"] == "STS13")
     ].iloc[0]
     assert row["value"] == true_score(make_cell("hard", "feature_cutoff", 1), "STS13")
     assert row["p_objective_temperature"] == 0.05

@@ -9,7 +9,7 @@ import pytest
 from nsbench.analysis.false_negatives import rate_table, write_false_negatives
 from nsbench.analysis.figures import gather, pictures, render
 from nsbench.analysis.leaderboard import make_leaderboard
-from nsbench.analysis.load import load_results
+from nsbench.analysis.load import load_difficulty, load_results
 from nsbench.benchmarks.records import (
     DIFFICULTY_COLUMNS,
     ResultsFolder,
@@ -75,14 +75,14 @@ def test_measured_is_counted_and_judged_by_its_interval(results):
 def test_the_table_is_written_beside_the_other(results, tmp_path):
     board = make_leaderboard(results)
     # The other table needs the rate among all candidates too.
-    assert write_false_negatives(results, board, tmp_path) == []
+    assert write_false_negatives(results, board, tmp_path, load_difficulty(results)[0]) == []
     for cell in results.loaded:
         table = pd.read_parquet(cell.paths.difficulty)
         like = table[table["quantity"] == "false_negative"]
         more = [like.assign(quantity=name) for name in ("false_negative_candidates", "removed")]
         pd.concat([table, *more]).to_parquet(cell.paths.difficulty)
     again = load_results(results.roots)
-    written = write_false_negatives(again, board, tmp_path)
+    written = write_false_negatives(again, board, tmp_path, load_difficulty(again)[0])
     assert "false_negative_rates.csv" in {p.name for p in written}
     text = (tmp_path / "tables" / "false_negatives.md").read_text()
     assert "| 20.0 % | 59.6 % \\[59.1, 60.1\\] | 3 | above |" in text

@@ -1,0 +1,186 @@
+"""Scores of cells: read, kept in little room, and as tidy tables.
+
+A large matrix has millions of scores in a few layouts: the same tasks, splits and metrics for
+cell after cell. A layout is kept once, a cell keeps its values.
+"""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nsbench.analysis._columns import IDENTITY, Columns
+from nsbench.analysis.leakage import LEAKS
+from nsbench.analysis.stats import Array
+from nsbench.benchmarks.records import SCORE_COLUMNS, CellPaths, RecordError
+
+ScoreRow = tuple[str, str, str, str, float, int, bool]
+_HEADER = ",".join(SCORE_COLUMNS).encode()
+_VALUE = SCORE_COLUMNS.index("value")
+_FLAGS = frozenset((b"True", b"False"))
+_TEXTS = SCORE_COLUMNS[:_VALUE]
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """What the rows of a ``scores.csv`` are about.
+
+    Attributes:
+        rows: Task, split, subset, metric, ``n_examples`` and ``main`` of each score.
+    """
+
+    rows: tuple[tuple[str, str, str, str, int, bool], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class CellScores:
+    """The scores of one cell, as rows of `SCORE_COLUMNS`.
+
+    Attributes:
+        layout: What they are about.
+        values: One per row of the layout.
+    """
+
+    layout: Layout
+    values: Array
+
+    def __iter__(self) -> Iterator[ScoreRow]:
+        for (*texts, n, main), value in zip(self.layout.rows, self.values.tolist(), strict=True):
+            yield (*texts, value, n, main)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+NO_SCORES = CellScores(Layout(()), np.empty(0))
+
+
+class ScoreReader:
+    """Reads ``scores.csv`` of many cells; those that are about the same share their layout."""
+
+    def __init__(self) -> None:
+        self._layouts: dict[Any, Layout] = {}
+
+    def read(self, paths: CellPaths) -> CellScores:
+        """Read the scores of one cell.
+
+        Raises:
+            RecordError: If the file is missing, cut short, or lacks a column.
+        """
+        path = f"{paths.folder}/scores.csv"
+        try:
+            with open(path, "rb", buffering=0) as handle:  # noqa: PTH123  (speed)
+                raw = handle.readall()
+            if not raw.endswith(b"\n"):
+                raise RecordError(f"{path} is cut short: its last line does not end")
+            columns: _Columns = _plain(raw) or _quoted(raw.decode(), path)
+            texts, rest = columns[:_VALUE], columns[_VALUE + 1 :]
+            values = np.array(list(map(float, columns[_VALUE])), dtype=np.float64)
+            return CellScores(self._layout((*texts, *rest)), values)
+        except RecordError:
+            raise
+        except (OSError, csv.Error, IndexError, ValueError) as error:
+            raise RecordError(f"cannot read {path}: {error}") from None
+
+    def _layout(self, columns: "_Columns") -> Layout:
+        key = tuple(columns)
+        if key not in self._layouts:
+            *texts, n, main = [[_decoded(c) for c in column] for column in columns]
+            flags = (m.strip().lower() == "true" for m in main)
+            rows = tuple(zip(*texts, map(int, n), flags, strict=True))
+            self._layouts[key] = Layout(rows)
+        return self._layouts[key]
+
+
+_Columns = Sequence[tuple[str, ...]] | Sequence[tuple[bytes, ...]]
+
+
+def _decoded(text: str | bytes) -> str:
+    return text if isinstance(text, str) else text.decode()
+
+
+def _plain(raw: bytes) -> list[tuple[bytes, ...]]:
+    """The columns of a file as this project writes it, or nothing if it needs a real reader."""
+    header, _, body = raw.partition(b"\n")
+    if header != _HEADER or b'"' in raw or b"\r" in raw or not body:
+        return []
+    width = len(SCORE_COLUMNS)
+    fields = body[:-1].replace(b"\n", b",").split(b",")
+    columns = [tuple(fields[i::width]) for i in range(width)]
+    whole = len(fields) == width * body.count(b"\n") and _FLAGS.issuperset(columns[-1])
+    return columns if whole else []
+
+
+def _quoted(text: str, path: str) -> list[tuple[str, ...]]:
+    header, *lines = csv.reader(io.StringIO(text, newline=""), strict=True)
+    absent = [c for c in SCORE_COLUMNS if c not in header]
+    if absent:
+        raise RecordError(f"{path} lacks the columns {', '.join(absent)}")
+    place = [header.index(c) for c in SCORE_COLUMNS]
+    rows = [[line[i] for i in place] for line in lines if line]
+    return list(zip(*rows, strict=True)) or [() for _ in SCORE_COLUMNS]
+
+
+def score_table(scores: Sequence[CellScores], keys: Sequence[str]) -> pd.DataFrame:
+    """One row per score: the cell's key, then `SCORE_COLUMNS`; texts are categories.
+
+    Args:
+        scores: Of every cell.
+        keys: Their keys, each once; the categories of ``key``, in this order.
+    """
+    layouts = {id(s.layout): s.layout for s in scores}
+    rows = list(dict.fromkeys(row for layout in layouts.values() for row in layout.rows))
+    place = {row: i for i, row in enumerate(rows)}
+    codes = {k: np.array([place[r] for r in v.rows], dtype=np.int32) for k, v in layouts.items()}
+    which = np.concatenate([np.empty(0, np.int32), *(codes[id(s.layout)] for s in scores)])
+    columns: dict[str, Any] = {
+        "key": pd.Categorical.from_codes(
+            np.repeat(np.arange(len(keys), dtype=np.int32), [len(s) for s in scores]),
+            categories=pd.Series(list(keys), dtype="str"),
+        )
+    }
+    for i, name in enumerate(_TEXTS):
+        columns[name] = pd.Categorical([row[i] for row in rows]).take(which)
+    columns["value"] = np.concatenate([np.empty(0), *(s.values for s in scores)])
+    columns["n_examples"] = np.array([row[-2] for row in rows], dtype=np.int64)[which]
+    columns["main"] = np.array([row[-1] for row in rows], dtype=bool)[which]
+    return pd.DataFrame(columns)
+
+
+def with_cells(
+    scores: pd.DataFrame, cells: pd.DataFrame, loaded: Sequence[Any], columns: Columns
+) -> pd.DataFrame:
+    """One row per score: identity, the score, what of its task was trained on, then its cell.
+
+    Args:
+        scores: As `score_table` makes it, or some of its rows.
+        cells: One row per category of its ``key``.
+        loaded: The cells behind those rows.
+        columns: What made the columns of ``cells``.
+    """
+    where = scores["key"].cat.codes.to_numpy()
+    own = [c for c in cells.columns if c not in LEAKS]
+    cells = cells[own].take(where).reset_index(drop=True)
+    texts = {name: scores[name].astype("str").array for name in _TEXTS}
+    parts = [cells[list(IDENTITY)], scores[list(SCORE_COLUMNS)].assign(**texts)]
+    parts[1] = parts[1].reset_index(drop=True)
+    if any(cell.record is not None and cell.record.leakage for cell in loaded):
+        parts.append(_leaks(where, scores["task"], loaded, columns))
+    parts.append(cells[[c for c in own if c not in IDENTITY]])
+    return pd.concat(parts, axis=1)
+
+
+def _leaks(
+    where: Any, tasks: "pd.Series[str]", loaded: Sequence[Any], columns: Columns
+) -> pd.DataFrame:
+    """`LEAKS` of each score's task, where it was scanned."""
+    empty: dict[str, Any] = {}
+    found = [
+        columns.leaks(record, str(task)) if (record := loaded[i].record) is not None else empty
+        for i, task in zip(where, tasks, strict=True)
+    ]
+    return pd.DataFrame({name: [leaks.get(name) for leaks in found] for name in LEAKS})
