@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from nsbench.benchmarks.local_tasks import LocalTask
@@ -19,8 +20,12 @@ class Choice:
     params: Mapping[str, Any] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
-    def __str__(self) -> str:
+    @cached_property
+    def _text(self) -> str:
         return describe_choice(self.plain(), self.defaults)
+
+    def __str__(self) -> str:
+        return self._text
 
     def plain(self) -> dict[str, Any]:
         """The choice as plain data."""
@@ -174,7 +179,7 @@ class Cell:
             "regime": describe_choice(_named_source(self.regime.plain()), self.regime.defaults),
         }
 
-    @property
+    @cached_property
     def key(self) -> str:
         """First 12 hex digits of the SHA-256 over `plain`."""
         return content_key(self.plain())
