@@ -140,7 +140,7 @@ def score_table(scores: Sequence[CellScores], keys: Sequence[str]) -> pd.DataFra
     columns: dict[str, Any] = {
         "key": pd.Categorical.from_codes(
             np.repeat(np.arange(len(keys), dtype=np.int32), [len(s) for s in scores]),
-            categories=pd.Series(list(keys), dtype="str"),
+            categories=pd.Index(pd.Series(list(keys), dtype="str")),
         )
     }
     for i, name in enumerate(_TEXTS):
