@@ -22,6 +22,8 @@ from statistics import median
 from types import ModuleType
 from typing import Any
 
+from tqdm import tqdm
+
 from nsbench.benchmarks import claims
 from nsbench.benchmarks.executors import (
     Ended,
@@ -316,6 +318,9 @@ def _work(pipe: Connection) -> None:
     if parent is not None:
         threading.Thread(target=_die_with, args=(parent.sentinel,), daemon=True).start()
     import nsbench.benchmarks.run  # noqa: F401  # imported by the server already, if there is one
+
+    # A bar's default lock is a semaphore of the system, which would outlive a worker that is ended.
+    tqdm.set_lock(threading.RLock())
 
     pipe.send(claims.process_born(os.getpid()))
     while True:
