@@ -174,3 +174,39 @@ def test_headings_and_names_are_in_order(show):
     )
     assert unnamed == 0
     assert page.evaluate("[...document.images].every(i => i.alt && i.naturalWidth > 0)")
+
+
+def violations(page):
+    """What axe-core objects to, as ``rule (impact): places``; best practices are among it."""
+    reason = "axe-playwright-python is not installed"
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason=reason)
+    found = axe.Axe().run(page).response["violations"]
+    return [f"{v['id']} ({v['impact']}): {[n['target'] for n in v['nodes']][:5]}" for v in found]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_axe_finds_nothing(show, width, scheme):
+    page = show(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    assert violations(page) == []
+    page.get_by_role("button", name="None").click()  # and after using it
+    page.locator(".board >> nth=0").get_by_label("Search").fill("no such row")
+    assert violations(page) == []
+
+
+def test_axe_would_find_something(show):
+    """A button without a name and text too faint to read, put into the same page."""
+    page = show(color_scheme="light")
+    page.evaluate(
+        """() => {
+            const main = document.querySelector("main");
+            main.append(document.createElement("button"));
+            const faint = document.createElement("p");
+            faint.textContent = "faint";
+            faint.style.color = "#eee";
+            main.append(faint);
+        }"""
+    )
+    found = " ".join(violations(page))
+    assert "button-name (critical)" in found
+    assert "color-contrast (serious)" in found
