@@ -339,19 +339,18 @@ def _costs_and_leaks(table: pd.DataFrame, pool: Pool) -> None:
     """Fill in mean cost per finished cell, and the largest leak; missing where there is none."""
     done = (pool.cells["status"] == "done").to_numpy()
     method = pool.cells["method"].to_numpy()[done]
-    for name in (*COSTS, *SECONDS, *LEAKS):
+    for name in (*COSTS, *SECONDS):
+        table[name] = np.nan
+        if name in pool.cells:
+            means = pool.cells[name][done].groupby(method).mean()
+            table[name] = means.reindex(range(len(table))).to_numpy()
+    for name in LEAKS:
         found = pool.cells[name][done] if name in pool.cells else pd.Series(dtype=float)
         known = found.notna().to_numpy()
-        of, values = method[known], found[known].to_numpy(dtype=float)
-        count = np.bincount(of, minlength=len(table))
-        if name in LEAKS:
-            largest = np.full(len(table), -np.inf)
-            np.maximum.at(largest, of, values)
-            kind = bool if name == "transductive" else float
-            table[name] = [kind(v) if n else None for v, n in zip(largest, count, strict=True)]
-        else:
-            total = np.bincount(of, weights=values, minlength=len(table))
-            table[name] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+        largest = np.full(len(table), -np.inf)
+        np.maximum.at(largest, method[known], found[known].to_numpy(dtype=float))
+        kind = bool if name == "transductive" else float
+        table[name] = [kind(v) if np.isfinite(v) else None for v in largest]
 
 
 def _mean_of_seeds(values: Array) -> Array:
