@@ -1,9 +1,8 @@
 """Results folders become tidy tables; whatever could not be used is named, never dropped unsaid."""
 
-import gc
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ from nsbench.benchmarks.records import (
     read_json,
     read_record,
 )
-from nsbench.benchmarks.shared import Shared
+from nsbench.benchmarks.shared import Shared, no_collection
 
 DIFFICULTY_IDENTITY = ("key", *AXES, "seed")
 
@@ -108,7 +107,7 @@ def load_results(roots: Path | str | Sequence[Path | str]) -> Results:
     conflicts: list[str] = []
     matrices: list[Mapping[str, Any]] = []
     reader = _Reader()
-    with _without_collection():
+    with no_collection():
         for root in folders:
             matrix, cells, notes = reader.folder(ResultsFolder(root))
             left_out += notes
@@ -248,18 +247,6 @@ def load_random_pairs(results: Results) -> dict[str, list[int]]:
         if isinstance(found, list) and all(isinstance(c, int) and c >= 0 for c in found):
             out[cell.key] = found
     return out
-
-
-@contextmanager
-def _without_collection() -> Iterator[None]:
-    """Let Python not look for cycles among objects that are only being made: half of the time."""
-    before = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if before:
-            gc.enable()
 
 
 class _Reader:

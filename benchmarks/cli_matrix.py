@@ -4,7 +4,7 @@ import json
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
@@ -24,12 +24,15 @@ from nsbench.benchmarks.console import (
     say_left_out,
 )
 from nsbench.benchmarks.records import ResultsFolder, RunRecord, StorageError
+from nsbench.benchmarks.shared import Shared
 
 Config = Annotated[str, typer.Argument(help="A matrix file (TOML), or the name of a suite.")]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Results folder.")]
 OutDir = Annotated[
     Path | None, typer.Option("--out", "-o", help="Results folder; default out/NAME.")
 ]
+SHOWN = 100
+"""Cells that a dry run lists of a matrix with over twice as many."""
 ExecutorName = Literal["local", "ray", "slurm"]
 
 
@@ -122,9 +125,11 @@ def run(
         _print_plan(jobs, folder, count)
         return
     _write_matrix(folder, settings, jobs)
-    before = {job.planned.cell.key: finished(job.paths, retry_failed=retry_failed) for job in jobs}
-    todo = [to_replace(job) for job in jobs if before[job.planned.cell.key] is None]
-    ended: list[RunRecord] = [r for r in before.values() if r is not None]
+    shared = Shared()
+    before = [finished(job.paths, retry_failed=retry_failed, shared=shared) for job in jobs]
+    todo = [to_replace(job) for job, record in zip(jobs, before, strict=True) if record is None]
+    ended = [record.status for record in before if record is not None]
+    del before, shared  # of a large matrix, they are large
     run_settings = settings.run
     if address:
         ray = run_settings.ray.model_copy(update={"address": address})
@@ -148,12 +153,12 @@ def run(
             progress.advance(bar)
             if record is None:
                 continue
-            ended.append(record)
+            ended.append(record.status)
             if not err.is_terminal or record.status != "done":
                 _print_ended(job.planned.cell, record, len(ended), len(jobs))
     left = len(jobs) - len(ended)
     _print_summary(folder, ended, already=len(jobs) - len(todo), left=left)
-    if any(r.status == "failed" for r in ended):
+    if "failed" in ended:
         raise typer.Exit(SOME_FAILED)
     if left:
         raise typer.Exit(UNFINISHED)
@@ -270,14 +275,21 @@ def _print_plan(jobs: list[Any], folder: ResultsFolder, workers: int) -> None:
     from nsbench.benchmarks.executors import finished
 
     table = Table("key", "sampler", "augmentation", "objective", "encoder", "data", "seed", "state")
-    for job in jobs:
-        cell, labels = job.planned.cell, job.planned.cell.labels
-        record = finished(job.paths)
-        state = record.status if record else ("skip" if job.planned.skip else "to run")
-        names = ("sampler", "augmentation", "objective", "encoder", "data")
-        table.add_row(cell.key, *(escaped(labels[n]) for n in names), str(cell.seed), state)
+    todo = []
+    shared = Shared()
+    for number, job in enumerate(jobs):
+        cell = job.planned.cell
+        record = finished(job.paths, shared=shared)
+        if not record and not job.planned.skip:
+            todo.append(cell)
+        if len(jobs) <= 2 * SHOWN or number < SHOWN:
+            labels = cell.labels
+            state = record.status if record else ("skip" if job.planned.skip else "to run")
+            names = ("sampler", "augmentation", "objective", "encoder", "data")
+            table.add_row(cell.key, *(escaped(labels[n]) for n in names), str(cell.seed), state)
+    if len(jobs) > table.row_count:
+        table.caption = f"and {len(jobs) - table.row_count:,} more; --only GLOB narrows them down"
     out.print(table)
-    todo = [j.planned.cell for j in jobs if not j.planned.skip and not finished(j.paths)]
     steps = sum(c.budget.steps for c in todo)
     passes = sum(2 * c.budget.steps * c.budget.batch_size for c in todo)
     out.print(
@@ -300,10 +312,8 @@ def _print_ended(cell: Any, record: RunRecord, number: int, total: int) -> None:
     )
 
 
-def _print_summary(
-    folder: ResultsFolder, ended: list[RunRecord], *, already: int, left: int
-) -> None:
-    count = Counter(r.status for r in ended)
+def _print_summary(folder: ResultsFolder, ended: Sequence[str], *, already: int, left: int) -> None:
+    count = Counter(ended)
     words = [f"{count[s]} {s}" for s in ("done", "failed", "skipped") if count[s]]
     if already:
         words.append(f"{already} of them from before")

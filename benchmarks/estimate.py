@@ -1,13 +1,18 @@
 """What a matrix will cost, from cells that have been measured: where no rate, no number."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from nsbench.benchmarks.cell import Cell
-from nsbench.benchmarks.records import ResultsFolder, RunRecord
+from nsbench.benchmarks.records import RecordError, ResultsFolder, RunRecord, read_record
+from nsbench.benchmarks.shared import Shared
+
+MEASURED = 2000
+"""Cells of a folder that rates are taken from; a larger one is sampled."""
 
 
 @dataclass(frozen=True)
@@ -82,16 +87,23 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def measured_cells(folder: ResultsFolder) -> list[Measured]:
-    """The finished cells of a results folder and of those beside it."""
+def measured_cells(folder: ResultsFolder, most: int = MEASURED) -> list[Measured]:
+    """The finished cells of a results folder and of those beside it.
+
+    Args:
+        folder: The results folder.
+        most: Cells that are looked at in a folder with more, evenly spread over their names.
+    """
     beside = folder.root.parent.iterdir() if folder.root.parent.is_dir() else ()
     roots = sorted({folder.root, *(p for p in beside if (p / "matrix.json").is_file())})
-    return [
-        _measured(paths.folder, record)
-        for root in roots
-        for paths, record in ResultsFolder(root).records()[0]
-        if record.status == "done"
-    ]
+    found, shared = [], Shared()
+    for root in roots:
+        there = list(ResultsFolder(root).folders())
+        for paths in there[:: -(-len(there) // most) or 1]:
+            with suppress(RecordError):
+                if (record := read_record(paths, shared)).status == "done":
+                    found.append(_measured(paths.folder, record))
+    return found
 
 
 def _measured(folder: Path, record: RunRecord) -> Measured:
@@ -123,24 +135,65 @@ def estimate(cells: Sequence[Cell], known: Sequence[Measured]) -> Estimate:
     for m in known:
         for level in range(4):
             pools.setdefault(_likeness(m.cell, level), []).append(m)
-    seconds = passes = size = gpu = 0.0
-    count = 0
+    rates: dict[str, _Rates] = {}
+    total, count = _Rates(), 0
     used: set[int] = set()
-    for cell in cells:
+    for cell, number in _alike(cells):
         plain = cell.plain()
-        alike = next((p for i in range(4) if (p := pools.get(_likeness(plain, i)))), None)
-        if alike is None:
+        name = next((n for i in range(4) if (n := _likeness(plain, i)) in pools), None)
+        if name is None:
             continue
-        count += 1
-        used |= {id(m) for m in alike}
-        steps = cell.budget.steps
-        own = median(m.fixed for m in alike) + steps * _median(m.step for m in alike if m.step)
-        seconds += own
-        per_step = [m.passes / m.cell["budget"]["steps"] for m in alike if m.step]
-        passes += steps * (median(per_step) if per_step else 2.0 * cell.budget.batch_size)
-        size += median(m.size for m in alike)
-        gpu += own * (sum(m.gpu for m in alike) / len(alike))
-    return Estimate(len(cells), count, seconds, passes, size, gpu, len(used))
+        if name not in rates:
+            rates[name] = _rates(pools[name])
+            used |= {id(m) for m in pools[name]}
+        rate, steps = rates[name], cell.budget.steps
+        seconds = rate.seconds + steps * rate.step
+        per_step = rate.passes or 2.0 * cell.budget.batch_size
+        count += number
+        total.seconds += number * seconds
+        total.passes += number * steps * per_step
+        total.size += number * rate.size
+        total.gpu += number * seconds * rate.gpu
+    return Estimate(
+        len(cells), count, total.seconds, total.passes, total.size, total.gpu, len(used)
+    )
+
+
+@dataclass
+class _Rates:
+    """Medians of cells that are alike, and the share of them that ran on a CUDA device.
+
+    Fixed seconds, seconds and encoder passes of a step, bytes on disk.
+    """
+
+    seconds: float = 0.0
+    step: float = 0.0
+    passes: float = 0.0
+    size: float = 0.0
+    gpu: float = 0.0
+
+
+def _rates(alike: Sequence[Measured]) -> _Rates:
+    stepped = [m for m in alike if m.step]
+    return _Rates(
+        seconds=median(m.fixed for m in alike),
+        step=_median(m.step for m in stepped),
+        passes=_median(m.passes / m.cell["budget"]["steps"] for m in stepped),
+        size=median(m.size for m in alike),
+        gpu=sum(m.gpu for m in alike) / len(alike),
+    )
+
+
+def _alike(cells: Sequence[Cell]) -> list[tuple[Cell, int]]:
+    """Cells that share all but seed and limit once, and how many of them there are."""
+    found: dict[tuple[int, ...], tuple[Cell, int]] = {}
+    for cell in cells:
+        parts = (cell.sampler, cell.objective, cell.candidates, cell.encoder, cell.data)
+        others = (cell.budget, cell.evaluation, *cell.view1, *cell.view2)
+        place = (len(cell.view1), *map(id, (*parts, *others)))
+        first, number = found.get(place, (cell, 0))
+        found[place] = first, number + 1
+    return list(found.values())
 
 
 def _median(values: Any) -> float:

@@ -15,14 +15,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from nsbench.benchmarks.config import SlurmConfig
 from nsbench.benchmarks.executors import Ended, Job, deadline, ended, record_crash
 from nsbench.benchmarks.local_pool import LocalPool
-from nsbench.benchmarks.records import RecordError, ResultsFolder, read_json, write_atomically
+from nsbench.benchmarks.records import ResultsFolder, write_atomically
+from nsbench.benchmarks.slurm_logs import log_of, logs, submitted, submitted_path
 
 LARGEST_ARRAY = 1000
 """Tasks of one array; Slurm's own default limit is 1001."""
@@ -200,31 +199,6 @@ def _is_over(state: str) -> bool:
     """Whether a task in this state will not go on by itself; no state: Slurm has forgotten it."""
     going_on = ("PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "RESIZING", "REQUEUED", "STOPPED")
     return not state.startswith((*going_on, "REQUEUE_", "COMPLETING", "SIGNALING", "STAGE_OUT"))
-
-
-def logs(folder: ResultsFolder) -> Path:
-    """Where submitit keeps its files and the logs of tasks."""
-    return folder.root / "slurm"
-
-
-def submitted_path(folder: ResultsFolder) -> Path:
-    """The file that says which task a cell was given to."""
-    return logs(folder) / "submitted.json"
-
-
-def submitted(folder: ResultsFolder) -> dict[str, str]:
-    """Task of each cell that was ever submitted, by its key; empty if there is none."""
-    found: Any = {}
-    with suppress(RecordError):
-        found = read_json(submitted_path(folder))
-    if not isinstance(found, dict):
-        return {}
-    return {str(key): str(task) for key, task in found.items()}
-
-
-def log_of(folder: ResultsFolder, task: str) -> Path:
-    """What a task printed as errors."""
-    return logs(folder) / f"{task}_0_log.err"
 
 
 def _json(tasks: dict[str, str]) -> str:

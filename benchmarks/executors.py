@@ -24,6 +24,7 @@ from nsbench.benchmarks.records import (
     read_record,
     write_record,
 )
+from nsbench.benchmarks.shared import Shared
 
 
 @dataclass(frozen=True)
@@ -65,13 +66,22 @@ def deadline(max_hours: float) -> float:
     return time.monotonic() + 3600 * max_hours if max_hours else float("inf")
 
 
-def finished(paths: CellPaths, *, retry_failed: bool = False) -> RunRecord | None:
+def finished(
+    paths: CellPaths, *, retry_failed: bool = False, shared: Shared | None = None
+) -> RunRecord | None:
     """The record of a cell that need not run again, or ``None``.
 
     A record that cannot be read counts as none. A failed one counts unless it is to be retried.
+
+    Args:
+        paths: Files of the cell.
+        retry_failed: Whether a failed cell is to run again.
+        shared: For one who asks about many.
     """
+    if not os.path.exists(f"{paths.folder}/record.json"):  # noqa: PTH110  (asked 100,000 times)
+        return None
     try:
-        record = read_record(paths)
+        record = read_record(paths, shared)
     except RecordError:
         return None
     return None if retry_failed and record.status == "failed" else record

@@ -31,6 +31,8 @@ def view(state: dict[str, Any], rows: int = ROWS) -> RenderableType:
         Text.from_markup(", ".join(words) or "no cells"),
         Text(_pace(rates)),
     ]
+    if state["slurm"]:
+        parts.append(Text(f"logs of Slurm's tasks: {state['slurm']}", overflow="fold"))
     tables: list[tuple[str, tuple[str, ...], list[tuple[str, ...]]]] = [
         ("at work", ("cell", "where", "step"), [_at_work(r) for r in state["at_work"]]),
         ("failures", ("kind", "cells"), [(k, str(n)) for k, n in state["failures"].items()]),

@@ -246,32 +246,31 @@ def expand(config: MatrixConfig) -> list[Planned]:
         for r, d in product(regime_choices, data_choices)
     }
     plugins = provided()
+    pairings = [_pairings(config, c, forced_objectives, forced_pools) for c in chosen]
+    untrained = resolve(regimes, "unsupervised", {})
     out: dict[str, Planned] = {}
-    for encoder, data, sampler, pair, regime, budget, limit, seed in product(
+    for encoder, data, (sampler, pairing), pair, regime, budget in product(
         encoder_choices,
         data_choices,
-        chosen,
+        zip(chosen, pairings, strict=True),
         views,
         regime_choices,
         budgets,
-        config.limits,
-        config.seeds,
     ):
-        instance = make(samplers, sampler)
-        trains = getattr(instance, "trains", True)
-        guide = _guide("guide", sampler)
-        if not trains:
+        limits = config.limits
+        if not pairing.trains:
             pair, budget = ((identity,), (identity,)), Budget(steps=0)
-            regime, limit = resolve(regimes, "unsupervised", {}), 0
+            regime, limits = untrained, [0]
         if all(p.kind == "entailment" for p in make(regimes, regime).phases(budget)):
             pair = ((identity,), (identity,))  # there is one view of each text
-        pairing = cast(Pairing, getattr(instance, "objective", "info_nce"))
-        pool = cast(Pairing, getattr(instance, "pool", "in_batch"))
-        paired_objectives = (trains and forced_objectives) or [
-            _paired(objectives, pairing, config.objective_parameters)
-        ]
-        paired_pools = (trains and forced_pools) or [_paired(candidates, pool, {})]
-        for objective, where in product(paired_objectives, paired_pools):
+        shared_inputs = (
+            inputs[str(encoder.plain()), str(data.plain())]
+            | labels.get((str(regime.plain()), str(data.plain())), {})
+            | _synonyms(pair)
+            | pairing.guide
+        )
+        alike = []  # of all seeds and limits
+        for objective, where in product(pairing.objectives, pairing.pools):
             cell = Cell(
                 sampler=sampler,
                 view1=pair[0],
@@ -283,20 +282,43 @@ def expand(config: MatrixConfig) -> list[Planned]:
                 budget=budget,
                 evaluation=evaluation,
                 difficulty_every=config.difficulty.every,
-                seed=seed,
-                inputs=inputs[str(encoder.plain()), str(data.plain())]
-                | labels.get((str(regime.plain()), str(data.plain())), {})
-                | _synonyms(pair)
-                | guide
-                | _guide("pool_guide", where),
+                seed=0,
+                inputs=shared_inputs | _guide("pool_guide", where),
                 regime=regime,
-                limit=limit,
             )
             code = plugin_code(of_cell(cell), plugins)
             if code:
                 cell = replace(cell, inputs={**cell.inputs, **code})
-            out.setdefault(cell.key, Planned(cell, why_skip(cell)))
+            alike.append((cell, why_skip(cell)))
+        for limit, seed, (cell, skip) in product(limits, config.seeds, alike):
+            one = replace(cell, seed=seed, limit=limit)
+            out.setdefault(one.key, Planned(one, skip))
     return list(out.values())
+
+
+@dataclass(frozen=True)
+class _Pairings:
+    """What a sampler is run with, whatever else a cell holds."""
+
+    trains: bool
+    objectives: list[Choice]
+    pools: list[Choice]
+    guide: dict[str, str]
+
+
+def _pairings(
+    config: MatrixConfig, sampler: Choice, objectives_: list[Choice], pools: list[Choice]
+) -> _Pairings:
+    instance = make(samplers, sampler)
+    trains = bool(getattr(instance, "trains", True))
+    pairing = cast(Pairing, getattr(instance, "objective", "info_nce"))
+    pool = cast(Pairing, getattr(instance, "pool", "in_batch"))
+    return _Pairings(
+        trains,
+        (trains and objectives_) or [_paired(objectives, pairing, config.objective_parameters)],
+        (trains and pools) or [_paired(candidates, pool, {})],
+        _guide("guide", sampler),
+    )
 
 
 def _evaluation(config: MatrixConfig) -> Evaluation:

@@ -1,5 +1,6 @@
 """What stands in a results folder: counts, rates, failures, alarms. Reads records and claims."""
 
+import os
 from collections import Counter
 from dataclasses import dataclass
 from statistics import median
@@ -7,6 +8,8 @@ from typing import Any
 
 from nsbench.benchmarks import claims
 from nsbench.benchmarks.records import CellPaths, RecordError, ResultsFolder, read_record
+from nsbench.benchmarks.shared import Shared, no_collection
+from nsbench.benchmarks.slurm_logs import log_of, logs, submitted
 
 NOTES = 1000
 """Most failures, skips and unreadable files that a status spells out."""
@@ -47,12 +50,14 @@ class StatusReader:
         self._planned: dict[str, int] = {}
         self._plan_stamp = -1
         self._plan_fault = ""
+        self._tasks: dict[str, str] = {}
 
     def read(self) -> dict[str, Any]:
         """Counts by state, rates, failures and skips with reasons, alarms by kind.
 
         Returns:
-            ``counts`` by state; ``at_work``, a row per claimed cell; ``rates`` (``cell_seconds``
+            ``counts`` by state; ``at_work``, a row per claimed cell; ``slurm``, the folder of
+            Slurm's logs, empty if no cell was ever submitted; ``rates`` (``cell_seconds``
             median, ``cells_per_hour``, ``eta_hours``; ``None`` where unknown); ``failures`` by
             kind; ``failed`` and ``skipped``, a row per cell, `NOTES` at most; ``alarms``;
             ``unreadable``, a line per file.
@@ -66,7 +71,9 @@ class StatusReader:
                 f"{folder.root} is no results folder: it has neither runs nor matrix.json"
             )
         self._read_plan()
-        at_work = self._read_cells()
+        self._tasks = submitted(folder)
+        with no_collection():
+            at_work = self._read_cells()
         found = [e for _, e in self._ended.values()]
         rows = {e.key: e for e in found if isinstance(e, _Ended)}
         unreadable = [e for e in found if isinstance(e, str)]
@@ -82,6 +89,7 @@ class StatusReader:
             "folder": str(folder.root),
             "counts": state,
             "at_work": at_work,
+            "slurm": str(logs(folder)) if self._tasks else "",
             "rates": _rates(ended, pending, len(at_work)),
             "failures": _kinds(ended),
             "failed": _reasons(ended, "failed"),
@@ -107,17 +115,23 @@ class StatusReader:
     def _read_cells(self) -> list[dict[str, Any]]:
         at_work = []
         seen = set()
-        for paths in self._folder.folders():
-            name = paths.folder.name
+        shared = Shared()
+        runs = self._folder.runs
+        entries = sorted(os.scandir(runs), key=lambda e: e.name) if runs.is_dir() else ()
+        for entry in entries:
+            if not entry.is_dir(follow_symlinks=False):
+                continue
+            name = entry.name
             try:
-                stamp = paths.record.stat().st_mtime_ns
+                stamp = os.stat(f"{entry.path}/record.json").st_mtime_ns  # noqa: PTH116  (speed)
             except OSError:
+                paths = CellPaths(runs / name)
                 if (owner := claims.read_owner(paths.claim)) is not None:
                     at_work.append(self._row(paths, owner))
                 continue
             seen.add(name)
             if name not in self._ended or self._ended[name][0] != stamp:
-                self._ended[name] = stamp, _summary(paths)
+                self._ended[name] = stamp, _summary(CellPaths(runs / name), shared)
         for name in self._ended.keys() - seen:
             del self._ended[name]
         return at_work
@@ -125,13 +139,16 @@ class StatusReader:
     def _row(self, paths: CellPaths, owner: claims.Owner) -> dict[str, Any]:
         here = owner.machine == claims.this_machine()
         lost = here and claims.process_born(owner.pid) != owner.born
+        key = paths.folder.name.rpartition("-")[2]
+        task = self._tasks.get(key)
         return {
             "folder": paths.folder.name,
             "host": owner.host,
             "pid": owner.pid,
             "step": owner.step,
-            "steps": self._planned.get(paths.folder.name.rpartition("-")[2]),
+            "steps": self._planned.get(key),
             "lost": lost,
+            "log": str(log_of(self._folder, task) if task else paths.log),
         }
 
 
@@ -140,9 +157,9 @@ def read_status(folder: ResultsFolder) -> dict[str, Any]:
     return StatusReader(folder).read()
 
 
-def _summary(paths: CellPaths) -> _Ended | str:
+def _summary(paths: CellPaths, shared: Shared) -> _Ended | str:
     try:
-        record = read_record(paths)
+        record = read_record(paths, shared)
         return _Ended(
             key=record.key,
             status=record.status,
@@ -150,7 +167,7 @@ def _summary(paths: CellPaths) -> _Ended | str:
             reason=record.reason,
             seconds=float(record.seconds.get("total", 0.0)),
             alarms=tuple((a["name"], str(a.get("text", ""))) for a in record.alarms),
-            log=str(paths.log),
+            log=f"{paths.folder}/log.txt" if record.status != "done" else "",
         )
     except RecordError as error:
         return str(error)
