@@ -23,6 +23,24 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture
+def need_tasks() -> Callable[..., None]:
+    """Skips unless the data of named tasks are in the cache and the hub is switched off."""
+
+    def need(*names: str) -> None:
+        import datasets
+
+        from nsbench.benchmarks.evaluate import check_available
+
+        if not datasets.config.HF_HUB_OFFLINE:
+            pytest.skip("needs HF_HUB_OFFLINE=1 and an HF_HOME that holds the data")
+        missing = check_available(names)
+        if missing:
+            pytest.skip(missing[0])
+
+    return need
+
+
+@pytest.fixture
 def small() -> Callable[..., dict[str, Any]]:
     """A matrix as plain data that runs in about a second a cell, with changes on top."""
 

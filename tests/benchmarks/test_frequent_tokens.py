@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,7 @@ from nsbench.benchmarks.cell import Cell, Evaluation
 from nsbench.benchmarks.config import parse_config
 from nsbench.benchmarks.encoders import encode_texts, encoders
 from nsbench.benchmarks.encoders.static import StaticEncoder
-from nsbench.benchmarks.evaluate import EvaluatedModel, check_available, evaluate
+from nsbench.benchmarks.evaluate import EvaluatedModel, evaluate
 from nsbench.benchmarks.export_cell import cell_from
 from nsbench.benchmarks.frequent_tokens import frequent_token_scores, most_frequent
 from nsbench.benchmarks.matrix import expand, why_skip
@@ -75,9 +76,8 @@ def test_pooling_by_one_token_is_skipped_with_its_reason() -> None:
     assert why_skip(other) == "", "what counts is the pooling of the scored encoder"
 
 
-def test_scores_without_frequent_tokens_on_a_real_task() -> None:
-    if check_available(["STSBenchmark"]):
-        pytest.skip("STSBenchmark is not in the cache")
+def test_scores_without_frequent_tokens_on_a_real_task(need_tasks: Callable[..., None]) -> None:
+    need_tasks("STSBenchmark")
     loaded = mteb_tasks.load(mteb_tasks.TaskRequest("STSBenchmark"))
     texts = [t for test in loaded.pair_tests for t in test.pairs.sentence1]
     encoder = encoders.make("static", dimension=32).build(texts, 0)

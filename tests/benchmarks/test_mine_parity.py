@@ -1,5 +1,6 @@
 """The same negatives as `sentence_transformers.util.mine_hard_negatives`, option by option."""
 
+import re
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -333,3 +334,20 @@ def test_two_checkpoints_in_one_cache_keep_their_own_embeddings(
     c = mine_set(data, BASE, model=load_model(str(folder)), cache=again)
     assert again.made == 0
     np.testing.assert_array_equal(a.scores, c.scores)
+
+
+def test_every_option_of_theirs_has_a_row_in_the_docs() -> None:
+    """And what the docs call equal without a reservation is compared by a test here."""
+    import inspect
+
+    from sentence_transformers.util import mine_hard_negatives
+
+    text = (Path(__file__).resolve().parents[2] / "docs" / "mining.md").read_text("utf-8")
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| `")]
+    named = {name for row in rows for name in re.findall(r"`(\w+)", row[0])}
+    options = inspect.signature(mine_hard_negatives).parameters
+    assert set(options) - {"deprecated_kwargs"} <= named
+    compared = {key for their, _ in EQUAL.values() for key in their}
+    equal = {re.findall(r"`(\w+)", row[0])[0] for row in rows if row[-1].startswith("equal |")}
+    elsewhere = {"dataset", "model", "anchor_column_name", "num_negatives", "sampling_strategy"}
+    assert equal - elsewhere - compared <= {"use_faiss", "output_scores", "output_format"}

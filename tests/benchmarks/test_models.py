@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -98,14 +99,12 @@ def test_two_local_checkpoints_in_one_folder_keep_their_own_scores(
 
 @pytest.mark.slow
 def test_two_local_checkpoints_in_one_mteb_cache_keep_their_own_scores(
-    checkpoints: tuple[Path, Path], tmp_path: Path
+    checkpoints: tuple[Path, Path], tmp_path: Path, need_tasks: Callable[..., None]
 ) -> None:
     """R1: mteb answers for the second one with the first one's score if it has no own name."""
-    from nsbench.benchmarks.evaluate import check_available
     from nsbench.benchmarks.mteb_adapter import mteb_module
 
-    if check_available(["STS12"]):
-        pytest.skip("needs HF_HUB_OFFLINE=1 and an HF_HOME that holds STS12")
+    need_tasks("STS12")
     folder = ResultsFolder(tmp_path)
     expected = {}
     for checkpoint in checkpoints:

@@ -13,7 +13,6 @@ from nsbench.benchmarks import mteb_adapter, mteb_tasks
 from nsbench.benchmarks.evaluate import (
     EvaluatedModel,
     SentenceCache,
-    check_available,
     check_dev,
     evaluate,
     evaluate_dev,
@@ -32,17 +31,6 @@ PUBLISHED = {
 }
 
 
-def need(*names):
-    """Skip unless the tasks' data are in the cache and the hub is switched off."""
-    import datasets
-
-    if not datasets.config.HF_HUB_OFFLINE:
-        pytest.skip("needs HF_HUB_OFFLINE=1 and an HF_HOME that holds the data")
-    missing = check_available(names)
-    if missing:
-        pytest.skip(missing[0])
-
-
 def static(seed=0, d=64, buckets=4096):
     """A static encoder: the mean of random vectors of hashed words; fast, and no two alike."""
     table = np.random.default_rng(seed).normal(size=(buckets, d)).astype(np.float32)
@@ -59,8 +47,8 @@ def static(seed=0, d=64, buckets=4096):
 
 
 @pytest.mark.parametrize("name", ["STSBenchmark", "SICK-R"])
-def test_our_engine_equals_mteb(name):
-    need(name)
+def test_our_engine_equals_mteb(name, need_tasks):
+    need_tasks(name)
     model = static()
     own = evaluate(model, [name], engine="own", geometry=False)
     theirs = evaluate(model, [name], engine="mteb", geometry=False)
@@ -75,8 +63,8 @@ def test_our_engine_equals_mteb(name):
         assert a.value == pytest.approx(b.value, abs=1e-6)
 
 
-def test_our_engine_reports_every_metric_of_mteb():
-    need("STSBenchmark")
+def test_our_engine_reports_every_metric_of_mteb(need_tasks):
+    need_tasks("STSBenchmark")
     model = static()
     loaded = mteb_tasks.load(TaskRequest("STSBenchmark"))
     cache = SentenceCache(model)
@@ -91,8 +79,8 @@ def test_our_engine_reports_every_metric_of_mteb():
     assert own.dataset_revision == theirs.dataset_revision
 
 
-def test_two_checkpoints_keep_their_own_scores_in_one_cache(tmp_path):
-    need("STSBenchmark")
+def test_two_checkpoints_keep_their_own_scores_in_one_cache(tmp_path, need_tasks):
+    need_tasks("STSBenchmark")
     mteb = mteb_adapter.mteb_module()
     cache = mteb.ResultCache(tmp_path)
     loaded = mteb_tasks.load(TaskRequest("STSBenchmark"))
@@ -110,8 +98,8 @@ def test_two_checkpoints_keep_their_own_scores_in_one_cache(tmp_path):
     assert names == {"seed-0", "seed-1"}
 
 
-def test_results_are_written_in_mtebs_layout(tmp_path):
-    need("STSBenchmark")
+def test_results_are_written_in_mtebs_layout(tmp_path, need_tasks):
+    need_tasks("STSBenchmark")
     found = [
         evaluate(static(s), ["STSBenchmark"], results=tmp_path, geometry=False) for s in (0, 1)
     ]
@@ -128,8 +116,8 @@ def test_results_are_written_in_mtebs_layout(tmp_path):
         assert read.scores["test"][0]["main_score"] == pytest.approx(main, abs=1e-6)
 
 
-def test_checkpoints_are_chosen_on_the_validation_split():
-    need("STSBenchmark")
+def test_checkpoints_are_chosen_on_the_validation_split(need_tasks):
+    need_tasks("STSBenchmark")
     score = evaluate_dev(static(), "STSBenchmark")
     assert (score.split, score.metric, score.n_examples) == ("validation", "cosine_spearman", 1500)
     test = evaluate(static(), ["STSBenchmark"], geometry=False).scores
@@ -137,16 +125,16 @@ def test_checkpoints_are_chosen_on_the_validation_split():
     check_dev("STSBenchmark")
 
 
-def test_a_task_without_a_validation_split_is_refused_before_anything_trains():
-    need("STS12")
+def test_a_task_without_a_validation_split_is_refused_before_anything_trains(need_tasks):
+    need_tasks("STS12")
     with pytest.raises(ValueError, match="'STS12' has no split 'validation'"):
         check_dev("STS12")
     with pytest.raises(ValueError, match="chosen on one task; 'STS7' is 7"):
         check_dev("STS7")
 
 
-def test_other_tasks_go_to_mteb_and_do_not_depend_on_what_came_before():
-    need("SIB200ClusteringS2S", "PoemSentimentClassification", "LIMITSmallRetrieval")
+def test_other_tasks_go_to_mteb_and_do_not_depend_on_what_came_before(need_tasks):
+    need_tasks("SIB200ClusteringS2S", "PoemSentimentClassification", "LIMITSmallRetrieval")
     tasks = ["SIB200ClusteringS2S", "PoemSentimentClassification", "LIMITSmallRetrieval"]
     first, second = (evaluate(static(), tasks, geometry=False) for _ in range(2))
     assert [repr(s) for s in first.scores] == [repr(s) for s in second.scores]
@@ -160,8 +148,8 @@ def test_other_tasks_go_to_mteb_and_do_not_depend_on_what_came_before():
         evaluate(static(), ["PoemSentimentClassification"], engine="own")
 
 
-def test_the_global_generators_are_left_alone():
-    need("PoemSentimentClassification")
+def test_the_global_generators_are_left_alone(need_tasks):
+    need_tasks("PoemSentimentClassification")
     random.seed(7)
     np.random.seed(7)  # noqa: NPY002 (the generator that mteb seeds)
     torch.manual_seed(7)
@@ -211,8 +199,8 @@ def minilm():
 
 
 @pytest.mark.slow
-def test_minilm_reproduces_its_published_scores():
-    need("STS7")
+def test_minilm_reproduces_its_published_scores(need_tasks):
+    need_tasks("STS7")
     found = evaluate(minilm(), ["STS7"])
     scores = {s.task: 100 * s.value for s in found.scores if s.main}
     assert list(scores) == list(STS7)
