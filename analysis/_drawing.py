@@ -90,7 +90,9 @@ def banded_line(
     mean, low, high = (scale * rows[name] for name in ("mean", "min", "max"))
     look = {"color": style.colour, "marker": style.marker, "linestyle": style.dash}
     ax.plot(x, mean, **look, **line)
-    ax.fill_between(x, low, high, color=style.colour, alpha=0.15, linewidth=0)
+    ax.fill_between(
+        x, low, high, color=style.colour, alpha=0.15, linewidth=0, zorder=line.get("zorder", 1)
+    )
 
 
 def title(ax: Axes, text: str) -> None:

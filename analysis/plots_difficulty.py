@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from scipy import stats as scipy_stats
 
+from nsbench.analysis._cast import MOST, Cast
 from nsbench.analysis._drawing import (
     Material,
     banded_line,
@@ -141,23 +142,23 @@ def difficulty_curves(table: pd.DataFrame, ax: Axes) -> Axes:
         ax: Where to draw.
     """
     last = table.sort_values("step", kind="stable").groupby("sampler", sort=True)["mean"].last()
-    samplers = list(last.sort_values(ascending=False, kind="stable").index)
-    for place, sampler in enumerate(samplers):
+    cast = Cast.of(last.sort_values(ascending=False, kind="stable").index)
+    for place, sampler in enumerate(cast.order):
         curve = table[table["sampler"] == sampler]
-        style = look(sampler)
+        style = cast.look(sampler)
         every = max(1, ceil(len(curve) / 5))
         marks = (place % every, every)
-        banded_line(ax, curve["step"], curve, style, markevery=marks, label=sampler)
+        banded_line(ax, curve["step"], curve, style, markevery=marks, **cast.line(sampler))
     quantity = str(table["quantity"].iloc[0])
     ax.set_xlabel("step (optimizer updates)")
     ax.set_ylabel(textwrap.fill(axis_label(quantity), 28))
     ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     title(ax, f"{quantity.replace('_', ' ').capitalize()} over training")
-    legend(ax, len(samplers))
+    legend(ax, len(cast.named))
     augmentations = table["augmentations"].iloc[0]
     caption(
         ax,
-        f"{counts(table)}, band: lowest to highest; augmentations: {augmentations}. "
+        f"{counts(table)}, band: lowest to highest{cast.note}; augmentations: {augmentations}. "
         f"{table['pool'].iloc[0]}",
     )
     return ax
@@ -189,17 +190,17 @@ def score_vs_difficulty(table: pd.DataFrame, ax: Axes) -> Axes:
         table: As `collect_scatter` makes it.
         ax: Where to draw.
     """
-    samplers = sorted(table["sampler"].unique())
-    for sampler in samplers:
+    cast = Cast.by(table, "mean")
+    for sampler in cast.order:
         part = table[table["sampler"] == sampler]
-        style = look(sampler)
+        style = cast.look(sampler)
         ax.plot(
             part["value"],
             part["mean"],
             linestyle="none",
             marker=style.marker,
             color=style.colour,
-            label=sampler,
+            **cast.line(sampler),
         )
     quantity = str(table["quantity"].iloc[0])
     ax.set_xlabel(textwrap.fill(axis_label(quantity) + ", mean over training", 44))
@@ -207,10 +208,10 @@ def score_vs_difficulty(table: pd.DataFrame, ax: Axes) -> Axes:
     ax.margins(0.08)
     ax.xaxis.set_major_locator(MaxNLocator(nbins=5))
     title(ax, f"Score against {quantity.replace('_', ' ')}")
-    legend(ax, len(samplers))
+    legend(ax, len(cast.named))
     caption(
         ax,
-        f"{counts(table)}; one dot per sampler and augmentation, {len(table)} dots"
+        f"{counts(table)}; one dot per sampler and augmentation, {len(table)} dots{cast.note}"
         f"{_rank_correlation(table)}. {table['pool'].iloc[0]}",
     )
     return ax
@@ -272,7 +273,8 @@ def percentile_ledger(table: pd.DataFrame, ax: Axes) -> Axes:
 
 def curves_size(table: pd.DataFrame) -> tuple[float, float]:
     """One column wide; the legend below needs height."""
-    rows = ceil(table["sampler"].nunique() / legend_columns(list(table["sampler"].unique())))
+    names = list(table["sampler"].unique())
+    rows = ceil(min(len(names), MOST) / legend_columns(names))
     return COLUMN_WIDTH, 2.9 + 0.145 * rows
 
 

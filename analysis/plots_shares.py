@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from scipy import stats as scipy_stats
 
+from nsbench.analysis._cast import Cast
 from nsbench.analysis._drawing import (
     Material,
     banded_line,
@@ -61,16 +62,16 @@ def gradient_share(table: pd.DataFrame, ax: Axes) -> Axes:
     """
     percents = sorted(table["percent"].unique())
     ax.plot(percents, percents, color="0.6", linestyle=":", label="equal weights")
-    samplers = list(table["sampler"].unique())
-    for sampler in samplers:
-        part, style = table[table["sampler"] == sampler], look(sampler)
+    cast = Cast.by(table, "mean")
+    for sampler in cast.order:
+        part, style = table[table["sampler"] == sampler], cast.look(sampler)
         ax.plot(
             part["percent"],
             100 * part["mean"],
             color=style.colour,
             marker=style.marker,
             linestyle=style.dash,
-            label=sampler,
+            **cast.line(sampler),
         )
     ax.set_xscale("log")
     ax.set_xticks(percents, [f"{p:g}" for p in percents])
@@ -82,8 +83,8 @@ def gradient_share(table: pd.DataFrame, ax: Axes) -> Axes:
     else:
         ax.set_ylabel("share of the negatives'\nsoftmax weight (percent)")
         title(ax, "How much the hardest weigh")
-    legend(ax, len(samplers) + 1)
-    caption(ax, f"{counts(table)}; mean over the last quarter. {table['pool'].iloc[0]}")
+    legend(ax, len(cast.named) + 1)
+    caption(ax, f"{counts(table)}; mean over the last quarter{cast.note}. {table['pool'].iloc[0]}")
     return ax
 
 
@@ -112,9 +113,9 @@ def false_negative_vs_score(table: pd.DataFrame, ax: Axes) -> Axes:
         table: As `collect_false` makes it.
         ax: Where to draw.
     """
-    samplers = list(table["sampler"].unique())
-    for sampler in samplers:
-        part, style = table[table["sampler"] == sampler], look(sampler)
+    cast = Cast.by(table, "mean")
+    for sampler in cast.order:
+        part, style = table[table["sampler"] == sampler], cast.look(sampler)
         ax.errorbar(
             100 * part["rate_mean"],
             part["mean"],
@@ -127,17 +128,17 @@ def false_negative_vs_score(table: pd.DataFrame, ax: Axes) -> Axes:
             marker=style.marker,
             linestyle="none",
             elinewidth=0.7,
-            label=sampler,
+            **cast.line(sampler),
         )
     ax.set_xlabel("false negatives among the chosen (percent)")
     ax.set_ylabel("mean score (points)")
     ax.margins(0.08)
     title(ax, "Score against false negatives")
-    legend(ax, len(samplers))
-    text = ""
+    legend(ax, len(cast.named))
+    text = cast.note
     if len(table) > 2 and table["rate_mean"].nunique() > 1 and table["mean"].nunique() > 1:
         rho = scipy_stats.spearmanr(table["rate_mean"], table["mean"]).statistic
-        text = f"; Spearman's rank correlation {rho:+.2f}"
+        text += f"; Spearman's rank correlation {rho:+.2f}"
     caption(
         ax,
         f"{counts(table)}{text}; across: lowest to highest seed, mean over the last quarter; "
@@ -297,16 +298,16 @@ def drift(table: pd.DataFrame, ax: Axes) -> Axes:
         table: As `collect_drift` makes it.
         ax: Where to draw.
     """
-    samplers = list(table["sampler"].unique())
-    for sampler in samplers:
-        part, style = table[table["sampler"] == sampler], look(sampler)
-        banded_line(ax, part["step"], part, style, label=sampler)
+    cast = Cast.by(table, "mean")
+    for sampler in cast.order:
+        part, style = table[table["sampler"] == sampler], cast.look(sampler)
+        banded_line(ax, part["step"], part, style, **cast.line(sampler))
     ax.set_xlabel("step (optimizer updates)")
     ax.set_ylabel("1 - cosine to the start")
     ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     title(ax, "How far the probe's texts moved")
-    legend(ax, len(samplers))
-    caption(ax, f"{counts(table)}, band: lowest to highest. {table['pool'].iloc[0]}")
+    legend(ax, len(cast.named))
+    caption(ax, f"{counts(table)}, band: lowest to highest{cast.note}. {table['pool'].iloc[0]}")
     return ax
 
 

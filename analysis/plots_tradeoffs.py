@@ -9,6 +9,7 @@ from matplotlib.ticker import MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from nsbench.analysis import comparisons
+from nsbench.analysis._cast import Cast
 from nsbench.analysis._drawing import (
     Material,
     caption,
@@ -123,19 +124,20 @@ def cost_quality(table: pd.DataFrame, ax: Axes) -> Axes:
         table: As `collect_cost` makes it.
         ax: Where to draw.
     """
-    best = table.groupby("sampler", sort=True)["mean"].max()
-    for sampler in best.sort_values(ascending=False, kind="stable").index:
+    cast = Cast.by(table, "mean")
+    for sampler in cast.order:
         part = table[table["sampler"] == sampler]
-        style = look(sampler)
+        style, line = cast.look(sampler), cast.line(sampler)
         ax.plot(
             part["cost"],
             part["mean"],
             linestyle="none",
             marker=style.marker,
             color=style.colour,
-            label=sampler,
+            **line,
         )
-        ax.vlines(part["cost"], part["ci_low"], part["ci_high"], color=style.colour, linewidth=0.7)
+        ends = part["cost"], part["ci_low"], part["ci_high"]
+        ax.vlines(*ends, color=style.colour, linewidth=0.7, zorder=line["zorder"])
     if table["cost"].min() > 0 and table["cost"].max() > 10 * table["cost"].min():
         ax.set_xscale("log")
         ax.xaxis.set_major_formatter("{x:,g}")
@@ -148,11 +150,12 @@ def cost_quality(table: pd.DataFrame, ax: Axes) -> Axes:
     ax.set_ylabel("mean score (points)")
     ax.margins(0.08)
     title(ax, "Quality against cost")
-    legend(ax, len(best))
+    legend(ax, len(cast.named))
     interval = "" if table["ci_low"].isna().all() else "lines: 95 % interval over seeds; "
     caption(
         ax,
-        f"{interval}one dot per sampler and augmentation, {len(table)} dots; {counts(table)}. "
+        f"{interval}one dot per sampler and augmentation, {len(table)} dots; {counts(table)}"
+        f"{cast.note}. "
         f"{table['pool'].iloc[0]}",
     )
     return ax

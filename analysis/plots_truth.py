@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from nsbench.analysis._cast import Cast
 from nsbench.analysis._drawing import (
     Material,
     banded_line,
@@ -19,7 +20,6 @@ from nsbench.analysis._drawing import (
 )
 from nsbench.analysis.false_negatives import rate_table
 from nsbench.analysis.predictors import LAST
-from nsbench.analysis.style import look
 
 _SAME = re.compile(r"same_meaning_([\d.]+)_([\d.]+)")
 
@@ -49,8 +49,9 @@ def false_negative_rates(table: pd.DataFrame, ax: Axes) -> Axes:
         label="uniform choice",
     )
     order = table.groupby("sampler")["measured"].max().sort_values(ascending=False, kind="stable")
-    for sampler in order.index:
-        part, style = table[table["sampler"] == sampler].sort_values("dialled"), look(str(sampler))
+    cast = Cast.of(order.index)
+    for sampler in cast.order:
+        part, style = table[table["sampler"] == sampler].sort_values("dialled"), cast.look(sampler)
         ax.errorbar(
             100 * part["dialled"],
             100 * part["measured"],
@@ -59,16 +60,16 @@ def false_negative_rates(table: pd.DataFrame, ax: Axes) -> Axes:
             marker=style.marker,
             linestyle=style.dash,
             capsize=2,
-            label=sampler,
+            **cast.line(sampler),
         )
     ax.set_xlabel("dialled false negatives\namong all candidates (percent)")
     ax.set_ylabel("false negatives among\nthe chosen (percent)")
     title(ax, "False negatives: dialled and picked up")
-    legend(ax, len(order) + 1)
+    legend(ax, len(cast.named) + 1)
     caption(
         ax,
-        f"{counts(table)}; counted over all measured steps, bars: 95 % t interval over seeds. "
-        f"{table['encoder'].iloc[0]}, {table['augmentation'].iloc[0]}",
+        f"{counts(table)}{cast.note}; counted over all measured steps, bars: 95 % "
+        f"t interval over seeds. {table['encoder'].iloc[0]}, {table['augmentation'].iloc[0]}",
     )
     return ax
 
@@ -102,21 +103,21 @@ def same_meaning(table: pd.DataFrame, ax: Axes) -> Axes:
     """
     bins = sorted({(low, high) for low, high in table[["low", "high"]].to_numpy()})
     place = {b: i for i, b in enumerate(bins)}
-    samplers = list(table["sampler"].unique())
-    for sampler in samplers:
-        part, style = table[table["sampler"] == sampler].sort_values("low"), look(sampler)
+    cast = Cast.by(table[table["low"] == table["low"].min()], "mean")
+    for sampler in cast.order:
+        part, style = table[table["sampler"] == sampler].sort_values("low"), cast.look(sampler)
         where = [place[(low, high)] for low, high in part[["low", "high"]].to_numpy()]
-        banded_line(ax, where, part, style, scale=100, label=sampler)
+        banded_line(ax, where, part, style, scale=100, **cast.line(sampler))
     names = [f"{low:g}\u2013{high:g}" for low, high in bins]
     ax.set_xticks(range(len(names)), names, rotation=35, ha="right", rotation_mode="anchor")
     ax.set_xlabel("place in the full ranking (percent, 0 = hardest)")
     ax.set_ylabel("candidates of the same\nmeaning (percent)")
     ax.set_ylim(bottom=0)
     title(ax, "Same meaning by difficulty")
-    legend(ax, len(samplers))
+    legend(ax, len(cast.named))
     caption(
         ax,
-        f"{counts(table)}, band: lowest to highest; all candidates of the last quarter, ranked by "
-        f"the model that the sampler trained. {table['pool'].iloc[0]}",
+        f"{counts(table)}, band: lowest to highest{cast.note}; all candidates of the last "
+        f"quarter, ranked by the model that the sampler trained. {table['pool'].iloc[0]}",
     )
     return ax
