@@ -17,6 +17,7 @@ from nsbench.benchmarks.difficulty import DifficultyLog, flatten, point, statist
 from nsbench.benchmarks.difficulty_histograms import Histograms
 from nsbench.benchmarks.difficulty_vectors import pull_statistics
 from nsbench.benchmarks.optimise import schedule
+from nsbench.benchmarks.precision import autocast
 from nsbench.benchmarks.probe import Probe
 from nsbench.benchmarks.staleness import mined_statistics
 from nsbench.benchmarks.step import Batch, Method, Stepped
@@ -64,7 +65,9 @@ class Measures:
         self._counts: list[Tensor] = []
 
     def _embed(self, texts: Tensor) -> Tensor:
-        return embed_texts(self.world.encoder, self.world.tokens, texts)
+        """The probe's embeddings, in the precision that the cell trains in, which is cheaper."""
+        with autocast(self.method.budget.precision, self.world.device):
+            return embed_texts(self.world.encoder, self.world.tokens, texts)
 
     def start(self) -> None:
         """Look at the encoder before its first step."""
