@@ -2,24 +2,14 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from nsbench.analysis import cli_results
-from nsbench.analysis import figures as figures_module
-from nsbench.analysis.agreement import write_agreement
-from nsbench.analysis.alarms import alarm_table, alarms_markdown, write_alarms
-from nsbench.analysis.bands import write_bands
-from nsbench.analysis.false_negatives import write_false_negatives
-from nsbench.analysis.figures import figures, gather, write_figures
-from nsbench.analysis.leaderboard import make_leaderboard
-from nsbench.analysis.load import CellTables, Results, load_difficulty, load_results
-from nsbench.analysis.pools import pools
-from nsbench.analysis.predictors import write_predictors
-from nsbench.analysis.tables import markdown_document, unescaped, write_leaderboard
-from nsbench.analysis.tuned import write_tuned
-from nsbench.benchmarks.records import PROBE_COLUMNS
+
+if TYPE_CHECKING:
+    from nsbench.analysis.load import Results
 
 Folders = Annotated[list[Path], typer.Argument(metavar="DIR...", help="Results folders to merge.")]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Results folder.")]
@@ -64,6 +54,18 @@ def leaderboard(
     out: Out = None,
 ) -> None:
     """Rank all methods: leaderboard.csv, leaderboard_samplers.csv, scores.csv, tables/."""
+    from nsbench.analysis.agreement import write_agreement
+    from nsbench.analysis.alarms import alarm_table, alarms_markdown, write_alarms
+    from nsbench.analysis.bands import write_bands
+    from nsbench.analysis.false_negatives import write_false_negatives
+    from nsbench.analysis.leaderboard import make_leaderboard
+    from nsbench.analysis.load import CellTables, load_difficulty, load_results
+    from nsbench.analysis.pools import pools
+    from nsbench.analysis.predictors import write_predictors
+    from nsbench.analysis.tables import markdown_document, unescaped, write_leaderboard
+    from nsbench.analysis.tuned import write_tuned
+    from nsbench.benchmarks.records import PROBE_COLUMNS
+
     results = load_results(folders)
     target = out or folders[0]
     every = pools(results, match=match, aggregate=aggregate)
@@ -103,12 +105,16 @@ def plot(
     out: Out = None,
 ) -> None:
     """Draw figures as SVG and PNG, each beside the CSV it was drawn from."""
+    from nsbench.analysis import figures
+    from nsbench.analysis.leaderboard import make_leaderboard
+    from nsbench.analysis.load import load_results
+
     for name in figure or ():
-        figures_module.figure(name)
+        figures.figure(name)
     results = load_results(folder)
     board = make_leaderboard(results, baseline=baseline)
-    material, bad = gather(results, board, quantities=quantity or ())
-    written = write_figures(material, out or folder, figure or ())
+    material, bad = figures.gather(results, board, quantities=quantity or ())
+    written = figures.write_figures(material, out or folder, figure or ())
     for line in bad:
         typer.echo(f"left out: {line}", err=True)
     _say_left_out(results)
@@ -121,6 +127,7 @@ def plot(
 
 def report(folders: Folders, baseline: Baseline = "in_batch", out: Out = None) -> None:
     """Write report.html: one self-contained page with everything in it."""
+    from nsbench.analysis.load import load_results
     from nsbench.analysis.report import write_report
 
     results = load_results(folders)
@@ -131,6 +138,8 @@ def report(folders: Folders, baseline: Baseline = "in_batch", out: Out = None) -
 
 def listed() -> list[dict[str, Any]]:
     """Figures by name with their summaries, for ``nsbench list figures``."""
+    from nsbench.analysis.figures import figures
+
     return [{"name": name, "summary": kind.summary} for name, kind in figures.items()]
 
 
@@ -152,7 +161,7 @@ def main() -> None:
     cli.run_app(add_commands(cli.app))
 
 
-def _say_left_out(results: Results) -> None:
+def _say_left_out(results: "Results") -> None:
     for line in (*results.conflicts, *results.left_out):
         typer.echo(f"left out: {line}", err=True)
 

@@ -5,10 +5,6 @@ from typing import Annotated
 
 import typer
 
-from nsbench.analysis.published import differences, publish, rebuild
-from nsbench.benchmarks.merging import merge
-from nsbench.benchmarks.packing import pack, unpack
-
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Results folder.")]
 Packed = Annotated[Path, typer.Argument(metavar="PACKED", help="Folder that `pack` wrote.")]
 Published = Annotated[
@@ -23,6 +19,8 @@ Names = Annotated[
 
 def pack_(folder: Folder, out: OutFolder) -> None:
     """Pack the records of a results folder into a few small parquet files."""
+    from nsbench.benchmarks.packing import pack
+
     files, bad = pack(folder, out)
     for line in bad:
         typer.echo(f"left out: {line}", err=True)
@@ -32,6 +30,8 @@ def pack_(folder: Folder, out: OutFolder) -> None:
 
 def unpack_(packed: Packed, out: OutFolder) -> None:
     """Make a results folder of packed records; every other command reads it."""
+    from nsbench.benchmarks.packing import unpack
+
     typer.echo(f"wrote {unpack(packed, out)} cells to {out}", err=True)
 
 
@@ -43,6 +43,8 @@ def publish_(
     baseline: Baseline = "in_batch",
 ) -> None:
     """Pack a results folder, and make leaderboards, tables and figures from what was packed."""
+    from nsbench.analysis.published import publish
+
     for line in publish(folder, out, names=figure or (), report=report, baseline=baseline):
         typer.echo(f"left out: {line}", err=True)
     typer.echo(f"wrote {out}; make it again with: nsbench rebuild {out}", err=True)
@@ -56,6 +58,8 @@ def rebuild_(
     baseline: Baseline = "in_batch",
 ) -> None:
     """Make every file of published folders again from their packed records, or compare them."""
+    from nsbench.analysis.published import differences, rebuild
+
     wrong = 0
     for folder in folders:
         if check:
@@ -75,6 +79,8 @@ def merge_(
     out: OutFolder,
 ) -> None:
     """Copy the cells of several results folders into one, and name what does not agree."""
+    from nsbench.benchmarks.merging import merge
+
     found = merge(folders, out)
     for line in (*found.conflicts, *found.left_out):
         typer.echo(f"{'conflict' if line in found.conflicts else 'left out'}: {line}", err=True)

@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 
 from nsbench.benchmarks import cli_check, cli_matrix
-from nsbench.benchmarks.cli_matrix import Config
+from nsbench.benchmarks.cli_matrix import Config, matrices
 from nsbench.benchmarks.console import INTERRUPTED, USAGE, err, escaped, out
 from nsbench.benchmarks.records import ResultsFolder, StorageError, write_atomically
 
@@ -151,18 +151,25 @@ def _pairing(entry: Any) -> dict[str, Any]:
     }
 
 
+def kinds() -> list[str]:
+    """What `list` can show."""
+    return [*KINDS, *extra_kinds]
+
+
 @app.command(name="list")
 def list_(
-    kind: Annotated[str, typer.Argument(help="What to list; default everything.")] = "",
+    kind: Annotated[
+        str,
+        typer.Argument(help="What to list; default everything.", autocompletion=lambda: kinds()),
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """List samplers, augmentations, objectives, pools, encoders, data sets, suites, figures."""
     from nsbench.samplers import one_of
 
-    kinds = (*KINDS, *extra_kinds)
     if kind:
-        one_of("list", "kind", kind, kinds)
-    rows = {k: _rows(k) for k in ([kind] if kind else kinds)}
+        one_of("list", "kind", kind, kinds())
+    rows = {k: _rows(k) for k in ([kind] if kind else kinds())}
     if as_json:
         out.print_json(json.dumps(rows[kind] if kind else rows, default=str))
         return
@@ -231,7 +238,9 @@ def reproduce(
 
 @app.command()
 def doctor(
-    config: Annotated[str, typer.Argument(help="A matrix file or suite to check.")] = "",
+    config: Annotated[
+        str, typer.Argument(help="A matrix file or suite to check.", autocompletion=matrices)
+    ] = "",
 ) -> None:
     """Say what is installed, whether the hub answers, and what a matrix lacks; fetches nothing."""
     cli_check.diagnose(config)
@@ -274,10 +283,9 @@ def prefetch(
 
 def add_groups() -> None:
     """Add the commands that have modules of their own."""
-    from nsbench.benchmarks import cli_models, cli_plugins
-    from nsbench.benchmarks.mine.cli import mine
+    from nsbench.benchmarks import cli_mine, cli_models, cli_plugins
 
-    app.command()(mine)
+    app.command()(cli_mine.mine)
     app.command()(cli_models.evaluate)
     app.command()(cli_models.export)
     app.command()(cli_plugins.check_plugin)

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
@@ -26,7 +27,23 @@ from nsbench.benchmarks.console import (
 from nsbench.benchmarks.records import ResultsFolder, RunRecord, StorageError
 from nsbench.benchmarks.shared import Shared
 
-Config = Annotated[str, typer.Argument(help="A matrix file (TOML), or the name of a suite.")]
+
+def matrices(incomplete: str) -> list[str]:
+    """Suites and TOML files that open with some letters, for completion in a shell."""
+    shipped = (item.name for item in resources.files("nsbench.benchmarks.configs").iterdir())
+    names = [name.removesuffix(".toml") for name in shipped if name.endswith(".toml")]
+    try:
+        folder = Path(incomplete if incomplete.endswith("/") else Path(incomplete).parent)
+        names += [str(path) for path in folder.glob("*.toml")]
+    except OSError:
+        pass
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
+Config = Annotated[
+    str,
+    typer.Argument(help="A matrix file (TOML), or the name of a suite.", autocompletion=matrices),
+]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Results folder.")]
 OutDir = Annotated[
     Path | None, typer.Option("--out", "-o", help="Results folder; default out/NAME.")

@@ -1,5 +1,6 @@
 """The documentation: commands that work, pictures of the real samplers, no dead links."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -54,6 +55,41 @@ def test_every_command_of_the_docs_exists() -> None:
                 assert words[1] in known, f"{path.name}: {command}"
                 found += 1
     assert found > 20
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("leader", "leaderboard"),
+        ("list samp", "samplers"),
+        ("list fig", "figures"),
+        ("run smo", "smoke"),
+        ("doctor my", "my.toml"),
+        ("prefetch deeper/", "deeper/x.toml"),
+    ],
+)
+def test_shells_complete_commands_kinds_and_matrices(
+    line: str, wanted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "deeper").mkdir()
+    (tmp_path / "my.toml").touch()
+    (tmp_path / "deeper" / "x.toml").touch()
+    monkeypatch.chdir(tmp_path)
+    words = ["nsbench", *line.split()]
+    settings = {"_NSBENCH_COMPLETE": "complete_bash", "COMP_WORDS": " ".join(words)}
+    code = (
+        "import sys; sys.argv = ['nsbench']; from nsbench.analysis.cli import main\n"
+        "try: main()\n"
+        "finally: assert not {'torch', 'pandas'} & set(sys.modules), 'a key press must be cheap'"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **settings, "COMP_CWORD": str(len(words) - 1)},
+    )
+    assert done.stdout.split() == [wanted], done.stderr
 
 
 def test_matrix_of_the_quickstart_is_legal() -> None:

@@ -361,7 +361,7 @@ def test_a_document_that_is_an_anchor_too_can_be_mined(tmp_path: Path) -> None:
 def test_command_line(tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
-    from nsbench.benchmarks.mine.cli import mine
+    from nsbench.benchmarks.cli_mine import mine
 
     app = typer.Typer()
     app.command()(mine)
