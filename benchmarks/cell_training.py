@@ -10,6 +10,7 @@ from nsbench.benchmarks.augmentations import augmentations, bound
 from nsbench.benchmarks.candidates import candidates
 from nsbench.benchmarks.cell import Cell
 from nsbench.benchmarks.checkpoints import BestCheckpoint
+from nsbench.benchmarks.content_cache import NOTHING, ContentCache
 from nsbench.benchmarks.data import TrainingData, datasets
 from nsbench.benchmarks.difficulty_histograms import joined_histograms
 from nsbench.benchmarks.distributed import team
@@ -21,7 +22,7 @@ from nsbench.benchmarks.phases import few_shot, joined, phase_data
 from nsbench.benchmarks.records import content_key
 from nsbench.benchmarks.regimes import Phase, regimes
 from nsbench.benchmarks.seeds import seed_for
-from nsbench.benchmarks.snapshots import Keep, Snapshots, frame_of, frame_state
+from nsbench.benchmarks.snapshots import Snapshots, frame_of, frame_state
 from nsbench.benchmarks.supervision import Supervision
 from nsbench.benchmarks.train import Recipe, train
 from nsbench.samplers import samplers
@@ -49,6 +50,7 @@ def train_cell(
     device: torch.device,
     on_step: Callable[[int], None],
     snapshots: Snapshots | None = None,
+    cache: ContentCache = NOTHING,
 ) -> Trained:
     """Train an encoder in place, through all phases of the cell's regime.
 
@@ -59,6 +61,7 @@ def train_cell(
         device: Where tensors live.
         on_step: Called after each step, counted through all phases.
         snapshots: Where its state is kept, and found; ``None`` keeps nothing.
+        cache: Where what is slow to make is shared with other cells.
 
     Raises:
         DivergedError: If a loss is not finite.
@@ -113,16 +116,26 @@ def train_cell(
                 batch_size=phase.budget.batch_size,
                 seed=seed_for(cell.seed, "limit"),
             )
-        resume = None if kept is None else kept["training"]
-        parts.append((phase, _train_phase(cell, phase, rows, encoder, device, look, keep, resume)))
+        trained = _train_phase(
+            cell,
+            phase,
+            rows,
+            encoder,
+            device,
+            look=look,
+            keep=keep,
+            resume=None if kept is None else kept["training"],
+            cache=cache,
+        )
+        parts.append((phase, trained))
         kept = None
         if snapshots is not None and (snapshots.used or snapshots.due()):
             ended = partial(state, None, _weights(encoder))
             snapshots.write(done + phase.budget.steps, ended)
-    trained = _joined(parts, best)
+    whole = _joined(parts, best)
     if team().size > 1:
         team().same(hash_weights(encoder.state_dict().items()))
-    return trained
+    return whole
 
 
 def _joined(parts: list[tuple[Phase, Trained]], best: BestCheckpoint | None) -> Trained:
@@ -157,10 +170,9 @@ def _train_phase(
     data: TrainingData,
     encoder: Encoder,
     device: torch.device,
-    look: Callable[[int], None],
-    keep: Keep,
-    resume: Any,
+    **around: Any,
 ) -> Trained:
+    """One phase; ``around`` is what of a `Recipe` has nothing to do with what is trained."""
     budget = phase.budget
     alone = phase.kind == "entailment"
     sampler = samplers.make("in_batch") if alone else make(samplers, cell.sampler)
@@ -206,13 +218,11 @@ def _train_phase(
                 difficulty_every=cell.difficulty_every,
                 seed_for=lambda purpose: seed_for(cell.seed, prefix + purpose),
                 open_pool=pool.open,
-                look=look,
-                keep=keep,
-                resume=resume,
                 tokens_key=content_key(
                     [cell.encoder.plain(), dict(cell.inputs), data.digest, budget.max_length]
                 ),
                 supervision=supervision,
+                **around,
             ),
             device,
         )

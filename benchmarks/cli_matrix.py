@@ -86,6 +86,13 @@ def run(
             "Default 10, or the file's.",
         ),
     ] = None,
+    cache: Annotated[
+        str | None,
+        typer.Option(
+            help="Where runs share embeddings and mined candidates; 'none': nowhere. "
+            "Default $NSBENCH_CACHE, or nsbench in the user's cache folder."
+        ),
+    ] = None,
     encoder: Annotated[
         str | None, typer.Option(help="Use this encoder instead of the file's.")
     ] = None,
@@ -95,6 +102,7 @@ def run(
 ) -> None:
     """Run a benchmark matrix; what is done already is not done again."""
     from nsbench.benchmarks.config import load_config
+    from nsbench.benchmarks.content_cache import default_folder, folder_of
     from nsbench.benchmarks.distributed import launched
     from nsbench.benchmarks.executor_team import check_team, follow
     from nsbench.benchmarks.executors import Job, finished, plan_jobs, to_replace
@@ -132,6 +140,7 @@ def run(
         settings.run.threads,
         keep_weights=settings.run.keep_weights,
         snapshot_seconds=60 * minutes,
+        cache=default_folder() if cache is None else folder_of(cache),
     )
     if group.rank:
         if not dry_run:
@@ -385,16 +394,25 @@ def retry(
 
 
 def gc(
-    folder: Folder,
+    folder: Annotated[Path | None, typer.Argument(metavar="[DIR]", help="Results folder.")] = None,
     delete: Annotated[
         bool, typer.Option("--delete", help="Remove it; without this it is only listed.")
+    ] = False,
+    caches: Annotated[
+        bool, typer.Option("--caches", help="What runs share with each other, in its place.")
     ] = False,
 ) -> None:
     """List what no run needs any more: cells of an old recipe, orphaned files, stale claims."""
     from nsbench.benchmarks import garbage
+    from nsbench.benchmarks.content_cache import default_folder
 
-    results = ResultsFolder(folder)
-    waste = list(garbage.find_waste(results))
+    root = default_folder() if caches else folder
+    if root is None:
+        raise ValueError("name a results folder, or --caches" if not caches else "no cache is used")
+    if caches and folder is not None:
+        raise ValueError(f"--caches looks at {root}, not at {folder}: leave one of them out")
+    results = ResultsFolder(root)
+    waste = list(garbage.cached(root) if caches else garbage.find_waste(results))
     for item in waste:
         out.print(escaped(f"{item.path}  {item.size} bytes  {item.why}"), soft_wrap=True)
     total = f"{len(waste)} things, {sum(w.size for w in waste)} bytes"
@@ -402,7 +420,7 @@ def gc(
         garbage.remove(results, waste)
         out.print(f"removed {total}")
     else:
-        out.print(f"{total}; nsbench gc {folder} --delete removes them")
+        out.print(f"{total}; nsbench gc {'--caches' if caches else folder} --delete removes them")
 
 
 def add_commands(app: typer.Typer) -> None:

@@ -72,7 +72,7 @@ def mine(
     overwrite: Annotated[bool, typer.Option("--overwrite")] = False,
 ) -> None:
     """Mine negatives as a data set, with a difficulty report and a card; it can be resumed."""
-    from nsbench.benchmarks.mine._cache import ContentCache
+    from nsbench.benchmarks.mine._cache import EmbeddingCache
     from nsbench.benchmarks.mine._formats import check_format
     from nsbench.benchmarks.mine._rescore import load_rescorer
     from nsbench.benchmarks.mine._settings import from_sampler
@@ -134,7 +134,7 @@ def mine(
             judge=second,
             rescorer=rescorer,
             documents=documents,
-            cache=ContentCache(cache or to / ".cache", say),
+            cache=EmbeddingCache(cache or to / ".cache", say),
             overwrite=overwrite,
         )
     _show(to, made, before)

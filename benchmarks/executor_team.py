@@ -100,5 +100,6 @@ def follow(jobs: Sequence[Job], wanted: Team) -> None:
             device=job.device,
             threads=job.threads,
             snapshot_seconds=job.snapshot_seconds,
+            cache=job.cache,
         )
     leave()

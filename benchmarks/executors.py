@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Protocol
 
 from nsbench.benchmarks import claims
@@ -39,6 +40,7 @@ class Job:
         replaces: Time stamp of the record that is to be replaced, in ns; 0 if there is none.
         keep_weights: Whether the trained weights stay in the cell's folder.
         snapshot_seconds: Seconds between two snapshots of a long training; 0 for none.
+        cache: Folder where cells share what is slow to make; ``None`` for none.
     """
 
     planned: Planned
@@ -48,6 +50,7 @@ class Job:
     replaces: int = 0
     keep_weights: bool = False
     snapshot_seconds: float = 0.0
+    cache: Path | None = None
 
 
 Ended = tuple[Job, RunRecord | None]
@@ -134,6 +137,7 @@ def run_job(job: Job) -> RunRecord | None:
                 on_step=claim.at,
                 keep_weights=job.keep_weights,
                 snapshot_seconds=job.snapshot_seconds,
+                cache=job.cache,
             )
         finally:
             claim.release()
@@ -223,6 +227,7 @@ def plan_jobs(
     *,
     keep_weights: bool = False,
     snapshot_seconds: float = 0.0,
+    cache: Path | None = None,
 ) -> list[Job]:
     """A job for every planned cell."""
     return [
@@ -233,6 +238,7 @@ def plan_jobs(
             threads=threads,
             keep_weights=keep_weights,
             snapshot_seconds=snapshot_seconds,
+            cache=cache,
         )
         for p in planned
     ]

@@ -1,6 +1,7 @@
 """What a results folder holds that no run needs; and failed cells that are to be retried."""
 
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -8,6 +9,8 @@ from pathlib import Path
 
 from nsbench.benchmarks import claims
 from nsbench.benchmarks.cell import RECIPE
+from nsbench.benchmarks.content_cache import entries
+from nsbench.benchmarks.estimate import duration
 from nsbench.benchmarks.records import (
     CellPaths,
     RecordError,
@@ -68,6 +71,15 @@ def find_waste(folder: ResultsFolder) -> Iterator[Waste]:
     for entry in sorted((folder.root / "mteb" / "results").glob("nsbench__*")):
         if entry.name.removeprefix("nsbench__") not in kept and not entry.is_symlink():
             yield _waste(entry, "mteb results of a cell that is not there")
+
+
+def cached(folder: Path) -> Iterator[Waste]:
+    """Everything in a cache of `nsbench.benchmarks.content_cache`: a later run makes it again."""
+    now = time.time()
+    for path, size, used in entries(folder):
+        yield Waste(path, f"last used {duration(max(0.0, now - used))} ago", size)
+    for path in sorted(folder.glob(".*.tmp")):
+        yield _waste(path, "left by a process that was killed while writing")
 
 
 def _why(paths: CellPaths, planned: set[str] | None) -> str:

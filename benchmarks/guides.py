@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 
 from nsbench.benchmarks.candidates import World
+from nsbench.benchmarks.cell import RECIPE
+from nsbench.benchmarks.content_cache import Arrays
 from nsbench.benchmarks.encoders import Encoder, encode_texts, encoders
 from nsbench.benchmarks.seeds import seed_for
 from nsbench.samplers import parse_choice
@@ -51,7 +53,7 @@ def guide_embeddings(world: World, name: str) -> Tensor:
         name: Of the guide, see `guide_spec`; empty for the cell's encoder as it stands now.
     """
     if not name:
-        return world.embed(world.encoder).clone()
+        return own_embeddings(world).clone()
     kind, params = guide_spec(name)
     world.note("passes_guide", len(world.data.texts))  # also where another cell has paid for it
     key = (name, world.data.digest, str(world.device))
@@ -59,12 +61,38 @@ def guide_embeddings(world: World, name: str) -> Tensor:
         return _known[key]
     spec = encoders.make(kind, **params)
     spec.check()
-    # A guide without weights of its own is random, but the same in all cells.
-    guide = spec.build(world.data.texts, seed_for(0, "guide")).to(world.device)
-    found = torch.from_numpy(encode_texts(guide, world.data.texts)).to(world.device)
+
+    def make() -> Arrays:
+        # A guide without weights of its own is random, but the same in all cells.
+        guide = spec.build(world.data.texts, seed_for(0, "guide")).to(world.device)
+        return {"embeddings": encode_texts(guide, world.data.texts)}
+
+    made_from = ["guide", RECIPE, kind, params, spec.fingerprint(), world.data.digest]
+    found = torch.from_numpy(world.shared(made_from, make)["embeddings"]).to(world.device)
     _known.clear()  # a matrix goes through its data sets in turn; one table at a time
     _known[key] = torch.nn.functional.normalize(found, dim=1)
     return _known[key]
+
+
+def own_embeddings(world: World) -> Tensor:
+    """``(T, d)`` normalised embeddings of all texts by the encoder as it stands.
+
+    Shared by the cells that start from the same weights; passes are counted in each.
+    """
+    weights = world.weights()
+    if not weights:
+        return world.embed(world.encoder)
+    made: list[Tensor] = []
+
+    def make() -> Arrays:
+        made.append(world.embed(world.encoder))
+        return {"embeddings": made[0].cpu().numpy()}
+
+    found = world.shared(["own", RECIPE, weights], make)["embeddings"]
+    if made:
+        return made[0]
+    world.note("passes_mining", len(world.data.texts))  # as if it had paid
+    return torch.from_numpy(found).to(world.device)
 
 
 def frozen_copy(encoder: Encoder) -> Encoder:

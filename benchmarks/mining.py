@@ -12,6 +12,7 @@ Everything that was looked at and not kept has a reason, and running short is a 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,6 +123,21 @@ class Mined:
     def __post_init__(self) -> None:
         counts = np.bincount(self.codes.ravel(), minlength=len(REASONS)).tolist()
         object.__setattr__(self, "rejected", dict(zip(REASONS, counts, strict=True)))
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All of it as arrays, for a cache."""
+        counts = np.array([self.short_rows, self.padded], np.int64)
+        source = np.frombuffer(self.source.encode(), np.uint8)
+        names = ("ids", "scores", "ranks", "codes", "dropped")
+        return {n: getattr(self, n) for n in names} | {"counts": counts, "source": source}
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, NDArray[Any]], shortage: str) -> "Mined":
+        """What gave these `arrays`, found under a policy."""
+        more = dict(arrays)
+        short, padded = more.pop("counts").tolist()
+        source = more.pop("source").tobytes().decode()
+        return cls(**more, source=source, shortage=shortage, short_rows=short, padded=padded)
 
 
 class Corpus:

@@ -23,6 +23,7 @@ from nsbench.benchmarks.alarms import find_alarms
 from nsbench.benchmarks.cell import Cell
 from nsbench.benchmarks.cell_training import SkipCellError, built_encoder, train_cell
 from nsbench.benchmarks.celllog import cell_log
+from nsbench.benchmarks.content_cache import ContentCache
 from nsbench.benchmarks.data import TrainingData, datasets, false_negative_rate
 from nsbench.benchmarks.distributed import team
 from nsbench.benchmarks.encoders import Encoder, encode_texts, hash_weights
@@ -44,6 +45,9 @@ from nsbench.benchmarks.records import (
     write_record,
 )
 from nsbench.benchmarks.snapshots import Snapshots, made_by
+
+WORTH = 1.0
+"""Seconds that something must take to make before it is kept for other cells."""
 
 
 def pick_device(name: str) -> torch.device:
@@ -114,6 +118,7 @@ def run_cell(
     on_step: Callable[[int], None] = lambda step: None,
     keep_weights: bool = False,
     snapshot_seconds: float = 0.0,
+    cache: Path | None = None,
 ) -> RunRecord:
     """Run a cell and write its record, whatever happens.
 
@@ -127,6 +132,7 @@ def run_cell(
         keep_weights: Whether the trained weights stay in its folder.
         snapshot_seconds: Seconds between two snapshots of its state, from which it is gone on
             with should it be killed; 0 for none. One that is there is used.
+        cache: Folder where cells share what is slow to make; ``None`` for none.
 
     Returns:
         The record, also for a failed cell. KeyboardInterrupt passes through, with no record.
@@ -153,7 +159,14 @@ def run_cell(
                 raise SkipCellError(skip)
             with single_threaded(threads):
                 record = _train_and_score(
-                    cell, paths, record, pick_device(device), on_step, keep_weights, snapshots
+                    cell,
+                    paths,
+                    record,
+                    pick_device(device),
+                    on_step,
+                    keep_weights,
+                    snapshots,
+                    ContentCache(cache, worth=WORTH),
                 )
         except SkipCellError as reason:
             record = replace(record, status="skipped", reason=str(reason))
@@ -196,18 +209,25 @@ def _train_together(
     device: torch.device,
     on_step: Callable[[int], None],
     snapshots: Snapshots,
+    cache: ContentCache,
 ) -> Trained:
     """Train with all processes of the team, if there are more; they fail together or not at all."""
     team().announce(cell.key.encode())
     try:
-        return train_cell(cell, data, encoder, device, on_step, snapshots)
+        return train_cell(cell, data, encoder, device, on_step, snapshots, cache)
     except Exception:
         team().meet()
         raise
 
 
 def train_along(
-    cell: Cell, paths: CellPaths, *, device: str, threads: int, snapshot_seconds: float
+    cell: Cell,
+    paths: CellPaths,
+    *,
+    device: str,
+    threads: int,
+    snapshot_seconds: float,
+    cache: Path | None = None,
 ) -> None:
     """Do a further process's part of a cell whose records another one keeps; see `run_cell`.
 
@@ -219,7 +239,8 @@ def train_along(
         try:
             encoder = built_encoder(cell).to(pick_device(device))
             data = load_data(cell.data)
-            train_cell(cell, data, encoder, pick_device(device), lambda step: None, snapshots)
+            on, shared = pick_device(device), ContentCache(cache, worth=WORTH)
+            train_cell(cell, data, encoder, on, lambda step: None, snapshots, shared)
         except Exception:
             team().meet()
 
@@ -232,6 +253,7 @@ def _train_and_score(
     on_step: Callable[[int], None],
     keep_weights: bool,
     snapshots: Snapshots,
+    cache: ContentCache,
 ) -> RunRecord:
     seconds: dict[str, float] = {}
 
@@ -249,7 +271,7 @@ def _train_and_score(
     trained = None
     with phase("train"):
         if cell.budget.steps:
-            trained = _train_together(cell, data, encoder, device, on_step, snapshots)
+            trained = _train_together(cell, data, encoder, device, on_step, snapshots, cache)
     if snapshots.resumed:
         seconds["train"] = round(seconds["train"] + snapshots.before, 3)
     with phase("evaluate"):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from nsbench.benchmarks.batches import feed_for
 from nsbench.benchmarks.candidates import OpenPool, World
+from nsbench.benchmarks.content_cache import NOTHING, ContentCache
 from nsbench.benchmarks.context import Known, owners
 from nsbench.benchmarks.data import TrainingData
 from nsbench.benchmarks.distributed import team
@@ -36,6 +37,7 @@ class Recipe(Method):
         look: Called as ``look(step)`` after each step, for checkpoint choice and progress.
         keep: Told after each step how to make the state that a resumed training goes on from.
         resume: Such a state.
+        cache: Where what is slow to make is shared with other cells.
         tokens_key: Says what tokenizer and texts these are; see `token_table`.
     """
 
@@ -46,6 +48,7 @@ class Recipe(Method):
     keep: Keep = lambda state: None
     resume: Mapping[str, Any] | None = None
     tokens_key: str = ""
+    cache: ContentCache = NOTHING
 
 
 def train(encoder: Encoder, data: TrainingData, recipe: Recipe, device: torch.device) -> Trained:
@@ -105,6 +108,8 @@ class Training:
             seed_for=recipe.seed_for,
             embed=lambda model: embed_all(model, tokens, self._note),
             note=self._note,
+            cache=recipe.cache,
+            key=recipe.tokens_key,
         )
         rank = team().rank  # of processes that train together, each draws dropout of its own
         torch.manual_seed(recipe.seed_for(f"dropout {rank}" if rank else "dropout"))

@@ -7,7 +7,7 @@ https://arxiv.org/abs/2007.00808 https://arxiv.org/abs/2004.04906 https://arxiv.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,8 +15,15 @@ import torch
 from torch import Tensor
 
 from nsbench.benchmarks.candidates import OpenPool, World, register
+from nsbench.benchmarks.cell import RECIPE
+from nsbench.benchmarks.content_cache import Arrays
 from nsbench.benchmarks.difficulty import point, summary
-from nsbench.benchmarks.guides import guide_embeddings, guide_spec
+from nsbench.benchmarks.guides import (
+    guide_embeddings,
+    guide_fingerprint,
+    guide_spec,
+    own_embeddings,
+)
 from nsbench.benchmarks.lexical import STEMMERS, Bm25
 from nsbench.benchmarks.mining import (
     AMONG,
@@ -26,6 +33,7 @@ from nsbench.benchmarks.mining import (
     Window,
     mine,
 )
+from nsbench.benchmarks.records import canonical_json
 from nsbench.benchmarks.search import BACKENDS
 from nsbench.benchmarks.sources import DenseSource, LexicalSource, Source
 from nsbench.benchmarks.views import on_device
@@ -203,23 +211,8 @@ class OpenCorpus(OpenPool):
         return out
 
     def _mine(self) -> tuple[Tensor, Tensor]:
-        key = self._same_in_all_cells()
-        found = _found.get(key) if key else None
-        if found is None:
-            settings = self.settings
-            found = mine(
-                self.corpus,
-                self._source(),
-                settings.window,
-                shortage=settings.shortage,
-                rng=self.rng,
-            )
-        elif self.settings.source == "guide":
-            self.world.note("passes_guide", len(self.world.data.texts))  # as if it had paid
-        if key:
-            while len(_found) >= _KEPT:
-                del _found[next(iter(_found))]
-            _found[key] = found
+        made_from = self._made_from()
+        found = self._mined() if made_from is None else self._shared(made_from)
         self.world.note("mining_refreshes", 1)
         self.world.note("mining_short_rows", found.short_rows)
         self.world.note("mining_padded", found.padded)
@@ -231,13 +224,48 @@ class OpenCorpus(OpenPool):
             scores = torch.full_like(scores, torch.nan)
         return torch.from_numpy(found.ids), scores
 
-    def _same_in_all_cells(self) -> str:
-        """A key of what is mined, where neither the encoder nor the seed has a say in it."""
+    def _mined(self) -> Mined:
         settings = self.settings
-        named = settings.source == "bm25" or (settings.source == "guide" and settings.guide)
-        if not named or settings.shortage == "pad_random":
-            return ""
-        return f"{settings!r} {self.world.data.digest} {self.world.device}"
+        window, shortage = settings.window, settings.shortage
+        return mine(self.corpus, self._source(), window, shortage=shortage, rng=self.rng)
+
+    def _shared(self, made_from: list[Any]) -> Mined:
+        """What this or another cell mined from the same, in this process or another."""
+        key, made = canonical_json([*made_from, str(self.world.device)]), []
+
+        def make() -> Arrays:
+            made.append(self._mined())
+            return made[0].arrays()
+
+        found = _found.get(key)
+        if found is None:
+            found = Mined.of(self.world.shared(made_from, make), self.settings.shortage)
+        if not made:  # passes are counted as if it had paid
+            for name in {"guide": ["passes_guide"], "initial": ["passes_mining"]}.get(
+                made_from[1], []
+            ):
+                self.world.note(name, len(self.world.data.texts))
+        while len(_found) >= _KEPT:
+            del _found[next(iter(_found))]
+        _found[key] = found
+        return found
+
+    def _made_from(self) -> list[Any] | None:
+        """What decides what is mined, where other cells may mine the same; else ``None``."""
+        settings = self.settings
+        if settings.shortage == "pad_random":  # the seed has a say in it
+            return None
+        if settings.source == "bm25":
+            whose = ["bm25", ""]
+        elif settings.guide:
+            whose = ["guide", guide_fingerprint(settings.guide)]
+        elif not len(self.ids):
+            whose = ["initial", self.world.weights()]
+        else:
+            whose = ["model", ""]
+        if whose[0] != "bm25" and not whose[1]:
+            return None
+        return ["mined", *whose, RECIPE, asdict(settings), self.world.data.digest]
 
     def _source(self) -> Source:
         settings, world = self.settings, self.world
@@ -248,7 +276,9 @@ class OpenCorpus(OpenPool):
         if settings.source == "guide":
             embeddings, name = guide_embeddings(world, settings.guide), settings.guide or "initial"
         else:
-            embeddings, name = world.embed(world.encoder), "model"
+            initial = not len(self.ids)
+            embeddings = own_embeddings(world) if initial else world.embed(world.encoder)
+            name = "model"
         distinct = torch.from_numpy(self.corpus.text).to(embeddings.device)
         return DenseSource(
             embeddings[distinct], self.corpus.candidates, name=name, backend=settings.backend

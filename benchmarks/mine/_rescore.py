@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from nsbench.benchmarks.content_cache import ContentCache
 from nsbench.benchmarks.encoders import _sources
-from nsbench.benchmarks.mine._cache import ContentCache
 from nsbench.benchmarks.models import content_hash
 from nsbench.benchmarks.sources import Floats, Ints, Source
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from nsbench.benchmarks.data import TrainingData
 from nsbench.benchmarks.difficulty import flatten
 from nsbench.benchmarks.lexical import Bm25
-from nsbench.benchmarks.mine._cache import ContentCache
+from nsbench.benchmarks.mine._cache import EmbeddingCache
 from nsbench.benchmarks.mine._rescore import RescoredSource, Rescorer
 from nsbench.benchmarks.mine._settings import MineSettings
 from nsbench.benchmarks.mining import (
@@ -70,7 +70,7 @@ def mine_set(
     settings: MineSettings,
     *,
     model: TextModel | None = None,
-    cache: ContentCache | None = None,
+    cache: EmbeddingCache | None = None,
     documents: Ints | None = None,
     judge: TextModel | None = None,
     rescorer: Rescorer | None = None,
@@ -91,7 +91,7 @@ def mine_set(
         ValueError: If a model is missing, or the sampler needs labels that the data do not have.
         ShortageError: By the policy ``error``.
     """
-    cache = cache or ContentCache(None)
+    cache = cache or EmbeddingCache(None)
     corpus = Corpus(data, settings.among, documents)
     source = _source(data, corpus, settings, model, cache)
     window = settings.window(corpus.most_known)
@@ -164,7 +164,7 @@ def _source(
     corpus: Corpus,
     settings: MineSettings,
     model: TextModel | None,
-    cache: ContentCache,
+    cache: EmbeddingCache,
 ) -> Source:
     if settings.source == "bm25":
         texts = [data.texts[i] for i in corpus.text]
@@ -180,7 +180,7 @@ def _dense(
     corpus: Corpus,
     settings: MineSettings,
     model: TextModel,
-    cache: ContentCache,
+    cache: EmbeddingCache,
     *,
     prompts: bool = True,
 ) -> DenseSource:

@@ -11,7 +11,7 @@ import numpy as np
 
 from nsbench.benchmarks.data import TrainingData, datasets
 from nsbench.benchmarks.data._records import existing, records, sha256
-from nsbench.benchmarks.mine._cache import ContentCache
+from nsbench.benchmarks.mine._cache import EmbeddingCache
 from nsbench.benchmarks.mine._card import card
 from nsbench.benchmarks.mine._formats import check_format, write_set
 from nsbench.benchmarks.mine._report import report
@@ -115,7 +115,7 @@ def mine_to(
     judge: TextModel | None = None,
     rescorer: Rescorer | None = None,
     documents: Ints | None = None,
-    cache: ContentCache | None = None,
+    cache: EmbeddingCache | None = None,
     overwrite: bool = False,
 ) -> tuple[dict[str, Any], bool]:
     """Mine and write rows, provenance, report and card; ``mined.json`` last.

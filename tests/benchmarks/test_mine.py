@@ -11,7 +11,7 @@ import typer
 
 from nsbench.benchmarks.data import TrainingData, datasets
 from nsbench.benchmarks.mine import FORMATS, MinedSet, MineSettings, mine_set
-from nsbench.benchmarks.mine._cache import ContentCache
+from nsbench.benchmarks.mine._cache import EmbeddingCache
 from nsbench.benchmarks.mine._card import card
 from nsbench.benchmarks.mine._formats import check_format, write_set
 from nsbench.benchmarks.mine._report import report
@@ -220,7 +220,7 @@ def test_what_was_encoded_before_an_interruption_is_not_encoded_again(
     settings, wanted = BASE, Wanted("triplet")
 
     def once(folder: Path) -> Any:
-        cache = ContentCache(tmp_path / "cache")
+        cache = EmbeddingCache(tmp_path / "cache")
         return mine_to(folder, data, settings, wanted, model=model, cache=cache)
 
     with pytest.raises(Interrupted):
@@ -237,17 +237,17 @@ def test_what_was_encoded_before_an_interruption_is_not_encoded_again(
 
 
 def test_a_broken_cache_file_is_made_anew(tmp_path: Path) -> None:
-    cache = ContentCache(tmp_path)
+    cache = EmbeddingCache(tmp_path)
     first = cache.embed(MODEL, ["a", "b"])
     (file,) = tmp_path.iterdir()
     file.write_bytes(file.read_bytes()[:-5])
-    again = ContentCache(tmp_path)
+    again = EmbeddingCache(tmp_path)
     np.testing.assert_array_equal(again.embed(MODEL, ["a", "b"]), first)
     assert (again.found, again.made) == (0, 1)
 
 
 def test_prompt_role_weights_and_texts_each_have_their_own_entry(tmp_path: Path) -> None:
-    cache = ContentCache(tmp_path)
+    cache = EmbeddingCache(tmp_path)
     roles = replace(MODEL, symmetric=False)
     for model, texts, role, prompt in (
         (roles, ["a"], "query", None),

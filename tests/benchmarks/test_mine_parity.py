@@ -313,7 +313,7 @@ def test_two_checkpoints_in_one_cache_keep_their_own_embeddings(
 
     from safetensors.numpy import load_file, save_file
 
-    from nsbench.benchmarks.mine._cache import ContentCache
+    from nsbench.benchmarks.mine._cache import EmbeddingCache
 
     other = tmp_path / "again" / "static"  # the same folder name
     shutil.copytree(folder, other)
@@ -324,13 +324,13 @@ def test_two_checkpoints_in_one_cache_keep_their_own_embeddings(
     first, second = load_model(str(folder)), load_model(str(other))
     assert first.name == second.name
     assert first.revision != second.revision
-    cache = ContentCache(tmp_path / "cache")
+    cache = EmbeddingCache(tmp_path / "cache")
     a = mine_set(data, BASE, model=first, cache=cache)
     b = mine_set(data, BASE, model=second, cache=cache)
     assert cache.found == 0
     np.testing.assert_array_equal(b.scores, mine_set(data, BASE, model=second).scores)
     assert not np.allclose(a.scores, b.scores, atol=1e-3)
-    again = ContentCache(tmp_path / "cache")
+    again = EmbeddingCache(tmp_path / "cache")
     c = mine_set(data, BASE, model=load_model(str(folder)), cache=again)
     assert again.made == 0
     np.testing.assert_array_equal(a.scores, c.scores)
