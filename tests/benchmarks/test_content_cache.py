@@ -170,3 +170,23 @@ def test_law_a_cold_and_a_warm_cache_leave_the_same_bytes(
         files = [(job.paths.folder / file).read_bytes() for file in FILES]
         seen[name] = (files, record.cost, record.weights)
     assert seen["without"] == seen["cold"] == seen["warm"]
+
+
+def test_gc_lists_and_removes_what_is_shared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from typer.testing import CliRunner
+
+    from nsbench.benchmarks.cli import app
+
+    monkeypatch.setenv("NSBENCH_CACHE", str(tmp_path))
+    ContentCache(tmp_path).arrays(["x"], numbers)
+    ((file, size, _),) = entries(tmp_path)
+    listed = CliRunner().invoke(app, ["gc", "--caches"])
+    assert f"{size} bytes  last used" in listed.output
+    assert file.exists()
+    CliRunner().invoke(app, ["gc", "--caches", "--delete"])
+    assert not file.exists()
+    wrong = CliRunner().invoke(app, ["gc", str(tmp_path), "--caches"])
+    assert "leave one of them out" in str(wrong.exception)
+    assert "name a results folder" in str(CliRunner().invoke(app, ["gc"]).exception)
