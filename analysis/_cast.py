@@ -10,6 +10,7 @@ from nsbench.analysis.style import Look, look
 
 MOST = 9
 """Samplers that one picture names."""
+FIRST, LAST = 3, 2
 REFERENCES = ("in_batch", "no_training")
 _OTHERS = Look("#C4C4C4", "o")
 
@@ -18,8 +19,9 @@ _OTHERS = Look("#C4C4C4", "o")
 class Cast:
     """Samplers of a picture, in the order that tells them apart there, such as by score.
 
-    All of up to `MOST` are named. Of more, the two references are and both ends of the order; the
-    others are drawn in one grey behind them. The table beside the picture always holds all.
+    All of up to `MOST` are named. Of more, the two references are, the first three, the last two
+    and some evenly between; the others are drawn in one grey behind them. The table beside the
+    picture always holds all.
 
     Attributes:
         order: The samplers.
@@ -36,9 +38,11 @@ class Cast:
         if len(order) <= MOST:
             return cls(order, order)
         extra = [s for s in order if s not in REFERENCES]
-        room = MOST - (len(order) - len(extra))
-        ends = {*extra[: room - room // 2], *extra[len(extra) - room // 2 :]}
-        return cls(order, tuple(s for s in order if s in REFERENCES or s in ends))
+        between = extra[FIRST:-LAST]
+        room = MOST - (len(order) - len(extra)) - FIRST - LAST
+        picked = {between[(2 * i + 1) * len(between) // (2 * room)] for i in range(room)}
+        shown = {*extra[:FIRST], *picked, *extra[-LAST:], *REFERENCES}
+        return cls(order, tuple(s for s in order if s in shown))
 
     @classmethod
     def by(cls, table: pd.DataFrame, column: str) -> "Cast":
