@@ -6,6 +6,8 @@ can say what it lacks, byte for byte, before anything trains.
 
 import json
 import re
+import sys
+import sysconfig
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from nsbench.benchmarks.local_tasks import LocalTask, development_task, evaluati
 from nsbench.benchmarks.matrix import expand_axes, label_sources, make
 from nsbench.benchmarks.mteb_tasks import Named, load, missing_data, resolve
 
+PACKAGE, LOCAL = "package:", "local:"
 _SOURCE = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(?:@| at revision )(?P<commit>[0-9a-f]{40})")
 
 
@@ -31,8 +34,8 @@ def fetch(config: MatrixConfig) -> Iterator[dict[str, Any]]:
         One a thing, after it was loaded: ``kind``, ``name``; ``repository`` on the hub with its
         ``commit``, empty where there is none; ``revision``, a hash of the content for encoders and
         data, and ``repository@revision`` for evaluation tasks; ``licence``, empty where nothing
-        says it; ``files``, each with ``path`` (below the cache, or absolute),
-        ``bytes`` and ``sha256``.
+        says it; ``files``, each with ``path`` (below the cache, ``package:`` below the installed
+        packages, ``local:`` below the working folder, or absolute), ``bytes`` and ``sha256``.
 
     Raises:
         ValueError: If something cannot be had.
@@ -106,7 +109,7 @@ def verify(manifest: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
     """
     for row in manifest:
         for file in row["files"]:
-            path = _home() / file["path"]
+            path = _found(file["path"])
             if not path.is_file():
                 yield row["name"], f"{file['path']} is missing"
             elif path.stat().st_size != file["bytes"] or sha256([path]) != file["sha256"]:
@@ -188,10 +191,33 @@ def _below(local: str) -> list[Path]:
 
 
 def _listed(paths: Iterable[Path]) -> list[dict[str, Any]]:
-    home, out = _home(), []
-    for path in sorted({p.absolute() for p in paths if p.is_file()}):
-        inside = path.is_relative_to(home.absolute())
-        shown = path.relative_to(home.absolute()) if inside else path
+    out = []
+    for path in sorted({p for p in paths if p.is_file()}):
         size, digest = path.stat().st_size, sha256([path])
-        out.append({"path": shown.as_posix(), "bytes": size, "sha256": digest})
+        out.append({"path": _named(path), "bytes": size, "sha256": digest})
     return out
+
+
+def _named(path: Path) -> str:
+    """A file as another machine finds it: below the cache, in a package, or as it was named."""
+    if path.absolute().is_relative_to(_home().absolute()):
+        return path.absolute().relative_to(_home().absolute()).as_posix()
+    for folder in _package_folders():
+        if path.is_relative_to(folder):
+            return PACKAGE + path.relative_to(folder).as_posix()
+    return path.as_posix() if path.is_absolute() else LOCAL + path.as_posix()
+
+
+def _found(name: str) -> Path:
+    """Where a file of a manifest is, or would be, on this machine."""
+    if name.startswith(LOCAL):
+        return Path(name.removeprefix(LOCAL))
+    if name.startswith(PACKAGE):
+        places = [folder / name.removeprefix(PACKAGE) for folder in _package_folders()]
+        return next((p for p in places if p.is_file()), places[0])
+    return _home() / name
+
+
+def _package_folders() -> list[Path]:
+    named = [Path(p) for p in sys.path if Path(p).name in ("site-packages", "dist-packages")]
+    return [*named, Path(sysconfig.get_path("purelib"))]

@@ -9,7 +9,15 @@ from typer.testing import CliRunner
 
 from nsbench.benchmarks.cli import app
 from nsbench.benchmarks.config import parse_config
-from nsbench.benchmarks.prefetch import _of_hub, _origin, fetch, lacking, read_manifest, verify
+from nsbench.benchmarks.prefetch import (
+    _listed,
+    _of_hub,
+    _origin,
+    fetch,
+    lacking,
+    read_manifest,
+    verify,
+)
 
 Build = Callable[..., dict[str, Any]]
 
@@ -104,3 +112,26 @@ def test_repositories_and_commits_stand_in_the_manifest() -> None:
     snapshot = Path("/cache/hub/models--o--m/snapshots") / commit
     assert _origin("o/m", snapshot) == {"repository": "o/m", "commit": commit}
     assert _origin("folder", Path("/folder")) == {"repository": "", "commit": ""}
+
+
+def test_files_are_found_again_where_another_machine_has_them(
+    small: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of packages below its own packages, those of the matrix as they were named."""
+    one, two = tmp_path / "one" / "site-packages", tmp_path / "two" / "site-packages"
+    for place in (one, two):
+        (place / "weights").mkdir(parents=True)
+        (place / "weights" / "model.safetensors").write_bytes(b"the same")
+    (tmp_path / "rows.txt").write_text("one\ntwo\n")
+    monkeypatch.chdir(tmp_path)
+    with monkeypatch.context() as first:
+        first.syspath_prepend(str(one))
+        files = _listed([one / "weights" / "model.safetensors", Path("rows.txt")])
+    names = ["package:weights/model.safetensors", "local:rows.txt"]
+    assert sorted(f["path"] for f in files) == sorted(names)
+    manifest = [{"name": "x", "files": files}]
+    assert len(list(verify(manifest))) == 1  # no such package here
+    monkeypatch.syspath_prepend(str(two))
+    assert list(verify(manifest)) == []
+    (two / "weights" / "model.safetensors").write_bytes(b"another ")
+    assert [p for _, p in verify(manifest)] == [f"{names[0]} is another file than the manifest's"]
