@@ -29,11 +29,27 @@ def consoles(text: str) -> list[str]:
     ]
 
 
+def anchors(path: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub and mkdocs make them."""
+    heads = re.findall(r"^#+ (.+)$", path.read_text("utf-8"), re.M)
+    words = (re.sub(r"[^\w\- ]", "", head.replace("`", "").lower()) for head in heads)
+    return {"-".join(w.split(" ")) for w in words}
+
+
 def test_links_between_pages_lead_somewhere() -> None:
-    for path in DOCS.rglob("*.md"):
-        for target in re.findall(r"\]\(([^)#\s]+)", path.read_text("utf-8")):
-            if "://" not in target:
-                assert (path.parent / target).exists(), f"{path.name} links to {target}"
+    pages = [*DOCS.rglob("*.md"), *ROOT.glob("*.md"), *(ROOT / "results").glob("*.md")]
+    found = 0
+    for path in [*pages, *(ROOT / "examples").rglob("*.md")]:
+        for target in re.findall(r"\]\(<?([^)>\s]+)", path.read_text("utf-8")):
+            if "://" in target or target.startswith("mailto:"):
+                continue
+            name, _, anchor = target.partition("#")
+            there = path.parent / name if name else path
+            assert there.exists(), f"{path.name} links to {target}"
+            if anchor and there.suffix == ".md":
+                assert anchor in anchors(there), f"{path.name} links to {target}"
+            found += 1
+    assert found > 60
 
 
 def test_every_command_of_the_docs_exists() -> None:
