@@ -1,9 +1,9 @@
-"""Pictures of the timing scripts' CSV files: ratios to other libraries, and growth.
+"""Pictures of the timing scripts' CSV files: ratios to other libraries, growth, cost of a cell.
 
     python -m nsbench.analysis.timing_figures DIR
 
-Reads ``peers.csv`` and ``growth.csv`` of the folder, whichever is there, and draws ``peers.png``,
-``growth.png`` and their SVGs beside them.
+Reads ``peers.csv``, ``growth.csv`` and ``scale.csv`` of the folder, whichever is there, and draws
+``peers.png``, ``growth_time.png``, ``growth_memory.png``, ``scale.png`` and their SVGs beside them.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from nsbench.analysis._drawing import caption, legend, title
 from nsbench.analysis.style import COLUMN_WIDTH, house_style, look
 from nsbench.benchmarks.timing._compare import PEERS
 from nsbench.benchmarks.timing.growth import GROWTH, exponent
+from nsbench.benchmarks.timing.scale import SCALE, SMALLEST
 
 _ROW = 0.3
 
@@ -86,6 +87,36 @@ def growth(table: pd.DataFrame, ax: Axes, *, column: str = "seconds") -> Axes:
     return ax
 
 
+def per_cell(table: pd.DataFrame, ax: Axes) -> Axes:
+    """Processor time of a recorded cell over the number of cells, both axes logarithmic.
+
+    Args:
+        table: Columns what, cells, cpu_seconds, peak_mib and cell_ms.
+        ax: Where to draw.
+    """
+    for what, rows in table.groupby("what", sort=False):
+        largest = rows.loc[rows["cells"].idxmax()]
+        rows = rows[rows["cell_ms"] > 0].sort_values("cells")
+        style = look(str(what))
+        text = f"{what}: {largest['cpu_seconds']:.3g} s, {largest['peak_mib'] / 1024:.2g} GiB"
+        ax.plot(
+            rows["cells"], rows["cell_ms"], color=style.colour, marker=style.marker,
+            linestyle=style.dash, label=text,
+        )  # fmt: skip
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_xlabel("recorded cells")
+    ax.set_ylabel("processor time of a cell, ms")
+    title(ax, "Cost of a cell in a large folder")
+    caption(
+        ax,
+        f"Above what a folder of {SMALLEST} cells takes. Legend: all of it, and the peak memory, "
+        f"at {table['cells'].max():,} cells.",
+    )
+    legend(ax, table["what"].nunique())
+    return ax
+
+
 def draw(path: Path, table: pd.DataFrame, plot: Callable[[pd.DataFrame, Axes], object]) -> None:
     """One picture as PNG and SVG, one text column wide."""
     with house_style():
@@ -112,8 +143,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         draw(folder / "growth_time.png", table, growth)
         draw(folder / "growth_memory.png", table, lambda t, ax: growth(t, ax, column="peak_mib"))
         drawn.append("growth")
+    if (folder / SCALE).exists():
+        draw(folder / "scale.png", pd.read_csv(folder / SCALE), per_cell)
+        drawn.append("scale")
     if not drawn:
-        sys.stderr.write(f"{folder} has neither {PEERS} nor {GROWTH}\n")
+        sys.stderr.write(f"{folder} has none of {PEERS}, {GROWTH} and {SCALE}\n")
         return 2
     sys.stdout.write(f"drew {', '.join(drawn)} in {folder}\n")
     return 0

@@ -1,6 +1,9 @@
 """Large matrices cost no more than small ones, cell by cell: counted work, not measured time."""
 
+import csv
 import json
+import math
+import tomllib
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +19,8 @@ from nsbench.benchmarks.estimate import measured_cells
 from nsbench.benchmarks.matrix import expand
 from nsbench.benchmarks.records import ResultsFolder, content_key
 from nsbench.benchmarks.status import StatusReader
-from nsbench.benchmarks.synthetic import SEEDS, VARIANTS, write
+from nsbench.benchmarks.synthetic import study, toml, write
+from nsbench.benchmarks.timing import scale
 
 Build = Callable[..., dict[str, Any]]
 
@@ -68,27 +72,63 @@ def test_expanding_asks_no_more_for_more_seeds(
     assert counts[0]["why_skip"] == 1
 
 
-def test_a_synthetic_folder_is_laid_out_as_a_study(real: ResultsFolder, tmp_path: Path) -> None:
+@pytest.mark.parametrize("cells", [25, 100, 300, 2500, 10_000, 100_000])
+def test_a_study_has_the_cells_asked_for(cells: int) -> None:
+    made = study(cells)
+    axes = ("samplers", "augmentations", "encoders", "seeds")
+    assert math.prod(len(made[a]) for a in axes) == cells
+    assert tomllib.loads(toml(made)) == made
+
+
+def test_a_synthetic_folder_is_the_matrix_it_says_all_recorded(
+    real: ResultsFolder, tmp_path: Path
+) -> None:
     made = ResultsFolder(tmp_path / "made")
-    count = 2 * SEEDS * VARIANTS + 3
-    write(real, made, count)
+    assert write(real, made, study(75)) == 75
     found, bad = made.records()
-    assert (len(found), bad) == (count, [])
+    assert (len(found), bad) == (75, [])
     for paths, record in found:
         plain = {k: v for k, v in record.cell.items() if k != "labels"}
         assert paths.folder.name.endswith(content_key(plain))
         assert paths.difficulty.is_file()
-    encoders = Counter(r.cell["labels"]["encoder"] for _, r in found)
-    assert encoders == {"synthetic 0": count - 3, "synthetic 1": 3}
-    assert StatusReader(made).read()["counts"]["done"] == count
-    assert len(made.read_matrix()["cells"]) == count
+    assert StatusReader(made).read()["counts"]["done"] == 75
+    again = CliRunner().invoke(
+        app, ["run", str(made.root / "synthetic.toml"), "--out", str(made.root)]
+    )
+    assert again.exit_code == 0, again.output
+    assert "75 done, 75 of them from before" in again.stdout
+
+
+def test_the_cost_of_a_cell_is_what_a_larger_folder_takes_above_the_smallest() -> None:
+    found = {
+        scale.SMALLEST: {"plan": scale.Spent(2.0, 3.0, 100.0)},
+        1025: {"plan": scale.Spent(4.0, 9.0, 150.0)},
+        4025: {"plan": scale.Spent(10.0, 20.0, 300.0)},
+    }
+    rows = scale.rows(found)
+    assert [row["cell_ms"] for row in rows] == ["", "2", "2"]
+    assert "exponent of the cost of a cell: 0.00" in scale.table(rows)
+
+
+@pytest.mark.slow
+def test_the_scale_script_measures_each_command(
+    real: ResultsFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = ["--cells", "50", "--rounds", "1", "--work", str(tmp_path)]
+    assert scale.main([str(real.root), *small, "--out", str(tmp_path / "kept")]) == 0
+    with (tmp_path / "kept" / "scale.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    named = {"plan", "start", "status", "leaderboard", "refresh"}
+    assert {(r["what"], r["cells"]) for r in rows} == {(n, c) for n in named for c in ("25", "50")}
+    assert all(float(r["cpu_seconds"]) >= 0 and float(r["peak_mib"]) > 10 for r in rows)
+    assert "leaderboard" in capsys.readouterr().out
 
 
 def test_status_reads_each_record_once_and_only_what_is_new_after(
     real: ResultsFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = ResultsFolder(tmp_path / "made")
-    write(real, made, 30)
+    write(real, made, study(50))
     read: list[str] = []
     plain = records.read_json
 
@@ -99,7 +139,7 @@ def test_status_reads_each_record_once_and_only_what_is_new_after(
     monkeypatch.setattr(records, "read_json", read_json)
     reader = StatusReader(made)
     reader.read()
-    assert Counter(read) == {"record.json": 30, "matrix.json": 1}
+    assert Counter(read) == {"record.json": 50, "matrix.json": 1}
     read.clear()
     next(made.folders()).record.touch()
     reader.read()
@@ -109,9 +149,9 @@ def test_status_reads_each_record_once_and_only_what_is_new_after(
 def test_rates_of_a_large_folder_come_from_a_sample(real: ResultsFolder, tmp_path: Path) -> None:
     made = ResultsFolder(tmp_path / "apart" / "made")
     made.root.mkdir(parents=True)
-    write(real, made, 30)
-    assert len(measured_cells(made, most=7)) == 6  # every fifth of 30
-    assert len(measured_cells(made, most=30)) == 30
+    write(real, made, study(50))
+    assert len(measured_cells(made, most=7)) == 7  # every eighth of 50
+    assert len(measured_cells(made, most=50)) == 50
 
 
 def test_a_dry_run_lists_some_of_many_cells_and_counts_all(
