@@ -95,10 +95,11 @@ def per_cell(table: pd.DataFrame, ax: Axes) -> Axes:
         ax: Where to draw.
     """
     for what, rows in table.groupby("what", sort=False):
-        largest = rows.loc[rows["cells"].idxmax()]
-        rows = rows[rows["cell_ms"] > 0].sort_values("cells")
+        rows = rows.sort_values("cells")
+        seconds, memory = (float(rows[c].iloc[-1]) for c in ("cpu_seconds", "peak_mib"))
+        rows = rows[rows["cell_ms"] > 0]
         style = look(str(what))
-        text = f"{what}: {largest['cpu_seconds']:.3g} s, {largest['peak_mib'] / 1024:.2g} GiB"
+        text = f"{what}: {seconds:.3g} s, {memory / 1024:.2g} GiB"
         ax.plot(
             rows["cells"], rows["cell_ms"], color=style.colour, marker=style.marker,
             linestyle=style.dash, label=text,

@@ -77,6 +77,11 @@ def matrix(cells: int, steps: int) -> dict[str, Any]:
     }
 
 
+def toml_text(table: dict[str, Any]) -> str:
+    """A table of plain data as the text of a TOML file, a line for each key."""
+    return "".join(f"{key} = {to_toml(value)}\n" for key, value in table.items())
+
+
 def to_toml(value: Any) -> str:
     """Plain data as TOML: tables of numbers, texts and lists."""
     if isinstance(value, dict):
@@ -245,7 +250,7 @@ def inject(out: Path, *, cells: int, kills: int, steps: int, workers: int, seed:
     out.mkdir(parents=True)
     plain = matrix(cells, steps)
     config = out / "faults.toml"
-    config.write_text("".join(f"{k} = {to_toml(v)}\n" for k, v in plain.items()))
+    config.write_text(toml_text(plain))
     unbroken, broken = out / "unbroken", out / "broken"
     report = Report(cells=len(plain["seeds"]) * 2 * len(SAMPLERS))
     report.seconds["unbroken"] = _clean(command(config, unbroken, workers), unbroken)

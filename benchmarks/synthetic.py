@@ -11,7 +11,6 @@ matrix is named ``synthetic``.
 import argparse
 import csv
 import io
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nsbench.benchmarks.faults import toml_text
 from nsbench.benchmarks.records import (
     CellPaths,
     ResultsFolder,
@@ -65,19 +65,6 @@ def study(cells: int) -> dict[str, Any]:
         "seeds": SEEDS,
         "no_training": False,
     }
-
-
-def toml(matrix: dict[str, Any]) -> str:
-    """A matrix of plain data as the text of its file."""
-    return "".join(f"{name} = {_value(value)}\n" for name, value in matrix.items())
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{k} = {_value(v)}" for k, v in value.items()) + " }"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_value, value)) + "]"
-    return json.dumps(value)
 
 
 @dataclass(frozen=True)
@@ -130,7 +117,7 @@ def write(real: ResultsFolder, out: ResultsFolder, matrix: dict[str, Any]) -> in
     known = templates(real)
     jobs = plan_jobs(expand(parse_config(matrix)), out, "cpu", 1)
     out.runs.mkdir(parents=True)
-    (out.root / "synthetic.toml").write_text(toml(matrix))
+    (out.root / "synthetic.toml").write_text(toml_text(matrix))
     plan = []
     for number, job in enumerate(jobs):
         cell = job.planned.cell

@@ -16,10 +16,11 @@ from nsbench.benchmarks import cli_matrix, matrix, records
 from nsbench.benchmarks.cli import app
 from nsbench.benchmarks.config import parse_config
 from nsbench.benchmarks.estimate import measured_cells
+from nsbench.benchmarks.faults import toml_text
 from nsbench.benchmarks.matrix import expand
 from nsbench.benchmarks.records import ResultsFolder, content_key
 from nsbench.benchmarks.status import StatusReader
-from nsbench.benchmarks.synthetic import study, toml, write
+from nsbench.benchmarks.synthetic import study, write
 from nsbench.benchmarks.timing import scale
 
 Build = Callable[..., dict[str, Any]]
@@ -77,7 +78,7 @@ def test_a_study_has_the_cells_asked_for(cells: int) -> None:
     made = study(cells)
     axes = ("samplers", "augmentations", "encoders", "seeds")
     assert math.prod(len(made[a]) for a in axes) == cells
-    assert tomllib.loads(toml(made)) == made
+    assert tomllib.loads(toml_text(made)) == made
 
 
 def test_a_synthetic_folder_is_the_matrix_it_says_all_recorded(
