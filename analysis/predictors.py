@@ -62,6 +62,8 @@ def cell_scores(pool: Pool) -> pd.Series:
     """Mean score over tasks in points, by key, of trained cells that have every task."""
     place = {seed: i for i, seed in enumerate(pool.seeds)}
     cells = pool.cells[(pool.cells["status"] == "done") & ~pool.cells["untrained"]]
+    if not pool.tasks:
+        return pd.Series(dtype=float, name="score")
     found = {
         str(row["key"]): POINTS * float(pool.scores[row["method"], place[row["seed"]]].mean())
         for row in cells.to_dict("records")

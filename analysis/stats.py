@@ -179,10 +179,10 @@ def probability_of_improvement(a: Array, b: Array) -> float:
         b: Shape (S', T).
 
     Returns:
-        In [0, 1]; NaN where either has no complete seed.
+        In [0, 1]; NaN where either has no complete seed, or there is no task.
     """
     one, two = (v[~np.isnan(v).any(axis=1)] for v in (a, b))
-    if not len(one) or not len(two):
+    if not one.size or not two.size:
         return float("nan")
     difference = one[:, None, :] - two[None, :, :]  # (S, S', T)
     return float(np.mean((difference > 0) + 0.5 * (difference == 0)))

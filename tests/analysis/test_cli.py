@@ -4,6 +4,9 @@ from typer.testing import CliRunner
 
 from nsbench.analysis.cli import add_commands, listed
 from nsbench.analysis.figures import figures
+from nsbench.benchmarks.records import ResultsFolder
+
+from .conftest import all_cells, write_cell
 
 
 @pytest.fixture
@@ -35,6 +38,15 @@ def test_leaderboard_merges_folders_into_out(build, invoke, tmp_path):
     text = (tmp_path / "both" / "leaderboard.csv").read_text()
     assert ",3,3," in text  # three seeds, three tasks
     assert not (one / "leaderboard.csv").exists()
+
+
+def test_cells_without_any_defined_score_are_told_without_a_warning(invoke, tmp_path):
+    folder = ResultsFolder(tmp_path)
+    for cell in all_cells():
+        write_cell(folder, cell, scores={"tickets": float("nan")})
+    done = invoke("leaderboard", tmp_path)
+    assert done.exit_code == 0, done.output or done.exception
+    assert "no seed has a score on every task" in done.stdout
 
 
 def test_plot_draws_the_figure_that_was_asked_for(build, invoke):
