@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 OUT ?= out/bench
 PUBLISHED := $(patsubst %/cells/,%,$(wildcard results/*/cells/))
 
-.PHONY: bench test test-slow check format report report-check docs clean
+.PHONY: bench test test-examples test-slow check format report report-check docs clean
 
 bench: $(VENV)/.run  ## the embedded benchmark matrix: leaderboard, figures, report
 	$(BIN)/nsbench run bench --out $(OUT)
@@ -16,6 +16,9 @@ bench: $(VENV)/.run  ## the embedded benchmark matrix: leaderboard, figures, rep
 
 test: $(VENV)/.dev  ## the whole quick test suite
 	$(BIN)/python -m pytest -q -n 2
+
+test-examples: $(VENV)/.dev  ## the examples: the plugin installed from its folder, the script of the docs
+	$(BIN)/python -m pytest -q -m slow tests/test_docs_output.py tests/benchmarks/test_plugins.py -k example
 
 test-slow: $(VENV)/.dev  ## the tests that take minutes
 	$(BIN)/python -m pytest -q -m slow

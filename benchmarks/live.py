@@ -4,6 +4,7 @@ from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -27,7 +28,7 @@ def view(state: dict[str, Any], rows: int = ROWS) -> RenderableType:
     words = [f"[{_COLOURS.get(s, 'white')}]{n} {s}[/]" for s, n in counts.items() if n]
     parts: list[RenderableType] = [
         Text.from_markup(f"[bold]{escape(state['folder'])}[/]  {ended} of {total} cells ended"),
-        ProgressBar(total=max(total, 1), completed=ended, width=60),
+        Padding(ProgressBar(total=max(total, 1), completed=ended, width=60), expand=False),
         Text.from_markup(", ".join(words) or "no cells"),
         Text(_pace(rates)),
     ]

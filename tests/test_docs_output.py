@@ -61,16 +61,20 @@ def same_output(wanted: list[str], found: list[str]) -> bool:
     return same(shown, lines, lambda one, two: same(one.split(), two.split()))
 
 
+def apart(*words: str) -> list[str]:
+    """What Python prints in a process of its own."""
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
 def run(command: str, capsys: pytest.CaptureFixture[str], patch: pytest.MonkeyPatch) -> list[str]:
     """What a command prints, run in this process unless it brings components along."""
     from nsbench.analysis.cli import main
 
     if "--plugin-path" in command:
         code = "from nsbench.analysis.cli import main; main()"
-        words = [sys.executable, "-c", code, *shlex.split(command)[1:]]
-        done = subprocess.run(words, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return done.stdout.splitlines()
+        return apart("-c", code, *shlex.split(command)[1:])
 
     patch.setattr(sys, "argv", shlex.split(command))
     capsys.readouterr()
@@ -103,6 +107,19 @@ def test_commands_print_what_the_page_shows(
         found = run(command, capsys, monkeypatch)
         printed = "\n".join(found)
         assert same_output(wanted, found), f"{page}: $ {command}\nprints\n{printed}"
+
+
+@pytest.mark.slow
+def test_examples_print_what_the_page_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = blocks((ROOT / "docs" / "integrations.md").read_text("utf-8"))
+    monkeypatch.chdir(tmp_path)
+    for command, wanted in (pair for block in shown for pair in block):
+        program, script = command.split()
+        assert program == "python"
+        found = apart(str(ROOT / script))
+        assert same_output(wanted, found), "\n".join(found)
 
 
 def test_the_comparison_sees_what_differs() -> None:
