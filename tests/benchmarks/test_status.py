@@ -104,7 +104,7 @@ def test_the_live_view_shows_all_and_escapes_names(folder: ResultsFolder) -> Non
     text = capture.get()
     for words in ("2 of 6 cells ended", "4/6", "(gone)", "ValueError", "[bold]no luck[/]"):
         assert words in text
-    assert re.search(r"━\n\d+ \w+, ", text), "the counts have a line of their own"
+    assert re.search(r"━ *\n\d+ \w+, ", text), "the counts have a line of their own"
 
 
 def test_status_watch_ends_when_nothing_is_left_to_do(
