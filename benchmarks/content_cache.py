@@ -46,7 +46,7 @@ def default_folder() -> Path | None:
 
 def folder_of(text: str) -> Path | None:
     """A folder as a user says it; ``none`` is none."""
-    return None if text == OFF else Path(text).expanduser()
+    return None if text == OFF else Path(text).expanduser().absolute()
 
 
 class ContentCache:

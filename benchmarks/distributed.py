@@ -126,8 +126,11 @@ class Team:
             return
         try:
             dist.monitored_barrier(timeout=PATIENCE, wait_all_ranks=True)
-        except RuntimeError as error:
-            raise ApartError(f"process {self.rank} of {self.size} failed alone: {error}") from None
+        except RuntimeError:
+            raise ApartError(
+                f"process {self.rank} of {self.size} failed alone, or another one is gone; "
+                "the error before this one says how it came to know"
+            ) from None
 
     def same(self, digest: str) -> None:
         """See that all processes have the same weights.

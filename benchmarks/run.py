@@ -25,7 +25,7 @@ from nsbench.benchmarks.cell_training import SkipCellError, built_encoder, train
 from nsbench.benchmarks.celllog import cell_log
 from nsbench.benchmarks.content_cache import ContentCache
 from nsbench.benchmarks.data import TrainingData, datasets, false_negative_rate
-from nsbench.benchmarks.distributed import team
+from nsbench.benchmarks.distributed import ApartError, team
 from nsbench.benchmarks.encoders import Encoder, encode_texts, hash_weights
 from nsbench.benchmarks.evaluate import EngineChoice, EvaluatedModel, evaluate
 from nsbench.benchmarks.evaluate import Evaluation as Evaluated
@@ -153,6 +153,7 @@ def run_cell(
         started=started.isoformat(timespec="seconds"),
     )
     snapshots = _snapshots(cell, paths, device, threads, snapshot_seconds)
+    apart = False
     with cell_log(paths.log, str(cell)) as log:
         try:
             if skip:
@@ -179,6 +180,7 @@ def run_cell(
                 reason=f"{type(error).__name__}: {error}".splitlines()[0][:500],
                 traceback=traceback.format_exc(),
             )
+            apart = isinstance(error, ApartError)
             log.error("failed", exc_info=True)
         for alarm in record.alarms:
             log.warning("alarm %s: %s", alarm["name"], alarm["text"])
@@ -193,7 +195,8 @@ def run_cell(
             record, environment=record.environment | {"resumed_after_step": snapshots.resumed}
         )
     write_record(paths, record)
-    snapshots.remove()
+    if not apart:  # as after a crash: a retry goes on from it
+        snapshots.remove()
     return record
 
 

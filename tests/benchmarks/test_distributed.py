@@ -1,7 +1,11 @@
 """Several processes train what one process with the whole batch trains; gloo, on the CPU."""
 
+import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +74,36 @@ def test_law_two_processes_train_what_one_trains(tmp_path: Path) -> None:
         np.testing.assert_allclose(b["mean"], a["mean"], rtol=1e-3, atol=1e-4)
     assert done == 4
     assert both[0].returncode == both[1].returncode == 1  # some cells failed
+
+
+@pytest.mark.slow  # three runs of two processes each
+def test_law_two_killed_processes_go_on_to_the_same_bytes(tmp_path: Path) -> None:
+    config = tmp_path / "two.toml"
+    one_cell = CONFIG.format(chunk=0).replace("steps = 7", "steps = 150").replace("[9, 500]", "9")
+    one_cell = one_cell.replace('{ name = "static", dimension = 16 }, ', "")
+    one_cell = one_cell.replace('{ name = "queue", size = 40 }, ', "")
+    config.write_text(one_cell.replace('["token_cutoff"]', '["dropout"]'))
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command = [sys.executable, *torchrun, "-m", "nsbench.analysis.cli", "run", str(config)]
+    broken, unbroken = tmp_path / "broken", tmp_path / "unbroken"
+    often = ["--checkpoint-every", "0.001", "--out", str(broken)]
+    process = subprocess.Popen([*command, *often], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (held := list((broken / "runs").glob("*/checkpoint.safetensors"))):
+        assert process.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    owner = json.loads((held[0].parent / "claim.json").read_bytes())
+    os.kill(owner["pid"], signal.SIGKILL)
+    assert process.wait() != 0
+    for more in (often, ["--out", str(unbroken)]):
+        subprocess.run([*command, *more], check=True, capture_output=True)
+    one, two = by_key(unbroken), by_key(broken)
+    assert one.keys() == two.keys()
+    assert any("resumed_after_step" in read_record(p).environment for p in two.values())
+    for name in one:
+        for file in ("scores.csv", "training.csv", "difficulty.parquet", "choices.parquet"):
+            assert (one[name].folder / file).read_bytes() == (two[name].folder / file).read_bytes()
 
 
 def test_one_process_is_a_team_of_its_own() -> None:

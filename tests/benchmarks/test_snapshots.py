@@ -35,19 +35,19 @@ FILES = (
     "choices.parquet",
 )
 TINY = {"encoders": [{"name": "tiny", "dimension": 16}]}
-MINED = {"name": "corpus", "shortage": "pad_random", "refresh": 4, "lag": 2, "depth": 5}
+MINED = {"name": "corpus", "shortage": "pad_random", "refresh": 4, "lag": 1, "depth": 5}
 CASES: dict[str, dict[str, Any]] = {
     "queue": {"samplers": ["hard"], "candidates": [{"name": "queue", "size": 40}]} | TINY,
     "warm memory": {
         "samplers": ["random"],
         "candidates": [{"name": "memory", "size": 40, "start": "warm", "warmup_steps": 2}],
     },
-    "mined": {"samplers": ["semi_hard"], "candidates": [MINED | {"negatives": 2}]},
+    "mined": {"samplers": ["semi_hard"], "candidates": [MINED | {"negatives": 2, "margin": 0.5}]},
     "mined by the first encoder": {
         "samplers": ["in_batch"],
         "candidates": [{"name": "corpus", "shortage": "fewer", "source": "guide"}],
     },
-    "clusters": {"samplers": ["incremental"]},
+    "clusters": {"samplers": [{"name": "incremental", "refreshes": 2, "start": 0.9}]},
     "topics": {"samplers": [{"name": "topic", "texts_per_cluster": 20}]},
     "guide": {"samplers": ["guided"]} | TINY,
     "curriculum": {"samplers": ["curriculum"]},
