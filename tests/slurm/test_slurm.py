@@ -53,9 +53,20 @@ def jobs_of(raw: dict[str, Any], root: Path) -> list[Job]:
 
 def when_claimed(job: Job, root: Path, *command: str) -> threading.Thread:
     """Run a command on the task that works on a job, once one does."""
+    return when(lambda: claims.read_owner(job.paths.claim) is not None, job, root, *command)
+
+
+def when_begun(job: Job, root: Path, *command: str) -> threading.Thread:
+    """Run a command on the task that works on a job, once the cell itself has begun."""
+    log = job.paths.log
+    return when(lambda: log.exists() and "start: " in log.read_text(), job, root, *command)
+
+
+def when(ready: Callable[[], bool], job: Job, root: Path, *command: str) -> threading.Thread:
+    """Run a command on the task of a job once something is so."""
 
     def wait() -> None:
-        while claims.read_owner(job.paths.claim) is None:
+        while not ready():
             time.sleep(0.05)
         task = executor_slurm.submitted(ResultsFolder(root))[job.planned.cell.key]
         subprocess.run([*command, task], check=True)
@@ -90,6 +101,27 @@ def test_an_array_with_a_requeued_and_a_cancelled_task_equals_a_local_run(
     assert cancelled.reason.rpartition("its log is ")[2].startswith(str(root / "slurm"))
     again = list(pool.run([to_replace(jobs[2])]))
     assert [r.status for _, r in again if r] == ["done"]
+    assert digests(root) == digests(local.root)
+    assert not list(root.rglob("claim.json"))
+
+
+@marked
+@pytest.mark.parametrize("sent", ["USR2", "TERM"])
+def test_signals_of_time_out_and_preemption_cost_no_cell(
+    slurm: None, small: Build, run_matrix: Callable[..., Any], tmp_path: Path, sent: str
+) -> None:
+    """SIGUSR2 comes before the time limit, SIGTERM to what a partition preempts."""
+    raw = small(seeds=[1, 2])
+    raw["budget"]["steps"] = 1500
+    local, _ = run_matrix(raw, tmp_path / "local")
+    root = tmp_path / "far"
+    jobs = jobs_of(raw, root)
+    pool = SlurmPool(ResultsFolder(root), SlurmConfig(partition="debug", minutes=10, per_task=2))
+    thread = when_begun(jobs[0], root, "scancel", f"--signal={sent}")
+    ended = [record.status for _, record in pool.run(jobs) if record]
+    thread.join()
+    assert ended == ["done", "done"]
+    assert jobs[0].paths.log.read_text().count("start: ") > 1  # it did hit the cell at work
     assert digests(root) == digests(local.root)
     assert not list(root.rglob("claim.json"))
 
