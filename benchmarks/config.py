@@ -7,8 +7,9 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
+from nsbench.benchmarks.local_tasks import json_schema
 from nsbench.samplers import UnknownNameError, suggest
 
 Entry = str | dict[str, Any]
@@ -50,6 +51,9 @@ class BudgetConfig(_Strict):
     chunk: int = Field(default=0, ge=0, le=1_000_000)
 
 
+Task = Annotated[Entry, WithJsonSchema(json_schema())]
+
+
 class EvaluationConfig(_Strict):
     """What every cell is scored on.
 
@@ -65,10 +69,10 @@ class EvaluationConfig(_Strict):
         frequent_tokens: Numbers of frequent tokens to leave out in further scores.
     """
 
-    tasks: tuple[Entry, ...] = ("own",)
+    tasks: tuple[Task, ...] = ("own",)
     missing: str = Field(default="error", pattern="^(error|skip)$")
     engine: str = Field(default="auto", pattern="^(auto|own|mteb)$")
-    dev: Entry = ""
+    dev: Task = ""
     dev_every: int = Field(default=50, ge=1)
     pooling: str = Field(default="", pattern="^(|mean|cls|last2_mean)$")
     precision: str = Field(default="fp32", pattern="^(fp32|bf16)$")

@@ -71,7 +71,8 @@ class LocalTask:
         split: Which judgements of a folder: the name of a file in ``qrels``.
         train: The file that a classification is fitted on.
         header: Whether csv and tsv files name their columns; without, they are "1", "2", ...
-        digest: ``sha256:...`` of the files' bytes, filled in before anything trains.
+        digest: ``sha256:...`` of the files' bytes, filled in before anything trains; given, the
+            files must have it.
     """
 
     name: str
@@ -109,6 +110,22 @@ class LocalTask:
     def plain(self) -> dict[str, Any]:
         """The task as plain data, as it stands in a cell."""
         return vars(self) | {"columns": dict(self.columns)}
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema of a task as a matrix file has it: a name, or a table of a local file."""
+    text, names = {"type": "string"}, [c for k in KINDS.values() for c in k.columns]
+    renamed = {"type": "object", "propertyNames": {"enum": sorted(set(names))}}
+    properties: dict[str, Any] = {f.name: text for f in fields(LocalTask)}
+    properties |= {"kind": {"enum": list(KINDS)}, "header": {"type": "boolean"}}
+    properties["columns"] = renamed | {"additionalProperties": text}
+    table = {
+        "type": "object",
+        "properties": properties,
+        "required": ["name", "kind", "path"],
+        "additionalProperties": False,
+    }
+    return {"anyOf": [text, table]}
 
 
 def local_task(table: Mapping[str, Any]) -> LocalTask:
@@ -226,8 +243,8 @@ def read_task(task: LocalTask) -> dict[str, Any]:
     found = files(task)
     if task.digest and sha256(found) != task.digest:
         raise ValueError(
-            f"evaluation task {task.name!r}: {found[0]} is another file than when the matrix was "
-            "planned; run the matrix again"
+            f"evaluation task {task.name!r}: {found[0]} is another file than its digest says; it "
+            "has changed since the matrix was planned, or since the digest was written down"
         )
     stamp = tuple((str(f), f.stat().st_mtime_ns, f.stat().st_size) for f in found)
     return _read(replace(task, digest=""), stamp)

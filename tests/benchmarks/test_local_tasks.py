@@ -132,7 +132,7 @@ def test_a_file_that_changes_after_the_plan_fails_the_cell(tables: Path) -> None
     (task,) = evaluation_tasks(entries(tables)[1:2])
     path = tables / "paired.jsonl"
     path.write_text(path.read_text().replace("red car", "red boat"))
-    with pytest.raises(ValueError, match=r"paired.jsonl is another file than when the matrix was"):
+    with pytest.raises(ValueError, match=r"paired.jsonl is another file than its digest says"):
         evaluate(MODEL, [task])
 
 
@@ -218,6 +218,13 @@ def test_a_row_that_cannot_be_scored_is_named(tables: Path, kind, text, message)
         fingerprinted(local_task(table))
 
 
+def test_a_digest_may_be_pinned(tables: Path) -> None:
+    (task,) = evaluation_tasks(entries(tables)[:1])
+    assert evaluation_tasks([entries(tables)[0] | {"digest": task.digest}]) == (task,)
+    with pytest.raises(ValueError, match=r"graded\.csv is another file than its digest says"):
+        evaluation_tasks([entries(tables)[0] | {"digest": "sha256:0"}])
+
+
 def test_a_judgement_that_is_no_whole_number_is_refused(tables: Path) -> None:
     path = tables / "search" / "qrels" / "test.tsv"
     path.write_text(path.read_text() + "q\tb\t0.5\n")
@@ -240,3 +247,18 @@ def test_a_file_says_by_its_columns_what_it_is(tables: Path) -> None:
     assert task_of_file(tables / "search").name == "search"
     with pytest.raises(ValueError, match="has the columns text, label; legal are sentence1"):
         task_of_file(tables / "fit.tsv")
+
+
+def test_editors_know_the_keys_of_a_task(tables: Path) -> None:
+    """The schema holds what `local_task` takes, and nothing else."""
+    from nsbench.benchmarks.config import EvaluationConfig
+
+    properties = EvaluationConfig.model_json_schema()["properties"]
+    name, table = properties["tasks"]["items"]["anyOf"]
+    assert name == {"type": "string"}
+    assert properties["dev"]["anyOf"] == [name, table]
+    assert table["properties"]["kind"]["enum"] == [e["kind"] for e in entries(tables)]
+    assert set(table["properties"]) >= {key for e in entries(tables) for key in e}
+    for key in table["required"]:
+        with pytest.raises(ValueError, match=f"has no {key}"):
+            local_task({k: v for k, v in entries(tables)[0].items() if k != key})
