@@ -192,21 +192,25 @@ def _unpacked(value: Any, tensors: Mapping[str, Tensor]) -> Any:
 
 
 def frame_state(table: pd.DataFrame) -> list[tuple[str, str, Any]]:
-    """A table as name, type and values of every column, numbers as tensors."""
+    """A table as name, type and values of every column: tensors, words as numbers and a list."""
     out: list[tuple[str, str, Any]] = []
     for name in table.columns:
         values, kind = table[name], str(table[name].dtype)
         numbers = pd.api.types.is_numeric_dtype(values.dtype)
-        held = torch.from_numpy(np.array(values)) if numbers else values.tolist()
-        out.append((name, kind, held))
+        words: list[Any] = []
+        if not numbers:
+            places, found = pd.factorize(values, use_na_sentinel=False)
+            values, words = pd.Series(places), found.tolist()
+        out.append((name, kind, (torch.from_numpy(np.array(values)), words)))
     return out
 
 
 def frame_of(state: list[tuple[str, str, Any]]) -> pd.DataFrame:
     """The table of a `frame_state`."""
-    columns: dict[str, Any] = {
-        name: held.numpy() if isinstance(held, Tensor) else held for name, _, held in state
-    }
+    columns: dict[str, Any] = {}
+    for name, kind, (held, words) in state:
+        numbers = pd.api.types.is_numeric_dtype(kind)
+        columns[name] = held.numpy() if numbers else [words[place] for place in held.tolist()]
     return pd.DataFrame(columns).astype({name: kind for name, kind, _ in state})
 
 
