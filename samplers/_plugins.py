@@ -61,10 +61,13 @@ def code_digest(cls: type) -> str:
     Of a class in a package, all files of the whole package count; of one in a single module, that
     file. What these import from elsewhere does not.
     """
-    top = cls.__module__.partition(".")[0]
-    if top == OURS:
+    parts = cls.__module__.split(".")
+    if parts[0] == OURS:
         return ""
-    package = sys.modules.get(top)
+    names = (".".join(parts[: i + 1]) for i in range(len(parts)))
+    modules = [sys.modules[name] for name in names if name in sys.modules]
+    # The topmost one with a file: a namespace over it may belong to many packages.
+    package = next((m for m in modules if getattr(m, "__file__", None)), None)
     folders = [Path(p) for p in getattr(package, "__path__", ())]
     digest = hashlib.sha256()
     for folder in folders:

@@ -36,9 +36,9 @@ Load = Callable[[str], None]
 @pytest.fixture
 def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
     """Imports a plugin file with the given text as a new process would, and forgets it again."""
+    samplers.load()  # what this environment's plugins are is settled before
     path = tmp_path / "mine_plugin.py"
     monkeypatch.setenv(PLUGIN_PATH, str(path))
-    samplers.load()  # what this environment's plugins are is settled before
 
     def forget() -> None:
         samplers._entries.pop("mine", None)
@@ -148,4 +148,9 @@ def test_every_file_of_a_plugin_package_counts(
     assert digest() == before
     (package / "helper.py").write_text("K = 5\n")
     assert digest() != before
+    (package / "helper.py").write_text("K = 4\n")
+    (package / "__init__.py").unlink()  # a namespace: what else lies in it is not this plugin's
+    alone = digest()
+    (package / "helper.py").write_text("K = 5\n")
+    assert digest() == alone
     assert code_digest(type(samplers.make("hard"))) == ""
