@@ -65,12 +65,14 @@ def leaderboard(
     from nsbench.analysis.tables import markdown_document, unescaped, write_leaderboard
     from nsbench.analysis.tuned import write_tuned
     from nsbench.benchmarks.records import PROBE_COLUMNS
+    from nsbench.benchmarks.shared import no_collection
 
-    results = load_results(folders)
     target = out or folders[0]
-    every = pools(results, match=match, aggregate=aggregate)
-    board = make_leaderboard(results, baseline=baseline, every=every)
-    written = write_leaderboard(results, board, target)
+    with no_collection():
+        results = load_results(folders)
+        every = pools(results, match=match, aggregate=aggregate)
+        board = make_leaderboard(results, baseline=baseline, every=every)
+        written = write_leaderboard(results, board, target)
     written += write_bands(every, board, target) + write_tuned(results, target)
     cells = int((results.cells["status"] == "done").sum())
     if tables == "all" or (tables == "auto" and cells <= MOST_CELLS):

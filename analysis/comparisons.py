@@ -80,7 +80,10 @@ def paired(
 def _difference_and_p(values: Array, method: Method, seed: int) -> tuple[Array, Array]:
     """Mean over the last axis and its uncorrected p, NaN-aware."""
     n = (~np.isnan(values)).sum(axis=-1)
-    difference = np.where(n > 0, np.nansum(values, axis=-1) / np.maximum(n, 1), np.nan)
+    if values.size and n.min() == values.shape[-1]:
+        difference = values.sum(axis=-1) / values.shape[-1]
+    else:
+        difference = np.where(n > 0, np.nansum(values, axis=-1) / np.maximum(n, 1), np.nan)
     if method == "t":
         return difference, _t_test(difference, spread(values), n)
     flat = values.reshape(-1, values.shape[-1])
@@ -143,16 +146,15 @@ def all_pairs(means: Array, *, alpha: float = 0.05, method: Method = "t") -> All
         method: See `paired`.
     """
     size = len(means)
-    difference, raw = np.full((size, size), np.nan), np.full((size, size), np.nan)
-    step = max(1, _PAIRS_AT_ONCE // max(size, 1))
-    for start in range(0, size, step):
-        block = slice(start, start + step)
-        values = means[block, None, :] - means[None, start:, :]
-        difference[block, start:], raw[block, start:] = _difference_and_p(values, method, 0)
-        difference[start:, block] = -difference[block, start:].T
     rows, columns = np.triu_indices(size, 1)
-    p = np.full(raw.shape, np.nan)
-    p[rows, columns] = p[columns, rows] = holm(raw[rows, columns])
+    raw = np.full(len(rows), np.nan)
+    difference, p = np.full((size, size), np.nan), np.full((size, size), np.nan)
+    difference[np.diag_indices(size)] = np.where(np.isnan(means).all(axis=1), np.nan, 0.0)
+    for start in range(0, len(rows), _PAIRS_AT_ONCE):
+        one, two = (index[start : start + _PAIRS_AT_ONCE] for index in (rows, columns))
+        apart, raw[start : start + len(one)] = _difference_and_p(means[one] - means[two], method, 0)
+        difference[one, two], difference[two, one] = apart, -apart
+    p[rows, columns] = p[columns, rows] = holm(raw)
     return AllPairs(difference, p, p <= alpha)
 
 

@@ -223,10 +223,17 @@ def _with_keys(cells: pd.DataFrame) -> pd.DataFrame:
         and c not in ("p_train_steps", "p_train_batch_size")
         and trained[c].nunique(dropna=False) > 1
     ]
-    cells["budget"] = [
-        "" if free else ", ".join(f"{c.removeprefix('p_train_')}={row[c]}" for c in settings)
-        for free, row in zip(cells["untrained"], cells[settings].to_dict("records"), strict=True)
-    ]
+    told: dict[tuple[Any, ...], str] = {}
+    budgets = []
+    for free, *values in zip(
+        cells["untrained"], *(cells[c].tolist() for c in settings), strict=True
+    ):
+        if (key := (free, *values)) not in told:
+            pairs = zip(settings, values, strict=True)
+            text = ", ".join(f"{c.removeprefix('p_train_')}={v}" for c, v in pairs)
+            told[key] = "" if free else text
+        budgets.append(told[key])
+    cells["budget"] = budgets
     return cells
 
 

@@ -28,6 +28,11 @@ _LATEX = {
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
 }
+_SHOWN = (
+    *("rank", "rank_lo", "rank_hi", "mean", "ci_low", "ci_high"),
+    *("difference", "difference_low", "difference_high", "p_holm"),
+    *("n_seeds", "n_failed", "n_missing", "n_skipped"),
+)
 DOCUMENT = 100
 """Rows of a table in a document, where the leaderboard has over twice as many: nobody reads more
 there, and leaderboard.csv has them all."""
@@ -61,13 +66,14 @@ def shown(table: pd.DataFrame, tasks: tuple[str, ...]) -> tuple[pd.DataFrame, pd
 
     Columns that say the same in every row (encoder, data) are left to the caption.
     """
-    out: dict[str, list[str]] = {"rank": [_rank(r) for r in records(table)]}
+    needed = [*_SHOWN, *tasks, *(c for c in ("encodes", "wall_s") if c in table)]
+    rows = records(table[needed])
+    out: dict[str, list[str]] = {"rank": [_rank(r) for r in rows]}
     out["group"] = list(table["group"])
     between = list(table.columns[list(table.columns).index("group") + 1 :])
     for column in between[: between.index("n_seeds")]:
         if column in ("sampler", "augmentation") or varies(table[column]):
             out[column] = ["" if pd.isna(v) else f"{v}" for v in table[column]]
-    rows = records(table)
     out["mean"] = [_interval(r, "mean", "ci_low", "ci_high") for r in rows]
     out["difference"] = [
         _interval(r, "difference", "difference_low", "difference_high", signed=True) for r in rows
