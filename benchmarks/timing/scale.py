@@ -193,10 +193,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             found[count] = middle([measure(folder, board) for _ in range(times)])
             sys.stdout.write(f"{count} cells: {found[count]}\n")
             sys.stdout.flush()
-        measured = rows(found)
-    sys.stdout.write(table(measured))
-    if given.out:
-        keep(given.out / SCALE, measured, COLUMNS, "what")
+            if given.out:  # after each size, since the next one takes ten times as long
+                keep(given.out / SCALE, rows(found), COLUMNS, "what")
+        sys.stdout.write(table(rows(found)))
+        sys.stdout.flush()
     return 0
 
 
