@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from nsbench.analysis._drawing import caption, legend, title
 from nsbench.analysis.style import COLUMN_WIDTH, house_style, look
@@ -77,14 +78,22 @@ def growth(table: pd.DataFrame, ax: Axes, *, column: str = "seconds") -> Axes:
             linestyle=style.dash, label=text,
         )  # fmt: skip
         axes.append(f"{what}: {rows['axis'].iloc[0]}")
-    ax.set_xscale("log")
-    ax.set_yscale("log")
+    _logarithmic(ax)
     ax.set_xlabel("size")
     ax.set_ylabel(label)
     title(ax, "Time" if column == "seconds" else "Peak memory")
     caption(ax, "Size is, for " + "; ".join(axes) + ". Exponent 1 is linear, 0 constant.")
     legend(ax, len(axes))
     return ax
+
+
+def _logarithmic(ax: Axes) -> None:
+    """Both axes logarithmic, with plain numbers: the house style prints dollars as they are."""
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter(lambda value, place: f"{value:,g}")
+        axis.set_minor_formatter(NullFormatter())
 
 
 def per_cell(table: pd.DataFrame, ax: Axes) -> Axes:
@@ -104,8 +113,7 @@ def per_cell(table: pd.DataFrame, ax: Axes) -> Axes:
             rows["cells"], rows["cell_ms"], color=style.colour, marker=style.marker,
             linestyle=style.dash, label=text,
         )  # fmt: skip
-    ax.set_xscale("log")
-    ax.set_yscale("log")
+    _logarithmic(ax)
     ax.set_xlabel("recorded cells")
     ax.set_ylabel("processor time of a cell, ms")
     title(ax, "Cost of a cell in a large folder")
@@ -122,7 +130,7 @@ def draw(path: Path, table: pd.DataFrame, plot: Callable[[pd.DataFrame, Axes], o
     """One picture as PNG and SVG, one text column wide."""
     with house_style():
         rows = table.groupby(list(table.columns[:2])).ngroups
-        height = 1.3 + _ROW * rows if plot is ratios else 3.0
+        height = 1.3 + _ROW * rows if plot is ratios else 3.6
         figure = Figure(figsize=(COLUMN_WIDTH, height), layout="constrained")
         plot(table, figure.add_subplot())
         for form in ("png", "svg"):

@@ -46,6 +46,7 @@ def test_cost_of_a_cell_is_drawn_where_it_is_known() -> None:
     assert [list(line.get_xdata()) for line in ax.lines] == [[100, 1000], [1000]]  # type: ignore[arg-type]
     assert [list(line.get_ydata()) for line in ax.lines] == [[1.5, 2.0], [1.0]]  # type: ignore[arg-type]
     assert ax.get_legend_handles_labels()[1] == ["plan: 5 s, 2 GiB", "status: 2 s, 2 GiB"]
+    assert "1,000" in [label.get_text() for label in ax.get_xticklabels()]
 
 
 def test_bars_are_medians_of_rounds() -> None:
