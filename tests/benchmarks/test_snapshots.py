@@ -17,6 +17,7 @@ import torch
 
 from nsbench.benchmarks.candidates import OpenPool
 from nsbench.benchmarks.config import parse_config
+from nsbench.benchmarks.distributed import ApartError
 from nsbench.benchmarks.executors import Job, plan_jobs, run_job
 from nsbench.benchmarks.garbage import find_waste
 from nsbench.benchmarks.matrix import expand
@@ -243,6 +244,29 @@ def test_a_linked_checkpoint_is_not_followed(tmp_path: Path) -> None:
     link.symlink_to(real)
     assert Snapshots(real, {}, 1.0).read() == []
     assert Snapshots(link, {}, 1.0).read() is None
+
+
+@pytest.mark.parametrize(("error", "stays"), [(ApartError, True), (RuntimeError, False)])
+def test_a_checkpoint_outlives_its_processes_and_not_its_cell(
+    error: type[Exception],
+    stays: bool,
+    small: Build,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from nsbench.benchmarks import run
+
+    job = job_of(small(), tmp_path)
+    killed(job, 3)
+
+    def fail(*args: Any) -> Any:
+        raise error("no luck")
+
+    monkeypatch.setattr(run, "_train_together", fail)
+    record = run_job(job)
+    assert record is not None
+    assert record.reason == f"{error.__name__}: no luck"
+    assert job.paths.snapshot.exists() == stays
 
 
 def test_short_cells_write_no_checkpoint(small: Build, tmp_path: Path) -> None:
