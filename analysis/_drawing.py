@@ -1,7 +1,7 @@
 """What all pictures share: their material, titles, captions, legends and labels."""
 
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -116,14 +116,46 @@ def shorten(text: str) -> str:
 
 
 def labels(rows: pd.DataFrame) -> list[str]:
-    """The sampler, with what else tells its rows apart."""
+    """The sampler, with what else tells its rows apart, less what all rows have alike."""
     extra = [c for c in ("objective", "candidates", "budget") if c in rows]
+    short = {c: telling(rows[c].astype(str).unique()) for c in extra}
     out = []
     for row in rows.to_dict("records"):
         same = rows[rows["sampler"] == row["sampler"]]
-        telling = [str(row[c]) for c in extra if same[c].nunique() > 1]
-        out.append(" / ".join([str(row["sampler"]), *telling]))
+        parts = [short[c][str(row[c])] for c in extra if same[c].nunique() > 1]
+        out.append(" / ".join([str(row["sampler"]), *parts]))
     return out
+
+
+def telling(names: Iterable[str]) -> dict[str, str]:
+    """``name(a=1, b=2)`` without the parameters that all names of that kind share.
+
+    ``queue(momentum=0.99, size=256)`` beside ``queue(momentum=0.99, size=1024)`` becomes
+    ``queue(size=256)``; what stands alone stays as it is.
+    """
+    kinds: dict[str, dict[str, list[str]]] = {}
+    for name in names:
+        kind, bracket, inside = name.partition("(")
+        kinds.setdefault(kind, {})[name] = _parts(inside.removesuffix(")")) if bracket else []
+    out = {}
+    for kind, found in kinds.items():
+        shared = set.intersection(*map(set, found.values())) if len(found) > 1 else set()
+        for name, parts in found.items():
+            kept = ", ".join(part for part in parts if part not in shared)
+            out[name] = f"{kind}({kept})" if kept else kind
+    return out
+
+
+def _parts(inside: str) -> list[str]:
+    """Parameters of a label, parted at commas that stand in no bracket."""
+    parts, depth = [""], 0
+    for sign in inside:
+        depth += (sign in "([{") - (sign in ")]}")
+        if sign == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += sign
+    return [part.strip() for part in parts]
 
 
 def legend(ax: Axes, n: int) -> None:
@@ -149,8 +181,9 @@ def legend_columns(labels: Sequence[str]) -> int:
 
 
 def rows_size(table: pd.DataFrame) -> tuple[float, float]:
-    """One column wide, higher with more rows."""
-    return COLUMN_WIDTH, 1.3 + _ROW * len(table)
+    """One column wide, higher with more rows, and with labels that take two lines."""
+    longest = max((len(str(s)) for s in table.get("label", ())), default=0)
+    return COLUMN_WIDTH, 1.3 + _ROW * len(table) * (1.3 if longest > _LABEL_WIDTH else 1)
 
 
 def _wrap(ax: Axes, characters: int) -> int:
