@@ -4,10 +4,11 @@
 
 Jobs: ``step-static`` and ``step-minilm`` against the trainer of sentence-transformers on the same
 texts, batch and loss; ``step-minilm-bf16`` with both in bfloat16; ``eval-static`` and
-``eval-minilm`` against mteb's own evaluation of the same weights, scores compared; ``search``
-against faiss's flat index and ``mine`` against ``mine_hard_negatives``, answers compared. Ours and
-theirs alternate, so that a machine whose speed drifts slows both; the ratio is theirs to ours,
-round by round. Needs the extras ``offline`` and ``st``.
+``eval-minilm`` against mteb's own evaluation of the same weights, scores compared;
+``eval-minilm-bf16`` with ours in bfloat16; ``search`` against faiss's flat index, answers compared;
+``mine`` against the search inside ``mine_hard_negatives``. Ours and theirs alternate, so that a
+machine whose speed drifts slows both; the ratio is theirs to ours, round by round. Needs the
+extras ``offline`` and ``st``.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import platform
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
@@ -50,10 +52,15 @@ from nsbench.benchmarks.timing._steps import (
 
 
 def eval_job(job: str, rounds: int, tasks: Sequence[str]) -> Compared:
-    """Scoring one checkpoint: ``eval-static`` or ``eval-minilm``."""
+    """Scoring one checkpoint: ``eval-static``, ``eval-minilm`` or ``eval-minilm-bf16``.
+
+    Theirs is in float32 always; in bfloat16 ours scores as ``evaluation.precision`` lets it.
+    """
     static = job == "eval-static"
     spec = {"name": "static", "source": MINILM} if static else {"name": MINILM}
     cell = cell_of(spec, "none", 1, batch_size=64)
+    if job.endswith("bf16"):
+        cell = replace(cell, evaluation=replace(cell.evaluation, precision="bf16"))
     encoder = make(encoders, cell.encoder).build([], 0)
     names = check_tasks(tasks)
     model = evaluated_model(cell, encoder, hash_weights(encoder.state_dict().items()))
@@ -184,6 +191,7 @@ JOBS = (
     "step-minilm-bf16",
     "eval-static",
     "eval-minilm",
+    "eval-minilm-bf16",
     "search",
     "mine",
 )
