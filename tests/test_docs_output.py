@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from nsbench.benchmarks import console
+
 ROOT = Path(__file__).resolve().parent.parent
 NEAR = 0.1
 Command = tuple[str, list[str]]  # and the lines that it prints
@@ -98,7 +100,9 @@ def test_commands_print_what_the_page_shows(
         for name in re.findall(r'^name = "(\w+)"', toml, re.M):
             (tmp_path / f"{name}.toml").write_text(toml)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "200")  # of processes; the consoles here may be made already
+    for made in (console.out, console.err):
+        monkeypatch.setattr(made, "width", 200)
     monkeypatch.setenv("NSBENCH_PLUGIN_PATH", "")
     shown = blocks(text)
     assert shown, f"{page} shows no output"

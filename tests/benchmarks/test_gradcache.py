@@ -97,7 +97,7 @@ def test_without_the_replay_dropout_gives_another_gradient(monkeypatch: pytest.M
     encoder, views = made("static", dimension=8, dropout=0.3)
     torch.manual_seed(5)
     _, right = cached(encoder, views, 5)
-    monkeypatch.setattr("nsbench.benchmarks.gradcache._set_random_state", lambda *_: None)
+    monkeypatch.setattr("nsbench.benchmarks.gradcache.set_random_state", lambda *_: None)
     torch.manual_seed(5)
     _, wrong = cached(encoder, views, 5)
     assert not torch.allclose(right[0], wrong[0], atol=1e-3)
