@@ -5,7 +5,7 @@ Source: the task types of Muennighoff et al. 2023, MTEB. https://arxiv.org/abs/2
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
@@ -285,31 +285,42 @@ def _rows(task: LocalTask, path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _graded(task: LocalTask, path: Path) -> dict[str, list[Any]]:
-    out: dict[str, list[Any]] = {"sentence1": [], "sentence2": [], "score": []}
-    for where, row in _rows(task, path):
-        score = number_of(where, "score", row["score"])
-        if not math.isfinite(score):
+    def score(where: str, row: Mapping[str, Any]) -> float:
+        found = number_of(where, "score", row["score"])
+        if not math.isfinite(found):
             raise ValueError(f"{where}: score must be finite, got {row['score']!r}")
-        out["sentence1"].append(text_of(where, row, "sentence1"))
-        out["sentence2"].append(text_of(where, row, "sentence2"))
-        out["score"].append(score)
+        return found
+
+    out = _pairs(task, path, "score", score)
     if len(set(out["score"])) < 2:
         raise ValueError(f"{path} has one score only, {out['score'][0]:g}: nothing to rank")
     return out
 
 
 def _paired(task: LocalTask, path: Path) -> dict[str, list[Any]]:
-    out: dict[str, list[Any]] = {"sentence1": [], "sentence2": [], "labels": []}
     classes = {"0": 0, "1": 1, "false": 0, "true": 1, "0.0": 0, "1.0": 1}
-    for where, row in _rows(task, path):
-        label = classes.get(str(row["label"]).strip().casefold())
-        if label is None:
+
+    def label(where: str, row: Mapping[str, Any]) -> int:
+        found = classes.get(str(row["label"]).strip().casefold())
+        if found is None:
             raise ValueError(f"{where}: label is {row['label']!r}; it must be 0 or 1")
-        out["sentence1"].append(text_of(where, row, "sentence1"))
-        out["sentence2"].append(text_of(where, row, "sentence2"))
-        out["labels"].append(label)
+        return found
+
+    out = _pairs(task, path, "labels", label)
     if len(set(out["labels"])) < 2:
         raise ValueError(f"{path} has one label only, {out['labels'][0]}: nothing to tell apart")
+    return out
+
+
+def _pairs(
+    task: LocalTask, path: Path, name: str, value: Callable[[str, Mapping[str, Any]], float]
+) -> dict[str, list[Any]]:
+    """Both sentences of every row, and under a name of mteb's what the row says of them."""
+    out: dict[str, list[Any]] = {"sentence1": [], "sentence2": [], name: []}
+    for where, row in _rows(task, path):
+        out[name].append(value(where, row))
+        for sentence in ("sentence1", "sentence2"):
+            out[sentence].append(text_of(where, row, sentence))
     return out
 
 
