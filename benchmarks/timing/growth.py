@@ -12,7 +12,6 @@ squares on logarithms.
 import argparse
 import math
 import multiprocessing
-import resource
 import statistics
 import sys
 import time
@@ -29,6 +28,7 @@ from nsbench.benchmarks.matrix import load_data
 from nsbench.benchmarks.search import MEMORY, top_k
 from nsbench.benchmarks.timing._compare import PLACE, keep, place
 from nsbench.benchmarks.timing._steps import MINILM, cell_of, our_steps
+from nsbench.benchmarks.timing.memory import peak
 
 GROWTH = "growth.csv"
 COLUMNS = ("what", "threads", "axis", "size", "seconds", "peak_mib", *PLACE)
@@ -85,16 +85,16 @@ def measure(what: str, size: int, queries: int, steps: int) -> tuple[float, floa
         wanted = next(stream(max(queries, 1)))[:queries]
         top_k(wanted, stream(BLOCK), K)  # libraries are loaded, their memory held
         made = _seconds_to_make(size)
-        before = _peak()
+        before = peak()
         began = time.perf_counter()
         top_k(wanted, stream(size), K, memory=MEMORY)
-        return time.perf_counter() - began - made, _peak() - before
+        return time.perf_counter() - began - made, peak() - before
     static = what == "step-static"
     spec = {"name": "static", "source": MINILM} if static else {"name": MINILM}
     cell = cell_of(spec, "none", steps, batch_size=size, precision="fp32")
     data = load_data(cell.data)
-    before = _peak()
-    return statistics.median(our_steps(cell, data).run()[0]), _peak() - before
+    before = peak()
+    return statistics.median(our_steps(cell, data).run()[0]), peak() - before
 
 
 def _seconds_to_make(size: int) -> float:
@@ -103,12 +103,6 @@ def _seconds_to_make(size: int) -> float:
     for _ in stream(size):
         pass
     return time.perf_counter() - began
-
-
-def _peak() -> float:
-    """Most MiB this process has ever held."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 
 
 def _child(threads: int, arguments: tuple[Any, ...], answer: Any) -> None:
@@ -158,13 +152,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sizes = [s for s in series.sizes if not given.largest or s <= given.largest]
         rows = []
         for size in sizes:
-            seconds, peak = apart(given.threads, series.what, size, given.queries, given.steps)
+            seconds, held = apart(given.threads, series.what, size, given.queries, given.steps)
             sys.stdout.write(
-                f"{series.what:12} {size:9} {series.axis:12} {seconds:9.4f} s {peak:8.0f} MiB\n"
+                f"{series.what:12} {size:9} {series.axis:12} {seconds:9.4f} s {held:8.0f} MiB\n"
             )
             sys.stdout.flush()
             row = {"what": series.what, "threads": given.threads, "axis": series.axis}
-            found = {"size": size, "seconds": f"{seconds:.4g}", "peak_mib": f"{peak:.0f}"}
+            found = {"size": size, "seconds": f"{seconds:.4g}", "peak_mib": f"{held:.0f}"}
             rows.append(row | found | place())
         if len(rows) > 1:
             times = exponent(sizes, [float(r["seconds"]) for r in rows])

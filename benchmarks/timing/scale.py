@@ -38,16 +38,11 @@ FEW = 1_000
 SMALLEST = 25
 """Cells of the folder that says what a command takes whatever the folder holds."""
 PEAK = """
-import atexit, pathlib, resource, sys
-def peak():
-    try:  # of this program alone: what getrusage says begins with the parent's
-        text = pathlib.Path("/proc/self/status").read_text()
-        size = 1024 * int(text.partition("VmHWM:")[2].split()[0])
-    except (OSError, IndexError):
-        unit = 1 if sys.platform == "darwin" else 1024
-        size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    pathlib.Path(sys.argv.pop()).write_text(str(size))
-atexit.register(peak)
+import atexit, pathlib, sys
+def say():
+    from nsbench.benchmarks.timing.memory import peak
+    pathlib.Path(sys.argv.pop()).write_text(repr(peak()))
+atexit.register(say)
 """
 LOOK = """
 from nsbench.benchmarks.records import ResultsFolder
@@ -96,7 +91,7 @@ def spent(code: str, *arguments: str) -> Spent:
         if status:
             code = str(os.waitstatus_to_exitcode(status))
             raise RuntimeError(f"{' '.join(arguments)} ended with {code}")
-        return Spent(usage.ru_utime + usage.ru_stime, wall, int(peak.read_text()) / 2**20)
+        return Spent(usage.ru_utime + usage.ru_stime, wall, float(peak.read_text()))
 
 
 def refresh(folder: ResultsFolder) -> Spent:

@@ -1,12 +1,14 @@
 """The timing scripts: exponents, kept rounds, and small real runs of what they time."""
 
 import csv
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from nsbench.benchmarks.timing import growth, peers, roofline
+from nsbench.benchmarks.timing import growth, memory, peers, roofline
 from nsbench.benchmarks.timing._compare import COLUMNS, PLACE, Compared, Side, compared, keep
 
 
@@ -97,3 +99,12 @@ def test_a_stream_has_all_rows_of_unit_length() -> None:
 
 def test_product_rates_are_positive_and_finite() -> None:
     assert 0 < roofline.product_rate(torch.float32, 16, 32) < 1e6
+
+
+def test_the_peak_is_of_the_program_itself_whatever_its_parent_held() -> None:
+    held = bytearray(b"x") * (300 << 20)  # before the child starts
+    code = "from nsbench.benchmarks.timing.memory import peak; print(peak())"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert len(held) == 300 << 20
+    assert 1 < float(said.stdout) < 200
+    assert memory.peak() > 300
