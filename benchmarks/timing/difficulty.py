@@ -3,11 +3,11 @@
     python -m nsbench.benchmarks.timing.difficulty
 
 Two arms of one training run take turns block by block on the same texts; a block is one logging
-interval, so it holds one full measurement. Printed are the median
-of the paired ratios and their quartiles, in processor time of this process, which other work on the
-machine disturbs less than the clock, and what logging itself took of its own blocks. Target: under
-1.03 on MiniLM's lower layers. The probe, five looks a training whatever its length, is timed by
-itself and shown as a share of a whole cell.
+interval, so it holds one full measurement; step and measurement are those of a cell. Printed are
+the median of the paired ratios and their quartiles, in processor time of this process, which other
+work on the machine disturbs less than the clock, and what logging itself took of its own blocks.
+Target: under 1.03 on MiniLM's lower layers. The probe, five looks a training whatever its length,
+is timed by itself and shown as a share of a whole cell.
 """
 
 import argparse
@@ -18,22 +18,22 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
-from nsbench.benchmarks.context import Known, lay_out, mask_candidates
+from nsbench.benchmarks.candidates import candidates
+from nsbench.benchmarks.cell import Budget
 from nsbench.benchmarks.data import TrainingData, datasets
-from nsbench.benchmarks.difficulty import DifficultyLog, statistics, summary
-from nsbench.benchmarks.difficulty_histograms import Histograms
-from nsbench.benchmarks.difficulty_vectors import pull_statistics
-from nsbench.benchmarks.encoders import Encoder, encoders, token_table
+from nsbench.benchmarks.encoders import Encoder, encoders
 from nsbench.benchmarks.objectives import objectives
-from nsbench.benchmarks.optimise import Optimizer
-from nsbench.benchmarks.probe import LOOKS, Probe
-from nsbench.benchmarks.views import Texts, embed_texts, view_of
-from nsbench.samplers import SimilarityContext, samplers
+from nsbench.benchmarks.probe import LOOKS
+from nsbench.benchmarks.seeds import seed_for
+from nsbench.benchmarks.train import Recipe, Training, batch_of
+from nsbench.samplers import samplers
 
 TARGET = 1.03
 EVERY = 10
+_ENDLESS = 1_000_000  # steps of a training whose quarters, when the probe looks, are not reached
 SOURCE = "sentence-transformers/all-MiniLM-L6-v2"
 
 
@@ -97,91 +97,80 @@ class Measured:
 
 
 class Trainer:
-    """A training step as in `train`: in-batch negatives, InfoNCE, and logging on request.
+    """A training as in a cell, in-batch negatives and InfoNCE, whose steps are measured on request.
 
     Args:
         encoder: On the CPU.
         data: Training rows.
         batch: B.
         length: Longest text in tokens.
+        every: Steps from one full measurement to the next.
     """
 
-    def __init__(self, encoder: Encoder, data: TrainingData, batch: int, length: int) -> None:
-        self._encoder, self._data, self._batch = encoder, data, batch
-        device = torch.device("cpu")
-        self._tokens = token_table(encoder, data.texts, length, device)
-        self._known = Known(data, device)
-        self._sampler = samplers.make("in_batch")
-        self._objective = objectives.make("info_nce")
-        self._optimizer = Optimizer(encoder, learning_rate=1e-5, weight_decay=0.0, clip=1.0)
-        self._histograms = Histograms(device)
-        self._log = DifficultyLog()
-        self.probe = Probe(data, self._known, self._embed, 100, device)
-
-    def _embed(self, texts: torch.Tensor) -> torch.Tensor:
-        return embed_texts(self._encoder, self._tokens, texts)
+    def __init__(
+        self, encoder: Encoder, data: TrainingData, batch: int, length: int, every: int = EVERY
+    ) -> None:
+        self.every = every
+        budget = Budget(
+            steps=_ENDLESS,
+            batch_size=batch,
+            learning_rate=1e-5,
+            max_length=length,
+            precision="fp32",
+        )
+        recipe = Recipe(
+            sampler=samplers.make("in_batch"),
+            objective=objectives.make("info_nce"),
+            views=((), ()),
+            directions="one",
+            budget=budget,
+            difficulty_every=every,
+            seed_for=lambda purpose: seed_for(1, purpose),
+            open_pool=candidates.make("in_batch").open,
+        )
+        self.training = Training(encoder, data, recipe, torch.device("cpu"))
 
     def block(self, start: int, steps: int, *, logged: bool) -> tuple[float, float]:
         """Seconds of processor time per step over a block of steps, and those spent in logging.
 
         Args:
-            start: First row of the data.
+            start: Number of the first step, a multiple of `every`; it decides the texts, too.
             steps: Steps of the block; the first is measured in full.
             logged: Whether difficulty is logged.
         """
-        before, inside = time.process_time(), 0.0
-        for step in range(steps):
-            first = (start + step * self._batch) % (self._data.rows - self._batch)
-            rows = slice(first, first + self._batch)
-            texts1 = torch.from_numpy(self._data.anchor[rows])
-            texts2 = torch.from_numpy(self._data.positive[rows])
-            texts = Texts.of(self._tokens, torch.cat([texts1, texts2]))
-            view = view_of(self._encoder, self._tokens, texts)
-            z = torch.nn.functional.normalize(self._encoder(view).float(), dim=-1)
-            one, two = z.split(self._batch)
-            contrast = lay_out(one, two, texts1, texts2, both=False)
-            live = contrast.anchors @ contrast.columns.T
-            context = SimilarityContext(
-                similarity=live.detach(),
-                positive=contrast.positive,
-                negative_mask=mask_candidates(contrast, self._known).negative,
-                truth=self._known.truth(contrast.anchor_texts, contrast.column_texts),
-            )
-            selection = self._sampler(context)
-            loss = self._objective(live, context, selection)
-            loss.mean().backward()
-            self._optimizer.step(1.0)
+        made, inside = self.training, 0.0
+        size, rows = made.recipe.budget.batch_size, made.world.data.rows
+        before = time.process_time()
+        for step in range(start, start + steps):
+            first = step * size % (rows - size)
+            taken = np.arange(first, first + size)
+            batch = batch_of(made.world, made.recipe, taken, step, made.pool)
+            stepped = made.make_step(batch)
             if logged:
                 began = time.process_time()
-                if step == 0:
-                    self._histograms.add(context, selection)
-                    self._histograms.keep(step)
-                    found = statistics(context, selection)
-                    found |= pull_statistics(context, selection, contrast)
-                    found["loss"] = summary(loss.detach(), torch.ones_like(loss) > 0, 0, 20)
-                    self._log.add(step, found)
+                made.measures.add(step, batch, stepped, made.pool)
                 inside += time.process_time() - began
         return (time.process_time() - before) / steps, inside / steps
 
 
-def measure(trainer: Trainer, blocks: int, every: int) -> Measured:
+def measure(trainer: Trainer, blocks: int) -> Measured:
     """Paired blocks, the order turned round from one pair to the next.
 
     Args:
-        trainer: Makes the steps.
+        trainer: Makes the steps; a block is as long as its logging interval.
         blocks: Pairs, at least 2.
-        every: Steps of a block: the logging interval.
     """
+    every = trainer.every
     for logged in (False, True):
         trainer.block(0, 1, logged=logged)
     seconds: dict[bool, list[float]] = {False: [], True: []}
     inside: list[float] = []
-    for block in range(blocks):
+    for block in range(1, blocks + 1):
         for logged in (False, True) if block % 2 else (True, False):
             whole, part = trainer.block(block * every, every, logged=logged)
             seconds[logged].append(whole)
             inside += [part] if logged else []
-    look = _seconds(trainer.probe.look)
+    look = _seconds(trainer.training.measures.probe.look)
     return Measured(tuple(seconds[False]), tuple(seconds[True]), tuple(inside), look)
 
 
@@ -221,7 +210,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     over = False
     for case in CASES:
         encoder = encoders.make(case.encoder, **dict(case.settings)).build(data.texts, 0)
-        found = measure(Trainer(encoder, data, case.batch, given.length), given.blocks, given.every)
+        trainer = Trainer(encoder, data, case.batch, given.length, given.every)
+        found = measure(trainer, given.blocks)
         sys.stdout.write(line(case, found) + "\n")
         sys.stdout.flush()
         over = over or (case.judged and numbers.median(found.ratios) >= TARGET)

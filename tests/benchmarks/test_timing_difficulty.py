@@ -11,22 +11,23 @@ from nsbench.benchmarks.timing.difficulty import CASES, LOOKS, Measured, Trainer
 def trainer() -> Trainer:
     data = datasets.make("planted", rows=120)()
     encoder = encoders.make("static", dimension=8).build(data.texts, 0)
-    return Trainer(encoder, data, 16, 16)
+    return Trainer(encoder, data, 16, 16, every=2)
 
 
 def test_both_arms_are_timed_in_pairs(trainer: Trainer) -> None:
-    found = measure(trainer, 4, 2)
+    found = measure(trainer, 4)
     assert len(found.ratios) == len(found.inside) == 4
     assert min(*found.plain, *found.logged, found.probe) > 0
     assert all(0 < part < whole for part, whole in zip(found.inside, found.logged, strict=True))
 
 
 def test_nothing_is_logged_without_asking(trainer: Trainer) -> None:
-    before = len(trainer._log.table())
+    log = trainer.training.measures.difficulty
+    before = len(log.table())
     assert trainer.block(0, 2, logged=False)[1] == 0
-    assert len(trainer._log.table()) == before
+    assert len(log.table()) == before
     trainer.block(0, 2, logged=True)
-    assert len(trainer._log.table()) > before
+    assert len(log.table()) > before
 
 
 def test_numbers_and_the_mark_follow_the_measurement() -> None:
