@@ -9,16 +9,18 @@ Reads ``peers.csv``, ``growth.csv`` and ``scale.csv`` of the folder, whichever i
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from nsbench.analysis._drawing import caption, legend, title
-from nsbench.analysis.style import COLUMN_WIDTH, house_style, look
+from nsbench.analysis.figures import picture
+from nsbench.analysis.style import COLUMN_WIDTH, look
+from nsbench.benchmarks.records import write_atomically
 from nsbench.benchmarks.timing._compare import PEERS
 from nsbench.benchmarks.timing.growth import GROWTH, exponent
 from nsbench.benchmarks.timing.scale import SCALE, SMALLEST
@@ -128,14 +130,11 @@ def per_cell(table: pd.DataFrame, ax: Axes) -> Axes:
 
 def draw(path: Path, table: pd.DataFrame, plot: Callable[[pd.DataFrame, Axes], object]) -> None:
     """One picture as PNG and SVG, one text column wide."""
-    with house_style():
-        rows = table.groupby(list(table.columns[:2])).ngroups
-        height = 1.3 + _ROW * rows if plot is ratios else 3.6
-        figure = Figure(figsize=(COLUMN_WIDTH, height), layout="constrained")
-        plot(table, figure.add_subplot())
-        for form in ("png", "svg"):
-            metadata = {"Date": None} if form == "svg" else {"Software": ""}
-            figure.savefig(path.with_suffix("." + form), metadata=metadata)
+    rows = table.groupby(list(table.columns[:2])).ngroups
+    height = 1.3 + _ROW * rows if plot is ratios else 3.6
+    for form in ("png", "svg"):
+        made = picture(partial(plot, table), (COLUMN_WIDTH, height), form)
+        write_atomically(path.with_suffix("." + form), made)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
