@@ -138,15 +138,17 @@ def cost_quality(table: pd.DataFrame, ax: Axes) -> Axes:
         )
         ends = part["cost"], part["ci_low"], part["ci_high"]
         ax.vlines(*ends, color=style.colour, linewidth=0.7, zorder=line["zorder"])
-    if table["cost"].min() > 0 and table["cost"].max() > 10 * table["cost"].min():
+    unit = str(table["unit"].iloc[0])
+    ax.set_xlabel(COST_LABELS.get(unit, unit))
+    if table["cost"].nunique() == 1:
+        ax.set_xticks([table["cost"].iloc[0]], [f"{table['cost'].iloc[0]:,.9g}, the same for all"])
+    elif table["cost"].min() > 0 and table["cost"].max() > 10 * table["cost"].min():
         ax.set_xscale("log")
-        ax.xaxis.set_major_formatter("{x:,g}")
+        ax.xaxis.set_major_formatter("{x:,.9g}")
         ax.xaxis.set_minor_formatter(NullFormatter())
     else:
         ax.xaxis.set_major_locator(MaxNLocator(nbins=5))
-        ax.xaxis.set_major_formatter("{x:,g}")
-    unit = str(table["unit"].iloc[0])
-    ax.set_xlabel(COST_LABELS.get(unit, unit))
+        ax.xaxis.set_major_formatter("{x:,.9g}")
     ax.set_ylabel("mean score (points)")
     ax.margins(0.08)
     title(ax, "Quality against cost")

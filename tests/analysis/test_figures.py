@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from nsbench.analysis.figures import figure, figures, gather, pictures, render, write_figures
 from nsbench.analysis.load import load_results
 from nsbench.analysis.plots_difficulty import axis_label
+from nsbench.analysis.plots_tradeoffs import cost_quality
 from nsbench.analysis.style import house_style, look
 
 # Views that differ, bands that were kept or dropped, histograms and further tables of a cell,
@@ -157,3 +158,13 @@ def test_no_results_no_pictures(tmp_path):
     (tmp_path / "runs").mkdir()
     material, _ = gather(load_results(tmp_path))
     assert list(pictures(material)) == []
+
+
+def test_a_cost_that_all_share_is_said_to_be_shared():
+    rows = {"sampler": ["a", "b"], "augmentation": "none", "mean": [60.0, 61.0], "cost": 76800.0}
+    more = {"ci_low": 59.0, "ci_high": 62.0, "unit": "encodes", "n_seeds": 3, "n_tasks": 2}
+    table = pd.DataFrame(rows | more | {"pool": "p"})
+    ax = cost_quality(table, Figure().add_subplot())
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["76,800, the same for all"]
+    ax = cost_quality(table.assign(cost=[1.0, 2.0]), Figure().add_subplot())
+    assert len(ax.get_xticklabels()) > 1
