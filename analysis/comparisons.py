@@ -18,7 +18,6 @@ from functools import cache
 from typing import Literal
 
 import numpy as np
-import scikit_posthocs
 from numpy.typing import NDArray
 from scipy import optimize
 from scipy import stats as scipy_stats
@@ -295,6 +294,8 @@ def nemenyi_p(scores: Array) -> Array:
     Args:
         scores: Means over seeds, shape (M, T), no NaN.
     """
+    import scikit_posthocs  # which takes matplotlib and seaborn along
+
     return np.asarray(scikit_posthocs.posthoc_nemenyi_friedman(scores.T).to_numpy(), dtype=float)
 
 

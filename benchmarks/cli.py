@@ -72,8 +72,6 @@ def plugin_paths(arguments: list[str]) -> None:
 
     It may stand before or behind the command, and worker processes read it from there.
     """
-    from nsbench.samplers import PLUGIN_PATH
-
     found = []
     while (place := next((i for i, a in enumerate(arguments) if _names_plugin(a)), 0)) > 0:
         _, equals, value = arguments.pop(place).partition("=")
@@ -86,6 +84,8 @@ def plugin_paths(arguments: list[str]) -> None:
             raise ValueError(f"--plugin-path {value}: there is no such file")
         found.append(str(path.resolve()) if path.suffix == ".py" else value)
     if found:
+        from nsbench.samplers import PLUGIN_PATH  # and so torch, which many commands do not need
+
         before = os.environ.get(PLUGIN_PATH, "")
         os.environ[PLUGIN_PATH] = os.pathsep.join(filter(None, [before, *found]))
 
