@@ -1,6 +1,5 @@
 """Results folders become tidy tables; whatever could not be used is named, never dropped unsaid."""
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from nsbench.analysis.scores import (
 from nsbench.benchmarks.records import (
     DIFFICULTY_COLUMNS,
     HISTOGRAM_COLUMNS,
+    AbsentError,
     CellPaths,
     RecordError,
     ResultsFolder,
@@ -271,8 +271,8 @@ class _Reader:
             raise RecordError(
                 f"{folder.root} is not a results folder: it has neither matrix.json nor runs/"
             )
-        there = list(folder.folders())
-        notes = list(_foreign(folder, there))
+        there, foreign = folder.subfolders()
+        notes: list[str] = []
         matrix = _read_matrix(folder, notes)
         name = str(matrix.get("name") or folder.root.resolve().name)
         planned = {c["key"]: c["cell"] for c in matrix.get("cells", [])}
@@ -281,7 +281,10 @@ class _Reader:
             try:
                 cell = self._cell(paths, name, planned)
             except RecordError as error:
-                notes.append(str(error))
+                if paths.is_cell():
+                    notes.append(str(error))
+                else:
+                    foreign.append(paths.folder.name)
                 continue
             before = found.get(cell.key)
             if before is not None:
@@ -297,7 +300,8 @@ class _Reader:
                 found[key] = LoadedCell(
                     key, name, content, "pending", "not started", columns=columns
                 )
-        return matrix, list(found.values()), notes
+        strange = [f"{folder.runs / name} is not a cell's folder" for name in sorted(foreign)]
+        return matrix, list(found.values()), [*strange, *notes]
 
     def _cell(
         self, paths: CellPaths, matrix: str, planned: Mapping[str, Mapping[str, Any]]
@@ -307,17 +311,10 @@ class _Reader:
         Raises:
             RecordError: If neither its record nor its cell can be used.
         """
-        if not os.path.exists(f"{paths.folder}/record.json"):  # noqa: PTH110  (100,000 times)
-            raw = read_json(paths.cell)
-            content = raw.get("cell", raw) if isinstance(raw, dict) else raw
-            columns = self._columns(content, paths, "cell")
-            key = paths.folder.name.rpartition("-")[2]
-            at_work = paths.claim.exists()
-            status, info = ("running", "at work") if at_work else ("pending", "broken off")
-            return LoadedCell(
-                key, matrix, content, status, info, key in planned, paths=paths, columns=columns
-            )
-        record = read_record(paths, self._shared)
+        try:
+            record = read_record(paths, self._shared)
+        except AbsentError:
+            return self._unfinished(paths, matrix, planned)
         status, info, scores = str(record.status), record.reason, NO_SCORES
         columns = self._columns(record.cell, paths, "record")
         if status == "done":
@@ -338,19 +335,25 @@ class _Reader:
             columns=columns,
         )
 
+    def _unfinished(
+        self, paths: CellPaths, matrix: str, planned: Mapping[str, Mapping[str, Any]]
+    ) -> LoadedCell:
+        """A cell that was begun and has no record."""
+        raw = read_json(paths.cell)
+        content = raw.get("cell", raw) if isinstance(raw, dict) else raw
+        columns = self._columns(content, paths, "cell")
+        key = paths.folder.name.rpartition("-")[2]
+        at_work = paths.claim.exists()
+        status, info = ("running", "at work") if at_work else ("pending", "broken off")
+        return LoadedCell(
+            key, matrix, content, status, info, key in planned, paths=paths, columns=columns
+        )
+
     def _columns(self, content: Any, paths: CellPaths, file: str) -> tuple[Piece, ...]:
         try:
             return self.columns.of_cell(content)
         except RecordError as error:
             raise RecordError(f"{getattr(paths, file)} is not a cell: {error}") from None
-
-
-def _foreign(folder: ResultsFolder, cells: Sequence[CellPaths]) -> Iterator[str]:
-    known = {p.folder.name for p in cells}
-    entries = os.listdir(folder.runs) if folder.runs.is_dir() else []  # noqa: PTH208  (names only)
-    for entry in sorted(entries):
-        if entry not in known:
-            yield f"{folder.runs / entry} is not a cell's folder"
 
 
 def _read_matrix(folder: ResultsFolder, notes: list[str]) -> Mapping[str, Any]:

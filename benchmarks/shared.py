@@ -6,6 +6,7 @@ own they take gigabytes, and to parse them is most of the time.
 
 import gc
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import orjson
 
 _START, _END = b'{\n "', b"\n}\n"
-_MEMBER, _INNER = b',\n "', b',\n  "'
+_MEMBER, _INNER = re.compile(rb',\n "'), re.compile(rb',\n  "')
 _OWN = (b'cost"', b'seconds"', b'key"', b'weights"', b'started"', b'finished"')
 """Members that hardly two records have alike."""
 _CELL = b'cell": {\n  "'
@@ -57,13 +58,16 @@ class Shared:
         if not (raw.startswith(_START) and raw.endswith(_END)):
             return parse(raw)
         out: dict[str, Any] = {}
+        cell: dict[str, Any]
+        known = self._pieces.get
         try:
-            for member in raw[len(_START) : -len(_END)].split(_MEMBER):
-                if member.startswith(_CELL) and member.endswith(b"\n }"):
-                    cell: dict[str, Any] = {}
-                    for inner in member[len(_CELL) : -3].split(_INNER):
-                        cell |= self._piece(inner)
-                    out["cell"] = cell
+            for member in _MEMBER.split(raw[len(_START) : -len(_END)]):
+                if (found := known(member)) is not None:
+                    out |= found
+                elif member.startswith(_CELL) and member.endswith(b"\n }"):
+                    out["cell"] = cell = {}
+                    for inner in _INNER.split(member[len(_CELL) : -3]):
+                        cell |= known(inner) or self._piece(inner)
                 else:
                     out |= self._piece(member)
         except ValueError:  # laid out otherwise after all, or no JSON
@@ -71,14 +75,12 @@ class Shared:
         return out
 
     def _piece(self, member: bytes) -> dict[str, Any]:
-        """A member, such as ``seed": 1``, as a table of its own."""
-        found = self._pieces.get(member)
-        if found is None:
-            found = parse(b'{"' + member + b"}")
-            if len(found) != 1:
-                raise ValueError("several members")
-            if not member.startswith(_OWN):
-                self._pieces[member] = found
+        """A member not met before, such as ``seed": 1``, as a table of its own."""
+        found: dict[str, Any] = parse(b'{"' + member + b"}")
+        if len(found) != 1:
+            raise ValueError("several members")
+        if not member.startswith(_OWN):
+            self._pieces[member] = found
         return found
 
 

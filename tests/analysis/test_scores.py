@@ -1,8 +1,10 @@
 """Scores of many cells: read in little room, written whole, whatever stands in them."""
 
 import csv
+import dataclasses
 import io
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -58,8 +60,40 @@ def test_cells_that_are_scored_alike_share_a_layout(tmp_path):
 )
 def test_a_damaged_file_is_refused_by_name(tmp_path, change):
     paths = put(tmp_path / "cell", change(scores_csv(PLAIN)))
+    reader = ScoreReader()
+    for _ in range(2):  # the second time a good file of this layout is known
+        with pytest.raises(RecordError, match=r"scores\.csv"):
+            reader.read(paths)
+        reader.read(put(tmp_path / "good", scores_csv([PLAIN[0]] * 2)))
+        reader.read(put(tmp_path / "good", scores_csv(PLAIN)))
+
+
+@pytest.mark.parametrize("value", ["0.25", "1e-05", "-3.5e+20", "1", "inf", "nan", "-0.0", "01.5"])
+def test_a_value_is_read_as_python_reads_it_whatever_was_met_before(tmp_path, value):
+    reader = ScoreReader()
+    known = [PLAIN[0]] * 3
+    reader.read(put(tmp_path / "cell", scores_csv(known)))
+    text = scores_csv(known).replace("0.5", value, 1)
+    found = reader.read(put(tmp_path / "cell", text)).values
+    assert str(found.tolist()) == str([float(value), 0.5, 0.5])
+
+
+@pytest.mark.parametrize("value", ["true", "null", "[1]", "1.5\0,0.5", "0.5,0.5", '"', "0.5\r"])
+def test_no_value_is_made_of_what_is_none(tmp_path, value):
+    reader = ScoreReader()
+    known = [PLAIN[0]] * 3
+    reader.read(put(tmp_path / "cell", scores_csv(known)))
     with pytest.raises(RecordError, match=r"scores\.csv"):
-        ScoreReader().read(paths)
+        reader.read(put(tmp_path / "cell", scores_csv(known).replace("0.5", value, 1)))
+
+
+def test_many_doubles_come_back_to_the_last_bit(tmp_path):
+    draws = np.random.default_rng(0)
+    values = draws.normal(size=2000) * 10.0 ** draws.integers(-300, 300, size=2000)
+    reader = ScoreReader()
+    for part in values.reshape(20, 100):
+        scores = [dataclasses.replace(PLAIN[0], value=v) for v in part.tolist()]
+        assert reader.read(put(tmp_path / "c", scores_csv(scores))).values.tolist() == part.tolist()
 
 
 def test_many_scores_become_two_tables_that_join_to_the_one(build, tmp_path):
