@@ -8,13 +8,12 @@ instance discrimination? (difficulty percentile) and Wang and Isola 2020. https:
 """
 
 from collections.abc import Mapping
-from functools import cache
 
 import pandas as pd
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import is_fake
 
+from nsbench.benchmarks.constants import constant
 from nsbench.benchmarks.difficulty_shares import (
     HARDEST,
     bin_names,
@@ -68,23 +67,11 @@ def summary(values: Tensor, mask: Tensor, low: float, high: float) -> Tensor:
         0, place, weight
     )
     share = filled.cumsum(0) / count
-    quantiles = _quantiles(value)
+    quantiles = constant(QUANTILES, value)
     bins = torch.searchsorted(share, quantiles - 1e-12).clamp(max=BINS - 1)
     points = low + (bins + 0.5) * (high - low) / BINS
     points = torch.where(count > 0, points, torch.full_like(points, torch.nan))
     return torch.cat([mean[None], std[None], points, count[None]])
-
-
-def _quantiles(like: Tensor) -> Tensor:
-    """``QUANTILES`` as float64 beside a tensor; made once, since making them waits for a device."""
-    if is_fake(like):
-        return torch.tensor(QUANTILES, dtype=torch.float64, device=like.device)
-    return _quantiles_on(like.device)
-
-
-@cache
-def _quantiles_on(device: torch.device) -> Tensor:
-    return torch.tensor(QUANTILES, dtype=torch.float64, device=device)
 
 
 def point(value: Tensor) -> Tensor:

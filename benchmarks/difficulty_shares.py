@@ -12,6 +12,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from nsbench.benchmarks.constants import constant
+
 HARDEST = (0.1, 1.0, 5.0, 10.0, 50.0)
 """Percent of the chosen negatives, hardest first, whose share of the gradient is logged."""
 SAME_EDGES = (0.0, 0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0)
@@ -51,7 +53,7 @@ def gradient_shares(weights: Tensor, similarity: Tensor, mask: Tensor) -> Tensor
     sums = torch.nn.functional.pad(ranked.cumsum(1), (1, 0))  # (B, N + 1)
     ranked = torch.nn.functional.pad(ranked, (0, 1))
     count = mask.sum(dim=1, keepdim=True).double()  # (B, 1)
-    percents = torch.tensor(HARDEST, dtype=torch.float64, device=weights.device)
+    percents = constant(HARDEST, weights, torch.float64)
     wanted = count * percents / 100  # (B, X)
     whole = wanted.floor().long()
     shares = sums.gather(1, whole) + (wanted - whole) * ranked.gather(1, whole)
@@ -82,7 +84,7 @@ def weight_by_percentile(weights: Tensor, percentile: Tensor) -> Tensor:
         weights: ``(B, N)`` softmax weights over the chosen, 0 elsewhere.
         percentile: ``(B, N)`` place among the eligible candidates, 0 = hardest, 1 = easiest.
     """
-    edges = torch.tensor(EDGES[1:-1], dtype=percentile.dtype, device=percentile.device)
+    edges = constant(EDGES[1:-1], percentile)
     place = torch.bucketize(percentile, edges, right=True)  # (B, N) in 0 ... len(EDGES) - 2
     out = torch.zeros(len(weights), len(EDGES) - 1, dtype=torch.float64, device=weights.device)
     return out.scatter_add_(1, place, weights.double()).T
@@ -105,7 +107,7 @@ def same_by_percentile(same: Tensor, eligible: Tensor, percentile: Tensor) -> tu
         Share of the same in each bin of `SAME_EDGES`, NaN where the bin holds no candidate, and
         the number of candidates in it, both ``(len(SAME_EDGES) - 1,)``.
     """
-    edges = torch.tensor(SAME_EDGES[1:-1], dtype=percentile.dtype, device=percentile.device)
+    edges = constant(SAME_EDGES[1:-1], percentile)
     place = torch.bucketize(percentile, edges, right=True).flatten()
     zero = torch.zeros(len(SAME_EDGES) - 1, dtype=torch.float64, device=percentile.device)
     count = zero.scatter_add(0, place, eligible.flatten().double())

@@ -11,6 +11,7 @@ instance discrimination? https://arxiv.org/abs/2010.06682
 import torch
 from torch import Tensor
 
+from nsbench.benchmarks.constants import constant
 from nsbench.benchmarks.context import Contrast
 from nsbench.benchmarks.difficulty import flatten, softmax_weights, summary
 from nsbench.benchmarks.difficulty_shares import HARDEST
@@ -46,7 +47,7 @@ def vector_shares(
     order = similarity.masked_fill(~mask, -torch.inf).argsort(dim=1, descending=True, stable=True)
     place = torch.arange(order.shape[1], device=order.device).expand_as(order)
     rank = torch.empty_like(order).scatter_(1, order, place)  # among the chosen, 0 = hardest
-    percents = torch.tensor([*HARDEST, 100.0], dtype=weights.dtype, device=weights.device)
+    percents = constant([*HARDEST, 100.0], weights)
     wanted = mask.sum(dim=1)[None, :, None] * percents[:, None, None] / 100  # (X + 1, B, 1)
     parts = weights * (wanted - rank).clamp(0, 1)  # (X + 1, B, N)
     along = (parts * similarity).sum(dim=2, keepdim=True)  # (X + 1, B, 1)
