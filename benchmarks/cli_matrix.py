@@ -101,6 +101,7 @@ def run(
     ] = 1.0,
 ) -> None:
     """Run a benchmark matrix; what is done already is not done again."""
+    from nsbench.benchmarks.capture import replay_mode
     from nsbench.benchmarks.config import load_config
     from nsbench.benchmarks.content_cache import default_folder, folder_of
     from nsbench.benchmarks.distributed import launched
@@ -108,6 +109,7 @@ def run(
     from nsbench.benchmarks.executors import Job, finished, plan_jobs, to_replace
     from nsbench.benchmarks.matrix import expand
     from nsbench.benchmarks.matrix import only as keep
+    from nsbench.benchmarks.run import pick_device
 
     settings = load_config(config)
     if encoder is not None:
@@ -127,6 +129,7 @@ def run(
         from nsbench.benchmarks.local_pool import prepare
 
         prepare(settings.run.threads)
+    replay_mode(pick_device(settings.run.device))
     _check_evaluation(settings.evaluation)
     with err.status("reading data and checking the matrix"):
         planned = keep(expand(settings), only or [])

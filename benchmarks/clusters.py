@@ -123,7 +123,8 @@ class ClusterMatch:
             trusted.append(self.sampler.trusted(own, confidence, progress.to(own.device)))
         self.world.note("cluster_refreshes", 1)
         self._note_agreement(torch.stack(labels))
-        self.labels, self.trusted = torch.stack(labels), torch.stack(trusted)
+        self.labels = torch.stack(labels)
+        self.trusted.copy_(torch.stack(trusted))  # in its place: a recorded step reads it there
 
     def match(self, anchors: Tensor, candidates: Tensor) -> Tensor:
         """``(M, B, N)`` bool, True where both texts are trusted members of one cluster."""
@@ -138,7 +139,7 @@ class ClusterMatch:
         """Go on from a `state`."""
         device = self.world.device
         self.labels = None if state["labels"] is None else state["labels"].to(device)
-        self.trusted = state["trusted"].to(device)
+        self.trusted.copy_(state["trusted"])
 
     def _judge(self, points: Tensor, centroids: Tensor) -> tuple[Tensor, Tensor]:
         """Cluster and confidence of every point, block by block."""

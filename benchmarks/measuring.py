@@ -1,6 +1,6 @@
 """Everything that is measured of a training, gathered on the device and read out at its end."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -22,7 +22,6 @@ from nsbench.benchmarks.probe import Probe
 from nsbench.benchmarks.staleness import mined_statistics
 from nsbench.benchmarks.step import Batch, Method, Stepped
 from nsbench.benchmarks.views import embed_texts, untouched, view_of
-from nsbench.samplers import Selection
 
 IDENTICAL = 1 - 1e-6
 
@@ -73,36 +72,43 @@ class Measures:
         """Look at the encoder before its first step."""
         self.difficulty.add(0, self.probe.look())
 
-    def add(self, step: int, batch: Batch, stepped: Stepped, pool: OpenPool) -> None:
+    def due(self, step: int) -> bool:
+        """Whether a step is measured in full."""
+        return step % self.every == 0 or step == self.method.budget.steps - 1
+
+    def add(self, step: int, stepped: Stepped, seen: Mapping[str, Tensor], pool: OpenPool) -> None:
         """Take a step in.
 
         Args:
             step: Its number.
-            batch: What it was given.
-            stepped: What happened.
+            stepped: What happened; it is read now, and not kept.
+            seen: What `see` gave, where the step was due.
             pool: The candidates, after the step.
         """
-        chosen = flatten(stepped.selection)
-        self._losses.append(stepped.total)
-        self._norms.append(stepped.norm)
-        self._counts.append(_counted(stepped, chosen))
+        self._losses.append(stepped.total.clone())
+        self._norms.append(stepped.norm.clone())
+        self._counts.append(stepped.counts.clone())
         self.choices.look(step, stepped.contrast, stepped.context, stepped.selection)
         if self.probe.due(step):
             self.difficulty.add(step, dict(self.probe.look()) | dict(pool.look()))
-        if step % self.every == 0 or step == self.method.budget.steps - 1:
-            self.histograms.add(stepped.context, stepped.selection)
+        if self.due(step):
             self.histograms.keep(step)
-            self.difficulty.add(step, self._measured(step, batch, stepped, chosen, pool))
+            self.difficulty.add(step, dict(seen) | dict(pool.numbers(step)))
 
-    def _measured(
-        self, step: int, batch: Batch, stepped: Stepped, chosen: Selection, pool: OpenPool
-    ) -> dict[str, Tensor]:
-        """``{quantity: (S,)}`` of one step."""
+    def see(self, batch: Batch, stepped: Stepped) -> dict[str, Tensor]:
+        """Count one step in the histograms, and give its ``{quantity: (S,)}``.
+
+        Args:
+            batch: What the step was given.
+            stepped: What happened.
+        """
         context, contrast = stepped.context, stepped.contrast
         loss, supervision = stepped.loss.detach(), self.method.supervision
+        chosen = flatten(stepped.selection)
+        self.histograms.add(context, stepped.selection)
         numbers = statistics(context, stepped.selection)
         numbers |= pull_statistics(context, stepped.selection, contrast)
-        numbers |= mined_statistics(context, contrast, pool.mined_scores(), pool.numbers(step))
+        numbers |= mined_statistics(context, contrast, batch.mined_scores)
         numbers["loss"] = summary(loss, torch.ones_like(loss) > 0, 0, 20)
         numbers |= self._views_seen(batch, stepped)
         if supervision is not None:
@@ -181,20 +187,6 @@ class Measures:
             "examples": float(budget.steps * budget.batch_size),
             "epochs": budget.steps * budget.batch_size / self.world.data.rows,
         }
-
-
-def _counted(stepped: Stepped, chosen: Selection) -> Tensor:
-    """``(5,)`` of a step: negatives per anchor, empty rows, masked twins and pairs, tokens."""
-    first, second = stepped.views
-    return torch.stack(
-        [
-            chosen.mask.sum() / len(stepped.loss),
-            (~chosen.mask.any(dim=1)).sum(),
-            stepped.masks.duplicate.sum(),
-            stepped.masks.known.sum(),
-            first.lengths.sum() + second.lengths.sum(),
-        ]
-    ).double()
 
 
 def _positive_cosine(contrast: Contrast) -> Tensor:

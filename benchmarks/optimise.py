@@ -81,6 +81,54 @@ class RowAdam(torch.optim.Optimizer):
                 )
 
 
+class NamedRowAdam(torch.optim.Optimizer):
+    """The rule of `RowAdam` for a dense gradient: rows that no token named wait.
+
+    Every step reads and writes the whole table, but in operations whose shapes depend on nothing,
+    so that a step can be recorded and replayed. For devices, whose memory is fast.
+
+    Args:
+        params: Tables ``(V, d)`` with an attribute ``named``: ``(V,)`` float, above 0 where a token
+            of the batch named the row. It is set back to 0.
+        lr: Learning rate; its group may hold a 0-dim float32 tensor beside the tables instead.
+        betas: Decay of the first and second moment.
+        eps: Added to the root of the second moment.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[nn.Parameter],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Move the named rows of every table that has a gradient."""
+        for group in self.param_groups:
+            low, high = group["betas"]
+            for table in group["params"]:
+                if table.grad is None:
+                    continue
+                state = self.state[table]
+                if not state:
+                    state["step"] = torch.zeros((), device=table.device)
+                    state["exp_avg"] = torch.zeros_like(table)
+                    state["exp_avg_sq"] = torch.zeros_like(table)
+                state["step"] += 1
+                named = (table.named > 0).to(table.dtype)[:, None]
+                gradient = table.grad
+                state["exp_avg"].add_((gradient - state["exp_avg"]) * (named * (1 - low)))
+                state["exp_avg_sq"].mul_(1 - named * (1 - high))
+                state["exp_avg_sq"].addcmul_(gradient * named, gradient, value=1 - high)
+                rate = group["lr"] * (1 - high ** state["step"]).sqrt() / (1 - low ** state["step"])
+                moved = state["exp_avg"] / (state["exp_avg_sq"].sqrt() + group["eps"])
+                table.sub_(moved * (named * rate))
+                table.named.zero_()
+
+
 class Optimizer:
     """AdamW on dense weights, lazy Adam on sparse embedding tables, one schedule for both.
 
@@ -93,13 +141,23 @@ class Optimizer:
         learning_rate: Peak rate.
         weight_decay: Decoupled decay of dense weight matrices.
         clip: Largest norm of the whole gradient; 0 for no clipping.
+        fixed: Whether all shapes and places stay the same from step to step, and nothing is read,
+            as devices and recorded steps need it; sparse tables then have dense gradients.
     """
 
     def __init__(
-        self, module: nn.Module, *, learning_rate: float, weight_decay: float, clip: float
+        self,
+        module: nn.Module,
+        *,
+        learning_rate: float,
+        weight_decay: float,
+        clip: float,
+        fixed: bool = False,
     ) -> None:
-        self.peak = learning_rate
-        self.clip = clip
+        self.peak, self.clip, self.fixed = learning_rate, clip, fixed
+        first = next(iter(module.parameters()), None)
+        device = torch.device("cpu") if first is None else first.device
+        self.rate = torch.zeros((), device=device)  # where a recorded step reads it
         sparse = [p for n, p in module.named_parameters() if n == "table"]
         dense = [(n, p) for n, p in module.named_parameters() if n != "table" and p.requires_grad]
         plain = [p for n, p in dense if p.dim() < 2 or "norm" in n.lower()]
@@ -107,24 +165,30 @@ class Optimizer:
         self.parameters = sparse + plain + decayed
         self._parts: list[torch.optim.Optimizer] = []
         if sparse:
-            self._parts.append(RowAdam(sparse, lr=learning_rate))
+            self._parts.append((NamedRowAdam if fixed else RowAdam)(sparse, lr=learning_rate))
         if dense:
             groups = [
                 {"params": decayed, "weight_decay": weight_decay},
                 {"params": plain, "weight_decay": 0.0},
             ]
-            self._parts.append(torch.optim.AdamW(groups, lr=learning_rate, fused=True))
+            made = torch.optim.AdamW(groups, lr=learning_rate, fused=True, capturable=fixed)
+            self._parts.append(made)
 
-    def step(self, factor: float) -> Tensor:
+    def step(self, factor: Tensor) -> Tensor:
         """Clip, move the weights at ``factor`` times the peak rate, and clear the gradients.
+
+        Args:
+            factor: 0-dim float64.
 
         Returns:
             0-dim norm of the gradient before clipping.
         """
         norm = self._clip()
+        if self.fixed:
+            self.rate.copy_(factor * self.peak)
         for part in self._parts:
             for group in part.param_groups:
-                group["lr"] = self.peak * factor
+                group["lr"] = self.rate if self.fixed else self.peak * float(factor)
             part.step()
             part.zero_grad(set_to_none=True)
         return norm

@@ -16,4 +16,8 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any
     wanted = precision == "bf16" or (
         precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported()
     )
-    return torch.autocast(device.type, torch.bfloat16) if wanted else nullcontext()
+    # Weights that were cast once and kept would not be cast again when a step is replayed.
+    kept = device.type != "cuda"
+    return (
+        torch.autocast(device.type, torch.bfloat16, cache_enabled=kept) if wanted else nullcontext()
+    )

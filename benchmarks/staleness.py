@@ -5,8 +5,6 @@ about this. https://arxiv.org/abs/2007.00808 https://arxiv.org/abs/1912.06798 Th
 ours.
 """
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor
 
@@ -21,7 +19,6 @@ def mined_statistics(
     context: SimilarityContext,
     contrast: Contrast,
     scores: Tensor | None,
-    numbers: Mapping[str, Tensor],
 ) -> dict[str, Tensor]:
     """Where the candidates that were mined for an anchor stand in today's batch.
 
@@ -31,16 +28,14 @@ def mined_statistics(
         scores: ``(E,)`` scores of the columns that the pool mined for this batch, by the model
             that mined them, NaN where unknown; they are the last E owned columns. ``None`` where
             nothing was mined.
-        numbers: What the pool says of itself, passed on.
 
     Returns:
         ``mined_percentile``: place of an anchor's own mined columns among all that it may choose
         from, 0 = hardest; ``mined_similarity`` of them today, in training views, and
-        ``mined_similarity_then``, when they were mined, over the same columns; and ``numbers``.
+        ``mined_similarity_then``, when they were mined, over the same columns.
     """
-    out = dict(numbers)
     if scores is None:
-        return out
+        return {}
     columns = len(contrast.owner)
     known = torch.full((columns,), torch.nan, device=scores.device)
     owned = (contrast.owner >= 0).nonzero_static(size=columns, fill_value=columns).squeeze(1)
@@ -51,11 +46,12 @@ def mined_statistics(
     own = contrast.own_negative & mined & context.negative_mask[:, :columns]
     similarity = context.similarity[:, :columns].float()
     ranks = (context.ranks()[:, :columns] + 0.5) / context.eligible.clamp(min=1)
-    out["mined_percentile"] = summary(ranks, own, 0, 1)
     both = own & ~known.isnan()
-    out["mined_similarity"] = summary(similarity, both, -1, 1)
-    out["mined_similarity_then"] = summary(known.nan_to_num().expand_as(own), both, -1, 1)
-    return out
+    return {
+        "mined_percentile": summary(ranks, own, 0, 1),
+        "mined_similarity": summary(similarity, both, -1, 1),
+        "mined_similarity_then": summary(known.nan_to_num().expand_as(own), both, -1, 1),
+    }
 
 
 def stored_statistics(stored: Tensor, today: Tensor, texts: Tensor) -> dict[str, Tensor]:

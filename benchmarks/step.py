@@ -6,7 +6,7 @@ Nothing in a step waits for the device: what is decided on the host (rows, width
 rate) comes with the `Batch`, and what was found stays on the device in `Stepped`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -17,9 +17,10 @@ from torch.nn import functional
 
 from nsbench.benchmarks.attacks import attack_loss, attacked, attackers
 from nsbench.benchmarks.augmentations import Augmentation, TokenView
-from nsbench.benchmarks.candidates import OpenPool, World
+from nsbench.benchmarks.candidates import OpenPool, Stored, World
 from nsbench.benchmarks.cell import Budget
 from nsbench.benchmarks.context import Contrast, Known, Masked, extend, lay_out, mask_candidates
+from nsbench.benchmarks.difficulty import flatten
 from nsbench.benchmarks.distributed import team
 from nsbench.benchmarks.extras import Extras
 from nsbench.benchmarks.gradcache import Chunked, random_state, set_random_state
@@ -66,8 +67,10 @@ class Batch:
         texts2: A texts of view 2.
         more: E texts of further columns; ``None`` for none.
         owned: Owner and privacy of those, each ``(E,)`` on the device.
-        progress: Share of the training that is over, in [0, 1].
-        rate: Factor on the peak learning rate.
+        stored: Columns that the pool keeps from before; ``None`` for none.
+        mined_scores: ``(M,)`` scores at which the last M of the further columns were mined.
+        progress: 0-dim float32, share of the training that is over, in [0, 1].
+        rate: 0-dim float64, factor on the peak learning rate.
     """
 
     rows: Tensor
@@ -75,8 +78,10 @@ class Batch:
     texts2: Texts
     more: Texts | None
     owned: tuple[Tensor, Tensor] | None
-    progress: float
-    rate: float
+    stored: Stored | None
+    mined_scores: Tensor | None
+    progress: Tensor
+    rate: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +100,8 @@ class Stepped:
         total: 0-dim loss that was followed.
         norm: 0-dim norm of the gradient before clipping.
         embeddings: ``(2 A, d)`` normalised, detached, of both views.
+        counts: ``(5,)`` negatives per anchor, empty rows, masked twins and pairs, tokens.
+        passes: Texts that went through the encoder, by what for.
     """
 
     views: tuple[TokenView, TokenView]
@@ -108,6 +115,8 @@ class Stepped:
     total: Tensor
     norm: Tensor
     embeddings: Tensor
+    counts: Tensor
+    passes: Mapping[str, float]
 
 
 class Step:
@@ -119,20 +128,31 @@ class Step:
         known: What is known of its texts.
         pool: Brings further columns.
         extras: Builds what the sampler needs beyond similarities.
+        fixed: Whether shapes and places are to depend on nothing but the shape of the batch, as
+            on a device and where steps are recorded.
     """
 
     def __init__(
-        self, method: Method, world: World, known: Known, pool: OpenPool, extras: Extras
+        self,
+        method: Method,
+        world: World,
+        known: Known,
+        pool: OpenPool,
+        extras: Extras,
+        *,
+        fixed: bool = False,
     ) -> None:
         self.method, self.world, self.known = method, world, known
         self.pool, self.extras = pool, extras
         budget, supervision = method.budget, method.supervision
         encoder = world.encoder
+        encoder.fixed = fixed
         self.optimizer = Optimizer(
             encoder if supervision is None else supervision.trainable(encoder),
             learning_rate=budget.learning_rate,
             weight_decay=budget.weight_decay,
             clip=budget.clip,
+            fixed=fixed,
         )
         self.draw = {
             purpose: torch.Generator(world.device).manual_seed(world.seed_for(purpose))
@@ -141,14 +161,14 @@ class Step:
 
     def __call__(self, batch: Batch) -> Stepped:
         """Make one step."""
-        method, device, note = self.method, self.world.device, self.world.note
-        supervision = method.supervision
-        view1, view2 = self._views(batch)
+        method, supervision = self.method, self.method.supervision
+        passes: dict[str, float] = {}
+        view1, view2 = self._views(batch, passes)
         # Both views, and further columns, in one pass through the encoder.
         parts = [view1, view2]
         if batch.more is not None:
             parts.append(view_of(self.world.encoder, self.world.tokens, batch.more))
-        raw, finish = self._encoded(parts)
+        raw, finish = self._encoded(parts, passes)
         z = [functional.normalize(r.float(), dim=-1) for r in raw]
         contrast = lay_out(
             z[0],
@@ -158,7 +178,7 @@ class Step:
             both=method.directions == "both",
             extra=None if batch.more is None else (z[2], batch.more.ids),
             owned=batch.owned,
-            stored=self.pool.stored(),
+            stored=batch.stored,
             batch_negatives=self.pool.batch_negatives,
         )
         live = contrast.anchors @ contrast.columns.T  # (A, N)
@@ -169,7 +189,7 @@ class Step:
             similarity=live.detach(),
             positive=contrast.positive,
             negative_mask=masks.negative,
-            progress=torch.full((), batch.progress, device=device),
+            progress=batch.progress,
             generator=self.draw["sampler"],
             temperature=method.temperature,
             truth=self.known.truth(contrast.anchor_texts, contrast.column_texts),
@@ -186,9 +206,9 @@ class Step:
             total = supervision.total(total, supervision.loss(raw, batch.rows))
         total.backward()
         finish()
-        note("passes_anchor", len(view1.ids))
-        note("passes_positive", len(view2.ids))
-        note("passes_negative", 0 if batch.more is None else len(batch.more.ids))
+        passes["passes_anchor"] = len(view1.ids)
+        passes["passes_positive"] = len(view2.ids)
+        passes["passes_negative"] = 0 if batch.more is None else len(batch.more.ids)
         return Stepped(
             views=(view1, view2),
             raw=raw,
@@ -201,6 +221,8 @@ class Step:
             total=total.detach(),
             norm=self.optimizer.step(batch.rate),
             embeddings=torch.cat([z[0], z[1]]).detach(),
+            counts=_counted(selection, loss, masks, (view1, view2)),
+            passes=passes,
         )
 
     def state(self) -> dict[str, Any]:
@@ -224,7 +246,7 @@ class Step:
             made.set_state(state["draw"][purpose])
         set_random_state([part[team().rank] for part in state["random"]], self.world.device)
 
-    def _views(self, batch: Batch) -> tuple[TokenView, TokenView]:
+    def _views(self, batch: Batch, passes: dict[str, float]) -> tuple[TokenView, TokenView]:
         """Both views, augmented and, where that is asked for, attacked."""
         method, world = self.method, self.world
         view1, view2 = (
@@ -245,10 +267,12 @@ class Step:
                 )
                 encode = partial(forward, world.encoder)
                 view1, view2 = attacked((view1, view2), method.views, encode, loss_at)
-            world.note("passes_attack", len(view1.ids) + len(view2.ids))
+            passes["passes_attack"] = len(view1.ids) + len(view2.ids)
         return view1, view2
 
-    def _encoded(self, parts: Sequence[TokenView]) -> tuple[list[Tensor], Callable[[], None]]:
+    def _encoded(
+        self, parts: Sequence[TokenView], passes: dict[str, float]
+    ) -> tuple[list[Tensor], Callable[[], None]]:
         """Pooled embeddings of the views, and what is to be called after ``backward``.
 
         Of several processes that train together, each encodes its part of every view.
@@ -269,10 +293,26 @@ class Step:
             if chunked is not None:
                 with autocast(budget.precision, world.device):
                     chunked.backward()
-                world.note("passes_repeated", sum(counts))
+                passes["passes_repeated"] = sum(counts)
             group.sum_gradients(world.encoder)
 
         return raw, finish
+
+
+def _counted(
+    selection: Selection, loss: Tensor, masks: Masked, views: tuple[TokenView, TokenView]
+) -> Tensor:
+    """``(5,)``, see `Stepped`."""
+    chosen = flatten(selection)
+    return torch.stack(
+        [
+            chosen.mask.sum() / len(loss),
+            (~chosen.mask.any(dim=1)).sum(),
+            masks.duplicate.sum(),
+            masks.known.sum(),
+            views[0].lengths.sum() + views[1].lengths.sum(),
+        ]
+    ).double()
 
 
 def row_losses(

@@ -10,19 +10,22 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from nsbench.benchmarks.batches import feed_for
 from nsbench.benchmarks.candidates import OpenPool, World
+from nsbench.benchmarks.capture import compile_layers, recorder, replay_mode
 from nsbench.benchmarks.content_cache import NOTHING, ContentCache
 from nsbench.benchmarks.context import Known, owners
 from nsbench.benchmarks.data import TrainingData
 from nsbench.benchmarks.distributed import team
 from nsbench.benchmarks.encoders import Encoder, token_table
 from nsbench.benchmarks.extras import Extras
+from nsbench.benchmarks.graphs import own_stream
 from nsbench.benchmarks.measuring import Measures, Trained
 from nsbench.benchmarks.optimise import schedule
 from nsbench.benchmarks.snapshots import Keep
-from nsbench.benchmarks.step import Batch, Method, Step
+from nsbench.benchmarks.step import Batch, Method, Step, Stepped
 from nsbench.benchmarks.views import Texts, embed_all, on_device
 
 
@@ -64,17 +67,18 @@ def train(encoder: Encoder, data: TrainingData, recipe: Recipe, device: torch.de
         ValueError: If the data has fewer rows than one batch.
         DivergedError: If a loss is not finite; seen when losses are read out.
     """
-    training = Training(encoder, data, recipe, device)
-    if recipe.resume is None:
-        training.measures.start()
-    else:
-        training.load(recipe.resume)
-    while training.done < recipe.budget.steps:
-        training.step()
-        recipe.look(training.done - 1)
-        if training.pool.resumable:
-            recipe.keep(training.state)
-    return training.measures.trained(training.cost)
+    with own_stream(device):
+        training = Training(encoder, data, recipe, device)
+        if recipe.resume is None:
+            training.measures.start()
+        else:
+            training.load(recipe.resume)
+        while training.done < recipe.budget.steps:
+            training.step()
+            recipe.look(training.done - 1)
+            if training.pool.resumable:
+                recipe.keep(training.state)
+        return training.measures.trained(training.cost)
 
 
 class Training:
@@ -116,8 +120,13 @@ class Training:
         self.pool = recipe.open_pool(self.world)
         self.extras = Extras(recipe.sampler, self.world, recipe.objective)
         self.feed = feed_for(recipe.sampler, self.world)
-        self.make_step = Step(recipe, self.world, known, self.pool, self.extras)
+        mode = replay_mode(device, budget.chunk)
+        fixed = mode != "never" or (device.type == "cuda" and team().size == 1)
+        self.make_step = Step(recipe, self.world, known, self.pool, self.extras, fixed=fixed)
+        if mode == "compiled":
+            compile_layers(encoder)
         self.measures = Measures(recipe, self.world, known, recipe.difficulty_every)
+        self.run = recorder(self._run, mode, device, list(self.make_step.draw.values()))
 
     def _note(self, name: str, value: float) -> None:
         self.cost[name] = self.cost.get(name, 0.0) + value
@@ -128,10 +137,17 @@ class Training:
         pool.refresh(step)
         self.extras.refresh(step, self.recipe.budget.steps)
         batch = batch_of(self.world, self.recipe, next(self.feed), step, pool)
-        stepped = self.make_step(batch)
+        stepped, seen = self.run(batch, self.measures.due(step))
+        for name, count in stepped.passes.items():
+            self._note(name, count)
         pool.after_step(torch.cat([batch.texts1.host, batch.texts2.host]), stepped.embeddings)
-        self.measures.add(step, batch, stepped, pool)
+        self.measures.add(step, stepped, seen, pool)
         self.done += 1
+
+    def _run(self, batch: Batch, measured: bool) -> tuple[Stepped, dict[str, Tensor]]:
+        """All that a step does on the device, and what was seen where it is measured."""
+        stepped = self.make_step(batch)
+        return stepped, self.measures.see(batch, stepped) if measured else {}
 
     def state(self) -> dict[str, Any]:
         """Everything that a resumed training needs, beside what opening it makes again."""
@@ -186,6 +202,13 @@ def batch_of(
         texts2=Texts.of(world.tokens, texts2),
         more=Texts.of(world.tokens, torch.cat(more)) if more else None,
         owned=owned,
-        progress=step / max(1, budget.steps - 1),
-        rate=schedule(budget.schedule, step, budget.steps, budget.warmup),
+        stored=pool.stored(),
+        mined_scores=pool.mined_scores(),
+        progress=torch.full((), step / max(1, budget.steps - 1), device=device),
+        rate=torch.full(
+            (),
+            schedule(budget.schedule, step, budget.steps, budget.warmup),
+            dtype=torch.float64,
+            device=device,
+        ),
     )

@@ -28,6 +28,8 @@ class Encoder(nn.Module):
         special_tokens: Whether texts are wrapped in the tokenizer's special tokens.
         dropout: Dropout rate of a view that does not ask for one of its own.
         unpooled: Token ids that a mean over tokens leaves out; see `averaged`.
+        fixed: Whether a pass is to take memory and operations that depend on nothing but the
+            shape of the view, and to wait for nothing, so that it can be recorded and replayed.
     """
 
     tokenizer: Any
@@ -38,6 +40,7 @@ class Encoder(nn.Module):
     special_tokens: bool = True
     dropout: float = 0.0
     unpooled: Tensor | None = None
+    fixed: bool = False
 
     def averaged(self, view: TokenView) -> Tensor:
         """``(B, L)`` bool, the tokens that a mean takes: the real ones that are not `unpooled`.

@@ -25,10 +25,12 @@ class StaticEncoder(Encoder):
 
     has_positions = False
     special_tokens = False
+    named: Tensor
 
     def __init__(self, table: Tensor, tokenizer: object, *, max_length: int, dropout: float):
         super().__init__()
         self.table = nn.Parameter(table)
+        self.register_buffer("named", torch.zeros(len(table)), persistent=False)
         self.tokenizer = tokenizer
         self.width = self.dimension = table.shape[1]
         self.max_length = max_length
@@ -42,12 +44,14 @@ class StaticEncoder(Encoder):
                 pass over the table's rows; single elements need the full ``(B, L, d)`` tensor.
         """
         rate = self.dropout if view.dropout is None else view.dropout
+        if self.fixed and torch.is_grad_enabled():
+            self._name(view)
         mask = self.averaged(view).to(self.table.dtype)  # (B, L)
         length = mask.sum(dim=1, keepdim=True).clamp(min=1)  # (B, 1)
         scale = view.scale
         whole = scale is None or scale.shape[-1] == 1 or scale.shape[-2] == 1
-        if rate or view.shift is not None or not whole:
-            states = functional.embedding(view.ids, self.table, sparse=True)  # (B, L, d)
+        if self.fixed or rate or view.shift is not None or not whole:
+            states = functional.embedding(view.ids, self.table, sparse=not self.fixed)  # (B, L, d)
             if scale is not None:
                 states = states * scale
             if view.shift is not None:
@@ -61,6 +65,12 @@ class StaticEncoder(Encoder):
             columns = scale.expand(mask.shape[0], 1, self.width).squeeze(1)  # (B, d)
         pooled = self._bag(view, weights)
         return (pooled if columns is None else pooled * columns) / length
+
+    def _name(self, view: TokenView) -> None:
+        """Tell the optimizer which rows the tokens of a view are; see `NamedRowAdam`."""
+        real = view.mask.flatten().to(self.named.dtype)
+        self.named.scatter_reduce_(0, view.ids.flatten(), real, "amax")
+        self.table.named = self.named  # type: ignore[attr-defined]
 
     def _bag(self, view: TokenView, weights: Tensor) -> Tensor:
         """``(B, d)`` weighted sums of table rows.

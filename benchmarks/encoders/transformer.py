@@ -111,8 +111,8 @@ class TransformerEncoder(Encoder):
         On a CPU texts lie end to end without padding, where the model can; a device must not be
         waited for, so there they stand padded to one length.
         """
-        unpadded = self.end_to_end and view.ids.device.type == "cpu" and not is_fake(view.ids)
-        pooled = self._unpadded(view) if unpadded else self._padded(view)
+        waits = view.ids.device.type == "cpu" and not is_fake(view.ids) and not self.fixed
+        pooled = self._unpadded(view) if waits and self.end_to_end else self._padded(view)
         if self.head is None or not self.training:
             return pooled
         projected: Tensor = self.head(pooled)
@@ -152,10 +152,13 @@ class TransformerEncoder(Encoder):
         more: dict[str, Tensor] = {}
         if self.has_positions:
             more["position_ids"] = view.positions + self._first_position
+        mask = view.mask.long()
+        if self.fixed and self.end_to_end:  # of a mask (B, L) the library looks whether all is real
+            mask = view.mask[:, None, None, :].expand(-1, 1, mask.shape[1], -1)
         with self._under(view):
             out = self.model(
                 input_ids=view.ids,
-                attention_mask=view.mask.long(),
+                attention_mask=mask,
                 output_hidden_states=self.pooling == "last2_mean",
                 **more,
             )

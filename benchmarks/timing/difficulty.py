@@ -148,7 +148,8 @@ class Trainer:
             stepped = made.make_step(batch)
             if logged:
                 began = time.process_time()
-                made.measures.add(step, batch, stepped, made.pool)
+                seen = made.measures.see(batch, stepped) if made.measures.due(step) else {}
+                made.measures.add(step, stepped, seen, made.pool)
                 inside += time.process_time() - began
         return (time.process_time() - before) / steps, inside / steps
 

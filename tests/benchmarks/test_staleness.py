@@ -38,7 +38,7 @@ def test_mined_columns_equal_loops(share: str, given: int) -> None:
     )
     then = torch.linspace(-0.5, 0.5, size * m)
     then[3] = torch.nan
-    found = mined_statistics(context, contrast, then, {"mined_age": torch.zeros(10)})
+    found = mined_statistics(context, contrast, then)
     now, before, place = [], [], []
     for row in range(size):
         able = [j for j in range(len(contrast.columns)) if context.negative_mask[row, j]]
@@ -54,7 +54,6 @@ def test_mined_columns_equal_loops(share: str, given: int) -> None:
     assert found["mined_similarity"][0].item() == pytest.approx(np.mean(now), abs=1e-6)
     assert found["mined_similarity_then"][0].item() == pytest.approx(np.mean(before), abs=1e-6)
     assert found["mined_similarity"][-1] == size * m - 1
-    assert "mined_age" in found
 
 
 def test_nothing_mined_nothing_said() -> None:
@@ -63,7 +62,7 @@ def test_nothing_mined_nothing_said() -> None:
     contrast = lay_out(unit(10, 0), unit(10, 1), *texts, both=False)
     similarity = contrast.anchors @ contrast.columns.T
     context = SimilarityContext(similarity, contrast.positive, similarity < 2)
-    assert mined_statistics(context, contrast, None, {}) == {}
+    assert mined_statistics(context, contrast, None) == {}
 
 
 def test_fresh_keys_are_recognised_and_random_ones_are_not() -> None:

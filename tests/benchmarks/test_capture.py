@@ -1,0 +1,239 @@
+"""Recorded and replayed steps are the steps that would have been made."""
+
+import logging
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from nsbench.benchmarks.augmentations import augmentations, bound
+from nsbench.benchmarks.candidates import candidates
+from nsbench.benchmarks.capture import MODES, VARIABLE, Captured, compile_layers, replay_mode
+from nsbench.benchmarks.cell import Budget
+from nsbench.benchmarks.data import datasets
+from nsbench.benchmarks.distributed import team
+from nsbench.benchmarks.encoders import encoders
+from nsbench.benchmarks.measuring import Trained
+from nsbench.benchmarks.objectives import objectives
+from nsbench.benchmarks.optimise import NamedRowAdam, Optimizer, RowAdam
+from nsbench.benchmarks.seeds import seed_for
+from nsbench.benchmarks.train import Recipe, Training
+from nsbench.samplers import Selection, SimilarityContext, samplers
+
+CPU = torch.device("cpu")
+STEPS = 12
+Views = tuple[list[Any], list[Any]]
+CASES: dict[str, tuple[str, str, str, dict[str, Any], tuple[str, ...]]] = {
+    "transformer": ("tiny", "hard", "in_batch", {}, ("dropout",)),
+    "table": ("static", "semi_hard", "in_batch", {}, ("token_cutoff", "embedding_dropout")),
+    "attack": ("tiny", "in_batch", "in_batch", {}, ("adversarial",)),
+    "queue": ("tiny", "random", "queue", {"size": 16}, ("token_shuffle",)),
+    "mined": ("static", "hard", "corpus", {"shortage": "fewer", "negatives": 2, "depth": 4}, ()),
+    "clusters": ("static", "incremental", "in_batch", {}, ("eda_swap",)),
+    "made negatives": ("tiny", "mixed", "in_batch", {}, ("feature_cutoff",)),
+    "schedule": ("static", "curriculum", "in_batch", {}, ()),
+    "official": ("static", "median_triplet", "in_batch", {}, ("dropout",)),
+}
+
+
+class Waits:
+    """A sampler that asks the device for a number."""
+
+    def __call__(self, context: SimilarityContext) -> Selection:
+        assert float(context.similarity.max()) < 2
+        return Selection(context.negative_mask)
+
+
+def training(
+    encoder: str,
+    sampler: Any,
+    pool: str = "in_batch",
+    params: dict[str, Any] | None = None,
+    views: tuple[str, ...] = (),
+) -> Training:
+    """A training about to begin, on few texts."""
+    data = datasets.make("planted", rows=120)()
+    made = encoders.make(encoder, dimension=16).build(data.texts, 0)
+    augmented = [bound(augmentations.make(name), made) for name in views]
+    chosen = samplers.make(sampler) if isinstance(sampler, str) else sampler
+    recipe = Recipe(
+        sampler=chosen,
+        objective=objectives.make("info_nce"),
+        views=(augmented, augmented),
+        directions="both",
+        budget=Budget(steps=STEPS, batch_size=8, warmup=0.3),
+        difficulty_every=3,
+        seed_for=lambda purpose: seed_for(1, purpose),
+        open_pool=candidates.make(pool, **(params or {})).open,
+    )
+    return Training(made, data, recipe, CPU)
+
+
+def finished(under: Training, steps: int = STEPS) -> Trained:
+    """Train to the end."""
+    if not under.done:
+        under.measures.start()
+    while under.done < steps:
+        under.step()
+    return under.measures.trained(under.cost)
+
+
+def same(left: Training, right: Training) -> None:
+    """Expect two trainings that have ended to have done the same, to the bit."""
+    one, two = left.measures.trained(left.cost), right.measures.trained(right.cost)
+    for name in ("difficulty", "training", "histograms", "probe", "choices"):
+        assert getattr(one, name).equals(getattr(two, name)), name
+    assert one.cost == two.cost
+    states = [t.world.encoder.state_dict() for t in (left, right)]
+    assert all(torch.equal(a, b) for a, b in zip(*(s.values() for s in states), strict=True))
+
+
+def as_they_come(under: Training) -> Training:
+    """The same training, its steps made one by one by the code that is recorded otherwise."""
+    under.run = under._run
+    return under
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_law_a_replayed_training_equals_one_made_step_by_step(
+    monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    monkeypatch.setenv(VARIABLE, "software")
+    with torch.random.fork_rng():
+        replayed = training(*CASES[case])
+        finished(replayed)
+    with torch.random.fork_rng():
+        plain = as_they_come(training(*CASES[case]))
+        finished(plain)
+    assert isinstance(replayed.run, Captured)
+    assert replayed.run.replayed >= 2
+    assert replayed.run.waits == []
+    same(replayed, plain)
+
+
+@pytest.mark.parametrize("encoder", ["tiny", "static"])
+def test_fixed_shapes_change_only_rounding(monkeypatch: pytest.MonkeyPatch, encoder: str) -> None:
+    usual = finished(training(encoder, "hard", views=("token_cutoff",)))
+    monkeypatch.setenv(VARIABLE, "software")
+    fixed = finished(training(encoder, "hard", views=("token_cutoff",)))
+    assert fixed.training["loss"].to_numpy() == pytest.approx(
+        usual.training["loss"].to_numpy(), abs=2e-5
+    )
+    assert fixed.training["gradient_norm"].to_numpy() == pytest.approx(
+        usual.training["gradient_norm"].to_numpy(), rel=1e-3
+    )
+
+
+def test_a_training_goes_on_in_the_middle_and_ends_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(VARIABLE, "software")
+    with torch.random.fork_rng():
+        whole = training(*CASES["table"])
+        finished(whole)
+    with torch.random.fork_rng():
+        first = training(*CASES["table"])
+        first.measures.start()
+        while first.done < 7:
+            first.step()
+        kept = torch_copy(first.state())
+    with torch.random.fork_rng():
+        second = training(*CASES["table"])
+        second.load(kept)
+        finished(second)
+    same(whole, second)
+
+
+def torch_copy(value: Any) -> Any:
+    """A state as it would come back from a file."""
+    if isinstance(value, Tensor):
+        return value.clone()
+    if isinstance(value, dict):
+        return {k: torch_copy(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(torch_copy(v) for v in value)
+    return value
+
+
+def test_a_sampler_that_waits_is_named_and_never_recorded(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv(VARIABLE, "software")
+    under = training("static", Waits())
+    with caplog.at_level(logging.WARNING):
+        finished(under)
+    assert isinstance(under.run, Captured)
+    assert under.run.recorded == under.run.replayed == 0
+    assert [r.message for r in caplog.records] == [
+        "steps are made as they come, not recorded: aten._local_scalar_dense.default needs numbers "
+        "of the device on the host"
+    ]
+
+
+def test_a_table_moves_alike_whether_its_gradient_is_sparse_or_dense() -> None:
+    draw = torch.Generator().manual_seed(0)
+    start = torch.randn(12, 4, generator=draw)
+    rows = [torch.randint(12, (5,), generator=draw) for _ in range(6)]
+    wanted = [torch.randn(5, 4, generator=draw) for _ in range(6)]
+
+    def moved(dense: bool) -> Tensor:
+        table = torch.nn.Parameter(start.clone())
+        table.named = torch.zeros(12)  # type: ignore[attr-defined]
+        optimizer = (NamedRowAdam if dense else RowAdam)([table], lr=0.1)
+        for ids, aim in zip(rows, wanted, strict=True):
+            table.named.index_fill_(0, ids, 1.0)  # type: ignore[attr-defined]
+            found = torch.nn.functional.embedding(ids, table, sparse=not dense)
+            (found * aim).sum().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        return table.detach()
+
+    sparse, dense = moved(False), moved(True)
+    assert torch.allclose(sparse, dense, atol=1e-6)
+    untouched = sorted(set(range(12)) - set(torch.cat(rows).tolist()))
+    assert untouched
+    assert torch.equal(dense[untouched], start[untouched])
+
+
+def test_a_recorded_optimizer_reads_its_rate_where_it_stands() -> None:
+    layer = torch.nn.Linear(2, 1, bias=False)
+    optimizer = Optimizer(layer, learning_rate=0.5, weight_decay=0.0, clip=0.0, fixed=True)
+    layer(torch.ones(1, 2)).sum().backward()
+    optimizer.step(torch.tensor(0.25, dtype=torch.float64))
+    assert optimizer.rate.item() == 0.125
+
+
+@pytest.mark.parametrize(
+    ("wanted", "device", "chunk", "mode"),
+    [
+        ("", "cpu", 0, "never"),
+        ("auto", "cuda", 0, "graph"),
+        ("auto", "cuda", 16, "never"),
+        ("never", "cuda", 0, "never"),
+        ("compiled", "cuda", 0, "compiled"),
+        ("software", "cpu", 0, "software"),
+    ],
+)
+def test_the_mode_follows_from_the_device_unless_said(
+    monkeypatch: pytest.MonkeyPatch, wanted: str, device: str, chunk: int, mode: str
+) -> None:
+    monkeypatch.setenv(VARIABLE, wanted)
+    assert team().size == 1
+    assert replay_mode(torch.device(device), chunk) == mode
+
+
+def test_a_mode_that_is_none_or_cannot_be_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "grph")
+    with pytest.raises(ValueError, match=r"'grph'.*graph") as error:
+        replay_mode(CPU)
+    assert all(mode in str(error.value) for mode in MODES)
+    monkeypatch.setenv(VARIABLE, "graph")
+    with pytest.raises(ValueError, match="needs a CUDA device, not cpu"):
+        replay_mode(CPU)
+
+
+def test_only_an_encoder_with_layers_is_compiled() -> None:
+    data = datasets.make("planted", rows=20)()
+    with pytest.raises(ValueError, match="StaticEncoder has no layers"):
+        compile_layers(encoders.make("static", dimension=8).build(data.texts, 0))
