@@ -61,7 +61,9 @@ def mine(
     judge: Annotated[
         str, typer.Option(help="A second model: for the report, and for samplers with a guide.")
     ] = "",
-    backend: Annotated[str | None, typer.Option(help="torch or faiss; same answer.")] = None,
+    backend: Annotated[
+        str | None, typer.Option(help="torch, faiss or fused (CUDA); same answer.")
+    ] = None,
     seed: Annotated[int | None, typer.Option()] = None,
     cache: Annotated[
         Path | None, typer.Option(help="Where embeddings are kept; default OUT/.cache.")

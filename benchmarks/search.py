@@ -16,14 +16,16 @@ from torch import Tensor
 
 from nsbench.samplers import at_least, one_of
 
-BACKENDS = ("torch", "faiss")
-PRODUCTS = ("auto", "fp32", "bf16")
+BACKENDS = ("torch", "faiss", "fused")
+PRODUCTS = ("auto", "fp32", "bf16", "fp16")
 MEMORY = 256 << 20
 SMALLEST = 1 << 20
+_PRODUCTS_OF = {"torch": ("fp32", "bf16"), "faiss": ("fp32",), "fused": ("fp16",)}
 _STEP = 8  # scores are looked at through the maxima of 8, and of 64 where there are k of those
 _WIDEST = 1 << 16  # columns of a tile; more rows a tile make the product no faster
 _TALLEST = 1024
 _PIECE = 4096
+_FEWEST = 64  # pairs at a time: CUDA adds few rows up in another order than many
 _EMPTY = -(1 << 63)
 _LOW = (1 << 32) - 1  # ids are kept in 32 bits
 
@@ -36,11 +38,12 @@ class TopK:
         scores: ``(Q, k)`` float32 inner products; -inf in empty places.
         ids: ``(Q, k)`` int64 row of the corpus; -1 in empty places.
         backend: Which backend found the candidates.
-        product: Precision of the product that found them: ``fp32`` or ``bf16``. The scores are
-            fp32 either way.
+        product: Precision of the product that found them: ``fp32``, ``bf16`` or ``fp16``. The
+            scores are fp32 either way.
         corpus_size: Rows that were searched.
-        repeated: Tiles with too many candidates, and queries for which faiss's answer was not
-            shown to be complete: they were done again, more finely. They cost time, not exactness.
+        repeated: Tiles (torch) or queries (fused) with too many candidates, and queries for which
+            faiss's answer was not shown to be complete: they were done again, more finely. They
+            cost time, not exactness.
         checked: Queries of the faiss backend that were compared with the reference.
     """
 
@@ -70,17 +73,19 @@ def top_k(
         corpus: ``(C, d)``, or an iterable of blocks ``(c, d)`` in the order of their ids, for a
             corpus larger than memory; it is read once.
         k: Rows per query, >= 1. Where fewer are left, empty places follow.
-        backend: ``torch``, the reference on any device, or ``faiss`` (a flat index, CPU), whose
-            completeness is shown row by row and a sample of whose rows is compared.
+        backend: ``torch``, the reference on any device; ``faiss`` (a flat index, CPU), whose
+            completeness is shown row by row and a sample of whose rows is compared; or ``fused``
+            (CUDA, by Triton), whose scores never reach memory.
         memory: Bytes for everything but the input and the ``(Q, k)`` answer, about; >= 1 MiB.
         exclude: Optional ``(Q, E)`` int64 ids that a query may not find, -1 for none.
-        product: Precision of the filtering product, ``fp32`` or ``bf16``; ``auto`` takes bf16
-            where the processor has it. Decides the speed, not the answer.
+        product: Precision of the filtering product. ``torch``: ``fp32``, ``bf16``, or ``auto``,
+            which takes bf16 where the processor has it. ``faiss`` has fp32, ``fused`` fp16, which
+            is as fast as bf16 and rounds less. Decides the speed, not the answer.
 
     Raises:
         ValueError: If a setting is out of range, dimensions differ, the corpus is empty or a
             number is not finite.
-        ModuleNotFoundError: If faiss is asked for and not installed.
+        ModuleNotFoundError: If faiss or Triton is asked for and not installed.
         RuntimeError: If faiss and the reference disagree.
     """
     at_least("top_k", "k", k, 1)
@@ -92,13 +97,23 @@ def top_k(
         raise ValueError(f"top_k: queries must be (Q, d), got {tuple(queries.shape)}")
     if exclude is not None and (exclude.dim() != 2 or len(exclude) != len(queries)):
         raise ValueError(f"top_k: exclude must be ({len(queries)}, E), got {tuple(exclude.shape)}")
+    if product not in ("auto", *_PRODUCTS_OF[backend]):
+        raise ValueError(
+            f"top_k: backend {backend!r} multiplies in {' or '.join(_PRODUCTS_OF[backend])}, "
+            f"product is {product!r}"
+        )
     bf16 = product == "bf16" or (product == "auto" and _has_bf16(queries))
     with torch.no_grad(), _exact_products():
         queries = _finite(queries, "queries")
+        search: Search
         if backend == "faiss":
             from nsbench.benchmarks._search_faiss import FaissSearch
 
-            search: Search = FaissSearch(queries, k, int(memory), exclude)
+            search = FaissSearch(queries, k, int(memory), exclude)
+        elif backend == "fused":
+            from nsbench.benchmarks._search_fused import FusedSearch
+
+            search = FusedSearch(queries, k, int(memory), exclude)
         else:
             search = Search(queries, k, int(memory), exclude, bf16=bf16)
         for block in _blocks(corpus, search.rows_per_block, queries):
@@ -188,15 +203,21 @@ class Search:
         self, queries: Tensor, k: int, memory: int, exclude: Tensor | None, *, bf16: bool
     ) -> None:
         self.queries, self.k, self.bf16 = queries, k, bf16
+        self.product = "bf16" if bf16 else "fp32"
         self.norms = queries.norm(dim=1)  # (Q,)
         self.best = torch.full((len(queries), k), _EMPTY, dtype=torch.int64, device=queries.device)
         self.seen = self.repeated = self.checked = 0
         self.cells = memory // 12  # scores of a tile; as much again for masks and for candidates
         self.crowd = max(self.cells // 16, 4 * k)  # candidates of a tile
-        wide = min(_WIDEST, self.cells // 64, memory // (16 * max(1, queries.shape[1])))
-        self.rows_per_block = max(_STEP**2, wide // _STEP**2 * _STEP**2)
+        self.rows_per_block = self.widest(memory, queries.shape[1])
         self.banned = _banned(exclude, queries.device)
         self._scratch = torch.empty(0, device=queries.device)
+
+    @staticmethod
+    def widest(memory: int, width: int) -> int:
+        """Rows of a block of vectors that long, for that many bytes."""
+        wide = min(_WIDEST, memory // 12 // 64, memory // (16 * max(1, width)))
+        return max(_STEP**2, wide // _STEP**2 * _STEP**2)
 
     def add(self, block: Tensor) -> None:
         """Search one block of corpus rows and merge what was found."""
@@ -255,7 +276,7 @@ class Search:
             scores=scores_of(self.best),
             ids=_ids(self.best),
             backend=backend,
-            product="bf16" if self.bf16 else "fp32",
+            product=self.product,
             corpus_size=self.seen,
             repeated=self.repeated,
             checked=self.checked,
@@ -300,7 +321,7 @@ class Tile:
         if self.bf16:
             lost = (low.float() - queries).norm(dim=1)
             slack = 1.01 * (slack + lost * self.largest + norms * self.lost + lost * self.lost)
-        return values, slack
+        return values, slack.nan_to_num(torch.inf, torch.inf)  # norms too large for float32
 
 
 def _candidates(
@@ -347,17 +368,36 @@ def _candidates(
     return row[which], part[which] + place * (width // _STEP)
 
 
-def keys_of(queries: Tensor, block: Tensor, offset: int, row: Tensor, column: Tensor) -> Tensor:
+def keys_of(
+    queries: Tensor,
+    block: Tensor,
+    offset: int,
+    row: Tensor,
+    column: Tensor,
+    cells: int = 1 << 19,
+) -> Tensor:
     """``(P,)`` int64 keys of pairs: exact float32 scores above, ids below, both in order.
 
     Every score is the sum over one row of products, so it depends on nothing but the two vectors.
+
+    Args:
+        queries: ``(h, d)``.
+        block: ``(c, d)``.
+        offset: Id of the block's first row.
+        row: ``(P,)`` of the queries.
+        column: ``(P,)`` of the block.
+        cells: Products at a time.
     """
     scores = torch.empty(len(row), device=queries.device)
-    step = max(1, (1 << 19) // max(1, queries.shape[1]))
+    step = max(_FEWEST, cells // max(1, queries.shape[1]))
     for low in range(0, len(row), step):
-        pair = block.index_select(0, column[low : low + step])
-        pair *= queries.index_select(0, row[low : low + step])
-        scores[low : low + step] = pair.sum(dim=1)
+        picked, wanted = column[low : low + step], row[low : low + step]
+        missing = _FEWEST - len(picked)
+        if missing > 0 and queries.device.type == "cuda":
+            picked, wanted = (torch.cat([x, x.new_zeros(missing)]) for x in (picked, wanted))
+        pair = block.index_select(0, picked)
+        pair *= queries.index_select(0, wanted)
+        scores[low : low + step] = pair.sum(dim=1)[: len(row) - low]
     return _packed(scores, column + offset)
 
 

@@ -13,6 +13,9 @@ os.environ["NSBENCH_CACHE"] = "none"
 
 import torch
 
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")  # read when kernels are made
+
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:

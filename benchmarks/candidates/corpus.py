@@ -72,7 +72,7 @@ class CorpusPool:
         k1: BM25's saturation of term counts, in [0, 10].
         b: BM25's share of length normalisation, in [0, 1].
         stemmer: ``none`` or ``english``; read by ``bm25``.
-        backend: Of the exact search, ``torch`` or ``faiss``; same answer.
+        backend: Of the exact search, ``torch``, ``faiss`` or ``fused`` (CUDA); same answer.
     """
 
     shortage: str

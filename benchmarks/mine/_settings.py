@@ -52,7 +52,7 @@ class MineSettings:
         among: Texts that are mined: ``documents``, all but those that are anchors only; or ``all``.
         query_prompt: Put before every anchor; ``None`` for the model's own, if it has one.
         corpus_prompt: Put before every other text.
-        backend: Of the exact search, ``torch`` or ``faiss``; same answer.
+        backend: Of the exact search, ``torch``, ``faiss`` or ``fused`` (CUDA); same answer.
         seed: Of padding, draws and samplers, >= 0.
         k1: BM25's saturation of term counts, in [0, 10].
         b: BM25's share of length normalisation, in [0, 1].

@@ -19,6 +19,8 @@ WAYS: list[dict[str, Any]] = [
     {"backend": "faiss"},
     {"backend": "faiss", "memory": MIB},
 ]
+if sys.platform == "linux" and not torch.cuda.is_available():  # Triton's interpreter
+    WAYS.append({"backend": "fused"})
 
 
 def unit(*shape: int, seed: int) -> Tensor:
@@ -188,3 +190,11 @@ def test_search_of_a_small_corpus_does_nothing_twice(size: int, product: str) ->
     assert found.repeated == 0
     exact = (points @ points.T).topk(50, dim=1)
     assert (found.ids == exact.indices).float().mean() > 0.99
+
+
+@pytest.mark.parametrize("way", WAYS[:2] + WAYS[5:], ids=str)
+def test_search_of_norms_too_large_for_float32_is_exact(way: dict[str, Any]) -> None:
+    queries, corpus = unit(9, 16, seed=1) * 1e-6, unit(800, 16, seed=2) * 1e25
+    queries[3] = 0.0
+    found = top_k(queries, corpus, 7, **way)
+    assert torch.equal(found.ids, by_loops(queries, corpus, 7))
