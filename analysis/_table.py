@@ -25,11 +25,10 @@ def cell_table(rows: Sequence[tuple[Piece, ...]]) -> pd.DataFrame:
         Identity first, then parameters by name, then the rest as first met; a value that a row
         lacks is missing.
     """
-    slots = list(zip(*rows, strict=True))
-    names = _names(rows)
+    taken = [_Slot(pieces) for pieces in zip(*rows, strict=True)]
+    names = _names(taken)
     if not rows:
         return pd.DataFrame({name: pd.Series(dtype=object) for name in names})
-    taken = [_Slot(pieces) for pieces in slots]
     order = pd.DataFrame({n: _column(taken, n) for n in (*AXES, "seed", "key")})
     places = order.sort_values(list(order.columns), kind="stable").index.to_numpy()
     return pd.DataFrame({n: _column(taken, n).take(places) for n in names}, columns=names)
@@ -42,7 +41,10 @@ class _Slot:
         ids = np.fromiter(map(id, pieces), dtype=np.int64, count=len(pieces))
         _, first, self.codes = np.unique(ids, return_index=True, return_inverse=True)
         self.distinct = [pieces[i] for i in first]
-        self.names = {name for piece in self.distinct for name in piece}
+        shapes: dict[tuple[str, ...], int] = {}
+        self.shape_of = np.array([shapes.setdefault(tuple(p), len(shapes)) for p in self.distinct])
+        self.shapes = list(shapes)
+        self.names = {name for shape in self.shapes for name in shape}
 
 
 def _column(slots: Sequence[_Slot], name: str) -> Any:
@@ -60,17 +62,25 @@ def _column(slots: Sequence[_Slot], name: str) -> Any:
     return pd.Series(values).array
 
 
-def _names(rows: Sequence[tuple[Piece, ...]]) -> list[str]:
+def _names(slots: Sequence[_Slot]) -> list[str]:
     """Identity first, then parameters in order of name, then the rest in order of appearance."""
     seen = dict.fromkeys([*IDENTITY, "planned"])
     seen |= dict.fromkeys(f"{axis}_name" for axis in AXES if axis != "augmentation")
-    shapes: set[tuple[tuple[str, ...], ...]] = set()
-    met: dict[int, tuple[str, ...]] = {}
-    for row in rows:
-        shape = tuple(met.setdefault(id(piece), tuple(piece)) for piece in row)
-        if shape not in shapes:
-            shapes.add(shape)
-            seen |= dict.fromkeys(name for piece in shape for name in piece)
+    for row in _first_of_each_shape(slots):
+        for slot in slots:
+            seen |= dict.fromkeys(slot.distinct[slot.codes[row]])
     rest = [c for c in seen if c not in IDENTITY]
     settings = sorted(c for c in rest if c.startswith("p_"))
     return [*IDENTITY, *settings, *(c for c in rest if not c.startswith("p_"))]
+
+
+def _first_of_each_shape(slots: Sequence[_Slot]) -> list[int]:
+    """The first row with each combination of names, in order."""
+    if not slots:
+        return []
+    alike = np.zeros(len(slots[0].codes), dtype=np.int64)
+    for slot in slots:
+        if len(slot.shapes) > 1:
+            both = alike * len(slot.shapes) + slot.shape_of[slot.codes]
+            _, alike = np.unique(both, return_inverse=True)
+    return sorted(np.unique(alike, return_index=True)[1].tolist())

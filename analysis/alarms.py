@@ -50,9 +50,8 @@ def alarms_markdown(table: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write_alarms(results: Results, out: Path) -> list[Path]:
-    """Write ``tables/alarms.csv`` and ``.md``, headings alone if no alarm rang."""
-    table = alarm_table(results)
+def write_alarms(table: pd.DataFrame, out: Path) -> list[Path]:
+    """Write an `alarm_table` as ``tables/alarms.csv`` and ``.md``, headings alone if none rang."""
     (out / "tables").mkdir(parents=True, exist_ok=True)
     files = {"alarms.csv": csv_text(table), "alarms.md": alarms_markdown(table) or "## Alarms\n"}
     for name, text in files.items():

@@ -28,8 +28,7 @@ _KEPT = ("mean", "ci_low", "ci_high", "difference", "difference_low", "differenc
 
 def band_tables(pool: Pool, board: Leaderboard) -> Iterator[pd.DataFrame]:
     """A band experiment per objective and candidate pool, see `band_table`; those that hold one."""
-    banded = pool.cells["sampler_name"].isin(list(ARMS))
-    if pool.cells.loc[banded, "sampler"].nunique() < LEAST_BANDS:
+    if len({m["sampler"] for m in pool.methods if m["sampler_name"] in ARMS}) < LEAST_BANDS:
         return
     rows = board.rows[board.rows["pool"] == pool.title]
     settings = [c for c in ("objective", "candidates") if c in rows]

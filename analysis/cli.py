@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from nsbench.analysis import cli_results
+from nsbench.benchmarks.shared import no_collection
 
 if TYPE_CHECKING:
     from nsbench.analysis.load import Results
@@ -45,6 +46,7 @@ ON_SCREEN = 5
 """Encoders, data sets and budgets that are printed, the first ones."""
 
 
+@no_collection()  # until all that was read is gone again: it is looked through otherwise
 def leaderboard(
     folders: Folders,
     baseline: Baseline = "in_batch",
@@ -65,14 +67,12 @@ def leaderboard(
     from nsbench.analysis.tables import markdown_document, unescaped, write_leaderboard
     from nsbench.analysis.tuned import write_tuned
     from nsbench.benchmarks.records import PROBE_COLUMNS
-    from nsbench.benchmarks.shared import no_collection
 
     target = out or folders[0]
-    with no_collection():
-        results = load_results(folders)
-        every = pools(results, match=match, aggregate=aggregate)
-        board = make_leaderboard(results, baseline=baseline, every=every)
-        written = write_leaderboard(results, board, target)
+    results = load_results(folders)
+    every = pools(results, match=match, aggregate=aggregate)
+    board = make_leaderboard(results, baseline=baseline, every=every)
+    written = write_leaderboard(results, board, target)
     written += write_bands(every, board, target) + write_tuned(results, target)
     cells = int((results.cells["status"] == "done").sum())
     if tables == "all" or (tables == "auto" and cells <= MOST_CELLS):
@@ -86,11 +86,9 @@ def leaderboard(
             "cells (--tables all makes them)",
             err=True,
         )
-    written += write_alarms(results, target)
-    texts = [
-        markdown_document(board, pools=ON_SCREEN) + "\n",
-        alarms_markdown(alarm_table(results)),
-    ]
+    alarms = alarm_table(results)
+    written += write_alarms(alarms, target)
+    texts = [markdown_document(board, pools=ON_SCREEN) + "\n", alarms_markdown(alarms)]
     texts += [path.read_text("utf-8") + "\n" for path in written if path.name == "tuned.md"]
     for text in texts:
         typer.echo(unescaped(text) if sys.stdout.isatty() else text, nl=False)

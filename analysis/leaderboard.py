@@ -161,10 +161,7 @@ def _rate(pool: Pool, baseline: str) -> tuple[pd.DataFrame, PoolStatistics]:
     table["ci_low"], table["ci_high"], table["iqm"] = interval.low, interval.high, stats.iqm(scores)
     reference = _baselines(pool, baseline)
     compared = _differences(table, means, reference)
-    table["improvement"] = [
-        np.nan if j in (None, i) else stats.probability_of_improvement(scores[i], scores[int(j)])
-        for i, j in enumerate(reference)
-    ]
+    table["improvement"] = _improvement(scores, reference)
     table[["tasks_low", "tasks_high"]] = _over_seeds_and_tasks(scores)
     _ranks(table, means)
     table["borda"], table["rank_borda"] = _borda(scores)
@@ -271,6 +268,15 @@ def _differences(
     return result
 
 
+def _improvement(scores: Array, reference: Sequence[int | None]) -> Array:
+    """Chance that each method beats its baseline, shape (M,); NaN for the baseline itself."""
+    out = np.full(len(scores), np.nan)
+    for base in {j for j in reference if j is not None}:
+        rows = [i for i, j in enumerate(reference) if j == base != i]
+        out[rows] = stats.probability_of_improvement(scores[rows], scores[base])
+    return out
+
+
 def _over_seeds_and_tasks(scores: Array) -> Array:
     """Bootstrap interval of each mean over seeds and tasks, shape (M, 2); NaN below two of each."""
     out = np.full((len(scores), 2), np.nan)
@@ -339,16 +345,17 @@ def _costs_and_leaks(table: pd.DataFrame, pool: Pool) -> None:
     """Fill in mean cost per finished cell, and the largest leak; missing where there is none."""
     done = (pool.cells["status"] == "done").to_numpy()
     method = pool.cells["method"].to_numpy()[done]
-    for name in (*COSTS, *SECONDS):
+    known = [name for name in (*COSTS, *SECONDS) if name in pool.cells]
+    grouped = pool.cells.loc[done, known].groupby(method)
+    for name in (*COSTS, *SECONDS):  # one by one: sums of all at once differ in the last bit
         table[name] = np.nan
-        if name in pool.cells:
-            means = pool.cells[name][done].groupby(method).mean()
-            table[name] = means.reindex(range(len(table))).to_numpy()
+        if name in known:
+            table[name] = grouped[name].mean().reindex(range(len(table))).to_numpy()
     for name in LEAKS:
         found = pool.cells[name][done] if name in pool.cells else pd.Series(dtype=float)
-        known = found.notna().to_numpy()
+        there = found.notna().to_numpy()
         largest = np.full(len(table), -np.inf)
-        np.maximum.at(largest, method[known], found[known].to_numpy(dtype=float))
+        np.maximum.at(largest, method[there], found[there].to_numpy(dtype=float))
         kind = bool if name == "transductive" else float
         table[name] = [kind(v) if np.isfinite(v) else None for v in largest]
 

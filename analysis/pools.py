@@ -80,8 +80,7 @@ def pools(results: Results, *, match: str = "steps", aggregate: str = "all") -> 
     for name, value, legal in (("match", match, MATCHES), ("aggregate", aggregate, AGGREGATES)):
         if value not in legal:
             raise ValueError(f"{name} is {value!r}; known: {', '.join(legal)}")
-    scores = results.scores if aggregate == "all" else _by_parts(results.scores)
-    scores = scores[scores["main"].to_numpy(dtype=bool)]
+    scores = _Main(results.scores if aggregate == "all" else _by_parts(results.scores))
     cells = _with_keys(results.cells)
     if match == "encodes":
         return _matched(cells, scores)
@@ -110,7 +109,7 @@ def _untrained(cells: pd.DataFrame) -> dict[Any, list[int]]:
     return {place: free[place] for place in sorted(free)}
 
 
-def _matched(cells: pd.DataFrame, scores: pd.DataFrame) -> list[Pool]:
+def _matched(cells: pd.DataFrame, scores: "_Main") -> list[Pool]:
     """One pool per encoder, data and regime: of every method the budget nearest in passes."""
     keys = [k for k in POOL_KEYS if k not in ("steps", "batch_size")]
     free, out = _untrained(cells), []
@@ -238,7 +237,7 @@ def _with_keys(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def _pool(
-    shared: Mapping[str, Any], table: pd.DataFrame, rows: Sequence[int], scores: pd.DataFrame
+    shared: Mapping[str, Any], table: pd.DataFrame, rows: Sequence[int], scores: "_Main"
 ) -> Pool:
     """The pool of some rows of the table of cells."""
     keys = [*METHOD_KEYS, "sampler_name", "untrained"]
@@ -249,27 +248,20 @@ def _pool(
     cells["method"] = [place[r] for r in zip(*(cells[k].tolist() for k in keys), strict=True)]
     notes: list[str] = []
     cells = _one_per_seed(cells, notes)
-    main = main_scores(scores[_of(scores["key"], cells["key"])])
-    tasks = tuple(sorted(main.columns))
+    keys, main = scores.of(scores.keys.get_indexer(pd.Index(cells["key"])))
+    tasks = tuple(main)
     seeds = tuple(sorted(int(s) for s in cells["seed"].unique()))
     array = np.full((len(methods), len(seeds), len(tasks)), np.nan)
-    at_score = main.index.get_indexer(pd.Index(cells["key"]))
-    scored = np.flatnonzero(at_score >= 0)
-    if len(scored):
-        values = main.to_numpy(dtype=float)[at_score[scored]]  # (cells with a score, T)
-        at = np.searchsorted(seeds, cells["seed"].to_numpy(dtype=np.int64)[scored])
-        array[cells["method"].to_numpy()[scored], at] = values
     whole = np.zeros(len(cells), dtype=bool)
-    whole[scored] = [] if not len(scored) else ~np.isnan(values).any(axis=1)
+    if len(keys):
+        values = np.stack([main[t] for t in tasks], axis=1) if tasks else np.empty((len(keys), 0))
+        at = np.searchsorted(seeds, cells["seed"].to_numpy(dtype=np.int64)[keys])
+        array[cells["method"].to_numpy()[keys], at] = values  # (cells with a score, T)
+        whole[keys] = ~np.isnan(values).any(axis=1)
     named = tuple({str(k): v for k, v in m.items()} for m in methods)
     own = {"method": cells["method"].to_numpy(), "complete": whole}
     cells = table.take(cells["row"].to_numpy()).reset_index(drop=True).assign(**own)
     return Pool(shared, named, seeds, tasks, array, cells, tuple(notes))
-
-
-def _of(keys: "pd.Series[Any]", wanted: "pd.Series[Any]") -> Any:
-    """Where a column of many keys, given as categories, has one of those wanted."""
-    return keys.cat.categories.isin(wanted)[keys.cat.codes.to_numpy()]
 
 
 def _one_per_seed(cells: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
@@ -296,24 +288,59 @@ def main_scores(scores: pd.DataFrame) -> pd.DataFrame:
     Args:
         scores: As `nsbench.analysis.scores.score_table` makes them, or some of them.
     """
-    main = scores[scores["main"].to_numpy(dtype=bool)]
-    if main.empty:
-        return pd.DataFrame()
-    names = ("task", "split", "subset")
-    codes = np.stack([main[n].cat.codes.to_numpy(dtype=np.int64) for n in names])
-    distinct, what = np.unique(codes, axis=1, return_inverse=True)
-    texts = [main[n].cat.categories[c] for n, c in zip(names, distinct, strict=True)]
-    parts = [tuple(map(str, part)) for part in zip(*texts, strict=True)]
-    tested = {task for task, split, _ in parts if split == "test"}
-    kept = np.array([task not in tested or split == "test" for task, split, _ in parts])[what]
-    keys, rows = np.unique(main["key"].cat.codes.to_numpy()[kept], return_inverse=True)
-    values, what = main["value"].to_numpy(dtype=float)[kept], what[kept]
-    wide = np.full((len(keys), len(parts)), np.nan)
-    known = np.flatnonzero(np.isfinite(values))[::-1]  # of several values the first stays
-    wide[rows[known], what[known]] = values[known]
-    found = ~np.isnan(wide).all(axis=0)
-    of_task: dict[str, list[int]] = {}
-    for column in sorted(np.flatnonzero(found).tolist(), key=lambda c: parts[c]):
-        of_task.setdefault(parts[column][0], []).append(column)
-    means = {task: wide[:, columns].mean(axis=1) for task, columns in sorted(of_task.items())}
-    return pd.DataFrame(means, index=main["key"].cat.categories[keys].rename("key"))
+    main = _Main(scores)
+    keys, means = main.of(np.arange(len(main.keys)))
+    return pd.DataFrame(means, index=main.keys[keys].rename("key")) if len(keys) else pd.DataFrame()
+
+
+class _Main:
+    """The main scores of many cells, of which those of some are asked for again and again.
+
+    Args:
+        scores: As `nsbench.analysis.scores.score_table` makes them, or some of them.
+    """
+
+    def __init__(self, scores: pd.DataFrame) -> None:
+        main = scores[scores["main"].to_numpy(dtype=bool)]
+        self.keys: pd.Index = scores["key"].cat.categories
+        codes = main["key"].cat.codes.to_numpy()
+        order = np.argsort(codes, kind="stable")
+        self._starts = np.searchsorted(codes[order], np.arange(len(self.keys) + 1))
+        self._values = main["value"].to_numpy(dtype=float)[order]
+        columns = [main[name].cat for name in ("task", "split", "subset")]
+        sizes = [len(c.categories) + 1 for c in columns]
+        flat = np.ravel_multi_index([c.codes.to_numpy() + 1 for c in columns], sizes)
+        distinct, place = np.unique(flat, return_inverse=True)
+        self._what = place[order]
+        self._parts = [
+            tuple(str(c.categories[i - 1]) for c, i in zip(columns, where, strict=True))
+            for where in zip(*np.unravel_index(distinct, sizes), strict=True)
+        ]
+
+    def of(self, cells: Any) -> tuple[Any, dict[str, Array]]:
+        """Which of some cells have main scores, and by task, in order of name, those of these.
+
+        Args:
+            cells: Places in ``keys``, each at most once; below 0 for a cell that is not there.
+        """
+        there = np.flatnonzero(cells >= 0)
+        first, last = self._starts[cells[there]], self._starts[cells[there] + 1]
+        counts = last - first
+        before = np.cumsum(counts) - counts
+        rows = np.repeat(first - before, counts) + np.arange(counts.sum())
+        what = self._what[rows]
+        met = np.flatnonzero(np.bincount(what, minlength=len(self._parts)))
+        tested = {self._parts[i][0] for i in met if self._parts[i][1] == "test"}
+        counted = np.zeros(len(self._parts), dtype=bool)
+        counted[met] = [t not in tested or s == "test" for t, s, _ in (self._parts[i] for i in met)]
+        kept = counted[what]
+        owners, own = np.unique(np.repeat(there, counts)[kept], return_inverse=True)
+        values, what = self._values[rows][kept], what[kept]
+        wide = np.full((len(owners), len(self._parts)), np.nan)
+        known = np.flatnonzero(np.isfinite(values))[::-1]  # of several values the first stays
+        wide[own[known], what[known]] = values[known]
+        of_task: dict[str, list[int]] = {}
+        found = np.flatnonzero(~np.isnan(wide).all(axis=0)).tolist()
+        for column in sorted(found, key=lambda c: self._parts[c]):
+            of_task.setdefault(self._parts[column][0], []).append(column)
+        return owners, {t: wide[:, columns].mean(axis=1) for t, columns in sorted(of_task.items())}

@@ -173,23 +173,29 @@ def bootstrap_interval(
     return Interval(statistic(scores), low, high, level, over)
 
 
-def probability_of_improvement(a: Array, b: Array) -> float:
+def probability_of_improvement(a: Array, b: Array) -> Array:
     """Chance that a seed of ``a`` beats a seed of ``b`` on a task, averaged over tasks.
 
     Ties count one half: per task this is the Mann-Whitney U statistic over its largest value.
 
     Args:
-        a: Shape (S, T); incomplete seeds are left out.
+        a: Shape (M, S, T); incomplete seeds are left out.
         b: Shape (S', T).
 
     Returns:
-        In [0, 1]; NaN where either has no complete seed, or there is no task.
+        Shape (M,), in [0, 1]; NaN where either has no complete seed, or there is no task.
     """
-    one, two = (v[~np.isnan(v).any(axis=1)] for v in (a, b))
-    if not one.size or not two.size:
-        return float("nan")
-    difference = one[:, None, :] - two[None, :, :]  # (S, S', T)
-    return float(np.mean((difference > 0) + 0.5 * (difference == 0)))
+    a = _three(a)
+    out = np.full(len(a), np.nan)
+    others = b[~np.isnan(b).any(axis=1)]
+    whole = ~np.isnan(a).any(axis=2)  # (M, S)
+    for kept in np.unique(whole, axis=0):  # of methods that have the same seeds, all at once
+        rows = (whole == kept).all(axis=1)
+        own = a[rows][:, kept]
+        if own.shape[1] * others.size:
+            wins = [((own > o) + 0.5 * (own == o)).sum(axis=(1, 2)) for o in others]
+            out[rows] = np.sum(wins, axis=0) / (own.shape[1] * others.size)
+    return out
 
 
 def _resample(

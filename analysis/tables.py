@@ -1,10 +1,12 @@
 """Leaderboards as CSV, Markdown and LaTeX; every cell of text is escaped for where it goes."""
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from nsbench.analysis.leaderboard import ALPHA, Leaderboard, PoolStatistics, words
@@ -41,7 +43,12 @@ UNITS = "All scores, means, intervals and differences are in points: 100 times t
 
 def csv_text(table: pd.DataFrame) -> str:
     """CSV with six significant digits, so that rounding in the last bits never shows."""
-    return table.to_csv(index=False, lineterminator="\n", float_format="%.6g")
+    floats: dict[str, Any] = {  # pandas' own float_format asks of every value whether it is missing
+        str(name): ["" if math.isnan(v) else f"{v:.6g}" for v in table[name].tolist()]
+        for name, kind in table.dtypes.items()
+        if kind in (np.float64, np.float32)
+    }
+    return table.assign(**floats).to_csv(index=False, lineterminator="\n")
 
 
 def markdown_text(text: object) -> str:

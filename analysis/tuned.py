@@ -31,13 +31,13 @@ def tuned_table(results: Results) -> tuple[pd.DataFrame, list[str]]:
         seed, p corrected by Holm over the methods whose setting changed. And one line for every
         ``tuning.json`` that cannot be read.
     """
-    scores = 100.0 * main_scores(results.scores)
-    values = scores.mean(axis=1, skipna=False)
     rows: list[dict[str, Any]] = []
     notes: list[str] = []
-    for root in results.roots:
-        if not (root / "tuning.json").is_file():
-            continue
+    roots = [root for root in results.roots if (root / "tuning.json").is_file()]
+    if roots:
+        scores = 100.0 * main_scores(results.scores)
+        values = scores.mean(axis=1, skipna=False)
+    for root in roots:
         try:
             for method in read_json(root / "tuning.json")["methods"]:
                 rows.append(_row(method, values) | {"n_tasks": scores.shape[1]})

@@ -439,7 +439,9 @@ def read_record(paths: CellPaths, shared: Shared | None = None) -> RunRecord:
         raise RecordError(f"{paths.record}: unknown status {raw['status']!r}")
     if not isinstance(raw["cell"], dict) or not isinstance(raw["key"], str):
         raise RecordError(f"{paths.record}: cell must be a table and key a string")
-    return RunRecord(**{k: v for k, v in raw.items() if k in _RECORD_FIELDS})
+    if not raw.keys() <= _RECORD_FIELDS:
+        raw = {k: v for k, v in raw.items() if k in _RECORD_FIELDS}
+    return RunRecord(**raw)
 
 
 def write_record(paths: CellPaths, record: RunRecord) -> None:

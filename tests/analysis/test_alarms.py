@@ -18,8 +18,9 @@ def test_cells_are_counted_by_alarm_and_sampler(build):
 
 def test_no_alarm_no_section_and_an_empty_table(build, tmp_path):
     results = load_results(build(leave_out=lambda cell: cell["sampler"]["name"] == "hard"))
-    assert alarms_markdown(alarm_table(results)) == ""
-    csv, _ = write_alarms(results, tmp_path)
+    table = alarm_table(results)
+    assert alarms_markdown(table) == ""
+    csv, _ = write_alarms(table, tmp_path)
     assert csv.read_text() == "name,sampler,cells,of,text\n"
 
 

@@ -111,7 +111,16 @@ def test_bootstrap_refuses_gaps_and_unknown_units():
 def test_probability_of_improvement_by_hand():
     """One task, a = (1, 3), b = (2, 3): pairs 1<2, 1<3, 3>2, 3=3: (0 + 0 + 1 + 0.5) / 4."""
     a, b = np.array([[1.0], [3.0]]), np.array([[2.0], [3.0]])
-    assert stats.probability_of_improvement(a, b) == 0.375
+    assert stats.probability_of_improvement(a[None], b) == [0.375]
+
+
+def test_probability_of_improvement_leaves_out_incomplete_seeds_of_each_method():
+    """Against b = 2 alone: (1, 3) wins one of two, (gap, 3) all, gaps say nothing."""
+    gap = float("nan")
+    a = np.array([[[1.0], [3.0]], [[gap], [3.0]], [[gap], [gap]]])
+    found = stats.probability_of_improvement(a, np.array([[2.0], [gap]]))
+    np.testing.assert_array_equal(found, [0.5, 1.0, gap])
+    assert np.isnan(stats.probability_of_improvement(a, np.array([[gap]]))).all()
 
 
 def test_probability_of_improvement_is_mann_whitneys_u():
@@ -119,4 +128,4 @@ def test_probability_of_improvement_is_mann_whitneys_u():
     per_task = [
         scipy_stats.mannwhitneyu(a[:, t], b[:, t]).statistic / 25 for t in range(a.shape[1])
     ]
-    assert stats.probability_of_improvement(a, b) == pytest.approx(np.mean(per_task))
+    assert stats.probability_of_improvement(a[None], b) == pytest.approx([np.mean(per_task)])
