@@ -97,10 +97,15 @@ def tune(
     out: OutFolder,
 ) -> None:
     """Give every method the same number of trials on dev, then compare on fresh seeds."""
+    from nsbench.benchmarks import hub
+    from nsbench.benchmarks.console import settle_hub
     from nsbench.benchmarks.tune_file import load_tuning
     from nsbench.benchmarks.tuning import Study
 
-    Study(*load_tuning(study), out, say=lambda line: typer.echo(line, err=True)).run()
+    tuning, matrix = load_tuning(study)
+    if hub.asked_by(matrix):
+        settle_hub()
+    Study(tuning, matrix, out, say=lambda line: typer.echo(line, err=True)).run()
     typer.echo(f"next: nsbench leaderboard {out}")
 
 

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from nsbench.benchmarks import cli_check, cli_matrix
+from nsbench.benchmarks import cli_check, cli_matrix, hub
 from nsbench.benchmarks.cli_matrix import Config, matrices
-from nsbench.benchmarks.console import INTERRUPTED, USAGE, err, escaped, out
+from nsbench.benchmarks.console import INTERRUPTED, USAGE, err, escaped, out, settle_hub
 from nsbench.benchmarks.records import ResultsFolder, StorageError, write_atomically
 
 KINDS = (
@@ -273,8 +273,10 @@ def prefetch(
     from nsbench.benchmarks.config import load_config
     from nsbench.benchmarks.prefetch import fetch
 
-    rows = []
-    for row in fetch(load_config(config)):
+    settings, rows = load_config(config), []
+    if hub.asked_by(settings):
+        settle_hub()
+    for row in fetch(settings):
         rows.append(row)
         out.print(escaped(f"{row['kind']:8} {row['name']}  {row['revision']}"), soft_wrap=True)
     if out_file is not None:

@@ -1,10 +1,10 @@
 """``nsbench doctor`` and ``nsbench prefetch --check``: what is missing, and lines that mend it."""
 
-import os
 from pathlib import Path
 
 import typer
 
+from nsbench.benchmarks import hub
 from nsbench.benchmarks.console import USAGE, escaped, out
 
 
@@ -39,7 +39,7 @@ def check_cache(config: str, manifest: Path | None) -> None:
     Raises:
         typer.Exit: With exit code 2, if something is missing.
     """
-    os.environ["HF_HUB_OFFLINE"] = "1"  # before anything that reads it is imported
+    hub.switch_off()
     from nsbench.benchmarks.config import load_config
     from nsbench.benchmarks.doctor import fetching
     from nsbench.benchmarks.prefetch import lacking, read_manifest, verify

@@ -15,6 +15,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from nsbench.benchmarks import hub
 from nsbench.benchmarks.console import (
     INTERRUPTED,
     SOME_FAILED,
@@ -23,6 +24,7 @@ from nsbench.benchmarks.console import (
     escaped,
     out,
     say_left_out,
+    settle_hub,
 )
 from nsbench.benchmarks.records import ResultsFolder, RunRecord, StorageError
 from nsbench.benchmarks.shared import Shared
@@ -125,12 +127,15 @@ def run(
     limit = time_limit or settings.run.time_limit
     check_team(group, settings.run, executor=executor, workers=workers, time_limit=limit)
     err.quiet = bool(group.rank)
+    if hub.asked_by(settings):
+        settle_hub()
     if executor == "local" and not dry_run and group.size == 1:
         from nsbench.benchmarks.local_pool import prepare
 
         prepare(settings.run.threads)
     replay_mode(pick_device(settings.run.device))
-    _check_evaluation(settings.evaluation)
+    with err.status("looking for the evaluation's data"):
+        _check_evaluation(settings.evaluation)
     with err.status("reading data and checking the matrix"):
         planned = keep(expand(settings), only or [])
     say_left_out(planned[0].cell.evaluation.absent)

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from nsbench.benchmarks.console import err, escaped, out
+from nsbench.benchmarks import hub
+from nsbench.benchmarks.console import err, escaped, out, settle_hub
 
 
 def mine(
@@ -101,6 +102,9 @@ def mine(
         "backend": backend,
         "seed": seed,
     }
+    of_hub = data.partition("[")[0] in ("hub", "sts_unlabelled")
+    if of_hub or not all(map(hub.is_local, (model, judge, cross_encoder))):
+        settle_hub()
     settings = from_sampler(given)
     check_format(form, settings.shortage, file_type)
     if settings.source == "model" and not model:

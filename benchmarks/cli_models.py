@@ -5,7 +5,15 @@ from typing import Annotated
 
 import typer
 
-from nsbench.benchmarks.console import SOME_FAILED, err, escaped, out, say_left_out
+from nsbench.benchmarks import hub
+from nsbench.benchmarks.console import (
+    SOME_FAILED,
+    err,
+    escaped,
+    out,
+    say_left_out,
+    settle_hub,
+)
 
 
 def evaluate(
@@ -38,6 +46,8 @@ def evaluate(
     from nsbench.benchmarks.records import ResultsFolder
     from nsbench.benchmarks.run import pick_device
 
+    if task or not test or not all(map(hub.is_local, models)):
+        settle_hub()
     tests = [task_of_file(path) for path in test or ()]
     tasks = (*(task or (() if tests else ("STS7",))), *tests)
     check_tasks(tasks)
@@ -92,19 +102,22 @@ def export(
     ] = "",
 ) -> None:
     """Write a trained cell as a sentence-transformers model with a card made of its record."""
-    from nsbench.benchmarks.encoders._sources import offline
-    from nsbench.benchmarks.export_cell import export_cell, find_cell
+    from nsbench.benchmarks.export_cell import check_exportable, export_cell, find_cell
 
-    if push and offline():
-        raise ValueError("--push needs the hub, and HF_HUB_OFFLINE is set")
-    folder = find_cell(cell, key)
-    with err.status(f"exporting {folder.name}"):
-        record = export_cell(folder, to, pooling=pooling, retrain=retrain)
-    out.print(f"wrote {to}: weights {record.weights[:12]}, as recorded", soft_wrap=True)
+    folder, destination = find_cell(cell, key), None
     if push:
-        from huggingface_hub import HfApi
+        from nsbench.benchmarks.push import prepare
 
-        hub = HfApi()
-        hub.create_repo(push, private=True, exist_ok=True)
-        address = hub.upload_folder(repo_id=push, folder_path=to)
-        out.print(f"pushed to {address} (private)", soft_wrap=True)
+        check_exportable(folder, to, retrain=retrain)
+        settle_hub()
+        destination = prepare(push)
+    with err.status(f"exporting {folder.name}"):
+        record = export_cell(folder, to, pooling=pooling, retrain=retrain, place=push)
+    out.print(f"wrote {to}: weights {record.weights[:12]}, as recorded", soft_wrap=True)
+    if destination is not None:
+        from nsbench.benchmarks.push import push as upload
+
+        with err.status(f"uploading to {push}"):
+            address = upload(to, destination, f"nsbench cell {record.key}")
+        seen = "private" if destination.private else "public"
+        out.print(f"pushed to {push} ({seen}): {address}", soft_wrap=True)

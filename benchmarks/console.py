@@ -1,9 +1,12 @@
 """What the files of the command line share: two consoles and the exit codes."""
 
+import os
 from collections.abc import Sequence
 
 from rich.console import Console
 from rich.markup import escape as escaped
+
+from nsbench.benchmarks import hub
 
 __all__ = [
     "INTERRUPTED",
@@ -15,6 +18,7 @@ __all__ = [
     "escaped",
     "out",
     "say_left_out",
+    "settle_hub",
 ]
 
 OK, SOME_FAILED, USAGE, UNFINISHED, INTERRUPTED = 0, 1, 2, 3, 130
@@ -22,6 +26,13 @@ OK, SOME_FAILED, USAGE, UNFINISHED, INTERRUPTED = 0, 1, 2, 3, 130
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
+
+
+def settle_hub() -> None:
+    """Find out whether the hub is there before it is needed, and say so if it is not."""
+    if not err.is_terminal:  # huggingface_hub draws its bars into files too
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    hub.settle(lambda text: err.print(escaped(text), soft_wrap=True))
 
 
 def say_left_out(names: Sequence[str]) -> None:

@@ -3,19 +3,17 @@
 import os
 import platform
 import shlex
-import urllib.error
-import urllib.request
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
-from pathlib import Path
 from typing import Literal
 
 from packaging.requirements import Requirement
 
+from nsbench.benchmarks import hub
+
 Level = Literal["ok", "note", "bad"]
 FOR_DEVELOPERS = ("dev", "docs", "browser")
-HUB_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -41,13 +39,13 @@ def examine(config: str = "") -> Iterator[Finding]:
     Args:
         config: Path of a matrix file or name of a suite; empty to check the installation only.
     """
-    hub = _may_use_hub()
-    reached = hub and hub_answers()
-    os.environ["HF_HUB_OFFLINE"] = "1"  # before anything that reads it is imported
+    asked = not hub.offline()
+    reached = asked and hub.answers()
+    hub.switch_off(silent=asked and not reached)
     yield Finding("ok", f"python {platform.python_version()}")
     yield from packages()
     yield from _device()
-    yield from _cache(hub, reached)
+    yield from _cache(asked, reached)
     yield from _plugins()
     if config:
         yield from _matrix(config, reached)
@@ -111,36 +109,15 @@ def _device() -> Iterator[Finding]:
         yield Finding("ok", f"device: CPU, {os.cpu_count()} cores")
 
 
-def _may_use_hub() -> bool:
-    from nsbench.benchmarks.encoders import _sources
-
-    return not _sources.offline()
-
-
-def hub_answers(seconds: float = HUB_SECONDS) -> bool:
-    """Whether the hub (``HF_ENDPOINT``) answers at all."""
-    address = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
-    if not address.startswith(("https://", "http://")):
-        return False
-    request = urllib.request.Request(address, method="HEAD")
-    try:
-        with urllib.request.urlopen(request, timeout=seconds):
-            return True
-    except urllib.error.HTTPError:  # it says no, but it is there
-        return True
-    except (OSError, ValueError):
-        return False
-
-
-def _cache(hub: bool, reached: bool) -> Iterator[Finding]:
-    home = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface").expanduser()
-    if not hub:
+def _cache(asked: bool, reached: bool) -> Iterator[Finding]:
+    home = hub.home()
+    if not asked:
         yield Finding("note", f"HF_HUB_OFFLINE is set: only what is in the cache {home} is used")
     elif reached:
         yield Finding("ok", f"the hub answers; cache in {home}")
     else:
         fix = ("export HF_HUB_OFFLINE=1",)
-        text = f"the hub does not answer: only what is in the cache {home} can be used"
+        text = f"{hub.why_off()}: only what is in the cache {home} can be used"
         yield Finding("note", text, fix)
     there = home
     while not there.exists():

@@ -192,7 +192,7 @@ def evaluate(
 
     Raises:
         ValueError: For an unknown name, two tests of one name, or embeddings that are not finite.
-        MissingDataError: If the hub is switched off and data are not in the cache.
+        MissingDataError: If data are not in the cache and cannot be fetched.
         ModuleNotFoundError: If mteb is needed and not installed.
     """
     one_of("evaluate", "engine", engine, ENGINES)
@@ -234,7 +234,7 @@ def check_dev(dev: Named, *, split: str = "validation") -> None:
     Raises:
         ValueError: If ``dev`` is not one task, is unknown, or has no such split; or if ``split`` is
             ``test``.
-        MissingDataError: If the hub is switched off and the data are not in the cache.
+        MissingDataError: If the data are not in the cache and cannot be fetched.
         ModuleNotFoundError: If mteb is not installed.
     """
     mteb_tasks.load(_dev_request(dev, split))
@@ -262,7 +262,7 @@ def evaluate_dev(model: EvaluatedModel, dev: Named | Pairs, *, split: str = "val
 
     Raises:
         ValueError: As `check_dev`.
-        MissingDataError: If the hub is switched off and the data are not in the cache.
+        MissingDataError: If the data are not in the cache and cannot be fetched.
     """
     if isinstance(dev, Pairs):
         found = evaluate(model, own_tests=[dev], geometry=False).scores

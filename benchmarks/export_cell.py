@@ -17,6 +17,16 @@ from nsbench.benchmarks.local_tasks import LocalTask, local_task
 from nsbench.benchmarks.records import CellPaths, RunRecord, read_json, read_record
 from nsbench.benchmarks.run import trained_encoder
 
+TASK_TYPES = {
+    "accuracy": "text-classification",
+    "f1": "text-classification",
+    "v_measure": "clustering",
+    "ndcg_at_10": "information-retrieval",
+    "map_at_1000": "reranking",
+    "max_ap": "pair-classification",
+}
+"""What a card calls a task, by its main metric; all others are similarities of sentences."""
+
 
 def cell_from(plain: dict[str, Any]) -> Cell:
     """The cell that a ``cell.json`` describes.
@@ -58,20 +68,11 @@ def cell_from(plain: dict[str, Any]) -> Cell:
     )
 
 
-def export_cell(folder: Path, to: Path, *, pooling: str = "", retrain: bool = False) -> RunRecord:
-    """Write the cell's model as a sentence-transformers folder.
-
-    Args:
-        folder: The cell's folder.
-        to: Where; must be new or empty.
-        pooling: ``mean`` or ``cls`` in place of the one it was scored with.
-        retrain: Train the cell again where it kept no weights.
-
-    Returns:
-        Its record.
+def check_exportable(folder: Path, to: Path, *, retrain: bool = False) -> tuple[Cell, RunRecord]:
+    """The cell and its record, if it is one that `export_cell` takes; reads no weights.
 
     Raises:
-        ValueError: If the cell is not done, has no weights, or they are not those of its record.
+        ValueError: If the cell is not done or has no weights, or ``to`` is not new or empty.
     """
     paths = CellPaths(folder)
     record = read_record(paths)
@@ -83,28 +84,51 @@ def export_cell(folder: Path, to: Path, *, pooling: str = "", retrain: bool = Fa
     cell = cell_from(plain)
     if cell.key != record.key:
         raise ValueError(f"{paths.cell} is not the cell of its record, {record.key}")
-    encoder = _weights(cell, paths, record, retrain)
+    if not paths.weights.is_file() and not retrain:
+        raise ValueError(
+            f"{paths.folder} kept no weights: set keep_weights = true under [run] before the run, "
+            "or --retrain to train it again now"
+        )
+    return cell, record
+
+
+def export_cell(
+    folder: Path, to: Path, *, pooling: str = "", retrain: bool = False, place: str = ""
+) -> RunRecord:
+    """Write the cell's model as a sentence-transformers folder.
+
+    Args:
+        folder: The cell's folder.
+        to: Where; must be new or empty.
+        pooling: ``mean`` or ``cls`` in place of the one it was scored with.
+        retrain: Train the cell again where it kept no weights.
+        place: Where the card says to load it from, such as a hub name; empty for the folder.
+
+    Returns:
+        Its record.
+
+    Raises:
+        ValueError: As `check_exportable`, or if the weights are not those of the record.
+    """
+    cell, record = check_exportable(folder, to, retrain=retrain)
+    paths = CellPaths(folder)
+    encoder = _weights(cell, paths, record)
     scored = pooling or cell.evaluation.pooling
     if getattr(encoder, "pooling", None) is None:
         scored = ""  # a table has no layers to pool otherwise
     model = to_sentence_transformer(encoder, pooling=scored)
-    save(model, to, card(record, paths, note=pooling))
+    save(model, to, card(record, paths, note=pooling, place=place))
     return record
 
 
-def _weights(cell: Cell, paths: CellPaths, record: RunRecord, retrain: bool) -> Encoder:
+def _weights(cell: Cell, paths: CellPaths, record: RunRecord) -> Encoder:
     if paths.weights.is_file():
         from safetensors.torch import load_file
 
         encoder = built_encoder(cell)
         encoder.load_state_dict(load_file(paths.weights))
-    elif retrain:
-        encoder = trained_encoder(cell, threads=int(record.environment.get("threads", 1)))
     else:
-        raise ValueError(
-            f"{paths.folder} kept no weights: set keep_weights = true under [run] before the run, "
-            "or --retrain to train it again now"
-        )
+        encoder = trained_encoder(cell, threads=int(record.environment.get("threads", 1)))
     found = hash_weights(encoder.state_dict().items())
     if found != record.weights:
         raise ValueError(
@@ -114,7 +138,7 @@ def _weights(cell: Cell, paths: CellPaths, record: RunRecord, retrain: bool) -> 
     return encoder
 
 
-def card(record: RunRecord, paths: CellPaths, *, note: str = "") -> str:
+def card(record: RunRecord, paths: CellPaths, *, note: str = "", place: str = "") -> str:
     """The model card: front matter with every main score, then the record in words."""
     labels, scores = record.cell["labels"], _scores(paths)
     title = f"{labels['sampler']} on {labels['data']}"
@@ -142,7 +166,7 @@ def card(record: RunRecord, paths: CellPaths, *, note: str = "") -> str:
             "```python",
             "from sentence_transformers import SentenceTransformer",
             "",
-            'model = SentenceTransformer("<this folder>")',
+            f"model = SentenceTransformer({json.dumps(place or '<this folder>')})",
             'print(model.encode(["a sentence"]).shape)',
             "```",
             "",
@@ -189,7 +213,7 @@ def _front_matter(record: RunRecord, scores: list[dict[str, str]], title: str) -
     for score in scores:
         lines += [
             "  - task:",
-            "      type: semantic-similarity",
+            f"      type: {TASK_TYPES.get(score['metric'], 'semantic-similarity')}",
             "    dataset:",
             f"      name: {json.dumps(score['task'])}",
             f"      type: {json.dumps(score['task'])}",

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from nsbench.benchmarks import hub
 from nsbench.benchmarks.data import Pairs
 from nsbench.benchmarks.local_tasks import OWN, LocalTask, mteb_task
 from nsbench.benchmarks.mteb_adapter import contained, installed, mteb_module, version
@@ -23,7 +24,7 @@ _HEX = frozenset("0123456789abcdef")
 
 
 class MissingDataError(ValueError):
-    """Data sets are not in the cache and the hub is switched off; the message names them."""
+    """Data sets are not in the cache and the hub does not give them; the message names them."""
 
 
 @dataclass(frozen=True)
@@ -261,16 +262,50 @@ def _why_missing(path: str, config: str | None, revision: str) -> str:
         if "multiple" in str(error) and config is None:
             return ""  # several configurations are here; the task's own loader chooses
         named = f" (configuration {config})" if config else ""
-        return f"is not in the cache{named} and the hub is switched off"
+        return f"is not in the cache{named} and {hub.why_off()}"
     exact = len(revision) == 40 and set(revision) <= _HEX
     if isinstance(builder, Cache) and exact and builder.hash != revision:
         return f"is not in the cache, which holds revision {builder.hash} instead"
     return ""
 
 
+def unavailable(requests: Iterable[Request]) -> list[Missing]:
+    """The data sets that cannot be had here: what is not in the cache is fetched from the hub.
+
+    With the hub switched off this is `missing_data`, and nothing is fetched.
+    """
+    import datasets
+
+    if datasets.config.HF_HUB_OFFLINE:
+        return missing_data(requests)
+    out: dict[Missing, None] = {}
+    for request in requests:
+        with hub.cache_only():
+            missing = missing_data([request])
+        if missing and isinstance(request, TaskRequest):
+            out.update(dict.fromkeys(_fetched(request)))
+    return list(out)
+
+
+def _fetched(request: TaskRequest) -> list[Missing]:
+    """Fetch the data of a task into the cache; those that the hub does not give."""
+    out = []
+    with contained():
+        for task in _atoms(_task(request)):
+            data = task.metadata.dataset
+            try:
+                task.load_data()
+            except Exception as error:  # whatever a loader of mteb's raises
+                told = str(error).strip().split("\n", 1)[0] or type(error).__name__
+                reason = f"cannot be fetched from {hub.address()}: {told}"
+                name, revision = task.metadata.name, str(data.get("revision"))
+                out.append(Missing(name, str(data["path"]), revision, reason))
+    return out
+
+
 def refuse_missing(requests: Iterable[Request]) -> None:
-    """Raise `MissingDataError` naming every data set that is missing, see `missing_data`."""
-    missing = missing_data(requests)
+    """Raise `MissingDataError` naming every data set that cannot be had, see `unavailable`."""
+    missing = unavailable(requests)
     if missing:
         raise MissingDataError(_told(missing))
 
@@ -278,20 +313,21 @@ def refuse_missing(requests: Iterable[Request]) -> None:
 def _told(missing: Sequence[Missing]) -> str:
     """All of a few with repository and reason; of many every task, and that of the first."""
     start = f"{len(missing)} evaluation data sets are missing: "
+    end = f": {hub.remedy()}" if hub.offline() else ""
     if len(missing) <= 3:
-        return start + "; ".join(map(str, missing))
-    return f"{start}{', '.join(m.task for m in missing)}. The first: {missing[0]}"
+        return start + "; ".join(map(str, missing)) + end
+    return f"{start}{', '.join(m.task for m in missing)}. The first: {missing[0]}{end}"
 
 
 def absent_tasks(names: Iterable[Named]) -> tuple[str, ...]:
-    """The tasks that cannot be scored here for want of data, see `missing_data`.
+    """The tasks that cannot be scored here for want of data, see `unavailable`.
 
     Raises:
         MissingDataError: If that leaves none of several.
         ValueError: As `resolve`.
     """
     requests = resolve(name for name in names if name != OWN)
-    missing = {request.name: missing_data([request]) for request in requests}
+    missing = {request.name: unavailable([request]) for request in requests}
     if requests and all(missing.values()):
         raise MissingDataError(_told([m for found in missing.values() for m in found]))
     return tuple(name for name, found in missing.items() if found)
@@ -308,7 +344,7 @@ def load(request: Request) -> LoadedTask:
     """Load a task's data, once per process.
 
     Raises:
-        MissingDataError: If the hub is switched off and the data are not in the cache.
+        MissingDataError: If the data are not in the cache and cannot be fetched.
         ValueError: If the data lack a split that was asked for, or a local file cannot be read.
     """
     refuse_missing([request])

@@ -9,9 +9,11 @@ import re
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from nsbench.benchmarks import hub
 from nsbench.benchmarks.config import MatrixConfig
 from nsbench.benchmarks.data import _hub, datasets
 from nsbench.benchmarks.data._records import sha256
@@ -48,9 +50,9 @@ def fetch(config: MatrixConfig) -> Iterator[dict[str, Any]]:
         yield {
             "kind": "encoder",
             "name": str(choice),
-            **_origin(getattr(spec, "source", ""), folder),
+            **(origin := _origin(getattr(spec, "source", ""), folder)),
             "revision": str(spec.fingerprint()),
-            "licence": _card_licence(folder),
+            "licence": _licences(origin, "model") or _licence(folder and folder / "README.md"),
             "files": _listed([] if folder is None else list(folder.rglob("*"))),
         }
     for choice in (*data_choices, *label_sources(config)):
@@ -58,13 +60,14 @@ def fetch(config: MatrixConfig) -> Iterator[dict[str, Any]]:
         dataset = make(datasets, choice)
         data = dataset()
         opened, tables = list(_hub.opened), list(_hub.opened.values())
+        origin = _of_hub([str(source) for source, _ in opened])
         local = getattr(dataset, "path", "") if choice.name == "file" else ""
         yield {
             "kind": "data",
             "name": str(choice),
-            **_of_hub([str(source) for source, _ in opened]),
+            **origin,
             "revision": data.revision or data.digest,
-            "licence": " ".join(sorted({t.info.license for t in tables if t.info.license})),
+            "licence": _licences(origin, "dataset"),
             "files": _listed([*_tables(tables), *_below(local)]),
         }
     for request in resolve(_tasks(config)):
@@ -164,13 +167,30 @@ def _of_hub(sources: Iterable[str]) -> dict[str, str]:
     }
 
 
-def _card_licence(folder: Path | None) -> str:
-    card = None if folder is None else folder / "README.md"
+def _licences(origin: Mapping[str, str], kind: str) -> str:
+    """What the cards of repositories on the hub say, each licence once."""
+    from huggingface_hub import hf_hub_download
+
+    found: dict[str, None] = {}
+    pairs = zip(origin["repository"].split(), origin["commit"].split(), strict=True)
+    for name, commit in pairs:
+        with suppress(OSError, ValueError):  # it has no card, or that is not in the cache
+            card = hf_hub_download(
+                name, "README.md", repo_type=kind, revision=commit, endpoint=hub.address()
+            )
+            found.setdefault(_licence(Path(card)))
+    return " ".join(licence for licence in found if licence)
+
+
+def _licence(card: Path | None) -> str:
+    from huggingface_hub import metadata_load
+
     if card is None or not card.is_file():
         return ""
-    front = card.read_text("utf-8").split("---")[1:2]
-    lines = [x for x in "".join(front).splitlines() if x.startswith("license:")]
-    return lines[0].partition(":")[2].strip() if lines else ""
+    with suppress(Exception):  # a card is its author's: what cannot be read says nothing
+        said = (metadata_load(card) or {}).get("license", "")
+        return " ".join(s for s in (said if isinstance(said, list) else [said]) if type(s) is str)
+    return ""
 
 
 def _held(value: Any) -> list[Any]:

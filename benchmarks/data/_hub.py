@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from nsbench.benchmarks import hub
 from nsbench.benchmarks.data._records import Record
 from nsbench.samplers import suggest
 
@@ -110,10 +111,7 @@ def _unreachable(source: Source, error: Exception) -> str:
 
     cache = datasets.config.HF_DATASETS_CACHE
     if datasets.config.HF_HUB_OFFLINE:
-        return (
-            f"{source} is not in the cache {cache} and the hub is switched off: run nsbench "
-            "prefetch where there is a network, or unset HF_HUB_OFFLINE"
-        )
+        return f"{source} is not in the cache {cache} and {hub.why_off()}: {hub.remedy()}"
     return f"{source} is not in the cache {cache} and cannot be fetched: {_first_line(error)}"
 
 

