@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import orjson
-
 _START, _END = b'{\n "', b"\n}\n"
 _MEMBER, _INNER = re.compile(rb',\n "'), re.compile(rb',\n  "')
 _OWN = (b'cost"', b'seconds"', b'key"', b'weights"', b'started"', b'finished"')
@@ -27,6 +25,8 @@ def parse(raw: bytes) -> Any:
         ValueError: If it is no JSON.
         RecursionError: If it is nested too deep.
     """
+    import orjson  # here and below: a step on a lent device needs none of it
+
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError:  # NaN, which Python writes and reads, or no JSON at all
@@ -35,6 +35,8 @@ def parse(raw: bytes) -> Any:
 
 def exact_bytes(value: Any) -> bytes:
     """A text that only equal plain data have, quickly; numbers of other types are other data."""
+    import orjson
+
     try:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     except TypeError:  # a number beyond 64 bits
