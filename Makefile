@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 OUT ?= out/bench
 PUBLISHED := $(patsubst %/cells/,%,$(wildcard results/*/cells/))
 
-.PHONY: bench test test-examples test-slow check format report report-check docs clean
+.PHONY: bench test test-examples test-slow timing-gpu check format report report-check docs clean
 
 bench: $(VENV)/.run  ## the embedded benchmark matrix: leaderboard, figures, report
 	$(BIN)/nsbench run bench --out $(OUT)
@@ -22,6 +22,9 @@ test-examples: $(VENV)/.dev  ## the examples: the plugin installed from its fold
 
 test-slow: $(VENV)/.dev  ## the tests that take minutes
 	$(BIN)/python -m pytest -q -m slow
+
+timing-gpu:  ## on a machine with a CUDA device: check and time all that is done for one, in 8 minutes; by its own Python
+	PYTHONPATH=.typing $(PYTHON) -m nsbench.benchmarks.timing.gpu --out out/timing-gpu
 
 check: $(VENV)/.dev  ## format, lint, types
 	$(BIN)/ruff format --check .

@@ -153,7 +153,8 @@ class TransformerEncoder(Encoder):
         if self.has_positions:
             more["position_ids"] = view.positions + self._first_position
         mask = view.mask.long()
-        if self.fixed and self.end_to_end:  # of a mask (B, L) the library looks whether all is real
+        never_waits = self.fixed or view.ids.device.type != "cpu"
+        if never_waits and self.end_to_end:  # into a mask (B, L) the library looks, if all is real
             mask = view.mask[:, None, None, :].expand(-1, 1, mask.shape[1], -1)
         with self._under(view):
             out = self.model(

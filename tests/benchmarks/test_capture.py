@@ -1,6 +1,7 @@
 """Recorded and replayed steps are the steps that would have been made."""
 
 import logging
+import shutil
 from typing import Any
 
 import pytest
@@ -237,3 +238,20 @@ def test_only_an_encoder_with_layers_is_compiled() -> None:
     data = datasets.make("planted", rows=20)()
     with pytest.raises(ValueError, match="StaticEncoder has no layers"):
         compile_layers(encoders.make("static", dimension=8).build(data.texts, 0))
+
+
+@pytest.mark.slow  # torch.compile takes half a minute
+@pytest.mark.filterwarnings("default")  # of torch.compile itself
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+def test_compiled_layers_change_only_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "software")
+    plain = finished(as_they_come(training("tiny", "hard", views=("token_cutoff",))))
+    under = as_they_come(training("tiny", "hard", views=("token_cutoff",)))
+    names = list(under.world.encoder.state_dict())
+    compile_layers(under.world.encoder)
+    compiled = finished(under)
+    assert list(under.world.encoder.state_dict()) == names
+    assert not compiled.training["loss"].equals(plain.training["loss"])
+    assert compiled.training["loss"].to_numpy() == pytest.approx(
+        plain.training["loss"].to_numpy(), abs=2e-5
+    )
