@@ -8,7 +8,7 @@ import pandas as pd
 from scipy import stats as scipy_stats
 
 from nsbench.analysis.leaderboard import Leaderboard
-from nsbench.analysis.load import Results
+from nsbench.analysis.load import Results, plain_texts
 from nsbench.analysis.pools import Pool, pools
 from nsbench.analysis.tables import csv_text, markdown_text
 from nsbench.benchmarks.records import write_atomically
@@ -38,7 +38,7 @@ def false_negative_table(difficulty: pd.DataFrame, board: Leaderboard) -> pd.Dat
         candidates, not batches; empty where nothing was removed or attracted), and `SCORES`.
         Sorted by data and score. Empty if no cell knew the truth.
     """
-    wanted = difficulty[difficulty["quantity"].isin([*RATES, "removed"])]
+    wanted = plain_texts(difficulty[difficulty["quantity"].isin([*RATES, "removed"])])
     if not (wanted["quantity"] == "false_negative_candidates").any():
         return pd.DataFrame(columns=[*IDENTITY, "removed_share", *RATES, *SCORES])
     hits = wanted.assign(hits=(wanted["mean"] * wanted["count"]).fillna(0.0))
@@ -75,7 +75,7 @@ def rate_table(every: Sequence[Pool], difficulty: pd.DataFrame) -> pd.DataFrame:
     if known.empty or difficulty.empty:
         return pd.DataFrame(columns=columns)
     known = known.drop_duplicates("key").dropna(subset=["data_false_negative_rate"])
-    part = difficulty[difficulty["quantity"] == "false_negative"]
+    part = plain_texts(difficulty[difficulty["quantity"] == "false_negative"])
     part = part[part["key"].isin(known["key"]) & (part["count"] > 0)]
     sums = part.assign(hits=part["mean"] * part["count"])
     sums = sums.groupby([*keys, "seed"])[["hits", "count"]].sum()

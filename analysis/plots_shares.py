@@ -24,7 +24,7 @@ from nsbench.analysis._drawing import (
 )
 from nsbench.analysis.load import histogram_window
 from nsbench.analysis.plots_difficulty import UNITS
-from nsbench.analysis.predictors import LAST, predictor_table
+from nsbench.analysis.predictors import LAST, late_values, predictor_table
 from nsbench.analysis.style import COLUMN_WIDTH, look
 
 _SHARE = re.compile(r"gradient_share_([\d.]+)")
@@ -219,8 +219,9 @@ def ridge_size(table: pd.DataFrame) -> tuple[float, float]:
 
 def collect_predictors(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
     """Per pool, the strongest correlations of a difficulty statistic with the score."""
+    late = late_values(material.difficulty)
     for name, pool in each_pool(material):
-        table = predictor_table(pool, material.difficulty).head(_STATISTICS_SHOWN)
+        table = predictor_table(pool, late).head(_STATISTICS_SHOWN)
         if not table.empty:
             yield name, table.assign(sampler=table["quantity"])
 

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats as scipy_stats
 
+from nsbench.analysis.load import plain_texts
 from nsbench.analysis.pools import Pool
 from nsbench.analysis.stats import Array
 from nsbench.analysis.tables import csv_text, markdown_text
@@ -53,9 +54,10 @@ def late_values(difficulty: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row per cell's key, one column per quantity; NaN where a cell has none.
     """
-    last = difficulty.groupby("key")["step"].transform("max")
+    last = difficulty.groupby("key", observed=True)["step"].transform("max")
     late = difficulty[difficulty["step"] >= LAST * last]
-    return late.pivot_table(index="key", columns="quantity", values="mean", aggfunc="mean")
+    sums = late.groupby(["key", "quantity"], observed=True)["mean"].mean()
+    return plain_texts(sums.reset_index()).pivot(index="key", columns="quantity", values="mean")
 
 
 def cell_scores(pool: Pool) -> pd.Series:
@@ -71,12 +73,12 @@ def cell_scores(pool: Pool) -> pd.Series:
     return pd.Series(found, dtype=float, name="score").dropna()
 
 
-def predictor_table(pool: Pool, difficulty: pd.DataFrame) -> pd.DataFrame:
+def predictor_table(pool: Pool, late: pd.DataFrame) -> pd.DataFrame:
     """One row per difficulty statistic, strongest first.
 
     Args:
         pool: Cells that may be compared.
-        difficulty: The long difficulty table.
+        late: `late_values` of all cells.
 
     Returns:
         `COLUMNS`: Spearman's correlation over all cells and within samplers, each in [-1, 1] with
@@ -85,7 +87,7 @@ def predictor_table(pool: Pool, difficulty: pd.DataFrame) -> pd.DataFrame:
         varies) for its n, since seeds of one method repeat each other.
     """
     scores = cell_scores(pool)
-    late = late_values(difficulty[difficulty["key"].isin(scores.index)])
+    late = late[late.index.isin(scores.index)]
     cells = pool.cells.drop_duplicates("key").set_index("key")
     rows = []
     for quantity in late.columns:
@@ -129,7 +131,8 @@ def write_predictors(every: Sequence[Pool], difficulty: pd.DataFrame, out: Path)
         difficulty: The long difficulty table.
         out: The results folder.
     """
-    tables = [t for pool in every if not (t := predictor_table(pool, difficulty)).empty]
+    late = late_values(difficulty)
+    tables = [t for pool in every if not (t := predictor_table(pool, late)).empty]
     if not tables:
         return []
     (out / "tables").mkdir(parents=True, exist_ok=True)

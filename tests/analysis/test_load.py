@@ -5,7 +5,14 @@ import sys
 import pandas as pd
 import pytest
 
-from nsbench.analysis.load import load_difficulty, load_results, tidy_scores
+from nsbench.analysis.load import (
+    DIFFICULTY_IDENTITY,
+    load_difficulty,
+    load_results,
+    plain_texts,
+    tidy_scores,
+)
+from nsbench.analysis.predictors import late_values
 from nsbench.benchmarks.records import RecordError, ResultsFolder, content_key
 
 from .conftest import all_cells, make_cell, true_score, write_cell
@@ -79,6 +86,20 @@ def test_load_says_what_it_left_out(build):
     assert keys[4] not in set(table["key"])
     assert len(bad) == 1
     assert names[4] in bad[0]
+
+
+def test_difficulty_with_few_columns_and_categories_says_the_same(build, tmp_path):
+    results = load_results(build())
+    whole, _ = load_difficulty(results)
+    few, bad = load_difficulty(results, ("mean", "count"), compact=True)
+    assert bad == []
+    assert isinstance(few["key"].dtype, pd.CategoricalDtype)
+    kept = [*DIFFICULTY_IDENTITY, "step", "quantity", "mean", "count"]
+    pd.testing.assert_frame_equal(plain_texts(few), whole[kept])
+    pd.testing.assert_frame_equal(late_values(few), late_values(whole))
+    one = pd.read_parquet(results.loaded[0].paths.difficulty)
+    own = whole[whole["key"] == results.loaded[0].key].reset_index(drop=True)
+    pd.testing.assert_frame_equal(own[list(one.columns)], one)
 
 
 def test_load_shows_planned_cells_that_never_ran(build):

@@ -25,7 +25,7 @@ def test_correlations_are_found_by_name(build):
     results = load_results(build(seeds=6))
     difficulty, _ = load_difficulty(results)
     pool = pools(results)[0]
-    table = predictor_table(pool, difficulty).set_index("quantity")
+    table = predictor_table(pool, late_values(difficulty)).set_index("quantity")
     # The fixture's chosen similarity rises with the effect that also lifts the score.
     assert table.loc["chosen_similarity", "rho"] > 0.5
     assert table.loc["chosen_percentile", "rho"] < -0.5
@@ -45,7 +45,7 @@ def test_constant_statistics_are_left_out(build):
     results = load_results(build())
     difficulty, _ = load_difficulty(results)
     flat = difficulty.assign(mean=difficulty["mean"].where(difficulty["quantity"] != "margin", 1.0))
-    found = predictor_table(pools(results)[0], flat)
+    found = predictor_table(pools(results)[0], late_values(flat))
     assert "margin" not in set(found["quantity"])
 
 
