@@ -3,17 +3,16 @@
 Source: the task types of Muennighoff et al. 2023, MTEB. https://arxiv.org/abs/2210.07316
 """
 
-import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from nsbench.benchmarks.data._beir import files_of, judgements
-from nsbench.benchmarks.data._layouts import number_of, text_of
+from nsbench.benchmarks.data._beir import files_of
 from nsbench.benchmarks.data._records import existing, format_of, records, sha256
+from nsbench.benchmarks.local_rows import READERS, Table, classified, judged
 from nsbench.benchmarks.mteb_adapter import contained, mteb_module
 from nsbench.samplers import one_of, suggest
 
@@ -22,6 +21,9 @@ OWN = "own"
 TAKEN = (OWN, "geometry", "frequent_tokens")
 """Task names that mean something else in scores."""
 SUBSET = "default"
+TOLD_BY_COLUMNS = ("sts", "pair_classification", "reranking")
+LARGEST_SAMPLE = 16_384
+"""Most texts that one of the ten clusterings draws, as in mteb; of a smaller file, as many."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
@@ -53,6 +55,10 @@ KINDS: Mapping[str, Kind] = {
     "classification": Kind(
         ("text", "label"), "AbsTaskClassification", "Classification", "accuracy"
     ),
+    "clustering": Kind(("text", "label"), "AbsTaskClustering", "Clustering", "v_measure"),
+    "reranking": Kind(
+        ("query", "positive", "negative"), "AbsTaskRetrieval", "Reranking", "map_at_1000"
+    ),
     "retrieval": Kind((), "AbsTaskRetrieval", "Retrieval", "ndcg_at_10"),
 }
 
@@ -65,7 +71,9 @@ class LocalTask:
         name: What it is called in scores.
         kind: One of `KINDS`: ``sts`` (``sentence1, sentence2, score``), ``pair_classification``
             (``sentence1, sentence2, label``, 0 or 1), ``classification`` (``text, label``, fitted
-            on the file ``train``), or ``retrieval`` (a folder as BEIR lays it out).
+            on the file ``train``), ``clustering`` (``text, label``), ``reranking`` (``query,
+            positive, negative``: a text and two lists of them), or ``retrieval`` (a folder as BEIR
+            lays it out).
         path: The file, of any format that training data may have, or the folder.
         columns: Pairs of our name of a column and the file's, where they differ.
         split: Which judgements of a folder: the name of a file in ``qrels``.
@@ -199,10 +207,10 @@ def task_of_file(path: Path) -> LocalTask:
     if path.expanduser().is_dir():
         return fingerprinted(LocalTask(name, "retrieval", str(path)))
     _, first = next(records(path.expanduser()), ("", {}))
-    for kind in ("sts", "pair_classification"):
+    for kind in TOLD_BY_COLUMNS:
         if set(KINDS[kind].columns) <= set(first):
             return fingerprinted(LocalTask(name, kind, str(path)))
-    legal = "; ".join(", ".join(KINDS[k].columns) for k in ("sts", "pair_classification"))
+    legal = "; ".join(", ".join(KINDS[k].columns) for k in TOLD_BY_COLUMNS)
     raise ValueError(
         f"{path} has the columns {', '.join(map(str, first)) or '(no row)'}; legal are {legal}, "
         "or a folder with corpus, queries and qrels"
@@ -253,105 +261,16 @@ def read_task(task: LocalTask) -> dict[str, Any]:
 @lru_cache(maxsize=32)
 def _read(task: LocalTask, stamp: object) -> dict[str, Any]:
     if task.kind == "retrieval":
-        return {task.split: _retrieval(task)}
+        return {task.split: judged(Path(task.path).expanduser(), task.split)}
     path = Path(task.path).expanduser()
     if task.kind == "classification":
-        train = _labelled(task, Path(task.train).expanduser())
-        test = _labelled(task, path)
-        names = {label: number for number, label in enumerate(sorted(set(train["label"])))}
-        unknown = sorted(set(test["label"]) - set(names))
-        if unknown:
-            raise ValueError(f"{path} has the label {unknown[0]!r}, which {task.train} does not")
-        if len(names) < 2:
-            raise ValueError(f"{task.train} has one label only, {next(iter(names))!r}")
-        splits = {"train": train, "test": test}
-        return {k: v | {"label": [names[x] for x in v["label"]]} for k, v in splits.items()}
-    return {"test": _graded(task, path) if task.kind == "sts" else _paired(task, path)}
+        train = _table(task, Path(task.train).expanduser())
+        return classified(train, _table(task, path))
+    return {"test": READERS[task.kind](_table(task, path))}
 
 
-def _rows(task: LocalTask, path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Rows with the columns of the kind, by our names."""
-    theirs, empty = dict(task.columns), True
-    for where, row in records(path, header=task.header):
-        for ours in KINDS[task.kind].columns:
-            name = theirs.get(ours, ours)
-            if name not in row:
-                hint = "" if ours in theirs else f" Rename with columns = {{{ours} = '...'}}."
-                raise ValueError(f"{where}: has no {name!r}. {suggest(name, map(str, row))}{hint}")
-        empty = False
-        yield where, {ours: row[theirs.get(ours, ours)] for ours in KINDS[task.kind].columns}
-    if empty:
-        raise ValueError(f"{path} is empty: it has no row")
-
-
-def _graded(task: LocalTask, path: Path) -> dict[str, list[Any]]:
-    def score(where: str, row: Mapping[str, Any]) -> float:
-        found = number_of(where, "score", row["score"])
-        if not math.isfinite(found):
-            raise ValueError(f"{where}: score must be finite, got {row['score']!r}")
-        return found
-
-    out = _pairs(task, path, "score", score)
-    if len(set(out["score"])) < 2:
-        raise ValueError(f"{path} has one score only, {out['score'][0]:g}: nothing to rank")
-    return out
-
-
-def _paired(task: LocalTask, path: Path) -> dict[str, list[Any]]:
-    classes = {"0": 0, "1": 1, "false": 0, "true": 1, "0.0": 0, "1.0": 1}
-
-    def label(where: str, row: Mapping[str, Any]) -> int:
-        found = classes.get(str(row["label"]).strip().casefold())
-        if found is None:
-            raise ValueError(f"{where}: label is {row['label']!r}; it must be 0 or 1")
-        return found
-
-    out = _pairs(task, path, "labels", label)
-    if len(set(out["labels"])) < 2:
-        raise ValueError(f"{path} has one label only, {out['labels'][0]}: nothing to tell apart")
-    return out
-
-
-def _pairs(
-    task: LocalTask, path: Path, name: str, value: Callable[[str, Mapping[str, Any]], float]
-) -> dict[str, list[Any]]:
-    """Both sentences of every row, and under a name of mteb's what the row says of them."""
-    out: dict[str, list[Any]] = {"sentence1": [], "sentence2": [], name: []}
-    for where, row in _rows(task, path):
-        out[name].append(value(where, row))
-        for sentence in ("sentence1", "sentence2"):
-            out[sentence].append(text_of(where, row, sentence))
-    return out
-
-
-def _labelled(task: LocalTask, path: Path) -> dict[str, list[Any]]:
-    out: dict[str, list[Any]] = {"text": [], "label": []}
-    for where, row in _rows(task, path):
-        if row["label"] in (None, "") or isinstance(row["label"], list | dict):
-            raise ValueError(f"{where}: label is {row['label']!r}; it must be one value")
-        out["text"].append(text_of(where, row, "text"))
-        out["label"].append(str(row["label"]))
-    return out
-
-
-def _retrieval(task: LocalTask) -> dict[str, Any]:
-    folder = Path(task.path).expanduser()
-    found = judgements(folder, task.split)
-    for query, scores in found.scores.items():
-        for document, score in scores.items():
-            if score != int(score):
-                raise ValueError(
-                    f"{folder}: the judgement of {query!r} and {document!r} is {score:g}; "
-                    "scores must be whole numbers"
-                )
-    return {
-        "corpus": [{"id": i, "text": text} for i, text in found.corpus.items()],
-        "queries": [{"id": i, "text": found.queries[i]} for i in found.scores],
-        "relevant_docs": {
-            q: {d: int(score) for d, score in scores.items()} for q, scores in found.scores.items()
-        },
-        "top_ranked": None,
-    }
+def _table(task: LocalTask, path: Path) -> Table:
+    return Table(path, KINDS[task.kind].columns, dict(task.columns), task.header)
 
 
 def mteb_task(task: LocalTask) -> Any:
@@ -380,11 +299,15 @@ def mteb_task(task: LocalTask) -> Any:
         if task.kind == "sts":
             scores = data["test"]["score"]
             given |= {"min_score": min(scores), "max_score": max(scores)}
+        if task.kind == "clustering":
+            number = len(data["test"]["labels"])
+            given |= {"max_fraction_of_documents_to_embed": None}
+            given["max_documents_per_cluster"] = min(LARGEST_SAMPLE, number)
         made = type(f"Local{kind.category}", (getattr(bases, kind.base),), given)()
-        if task.kind == "retrieval":
-            split = data[task.split]
+        if kind.base == "AbsTaskRetrieval":
+            ((name, split),) = data.items()
             tables = {k: Dataset.from_list(split[k]) for k in ("corpus", "queries")}
-            made.dataset = {SUBSET: {task.split: split | tables}}
+            made.dataset = {SUBSET: {name: split | tables}}
         else:
             made.dataset = DatasetDict({k: Dataset.from_dict(v) for k, v in data.items()})
         made.data_loaded = True

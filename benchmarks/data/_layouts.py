@@ -175,7 +175,8 @@ def text_of(where: str, row: Mapping[str, Any], column: str) -> str:
     return _filled(where, column, row[column])
 
 
-def _texts(where: str, row: Mapping[str, Any], column: str) -> list[str]:
+def texts_of(where: str, row: Mapping[str, Any], column: str) -> list[str]:
+    """The texts of a list in a column of a row, none of them blank; none where it is not there."""
     values = row.get(column)
     if values is None:
         return []
@@ -195,7 +196,7 @@ def _triplets(rows: Rows, records: Iterable[Record], options: Options) -> None:
         named = [c for c in row if c == "negative" or re.fullmatch(r"negative_\d+", c)]
         named.sort(key=lambda c: int(c.partition("_")[2] or 0))
         negatives = chain.from_iterable(
-            _texts(where, row, c) if isinstance(row[c], list) else _maybe(where, row, c)
+            texts_of(where, row, c) if isinstance(row[c], list) else _maybe(where, row, c)
             for c in named
         )
         rows.add(text_of(where, row, "anchor"), text_of(where, row, "positive"), negatives)
@@ -209,8 +210,8 @@ def _simcse(rows: Rows, records: Iterable[Record], options: Options) -> None:
 
 def _flag_embedding(rows: Rows, records: Iterable[Record], options: Options) -> None:
     for where, row in records:
-        query, negatives = text_of(where, row, "query"), _texts(where, row, "neg")
-        for positive in _texts(where, row, "pos"):
+        query, negatives = text_of(where, row, "query"), texts_of(where, row, "neg")
+        for positive in texts_of(where, row, "pos"):
             rows.add(query, positive, negatives)
 
 

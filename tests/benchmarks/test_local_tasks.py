@@ -47,6 +47,13 @@ GRADED = [
 ]
 
 
+GROUPED = [(c, n) for c in ("red red red", "blue blue blue") for n in ("one", "two", "old", "new")]
+ASKED = [
+    ("red car", ["old red car"], ["blue boat", "old car two"]),
+    ("one boat", ["two boat", "one boat old"], ["one one boat", "red", "one boat two old"]),
+]
+
+
 @pytest.fixture
 def tables(tmp_path: Path) -> Path:
     """A file or folder of each kind."""
@@ -57,6 +64,10 @@ def tables(tmp_path: Path) -> Path:
     for name in ("fit", "scored"):
         rows = [f"{color} {n}\t{color}" for color in ("red", "blue") for n in ("one", "two")]
         (tmp_path / f"{name}.tsv").write_text("\n".join(["text\tlabel", *rows]) + "\n")
+    lines = [f"text,label\n{c} car {n},{c}\n{c} boat {n},{c}" for c, n in GROUPED]
+    (tmp_path / "grouped.csv").write_text("\n".join([lines[0], *(x[11:] for x in lines[1:])]))
+    lines = [{"query": q, "positive": p, "negative": n} for q, p, n in ASKED]
+    (tmp_path / "asked.jsonl").write_text("\n".join(map(json.dumps, lines)))
     folder = tmp_path / "search"
     (folder / "qrels").mkdir(parents=True)
     docs = [{"_id": "a", "title": "red", "text": "car"}, {"_id": "b", "text": "blue boat"}]
@@ -85,8 +96,21 @@ def entries(folder: Path):
             "path": str(folder / "scored.tsv"),
             "train": str(folder / "fit.tsv"),
         },
+        {"name": "grouped", "kind": "clustering", "path": str(folder / "grouped.csv")},
+        {"name": "asked", "kind": "reranking", "path": str(folder / "asked.jsonl")},
         {"name": "search", "kind": "retrieval", "path": str(folder / "search")},
     ]
+
+
+def mean_average_precision():
+    """Of ranking each query's candidates by cosine, by its definition."""
+    out = []
+    for query, right, wrong in ASKED:
+        ranked = sorted(right + wrong, key=lambda text: -cosine(query, text))
+        places = [i for i, text in enumerate(ranked, 1) if text in right]
+        out.append(np.mean([found / place for found, place in enumerate(places, 1)]))
+    assert 0.4 < np.mean(out) < 0.9  # neither way round is trivial
+    return float(np.mean(out))
 
 
 def main_scores(found):
@@ -103,14 +127,16 @@ def test_every_kind_gets_the_score_that_it_should(tables: Path, tmp_path: Path) 
     # Every pair above 2 is more alike than every other: precision is 1 at each of them.
     assert scores["paired"] == ("max_ap", pytest.approx(1.0), 5)
     assert scores["labelled"] == ("accuracy", pytest.approx(1.0), 4)
+    assert scores["grouped"] == ("v_measure", pytest.approx(1.0), 16)
+    assert scores["asked"] == ("map_at_1000", pytest.approx(mean_average_precision(), abs=1e-5), 2)
     # First query: its document is first. Second: b before c, so c's gain is discounted by log2(3).
     assert scores["search"] == ("ndcg_at_10", pytest.approx((1 + 1 / np.log2(3)) / 2, abs=1e-4), 2)
     engines = found.info["engine"]
-    assert engines == {"graded": "own", "paired": "mteb", "labelled": "mteb", "search": "mteb"}
+    assert engines == {t.name: "own" if t.kind == "sts" else "mteb" for t in tasks}
     digest = tasks[0].digest
     assert found.info["source"]["graded"] == f"local/graded.csv@{digest}"
     files = (tmp_path / "mteb" / "results").rglob("*.json")
-    assert {p.stem for p in files} >= {"graded", "paired", "labelled", "search"}
+    assert {p.stem for p in files} >= {t.name for t in tasks}
     by_mteb = main_scores(evaluate(MODEL, tasks[:1], engine="mteb", geometry=False))
     assert by_mteb["graded"][1] == pytest.approx(own, abs=1e-6)
 
@@ -154,12 +180,8 @@ def test_a_cell_is_scored_on_local_files_and_scanned_for_them(
     assert record.status == "done", record.traceback
     assert record.cost["dev_looks"] == 1
     rows = list(csv.DictReader(next(folder.folders()).scores.open()))
-    assert {r["task"] for r in rows if r["main"] == "True"} == {
-        "graded",
-        "paired",
-        "labelled",
-        "search",
-    }
+    names = {entry["name"] for entry in entries(tables)}
+    assert {r["task"] for r in rows if r["main"] == "True"} == names
     # Of nine texts, all but "blue boat" and "blue car"; of four, all but "blue boat" and "old new".
     assert record.leakage["graded"]["exact"] == pytest.approx(7 / 9)
     assert record.leakage["labelled"]["texts"] == 4
@@ -167,7 +189,7 @@ def test_a_cell_is_scored_on_local_files_and_scanned_for_them(
 
 
 def test_prefetch_lists_the_files(tables: Path, small) -> None:
-    raw = small(evaluation={"tasks": entries(tables)[2:]})
+    raw = small(evaluation={"tasks": [entries(tables)[2], entries(tables)[-1]]})
     rows = [row for row in fetch(parse_config(raw)) if row["kind"] == "task"]
     names = [[Path(f["path"]).name for f in row["files"]] for row in rows]
     assert names == [["fit.tsv", "scored.tsv"], ["corpus.jsonl", "test.tsv", "queries.jsonl"]]
@@ -177,7 +199,7 @@ def test_prefetch_lists_the_files(tables: Path, small) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"kind": "stss"}, r"kind is 'stss'\. Did you mean 'sts'\? Known: classification, pair_c"),
+        ({"kind": "stss"}, r"kind is 'stss'\. Did you mean 'sts'\? Known: classification, cl"),
         ({"pth": "x"}, r"unknown key 'pth'\. Did you mean 'path'\?"),
         ({"name": "a/b"}, "evaluation task 'a/b': a name is letters, digits and"),
         ({"name": "own"}, "mean something else"),
@@ -205,6 +227,9 @@ def test_what_cannot_be_is_refused_by_name(tables: Path, change, message) -> Non
         ("sts", "sentence1,score\na,1\n", r"has no 'sentence2'\. .*Rename with columns"),
         ("pair_classification", "sentence1,sentence2,label\na,b,2\n", "label is '2'; it must be"),
         ("pair_classification", "sentence1,sentence2,label\na,b,1\n", "one label only, 1"),
+        ("clustering", "text,label\na,zebra\nb,zebra\n", "has one label only, 'zebra'"),
+        ("clustering", "text,label\na,\n", "label is ''; it must be one value"),
+        ("reranking", "query,positive,negative\na,b,c\n", "positive must be a list of texts, got"),
         ("classification", "text,label\na,zebra\n", "has the label 'zebra', which .* does not"),
     ],
 )
@@ -229,7 +254,7 @@ def test_a_judgement_that_is_no_whole_number_is_refused(tables: Path) -> None:
     path = tables / "search" / "qrels" / "test.tsv"
     path.write_text(path.read_text() + "q\tb\t0.5\n")
     with pytest.raises(ValueError, match=r"judgement of 'q' and 'b' is 0\.5"):
-        evaluation_tasks(entries(tables)[3:])
+        evaluation_tasks(entries(tables)[-1:])
 
 
 def test_names_are_not_those_of_other_tasks(tables: Path) -> None:
@@ -245,6 +270,7 @@ def test_names_are_not_those_of_other_tasks(tables: Path) -> None:
 def test_a_file_says_by_its_columns_what_it_is(tables: Path) -> None:
     assert task_of_file(tables / "paired.jsonl").kind == "pair_classification"
     assert task_of_file(tables / "search").name == "search"
+    assert task_of_file(tables / "asked.jsonl").kind == "reranking"
     with pytest.raises(ValueError, match="has the columns text, label; legal are sentence1"):
         task_of_file(tables / "fit.tsv")
 
@@ -262,3 +288,83 @@ def test_editors_know_the_keys_of_a_task(tables: Path) -> None:
     for key in table["required"]:
         with pytest.raises(ValueError, match=f"has no {key}"):
             local_task({k: v for k, v in entries(tables)[0].items() if k != key})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"negative": []}, "needs a positive and a negative text at least"),
+        ({"negative": ["x", "a"]}, "'a' is positive and negative at once"),
+        ({"positive": ["a", " "]}, "positive is blank"),
+        ({"query": ""}, "query is blank"),
+    ],
+)
+def test_candidates_that_cannot_be_ranked_are_named(tmp_path: Path, change, message) -> None:
+    path = tmp_path / "bad.jsonl"
+    good = {"query": "q", "positive": ["a"], "negative": ["b"]}
+    path.write_text(f"{json.dumps(good)}\n{json.dumps(good | change)}\n")
+    with pytest.raises(ValueError, match=f"line 2: {message}"):
+        fingerprinted(local_task({"name": "bad", "kind": "reranking", "path": str(path)}))
+
+
+def test_reranking_is_what_mteb_makes_of_such_rows(tables: Path) -> None:
+    """Its own class for rows of a query with two lists gives the same scores."""
+    import warnings
+
+    from datasets import Dataset
+    from mteb.abstasks.text import reranking
+
+    from nsbench.benchmarks.local_tasks import mteb_task
+    from nsbench.benchmarks.mteb_adapter import MtebEncoder, contained, mteb_module
+
+    (task,) = [t for t in evaluation_tasks(entries(tables)) if t.kind == "reranking"]
+    ours = mteb_task(task)
+    with contained(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = type("Theirs", (reranking.AbsTaskReranking,), {"metadata": ours.metadata})()
+        theirs.dataset = {"default": {}}
+        rows = [dict(zip(("query", "positive", "negative"), r, strict=True)) for r in ASKED]
+        reranking.OLD_FORMAT_RERANKING_TASKS.append(task.name)
+        try:
+            theirs.transform_old_dataset_format({"default": {"test": Dataset.from_list(rows)}})
+        finally:
+            reranking.OLD_FORMAT_RERANKING_TASKS.remove(task.name)
+        found = [
+            mteb_module()
+            .evaluate(MtebEncoder(MODEL, encode), t, cache=None, co2_tracker=False)
+            .task_results[0]
+            .scores["test"][0]
+            for t in (ours, theirs)
+        ]
+    assert found[0]["main_score"] == pytest.approx(mean_average_precision(), abs=1e-5)
+    numbers = [{k: v for k, v in f.items() if isinstance(v, float)} for f in found]
+    assert numbers[0] == numbers[1]
+    assert len(numbers[0]) > 20
+
+
+def test_clustering_is_what_mteb_computes_on_all_texts(tables: Path) -> None:
+    from datasets import Dataset, DatasetDict
+    from mteb.abstasks import AbsTaskClustering
+
+    from nsbench.benchmarks.local_tasks import mteb_task
+    from nsbench.benchmarks.mteb_adapter import MtebEncoder, contained, mteb_module
+
+    path = tables / "hard.csv"
+    rows = [(f"{w} {v} {u}", u) for w in WORDS[:4] for v in WORDS[:4] for u in WORDS[4:]]
+    path.write_text("text,label\n" + "\n".join(map(",".join, rows)))
+    (task,) = evaluation_tasks([{"name": "hard", "kind": "clustering", "path": str(path)}])
+    ours = mteb_task(task)
+    with contained():
+        settings = {"max_fraction_of_documents_to_embed": None, "max_documents_per_cluster": 64}
+        given = {"metadata": ours.metadata} | settings
+        theirs = type("Theirs", (AbsTaskClustering,), given)()
+        columns = {"sentences": [a for a, _ in rows], "labels": [b for _, b in rows]}
+        theirs.dataset = DatasetDict({"test": Dataset.from_dict(columns)})
+        theirs.data_loaded = True
+        expected = mteb_module().evaluate(
+            MtebEncoder(MODEL, encode), theirs, cache=None, co2_tracker=False
+        )
+    (score,) = [s for s in evaluate(MODEL, [task], geometry=False).scores if s.main]
+    assert score.metric == "v_measure"
+    assert 0 < score.value < 0.9
+    assert score.value == expected.task_results[0].get_score()
