@@ -208,11 +208,11 @@ def collect_kernel(
         column = tl.zeros((BR, BW), tl.int32) + (start + tl.arange(0, BW))[None, :] * 32
         row = tl.zeros((BR, BW), tl.int64) + rows[:, None]
         for _ in range(0, tl.max(tl.max(here, axis=1), axis=0)):
-            lowest = word & (~word + 1)
+            rest = word & (word - 1)  # all bits but the lowest
             found = (word != 0) & wanted[:, None]
             tl.store(row_out + place, row, found)
-            tl.store(column_out + place, (column + _ones(lowest - 1)).to(tl.int64), found)
-            word = word & ~lowest
+            tl.store(column_out + place, (column + _ones((word ^ rest) - 1)).to(tl.int64), found)
+            word = rest
             place += 1
 
 
