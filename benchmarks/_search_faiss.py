@@ -31,8 +31,8 @@ class FaissSearch(Search):
         self.reference = Search(queries[self.sample], k, memory, chosen, bf16=False)
         self.most_banned = int(torch.bincount(self.banned[0], minlength=1).max())
 
-    def add(self, block: Tensor) -> None:
-        """Search one block of corpus rows and merge what was found."""
+    def add(self, block: Tensor, offset: int) -> None:
+        """Search one block of corpus rows, its first with that id; merge what was found."""
         rows = torch.arange(len(self.queries))
         fetch = min(len(block), self.k + self.most_banned + max(16, self.k // 8))
         slack = self.queries.shape[1] * 2.0**-23 * self.norms * block.norm(dim=1).max()
@@ -41,29 +41,28 @@ class FaissSearch(Search):
             index.add(block.numpy())
             while len(rows):
                 again = [
-                    part[~self._ask(index, part, fetch, len(block), slack[part], block)]
+                    part[~self._ask(index, part, fetch, slack[part], block, offset)]
                     for part in rows.split(max(1, self.crowd // fetch))
                 ]
                 rows = torch.cat(again)
                 self.repeated += len(rows)
                 fetch = min(len(block), 4 * fetch)
-        self.reference.add(block)
+        self.reference.add(block, offset)
         self.seen += len(block)
 
     def _ask(
-        self, index: Any, rows: Tensor, fetch: int, size: int, slack: Tensor, block: Tensor
+        self, index: Any, rows: Tensor, fetch: int, slack: Tensor, block: Tensor, offset: int
     ) -> Tensor:
         """Merge the answers of some queries; ``(h,)`` bool where they are complete."""
         found, ids = (torch.from_numpy(x) for x in index.search(self.queries[rows].numpy(), fetch))
         banned_rows, banned_ids = self.banned
-        total = self.seen + size
-        flat = rows[:, None] * total + ids + self.seen
-        good = (ids >= 0) & ~torch.isin(flat, banned_rows * total + banned_ids)
+        flat = (rows[:, None] << 32) + ids + offset
+        good = (ids >= 0) & ~torch.isin(flat, (banned_rows << 32) + banned_ids)
         row, place = good.nonzero().unbind(1)
-        keys = keys_of(self.queries[rows], block, self.seen, row, ids[row, place])
+        keys = keys_of(self.queries[rows], block, offset, row, ids[row, place])
         best = merged(self.best[rows], row, keys)
         complete = torch.ones(len(rows), dtype=torch.bool)
-        if fetch < size:  # what was not fetched is at most as good as the last that was
+        if fetch < len(block):  # what was not fetched is at most as good as the last that was
             complete = found[:, -1] + slack < scores_of(best[:, -1])
         self.best[rows[complete]] = best[complete]
         return complete

@@ -39,21 +39,22 @@ class FusedSearch(Search):
         self.most_banned = int(torch.bincount(row, minlength=1).max())
         self.banned_keys = ((row << 32) | ids).sort().values
         self.floor = torch.full_like(self.norms, -torch.inf)  # (Q,) the k-th best is no less
+        self.offset = 0  # id of the first row of a block
         self.crowding = 1.0  # candidates found to those reckoned with
 
-    def add(self, block: Tensor) -> None:
-        """Search one block of corpus rows and merge what was found."""
+    def add(self, block: Tensor, offset: int) -> None:
+        """Search one block of corpus rows, its first with that id; merge what was found."""
         if not len(self.queries):
             self.seen += len(block)
             return
         places = self.k + self.most_banned
         low = _Low(block, self.kernel.DEPTH, self.kernel.COLUMNS, by_row=False)
+        self.offset = offset
         known = self.seen
         if self.seen < max(len(block), places):
             known = max(known, self._first_bound(low, places))
         if known < places:  # too few rows for a bound: the reference takes these few
-            for part in block.split(self.rows_per_block):
-                super().add(part)
+            super().add(block, offset)
             return
         done = 0
         while done < len(block):
@@ -166,8 +167,8 @@ class FusedSearch(Search):
         place = torch.arange(room, device=row.device)
         there = place < torch.where(taken > 0, ends, 0).amax()
         column = column + begin
-        keys = keys_of(self.queries[part], low.block, self.seen, row, column, self._piece())
-        keys = keys.where(there & ~self._is_banned(row + part.start, column + self.seen), _EMPTY)
+        keys = keys_of(self.queries[part], low.block, self.offset, row, column, self._piece())
+        keys = keys.where(there & ~self._is_banned(row + part.start, column + self.offset), _EMPTY)
         # Each query's pairs beside its best so far; what belongs nowhere goes to one last place.
         both = keys.new_full((height * (self.k + wide) + 1,), _EMPTY)
         table = both[:-1].view(height, self.k + wide)
@@ -199,11 +200,10 @@ class FusedSearch(Search):
             left = counts.lt(0).nonzero()[:, 0]
             self.best[part] = some.best
             if len(left):
-                few = some._some(left)
-                few.seen += begin
-                few.rows_per_block = Search.widest(self.memory, self.queries.shape[1])
-                for block in low.block[begin:stop].split(few.rows_per_block):
-                    Search.add(few, block)
+                few, first = some._some(left), self.offset + begin
+                for block in low.block[begin:stop].split(self.widest(self.memory, low.depth)):
+                    Search.add(few, block, first)
+                    first += len(block)
                 self.best[part[left]] = few.best
                 self.repeated += few.repeated
 

@@ -8,7 +8,10 @@ columns, for a first bound. `count` and `collect` turn the words into pairs.
 With ``TRITON_INTERPRET=1`` set before Triton is imported, all of it runs on a CPU, slowly.
 """
 
+import threading
+from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import triton
@@ -218,6 +221,7 @@ def collect_kernel(
 
 #: Whether ``TRITON_INTERPRET`` was set when the kernels were made.
 INTERPRETED = not isinstance(scan_kernel, triton.JITFunction)
+_turn: Any = threading.Lock() if INTERPRETED else nullcontext()  # it runs one kernel at a time
 _ROWS, _WORDS = (64, 128) if INTERPRETED else (4, 512)  # of a program that reads words
 
 
@@ -245,16 +249,17 @@ def scan(q: Tensor, x: Tensor, bound: Tensor, words: Tensor, config: Config) -> 
         config: How the product is cut.
     """
     tiles_m, tiles_n = len(q) // config.rows, len(x) // config.columns
-    scan_kernel[(tiles_m * tiles_n,)](
-        q,
-        x,
-        bound,
-        words,
-        words.stride(0),
-        tiles_m,
-        tiles_n,
-        **_settings(q, config),
-    )
+    with _turn:
+        scan_kernel[(tiles_m * tiles_n,)](
+            q,
+            x,
+            bound,
+            words,
+            words.stride(0),
+            tiles_m,
+            tiles_n,
+            **_settings(q, config),
+        )
 
 
 def maxima(q: Tensor, x: Tensor, group: int, tiles: int, apart: int, config: Config) -> Tensor:
@@ -270,16 +275,17 @@ def maxima(q: Tensor, x: Tensor, group: int, tiles: int, apart: int, config: Con
     """
     out = torch.empty(len(q), tiles * config.columns // group, device=q.device)
     tiles_m = len(q) // config.rows
-    maxima_kernel[(tiles_m * tiles,)](
-        q,
-        x,
-        out,
-        apart,
-        tiles_m,
-        tiles,
-        GROUP=group,
-        **_settings(q, config),
-    )
+    with _turn:
+        maxima_kernel[(tiles_m * tiles,)](
+            q,
+            x,
+            out,
+            apart,
+            tiles_m,
+            tiles,
+            GROUP=group,
+            **_settings(q, config),
+        )
     return out
 
 
@@ -288,7 +294,8 @@ def count(words: Tensor, columns: int) -> Tensor:
     height, stride = len(words), words.stride(0)
     out = torch.empty(height, dtype=torch.int32, device=words.device)
     grid = (triton.cdiv(height, _ROWS),)
-    count_kernel[grid](words, out, height, stride, columns, BR=_ROWS, BW=_WORDS)
+    with _turn:
+        count_kernel[grid](words, out, height, stride, columns, BR=_ROWS, BW=_WORDS)
     return out
 
 
@@ -307,5 +314,8 @@ def collect(words: Tensor, columns: int, starts: Tensor, room: int) -> tuple[Ten
     height, stride = len(words), words.stride(0)
     row, column = torch.zeros(2, room, dtype=torch.int64, device=words.device).unbind()
     grid = (triton.cdiv(height, _ROWS),)
-    collect_kernel[grid](words, starts, row, column, height, stride, columns, BR=_ROWS, BW=_WORDS)
+    with _turn:
+        collect_kernel[grid](
+            words, starts, row, column, height, stride, columns, BR=_ROWS, BW=_WORDS
+        )
     return row, column

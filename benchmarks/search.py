@@ -6,9 +6,12 @@ is therefore the same, ties included, for every block size, product, thread coun
 """
 
 import numbers
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from itertools import cycle
 from typing import Any
 
 import torch
@@ -45,6 +48,7 @@ class TopK:
             faiss's answer was not shown to be complete: they were done again, more finely. They
             cost time, not exactness.
         checked: Queries of the faiss backend that were compared with the reference.
+        devices: Where the work was done.
     """
 
     scores: Tensor
@@ -54,6 +58,7 @@ class TopK:
     corpus_size: int
     repeated: int = 0
     checked: int = 0
+    devices: tuple[str, ...] = ()
 
 
 def top_k(
@@ -65,26 +70,31 @@ def top_k(
     memory: int = MEMORY,
     exclude: Tensor | None = None,
     product: str = "auto",
+    devices: Sequence[torch.device | str] = (),
 ) -> TopK:
     """The k corpus rows with the largest inner product, for every query.
 
     Args:
-        queries: ``(Q, d)`` float; their device is where the work is done.
+        queries: ``(Q, d)`` float; their device is where the work is done, but for ``devices``,
+            and where the answer is.
         corpus: ``(C, d)``, or an iterable of blocks ``(c, d)`` in the order of their ids, for a
             corpus larger than memory; it is read once.
         k: Rows per query, >= 1. Where fewer are left, empty places follow.
         backend: ``torch``, the reference on any device; ``faiss`` (a flat index, CPU), whose
             completeness is shown row by row and a sample of whose rows is compared; or ``fused``
             (CUDA, by Triton), whose scores never reach memory.
-        memory: Bytes for everything but the input and the ``(Q, k)`` answer, about; >= 1 MiB.
+        memory: Bytes for everything but the input and the ``(Q, k)`` answer, about, on each
+            device; >= 1 MiB.
         exclude: Optional ``(Q, E)`` int64 ids that a query may not find, -1 for none.
         product: Precision of the filtering product. ``torch``: ``fp32``, ``bf16``, or ``auto``,
             which takes bf16 where the processor has it. ``faiss`` has fp32, ``fused`` fp16, which
             is as fast as bf16 and rounds less. Decides the speed, not the answer.
+        devices: Devices that take the blocks of the corpus in turn, each with a copy of the
+            queries; none for that of the queries. Their answers are joined.
 
     Raises:
-        ValueError: If a setting is out of range, dimensions differ, the corpus is empty or a
-            number is not finite.
+        ValueError: If a setting is out of range, a device is not there, dimensions differ, the
+            corpus is empty or a number is not finite.
         ModuleNotFoundError: If faiss or Triton is asked for and not installed.
         RuntimeError: If faiss and the reference disagree.
     """
@@ -102,25 +112,83 @@ def top_k(
             f"top_k: backend {backend!r} multiplies in {' or '.join(_PRODUCTS_OF[backend])}, "
             f"product is {product!r}"
         )
-    bf16 = product == "bf16" or (product == "auto" and _has_bf16(queries))
     with torch.no_grad(), _exact_products():
         queries = _finite(queries, "queries")
-        search: Search
-        if backend == "faiss":
-            from nsbench.benchmarks._search_faiss import FaissSearch
+        places = [queries.device] if not devices else [_device(d) for d in devices]
+        made: list[Search] = []
+        for place in places:
+            wanted = queries.to(place)
+            if backend == "faiss":
+                from nsbench.benchmarks._search_faiss import FaissSearch
 
-            search = FaissSearch(queries, k, int(memory), exclude)
-        elif backend == "fused":
-            from nsbench.benchmarks._search_fused import FusedSearch
+                made.append(FaissSearch(wanted, k, int(memory), exclude))
+            elif backend == "fused":
+                from nsbench.benchmarks._search_fused import FusedSearch
 
-            search = FusedSearch(queries, k, int(memory), exclude)
-        else:
-            search = Search(queries, k, int(memory), exclude, bf16=bf16)
-        for block in _blocks(corpus, search.rows_per_block, queries):
-            search.add(block)
-        if not search.seen:
+                made.append(FusedSearch(wanted, k, int(memory), exclude))
+            else:
+                bf16 = product == "bf16" or (product == "auto" and _has_bf16(wanted))
+                made.append(Search(wanted, k, int(memory), exclude, bf16=bf16))
+        rows = made[0].rows_per_block
+        if isinstance(corpus, Tensor):
+            rows = min(rows, max(1, -(-len(corpus) // len(made))))
+        if not in_turn(made, _blocks(corpus, rows, queries)):
             raise ValueError("top_k: the corpus is empty")
-        return search.answer(backend)
+        answers = [search.answer(backend) for search in made]
+        found = answers[0] if len(answers) == 1 else _joined(answers, [0] * len(answers))
+        return replace(
+            found,
+            scores=found.scores.to(queries.device),
+            ids=found.ids.to(queries.device),
+            devices=tuple(map(str, places)),
+        )
+
+
+def _device(given: torch.device | str) -> torch.device:
+    """A device that is there.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    try:
+        device = torch.device(given)
+        there = torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as error:
+        first = str(error).splitlines()[0]
+        raise ValueError(f"top_k: there is no device {str(given)!r}: {first}") from None
+    if there.type not in ("cpu", "cuda"):
+        raise ValueError(f"top_k: devices are cpu, cuda or cuda:0, got {str(given)!r}")
+    return there
+
+
+def in_turn(searches: Sequence["Search"], blocks: Iterable[Tensor]) -> int:
+    """Give the blocks of a corpus to the searches, in turn, each in a thread of its own.
+
+    Returns:
+        How many rows there were.
+    """
+    first = 0
+    if len(searches) == 1:
+        for block in blocks:
+            _add(searches[0], block, first)
+            first += len(block)
+        return first
+    with ExitStack() as stack:
+        threads = [stack.enter_context(ThreadPoolExecutor(1)) for _ in searches]
+        waiting: deque[Future[None]] = deque()
+        for search, thread, block in zip(cycle(searches), cycle(threads), blocks, strict=False):
+            waiting.append(thread.submit(_add, search, block, first))
+            first += len(block)
+            if len(waiting) > len(searches):  # as many blocks wait as are searched
+                waiting.popleft().result()
+        for left in waiting:
+            left.result()
+    return first
+
+
+def _add(search: "Search", block: Tensor, first: int) -> None:
+    with torch.no_grad(), torch.cuda.device_of(search.queries):
+        search.add(block.to(search.queries.device), first)
 
 
 def joined(shards: Sequence[TopK]) -> TopK:
@@ -135,18 +203,26 @@ def joined(shards: Sequence[TopK]) -> TopK:
     """
     if len({shard.ids.shape for shard in shards}) != 1:
         raise ValueError(f"joined: shapes differ: {[tuple(s.ids.shape) for s in shards]}")
-    keys, first = [], 0
-    for shard in shards:
-        packed = _packed(shard.scores, shard.ids + first)
+    sizes = [shard.corpus_size for shard in shards]
+    return _joined(shards, [sum(sizes[:i]) for i in range(len(sizes))])
+
+
+def _joined(shards: Sequence[TopK], first: Sequence[int]) -> TopK:
+    """One answer from several, to whose ids numbers are added."""
+    keys = []
+    for shard, start in zip(shards, first, strict=True):
+        packed = _packed(shard.scores, shard.ids + start)
         keys.append(torch.where(shard.ids >= 0, packed, _EMPTY).to(shards[0].ids.device))
-        first += shard.corpus_size
     best = torch.cat(keys, dim=1).topk(shards[0].ids.shape[1], dim=1).values
     return replace(
         shards[0],
         scores=scores_of(best),
         ids=_ids(best),
-        corpus_size=first,
+        product="+".join(dict.fromkeys(shard.product for shard in shards)),
+        corpus_size=sum(shard.corpus_size for shard in shards),
         repeated=sum(shard.repeated for shard in shards),
+        checked=sum(shard.checked for shard in shards),
+        devices=tuple(device for shard in shards for device in shard.devices),
     )
 
 
@@ -219,9 +295,9 @@ class Search:
         wide = min(_WIDEST, memory // 12 // 64, memory // (16 * max(1, width)))
         return max(_STEP**2, wide // _STEP**2 * _STEP**2)
 
-    def add(self, block: Tensor) -> None:
-        """Search one block of corpus rows and merge what was found."""
-        tile = Tile(block, self.seen, bf16=self.bf16)
+    def add(self, block: Tensor, offset: int) -> None:
+        """Search one block of corpus rows, its first with that id; merge what was found."""
+        tile = Tile(block, offset, bf16=self.bf16)
         height = min(_TALLEST, self.cells // tile.width, self.crowd // (4 * self.k))
         for start in range(0, len(self.queries), max(1, height)):
             self._add(tile, start, min(start + max(1, height), len(self.queries)))

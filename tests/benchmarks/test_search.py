@@ -77,6 +77,18 @@ def test_search_leaves_out_what_is_excluded(way: dict[str, Any]) -> None:
     assert torch.equal(found.ids[:, :3], best[:, 9:])
 
 
+@pytest.mark.parametrize("way", WAYS, ids=str)
+def test_search_of_a_stream_leaves_out_what_is_in_later_blocks(way: dict[str, Any]) -> None:
+    queries, corpus = unit(20, 16, seed=1), unit(3000, 16, seed=2)
+    best = top_k(queries, corpus, 40).ids
+    # The first query's exclusions, moved by a block's size, are answers of the second, and so on.
+    exclude = torch.cat([best.roll(-1, 0) + size for size in (1344, 2688)], dim=1)
+    exclude[exclude >= 3000] = -1
+    wanted = top_k(queries, corpus, 40, exclude=exclude, product="fp32")
+    stream = iter(corpus.split(64))
+    assert same(top_k(queries, stream, 40, exclude=exclude, **way | {"memory": MIB}), wanted)
+
+
 def test_search_gives_the_same_bits_whatever_the_way() -> None:
     queries, corpus = unit(300, 96, seed=3), unit(5000, 96, seed=4)
     plain = top_k(queries, corpus, 30, product="fp32")
@@ -127,6 +139,30 @@ def test_shards_joined_are_the_whole(k: int) -> None:
     assert found.corpus_size == 500
     with pytest.raises(ValueError, match="shapes differ"):
         joined([whole, top_k(queries, corpus, k + 1)])
+
+
+@pytest.mark.parametrize("way", [WAYS[0], WAYS[4], *WAYS[5:]], ids=str)
+def test_search_on_several_devices_is_the_whole(way: dict[str, Any]) -> None:
+    queries, corpus = unit(30, 16, seed=1), unit(1500, 16, seed=2)
+    corpus[1000:1100] = corpus[:100]  # ties between devices
+    exclude = top_k(queries, corpus, 2).ids
+    whole = top_k(queries, corpus, 12, exclude=exclude)
+    for given in (corpus, iter(corpus.split(70))):
+        found = top_k(queries, given, 12, exclude=exclude, devices=["cpu"] * 3, **way)
+        assert same(found, whole)
+        assert found.devices == ("cpu",) * 3
+        assert found.corpus_size == 1500
+    assert whole.devices == ("cpu",)
+
+
+def test_search_refuses_devices_that_are_not_there() -> None:
+    queries, corpus = unit(3, 4, seed=0), unit(9, 4, seed=1)
+    with pytest.raises(ValueError, match="no device 'gpu'"):
+        top_k(queries, corpus, 1, devices=["gpu"])
+    with pytest.raises(ValueError, match="no device 'cuda:77'"):
+        top_k(queries, corpus, 1, devices=["cpu", "cuda:77"])
+    with pytest.raises(ValueError, match="hold NaN"):  # in a thread, or before
+        top_k(queries, corpus * torch.nan, 1, devices=["cpu", "cpu"])
 
 
 class Largest(TorchDispatchMode):
