@@ -273,7 +273,8 @@ def _kernel(device: torch.device) -> ModuleType:
         ) from None
     if device.type != "cuda" and not _search_kernel.INTERPRETED:
         raise ValueError(
-            f"top_k: backend 'fused' needs a CUDA device, the queries are on {device}; "
-            "TRITON_INTERPRET=1 in the environment runs it on a CPU, slowly, for tests"
+            f"top_k: backend 'fused' needs a CUDA device and was given {device}: name one with "
+            "devices (nsbench mine: --search-devices cuda). TRITON_INTERPRET=1 in the environment "
+            "runs it on a CPU, slowly, for tests"
         )
     return _search_kernel

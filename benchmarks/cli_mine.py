@@ -65,6 +65,9 @@ def mine(
     backend: Annotated[
         str | None, typer.Option(help="torch, faiss or fused (CUDA); same answer.")
     ] = None,
+    search_devices: Annotated[
+        str | None, typer.Option(help="Where the search runs: cuda:0,cuda:1; default the CPU.")
+    ] = None,
     seed: Annotated[int | None, typer.Option()] = None,
     cache: Annotated[
         Path | None, typer.Option(help="Where embeddings are kept; default OUT/.cache.")
@@ -100,6 +103,7 @@ def mine(
         "query_prompt": query_prompt,
         "corpus_prompt": corpus_prompt,
         "backend": backend,
+        "devices": search_devices,
         "seed": seed,
     }
     of_hub = data.partition("[")[0] in ("hub", "sts_unlabelled")

@@ -144,6 +144,21 @@ def top_k(
         )
 
 
+def check_backend(backend: str, devices: Sequence[torch.device | str] = ()) -> None:
+    """See that a backend can run, before there is anything to search.
+
+    Args:
+        backend: As of `top_k`.
+        devices: Likewise; none for the CPU.
+
+    Raises:
+        ValueError: If there is no such backend or device, or it cannot run there.
+        ModuleNotFoundError: If its package is not installed.
+    """
+    few = torch.zeros(1, 1)
+    top_k(few, few, 1, backend=backend, devices=devices)
+
+
 def _device(given: torch.device | str) -> torch.device:
     """A device that is there.
 

@@ -1,6 +1,6 @@
 """Whose scores mining ranks a corpus by: embeddings, or BM25."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -40,6 +40,7 @@ class DenseSource:
         name: Whose embeddings, for the record.
         backend: Of the search.
         memory: Bytes of the search.
+        devices: Of the search; none for where the embeddings are.
         queries: ``(G, d)`` of the same texts as queries, where a model embeds these otherwise.
     """
 
@@ -51,6 +52,7 @@ class DenseSource:
         name: str,
         backend: str = "torch",
         memory: int = MEMORY,
+        devices: Sequence[str] = (),
         queries: Tensor | None = None,
     ) -> None:
         self.embeddings = torch.nn.functional.normalize(embeddings.detach().float(), dim=1)
@@ -58,7 +60,7 @@ class DenseSource:
         if queries is not None:
             self.queries = torch.nn.functional.normalize(queries.detach().float(), dim=1)
         self.candidates = candidates
-        self.name, self.backend, self.memory = name, backend, memory
+        self.name, self.backend, self.memory, self.devices = name, backend, memory, devices
 
     def rank(self, queries: Ints, k: int) -> tuple[Floats, Ints]:
         """The k most similar texts of every query; the query itself may be among them."""
@@ -66,7 +68,9 @@ class DenseSource:
         ranked = self.embeddings
         if self.candidates is not None:
             ranked = ranked[torch.from_numpy(self.candidates).to(ranked.device)]
-        found = top_k(picked, ranked, k, backend=self.backend, memory=self.memory)
+        found = top_k(
+            picked, ranked, k, backend=self.backend, memory=self.memory, devices=self.devices
+        )
         return found.scores.cpu().numpy(), _renumbered(found.ids.cpu().numpy(), self.candidates)
 
     def pairs(self, left: Ints, right: Ints) -> Floats:

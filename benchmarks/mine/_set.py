@@ -22,6 +22,7 @@ from nsbench.benchmarks.mining import (
     positive_scores,
 )
 from nsbench.benchmarks.models import TextModel
+from nsbench.benchmarks.search import check_backend
 from nsbench.benchmarks.seeds import seed_for
 from nsbench.benchmarks.sources import DenseSource, Floats, Ints, LexicalSource, Source
 from nsbench.samplers import SimilarityContext
@@ -91,6 +92,8 @@ def mine_set(
         ValueError: If a model is missing, or the sampler needs labels that the data do not have.
         ShortageError: By the policy ``error``.
     """
+    if settings.source == "model":
+        check_backend(settings.backend, settings.places)  # nothing is encoded in vain
     cache = cache or EmbeddingCache(None)
     corpus = Corpus(data, settings.among, documents)
     source = _source(data, corpus, settings, model, cache)
@@ -204,6 +207,7 @@ def _dense(
         corpus.candidates,
         name=model.name,
         backend=settings.backend,
+        devices=settings.places,
         queries=None if alike else table(corpus.queries, "query", query_prompt),
     )
 

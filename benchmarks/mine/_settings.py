@@ -53,6 +53,8 @@ class MineSettings:
         query_prompt: Put before every anchor; ``None`` for the model's own, if it has one.
         corpus_prompt: Put before every other text.
         backend: Of the exact search, ``torch``, ``faiss`` or ``fused`` (CUDA); same answer.
+        devices: Where the search is done: devices by name, ``cuda:0,cuda:1``, that take the texts
+            in turn; empty for the CPU.
         seed: Of padding, draws and samplers, >= 0.
         k1: BM25's saturation of term counts, in [0, 10].
         b: BM25's share of length normalisation, in [0, 1].
@@ -75,6 +77,7 @@ class MineSettings:
     query_prompt: str | None = None
     corpus_prompt: str | None = None
     backend: str = "torch"
+    devices: str = ""
     seed: int = 0
     k1: float = 0.9
     b: float = 0.4
@@ -120,6 +123,11 @@ class MineSettings:
         """The sampler."""
         name, params = parse_choice(self.sampler)
         return make(name, **params)
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Devices of the search by name."""
+        return tuple(name.strip() for name in self.devices.split(",") if name.strip())
 
     @property
     def filters(self) -> bool:

@@ -1,6 +1,7 @@
 """`nsbench mine`: window, sampler, pick and shortage; formats that read back; a card."""
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,31 @@ def test_negatives_are_the_best_places_of_the_ranking(data: TrainingData) -> Non
     mined = mine_set(data, replace(BASE, range_min=3, negatives=4), model=MODEL)
     np.testing.assert_array_equal(mined.ranks, np.tile([3, 4, 5, 6], (data.rows, 1)))
     assert (np.diff(mined.scores, axis=1) <= 1e-6).all()
+
+
+def test_where_the_search_runs_decides_nothing_and_is_recorded(tmp_path: Path) -> None:
+    many = datasets.make("planted", rows=400, seed=3)()
+    plain = mine_set(many, BASE, model=MODEL)
+    for changes in ({"devices": "cpu, cpu"}, {"devices": "cpu,cpu", "backend": "faiss"}):
+        settings = replace(BASE, **changes)
+        mined = mine_set(many, settings, model=MODEL)
+        np.testing.assert_array_equal(mined.negatives, plain.negatives)
+        np.testing.assert_array_equal(mined.scores, plain.scores)
+        assert settings.plain()["devices"] == changes["devices"]
+
+
+def test_a_search_that_cannot_run_is_refused_before_anything_is_encoded(
+    data: TrainingData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(texts: Any, role: str, prompt: str | None) -> Any:
+        raise AssertionError("encoded")
+
+    model = replace(MODEL, run=never)
+    with pytest.raises(ValueError, match="no device 'cuda:77'"):
+        mine_set(data, replace(BASE, devices="cuda:77"), model=model)
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with pytest.raises(ModuleNotFoundError, match="pip install faiss-cpu"):
+        mine_set(data, replace(BASE, backend="faiss"), model=model)
 
 
 @pytest.mark.parametrize(

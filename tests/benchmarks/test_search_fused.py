@@ -128,6 +128,17 @@ def test_fused_of_no_query_is_empty() -> None:
     assert top_k(torch.zeros(0, 4), unit(600, 4, seed=0), 3, backend="fused").ids.shape == (0, 3)
 
 
+def test_fused_mines_the_same_negatives() -> None:
+    from nsbench.benchmarks.sources import DenseSource
+
+    points, queries = unit(1200, 12, seed=0), torch.arange(0, 1200, 60).numpy()
+    candidates = torch.arange(1, 1200).numpy()
+    plain = DenseSource(points, candidates, name="x").rank(queries, 9)
+    fused = DenseSource(points, candidates, name="x", backend="fused", devices=["cpu", "cpu"])
+    for found, wanted in zip(fused.rank(queries, 9), plain, strict=True):
+        assert (found == wanted).all()
+
+
 def test_law_fused_candidates_are_all_that_reach_the_bound() -> None:
     """The words, counted and collected, say of every score whether it reaches the bound."""
     from nsbench.benchmarks import _search_kernel as kernel
@@ -274,7 +285,7 @@ def test_fused_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     from nsbench.benchmarks import _search_kernel as kernel
 
     monkeypatch.setattr(kernel, "INTERPRETED", False)
-    with pytest.raises(ValueError, match="'fused' needs a CUDA device, the queries are on cpu"):
+    with pytest.raises(ValueError, match="'fused' needs a CUDA device and was given cpu"):
         top_k(queries, corpus, 1, backend="fused")
     monkeypatch.delitem(sys.modules, "nsbench.benchmarks._search_kernel")
     monkeypatch.delattr("nsbench.benchmarks._search_kernel")
