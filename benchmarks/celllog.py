@@ -1,12 +1,18 @@
 """A cell's own log: what it warned of and what the libraries under it said."""
 
 import logging
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+_open: dict[int, Path] = {}  # by thread: cells side by side have one each
+_before: dict[str, Any] = {}
 
 
 class _Quiet(logging.FileHandler):
@@ -20,6 +26,8 @@ class _Quiet(logging.FileHandler):
 def cell_log(path: Path, title: str) -> Iterator[logging.Logger]:
     """Send warnings and log records of this process to a file while a cell runs.
 
+    Those of a thread in which another cell runs are that cell's.
+
     Args:
         path: The file; a rerun of the cell adds to it.
         title: What the cell is, for the first line.
@@ -29,20 +37,25 @@ def cell_log(path: Path, title: str) -> Iterator[logging.Logger]:
     handler = _Quiet(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter(FORMAT))
     handler.setLevel(logging.INFO)
+    here = threading.get_ident()
+    handler.addFilter(lambda record: record.thread == here or record.thread not in _open)
     root = logging.getLogger()
     mine = logging.getLogger("nsbench.cell")
-    level = mine.level
-    mine.setLevel(logging.INFO)
     root.addHandler(handler)
-    shown = warnings.showwarning
-    logging.captureWarnings(True)
+    if not _open:
+        _before.update(level=mine.level, shown=warnings.showwarning)
+        mine.setLevel(logging.INFO)
+        logging.captureWarnings(True)
+    _open[here] = path
     try:
         mine.info("start: %s", title)
         yield mine
     finally:
-        logging.captureWarnings(False)
-        warnings.showwarning = shown
+        del _open[here]
+        if not _open:  # the last of those that run side by side
+            logging.captureWarnings(False)
+            warnings.showwarning = _before["shown"]
+            mine.setLevel(_before["level"])
         root.removeHandler(handler)
-        mine.setLevel(level)
         with suppress(OSError):
             handler.close()

@@ -64,6 +64,14 @@ def run(
     workers: Annotated[
         int, typer.Option(min=0, help="Worker processes; 0 is one per core, or one on a GPU.")
     ] = 0,
+    beside: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Cells that take turns in one process, for a GPU that one leaves idle; "
+            "0: as many as fit and pay.",
+        ),
+    ] = 1,
     executor: Annotated[
         ExecutorName, typer.Option(help="Where cells run; the file's [run] table sets it up.")
     ] = "local",
@@ -103,6 +111,7 @@ def run(
     ] = 1.0,
 ) -> None:
     """Run a benchmark matrix; what is done already is not done again."""
+    from nsbench.benchmarks.beside_pool import check_beside
     from nsbench.benchmarks.capture import replay_mode
     from nsbench.benchmarks.config import load_config
     from nsbench.benchmarks.content_cache import default_folder, folder_of
@@ -126,6 +135,8 @@ def run(
     group = launched()
     limit = time_limit or settings.run.time_limit
     check_team(group, settings.run, executor=executor, workers=workers, time_limit=limit)
+    if beside != 1:
+        check_beside(group, executor=executor, workers=workers, time_limit=limit)
     err.quiet = bool(group.rank)
     if hub.asked_by(settings):
         settle_hub()
@@ -174,6 +185,7 @@ def run(
         run_settings,
         group,
         workers=count,
+        beside=beside,
         limit=limit,
         hours=max_hours,
     )
@@ -205,6 +217,7 @@ def _executor(
     group: Any,
     *,
     workers: int,
+    beside: int,
     limit: float,
     hours: float,
 ) -> Any:
@@ -222,7 +235,12 @@ def _executor(
         return TeamPool(group, settings.device, max_hours=hours)
     from nsbench.benchmarks.local_pool import LocalPool
 
-    return LocalPool(workers, time_limit=limit, max_hours=hours, on_note=_note)
+    pool = LocalPool(workers, time_limit=limit, max_hours=hours, on_note=_note)
+    if beside == 1:
+        return pool
+    from nsbench.benchmarks.beside_pool import BesidePool
+
+    return BesidePool(beside, pool, max_hours=hours, on_note=_note)
 
 
 def _note(text: str) -> None:

@@ -108,8 +108,12 @@ def to_replace(job: Job) -> Job:
         return job
 
 
-def run_job(job: Job) -> RunRecord | None:
+def run_job(job: Job, after_step: Callable[[], None] = lambda: None) -> RunRecord | None:
     """Claim a cell and run it; ``None`` if another process is at work on it.
+
+    Args:
+        job: The cell.
+        after_step: Called after each training step.
 
     Raises:
         StorageError: If the results folder cannot be written.
@@ -128,13 +132,18 @@ def run_job(job: Job) -> RunRecord | None:
                 return record
             job.paths.record.unlink(missing_ok=True)
             job.paths.drop_temporary()
+
+            def on_step(step: int) -> None:
+                claim.at(step)
+                after_step()
+
             return run_cell(
                 job.planned.cell,
                 job.paths,
                 device=job.device,
                 threads=job.threads,
                 skip=job.planned.skip,
-                on_step=claim.at,
+                on_step=on_step,
                 keep_weights=job.keep_weights,
                 snapshot_seconds=job.snapshot_seconds,
                 cache=job.cache,

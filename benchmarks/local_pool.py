@@ -242,10 +242,10 @@ class _Worker:
     """One worker process, as its parent sees it."""
 
     def __init__(self, threads: int) -> None:
-        context = _context()
+        context = process_context()
         self.pipe, theirs = context.Pipe()
         self.process: BaseProcess = context.Process(target=_work, args=(theirs,), daemon=True)
-        with threads_of_workers(threads), _no_main():
+        with threads_of_workers(threads), no_main():
             self.process.start()
         theirs.close()
         self.idle = False
@@ -287,12 +287,13 @@ class _Worker:
 def prepare(threads: int) -> None:
     """Start the server that workers are forked from, so that it imports while the parent plans."""
     if "forkserver" in multiprocessing.get_all_start_methods():
-        _context()
-        with threads_of_workers(threads), _no_main():
+        process_context()
+        with threads_of_workers(threads), no_main():
             forkserver.ensure_running()
 
 
-def _context() -> Any:
+def process_context() -> Any:
+    """What starts workers: forked from a server that has imported the engine, where it can be."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     forkserver.set_forkserver_preload(list(PRELOADED))
@@ -300,7 +301,7 @@ def _context() -> Any:
 
 
 @contextmanager
-def _no_main() -> Iterator[None]:
+def no_main() -> Iterator[None]:
     """Keep new processes from running the parent's main module again: they need none of it."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
