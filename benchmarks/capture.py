@@ -17,6 +17,7 @@ from torch import Tensor
 from nsbench.benchmarks.candidates import Stored
 from nsbench.benchmarks.distributed import team
 from nsbench.benchmarks.encoders import Encoder
+from nsbench.benchmarks.encoders._attention import packing
 from nsbench.benchmarks.graphs import DeviceGraph, Graph, Tape, Watch
 from nsbench.benchmarks.step import Batch
 from nsbench.benchmarks.views import Texts
@@ -99,6 +100,7 @@ def replay_mode(device: torch.device, chunk: int = 0) -> str:
     Raises:
         ValueError: If the variable says something else, or asks for a graph without a device.
     """
+    packing()  # which may be said wrongly, too
     wanted = os.environ.get(VARIABLE, "") or "auto"
     one_of("replay", VARIABLE, wanted, MODES)
     if wanted in ("graph", "compiled") and device.type != "cuda":
@@ -106,6 +108,11 @@ def replay_mode(device: torch.device, chunk: int = 0) -> str:
     if wanted == "auto":
         wanted = "graph" if device.type == "cuda" else "never"
     return "never" if chunk or team().size > 1 else wanted
+
+
+def way_of_steps(device: torch.device, chunk: int) -> str:
+    """What a record says of how its steps were made: the `replay_mode`, and whether packed."""
+    return replay_mode(device, chunk) + (", packed" if packing() else "")
 
 
 def recorder(
@@ -168,7 +175,8 @@ def _slots(batch: Batch) -> dict[str, _Slot]:
 
 def shape_of(batch: Batch) -> tuple[Any, ...]:
     """What must be the same for a recorded step to be replayed: shapes, widths, fixed places."""
-    widths = (batch.texts1.width, batch.texts2.width, batch.more and batch.more.width)
+    texts = (batch.texts1, batch.texts2, batch.more)
+    widths = tuple((t.width, t.room if packing() else 0) for t in texts if t is not None)
     slots = tuple(
         (name, tuple(slot.value.shape), slot.value.dtype, slot.value.data_ptr() * slot.stays)
         for name, slot in _slots(batch).items()

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from nsbench.benchmarks.alarms import find_alarms
-from nsbench.benchmarks.capture import replay_mode
+from nsbench.benchmarks.capture import way_of_steps
 from nsbench.benchmarks.cell import Cell
 from nsbench.benchmarks.cell_training import SkipCellError, built_encoder, train_cell
 from nsbench.benchmarks.celllog import cell_log
@@ -151,7 +151,7 @@ def run_cell(
         status="done",
         environment=environment()
         | {"device": device, "threads": threads, "processes": team().size}
-        | {"replay": replay_mode(pick_device(device), cell.budget.chunk)},
+        | {"replay": way_of_steps(pick_device(device), cell.budget.chunk)},
         started=started.isoformat(timespec="seconds"),
     )
     snapshots = _snapshots(cell, paths, device, threads, snapshot_seconds)
@@ -204,7 +204,7 @@ def run_cell(
 
 def _snapshots(cell: Cell, paths: CellPaths, device: str, threads: int, every: float) -> Snapshots:
     same = {"device": device_name(device), "threads": threads, "processes": team().size}
-    same |= {"replay": replay_mode(pick_device(device), cell.budget.chunk)}
+    same |= {"replay": way_of_steps(pick_device(device), cell.budget.chunk)}
     return Snapshots(paths.snapshot, made_by(cell, environment(), **same), every)
 
 

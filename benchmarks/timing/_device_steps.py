@@ -71,7 +71,7 @@ def planted(rows: int) -> TrainingData:
     return datasets.make("planted", rows=rows)()
 
 
-def bert(size: Size, texts: Sequence[str], seed: int, tokens: int) -> Encoder:
+def bert(size: Size, texts: Sequence[str], seed: int, tokens: int, dropout: float = 0.1) -> Encoder:
     """A BERT of random weights over the words of some texts."""
     from transformers import BertConfig, BertModel
 
@@ -86,7 +86,7 @@ def bert(size: Size, texts: Sequence[str], seed: int, tokens: int) -> Encoder:
         torch.manual_seed(seed)
         model = BertModel(config, add_pooling_layer=False)
     tokenizer = word_tokenizer(texts, special_tokens=True, max_words=1024)
-    return TransformerEncoder(model, tokenizer, pooling="mean", max_length=tokens, dropout=0.1)
+    return TransformerEncoder(model, tokenizer, pooling="mean", max_length=tokens, dropout=dropout)
 
 
 def open_training(
@@ -103,6 +103,7 @@ def open_training(
     params: dict[str, Any] | None = None,
     view: str = "none",
     precision: str = "auto",
+    dropout: float = 0.1,
     one_by_one: bool = False,
 ) -> Training:
     """A training before its first step, its texts cut to ``tokens`` tokens.
@@ -111,7 +112,7 @@ def open_training(
     """
     data = planted(120 if size.width <= 64 else 4096)
     if encoder == "bert":
-        made = bert(size, data.texts, seed, tokens)
+        made = bert(size, data.texts, seed, tokens, dropout)
     else:
         made = encoders.make(encoder, dimension=size.width).build(data.texts, seed)
     augment = bound(augmentations.make(view), made)
