@@ -12,7 +12,9 @@ from nsbench.benchmarks.search import _EMPTY, Search, _has_bf16, keys_of, scores
 _PAIR = 72  # bytes of a pair on its way: row, column, key, places, masks
 _TALLEST = 1 << 16
 _FINER = 8  # times the room that crowded queries get when they are done again
-_SAMPLE = 1 << 16  # rows of a block that give a first bound
+# Rows of a block that give a first bound, for each place: multiplying them once more costs about
+# as much as scoring the candidates that a worse bound would let through.
+_SAMPLE = 2600
 _SURE = 4  # groups of the sample for each of the k places, if there are as many
 
 
@@ -78,7 +80,7 @@ class FusedSearch(Search):
     def _first_bound(self, low: "_Low", places: int) -> int:
         """Raise the floor by a sample of the block; how many rows it is worth, 0 for none."""
         rows, config = len(low.block), self.kernel.config_of(self.queries.device)
-        tiles = min(rows, _SAMPLE) // config.columns
+        tiles = min(rows, _SAMPLE * places) // config.columns
         sample = tiles * config.columns
         for group in self.kernel.GROUPS:
             groups = sample // group

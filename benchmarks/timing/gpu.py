@@ -32,6 +32,7 @@ from nsbench.benchmarks.capture import VARIABLE
 from nsbench.benchmarks.encoders._attention import PACKED
 from nsbench.benchmarks.timing._compare import PLACE, keep, place
 from nsbench.benchmarks.timing._device_steps import Size, interleaved, losses_of, open_training
+from nsbench.benchmarks.timing.gpu_search import interpret, search_checks, search_rows
 
 GPU = "gpu.csv"
 COLUMNS = (
@@ -132,12 +133,15 @@ class Bench:
         sys.stderr.write(self.checks[-1].line() + "\n")
 
     def check_all(self) -> None:
-        """All checks of the training step."""
+        """All checks of the training step, and of search."""
         for name, given in CHECKED.items():
             self.check(f"recorded = one by one, {name}", partial(self._same, given))
         self.check("packed = padded", self._packed)
         self.check("side by side = alone", self._beside)
         self.check("a device = the CPU", self._as_on_cpu)
+        found = search_checks(self.device, small=self.rehearsal, no_waiting=no_waiting)
+        for name, act in found.items():
+            self.check(name, act)
 
     def _same(self, given: dict[str, Any]) -> str:
         given = {"guard": no_waiting, "steps": 16 if self.rehearsal else 40} | given
@@ -291,6 +295,18 @@ class Bench:
             sentences_per_second=f"{2 * batch / seconds:.0f}",
         )
 
+    def search(self) -> None:
+        """Exact search; what fails is a row that says so."""
+        if not self.left():
+            self._row("search", "", note="not measured: no time left")
+            return
+        try:
+            for row in search_rows(self.device, small=self.rehearsal):
+                self._row(**row)
+        except Exception as error:
+            traceback.print_exc()
+            self._row("search", "", note=f"FAILED {type(error).__name__}: {error}"[:200])
+
     def table(self) -> str:
         """The checks and the rows, short."""
         lines = [check.line() for check in self.checks]
@@ -334,13 +350,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write("torch sees no CUDA device here; --rehearse goes through it on a CPU\n")
         return 2
     device = torch.device("cpu" if given.rehearse else "cuda")
+    interpret(device)
     bench = Bench(device, 60 * given.minutes * 0.9)
     bench.measure_limits()
     bench.check_all()
     if given.rehearse:
         bench.steps(SMALL, 8, 16)
         bench.trainer(SMALL, 8, 16)
+        bench.search()
     else:
+        bench.search()
         for size, tokens in ((MINILM, 16), (BERT, 16), (BERT, 32), (MINILM, 32)):
             bench.steps(size, 64, tokens)
         for size in (MINILM, BERT):
