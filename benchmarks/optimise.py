@@ -172,6 +172,8 @@ class Optimizer:
                 {"params": plain, "weight_decay": 0.0},
             ]
             made = torch.optim.AdamW(groups, lr=learning_rate, fused=True, capturable=fixed)
+            # It warns of steps that are not recorded; the first of every shape are not.
+            made._warned_capturable_if_run_uncaptured = True
             self._parts.append(made)
 
     def step(self, factor: Tensor) -> Tensor:
@@ -206,10 +208,16 @@ class Optimizer:
         values = list(self._values())
         if not values:
             return torch.zeros(())
-        norms = torch.stack([torch.linalg.vector_norm(v) for v in values])
+        if self.fixed:  # one pass over all of them, where a launch costs more than the work
+            norms = torch.stack(torch._foreach_norm(values))
+        else:
+            norms = torch.stack([torch.linalg.vector_norm(v) for v in values])
         norm: Tensor = torch.linalg.vector_norm(norms)
         if self.clip > 0:
             factor = (self.clip / (norm + 1e-6)).clamp(max=1.0)
+            if self.fixed:
+                torch._foreach_mul_(values, factor)
+                return norm
             for value in values:
                 value.mul_(factor)
         return norm
