@@ -14,10 +14,12 @@ from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
+from nsbench.benchmarks import hub
 from nsbench.benchmarks.distributed import Team
-from nsbench.benchmarks.executors import Ended, Job, deadline, ended, run_job, threads_of_workers
-from nsbench.benchmarks.local_pool import LocalPool, no_main, process_context
+from nsbench.benchmarks.executors import Ended, Job, deadline, ended, run_job
+from nsbench.benchmarks.local_pool import LocalPool
 from nsbench.benchmarks.records import RunRecord, StorageError
+from nsbench.benchmarks.worker_server import no_main, process_context, threads_of_workers
 
 MOST = 8
 """Cells that the packer lets share a device at most."""
@@ -122,7 +124,8 @@ class BesidePool:
     def _run_group(self, group: Sequence[Job]) -> Iterator[Ended]:
         context = process_context()
         pipe, theirs = context.Pipe()
-        process = context.Process(target=_work, args=(theirs, list(group)), daemon=True)
+        given = (theirs, list(group), hub.state())
+        process = context.Process(target=_work, args=given, daemon=True)
         began, peak = time.monotonic(), 0
         with threads_of_workers(group[0].threads), no_main():
             process.start()
@@ -181,7 +184,7 @@ def device_memory(name: str) -> int:
     return int(torch.cuda.get_device_properties(device).total_memory)
 
 
-def _work(pipe: Connection, jobs: list[Job]) -> None:
+def _work(pipe: Connection, jobs: list[Job], hub_state: tuple[bool, tuple[str, ...]]) -> None:
     """Run a group; say what became of each cell, and the peak of the device's memory."""
     import torch
 
@@ -190,6 +193,7 @@ def _work(pipe: Connection, jobs: list[Job]) -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too, and stops us
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    hub.take(hub_state)
     device = pick_device(jobs[0].device)
 
     def work(place: int, pass_on: Callable[[], None]) -> None:

@@ -1,11 +1,13 @@
 """The command line: list, describe, doctor; `cli_matrix` and `nsbench.analysis.cli` add to it."""
 
+import atexit
 import json
 import os
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.table import Table
@@ -298,3 +300,28 @@ def main() -> None:
     """Entry point without the analysis commands."""
     add_groups()
     run_app(app)
+
+
+def command(run: Callable[[], None] = main) -> NoReturn:
+    """Run the command line and end this process at once.
+
+    Unloading torch and its like takes more than a second, in which nothing is left to be done.
+
+    Args:
+        run: The entry point.
+    """
+    code = 0
+    try:
+        run()
+    except SystemExit as ended:
+        if ended.code is not None and not isinstance(ended.code, int):
+            raise
+        code = ended.code or 0
+    threading._shutdown()  # type: ignore[attr-defined]  # joins threads, as an interpreter does
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:  # nobody reads any more
+        code = code or 1
+    os._exit(code)

@@ -1,6 +1,7 @@
 """Commands that run a matrix and look after its folder: run, status, retry, gc."""
 
 import json
+import os
 import signal
 import time
 from collections import Counter
@@ -15,7 +16,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from nsbench.benchmarks import hub
+from nsbench.benchmarks import hub, worker_server
 from nsbench.benchmarks.console import (
     INTERRUPTED,
     SOME_FAILED,
@@ -111,6 +112,8 @@ def run(
     ] = 1.0,
 ) -> None:
     """Run a benchmark matrix; what is done already is not done again."""
+    if executor == "local" and not dry_run and os.environ.get("WORLD_SIZE", "1") == "1":
+        worker_server.prepare(config)  # before torch: it is imported there and here at once
     from nsbench.benchmarks.beside_pool import check_beside
     from nsbench.benchmarks.capture import replay_mode
     from nsbench.benchmarks.config import load_config
@@ -140,10 +143,6 @@ def run(
     err.quiet = bool(group.rank)
     if hub.asked_by(settings):
         settle_hub()
-    if executor == "local" and not dry_run and group.size == 1:
-        from nsbench.benchmarks.local_pool import prepare
-
-        prepare(settings.run.threads)
     replay_mode(pick_device(settings.run.device))
     with err.status("looking for the evaluation's data"):
         _check_evaluation(settings.evaluation)
@@ -297,8 +296,6 @@ def _check_evaluation(settings: Any) -> None:
 
 
 def _default_workers(device: str, threads: int) -> int:
-    import os
-
     import torch
 
     if device != "cpu" and torch.cuda.is_available():

@@ -5,7 +5,8 @@ from functools import cache
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import is_fake
+
+from nsbench.benchmarks.fakes import is_fake
 
 
 def constant(values: Sequence[float], like: Tensor, dtype: torch.dtype | None = None) -> Tensor:

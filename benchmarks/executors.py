@@ -8,7 +8,6 @@ byte of the results.
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -209,23 +208,6 @@ def run_jobs(
     for job in jobs:
         on_start(job)
         yield job, run_job(job)
-
-
-@contextmanager
-def threads_of_workers(threads: int) -> Iterator[None]:
-    """Let worker processes started inside read their thread counts from the environment."""
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    wanted = dict.fromkeys(names, str(threads)) | {"TOKENIZERS_PARALLELISM": "false"}
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def plan_jobs(

@@ -93,6 +93,19 @@ def switch_off(*, silent: bool = False) -> None:
         _silent[:] = [address()]
 
 
+def state() -> tuple[bool, tuple[str, ...]]:
+    """Whether the hub is off, and the address that was silent: for processes started elsewhere."""
+    return offline(), tuple(_silent)
+
+
+def take(state: tuple[bool, tuple[str, ...]]) -> None:
+    """Do as another process found it right to do, see `state`."""
+    off, silent = state
+    if off:
+        switch_off()
+        _silent[:] = silent
+
+
 def why_off() -> str:
     """Why the hub cannot be asked, in words."""
     if _silent:

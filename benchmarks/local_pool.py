@@ -5,26 +5,23 @@ starting another one is cheap. Each gets one cell at a time; the parent notices 
 writes the cell's failed record and starts another worker. When the parent dies, so do they.
 """
 
-import multiprocessing
 import os
 import signal
-import sys
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from multiprocessing import connection, forkserver, parent_process
+from contextlib import suppress
+from multiprocessing import connection, parent_process
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from statistics import median
-from types import ModuleType
 from typing import Any
 
 from tqdm import tqdm
 
-from nsbench.benchmarks import claims
+from nsbench.benchmarks import claims, hub
 from nsbench.benchmarks.executors import (
     Ended,
     Job,
@@ -32,22 +29,12 @@ from nsbench.benchmarks.executors import (
     ended,
     record_crash,
     run_job,
-    threads_of_workers,
 )
 from nsbench.benchmarks.records import RunRecord, StorageError
+from nsbench.benchmarks.worker_server import no_main, process_context, threads_of_workers
 
 START_TRIES = 20
 """Workers that may die one after the other before taking a cell, until we call it hopeless."""
-PRELOADED = (
-    "nsbench.benchmarks.run",
-    "torch._dynamo",
-    "threadpoolctl",
-    "transformers.tokenization_utils_tokenizers",
-    "sklearn.pipeline",
-    "sklearn.linear_model",
-    "sklearn.metrics",
-)
-"""What every cell imports sooner or later; none of it starts a thread on import."""
 ASKED_TO_STOP = (-signal.SIGTERM, 255)
 """Exit codes of a worker that a scheduler or a person ended, not its cell: by SIGTERM, or with the
 server it was forked from (which then cannot tell)."""
@@ -244,7 +231,9 @@ class _Worker:
     def __init__(self, threads: int) -> None:
         context = process_context()
         self.pipe, theirs = context.Pipe()
-        self.process: BaseProcess = context.Process(target=_work, args=(theirs,), daemon=True)
+        self.process: BaseProcess = context.Process(
+            target=_work, args=(theirs, hub.state()), daemon=True
+        )
         with threads_of_workers(threads), no_main():
             self.process.start()
         theirs.close()
@@ -284,40 +273,14 @@ class _Worker:
         return self.process.exitcode or 0
 
 
-def prepare(threads: int) -> None:
-    """Start the server that workers are forked from, so that it imports while the parent plans."""
-    if "forkserver" in multiprocessing.get_all_start_methods():
-        process_context()
-        with threads_of_workers(threads), no_main():
-            forkserver.ensure_running()
-
-
-def process_context() -> Any:
-    """What starts workers: forked from a server that has imported the engine, where it can be."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    forkserver.set_forkserver_preload(list(PRELOADED))
-    return multiprocessing.get_context("forkserver")
-
-
-@contextmanager
-def no_main() -> Iterator[None]:
-    """Keep new processes from running the parent's main module again: they need none of it."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
-
-
-def _work(pipe: Connection) -> None:
+def _work(pipe: Connection, hub_state: tuple[bool, tuple[str, ...]]) -> None:
     """A worker's life: a cell at a time until the parent hangs up or dies."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too, and stops us
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     parent = parent_process()
     if parent is not None:
         threading.Thread(target=_die_with, args=(parent.sentinel,), daemon=True).start()
+    hub.take(hub_state)
     import nsbench.benchmarks.run  # noqa: F401  # imported by the server already, if there is one
 
     # A bar's default lock is a semaphore of the system, which would outlive a worker that is ended.

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from nsbench.benchmarks.geometry import unit
 
@@ -52,6 +51,8 @@ def pair_metrics(
 def _correlations(
     gold: NDArray[np.float64], similarity: NDArray[np.float64]
 ) -> tuple[float, float, str]:
+    from scipy import stats  # takes most of a second, which planning a matrix can do without
+
     if len(gold) < 2:
         return math.nan, math.nan, f"{len(gold)} pairs have no correlation"
     for what, values in (("gold score", gold), ("similarity", similarity)):

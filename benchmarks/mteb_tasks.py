@@ -14,6 +14,7 @@ from typing import Any
 
 from nsbench.benchmarks import hub
 from nsbench.benchmarks.data import Pairs
+from nsbench.benchmarks.data.sts_unlabelled import SOURCES
 from nsbench.benchmarks.local_tasks import OWN, LocalTask, mteb_task
 from nsbench.benchmarks.mteb_adapter import contained, installed, mteb_module, version
 from nsbench.samplers import UnknownNameError, suggest
@@ -226,16 +227,24 @@ def missing_data(requests: Iterable[Request]) -> list[Missing]:
         if isinstance(request, LocalTask):
             continue
         with contained():
-            for task in _atoms(_task(request)):
-                path = str(task.metadata.dataset["path"])
-                revision = str(task.metadata.dataset.get("revision"))
-                for config in _configs(task):
+            for name, path, revision, configs in _repositories(request):
+                for config in configs:
                     reason = _why_missing(path, config, revision)
                     if reason:
-                        missing = Missing(task.metadata.name, path, revision, reason)
-                        out.setdefault(missing)
+                        out.setdefault(Missing(name, path, revision, reason))
                         break
     return list(out)
+
+
+def _repositories(request: TaskRequest) -> Iterator[tuple[str, str, str, list[str | None]]]:
+    """What a task is loaded from: task, repository, revision and configurations of each part."""
+    if request.name in STS7:  # known without mteb, whose import takes seconds
+        source = SOURCES[STS7.index(request.name)][0]
+        yield request.name, source.path, source.revision, [None]
+        return
+    for task in _atoms(_task(request)):
+        data = task.metadata.dataset
+        yield task.metadata.name, str(data["path"]), str(data.get("revision")), _configs(task)
 
 
 def _configs(task: Any) -> list[str | None]:
@@ -278,13 +287,13 @@ def unavailable(requests: Iterable[Request]) -> list[Missing]:
 
     if datasets.config.HF_HUB_OFFLINE:
         return missing_data(requests)
-    out: dict[Missing, None] = {}
-    for request in requests:
-        with hub.cache_only():
-            missing = missing_data([request])
-        if missing and isinstance(request, TaskRequest):
-            out.update(dict.fromkeys(_fetched(request)))
-    return list(out)
+    asked = list(requests)
+    with hub.cache_only():
+        wanted = [r for r in asked if isinstance(r, TaskRequest) and missing_data([r])]
+    if wanted and not hub.answers():  # the libraries would go on asking
+        hub.switch_off(silent=True)
+        return missing_data(asked)
+    return list(dict.fromkeys(m for request in wanted for m in _fetched(request)))
 
 
 def _fetched(request: TaskRequest) -> list[Missing]:

