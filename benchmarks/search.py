@@ -253,12 +253,13 @@ def _has_bf16(tensor: Tensor) -> bool:
 def _exact_products() -> Iterator[None]:
     """Products that keep to their stated rounding: no TF32, no reduction in bf16."""
     settings: Any = torch.backends.cuda.matmul
-    before = settings.allow_tf32, settings.allow_bf16_reduced_precision_reduction
-    settings.allow_tf32 = settings.allow_bf16_reduced_precision_reduction = False
+    before = settings.fp32_precision, settings.allow_bf16_reduced_precision_reduction
+    settings.fp32_precision = "ieee"
+    settings.allow_bf16_reduced_precision_reduction = False
     try:
         yield
     finally:
-        settings.allow_tf32, settings.allow_bf16_reduced_precision_reduction = before
+        settings.fp32_precision, settings.allow_bf16_reduced_precision_reduction = before
 
 
 def _finite(tensor: Tensor, name: str) -> Tensor:

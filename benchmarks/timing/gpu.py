@@ -350,6 +350,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write("torch sees no CUDA device here; --rehearse goes through it on a CPU\n")
         return 2
     device = torch.device("cpu" if given.rehearse else "cuda")
+    if given.rehearse:
+        torch.set_num_threads(1)
     interpret(device)
     bench = Bench(device, 60 * given.minutes * 0.9)
     bench.measure_limits()
