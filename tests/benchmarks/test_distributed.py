@@ -35,6 +35,40 @@ run = {{ device = "cpu" }}
 """  # noqa: E501 - TOML tables stand on one line
 
 
+WORDS = ("boat", "dog", "house", "cake", "river", "child")
+CLASSES = ("entailment", "neutral", "contradiction")
+MORE = """
+schema = 1
+name = "more"
+encoders = [{{ name = "static", dimension = 16 }}, {{ name = "tiny", dimension = 16 }}]
+data = [{{ name = "planted", rows = 80 }}]
+seeds = [1]
+no_training = false
+budget = {{ steps = 6, batch_size = 9, learning_rate = 0.01 }}
+difficulty = {{ every = 2 }}
+run = {{ device = "cpu" }}
+{axes}
+"""
+AXES = {
+    "regimes and attacks": """
+samplers = ["in_batch"]
+augmentations = ["token_cutoff", {{ name = "adversarial", epsilon = 0.5 }}]
+regimes = ["unsupervised", {{ name = "supervised", nli = {pairs} }}, {{ name = "joint", nli = {pairs} }}, {{ name = "joint_unsup", variant = "official", nli = {pairs} }}]
+""",  # noqa: E501
+    "guides": """
+samplers = [{{ name = "guided", margin = 0.0 }}, {{ name = "guided", margin = 0.0, guide = "static[dimension=8]" }}, {{ name = "incremental", refreshes = 2, start = 0.5 }}]
+augmentations = ["token_cutoff"]
+candidates = ["in_batch", {{ name = "corpus", shortage = "fewer", source = "guide" }}, {{ name = "corpus", shortage = "fewer", source = "guide", guide = "static[dimension=8]" }}]
+""",  # noqa: E501
+}
+
+
+def torchrun(*command: str) -> list[str]:
+    """A command under ``torchrun --nproc-per-node 2 --no-python``, as docs/cluster.md has it."""
+    start = [sys.executable, "-m", "torch.distributed.run"]  # what torchrun is the script of
+    return [*start, "--nproc-per-node", "2", "--no-python", *command]
+
+
 def by_key(folder: Path) -> dict[str, CellPaths]:
     return {paths.folder.name: paths for paths in ResultsFolder(folder).folders()}
 
@@ -74,6 +108,39 @@ def test_law_two_processes_train_what_one_trains(tmp_path: Path) -> None:
         np.testing.assert_allclose(b["mean"], a["mean"], rtol=1e-3, atol=1e-4)
     assert done == 4
     assert both[0].returncode == both[1].returncode == 1  # some cells failed
+
+
+@pytest.mark.slow  # cells of one and of two processes
+@pytest.mark.parametrize("axes", AXES)
+def test_law_regimes_attacks_and_guides_are_those_of_one_process(tmp_path: Path, axes: str) -> None:
+    nsbench = Path(sys.executable).with_name("nsbench")
+    if not nsbench.exists():
+        pytest.skip("nsbench is not installed as a command")
+    rows = [
+        {"premise": f"a {a} and {b}", "hypothesis": f"{b} of {a}", "label": CLASSES[(i + j) % 3]}
+        for i, a in enumerate(WORDS)
+        for j, b in enumerate(WORDS)
+    ]
+    (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    pairs = '{ name = "file", path = "pairs.jsonl", nli = "pairs" }'
+    (tmp_path / "more.toml").write_text(MORE.format(axes=AXES[axes].format(pairs=pairs)))
+    run = [str(nsbench), "run", "more.toml", "--out"]
+    for command in ([*run, "1"], torchrun(*run, "2")):
+        ended = subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path)
+        assert ended.returncode == 0, ended.stderr
+    one, two = by_key(tmp_path / "1"), by_key(tmp_path / "2")
+    assert one.keys() == two.keys()
+    assert len(one) == (14 if "regimes" in axes else 18)
+    for name in one:
+        alone, together = read_record(one[name]), read_record(two[name])
+        assert (alone.status, together.status) == ("done", "done")
+        assert (alone.environment["processes"], together.environment["processes"]) == (1, 2)
+        assert alone.cost == pytest.approx(together.cost, abs=1e-6)
+        a, b = (pd.read_csv(p[name].training) for p in (one, two))
+        np.testing.assert_allclose(b["loss"], a["loss"], rtol=0, atol=1e-5)
+        np.testing.assert_allclose(b["gradient_norm"], a["gradient_norm"], rtol=1e-3, atol=1e-5)
+        a, b = (pd.read_csv(p[name].scores) for p in (one, two))
+        np.testing.assert_allclose(b["value"], a["value"], rtol=0, atol=1e-4)
 
 
 @pytest.mark.slow  # three runs of two processes each
