@@ -59,7 +59,7 @@ class FaissSearch(Search):
         flat = (rows[:, None] << 32) + ids + offset
         good = (ids >= 0) & ~torch.isin(flat, (banned_rows << 32) + banned_ids)
         row, place = good.nonzero().unbind(1)
-        keys = keys_of(self.queries[rows], block, offset, row, ids[row, place])
+        keys = keys_of(self.queries[rows], block, offset, row, ids[row, place], self.scratch)
         best = merged(self.best[rows], row, keys)
         complete = torch.ones(len(rows), dtype=torch.bool)
         if fetch < len(block):  # what was not fetched is at most as good as the last that was

@@ -169,7 +169,9 @@ class FusedSearch(Search):
         place = torch.arange(room, device=row.device)
         there = place < torch.where(taken > 0, ends, 0).amax()
         column = column + begin
-        keys = keys_of(self.queries[part], low.block, self.offset, row, column, self._piece())
+        keys = keys_of(
+            self.queries[part], low.block, self.offset, row, column, self.scratch, self._piece()
+        )
         keys = keys.where(there & ~self._is_banned(row + part.start, column + self.offset), _EMPTY)
         # Each query's pairs beside its best so far; what belongs nowhere goes to one last place.
         both = keys.new_full((height * (self.k + wide) + 1,), _EMPTY)

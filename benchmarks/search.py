@@ -5,6 +5,7 @@ those are scored again, each by the same float32 formula, and only such scores d
 is therefore the same, ties included, for every block size, product, thread count and backend.
 """
 
+import math
 import numbers
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -303,7 +304,7 @@ class Search:
         self.crowd = max(self.cells // 16, 4 * k)  # candidates of a tile
         self.rows_per_block = self.widest(memory, queries.shape[1])
         self.banned = _banned(exclude, queries.device)
-        self._scratch = torch.empty(0, device=queries.device)
+        self.scratch = Scratch(queries.device)
 
     @staticmethod
     def widest(memory: int, width: int) -> int:
@@ -320,14 +321,21 @@ class Search:
         self.seen += len(block)
 
     def _add(self, tile: "Tile", start: int, stop: int) -> None:
-        room = self._room(tile, stop - start)
+        room = self.scratch("values", stop - start, tile.width, dtype=tile.columns.dtype)
         values, slack = tile.product(self.queries[start:stop], self.norms[start:stop], room)
         row, column = self.banned_in(start, stop, tile.offset, len(tile.block))
         values[row, column] = -torch.inf
         reached = scores_of(self.best[start:stop, -1])
-        found = _candidates(values, reached, slack, self.k, self.crowd)
+        found = _candidates(values, reached, slack, self.k, self.crowd, self.scratch)
         if found is not None:
-            self._merge(tile, start, stop, *found)
+            row, column, value, kth = found
+            if not self.seen:  # the k best by value, scored first, tell more than their values did
+                sure = value >= kth[row]
+                self._merge(tile, start, stop, row[sure], column[sure])
+                reached = scores_of(self.best[start:stop, -1])
+                left = ~sure & (value >= (reached - slack).to(value.dtype)[row])
+                row, column = row[left], column[left]
+            self._merge(tile, start, stop, row, column)
             return
         self.repeated += 1
         if tile.bf16:
@@ -343,15 +351,8 @@ class Search:
                 part = part[values[0, part] > -torch.inf]
                 self._merge(tile, start, stop, torch.zeros_like(part), part)
 
-    def _room(self, tile: "Tile", height: int) -> Tensor:
-        """``(height, width)`` memory for scores, the same for all tiles of one precision."""
-        dtype, size = tile.columns.dtype, height * tile.width
-        if self._scratch.dtype != dtype or len(self._scratch) < size:
-            self._scratch = torch.empty(size, dtype=dtype, device=self.queries.device)
-        return self._scratch[:size].view(height, tile.width)
-
     def _merge(self, tile: "Tile", start: int, stop: int, row: Tensor, column: Tensor) -> None:
-        keys = keys_of(self.queries[start:stop], tile.block, tile.offset, row, column)
+        keys = keys_of(self.queries[start:stop], tile.block, tile.offset, row, column, self.scratch)
         self.best[start:stop] = merged(self.best[start:stop], row, keys)
 
     def banned_in(self, start: int, stop: int, offset: int, size: int) -> tuple[Tensor, Tensor]:
@@ -373,6 +374,27 @@ class Search:
             repeated=self.repeated,
             checked=self.checked,
         )
+
+
+class Scratch:
+    """Memory that is used again: to ask the system for a large piece costs more than to fill it.
+
+    Args:
+        device: Where.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.held: dict[tuple[str, torch.dtype], Tensor] = {}
+
+    def __call__(self, name: str, *shape: int, dtype: torch.dtype) -> Tensor:
+        """Memory of a name, with anything in it; what it held before is lost."""
+        size = math.prod(shape)
+        held = self.held.get((name, dtype))
+        if held is None or len(held) < size:
+            held = torch.empty(size, dtype=dtype, device=self.device)
+            self.held[name, dtype] = held
+        return held[:size].view(shape)
 
 
 class Tile:
@@ -417,8 +439,8 @@ class Tile:
 
 
 def _candidates(
-    values: Tensor, reached: Tensor, slack: Tensor, k: int, crowd: int
-) -> tuple[Tensor, Tensor] | None:
+    values: Tensor, reached: Tensor, slack: Tensor, k: int, crowd: int, scratch: "Scratch"
+) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
     """Pairs that may belong to the k best; all that do are among them.
 
     Args:
@@ -427,14 +449,18 @@ def _candidates(
         slack: ``(h,)`` largest error of ``values`` before their own rounding.
         k: Places.
         crowd: Largest number of pairs.
+        scratch: Memory to work in.
 
     Returns:
-        ``(P,)`` rows, ascending, and ``(P,)`` columns; ``None`` if there are more than ``crowd``.
+        ``(P,)`` rows, ascending, columns and values, and ``(h,)`` a value that at least k of each
+        row's reach, or -inf; ``None`` if there are more pairs than ``crowd``.
     """
     height, width = values.shape
     parts = values.view(height, _STEP, width // _STEP)
-    highest = parts.amax(dim=1)  # (h, w / 8)
-    bound = reached
+    shape = height, width // _STEP
+    highest = scratch("highest", *shape, dtype=values.dtype)  # (h, w / 8)
+    torch.amax(parts, dim=1, out=highest)
+    bound, least = reached, values.new_full((height,), -torch.inf)
     if width // _STEP**2 >= k:
         coarse = highest.view(height, _STEP, width // _STEP**2).amax(dim=1)  # (h, w / 64)
     else:
@@ -443,21 +469,23 @@ def _candidates(
         # At least k values reach the k-th largest of the maxima, so the k-th best score does, too,
         # but for rounding to the product's precision (2^-8 covers bf16 twice) and its error.
         kth = coarse.float().topk(k, dim=1, sorted=False).values.amin(dim=1)  # (h,)
+        least = kth.to(values.dtype)
         rounded = 0.0 if values.dtype == torch.float32 else 2.0**-8
         kth = torch.where(kth > -torch.inf, kth - rounded * kth.abs() - slack, kth)
         bound = torch.maximum(bound, kth)
     # Rounding keeps order: a score >= bound has a value >= bound - slack, rounded.
-    bound = (bound - slack).to(values.dtype)[:, None]
-    hit = (highest >= bound) & (highest > -torch.inf)
-    if int(hit.sum()) > crowd:
+    lowest = torch.finfo(values.dtype).min  # -inf is never a candidate
+    bound = (bound - slack).to(values.dtype).clamp(min=lowest)[:, None]
+    hit = torch.ge(highest, bound, out=scratch("hit", *shape, dtype=torch.bool))
+    if int(hit.count_nonzero()) > crowd:
         return None
     row, part = hit.nonzero().unbind(1)
     near = parts[row, :, part]  # (H, 8)
-    hit = (near >= bound[row]) & (near > -torch.inf)
-    if int(hit.sum()) > crowd:
+    hit = near >= bound[row]
+    if int(hit.count_nonzero()) > crowd:
         return None
     which, place = hit.nonzero().unbind(1)
-    return row[which], part[which] + place * (width // _STEP)
+    return row[which], part[which] + place * (width // _STEP), near[which, place], least
 
 
 def keys_of(
@@ -466,6 +494,7 @@ def keys_of(
     offset: int,
     row: Tensor,
     column: Tensor,
+    scratch: "Scratch",
     cells: int = 1 << 19,
 ) -> Tensor:
     """``(P,)`` int64 keys of pairs: exact float32 scores above, ids below, both in order.
@@ -478,18 +507,22 @@ def keys_of(
         offset: Id of the block's first row.
         row: ``(P,)`` of the queries.
         column: ``(P,)`` of the block.
+        scratch: Memory to work in.
         cells: Products at a time.
     """
     scores = torch.empty(len(row), device=queries.device)
-    step = max(_FEWEST, cells // max(1, queries.shape[1]))
+    width = queries.shape[1]
+    step = max(_FEWEST, cells // max(1, width))
     for low in range(0, len(row), step):
         picked, wanted = column[low : low + step], row[low : low + step]
         missing = _FEWEST - len(picked)
         if missing > 0 and queries.device.type == "cuda":
             picked, wanted = (torch.cat([x, x.new_zeros(missing)]) for x in (picked, wanted))
-        pair = block.index_select(0, picked)
-        pair *= queries.index_select(0, wanted)
-        scores[low : low + step] = pair.sum(dim=1)[: len(row) - low]
+        pair = scratch("pair", len(picked), width, dtype=queries.dtype)
+        other = scratch("other", len(picked), width, dtype=queries.dtype)
+        torch.index_select(block, 0, picked, out=pair)
+        torch.index_select(queries, 0, wanted, out=other)
+        scores[low : low + step] = pair.mul_(other).sum(dim=1)[: len(row) - low]
     return _packed(scores, column + offset)
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nsbench.benchmarks.search import TopK, keys_of, top_k
+from nsbench.benchmarks.search import Scratch, TopK, keys_of, top_k
 
 Wait = Callable[[torch.device], AbstractContextManager[None]]
 
@@ -96,17 +96,17 @@ def _unwaited(device: torch.device, small: bool, no_waiting: Wait) -> str:
 
 
 def _alone(device: torch.device) -> str:
-    wrong = 0
+    wrong, scratch = 0, Scratch(device)
     for width in (24, 65, 384, 1000):
         queries, corpus = points_of(50, width, device, 1), points_of(5000, width, device, 2)
         draw = torch.Generator(device).manual_seed(0)
         row = torch.randint(0, 50, (5000,), device=device, generator=draw)
         column = torch.arange(5000, device=device)
-        whole = keys_of(queries, corpus, 0, row, column)
+        whole = keys_of(queries, corpus, 0, row, column, scratch)
         for piece in (1, 7, 64, 1000):
-            part = keys_of(queries, corpus, 0, row[-piece:], column[-piece:])
+            part = keys_of(queries, corpus, 0, row[-piece:], column[-piece:], scratch)
             wrong += int((part != whole[-piece:]).sum())
-        wrong += int((keys_of(queries, corpus, 0, row, column, 1 << 16) != whole).sum())
+        wrong += int((keys_of(queries, corpus, 0, row, column, scratch, 1 << 16) != whole).sum())
     if wrong:
         raise AssertionError(f"{wrong} scores depend on what is scored beside them")
     return "scores of 1 to 5,000 pairs at a time, bit for bit"
