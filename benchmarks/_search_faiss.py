@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nsbench.benchmarks.search import Search, TopK, keys_of, merged, scores_of
+from nsbench.benchmarks._search_blocked import Search, TopK, keys_of, merged, scores_of
 
 _CHECKED = 16
 

@@ -7,7 +7,7 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from nsbench.benchmarks.search import _EMPTY, Search, _has_bf16, keys_of, scores_of
+from nsbench.benchmarks._search_blocked import EMPTY, Search, has_bf16, keys_of, scores_of
 
 _PAIR = 72  # bytes of a pair on its way: row, column, key, places, masks
 _TALLEST = 1 << 16
@@ -30,7 +30,7 @@ class FusedSearch(Search):
     """
 
     def __init__(self, queries: Tensor, k: int, memory: int, exclude: Tensor | None) -> None:
-        super().__init__(queries, k, memory, exclude, bf16=_has_bf16(queries))
+        super().__init__(queries, k, memory, exclude, bf16=has_bf16(queries))
         self.kernel = _kernel(queries.device)
         self.product = "fp16"
         self.memory = memory
@@ -172,9 +172,9 @@ class FusedSearch(Search):
         keys = keys_of(
             self.queries[part], low.block, self.offset, row, column, self.scratch, self._piece()
         )
-        keys = keys.where(there & ~self._is_banned(row + part.start, column + self.offset), _EMPTY)
+        keys = keys.where(there & ~self._is_banned(row + part.start, column + self.offset), EMPTY)
         # Each query's pairs beside its best so far; what belongs nowhere goes to one last place.
-        both = keys.new_full((height * (self.k + wide) + 1,), _EMPTY)
+        both = keys.new_full((height * (self.k + wide) + 1,), EMPTY)
         table = both[:-1].view(height, self.k + wide)
         table[:, : self.k] = best
         target = row * (self.k + wide) + self.k + place - starts[row]

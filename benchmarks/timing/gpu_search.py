@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nsbench.benchmarks.search import Scratch, TopK, keys_of, top_k
+from nsbench.benchmarks._search_blocked import Scratch, keys_of
+from nsbench.benchmarks.search import TopK, top_k
 
 Wait = Callable[[torch.device], AbstractContextManager[None]]
 
