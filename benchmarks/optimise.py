@@ -54,79 +54,55 @@ class RowAdam(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Move the rows named by each table's coalesced sparse gradient."""
+        """Move the rows that were named of every table that has a gradient."""
         for group in self.param_groups:
-            low, high = group["betas"]
             for table in group["params"]:
                 if table.grad is None:
                     continue
                 state = self.state[table]
                 if not state:
-                    state["step"] = 0
                     state["exp_avg"] = torch.zeros_like(table)
                     state["exp_avg_sq"] = torch.zeros_like(table)
-                state["step"] += 1
-                gradient = table.grad.coalesce()
-                rows, values = gradient._indices()[0], gradient._values()
-                first = state["exp_avg"].index_select(0, rows).lerp_(values, 1 - low)
-                second = state["exp_avg_sq"].index_select(0, rows).mul_(high)
-                second.addcmul_(values, values, value=1 - high)
-                state["exp_avg"].index_copy_(0, rows, first)
-                state["exp_avg_sq"].index_copy_(0, rows, second)
-                rate = (
-                    group["lr"] * math.sqrt(1 - high ** state["step"]) / (1 - low ** state["step"])
-                )
-                table.index_add_(
-                    0, rows, first.div_(second.sqrt_().add_(group["eps"])), alpha=-rate
-                )
+                self._move(table, state, group)
+
+    def _move(self, table: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
+        """Move one table by its sparse gradient."""
+        low, high = group["betas"]
+        step = state["step"] = state.get("step", 0) + 1
+        gradient = table.grad.coalesce()
+        rows, values = gradient._indices()[0], gradient._values()
+        first = state["exp_avg"].index_select(0, rows).lerp_(values, 1 - low)
+        second = state["exp_avg_sq"].index_select(0, rows).mul_(high)
+        second.addcmul_(values, values, value=1 - high)
+        state["exp_avg"].index_copy_(0, rows, first)
+        state["exp_avg_sq"].index_copy_(0, rows, second)
+        rate = group["lr"] * math.sqrt(1 - high**step) / (1 - low**step)
+        table.index_add_(0, rows, first.div_(second.sqrt_().add_(group["eps"])), alpha=-rate)
 
 
-class NamedRowAdam(torch.optim.Optimizer):
+class NamedRowAdam(RowAdam):
     """The rule of `RowAdam` for a dense gradient: rows that no token named wait.
 
     Every step reads and writes the whole table, but in operations whose shapes depend on nothing,
-    so that a step can be recorded and replayed. For devices, whose memory is fast.
-
-    Args:
-        params: Tables ``(V, d)`` with an attribute ``named``: ``(V,)`` float, above 0 where a token
-            of the batch named the row. It is set back to 0.
-        lr: Learning rate; its group may hold a 0-dim float32 tensor beside the tables instead.
-        betas: Decay of the first and second moment.
-        eps: Added to the root of the second moment.
+    so that a step can be recorded and replayed. For devices, whose memory is fast. Its tables have
+    an attribute ``named``: ``(V,)`` float, above 0 where a token of the batch named the row, which
+    is set back to 0; its rate may be a 0-dim float32 tensor beside them.
     """
 
-    def __init__(
-        self,
-        params: Iterable[nn.Parameter],
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-    ) -> None:
-        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps})
-
-    @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Move the named rows of every table that has a gradient."""
-        for group in self.param_groups:
-            low, high = group["betas"]
-            for table in group["params"]:
-                if table.grad is None:
-                    continue
-                state = self.state[table]
-                if not state:
-                    state["step"] = torch.zeros((), device=table.device)
-                    state["exp_avg"] = torch.zeros_like(table)
-                    state["exp_avg_sq"] = torch.zeros_like(table)
-                state["step"] += 1
-                named = (table.named > 0).to(table.dtype)[:, None]
-                gradient = table.grad
-                state["exp_avg"].add_((gradient - state["exp_avg"]) * (named * (1 - low)))
-                state["exp_avg_sq"].mul_(1 - named * (1 - high))
-                state["exp_avg_sq"].addcmul_(gradient * named, gradient, value=1 - high)
-                rate = group["lr"] * (1 - high ** state["step"]).sqrt() / (1 - low ** state["step"])
-                moved = state["exp_avg"] / (state["exp_avg_sq"].sqrt() + group["eps"])
-                table.sub_(moved * (named * rate))
-                table.named.zero_()
+    def _move(self, table: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
+        low, high = group["betas"]
+        if "count" not in state:  # torch would bring a ``step`` back from a file to the host
+            state["count"] = torch.zeros((), device=table.device)
+        state["count"] += 1
+        first, second, gradient = state["exp_avg"], state["exp_avg_sq"], table.grad
+        named = (table.named > 0).to(table.dtype)[:, None]
+        first.add_((gradient - first) * (named * (1 - low)))
+        second.mul_(1 - named * (1 - high))
+        second.addcmul_(gradient * named, gradient, value=1 - high)
+        left = [-torch.expm1(state["count"] * math.log(beta)) for beta in (low, high)]
+        rate = group["lr"] * left[1].sqrt() / left[0]
+        table.sub_(first / (second.sqrt() + group["eps"]) * (named * rate))
+        table.named.zero_()
 
 
 class Optimizer:

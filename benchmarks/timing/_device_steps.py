@@ -1,7 +1,6 @@
 """Trainings of a chosen size on a chosen device, made without a hub, a matrix file or a cell."""
 
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from nsbench.benchmarks.encoders.transformer import TransformerEncoder
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.seeds import seed_for
 from nsbench.benchmarks.side_by_side import in_turn
+from nsbench.benchmarks.timing._trainer import trainer_stamps
 from nsbench.benchmarks.train import Recipe, Training
 from nsbench.samplers import samplers
 
@@ -199,47 +199,24 @@ def trainer_seconds(
     Raises:
         ImportError: If it, or what it needs, is not installed.
     """
-    from datasets import Dataset
-    from sentence_transformers import (
-        SentenceTransformer,
-        SentenceTransformerTrainer,
-        SentenceTransformerTrainingArguments,
-    )
-    from sentence_transformers.losses import MultipleNegativesRankingLoss
+    from sentence_transformers import SentenceTransformer
     from sentence_transformers.models import Pooling, Transformer
-    from transformers import TrainerCallback
 
     data = planted(120 if size.width <= 64 else 4096)
     made: Any = bert(size, data.texts, 1, tokens)
-    stamps: list[float] = []
-
-    class Clock(TrainerCallback):  # type: ignore[misc]
-        def on_step_end(self, *args: object, **kwargs: object) -> None:
-            stamps.append(time.perf_counter())
-
     with tempfile.TemporaryDirectory() as folder:
         made.model.save_pretrained(folder)
         made.tokenizer.save_pretrained(folder)
         layers = Transformer(folder, max_seq_length=tokens)
         model = SentenceTransformer(modules=[layers, Pooling(size.width)], device=str(device))
-        texts = [data.texts[i] for i in data.anchor]
-        SentenceTransformerTrainer(
-            model=model,
-            args=SentenceTransformerTrainingArguments(
-                output_dir=f"{folder}/out",
-                max_steps=steps,
-                per_device_train_batch_size=batch,
-                bf16=device.type == "cuda",
-                use_cpu=device.type == "cpu",
-                save_strategy="no",
-                logging_strategy="no",
-                report_to=[],
-                disable_tqdm=True,
-                seed=1,
-            ),
-            train_dataset=Dataset.from_dict({"anchor": texts, "positive": texts}),
-            loss=MultipleNegativesRankingLoss(model),
-            callbacks=[Clock()],
-        ).train()
+    stamps = trainer_stamps(
+        model,
+        [data.texts[i] for i in data.anchor],
+        steps=steps,
+        batch=batch,
+        learning_rate=3e-5,
+        bf16=device.type == "cuda",
+        device=device,
+    )
     warm = min(10, len(stamps) // 2)
     return [b - a for a, b in zip(stamps[warm:], stamps[warm + 1 :], strict=False)]

@@ -1,6 +1,5 @@
 """A training step as we make it and as sentence-transformers' trainer does, on the same texts."""
 
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
@@ -15,6 +14,7 @@ from nsbench.benchmarks.data import TrainingData
 from nsbench.benchmarks.encoders import _sources, encoders
 from nsbench.benchmarks.matrix import expand, load_data, make
 from nsbench.benchmarks.timing._compare import Compared, Side, compared
+from nsbench.benchmarks.timing._trainer import trainer_stamps
 
 MINILM = _sources.MINILM
 SKIPPED = 2
@@ -69,41 +69,16 @@ def their_training(model: Any, texts: Sequence[str], cell: Cell) -> list[float]:
     Returns:
         When each step ended, by `time.perf_counter`.
     """
-    from datasets import Dataset
-    from sentence_transformers import (
-        SentenceTransformerTrainer,
-        SentenceTransformerTrainingArguments,
+    budget = cell.budget
+    return trainer_stamps(
+        model,
+        texts,
+        steps=budget.steps,
+        batch=budget.batch_size,
+        learning_rate=budget.learning_rate,
+        bf16=budget.precision == "bf16",
+        device=CPU,
     )
-    from sentence_transformers.losses import MultipleNegativesRankingLoss
-    from transformers import TrainerCallback
-
-    stamps: list[float] = []
-
-    class Clock(TrainerCallback):  # type: ignore[misc]
-        def on_step_end(self, *args: object, **kwargs: object) -> None:
-            stamps.append(time.perf_counter())
-
-    with tempfile.TemporaryDirectory() as folder:
-        SentenceTransformerTrainer(
-            model=model,
-            args=SentenceTransformerTrainingArguments(
-                output_dir=folder,
-                max_steps=cell.budget.steps,
-                per_device_train_batch_size=cell.budget.batch_size,
-                learning_rate=cell.budget.learning_rate,
-                bf16=cell.budget.precision == "bf16",
-                use_cpu=True,
-                save_strategy="no",
-                logging_strategy="no",
-                report_to=[],
-                disable_tqdm=True,
-                seed=1,
-            ),
-            train_dataset=Dataset.from_dict({"anchor": texts, "positive": texts}),
-            loss=MultipleNegativesRankingLoss(model),
-            callbacks=[Clock()],
-        ).train()
-    return stamps
 
 
 def their_static(length: int = 64) -> Any:
