@@ -18,6 +18,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from nsbench.benchmarks.variables import variables
+
 PRELOADED = (
     "nsbench.benchmarks.run",
     "scipy.stats",
@@ -35,16 +37,8 @@ def threads_of_workers(threads: int) -> Iterator[None]:
     """Let worker processes started inside read their thread counts from the environment."""
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     wanted = dict.fromkeys(names, str(threads)) | {"TOKENIZERS_PARALLELISM": "false"}
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
-    try:
+    with variables(wanted):
         yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def prepare(config: str) -> None:

@@ -14,7 +14,6 @@ the script works, and its times mean nothing.
 """
 
 import argparse
-import os
 import statistics
 import sys
 import time
@@ -33,6 +32,7 @@ from nsbench.benchmarks.encoders._attention import PACKED
 from nsbench.benchmarks.timing._compare import PLACE, keep, place
 from nsbench.benchmarks.timing._device_steps import Size, interleaved, losses_of, open_training
 from nsbench.benchmarks.timing.gpu_search import interpret, search_checks, search_rows
+from nsbench.benchmarks.variables import variables
 
 GPU = "gpu.csv"
 COLUMNS = (
@@ -68,17 +68,8 @@ class Check:
 @contextmanager
 def replay(mode: str, *, packed: bool = False) -> Iterator[None]:
     """Within, trainings are opened in a mode of `nsbench.benchmarks.capture`, padded or packed."""
-    wanted = {VARIABLE: mode, PACKED: str(int(packed))}
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
-    try:
+    with variables({VARIABLE: mode, PACKED: str(int(packed))}):
         yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 @contextmanager
