@@ -8,7 +8,7 @@ key, and stands in its record.
 import logging
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -146,68 +146,50 @@ def compile_layers(encoder: Encoder) -> None:
     layers.compile(dynamic=False)
 
 
-@dataclass(frozen=True)
-class _Slot:
-    """A tensor of a batch, and whether it stays where it is from step to step."""
+def held(batch: Batch, change: Callable[[Tensor], Tensor] = Tensor.clone) -> Batch:
+    """A batch whose tensors belong to nobody else, but for those that stay where they are.
 
-    value: Tensor
-    stays: bool
+    Args:
+        batch: The batch; what a pool stores stays, but for which of it is valid.
+        change: Makes its own tensor of each of the others.
+    """
 
-
-def _slots(batch: Batch) -> dict[str, _Slot]:
-    """The tensors of a batch by name; what a pool stores stays where it is."""
-    found: dict[str, _Slot] = {}
-    for field in fields(batch):
-        value = getattr(batch, field.name)
+    def own(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return change(value)
         if isinstance(value, Texts):
-            found[field.name] = _Slot(value.ids, stays=False)
-        elif isinstance(value, Stored):
-            for part in fields(value):
-                name = f"{field.name}.{part.name}"
-                found[name] = _Slot(getattr(value, part.name), part.name != "valid")
-        elif isinstance(value, tuple):
-            for place, part in enumerate(value):
-                found[f"{field.name}.{place}"] = _Slot(part, stays=False)
-        elif value is not None:
-            found[field.name] = _Slot(value, stays=False)
+            return replace(value, ids=change(value.ids))
+        if isinstance(value, Stored):
+            return replace(value, valid=change(value.valid))
+        return tuple(map(own, value)) if isinstance(value, tuple) else value
+
+    return replace(batch, **{f.name: own(getattr(batch, f.name)) for f in fields(batch)})
+
+
+def _fed(batch: Batch) -> list[Tensor]:
+    """The tensors of a batch that are new in every step."""
+    found: list[Tensor] = []
+
+    def note(value: Tensor) -> Tensor:
+        found.append(value)
+        return value
+
+    held(batch, note)
     return found
 
 
 def shape_of(batch: Batch) -> tuple[Any, ...]:
     """What must be the same for a recorded step to be replayed: shapes, widths, fixed places."""
-    texts = (batch.texts1, batch.texts2, batch.more)
+    texts, stored = (batch.texts1, batch.texts2, batch.more), batch.stored
     widths = tuple((t.width, t.room if packing() else 0) for t in texts if t is not None)
-    slots = tuple(
-        (name, tuple(slot.value.shape), slot.value.dtype, slot.value.data_ptr() * slot.stays)
-        for name, slot in _slots(batch).items()
-    )
-    return widths, slots
-
-
-def held(batch: Batch) -> Batch:
-    """A copy of a batch whose tensors belong to nobody else, but for those that stay."""
-
-    def copy(texts: Texts) -> Texts:
-        return replace(texts, ids=texts.ids.clone())
-
-    stored, owned = batch.stored, batch.owned
-    return replace(
-        batch,
-        rows=batch.rows.clone(),
-        texts1=copy(batch.texts1),
-        texts2=copy(batch.texts2),
-        more=None if batch.more is None else copy(batch.more),
-        owned=None if owned is None else (owned[0].clone(), owned[1].clone()),
-        stored=None if stored is None else replace(stored, valid=stored.valid.clone()),
-        mined_scores=None if batch.mined_scores is None else batch.mined_scores.clone(),
-        progress=batch.progress.clone(),
-        rate=batch.rate.clone(),
-    )
+    absent = tuple(getattr(batch, f.name) is None for f in fields(batch))
+    fixed = () if stored is None else (stored.embeddings, stored.texts)
+    places = tuple((t.data_ptr(), t.shape, t.dtype) for t in fixed)
+    return widths, absent, places, tuple((t.shape, t.dtype) for t in _fed(batch))
 
 
 def fill(still: Batch, batch: Batch) -> None:
     """Put the numbers of a batch where a `held` one has its own."""
     with torch.no_grad():
-        for mine, new in zip(_slots(still).values(), _slots(batch).values(), strict=True):
-            if not mine.stays:
-                mine.value.copy_(new.value, non_blocking=True)
+        for mine, new in zip(_fed(still), _fed(batch), strict=True):
+            mine.copy_(new, non_blocking=True)

@@ -24,9 +24,6 @@ from nsbench.benchmarks.timing._trainer import trainer_stamps
 from nsbench.benchmarks.train import Recipe, Training
 from nsbench.samplers import samplers
 
-VOCABULARY = 30_522
-"""Words of BERT's own table; ours has fewer, but the optimizer moves them all."""
-
 
 @dataclass(frozen=True)
 class Size:
@@ -38,6 +35,9 @@ class Size:
         width: Width.
         heads: Attention heads.
         inner: Width inside of a layer.
+        words: Rows of the token table, BERT's own number of them; the texts have fewer words, but
+            the optimizer moves all rows.
+        rows: Planted pairs that it is trained on.
     """
 
     name: str
@@ -45,6 +45,8 @@ class Size:
     width: int
     heads: int
     inner: int
+    words: int = 30_522
+    rows: int = 4096
 
     @property
     def weights(self) -> int:
@@ -76,7 +78,7 @@ def bert(size: Size, texts: Sequence[str], seed: int, tokens: int, dropout: floa
     from transformers import BertConfig, BertModel
 
     config = BertConfig(
-        vocab_size=VOCABULARY if size.width > 64 else 1024,
+        vocab_size=size.words,
         hidden_size=size.width,
         num_hidden_layers=size.layers,
         num_attention_heads=size.heads,
@@ -110,7 +112,7 @@ def open_training(
 
     ``one_by_one`` has it make its steps as they come, of the operations that are recorded else.
     """
-    data = planted(120 if size.width <= 64 else 4096)
+    data = planted(size.rows)
     if encoder == "bert":
         made = bert(size, data.texts, seed, tokens, dropout)
     else:
@@ -202,7 +204,7 @@ def trainer_seconds(
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.models import Pooling, Transformer
 
-    data = planted(120 if size.width <= 64 else 4096)
+    data = planted(size.rows)
     made: Any = bert(size, data.texts, 1, tokens)
     with tempfile.TemporaryDirectory() as folder:
         made.model.save_pretrained(folder)

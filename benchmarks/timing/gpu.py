@@ -29,8 +29,15 @@ import torch
 
 from nsbench.benchmarks.capture import VARIABLE
 from nsbench.benchmarks.encoders._attention import PACKED
+from nsbench.benchmarks.side_by_side import Turn
 from nsbench.benchmarks.timing._compare import PLACE, keep, place
-from nsbench.benchmarks.timing._device_steps import Size, interleaved, losses_of, open_training
+from nsbench.benchmarks.timing._device_steps import (
+    Size,
+    interleaved,
+    losses_of,
+    open_training,
+    trainer_seconds,
+)
 from nsbench.benchmarks.timing.gpu_search import interpret, search_checks, search_rows
 from nsbench.benchmarks.variables import variables
 
@@ -41,7 +48,7 @@ COLUMNS = (
 )
 MINILM = Size("MiniLM-L6", layers=6, width=384, heads=12, inner=1536)
 BERT = Size("BERT-base", layers=12, width=768, heads=12, inner=3072)
-SMALL = Size("small", layers=2, width=32, heads=4, inner=64)
+SMALL = Size("small", layers=2, width=32, heads=4, inner=64, words=1024, rows=120)
 WARM, TIMED = 12, 40
 
 
@@ -241,8 +248,6 @@ class Bench:
 
     def _seconds(self, size: Size, batch: int, tokens: int, beside: int) -> float:
         """Seconds of a step of one training, when several go on in turn."""
-        from nsbench.benchmarks.side_by_side import Turn
-
         warm, timed = (4, 3) if self.rehearsal else (WARM, TIMED)
         turns = [Turn(self.device) for _ in range(beside)]
         under = []
@@ -268,8 +273,6 @@ class Bench:
 
     def trainer(self, size: Size, batch: int, tokens: int) -> None:
         """The sentence-transformers trainer at the same work, where it can run."""
-        from nsbench.benchmarks.timing._device_steps import trainer_seconds
-
         job = f"{size.name} step of {batch}, {tokens} tokens"
         try:
             stamps = trainer_seconds(self.device, size, batch, tokens, 6 if self.rehearsal else 40)
