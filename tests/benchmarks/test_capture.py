@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,8 +10,18 @@ import torch
 from torch import Tensor
 
 from nsbench.benchmarks.augmentations import augmentations, bound
-from nsbench.benchmarks.candidates import candidates
-from nsbench.benchmarks.capture import MODES, VARIABLE, Captured, compile_layers, replay_mode
+from nsbench.benchmarks.candidates import Stored, candidates
+from nsbench.benchmarks.capture import (
+    MODES,
+    VARIABLE,
+    Captured,
+    _fed,
+    compile_layers,
+    fill,
+    held,
+    replay_mode,
+    shape_of,
+)
 from nsbench.benchmarks.cell import Budget
 from nsbench.benchmarks.data import datasets
 from nsbench.benchmarks.distributed import team
@@ -19,7 +30,9 @@ from nsbench.benchmarks.measuring import Trained
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.optimise import NamedRowAdam, Optimizer, RowAdam
 from nsbench.benchmarks.seeds import seed_for
+from nsbench.benchmarks.step import Batch
 from nsbench.benchmarks.train import Recipe, Training
+from nsbench.benchmarks.views import Texts
 from nsbench.samplers import Selection, SimilarityContext, samplers
 
 CPU = torch.device("cpu")
@@ -124,6 +137,38 @@ def test_fixed_shapes_change_only_rounding(monkeypatch: pytest.MonkeyPatch, enco
     assert fixed.training["gradient_norm"].to_numpy() == pytest.approx(
         usual.training["gradient_norm"].to_numpy(), rel=1e-3
     )
+
+
+def test_a_held_batch_is_filled_with_all_that_is_new_and_shares_what_a_pool_keeps() -> None:
+    def batch(start: int) -> Batch:
+        def numbers(count: int) -> Tensor:
+            return torch.arange(start, start + count)
+
+        return Batch(
+            rows=numbers(2),
+            texts1=Texts(numbers(2), numbers(2), 8, 128),
+            texts2=Texts(numbers(2), numbers(2) + 1, 8, 128),
+            more=Texts(numbers(3), numbers(3) + 2, 8, 128),
+            owned=(numbers(3), numbers(3) > start),
+            stored=Stored(kept, kept[:, 0].long(), numbers(4) % 2 == 0),
+            mined_scores=numbers(3).float(),
+            progress=torch.tensor(start / 10),
+            rate=torch.tensor(start / 20, dtype=torch.float64),
+        )
+
+    kept = torch.zeros(4, 2)
+    one, two = batch(0), batch(5)
+    still = held(one)
+    assert shape_of(one) == shape_of(still)
+    assert still.stored is not None
+    assert still.stored.embeddings is kept
+    fill(still, two)
+    for mine, new, old in zip(_fed(still), _fed(two), _fed(one), strict=True):
+        assert torch.equal(mine, new)
+        assert mine.data_ptr() != old.data_ptr()
+    assert len(_fed(still)) == 10
+    assert shape_of(one) != shape_of(replace(one, more=None, owned=None))
+    assert shape_of(one) != shape_of(replace(one, stored=Stored(kept[:2], one.rows, one.rows > 0)))
 
 
 def test_a_training_goes_on_in_the_middle_and_ends_the_same(
