@@ -23,7 +23,7 @@ test-examples: $(VENV)/.dev  ## the examples: the plugin installed from its fold
 test-slow: $(VENV)/.dev  ## the tests that take minutes
 	$(BIN)/python -m pytest -q -m slow
 
-timing-gpu:  ## on a machine with a CUDA device: check and time all that is done for one, in 8 minutes; by its own Python
+timing-gpu:  ## on a machine with a CUDA device: check and time all that is done for one, by its own Python
 	PYTHONPATH=.typing $(PYTHON) -m nsbench.benchmarks.timing.gpu --out out/timing-gpu
 
 check: $(VENV)/.dev  ## format, lint, types
