@@ -25,7 +25,7 @@ def apart(code: str, *words: str, cwd: Path | None = None, **env: str) -> tuple[
 
 
 SERVER = """
-import os, sys
+import os, sys, time
 from multiprocessing import forkserver
 from nsbench.benchmarks import worker_server
 
@@ -36,8 +36,10 @@ worker_server.prepare(sys.argv[1])
 if number() is None:
     print("none")
 else:
-    with open(f"/proc/{number()}/environ", "rb") as file:
-        set_ = dict(x.split(b"=", 1) for x in file.read().split(b"\\0") if b"=" in x)
+    set_, until = {}, time.monotonic() + 20
+    while b"OMP_NUM_THREADS" not in set_ and time.monotonic() < until:  # until then a copy of us
+        with open(f"/proc/{number()}/environ", "rb") as file:
+            set_ = dict(x.split(b"=", 1) for x in file.read().split(b"\\0") if b"=" in x)
     print(set_[b"OMP_NUM_THREADS"].decode(), number())
 print("torch" in sys.modules, any("sklearn" in x for x in forkserver._forkserver._preload_modules))
 """
