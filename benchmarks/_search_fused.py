@@ -43,6 +43,7 @@ class FusedSearch(Search):
         self.floor = torch.full_like(self.norms, -torch.inf)  # (Q,) the k-th best is no less
         self.offset = 0  # id of the first row of a block
         self.crowding = 1.0  # candidates found to those reckoned with
+        self.underflow = queries.shape[1] * 2.0**-149  # of an exact score's products
 
     def add(self, block: Tensor, offset: int) -> None:
         """Search one block of corpus rows, its first with that id; merge what was found."""
@@ -94,8 +95,9 @@ class FusedSearch(Search):
             queries = self._queries(part)
             found = self.kernel.maxima(queries.rows, low.rows, group, tiles, rows // sample, config)
             best = found[: len(queries.block)].topk(places, dim=1, sorted=False).values.amin(dim=1)
-            best = best / queries.scale / low.scale - self._slack(part, queries, low)
-            self.floor[part] = torch.maximum(self.floor[part], best)
+            small, large = _scales(queries, low)
+            best = (best - self._slack(queries, low)) / large / small
+            self.floor[part] = torch.maximum(self.floor[part], best - self.underflow)
         # So many rows, drawn at random, have their best in as many groups as there are places.
         drawn = -groups * math.log1p(-min(places / groups, 0.99))
         return round(float(sample * places / drawn))
@@ -104,18 +106,18 @@ class FusedSearch(Search):
         tall = self.kernel.config_of(self.queries.device).rows
         return _Low(self.queries[part], self.kernel.DEPTH, tall, by_row=True)
 
-    def _slack(self, part: slice, queries: "_Low", low: "_Low") -> Tensor:
-        """``(h,)`` bounds on the difference between a score of the product and the exact one.
+    def _slack(self, queries: "_Low", low: "_Low") -> Tensor:
+        """``(h,)`` bounds on the difference between a product's score and the exact one, scaled.
 
         Beside what the two sides lose in fp16: the rounding of two float32 sums, either added up
-        in any order, rounded or cut off.
+        in any order, rounded or cut off. (Tensor cores cut every addend off at the last place of
+        the largest: Fasi, Higham, Mikaitis, Pranesh 2021, "Numerical behavior of NVIDIA tensor
+        cores".) What an exact score loses below float32's smallest is in ``underflow``.
         """
-        norms: Tensor = self.norms[part]
-        depth = self.queries.shape[1]
-        rounding = (depth + 8) * 2.0**-22 * norms * low.largest
-        lost = queries.lost * low.largest + norms * low.lost + queries.lost * low.lost
+        rounding = (self.queries.shape[1] + 8) * 2.0**-22 * queries.norms * low.norms
+        lost = queries.lost * low.norms + queries.norms * low.lost + queries.lost * low.lost
         slack: Tensor = 1.01 * (rounding + lost)
-        return slack.nan_to_num(torch.inf, torch.inf)  # where a norm is too large for float32
+        return slack
 
     def _scan(self, low: "_Low", begin: int, stop: int, room: float, most: float) -> Tensor:
         """Merge what columns ``begin`` to ``stop`` of a block hold.
@@ -149,9 +151,9 @@ class FusedSearch(Search):
         queries, best = self._queries(part), self.best[part]
         height, width = len(best), stop - begin
         self.floor[part] = torch.maximum(self.floor[part], scores_of(best[:, -1]))
-        bound = self.floor[part] - self._slack(part, queries, low)
+        bound, (small, large) = self.floor[part] - self.underflow, _scales(queries, low)
         bounds = torch.full((len(queries.rows),), torch.inf, device=bound.device)
-        bounds[:height] = bound * queries.scale * low.scale
+        bounds[:height] = bound * small * large - self._slack(queries, low)
         rows = low.rows[begin : -(-stop // self.kernel.COLUMNS) * self.kernel.COLUMNS]
         words = torch.empty(
             len(bounds), len(rows) // self.kernel.WORD, dtype=torch.int32, device=bound.device
@@ -228,36 +230,45 @@ class FusedSearch(Search):
 class _Low:
     """Rows in fp16, filled up with zeros and scaled by powers of two so that none overflows.
 
+    Their norms and losses are of scaled rows, too: squares of tiny or huge numbers are nothing or
+    infinite in float32, and a bound made of them none.
+
     Args:
         block: ``(n, d)`` float32.
         depth: Their width becomes a multiple of this.
         rows: Their number becomes a multiple of this.
-        by_row: Whether every row has a scale of its own.
+        by_row: Whether every row has a scale of its own; its norm and loss then are, too, and
+            those of all rows else the largest.
     """
 
     def __init__(self, block: Tensor, depth: int, rows: int, *, by_row: bool) -> None:
         self.block = block
         self.depth = max(1, -(-block.shape[1] // depth)) * depth
         low, high = block.aminmax(dim=1) if by_row else block.aminmax()
-        power = torch.frexp(torch.maximum(high, -low)).exponent.clamp(-100, 100)
+        power = torch.frexp(torch.maximum(high, -low)).exponent.clamp(-100, 126)
         self.scale = torch.ldexp(torch.ones_like(high), -power)  # (n,) or ()
-        self.largest = self.lost = torch.zeros((), device=block.device)
         size = -(-len(block) // rows) * rows
         self.rows = torch.zeros(size, self.depth, dtype=torch.float16, device=block.device)
-        lost = []
+        norms, lost = [], []
         piece = 1 << 12 if block.device.type == "cpu" else 1 << 16
         for start in range(0, len(block), piece):
             part = slice(start, min(start + piece, len(block)))
-            scale = self.scale[part, None] if by_row else self.scale
-            self.rows[part, : block.shape[1]] = block[part] * scale
-            lost.append(
-                (self.rows[part, : block.shape[1]].float() / scale - block[part]).norm(dim=1)
-            )
-        if by_row:
-            self.lost = torch.cat(lost)  # (n,)
-        else:
-            self.lost = torch.stack([x.max() for x in lost]).max()  # ()
-            self.largest = block.norm(dim=1).max()
+            scaled = block[part] * (self.scale[part, None] if by_row else self.scale)
+            low = self.rows[part, : block.shape[1]]
+            low.copy_(scaled)
+            norms.append(scaled.norm(dim=1))
+            lost.append(scaled.sub_(low).norm(dim=1))
+        self.norms, self.lost = torch.cat(norms), torch.cat(lost)  # (n,)
+        if not by_row:
+            self.norms, self.lost = self.norms.max(), self.lost.max()  # ()
+
+
+def _scales(queries: _Low, low: _Low) -> tuple[Tensor, Tensor]:
+    """``(h,)`` the smaller and the larger scale of a score.
+
+    Multiplied by the smaller first, divided by the larger first, a score stays in float32's range.
+    """
+    return torch.minimum(queries.scale, low.scale), torch.maximum(queries.scale, low.scale)
 
 
 def _kernel(device: torch.device) -> ModuleType:

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.overrides import TorchFunctionMode
 
+from nsbench.benchmarks._search_blocked import Scratch, ids_of, keys_of, scores_of
 from nsbench.benchmarks.search import TopK, top_k
 
 MIB = 1 << 20
@@ -66,7 +67,7 @@ def test_fused_of_small_memory_goes_in_many_tiles_and_blocks() -> None:
     check(top_k(queries, stream, 10, backend="fused", memory=2 * MIB), wanted)
 
 
-@pytest.mark.parametrize("scale", [1e-30, 1e-6, 3e4, 1e15, 1e25])
+@pytest.mark.parametrize("scale", [1e-30, 1e-6, 3e4, 1e15, 1e25, 1e32])
 def test_fused_scales_what_fp16_cannot_hold(scale: float) -> None:
     queries = unit(20, 16, seed=1) * torch.logspace(-6, 6, 20)[:, None]
     corpus = unit(1500, 16, seed=2) * scale
@@ -75,6 +76,19 @@ def test_fused_scales_what_fp16_cannot_hold(scale: float) -> None:
     queries[3] = 0.0
     found = check(*both(queries, corpus, 12))
     assert found.ids[3].tolist() == list(range(12))  # all scores of a zero query are equal
+
+
+@pytest.mark.parametrize(("size", "other"), [(1e37, 1e-30), (2e38, 1e-3), (1e-30, 1e-15)])
+def test_fused_of_the_ends_of_float32_is_exact(size: float, other: float) -> None:
+    queries, corpus = unit(20, 16, seed=1), unit(1500, 16, seed=2)
+    queries[:, ::2] = 0.0  # times infinity would be no number
+    for left, right in ((queries * other, corpus * size), (queries * size, corpus * other)):
+        row, column = torch.cartesian_prod(torch.arange(20), torch.arange(1500)).unbind(1)
+        keys = keys_of(left, right, 0, row, column, Scratch(left.device)).view(20, 1500)
+        best = keys.topk(7, dim=1).values
+        check(
+            top_k(left, right, 7, backend="fused"), TopK(scores_of(best), ids_of(best), "", "", 0)
+        )
 
 
 def test_fused_keeps_minus_zero_and_ties_in_order() -> None:
