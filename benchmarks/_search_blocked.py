@@ -28,8 +28,8 @@ class TopK:
         scores: ``(Q, k)`` float32 inner products; -inf in empty places.
         ids: ``(Q, k)`` int64 row of the corpus; -1 in empty places.
         backend: Which backend found the candidates.
-        product: Precision of the product that found them: ``fp32``, ``bf16`` or ``fp16``. The
-            scores are fp32 either way.
+        product: Precision of the product that found them: ``fp32``, ``tf32``, ``bf16`` or
+            ``fp16``. The scores are fp32 either way.
         corpus_size: Rows that were searched.
         repeated: Tiles (torch) or queries (fused) with too many candidates, and queries for which
             faiss's answer was not shown to be complete: they were done again, more finely. They

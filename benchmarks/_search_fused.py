@@ -3,6 +3,7 @@
 import copy
 import math
 from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +16,12 @@ _FINER = 8  # times the room that crowded queries get when they are done again
 # Rows of a block that give a first bound, for each place: multiplying them once more costs about
 # as much as scoring the candidates that a worse bound would let through.
 _SAMPLE = 2600
+_OPERANDS = {
+    "fp16": torch.float16,
+    "bf16": torch.bfloat16,
+    "tf32": torch.float32,
+    "fp32": torch.float32,
+}
 _SURE = 4  # groups of the sample for each of the k places, if there are as many
 
 
@@ -29,13 +36,16 @@ class FusedSearch(Search):
     spread over the block: at least k rows reach it.
     """
 
-    def __init__(self, queries: Tensor, k: int, memory: int, exclude: Tensor | None) -> None:
+    def __init__(
+        self, queries: Tensor, k: int, memory: int, exclude: Tensor | None, product: str = "fp16"
+    ) -> None:
         super().__init__(queries, k, memory, exclude, bf16=has_bf16(queries))
-        self.kernel = _kernel(queries.device)
-        self.product = "fp16"
+        self.kernel = _kernel(queries.device, product)
+        self.product = product
         self.memory = memory
+        self.bytes = _OPERANDS[product].itemsize
         width = max(1, queries.shape[1])
-        wide = min(1 << 22, memory // (16 * width)) // self.kernel.COLUMNS
+        wide = min(1 << 22, memory // (8 * self.bytes * width)) // self.kernel.COLUMNS
         self.rows_per_block = max(1, wide) * self.kernel.COLUMNS
         row, ids = self.banned
         self.most_banned = int(torch.bincount(row, minlength=1).max())
@@ -51,7 +61,7 @@ class FusedSearch(Search):
             self.seen += len(block)
             return
         places = self.k + self.most_banned
-        low = _Low(block, self.kernel.DEPTH, self.kernel.COLUMNS, by_row=False)
+        low = self._block(block)
         self.offset = offset
         known = self.seen
         if self.seen < max(len(block), places):
@@ -80,7 +90,7 @@ class FusedSearch(Search):
 
     def _first_bound(self, low: "_Low", places: int) -> int:
         """Raise the floor by a sample of the block; how many rows it is worth, 0 for none."""
-        rows, config = len(low.block), self.kernel.config_of(self.queries.device)
+        rows, config = len(low.block), self._config()
         tiles = min(rows, _SAMPLE * places) // config.columns
         sample = tiles * config.columns
         for group in self.kernel.GROUPS:
@@ -89,7 +99,7 @@ class FusedSearch(Search):
                 break
         else:
             return 0
-        tall = max(1, self.memory // 4 // (8 * groups + 4 * low.depth))
+        tall = max(1, self.memory // 4 // (8 * groups + 2 * self.bytes * low.depth))
         for start in range(0, len(self.queries), tall):
             part = slice(start, start + tall)
             queries = self._queries(part)
@@ -102,17 +112,28 @@ class FusedSearch(Search):
         drawn = -groups * math.log1p(-min(places / groups, 0.99))
         return round(float(sample * places / drawn))
 
+    def _config(self) -> Any:
+        return self.kernel.config_of(self.queries.device, self.product)
+
+    def _block(self, block: Tensor) -> "_Low":
+        kernel = self.kernel
+        return _Low(block, kernel.DEPTH, kernel.COLUMNS, by_row=False, product=self.product)
+
     def _queries(self, part: slice) -> "_Low":
-        tall = self.kernel.config_of(self.queries.device).rows
-        return _Low(self.queries[part], self.kernel.DEPTH, tall, by_row=True)
+        depth, tall = self.kernel.DEPTH, self._config().rows
+        return _Low(self.queries[part], depth, tall, by_row=True, product=self.product)
 
     def _slack(self, queries: "_Low", low: "_Low") -> Tensor:
         """``(h,)`` bounds on the difference between a product's score and the exact one, scaled.
 
-        Beside what the two sides lose in fp16: the rounding of two float32 sums, either added up
-        in any order, rounded or cut off. (Tensor cores cut every addend off at the last place of
-        the largest: Fasi, Higham, Mikaitis, Pranesh 2021, "Numerical behavior of NVIDIA tensor
-        cores".) What an exact score loses below float32's smallest is in ``underflow``.
+        With q' and x' what q and x became, |q'x' - qx| <= |q' - q| |x| + |q| |x' - x| +
+        |q' - q| |x' - x|, by Cauchy and Schwarz. They become so on our side, whatever the product:
+        what is lost is measured, and a tensor core finds nothing in an operand to round or cut
+        off. Beside it the rounding of two float32 sums of d products, either added up in any
+        order, rounded or cut off. (Tensor cores multiply exactly and cut every addend off at the
+        last place of the largest: Fasi, Higham, Mikaitis, Pranesh 2021,
+        "Numerical behavior of NVIDIA tensor cores".) What an exact score loses below float32's
+        smallest is in ``underflow``.
         """
         rounding = (self.queries.shape[1] + 8) * 2.0**-22 * queries.norms * low.norms
         lost = queries.lost * low.norms + queries.norms * low.lost + queries.lost * low.lost
@@ -137,7 +158,8 @@ class FusedSearch(Search):
         wide = min(columns, math.ceil(most))
         mean = min(wide, math.ceil(room))
         words = -(-columns // self.kernel.COLUMNS) * (self.kernel.COLUMNS // self.kernel.WORD)
-        row_bytes = 4 * words + _PAIR * mean + 24 * (self.k + wide) + 4 * low.depth
+        row_bytes = 4 * words + _PAIR * mean + 24 * (self.k + wide)
+        row_bytes += 2 * self.bytes * low.depth
         tall = max(1, min(_TALLEST, self.memory // 2 // row_bytes))
         counts = [
             self._tile(low, begin, stop, slice(start, start + tall), mean, wide)
@@ -158,8 +180,7 @@ class FusedSearch(Search):
         words = torch.empty(
             len(bounds), len(rows) // self.kernel.WORD, dtype=torch.int32, device=bound.device
         )
-        config = self.kernel.config_of(bound.device)
-        self.kernel.scan(queries.rows, rows, bounds, words, config)
+        self.kernel.scan(queries.rows, rows, bounds, words, self._config())
 
         counts = self.kernel.count(words[:height], width)
         taken = torch.where(counts <= wide, counts, 0)
@@ -200,7 +221,9 @@ class FusedSearch(Search):
     def _again(self, low: "_Low", begin: int, stop: int, rows: Tensor, most: float) -> None:
         """Do some queries once more, with more room; then, if that is too little, as reference."""
         self.repeated += len(rows)
-        for part in rows.split(max(1, self.memory // 4 // (4 * low.depth + 8 * self.k))):
+        for part in rows.split(
+            max(1, self.memory // 4 // (2 * self.bytes * low.depth + 8 * self.k))
+        ):
             some = self._some(part)
             counts = some._scan(low, begin, stop, most, most)
             left = counts.lt(0).nonzero()[:, 0]
@@ -228,7 +251,7 @@ class FusedSearch(Search):
 
 
 class _Low:
-    """Rows in fp16, filled up with zeros and scaled by powers of two so that none overflows.
+    """Rows for a product, filled up with zeros and scaled by powers of two so that none overflows.
 
     Their norms and losses are of scaled rows, too: squares of tiny or huge numbers are nothing or
     infinite in float32, and a bound made of them none.
@@ -239,28 +262,40 @@ class _Low:
         rows: Their number becomes a multiple of this.
         by_row: Whether every row has a scale of its own; its norm and loss then are, too, and
             those of all rows else the largest.
+        product: ``fp16``, ``bf16``, ``tf32`` or ``fp32``.
     """
 
-    def __init__(self, block: Tensor, depth: int, rows: int, *, by_row: bool) -> None:
+    def __init__(
+        self, block: Tensor, depth: int, rows: int, *, by_row: bool, product: str = "fp16"
+    ) -> None:
         self.block = block
         self.depth = max(1, -(-block.shape[1] // depth)) * depth
         low, high = block.aminmax(dim=1) if by_row else block.aminmax()
         power = torch.frexp(torch.maximum(high, -low)).exponent.clamp(-100, 126)
         self.scale = torch.ldexp(torch.ones_like(high), -power)  # (n,) or ()
         size = -(-len(block) // rows) * rows
-        self.rows = torch.zeros(size, self.depth, dtype=torch.float16, device=block.device)
+        self.rows = torch.zeros(size, self.depth, dtype=_OPERANDS[product], device=block.device)
         norms, lost = [], []
         piece = 1 << 12 if block.device.type == "cpu" else 1 << 16
         for start in range(0, len(block), piece):
             part = slice(start, min(start + piece, len(block)))
             scaled = block[part] * (self.scale[part, None] if by_row else self.scale)
             low = self.rows[part, : block.shape[1]]
-            low.copy_(scaled)
+            low.copy_(tf32(scaled) if product == "tf32" else scaled)
             norms.append(scaled.norm(dim=1))
             lost.append(scaled.sub_(low).norm(dim=1))
         self.norms, self.lost = torch.cat(norms), torch.cat(lost)  # (n,)
         if not by_row:
             self.norms, self.lost = self.norms.max(), self.lost.max()  # ()
+
+
+def tf32(rows: Tensor) -> Tensor:
+    """The nearest float32 numbers with ten bits behind the point, all that a TF32 product reads.
+
+    A tensor core that is handed others may cut them off, twice as far away.
+    """
+    bits = rows.view(torch.int32)  # sign and magnitude: a half more in either sign
+    return (bits + 0x1000).bitwise_and_(-0x2000).view(torch.float32)
 
 
 def _scales(queries: _Low, low: _Low) -> tuple[Tensor, Tensor]:
@@ -271,12 +306,12 @@ def _scales(queries: _Low, low: _Low) -> tuple[Tensor, Tensor]:
     return torch.minimum(queries.scale, low.scale), torch.maximum(queries.scale, low.scale)
 
 
-def _kernel(device: torch.device) -> ModuleType:
+def _kernel(device: torch.device, product: str) -> ModuleType:
     """The kernels.
 
     Raises:
         ModuleNotFoundError: If Triton is not installed.
-        ValueError: If the device cannot run them.
+        ValueError: If the device cannot run them, or not in that product.
     """
     try:
         from nsbench.benchmarks import _search_kernel
@@ -292,4 +327,11 @@ def _kernel(device: torch.device) -> ModuleType:
             "devices (nsbench mine: --search-devices cuda). TRITON_INTERPRET=1 in the environment "
             "runs it on a CPU, slowly, for tests"
         )
+    if device.type == "cuda" and product in ("bf16", "tf32"):
+        capability = torch.cuda.get_device_capability(device)
+        if capability < (8, 0):
+            raise ValueError(
+                f"top_k: {device} multiplies in fp16 or fp32, product is {product!r}: it has "
+                f"compute capability {'.'.join(map(str, capability))}, and {product} begins at 8.0"
+            )
     return _search_kernel

@@ -1,16 +1,16 @@
 """The fused search's kernels, in Triton: a matrix product that writes one bit per score.
 
-`scan` multiplies in fp16 (sums in fp32), compares each score with its query's bound in the
-product's epilogue, and writes 32 answers as one word: of a score matrix only 1/32 of its size in
-fp32 ever reaches memory. `maxima` is the same product that keeps the largest score of each group of
-columns, for a first bound. `count` and `collect` turn the words into pairs.
+`scan` multiplies in fp16, bf16, tf32 or fp32 (sums in fp32), compares each score with its query's
+bound in the product's epilogue, and writes 32 answers as one word: of a score matrix only 1/32 of
+its size in fp32 ever reaches memory. `maxima` is the same product that keeps the largest score of
+each group of columns, for a first bound. `count` and `collect` turn the words into pairs.
 
 With ``TRITON_INTERPRET=1`` set before Triton is imported, all of it runs on a CPU, slowly.
 """
 
 import threading
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -27,18 +27,22 @@ _BAND = 16  # tiles of queries that go over the columns together, so that these 
 
 @dataclass(frozen=True)
 class Config:
-    """How a product is cut: its tile, its warps, and how many loads are under way."""
+    """How a product is cut: its tile, its warps, and how many loads are under way.
+
+    ``precision`` is that of float32 operands, as ``tl.dot`` names it.
+    """
 
     rows: int
     columns: int
     depth: int
     warps: int
     stages: int
+    precision: str = "tf32"
 
 
-#: What may be fastest somewhere; `tune` of the timing script tries them. The first is the default
-#: of large shared memories (A100, H100), the last that of all others.
-CONFIGS = (
+#: What may be fastest somewhere for operands of two bytes; the timing script tries them. The first
+#: is the default of large shared memories (A100, H100), the last that of all others.
+_CONFIGS = (
     Config(128, 256, 64, 8, 3),
     Config(256, 128, 64, 8, 3),
     Config(128, 256, 64, 8, 4),
@@ -48,22 +52,36 @@ CONFIGS = (
     Config(64, 256, 64, 4, 4),
     Config(128, 128, 32, 8, 3),
 )
-_chosen: dict[torch.device, Config] = {}
+#: The cuts of each product. Operands twice as long go half as deep and take the same shared memory;
+#: fp32 has no tensor core, and small tiles.
+_CONFIGS_OF = {
+    "fp16": _CONFIGS,
+    "bf16": _CONFIGS,
+    "tf32": tuple(replace(config, depth=config.depth // 2) for config in _CONFIGS),
+    "fp32": (Config(128, 128, 16, 8, 3, "ieee"), Config(64, 128, 16, 8, 3, "ieee")),
+}
+_chosen: dict[tuple[torch.device, str], Config] = {}
 
 
-def config_of(device: torch.device) -> Config:
+def configs_of(product: str) -> tuple[Config, ...]:
+    """The cuts to try for a product."""
+    return _CONFIGS_OF[product]
+
+
+def config_of(device: torch.device, product: str) -> Config:
     """The cut used on a device: what `choose` set, or a default by its shared memory."""
-    if device in _chosen:
-        return _chosen[device]
+    if (device, product) in _chosen:
+        return _chosen[device, product]
+    configs = configs_of(product)
     if device.type != "cuda":
-        return Config(128, 256, 64, 4, 1)
+        return Config(128, 256, 64, 4, 1, configs[0].precision)
     large = torch.cuda.get_device_capability(device) in ((8, 0), (9, 0), (10, 0), (10, 3))
-    return CONFIGS[0] if large else CONFIGS[-1]
+    return configs[0 if large else -1]
 
 
-def choose(device: torch.device, config: Config) -> None:
-    """Use this cut on a device from now on."""
-    _chosen[device] = config
+def choose(device: torch.device, product: str, config: Config) -> None:
+    """Use this cut on a device from now on, in the product's own precision."""
+    _chosen[device, product] = replace(config, precision=configs_of(product)[0].precision)
 
 
 @triton.jit
@@ -79,6 +97,7 @@ def _scores(
     BN: tl.constexpr,
     BK: tl.constexpr,
     BAND: tl.constexpr,
+    PRECISION: tl.constexpr,
 ):
     """One tile ``(BM, BN)`` of scores, and its place.
 
@@ -101,7 +120,7 @@ def _scores(
     left = q + m.to(tl.int64) * (BM * D) + tl.arange(0, BM)[:, None] * D + inner[None, :]
     scores = tl.zeros((BM, BN), tl.float32)
     for _ in range(0, D, BK):
-        scores = tl.dot(tl.load(left), tl.load(right), scores)
+        scores = tl.dot(tl.load(left), tl.load(right), scores, input_precision=PRECISION)
         left += BK
         right += BK
     return scores, m, n
@@ -121,9 +140,10 @@ def scan_kernel(
     BN: tl.constexpr,
     BK: tl.constexpr,
     BAND: tl.constexpr,
+    PRECISION: tl.constexpr,
 ):
     """Bits of ``score >= bound``, 32 columns a word, the lowest bit first."""
-    scores, m, n = _scores(q, x, tiles_m, tiles_n, 1, False, D, BM, BN, BK, BAND)
+    scores, m, n = _scores(q, x, tiles_m, tiles_n, 1, False, D, BM, BN, BK, BAND, PRECISION)
     rows = tl.arange(0, BM)
     least = tl.load(bound + m * BM + rows)
     bit = 1 << (tl.arange(0, BN) % 32)
@@ -147,9 +167,10 @@ def maxima_kernel(
     BN: tl.constexpr,
     BK: tl.constexpr,
     BAND: tl.constexpr,
+    PRECISION: tl.constexpr,
 ):
     """The largest score of every row in each group of columns."""
-    scores, m, n = _scores(q, x, tiles_m, tiles_n, apart, True, D, BM, BN, BK, BAND)
+    scores, m, n = _scores(q, x, tiles_m, tiles_n, apart, True, D, BM, BN, BK, BAND, PRECISION)
     highest = tl.max(tl.reshape(scores, (BM, BN // GROUP, GROUP)), axis=2)
     rows = (m * BM + tl.arange(0, BM)).to(tl.int64)
     place = rows[:, None] * (tiles_n * (BN // GROUP)) + n * (BN // GROUP)
@@ -225,7 +246,12 @@ _turn: Any = threading.Lock() if INTERPRETED else nullcontext()  # it runs one k
 _ROWS, _WORDS = (64, 128) if INTERPRETED else (4, 512)  # of a program that reads words
 
 
-def _settings(q: Tensor, config: Config) -> dict[str, int]:
+def _readable(rows: Tensor) -> Tensor:
+    """Rows as the kernels read them: NumPy has no bf16, and its interpreter none to multiply."""
+    return rows.float() if INTERPRETED and rows.dtype == torch.bfloat16 else rows
+
+
+def _settings(q: Tensor, config: Config) -> dict[str, int | str]:
     """What a product is compiled for."""
     return {
         "D": q.shape[1],
@@ -233,6 +259,7 @@ def _settings(q: Tensor, config: Config) -> dict[str, int]:
         "BN": config.columns,
         "BK": config.depth,
         "BAND": _BAND,
+        "PRECISION": config.precision,
         "num_warps": config.warps,
         "num_stages": config.stages,
     }
@@ -242,8 +269,8 @@ def scan(q: Tensor, x: Tensor, bound: Tensor, words: Tensor, config: Config) -> 
     """Write which scores reach their query's bound.
 
     Args:
-        q: ``(H, D)`` fp16 queries, H a multiple of ``config.rows``, D of `DEPTH`.
-        x: ``(W, D)`` fp16 rows, W a multiple of `COLUMNS`.
+        q: ``(H, D)`` queries, H a multiple of ``config.rows``, D of `DEPTH`.
+        x: ``(W, D)`` rows of the same type, W a multiple of `COLUMNS`.
         bound: ``(H,)`` float32.
         words: ``(H, W / 32)`` int32, written.
         config: How the product is cut.
@@ -251,8 +278,8 @@ def scan(q: Tensor, x: Tensor, bound: Tensor, words: Tensor, config: Config) -> 
     tiles_m, tiles_n = len(q) // config.rows, len(x) // config.columns
     with _turn:
         scan_kernel[(tiles_m * tiles_n,)](
-            q,
-            x,
+            _readable(q),
+            _readable(x),
             bound,
             words,
             words.stride(0),
@@ -266,8 +293,8 @@ def maxima(q: Tensor, x: Tensor, group: int, tiles: int, apart: int, config: Con
     """``(H, G)`` largest scores of groups of rows of ``x``, which are spread over all of it.
 
     Args:
-        q: ``(H, D)`` fp16, H a multiple of ``config.rows``, D of `DEPTH`.
-        x: ``(>= tiles * config.columns * apart, D)`` fp16.
+        q: ``(H, D)``, H a multiple of ``config.rows``, D of `DEPTH`.
+        x: ``(>= tiles * config.columns * apart, D)`` of the same type.
         group: Rows of a group, one of `GROUPS`.
         tiles: Tiles of columns; each holds ``config.columns // group`` groups.
         apart: Every how many rows of ``x`` one is looked at, >= 1.
@@ -277,8 +304,8 @@ def maxima(q: Tensor, x: Tensor, group: int, tiles: int, apart: int, config: Con
     tiles_m = len(q) // config.rows
     with _turn:
         maxima_kernel[(tiles_m * tiles,)](
-            q,
-            x,
+            _readable(q),
+            _readable(x),
             out,
             apart,
             tiles_m,

@@ -29,10 +29,14 @@ from nsbench.benchmarks._search_blocked import (
 from nsbench.samplers import at_least, one_of
 
 BACKENDS = ("torch", "faiss", "fused")
-PRODUCTS = ("auto", "fp32", "bf16", "fp16")
+PRODUCTS = ("auto", "fp32", "tf32", "bf16", "fp16")
 MEMORY = 256 << 20
 SMALLEST = 1 << 20
-_PRODUCTS_OF = {"torch": ("fp32", "bf16"), "faiss": ("fp32",), "fused": ("fp16",)}
+_PRODUCTS_OF = {
+    "torch": ("fp32", "bf16"),
+    "faiss": ("fp32",),
+    "fused": ("fp16", "bf16", "tf32", "fp32"),
+}
 
 
 __all__ = ["BACKENDS", "MEMORY", "PRODUCTS", "TopK", "check_backend", "joined", "top_k"]
@@ -64,8 +68,9 @@ def top_k(
             device; >= 1 MiB.
         exclude: Optional ``(Q, E)`` int64 ids that a query may not find, -1 for none.
         product: Precision of the filtering product. ``torch``: ``fp32``, ``bf16``, or ``auto``,
-            which takes bf16 where the processor has it. ``faiss`` has fp32, ``fused`` fp16, which
-            is as fast as bf16 and rounds less. Decides the speed, not the answer.
+            which takes bf16 where the processor has it. ``faiss``: fp32. ``fused``: ``bf16``,
+            ``tf32``, ``fp32``, or ``fp16``, which ``auto`` takes: as fast as bf16, it rounds as
+            little as tf32. Decides the speed, not the answer.
         devices: Devices that take the blocks of the corpus in turn, each with a copy of the
             queries; none for that of the queries. Their answers are joined.
 
@@ -102,7 +107,8 @@ def top_k(
             elif backend == "fused":
                 from nsbench.benchmarks._search_fused import FusedSearch
 
-                made.append(FusedSearch(wanted, k, int(memory), exclude))
+                kind = "fp16" if product == "auto" else product
+                made.append(FusedSearch(wanted, k, int(memory), exclude, kind))
             else:
                 bf16 = product == "bf16" or (product == "auto" and has_bf16(wanted))
                 made.append(Search(wanted, k, int(memory), exclude, bf16=bf16))

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from torch.nn import functional
 from nsbench.benchmarks._search_blocked import Scratch, keys_of
 from nsbench.benchmarks.search import TopK, top_k
 
+PRODUCTS = ("fp16", "bf16", "tf32", "fp32")  # of the fused search
 Wait = Callable[[torch.device], AbstractContextManager[None]]
 
 
@@ -49,6 +51,7 @@ def search_checks(
     interpret(device)
     return {
         "fused search = reference": lambda: _equal(device, small),
+        "fused search in any precision = reference": lambda: _equal_in_all(device, small),
         "a tile of fused search waits for nothing": lambda: _unwaited(device, small, no_waiting),
         "the score of a pair is the same alone": lambda: _alone(device),
         "two devices in turn = one": lambda: _in_turn(device, small),
@@ -82,13 +85,30 @@ def _equal(device: torch.device, small: bool) -> str:
     return f"{tried + rows} queries, bit for bit; {again + found.repeated} done again"
 
 
+def _equal_in_all(device: torch.device, small: bool) -> str:
+    """Beside plain points such as lie closer than a product's last place: there its bound decides.
+
+    What a tensor core does to its operands and sums no rehearsal shows.
+    """
+    rows, size, width, k = (12, 600, 24, 7) if small else (500, 50_000, 384, 50)
+    close = points_of(1, width, device, 3) + 0.02 * points_of(size, width, device, 2)
+    seen = []
+    for points in (points_of(size, width, device, 2), close):
+        wanted = top_k(points[:rows], points, k)
+        for product in PRODUCTS[1:]:
+            found = top_k(points[:rows], points, k, backend="fused", product=product)
+            _same(found, wanted)
+            seen.append(f"{found.product} {found.repeated}")
+    return f"{2 * rows} queries, bit for bit; done again: {', '.join(seen)}"
+
+
 def _unwaited(device: torch.device, small: bool, no_waiting: Wait) -> str:
-    from nsbench.benchmarks._search_fused import FusedSearch, _Low
+    from nsbench.benchmarks._search_fused import FusedSearch
 
     size = 1024 if small else 65_536
     queries, corpus = points_of(size // 8, 64, device, 1), points_of(size, 64, device, 2)
     search = FusedSearch(queries, 10, 64 << 20, None)
-    low = _Low(corpus, search.kernel.DEPTH, search.kernel.COLUMNS, by_row=False)
+    low = search._block(corpus)
     for watch in (nullcontext(), no_waiting(device)):  # once to compile
         with watch:
             search._first_bound(low, 10)
@@ -162,11 +182,11 @@ def search_rows(device: torch.device, *, small: bool, repeat: int = 3) -> list[d
     except ModuleNotFoundError as error:
         out.append({"job": job, "how": "backend fused", "note": f"not measured: {error}"})
         return out
-    cut = _choose(device, corpus, small)
+    cut = _choose(device, corpus, "fp16", small)
     found: list[TopK] = []
 
-    def search() -> None:
-        found[:] = [top_k(queries, corpus, k, backend="fused", memory=memory)]
+    def search(product: str = "fp16") -> None:
+        found[:] = [top_k(queries, corpus, k, backend="fused", memory=memory, product=product)]
 
     search()  # kernels are compiled
     seconds = _best(device, repeat, search)
@@ -177,6 +197,13 @@ def search_rows(device: torch.device, *, small: bool, repeat: int = 3) -> list[d
     )
     add("backend fused", small_memory, blocked, f"exact; {memory >> 24} MiB of memory")
     out[-2]["note"] += f"; {_shares(device, search)}"
+    for product in PRODUCTS[1:3]:
+        cut = _choose(device, corpus, product, small)
+        search(product)
+        seconds = _best(device, 1, partial(search, product))
+        _same(_rows(found[0], 200), top_k(queries[:200], corpus, k))
+        note = f"exact; {found[0].repeated} queries again; {cut}"
+        add(f"backend fused, {product}", seconds, blocked, note)
     return out
 
 
@@ -218,19 +245,20 @@ def _blocked(queries: Tensor, corpus: Tensor, k: int, small: bool) -> Tensor:
     return torch.cat(parts)
 
 
-def _choose(device: torch.device, corpus: Tensor, small: bool) -> str:
-    """Time every cut of the product on one tile; the fastest is used from now on."""
+def _choose(device: torch.device, corpus: Tensor, product: str, small: bool) -> str:
+    """Time cuts of a product on one tile, all of them in fp16; the fastest is used from now on."""
     from nsbench.benchmarks import _search_kernel as kernel
     from nsbench.benchmarks._search_fused import _Low
 
     rows, columns = (256, 512) if small else (16_384, 131_072)
-    low = _Low(corpus[:columns], kernel.DEPTH, kernel.COLUMNS, by_row=False)
-    queries = _Low(corpus[:rows], kernel.DEPTH, 256, by_row=True)
+    low = _Low(corpus[:columns], kernel.DEPTH, kernel.COLUMNS, by_row=False, product=product)
+    queries = _Low(corpus[:rows], kernel.DEPTH, 256, by_row=True, product=product)
     bounds = torch.full((len(queries.rows),), torch.inf, device=device)
     shape = (len(queries.rows), len(low.rows) // kernel.WORD)
     words = torch.empty(shape, dtype=torch.int32, device=device)
     found: list[tuple[float, Any]] = []
-    for config in kernel.CONFIGS[:2] if small else kernel.CONFIGS:
+    most = 2 if small else 8 if product == "fp16" else 3
+    for config in kernel.configs_of(product)[:most]:
 
         def scan(config: Any = config) -> None:
             kernel.scan(queries.rows, low.rows, bounds, words, config)
@@ -242,7 +270,7 @@ def _choose(device: torch.device, corpus: Tensor, small: bool) -> str:
             continue
         found.append((_best(device, 1 if small else 5, scan), config))
     seconds, config = min(found, key=lambda x: x[0])
-    kernel.choose(device, config)
+    kernel.choose(device, product, config)
     done = 2 * len(queries.rows) * len(low.rows) * low.depth / 1e12
     for took, each in found:
         sys.stderr.write(f"{each}: {done / took:.0f} TFLOP/s\n")

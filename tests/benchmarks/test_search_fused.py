@@ -37,10 +37,10 @@ def both(queries: Tensor, corpus: Any, k: int, **settings: Any) -> tuple[TopK, T
     )
 
 
-def check(found: TopK, wanted: TopK) -> TopK:
+def check(found: TopK, wanted: TopK, product: str = "fp16") -> TopK:
     assert torch.equal(found.ids, wanted.ids)
     assert torch.equal(found.scores, wanted.scores)
-    assert (found.backend, found.product) == ("fused", "fp16")
+    assert (found.backend, found.product) == ("fused", product)
     return found
 
 
@@ -242,7 +242,10 @@ def test_fused_waits_for_the_device_no_more_often_for_more_tiles(
     assert 0 < seen[0].total() < 12
 
 
-def test_fused_tile_asks_the_device_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("product", ["fp16", "bf16", "tf32", "fp32"])
+def test_fused_tile_asks_the_device_for_nothing(
+    product: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """On fake tensors, of which asking for a value is an error."""
     from nsbench.benchmarks import _search_fused as fused
     from nsbench.benchmarks import _search_kernel as kernel
@@ -260,42 +263,47 @@ def test_fused_tile_asks_the_device_for_nothing(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(kernel, "count", count)
     monkeypatch.setattr(kernel, "collect", collect)
     monkeypatch.setattr(kernel, "maxima", maxima)
-    monkeypatch.setattr(kernel, "config_of", lambda device: kernel.CONFIGS[0])
-    search = fused.FusedSearch(unit(300, 32, seed=0), 5, 8 * MIB, torch.zeros(300, 2).long())
+    monkeypatch.setattr(kernel, "config_of", lambda *_: kernel.configs_of("fp16")[0])
+    banned = torch.zeros(300, 2).long()
+    search = fused.FusedSearch(unit(300, 32, seed=0), 5, 8 * MIB, banned, product)
     with FakeTensorMode() as fake:
         for name, value in vars(search).items():
             if isinstance(value, Tensor):
                 setattr(search, name, fake.from_tensor(value))
         block = torch.empty(4096, 32)
-        low = fused._Low(block, kernel.DEPTH, kernel.COLUMNS, by_row=False)
+        low = search._block(block)
         assert search._first_bound(low, 7) > 0
         assert search._scan(low, 0, 4096, 30.0, 90.0).shape == (300,)
         with pytest.raises(Exception, match=r"_local_scalar_dense|data.dependent"):
             search.crowding = float(search.floor.sum())
 
 
-def test_fused_bounds_the_memory_by_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("product", ["fp16", "tf32"])
+def test_fused_bounds_the_memory_by_the_setting(
+    product: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from nsbench.benchmarks import _search_kernel as kernel
 
     largest = [0]
     real = kernel.scan
 
     def scan(q: Tensor, x: Tensor, bound: Tensor, words: Tensor, config: Any) -> None:
-        largest[0] = max(largest[0], words.numel() * 4 + q.numel() * 2 + x.numel() * 2)
+        largest[0] = max(largest[0], words.nbytes + q.nbytes + x.nbytes)
         real(q, x, bound, words, config)
 
     monkeypatch.setattr(kernel, "scan", scan)
     for size in (1_000, 5_000):
-        top_k(unit(200, 8, seed=1), unit(size, 8, seed=2), 5, backend="fused", memory=2 * MIB)
+        points = unit(200, 8, seed=1), unit(size, 8, seed=2)
+        top_k(*points, 5, backend="fused", memory=2 * MIB, product=product)
         assert 0 < largest[0] <= 2 * MIB
 
 
 def test_fused_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     queries, corpus = unit(3, 4, seed=0), unit(9, 4, seed=1)
-    with pytest.raises(ValueError, match="'fused' multiplies in fp16, product is 'bf16'"):
-        top_k(queries, corpus, 1, backend="fused", product="bf16")
-    with pytest.raises(ValueError, match="'torch' multiplies in fp32 or bf16, product is 'fp16'"):
-        top_k(queries, corpus, 1, product="fp16")
+    for product in ("fp16", "tf32"):
+        says = f"'torch' multiplies in fp32 or bf16, product is '{product}'"
+        with pytest.raises(ValueError, match=says):
+            top_k(queries, corpus, 1, product=product)
     from nsbench.benchmarks import _search_kernel as kernel
 
     monkeypatch.setattr(kernel, "INTERPRETED", False)
@@ -306,6 +314,9 @@ def test_fused_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "triton", None)
     with pytest.raises(ModuleNotFoundError, match="pip install triton"):
         top_k(queries, corpus, 1, backend="fused")
+
+
+SHARED = {80: 163 << 10, 90: 227 << 10}  # bytes that one program may have
 
 
 def compiled(capability: int, *which: str) -> dict[str, dict[str, int]]:
@@ -328,20 +339,22 @@ def compiled(capability: int, *which: str) -> dict[str, dict[str, int]]:
 
 def test_law_fused_epilogue_stays_in_registers() -> None:
     """No spill, and the tile of scores is never laid out anew: what slowed the sketch."""
-    (found,) = compiled(90, "scan 128x256x64 8 3").values()
-    assert found["spilled"] == found["anew"] == 0
-    assert found["wgmma"] == 1
-    assert found["registers"] * 256 <= 65536
-    assert found["shared"] <= 227 << 10
+    found = compiled(90, "scan fp16 128x256x64 8 3", "scan tf32 128x256x32 8 3")
+    for name, taken in found.items():
+        assert taken["spilled"] == taken["anew"] == 0, name
+        assert taken["wgmma"] == 1, name
+        assert taken["registers"] * 256 <= 65536, name
+        assert taken["shared"] <= SHARED[90], name
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("capability", [80, 90])
+@pytest.mark.parametrize("capability", SHARED)
 def test_law_fused_kernels_compile_for_gpus(capability: int) -> None:
     found = compiled(capability)
-    assert len(found) == 18
+    assert len(found) == 2 + 2 * (8 + 8 + 8 + 2)
     for name, taken in found.items():
         assert taken["anew"] == 0, name
-        assert taken["spilled"] <= 16, name
-        if capability == 90:
-            assert taken["spilled"] == 0, name
+        assert taken["shared"] <= SHARED[capability], name
+        assert taken["spilled"] <= (0 if capability == 90 else 16), name
+        tensor_core = name.split()[0] in ("scan", "maxima") and " fp32 " not in name
+        assert taken["wgmma"] == (tensor_core and capability == 90), name

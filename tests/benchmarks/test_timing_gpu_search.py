@@ -26,8 +26,9 @@ def test_search_checks_see_what_is_right(monkeypatch: pytest.MonkeyPatch) -> Non
         words[:, ::5] = 0
 
     monkeypatch.setattr(kernel, "scan", wrong)
-    with pytest.raises(AssertionError, match="queries have other neighbours"):
-        checks["fused search = reference"]()
+    for name in ("fused search = reference", "fused search in any precision = reference"):
+        with pytest.raises(AssertionError, match="queries have other neighbours"):
+            checks[name]()
 
 
 def test_search_rows_say_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,6 +42,8 @@ def test_search_rows_say_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> N
         "backend torch",
         "backend fused",
         "backend fused",
+        "backend fused, bf16",
+        "backend fused, tf32",
     ]
     work = 2 * 64 * 600 * 32
     for row in rows:
@@ -50,4 +53,6 @@ def test_search_rows_say_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> N
     assert float(rows[1]["times_eager"]) == 1.0
     assert "cut 128 x 256 x 64" in rows[3]["note"] or "cut 256 x 128 x 64" in rows[3]["note"]
     assert "%" in rows[3]["note"]
-    assert kernel._chosen.keys() == {CPU}
+    for row, depth in ((rows[5], 64), (rows[6], 32)):
+        assert f" x {depth}, 8 warps" in row["note"]
+    assert kernel._chosen.keys() == {(CPU, product) for product in ("fp16", "bf16", "tf32")}

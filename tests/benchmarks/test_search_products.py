@@ -1,0 +1,153 @@
+"""The fused search in every precision is the reference, and needs the bound that it has there."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from nsbench.benchmarks import _search_fused as fused
+from nsbench.benchmarks.search import TopK, top_k
+
+from .test_search_fused import MIB, both, check, pytestmark, unit
+
+__all__ = ["pytestmark"]
+PRODUCTS = ["bf16", "tf32", "fp32"]  # fp16: all of test_search_fused
+HALF = {"fp16": 2.0**-11, "tf32": 2.0**-11, "bf16": 2.0**-8}  # of the last place of 1.0
+
+
+@pytest.mark.parametrize("product", PRODUCTS)
+def test_product_is_the_reference(product: str) -> None:
+    queries, corpus = unit(70, 65, seed=1), unit(2500, 65, seed=2)
+    corpus[2000:2200] = corpus[:200]  # ties
+    exclude = top_k(queries, corpus, 5).ids
+    found, wanted = both(queries, corpus, 9, exclude=exclude, product=product)
+    check(found, wanted, product)
+    stream = iter(corpus.split(600))
+    again = top_k(queries, stream, 9, backend="fused", memory=MIB, exclude=exclude, product=product)
+    check(again, wanted, product)
+
+
+@pytest.mark.parametrize("product", PRODUCTS)
+def test_product_breaks_ties_by_the_lower_id(product: str) -> None:
+    draw = torch.Generator().manual_seed(0)
+    queries = torch.randint(-1, 2, (12, 5), generator=draw).float()
+    corpus = torch.randint(-1, 2, (1300, 5), generator=draw).float()
+    corpus[corpus == 0] = -0.0
+    check(*both(queries, corpus, 20, product=product), product)
+
+
+@pytest.mark.parametrize("product", PRODUCTS)
+@pytest.mark.parametrize("apart", [1e-3, 1e-5])
+def test_product_of_rows_that_it_cannot_tell_apart_is_exact(product: str, apart: float) -> None:
+    centre = unit(16, seed=0)
+    queries = torch.nn.functional.normalize(centre + apart * unit(12, 16, seed=1), dim=1)
+    corpus = torch.nn.functional.normalize(centre + apart * unit(1300, 16, seed=2), dim=1)
+    check(*both(queries, corpus, 6, product=product), product)
+
+
+@pytest.mark.parametrize("product", PRODUCTS)
+@pytest.mark.parametrize("scale", [1e-30, 1e15, 1e37])
+def test_product_of_small_and_large_norms_is_exact(product: str, scale: float) -> None:
+    queries = unit(20, 16, seed=1) * torch.logspace(-6, 0, 20)[:, None]
+    corpus = unit(1400, 16, seed=2) * scale
+    corpus[::7] *= 1e-3
+    corpus[5] = queries[3] = 0.0
+    check(*both(queries, corpus, 12, product=product), product)
+
+
+def by_a_hair(product: str) -> tuple[list[Tensor], int]:
+    """Queries, two blocks of a corpus, and the id of the best row, which the product puts lowest.
+
+    All of the query's and the best row's numbers lie just below the middle of two that the product
+    knows and lose half a last place, all in one direction: as far as the bound allows.
+    """
+    half, hair = HALF[product], 2.0**-20
+    query = torch.full((3, 16), 1 + half - hair)
+    first = 0.25 * unit(1400, 16, seed=0)
+    first[[3, 700, 1200]] = 1 + 3 * half - 2 * hair
+    second = 0.25 * unit(600, 16, seed=1)
+    second[311] = 1 + 3 * half - hair
+    return [query, first, second], 1400 + 311
+
+
+def found_by(product: str, query: Tensor, *blocks: Tensor) -> TopK:
+    search, first = fused.FusedSearch(query, 3, 64 * MIB, None, product), 0
+    for block in blocks:
+        search.add(block, first)
+        first += len(block)
+    return search.answer("fused")
+
+
+@pytest.mark.parametrize("product", HALF)
+def test_law_product_needs_all_of_its_bound(product: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    given, best = by_a_hair(product)
+    assert (found_by(product, *given).ids[:, 0] == best).all()
+    real = fused.FusedSearch._slack
+    for share in (0.0, 0.5, 0.95):
+        monkeypatch.setattr(fused.FusedSearch, "_slack", lambda *a, s=share: s * real(*a))
+        assert (found_by(product, *given).ids != best).all()
+
+
+@pytest.mark.parametrize("product", [*HALF, "fp32"])
+def test_law_product_is_within_its_bound(product: str) -> None:
+    draw = torch.Generator().manual_seed(0)
+    spread = torch.randint(-12, 12, (40, 24), generator=draw)
+    queries = torch.ldexp(torch.randn(40, 24, generator=draw), spread)
+    block = torch.ldexp(torch.randn(300, 24, generator=draw), spread.roll(1, 0)[:1])
+    search = fused.FusedSearch(queries, 3, MIB, None, product)
+    low, rows = search._block(block), search._queries(slice(0, 40))
+    exact = queries.double() @ block.double().T * rows.scale[:, None].double() * low.scale.double()
+    made = (rows.rows.float() @ low.rows.float().T)[:40, :300]
+    off, slack = (made - exact).abs().amax(dim=1), search._slack(rows, low)
+    assert (off <= slack).all()
+    assert (off / slack).max() > 1e-3
+
+
+@pytest.fixture
+def cutting(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A tensor core that cuts float32 off after ten bits; how many numbers that changed."""
+    from nsbench.benchmarks import _search_kernel as kernel
+
+    changed = [0]
+    for name in ("scan", "maxima"):
+        real = getattr(kernel, name)
+
+        def cut(q: Tensor, x: Tensor, *rest: Any, real: Any = real, **named: Any) -> Any:
+            short = [(each.view(torch.int32) & -0x2000).view(torch.float32) for each in (q, x)]
+            changed[0] += int((short[0] != q).sum()) + int((short[1] != x).sum())
+            return real(*short, *rest, **named)
+
+        monkeypatch.setattr(kernel, name, cut)
+    return changed
+
+
+def test_law_tf32_leaves_a_tensor_core_nothing_to_cut_off(
+    cutting: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given, best = by_a_hair("tf32")
+    assert (found_by("tf32", *given).ids[:, 0] == best).all()
+    queries, corpus = unit(20, 24, seed=1), unit(1400, 24, seed=2)
+    check(*both(queries, corpus, 9, product="tf32"), "tf32")
+    assert cutting == [0]
+    monkeypatch.setattr(fused, "tf32", lambda rows: rows)  # all is left to the device
+    assert (found_by("tf32", *given).ids != best).all()
+    assert cutting[0] > 0
+
+
+def test_tf32_is_the_nearest_number_of_ten_bits() -> None:
+    half = 2.0**-11
+    given = torch.tensor([1.0, 1 + half, 1 + half - 2**-23, -1 - 3 * half, 2 - half, 0.0, -0.0])
+    wanted = torch.tensor([1.0, 1 + 2 * half, 1.0, -1 - 4 * half, 2.0, 0.0, -0.0])
+    assert torch.equal(fused.tf32(given), wanted)
+    many = torch.randn(5000, generator=torch.Generator().manual_seed(0))
+    assert ((fused.tf32(many) - many).abs() <= half * many.abs()).all()
+
+
+def test_products_that_a_device_has_not_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
+    device = torch.device("cuda", 0)
+    for product in ("bf16", "tf32"):
+        with pytest.raises(ValueError, match=rf"fp16 or fp32, product is '{product}'.* 7\.5"):
+            fused._kernel(device, product)
+    assert fused._kernel(device, "fp16")
