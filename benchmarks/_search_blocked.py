@@ -16,6 +16,9 @@ _WIDEST = 1 << 16  # columns of a tile; more rows a tile make the product no fas
 _TALLEST = 1024
 _PIECE = 4096
 _FEWEST = 64  # pairs at a time: CUDA adds few rows up in another order than many
+# Of norms below, the squares, and products with others, may be too small for float32, in which they
+# count as nothing: no bound holds. Above, what is lost so is far less than sums are rounded by.
+_TINY = 2.0**-50
 EMPTY = -(1 << 63)
 _LOW = (1 << 32) - 1  # ids are kept in 32 bits
 
@@ -197,12 +200,23 @@ class Tile:
         low = queries.bfloat16() if self.bf16 else queries
         values = torch.mm(low, self.columns, out=out)
         values[:, len(self.block) :] = -torch.inf
-        rounding = queries.shape[1] * 2.0**-23  # of two float32 sums of d products
-        slack = rounding * norms * self.largest
+        slack = rounding_of(queries.shape[1], norms, self.largest)
         if self.bf16:
             lost = (low.float() - queries).norm(dim=1)
             slack = 1.01 * (slack + lost * self.largest + norms * self.lost + lost * self.lost)
         return values, slack.nan_to_num(torch.inf, torch.inf)  # norms too large for float32
+
+
+def rounding_of(depth: int, norms: Tensor, largest: Tensor) -> Tensor:
+    """``(h,)`` bounds on how far two float32 sums of products may be apart; infinite if unknown.
+
+    Args:
+        depth: Products.
+        norms: ``(h,)`` of the queries.
+        largest: ``()`` of the corpus.
+    """
+    slack = depth * 2.0**-23 * norms * largest
+    return slack.where((norms > _TINY) & (largest > _TINY), torch.inf)
 
 
 def _candidates(

@@ -7,7 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nsbench.benchmarks._search_blocked import Search, TopK, keys_of, merged, scores_of
+from nsbench.benchmarks._search_blocked import (
+    Search,
+    TopK,
+    keys_of,
+    merged,
+    rounding_of,
+    scores_of,
+)
 
 _CHECKED = 16
 
@@ -35,7 +42,7 @@ class FaissSearch(Search):
         """Search one block of corpus rows, its first with that id; merge what was found."""
         rows = torch.arange(len(self.queries))
         fetch = min(len(block), self.k + self.most_banned + max(16, self.k // 8))
-        slack = self.queries.shape[1] * 2.0**-23 * self.norms * block.norm(dim=1).max()
+        slack = rounding_of(self.queries.shape[1], self.norms, block.norm(dim=1).max())
         with faiss_threads() as faiss:
             index = faiss.IndexFlatIP(block.shape[1])
             index.add(block.numpy())

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from nsbench.benchmarks._search_blocked import Scratch, ids_of, keys_of
 from nsbench.benchmarks.search import TopK, joined, top_k
 
 MIB = 1 << 20
@@ -226,6 +227,17 @@ def test_search_of_a_small_corpus_does_nothing_twice(size: int, product: str) ->
     assert found.repeated == 0
     exact = (points @ points.T).topk(50, dim=1)
     assert (found.ids == exact.indices).float().mean() > 0.99
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+@pytest.mark.parametrize("scales", [(1.0, 1e-37), (1e-37, 1.0), (1e-21, 1e-21)], ids=str)
+def test_search_of_norms_too_small_for_float32_is_exact(
+    scales: tuple[float, float], way: dict[str, Any]
+) -> None:
+    queries, corpus = unit(20, 16, seed=1) * scales[0], unit(1500, 16, seed=2) * scales[1]
+    pairs = torch.cartesian_prod(torch.arange(20), torch.arange(1500)).unbind(1)
+    keys = keys_of(queries, corpus, 0, *pairs, Scratch(queries.device)).view(20, 1500)
+    assert torch.equal(top_k(queries, corpus, 7, **way).ids, ids_of(keys.topk(7, dim=1).values))
 
 
 @pytest.mark.parametrize("way", WAYS[:2] + WAYS[5:], ids=str)
