@@ -51,6 +51,37 @@ class TopK:
     devices: tuple[str, ...] = ()
 
 
+def tf32(rows: Tensor) -> Tensor:
+    """The nearest float32 numbers with ten bits behind the point, all that a TF32 product reads.
+
+    A tensor core that is handed others may cut them off, twice as far away.
+    """
+    bits = rows.view(torch.int32)  # sign and magnitude: a half more in either sign
+    return (bits + 0x1000).bitwise_and_(-0x2000).view(torch.float32)
+
+
+def rounded(rows: Tensor, product: str) -> Tensor:
+    """float32 rows as a product of ``bf16``, ``tf32`` or ``fp32`` reads them."""
+    if product == "bf16":
+        return rows.bfloat16()
+    return tf32(rows) if product == "tf32" else rows
+
+
+def check_capability(device: torch.device, product: str) -> None:
+    """See that a device has a product.
+
+    Raises:
+        ValueError: If it has not.
+    """
+    if device.type == "cuda" and product in ("bf16", "tf32"):
+        capability = torch.cuda.get_device_capability(device)
+        if capability < (8, 0):
+            raise ValueError(
+                f"top_k: product {product!r} begins at compute capability 8.0, {device} has "
+                f"{'.'.join(map(str, capability))}: take fp32, or fp16 of backend 'fused'"
+            )
+
+
 def has_bf16(tensor: Tensor) -> bool:
     """Whether products in bf16 are faster than in fp32 where the tensor lives."""
     if tensor.device.type == "cuda":
@@ -63,10 +94,10 @@ class Search:
     """The running answer: one int64 key per place, whose order is (score, -id)."""
 
     def __init__(
-        self, queries: Tensor, k: int, memory: int, exclude: Tensor | None, *, bf16: bool
+        self, queries: Tensor, k: int, memory: int, exclude: Tensor | None, *, product: str
     ) -> None:
-        self.queries, self.k, self.bf16 = queries, k, bf16
-        self.product = "bf16" if bf16 else "fp32"
+        self.queries, self.k = queries, k
+        self.product = self.kind = product  # of the record, of a tile
         self.norms = queries.norm(dim=1)  # (Q,)
         self.best = torch.full((len(queries), k), EMPTY, dtype=torch.int64, device=queries.device)
         self.seen = self.repeated = self.checked = 0
@@ -84,7 +115,7 @@ class Search:
 
     def add(self, block: Tensor, offset: int) -> None:
         """Search one block of corpus rows, its first with that id; merge what was found."""
-        tile = Tile(block, offset, bf16=self.bf16)
+        tile = Tile(block, offset, product=self.kind)
         height = min(_TALLEST, self.cells // tile.width, self.crowd // (4 * self.k))
         for start in range(0, len(self.queries), max(1, height)):
             self._add(tile, start, min(start + max(1, height), len(self.queries)))
@@ -108,8 +139,8 @@ class Search:
             self._merge(tile, start, stop, row, column)
             return
         self.repeated += 1
-        if tile.bf16:
-            self._add(Tile(tile.block, tile.offset, bf16=False), start, stop)
+        if tile.kind == "bf16":
+            self._add(Tile(tile.block, tile.offset, product="fp32"), start, stop)
         elif stop - start > 1:
             middle = (start + stop) // 2
             self._add(tile, start, middle)
@@ -173,16 +204,17 @@ class Tile:
     Args:
         block: ``(c, d)`` float32 rows.
         offset: Id of the first one.
-        bf16: Whether products are made in bf16.
+        product: ``fp32``, ``bf16`` or ``tf32``. Torch decides for all float32 products of a process
+            whether they are made in TF32: in such a search all are, and none is done again in fp32.
     """
 
-    def __init__(self, block: Tensor, offset: int, *, bf16: bool) -> None:
-        self.block, self.offset, self.bf16 = block, offset, bf16
+    def __init__(self, block: Tensor, offset: int, *, product: str) -> None:
+        self.block, self.offset, self.kind = block, offset, product
         self.width = -(-len(block) // _STEP**2) * _STEP**2
-        low = block.bfloat16() if bf16 else block
+        low = rounded(block, product)
         self.largest = block.norm(dim=1).max()
         self.lost = torch.zeros_like(self.largest)
-        if bf16:
+        if low is not block:
             pieces = zip(low.split(_PIECE), block.split(_PIECE), strict=True)
             self.lost = torch.stack([(a.float() - b).norm(dim=1).max() for a, b in pieces]).max()
         if self.width > len(block):
@@ -197,12 +229,13 @@ class Tile:
             ``(h,)`` bounds on the difference between such a number, before it is rounded to that
             precision, and the exact score.
         """
-        low = queries.bfloat16() if self.bf16 else queries
+        low = rounded(queries, self.kind)
         values = torch.mm(low, self.columns, out=out)
         values[:, len(self.block) :] = -torch.inf
         slack = rounding_of(queries.shape[1], norms, self.largest)
-        if self.bf16:
+        if low is not queries:
             lost = (low.float() - queries).norm(dim=1)
+            slack = 2 * slack  # tensor cores may cut sums off
             slack = 1.01 * (slack + lost * self.largest + norms * self.lost + lost * self.lost)
         return values, slack.nan_to_num(torch.inf, torch.inf)  # norms too large for float32
 

@@ -27,7 +27,7 @@ class FaissSearch(Search):
     """
 
     def __init__(self, queries: Tensor, k: int, memory: int, exclude: Tensor | None) -> None:
-        super().__init__(queries, k, memory, exclude, bf16=False)
+        super().__init__(queries, k, memory, exclude, product="fp32")
         if queries.device.type != "cpu":
             raise ValueError(
                 f"top_k: backend 'faiss' searches on the CPU, the queries are on {queries.device}"
@@ -35,7 +35,7 @@ class FaissSearch(Search):
         self.checked = min(_CHECKED, len(queries))
         self.sample = torch.linspace(0, max(0, len(queries) - 1), self.checked).long()
         chosen = None if exclude is None else exclude[self.sample]
-        self.reference = Search(queries[self.sample], k, memory, chosen, bf16=False)
+        self.reference = Search(queries[self.sample], k, memory, chosen, product="fp32")
         self.most_banned = int(torch.bincount(self.banned[0], minlength=1).max())
 
     def add(self, block: Tensor, offset: int) -> None:

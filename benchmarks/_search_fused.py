@@ -8,7 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nsbench.benchmarks._search_blocked import EMPTY, Search, has_bf16, keys_of, scores_of
+from nsbench.benchmarks._search_blocked import (
+    EMPTY,
+    Search,
+    check_capability,
+    has_bf16,
+    keys_of,
+    scores_of,
+    tf32,
+)
 
 _PAIR = 72  # bytes of a pair on its way: row, column, key, places, masks
 _TALLEST = 1 << 16
@@ -39,7 +47,9 @@ class FusedSearch(Search):
     def __init__(
         self, queries: Tensor, k: int, memory: int, exclude: Tensor | None, product: str = "fp16"
     ) -> None:
-        super().__init__(queries, k, memory, exclude, bf16=has_bf16(queries))
+        super().__init__(
+            queries, k, memory, exclude, product="bf16" if has_bf16(queries) else "fp32"
+        )
         self.kernel = _kernel(queries.device, product)
         self.product = product
         self.memory = memory
@@ -289,15 +299,6 @@ class _Low:
             self.norms, self.lost = self.norms.max(), self.lost.max()  # ()
 
 
-def tf32(rows: Tensor) -> Tensor:
-    """The nearest float32 numbers with ten bits behind the point, all that a TF32 product reads.
-
-    A tensor core that is handed others may cut them off, twice as far away.
-    """
-    bits = rows.view(torch.int32)  # sign and magnitude: a half more in either sign
-    return (bits + 0x1000).bitwise_and_(-0x2000).view(torch.float32)
-
-
 def _scales(queries: _Low, low: _Low) -> tuple[Tensor, Tensor]:
     """``(h,)`` the smaller and the larger scale of a score.
 
@@ -327,11 +328,5 @@ def _kernel(device: torch.device, product: str) -> ModuleType:
             "devices (nsbench mine: --search-devices cuda). TRITON_INTERPRET=1 in the environment "
             "runs it on a CPU, slowly, for tests"
         )
-    if device.type == "cuda" and product in ("bf16", "tf32"):
-        capability = torch.cuda.get_device_capability(device)
-        if capability < (8, 0):
-            raise ValueError(
-                f"top_k: {device} multiplies in fp16 or fp32, product is {product!r}: it has "
-                f"compute capability {'.'.join(map(str, capability))}, and {product} begins at 8.0"
-            )
+    check_capability(device, product)
     return _search_kernel

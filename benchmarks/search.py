@@ -21,6 +21,7 @@ from nsbench.benchmarks._search_blocked import (
     EMPTY,
     Search,
     TopK,
+    check_capability,
     has_bf16,
     ids_of,
     packed,
@@ -33,7 +34,7 @@ PRODUCTS = ("auto", "fp32", "tf32", "bf16", "fp16")
 MEMORY = 256 << 20
 SMALLEST = 1 << 20
 _PRODUCTS_OF = {
-    "torch": ("fp32", "bf16"),
+    "torch": ("fp32", "bf16", "tf32"),
     "faiss": ("fp32",),
     "fused": ("fp16", "bf16", "tf32", "fp32"),
 }
@@ -67,10 +68,10 @@ def top_k(
         memory: Bytes for everything but the input and the ``(Q, k)`` answer, about, on each
             device; >= 1 MiB.
         exclude: Optional ``(Q, E)`` int64 ids that a query may not find, -1 for none.
-        product: Precision of the filtering product. ``torch``: ``fp32``, ``bf16``, or ``auto``,
-            which takes bf16 where the processor has it. ``faiss``: fp32. ``fused``: ``bf16``,
-            ``tf32``, ``fp32``, or ``fp16``, which ``auto`` takes: as fast as bf16, it rounds as
-            little as tf32. Decides the speed, not the answer.
+        product: Precision of the filtering product. ``torch``: ``fp32``, ``bf16``, on CUDA
+            ``tf32``, or ``auto``, which takes bf16 where the processor has it. ``faiss``: ``fp32``.
+            ``fused``: ``bf16``, ``tf32``, ``fp32``, or ``fp16``, which ``auto`` takes: as fast as
+            bf16, it rounds as little as tf32. Decides the speed, not the answer.
         devices: Devices that take the blocks of the corpus in turn, each with a copy of the
             queries; none for that of the queries. Their answers are joined.
 
@@ -94,9 +95,17 @@ def top_k(
             f"top_k: backend {backend!r} multiplies in {' or '.join(_PRODUCTS_OF[backend])}, "
             f"product is {product!r}"
         )
-    with torch.no_grad(), _exact_products():
+    in_tf32 = backend == "torch" and product == "tf32"
+    with torch.no_grad(), _exact_products(tf32=in_tf32):
         queries = _finite(queries, "queries")
         places = [queries.device] if not devices else [_device(d) for d in devices]
+        for place in places if in_tf32 else ():
+            if place.type != "cuda":
+                raise ValueError(
+                    f"top_k: backend 'torch' multiplies in fp32 or bf16 on {place}, "
+                    "product is 'tf32': that is for CUDA devices"
+                )
+            check_capability(place, product)
         made: list[Search] = []
         for place in places:
             wanted = queries.to(place)
@@ -110,8 +119,10 @@ def top_k(
                 kind = "fp16" if product == "auto" else product
                 made.append(FusedSearch(wanted, k, int(memory), exclude, kind))
             else:
-                bf16 = product == "bf16" or (product == "auto" and has_bf16(wanted))
-                made.append(Search(wanted, k, int(memory), exclude, bf16=bf16))
+                kind = product
+                if product == "auto":
+                    kind = "bf16" if has_bf16(wanted) else "fp32"
+                made.append(Search(wanted, k, int(memory), exclude, product=kind))
         rows = made[0].rows_per_block
         if isinstance(corpus, Tensor):
             rows = min(rows, max(1, -(-len(corpus) // len(made))))
@@ -225,11 +236,11 @@ def _joined(shards: Sequence[TopK], first: Sequence[int]) -> TopK:
 
 
 @contextmanager
-def _exact_products() -> Iterator[None]:
-    """Products that keep to their stated rounding: no TF32, no reduction in bf16."""
+def _exact_products(*, tf32: bool) -> Iterator[None]:
+    """Products that keep to their stated rounding: TF32 or none, no reduction in bf16."""
     settings: Any = torch.backends.cuda.matmul
     before = settings.fp32_precision, settings.allow_bf16_reduced_precision_reduction
-    settings.fp32_precision = "ieee"
+    settings.fp32_precision = "tf32" if tf32 else "ieee"
     settings.allow_bf16_reduced_precision_reduction = False
     try:
         yield

@@ -51,7 +51,7 @@ def search_checks(
     interpret(device)
     return {
         "fused search = reference": lambda: _equal(device, small),
-        "fused search in any precision = reference": lambda: _equal_in_all(device, small),
+        "search in any precision = reference": lambda: _equal_in_all(device, small),
         "a tile of fused search waits for nothing": lambda: _unwaited(device, small, no_waiting),
         "the score of a pair is the same alone": lambda: _alone(device),
         "two devices in turn = one": lambda: _in_turn(device, small),
@@ -95,10 +95,12 @@ def _equal_in_all(device: torch.device, small: bool) -> str:
     seen = []
     for points in (points_of(size, width, device, 2), close):
         wanted = top_k(points[:rows], points, k)
-        for product in PRODUCTS[1:]:
-            found = top_k(points[:rows], points, k, backend="fused", product=product)
+        ways = [("fused", product) for product in PRODUCTS[1:]]
+        ways += [("torch", "tf32")] if device.type == "cuda" else []
+        for backend, product in ways:
+            found = top_k(points[:rows], points, k, backend=backend, product=product)
             _same(found, wanted)
-            seen.append(f"{found.product} {found.repeated}")
+            seen.append(f"{backend} {found.product} {found.repeated}")
     return f"{2 * rows} queries, bit for bit; done again: {', '.join(seen)}"
 
 

@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from nsbench.benchmarks import _search_blocked as blocked
 from nsbench.benchmarks import _search_fused as fused
+from nsbench.benchmarks._search_blocked import Search, Tile, tf32
 from nsbench.benchmarks.search import TopK, top_k
 
 from .test_search_fused import MIB, both, check, pytestmark, unit
@@ -135,19 +137,81 @@ def test_law_tf32_leaves_a_tensor_core_nothing_to_cut_off(
     assert cutting[0] > 0
 
 
+def searched_in_tf32(queries: Tensor, *blocks: Tensor, k: int = 3) -> TopK:
+    """By backend ``torch``, as on a device: a processor makes the same product of rounded rows."""
+    search, first = Search(queries, k, 4 * MIB, None, product="tf32"), 0
+    for block in blocks:
+        search.add(block, first)
+        first += len(block)
+    return search.answer("torch")
+
+
+@pytest.mark.parametrize("apart", [1.0, 1e-3, 1e-5])
+def test_torch_in_tf32_is_the_reference(apart: float) -> None:
+    queries, corpus = unit(1, 16, seed=0) + apart * unit(30, 16, seed=1), unit(1, 16, seed=0)
+    corpus = corpus + apart * unit(3000, 16, seed=2)
+    found = searched_in_tf32(queries, *corpus.split(1700), k=6)
+    wanted = top_k(queries, corpus, 6, product="fp32")
+    assert torch.equal(found.ids, wanted.ids)
+    assert torch.equal(found.scores, wanted.scores)
+    assert found.product == "tf32"
+
+
+def test_law_torch_in_tf32_needs_its_bound_and_leaves_nothing_to_cut_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given, best = by_a_hair("tf32")
+    multiply, product = torch.mm, Tile.product
+    cut = [0]
+
+    def short(a: Tensor, b: Tensor, **named: Any) -> Tensor:
+        both = [(each.contiguous().view(torch.int32) & -0x2000).view(a.dtype) for each in (a, b)]
+        cut[0] += int((both[0] != a).sum()) + int((both[1] != b).sum())
+        return multiply(*both, **named)
+
+    monkeypatch.setattr(torch, "mm", short)
+    assert (searched_in_tf32(*given).ids[:, 0] == best).all()
+    assert cut == [0]
+
+    def bolder(tile: Tile, *rest: Tensor) -> tuple[Tensor, Tensor]:
+        values, slack = product(tile, *rest)
+        return values, 0.95 * slack
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Tile, "product", bolder)
+        assert (searched_in_tf32(*given).ids != best).all()
+    monkeypatch.setattr(blocked, "tf32", lambda rows: rows)  # all is left to the device
+    assert (searched_in_tf32(*given).ids != best).all()
+    assert cut[0] > 0
+
+
+def test_torch_in_tf32_has_torch_multiply_so_and_sets_it_back() -> None:
+    from nsbench.benchmarks import search
+
+    settings = torch.backends.cuda.matmul
+    before = settings.fp32_precision
+    for wanted in (True, False):
+        with search._exact_products(tf32=wanted):
+            assert settings.fp32_precision == ("tf32" if wanted else "ieee")
+        assert settings.fp32_precision == before
+
+
 def test_tf32_is_the_nearest_number_of_ten_bits() -> None:
     half = 2.0**-11
     given = torch.tensor([1.0, 1 + half, 1 + half - 2**-23, -1 - 3 * half, 2 - half, 0.0, -0.0])
     wanted = torch.tensor([1.0, 1 + 2 * half, 1.0, -1 - 4 * half, 2.0, 0.0, -0.0])
-    assert torch.equal(fused.tf32(given), wanted)
+    assert torch.equal(tf32(given), wanted)
     many = torch.randn(5000, generator=torch.Generator().manual_seed(0))
-    assert ((fused.tf32(many) - many).abs() <= half * many.abs()).all()
+    assert ((tf32(many) - many).abs() <= half * many.abs()).all()
 
 
 def test_products_that_a_device_has_not_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
     device = torch.device("cuda", 0)
     for product in ("bf16", "tf32"):
-        with pytest.raises(ValueError, match=rf"fp16 or fp32, product is '{product}'.* 7\.5"):
+        with pytest.raises(ValueError, match=rf"'{product}' begins at .* 8\.0, cuda:0 has 7\.5"):
             fused._kernel(device, product)
     assert fused._kernel(device, "fp16")
+    queries, corpus = unit(3, 4, seed=0), unit(9, 4, seed=1)
+    with pytest.raises(ValueError, match="fp32 or bf16 on cpu, product is 'tf32'"):
+        top_k(queries, corpus, 1, product="tf32")

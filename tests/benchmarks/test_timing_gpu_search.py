@@ -26,7 +26,7 @@ def test_search_checks_see_what_is_right(monkeypatch: pytest.MonkeyPatch) -> Non
         words[:, ::5] = 0
 
     monkeypatch.setattr(kernel, "scan", wrong)
-    for name in ("fused search = reference", "fused search in any precision = reference"):
+    for name in ("fused search = reference", "search in any precision = reference"):
         with pytest.raises(AssertionError, match="queries have other neighbours"):
             checks[name]()
 
