@@ -5,15 +5,19 @@ those are scored again, each by the same float32 formula, and only such scores d
 """
 
 import math
+import warnings
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 _STEP = 8  # scores are looked at through the maxima of 8, and of 64 where there are k of those
 _WIDEST = 1 << 16  # columns of a tile; more rows a tile make the product no faster
 _TALLEST = 1024
+_EVEN = 64  # a tile's height is a multiple of these: others multiply more slowly
 _PIECE = 4096
 _FEWEST = 64  # pairs at a time: CUDA adds few rows up in another order than many
 # Of norms below, the squares, and products with others, may be too small for float32, in which they
@@ -117,8 +121,9 @@ class Search:
         """Search one block of corpus rows, its first with that id; merge what was found."""
         tile = Tile(block, offset, product=self.kind)
         height = min(_TALLEST, self.cells // tile.width, self.crowd // (4 * self.k))
-        for start in range(0, len(self.queries), max(1, height)):
-            self._add(tile, start, min(start + max(1, height), len(self.queries)))
+        height = max(1, height // _EVEN * _EVEN or height)
+        for start in range(0, len(self.queries), height):
+            self._add(tile, start, min(start + height, len(self.queries)))
         self.seen += len(block)
 
     def _add(self, tile: "Tile", start: int, stop: int) -> None:
@@ -129,13 +134,7 @@ class Search:
         reached = scores_of(self.best[start:stop, -1])
         found = _candidates(values, reached, slack, self.k, self.crowd, self.scratch)
         if found is not None:
-            row, column, value, kth = found
-            if not self.seen:  # the k best by value, scored first, tell more than their values did
-                sure = value >= kth[row]
-                self._merge(tile, start, stop, row[sure], column[sure])
-                reached = scores_of(self.best[start:stop, -1])
-                left = ~sure & (value >= (reached - slack).to(value.dtype)[row])
-                row, column = row[left], column[left]
+            row, column = found
             self._merge(tile, start, stop, row, column)
             return
         self.repeated += 1
@@ -254,7 +253,7 @@ def rounding_of(depth: int, norms: Tensor, largest: Tensor) -> Tensor:
 
 def _candidates(
     values: Tensor, reached: Tensor, slack: Tensor, k: int, crowd: int, scratch: "Scratch"
-) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
+) -> tuple[Tensor, Tensor] | None:
     """Pairs that may belong to the k best; all that do are among them.
 
     Args:
@@ -266,15 +265,14 @@ def _candidates(
         scratch: Memory to work in.
 
     Returns:
-        ``(P,)`` rows, ascending, columns and values, and ``(h,)`` a value that at least k of each
-        row's reach, or -inf; ``None`` if there are more pairs than ``crowd``.
+        ``(P,)`` rows, ascending, and columns; ``None`` if there are more pairs than ``crowd``.
     """
     height, width = values.shape
     parts = values.view(height, _STEP, width // _STEP)
     shape = height, width // _STEP
     highest = scratch("highest", *shape, dtype=values.dtype)  # (h, w / 8)
     torch.amax(parts, dim=1, out=highest)
-    bound, least = reached, values.new_full((height,), -torch.inf)
+    bound = reached
     if width // _STEP**2 >= k:
         coarse = highest.view(height, _STEP, width // _STEP**2).amax(dim=1)  # (h, w / 64)
     else:
@@ -283,7 +281,6 @@ def _candidates(
         # At least k values reach the k-th largest of the maxima, so the k-th best score does, too,
         # but for rounding to the product's precision (2^-8 covers bf16 twice) and its error.
         kth = coarse.float().topk(k, dim=1, sorted=False).values.amin(dim=1)  # (h,)
-        least = kth.to(values.dtype)
         rounded = 0.0 if values.dtype == torch.float32 else 2.0**-8
         kth = torch.where(kth > -torch.inf, kth - rounded * kth.abs() - slack, kth)
         bound = torch.maximum(bound, kth)
@@ -294,12 +291,11 @@ def _candidates(
     if int(hit.count_nonzero()) > crowd:
         return None
     row, part = hit.nonzero().unbind(1)
-    near = parts[row, :, part]  # (H, 8)
-    hit = near >= bound[row]
+    hit = parts[row, :, part] >= bound[row]  # (H, 8)
     if int(hit.count_nonzero()) > crowd:
         return None
     which, place = hit.nonzero().unbind(1)
-    return row[which], part[which] + place * (width // _STEP), near[which, place], least
+    return row[which], part[which] + place * (width // _STEP)
 
 
 def keys_of(
@@ -313,31 +309,60 @@ def keys_of(
 ) -> Tensor:
     """``(P,)`` int64 keys of pairs: exact float32 scores above, ids below, both in order.
 
-    Every score is the sum over one row of products, so it depends on nothing but the two vectors.
+    Every score is summed up for itself, so it depends on nothing but the two vectors.
 
     Args:
         queries: ``(h, d)``.
         block: ``(c, d)``.
         offset: Id of the block's first row.
-        row: ``(P,)`` of the queries.
+        row: ``(P,)`` of the queries, ascending.
         column: ``(P,)`` of the block.
         scratch: Memory to work in.
-        cells: Products at a time.
+        cells: Products at a time, on a device.
     """
+    score = _sampled if queries.device.type == "cpu" else _gathered
+    return packed(score(queries, block, row, column, scratch, cells), column + offset)
+
+
+def _gathered(
+    queries: Tensor, block: Tensor, row: Tensor, column: Tensor, scratch: "Scratch", cells: int
+) -> Tensor:
+    """``(P,)`` float32 inner products of pairs, whose vectors are brought together; no waiting."""
     scores = torch.empty(len(row), device=queries.device)
     width = queries.shape[1]
     step = max(_FEWEST, cells // max(1, width))
     for low in range(0, len(row), step):
         picked, wanted = column[low : low + step], row[low : low + step]
         missing = _FEWEST - len(picked)
-        if missing > 0 and queries.device.type == "cuda":
+        if missing > 0:
             picked, wanted = (torch.cat([x, x.new_zeros(missing)]) for x in (picked, wanted))
         pair = scratch("pair", len(picked), width, dtype=queries.dtype)
         other = scratch("other", len(picked), width, dtype=queries.dtype)
         torch.index_select(block, 0, picked, out=pair)
         torch.index_select(queries, 0, wanted, out=other)
         scores[low : low + step] = pair.mul_(other).sum(dim=1)[: len(row) - low]
-    return packed(scores, column + offset)
+    return scores
+
+
+def _sampled(
+    queries: Tensor, block: Tensor, row: Tensor, column: Tensor, scratch: "Scratch", cells: int
+) -> Tensor:
+    """The same without copies of the vectors: for a CPU, whose memory is slow."""
+    counts = torch.bincount(row, minlength=len(queries))
+    starts = functional.pad(counts.cumsum(0), (1, 0))
+    _hear_of_beta()
+    size, zeros = (len(queries), len(block)), queries.new_zeros(len(row))
+    wanted = torch.sparse_csr_tensor(starts, column, zeros, size, check_invariants=False)
+    found: Tensor = torch.sparse.sampled_addmm(wanted, queries, block.T, beta=0.0).values()
+    return found
+
+
+@cache
+def _hear_of_beta() -> None:
+    """Let torch say, once in a process, that this layout is in beta, where nobody hears it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.zeros(1, 1).to_sparse_csr()
 
 
 def packed(scores: Tensor, ids: Tensor) -> Tensor:
@@ -369,9 +394,12 @@ def merged(best: Tensor, row: Tensor, keys: Tensor) -> Tensor:
     most = int(counts.max())
     step = min(most, max(4 * k, 1024))
     for low in range(0, most, step):
-        inside = (place >= low) & (place < low + step)
         both = torch.cat([best, best.new_full((height, step), EMPTY)], dim=1)
-        both[row[inside], k + place[inside] - low] = keys[inside]
+        if most <= step:
+            both[row, k + place] = keys
+        else:
+            inside = ((place >= low) & (place < low + step)).nonzero()[:, 0]
+            both[row[inside], k + place[inside] - low] = keys[inside]
         best = both.topk(k, dim=1).values
     return best
 

@@ -201,7 +201,7 @@ class FusedSearch(Search):
         row, column = self.kernel.collect(words[:height], width, starts, room)
         place = torch.arange(room, device=row.device)
         there = place < torch.where(taken > 0, ends, 0).amax()
-        column = column + begin
+        row, column = row.where(there, height - 1), column + begin
         keys = keys_of(
             self.queries[part], low.block, self.offset, row, column, self.scratch, self._piece()
         )

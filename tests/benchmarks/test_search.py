@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from nsbench.benchmarks import _search_blocked as blocked
 from nsbench.benchmarks._search_blocked import Scratch, ids_of, keys_of
 from nsbench.benchmarks.search import TopK, joined, top_k
 
@@ -101,6 +102,22 @@ def test_search_gives_the_same_bits_whatever_the_way() -> None:
         top_k(queries[100:101], corpus, 30),
         TopK(plain.scores[100:101], plain.ids[100:101], "", "", 0),
     )
+
+
+def test_scores_of_pairs_depend_on_nothing_but_the_pair() -> None:
+    queries, corpus = unit(30, 65, seed=0), unit(400, 65, seed=1)
+    row, column = torch.arange(30).repeat_interleave(40), torch.arange(1200) % 400
+    exact = (queries[row].double() * corpus[column].double()).sum(dim=1)
+    scratch = blocked.Scratch(queries.device)
+    for score in (blocked._gathered, blocked._sampled):
+        whole = score(queries, corpus, row, column, scratch, 1 << 19)
+        assert (whole - exact).abs().max() < 65 * 2**-23
+        for pair in range(0, 1200, 37):
+            one = slice(pair, pair + 1)
+            alone = score(queries, corpus, row[one], column[one], scratch, 1 << 19)
+            assert torch.equal(alone, whole[one])
+            other = score(queries[row[one]], corpus, row[one] * 0, column[one], scratch, 1)
+            assert torch.equal(other, whole[one])
 
 
 def test_search_of_a_collapsed_space_is_exact() -> None:
