@@ -134,8 +134,7 @@ class Search:
         reached = scores_of(self.best[start:stop, -1])
         found = _candidates(values, reached, slack, self.k, self.crowd, self.scratch)
         if found is not None:
-            row, column = found
-            self._merge(tile, start, stop, row, column)
+            self._merge(tile, start, stop, *found)
             return
         self.repeated += 1
         if tile.kind == "bf16":
@@ -281,8 +280,8 @@ def _candidates(
         # At least k values reach the k-th largest of the maxima, so the k-th best score does, too,
         # but for rounding to the product's precision (2^-8 covers bf16 twice) and its error.
         kth = coarse.float().topk(k, dim=1, sorted=False).values.amin(dim=1)  # (h,)
-        rounded = 0.0 if values.dtype == torch.float32 else 2.0**-8
-        kth = torch.where(kth > -torch.inf, kth - rounded * kth.abs() - slack, kth)
+        last = 0.0 if values.dtype == torch.float32 else 2.0**-8
+        kth = torch.where(kth > -torch.inf, kth - last * kth.abs() - slack, kth)
         bound = torch.maximum(bound, kth)
     # Rounding keeps order: a score >= bound has a value >= bound - slack, rounded.
     lowest = torch.finfo(values.dtype).min  # -inf is never a candidate

@@ -33,14 +33,23 @@ BACKENDS = ("torch", "faiss", "fused")
 PRODUCTS = ("auto", "fp32", "tf32", "bf16", "fp16")
 MEMORY = 256 << 20
 SMALLEST = 1 << 20
-_PRODUCTS_OF = {
+PRODUCTS_OF = {
     "torch": ("fp32", "bf16", "tf32"),
     "faiss": ("fp32",),
     "fused": ("fp16", "bf16", "tf32", "fp32"),
 }
 
 
-__all__ = ["BACKENDS", "MEMORY", "PRODUCTS", "TopK", "check_backend", "joined", "top_k"]
+__all__ = [
+    "BACKENDS",
+    "MEMORY",
+    "PRODUCTS",
+    "PRODUCTS_OF",
+    "TopK",
+    "check_backend",
+    "joined",
+    "top_k",
+]
 
 
 def top_k(
@@ -90,9 +99,9 @@ def top_k(
         raise ValueError(f"top_k: queries must be (Q, d), got {tuple(queries.shape)}")
     if exclude is not None and (exclude.dim() != 2 or len(exclude) != len(queries)):
         raise ValueError(f"top_k: exclude must be ({len(queries)}, E), got {tuple(exclude.shape)}")
-    if product not in ("auto", *_PRODUCTS_OF[backend]):
+    if product not in ("auto", *PRODUCTS_OF[backend]):
         raise ValueError(
-            f"top_k: backend {backend!r} multiplies in {' or '.join(_PRODUCTS_OF[backend])}, "
+            f"top_k: backend {backend!r} multiplies in {' or '.join(PRODUCTS_OF[backend])}, "
             f"product is {product!r}"
         )
     in_tf32 = backend == "torch" and product == "tf32"

@@ -16,9 +16,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from nsbench.benchmarks._search_blocked import Scratch, keys_of
-from nsbench.benchmarks.search import TopK, top_k
+from nsbench.benchmarks.search import PRODUCTS_OF, TopK, top_k
 
-PRODUCTS = ("fp16", "bf16", "tf32", "fp32")  # of the fused search
 Wait = Callable[[torch.device], AbstractContextManager[None]]
 
 
@@ -95,7 +94,7 @@ def _equal_in_all(device: torch.device, small: bool) -> str:
     seen = []
     for points in (points_of(size, width, device, 2), close):
         wanted = top_k(points[:rows], points, k)
-        ways = [("fused", product) for product in PRODUCTS[1:]]
+        ways = [("fused", product) for product in PRODUCTS_OF["fused"] if product != "fp16"]
         ways += [("torch", "tf32")] if device.type == "cuda" else []
         for backend, product in ways:
             found = top_k(points[:rows], points, k, backend=backend, product=product)
@@ -199,7 +198,7 @@ def search_rows(device: torch.device, *, small: bool, repeat: int = 3) -> list[d
     )
     add("backend fused", small_memory, blocked, f"exact; {memory >> 24} MiB of memory")
     out[-2]["note"] += f"; {_shares(device, search)}"
-    for product in PRODUCTS[1:3]:
+    for product in ("bf16", "tf32"):
         cut = _choose(device, corpus, product, small)
         search(product)
         seconds = _best(device, 1, partial(search, product))
