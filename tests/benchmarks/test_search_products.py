@@ -185,6 +185,17 @@ def test_law_torch_in_tf32_needs_its_bound_and_leaves_nothing_to_cut_off(
     assert cut[0] > 0
 
 
+@pytest.mark.parametrize("powers", [(-68, 0), (0, -70), (-66, -20)])
+def test_law_norms_whose_squares_are_too_small_give_no_bound(
+    powers: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (query, *blocks), best = by_a_hair("tf32")
+    given = [query * 2.0 ** powers[0], *(block * 2.0 ** powers[1] for block in blocks)]
+    assert (searched_in_tf32(*given).ids[:, 0] == best).all()
+    monkeypatch.setattr(blocked, "_TINY", 0.0)
+    assert (searched_in_tf32(*given).ids[:, 0] != best).all()
+
+
 def test_torch_in_tf32_has_torch_multiply_so_and_sets_it_back() -> None:
     from nsbench.benchmarks import search
 
