@@ -28,6 +28,19 @@ def schedule(kind: str, step: int, steps: int, warmup: float) -> float:
     return 1.0 - done if kind == "linear" else 0.5 * (1 + math.cos(math.pi * done))
 
 
+def summed(gradient: Tensor) -> Tensor:
+    """A sparse gradient with one entry per row, in ascending order.
+
+    One whose rows ascend already, as those of a single pass do, is only told so: torch does not
+    look, and would sort and copy it.
+    """
+    if not gradient.is_coalesced():
+        rows = gradient._indices()[0]
+        if bool((rows[1:] > rows[:-1]).all()):
+            return gradient._coalesced_(True)
+    return gradient.coalesce()
+
+
 class RowAdam(torch.optim.Optimizer):
     """Adam that reads and writes only the rows a sparse gradient names.
 
@@ -69,7 +82,7 @@ class RowAdam(torch.optim.Optimizer):
         """Move one table by its sparse gradient."""
         low, high = group["betas"]
         step = state["step"] = state.get("step", 0) + 1
-        gradient = table.grad.coalesce()
+        gradient = summed(table.grad)
         rows, values = gradient._indices()[0], gradient._values()
         first = state["exp_avg"].index_select(0, rows).lerp_(values, 1 - low)
         second = state["exp_avg_sq"].index_select(0, rows).mul_(high)
@@ -77,7 +90,9 @@ class RowAdam(torch.optim.Optimizer):
         state["exp_avg"].index_copy_(0, rows, first)
         state["exp_avg_sq"].index_copy_(0, rows, second)
         rate = group["lr"] * math.sqrt(1 - high**step) / (1 - low**step)
-        table.index_add_(0, rows, first.div_(second.sqrt_().add_(group["eps"])), alpha=-rate)
+        change = first.div_(second.sqrt_().add_(group["eps"]))
+        # One row at a time, as `index_add_` would do it, this takes longer than to read and write.
+        table.index_copy_(0, rows, table.index_select(0, rows).add_(change, alpha=-rate))
 
 
 class NamedRowAdam(RowAdam):
@@ -204,7 +219,7 @@ class Optimizer:
             if p.grad is None:
                 continue
             if p.grad.is_sparse:
-                p.grad = p.grad.coalesce()
+                p.grad = summed(p.grad)
                 yield p.grad._values()
             else:
                 yield p.grad

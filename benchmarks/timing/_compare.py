@@ -39,7 +39,7 @@ class Compared:
     Attributes:
         job: Its name.
         unit: What was timed.
-        ours: Median seconds of each round.
+        ours: Seconds of a unit in each round, the mean over its units.
         theirs: Likewise.
         against: Who they are.
         note: How the answers compare.
@@ -126,7 +126,7 @@ def compared(
     for _ in range(rounds):
         for side_number, side in enumerate((ours, theirs)):
             units, answers[side_number] = side.run()
-            seconds[side_number].append(statistics.median(units))
+            seconds[side_number].append(statistics.fmean(units))
     return Compared(job, unit, tuple(seconds[0]), tuple(seconds[1]), theirs.name, judge(*answers))
 
 

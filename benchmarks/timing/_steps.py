@@ -19,6 +19,10 @@ from nsbench.benchmarks.timing._trainer import trainer_stamps
 MINILM = _sources.MINILM
 SKIPPED = 2
 """Steps at the start of each run that are not counted."""
+STEPS = 13
+"""Steps of a run of a transformer: ten are counted, one of which logs its difficulty."""
+STATIC_STEPS = 103
+"""Likewise of a table, whose first dozen steps touch its rows for the first time."""
 CPU = torch.device("cpu")
 
 

@@ -44,6 +44,8 @@ from nsbench.benchmarks.timing._compare import (
 from nsbench.benchmarks.timing._steps import (
     MINILM,
     SKIPPED,
+    STATIC_STEPS,
+    STEPS,
     cell_of,
     step_job,
     their_minilm,
@@ -203,7 +205,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("jobs", nargs="*", metavar="JOB", help=f"of {', '.join(JOBS)}")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=12, help="of a training run")
+    parser.add_argument(
+        "--steps", type=int, help=f"of a training run ({STATIC_STEPS} for static, else {STEPS})"
+    )
     parser.add_argument("--rows", type=int, default=50_000, help="of the search")
     parser.add_argument("--k", type=int, default=100, help="of the search")
     parser.add_argument("--tasks", nargs="*", default=["STS7"], help="of the evaluation")
@@ -213,8 +217,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown:
         parser.error(f"unknown job {unknown[0]!r}; there are {', '.join(JOBS)}")
     for name, low in (("rounds", 1), ("threads", 1), ("steps", SKIPPED + 2), ("rows", 1), ("k", 1)):
-        if getattr(given, name) < low:
-            parser.error(f"--{name} must be at least {low}, got {getattr(given, name)}")
+        number = getattr(given, name)
+        if number is not None and number < low:
+            parser.error(f"--{name} must be at least {low}, got {number}")
     torch.set_num_threads(given.threads)
     sys.stdout.write(
         f"{given.threads} thread(s), torch {torch.__version__}, {platform.machine()}\n"
@@ -227,7 +232,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         elif job.startswith("eval"):
             found = eval_job(job, given.rounds, given.tasks)
         else:
-            found = step_job(job, given.rounds, given.steps)
+            usual = STATIC_STEPS if job == "step-static" else STEPS
+            found = step_job(job, given.rounds, given.steps or usual)
         sys.stdout.write(found.line() + "\n")
         sys.stdout.flush()
         if given.out:

@@ -4,7 +4,7 @@ from torch import nn
 from torch.nn import functional
 
 from nsbench.benchmarks.encoders.static import StaticEncoder
-from nsbench.benchmarks.optimise import RowAdam
+from nsbench.benchmarks.optimise import RowAdam, summed
 
 
 def _train(optimizer: type[torch.optim.Optimizer], steps: int) -> torch.Tensor:
@@ -26,6 +26,17 @@ def test_row_adam_moves_tables_as_torchs_sparse_adam_does() -> None:
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
     assert not torch.equal(ours[:30], _train(RowAdam, 0)[:30])
     assert torch.equal(ours[30:], _train(RowAdam, 0)[30:]), "rows no batch held stay"
+
+
+@pytest.mark.parametrize("rows", [[0, 2, 5], [5, 0, 2], [0, 2, 2], [2, 0, 2], [4], []])
+def test_a_sparse_gradient_is_summed_by_rows_in_ascending_order(rows: list[int]) -> None:
+    values = torch.arange(1.0, 1 + 2 * len(rows)).reshape(-1, 2)
+    ids = torch.tensor([rows], dtype=torch.int64)
+    gradient = torch.sparse_coo_tensor(ids, values, (6, 2), check_invariants=True)
+    found, plain = summed(gradient), gradient.coalesce()
+    assert found.is_coalesced()
+    assert torch.equal(found.indices(), plain.indices())
+    assert torch.equal(found.values(), plain.values())
 
 
 @pytest.mark.parametrize("dropped", [False, True])

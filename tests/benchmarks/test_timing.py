@@ -35,7 +35,7 @@ def test_sides_take_turns_and_the_last_answers_are_judged() -> None:
 
     found = compared("j", "u", side("a", 1.0), side("b", 3.0), 2, lambda a, b: f"{a} {b}")
     assert turns == ["a", "b", "a", "b"]
-    assert found.ratios == [3.0, 3.0], "the median unit of a round counts"
+    assert found.ratios == pytest.approx([106 / 102] * 2), "the mean over a round counts"
     assert found.note == "3 4"
     assert found.against == "b"
 
@@ -95,6 +95,19 @@ def test_a_stream_has_all_rows_of_unit_length() -> None:
     blocks = list(growth.stream(growth.BLOCK + 3))
     assert [len(b) for b in blocks] == [growth.BLOCK, 3]
     torch.testing.assert_close(blocks[1].norm(dim=1), torch.ones(3))
+
+
+def test_the_operations_that_take_most_time_are_named() -> None:
+    big, small = torch.ones(400, 400), torch.ones(2)
+    found = roofline.most_of(lambda: [(big @ big, small + small) for _ in range(9)])
+    assert found.startswith("mm ")
+    assert found.split(",")[0].endswith("%")
+
+
+def test_an_unknown_roofline_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        roofline.main(["step-fp64"])
+    assert "unknown job 'step-fp64'; there are step-fp32" in capsys.readouterr().err
 
 
 def test_product_rates_are_positive_and_finite() -> None:
