@@ -8,7 +8,7 @@ wall time, start of the processes and every file included. Theirs: the same budg
 sentence-transformers' trainer and ``mteb.evaluate``, one cell after the other in one warm process
 that has all cores; a few are timed and the rest is reckoned from their median. Printed besides is
 the suite's own cost: what was neither training nor evaluation of the workers' time, the start and
-end of the processes included, and of the wall time of the cells, each from its folder to its record.
+end of the processes included, and of the wall time of the cells, from folder to record.
 """
 
 import argparse
