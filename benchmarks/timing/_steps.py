@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
@@ -11,8 +12,10 @@ from nsbench.benchmarks.cell import Cell
 from nsbench.benchmarks.cell_training import train_cell
 from nsbench.benchmarks.config import parse_config
 from nsbench.benchmarks.data import TrainingData
-from nsbench.benchmarks.encoders import _sources, encoders
+from nsbench.benchmarks.encoders import _sources, encoders, hash_weights
+from nsbench.benchmarks.evaluate import EvaluatedModel
 from nsbench.benchmarks.matrix import expand, load_data, make
+from nsbench.benchmarks.run import evaluated_model
 from nsbench.benchmarks.timing._compare import Compared, Side, compared
 from nsbench.benchmarks.timing._trainer import trainer_stamps
 
@@ -106,9 +109,30 @@ def their_minilm(length: int = 64) -> Any:
     return model
 
 
-def step_job(job: str, rounds: int, steps: int) -> Compared:
-    """A training step: ``step-static``, ``step-minilm`` or ``step-minilm-bf16``."""
-    if job == "step-static":
+def checkpoint(encoder: Mapping[str, Any], precision: str = "fp32") -> tuple[Any, EvaluatedModel]:
+    """An encoder as it comes, and as evaluation sees it.
+
+    Args:
+        encoder: Its name and parameters, as in a matrix file.
+        precision: In which it scores; see ``evaluation.precision``.
+    """
+    cell = cell_of(encoder, "none", 1, batch_size=64)
+    cell = replace(cell, evaluation=replace(cell.evaluation, precision=precision))
+    built = make(encoders, cell.encoder).build([], 0)
+    return built, evaluated_model(cell, built, hash_weights(built.state_dict().items()))
+
+
+def step_job(job: str, rounds: int, steps: int | None) -> Compared:
+    """A training step: ``step-static``, ``step-minilm`` or ``step-minilm-bf16``.
+
+    Args:
+        job: Which.
+        rounds: How often each side runs.
+        steps: Of a run; `STATIC_STEPS` or `STEPS` if ``None``.
+    """
+    static = job == "step-static"
+    steps = steps or (STATIC_STEPS if static else STEPS)
+    if static:
         cell = cell_of(
             {"name": "static", "source": MINILM}, "none", steps, batch_size=256, precision="fp32"
         )

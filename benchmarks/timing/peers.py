@@ -16,7 +16,6 @@ import platform
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
@@ -27,10 +26,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from nsbench.benchmarks import mteb_adapter
-from nsbench.benchmarks.encoders import encoders, hash_weights
 from nsbench.benchmarks.evaluate import check_tasks, evaluate
-from nsbench.benchmarks.matrix import make
-from nsbench.benchmarks.run import evaluated_model
 from nsbench.benchmarks.search import top_k
 from nsbench.benchmarks.timing._compare import (
     COLUMNS,
@@ -46,7 +42,7 @@ from nsbench.benchmarks.timing._steps import (
     SKIPPED,
     STATIC_STEPS,
     STEPS,
-    cell_of,
+    checkpoint,
     step_job,
     their_minilm,
     their_static,
@@ -60,12 +56,8 @@ def eval_job(job: str, rounds: int, tasks: Sequence[str]) -> Compared:
     """
     static = job == "eval-static"
     spec = {"name": "static", "source": MINILM} if static else {"name": MINILM}
-    cell = cell_of(spec, "none", 1, batch_size=64)
-    if job.endswith("bf16"):
-        cell = replace(cell, evaluation=replace(cell.evaluation, precision="bf16"))
-    encoder = make(encoders, cell.encoder).build([], 0)
+    _, model = checkpoint(spec, "bf16" if job.endswith("bf16") else "fp32")
     names = check_tasks(tasks)
-    model = evaluated_model(cell, encoder, hash_weights(encoder.state_dict().items()))
 
     def run() -> tuple[list[float], dict[str, float]]:
         began = time.perf_counter()
@@ -232,8 +224,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         elif job.startswith("eval"):
             found = eval_job(job, given.rounds, given.tasks)
         else:
-            usual = STATIC_STEPS if job == "step-static" else STEPS
-            found = step_job(job, given.rounds, given.steps or usual)
+            found = step_job(job, given.rounds, given.steps)
         sys.stdout.write(found.line() + "\n")
         sys.stdout.flush()
         if given.out:

@@ -21,12 +21,11 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from nsbench.benchmarks.encoders import encoders, hash_weights, token_table
+from nsbench.benchmarks.encoders import encoders, token_table
 from nsbench.benchmarks.evaluate import evaluate
 from nsbench.benchmarks.matrix import load_data, make
-from nsbench.benchmarks.run import evaluated_model
 from nsbench.benchmarks.timing._compare import PLACE, keep, place
-from nsbench.benchmarks.timing._steps import CPU, MINILM, cell_of, our_steps
+from nsbench.benchmarks.timing._steps import CPU, MINILM, cell_of, checkpoint, our_steps
 
 ROOFLINE = "roofline.csv"
 COLUMNS = (
@@ -101,10 +100,7 @@ def step_work(precision: str, batch: int, steps: int) -> Work:
 
 def evaluation_work(precision: str, tasks: Sequence[str]) -> Work:
     """Scoring MiniLM on tasks: every distinct sentence goes through it once."""
-    cell = cell_of({"name": MINILM}, "none", 1, batch_size=64)
-    cell = replace(cell, evaluation=replace(cell.evaluation, precision=precision))
-    encoder: Any = make(encoders, cell.encoder).build([], 0)
-    model = evaluated_model(cell, encoder, hash_weights(encoder.state_dict().items()))
+    encoder, model = checkpoint({"name": MINILM}, precision)
     texts: list[str] = []
 
     def noted(new: Sequence[str]) -> Any:
