@@ -3,6 +3,7 @@
 import hashlib
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -51,6 +52,15 @@ class Encoder(nn.Module):
             return view.mask
         kept = view.mask & ~torch.isin(view.ids, self.unpooled)
         return torch.where(kept.any(dim=1, keepdim=True), kept, view.mask)
+
+    @property
+    def batch_tokens(self) -> int:
+        """Padded tokens of a batch in `encode_texts`."""
+        return 8192
+
+    def scoring(self) -> AbstractContextManager[None]:
+        """A context for passes without gradient between which no weight changes."""
+        return nullcontext()
 
     @abstractmethod
     def forward(self, view: TokenView) -> Tensor:
@@ -228,7 +238,7 @@ def encode_texts(
     texts: Sequence[str],
     *,
     max_length: int | None = None,
-    batch_tokens: int = 8192,
+    batch_tokens: int | None = None,
 ) -> NDArray[np.float32]:
     """Embed texts with the encoder as it stands, dropout off.
 
@@ -236,7 +246,7 @@ def encode_texts(
         encoder: The encoder.
         texts: n texts in any order.
         max_length: Longest text in tokens, default the encoder's own.
-        batch_tokens: Padded tokens of one batch; bounds the memory.
+        batch_tokens: Padded tokens of one batch, default the encoder's own; bounds the memory.
 
     Returns:
         ``(n, d)`` float32, not normalised, in the order of ``texts``.
@@ -245,16 +255,17 @@ def encode_texts(
     ids = tokenize(encoder, texts, max_length or encoder.max_length)
     order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
     pad = encoder.tokenizer.pad_token_id or 0
+    most = batch_tokens or encoder.batch_tokens
     out = np.empty((len(ids), encoder.dimension), dtype=np.float32)
     was_training = encoder.training
     encoder.eval()
     start = 0
-    with torch.inference_mode():
+    with torch.inference_mode(), encoder.scoring():
         while start < len(order):
             stop = start + 1
             while (
                 stop < len(order)
-                and (stop + 1 - start) * len(ids[order[stop]]) <= batch_tokens
+                and (stop + 1 - start) * len(ids[order[stop]]) <= most
                 and stop - start < 1024
             ):
                 stop += 1

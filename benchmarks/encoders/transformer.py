@@ -7,7 +7,7 @@ section 3. https://arxiv.org/abs/1908.10084
 import inspect
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -23,11 +23,14 @@ from nsbench.benchmarks.encoders._attention import (
     packing,
     use_cpu_attention,
 )
+from nsbench.benchmarks.encoders._linear import laid_out
 from nsbench.benchmarks.fakes import is_fake
 from nsbench.samplers import in_range, one_of
 
-ARITHMETIC = 2
-"""Second: texts end to end on a CPU, without padding."""
+ARITHMETIC = 3
+"""Second: texts end to end on a CPU, without padding. Third: linear layers that score by oneDNN."""
+CPU_BATCH_TOKENS = 4096
+"""Layers of larger batches write into memory that is fetched from the system each time."""
 END_TO_END = ("bert", "camembert", "electra", "roberta", "xlm-roberta")
 """Families known to look across tokens in attention alone, each token at all others."""
 HEADS = ("none", "mlp")
@@ -110,6 +113,14 @@ class TransformerEncoder(Encoder):
             yield
         finally:
             self._view = None
+
+    @property
+    def batch_tokens(self) -> int:
+        on_cpu = next(self.model.parameters()).device.type == "cpu"
+        return CPU_BATCH_TOKENS if on_cpu else super().batch_tokens
+
+    def scoring(self) -> AbstractContextManager[None]:
+        return laid_out(self.model)
 
     def forward(self, view: TokenView) -> Tensor:
         """``(B, d)`` pooled embeddings of a view.

@@ -1,0 +1,85 @@
+"""Linear layers of a transformer that only scores: by oneDNN, with weights laid out once.
+
+On a CPU torch writes the bias of a linear layer to memory, has the product added to it, and reads
+the result once more for the activation. oneDNN adds the bias and applies GELU as it writes the
+product, and takes weights in the order in which it reads them. The operations are those that
+torch's compiler calls for a frozen model; they have no gradient.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nsbench.benchmarks.fakes import is_fake
+
+
+def lays_out(model: nn.Module) -> bool:
+    """Whether oneDNN is to run a model's linear layers here: in float32 on a CPU, no gradient.
+
+    In bfloat16 torch takes oneDNN by itself.
+    """
+    weight = next(model.parameters(), None)
+    if weight is None or weight.device.type != "cpu" or weight.dtype != torch.float32:
+        return False
+    if torch.is_grad_enabled() or torch.is_autocast_enabled("cpu") or is_fake(weight):
+        return False
+    there = torch.backends.mkldnn.is_available()
+    return bool(there) and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
+@contextmanager
+def laid_out(model: nn.Module) -> Iterator[None]:
+    """Within, oneDNN runs the linear layers of a model whose weights nobody changes.
+
+    Takes the memory of the weights a second time. Where `lays_out` says no, nothing changes.
+    """
+    changed: list[nn.Module] = []
+    try:
+        if lays_out(model):
+            calls: dict[nn.Module, partial[Tensor]] = {}
+            for layer in model.modules():
+                if type(layer) is nn.Linear:
+                    calls[layer] = _call(layer)
+            for block in model.modules():
+                dense = _dense_then_gelu(block)
+                if dense is not None:
+                    calls[block] = partial(calls[dense], activation="gelu")
+            for module, call in calls.items():
+                changed.append(module)
+                module.__dict__["forward"] = call
+        yield
+    finally:
+        for module in changed:
+            del module.__dict__["forward"]
+
+
+def _call(layer: nn.Linear) -> "partial[Tensor]":
+    weight = torch.ops.mkldnn._reorder_linear_weight(layer.weight.detach(), None)
+    bias = None if layer.bias is None else layer.bias.detach()
+    return partial(_linear, weight=weight, bias=bias)
+
+
+def _linear(
+    states: Tensor, *, weight: Tensor, bias: Tensor | None, activation: str = "none"
+) -> Tensor:
+    """``(..., out)`` of states ``(..., in)``."""
+    found: Tensor = torch.ops.mkldnn._linear_pointwise(
+        states, weight, bias, activation, [], "none" if activation == "gelu" else ""
+    )
+    return found
+
+
+def _dense_then_gelu(block: nn.Module) -> nn.Linear | None:
+    """The linear layer of a BERT's intermediate block, if the exact GELU is all that follows it."""
+    dense: Any = getattr(block, "dense", None)
+    act: Any = getattr(block, "intermediate_act_fn", None)
+    exact = getattr(act, "act", None) is functional.gelu or (
+        isinstance(act, nn.GELU) and act.approximate == "none"
+    )
+    ours = type(block).__name__.endswith("Intermediate") and type(dense) is nn.Linear
+    return dense if ours and exact else None
