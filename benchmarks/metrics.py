@@ -19,7 +19,8 @@ def pair_metrics(
 ) -> tuple[dict[str, float], str]:
     """Correlations of similarities with gold scores, by the names and formulas of mteb.
 
-    Cosine is ``1 - |a - b|^2 / 2`` of the unit vectors, so that equal embeddings tie exactly.
+    Cosine is ``1 - |a - b|^2 / 2`` of the unit vectors, rounded to float32 as mteb's is, so that
+    embeddings tie that are equal but for rounding, such as two sums of the same words.
 
     Args:
         first: ``(n, d)`` embeddings of the first texts.
@@ -33,7 +34,7 @@ def pair_metrics(
     blocks = []
     for i in range(0, len(first), BLOCK):
         a, b = (np.asarray(x[i : i + BLOCK], dtype=np.float64) for x in (first, second))
-        cosine = 1.0 - np.square(unit(a) - unit(b)).sum(axis=1) / 2.0
+        cosine = np.float32(1.0 - np.square(unit(a) - unit(b)).sum(axis=1) / 2.0)
         gap = a - b
         blocks.append((cosine, -np.abs(gap).sum(axis=1), -np.sqrt(np.square(gap).sum(axis=1))))
     columns = [np.concatenate(c) for c in zip(*blocks, strict=True)] or [np.empty(0)] * 3
@@ -41,7 +42,9 @@ def pair_metrics(
     reason = ""
     names = ("cosine", "manhattan", "euclidean")
     for name, similarity in zip(names, columns, strict=True):
-        pearson, spearman, why = _correlations(np.asarray(gold, dtype=np.float64), similarity)
+        pearson, spearman, why = _correlations(
+            np.asarray(gold, dtype=np.float64), np.asarray(similarity, dtype=np.float64)
+        )
         metrics[f"{name}_pearson"], metrics[f"{name}_spearman"] = pearson, spearman
         reason = reason or (why and f"{name}: {why}")
     metrics["pearson"], metrics["spearman"] = metrics["cosine_pearson"], metrics["cosine_spearman"]

@@ -48,6 +48,19 @@ def test_pair_metrics_tie_equal_embeddings_exactly():
     assert metrics["cosine_spearman"] == pytest.approx(expected)
 
 
+def test_pair_metrics_tie_embeddings_that_are_equal_but_for_rounding():
+    rng = np.random.default_rng(2)
+    words = rng.normal(size=(60, 30, 48)).astype(np.float32)
+    first = words.sum(axis=1)
+    second = words[:, ::-1].cumsum(axis=1)[:, -1]  # the same words, summed the other way round
+    assert (first != second).any(axis=1).all()
+    other = rng.normal(size=(60, 48)).astype(np.float32)
+    gold = rng.permutation(120).tolist()
+    noisy, _ = pair_metrics(np.r_[first, first], np.r_[second, other], gold)
+    exact, _ = pair_metrics(np.r_[first, first], np.r_[first, other], gold)
+    assert noisy["cosine_spearman"] == exact["cosine_spearman"]
+
+
 def test_pair_metrics_do_not_depend_on_blocks():
     rng = np.random.default_rng(1)
     n = BLOCK + 37
