@@ -300,18 +300,28 @@ def write_results(
     return paths
 
 
-def plain_scores(model: Any, names: Sequence[str]) -> dict[str, float]:
+def plain_tasks(names: Sequence[str], *, load: bool = False) -> Sequence[Any]:
+    """The task objects of mteb by name; with ``load`` their data are there and stay."""
+    import mteb
+
+    tasks: Sequence[Any] = mteb.get_tasks(tasks=list(names))
+    for task in tasks if load else ():
+        task.load_data()
+    return tasks
+
+
+def plain_scores(model: Any, tasks: Sequence[Any]) -> dict[str, float]:
     """Main score of every task as mteb alone computes it, nothing cached: what ours is held to.
 
     Args:
         model: A sentence-transformers model.
-        names: Tasks by name.
+        tasks: Of `plain_tasks`.
     """
     import mteb
 
     found = mteb.evaluate(
         model,
-        mteb.get_tasks(tasks=list(names)),
+        tasks,
         cache=None,
         overwrite_strategy="always",
         show_progress_bar=False,

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nsbench.benchmarks import mteb_adapter
+from nsbench.benchmarks import mteb_adapter, mteb_tasks
 from nsbench.benchmarks.evaluate import check_tasks, evaluate
 from nsbench.benchmarks.search import top_k
 from nsbench.benchmarks.timing._compare import (
@@ -52,12 +52,16 @@ from nsbench.benchmarks.timing._steps import (
 def eval_job(job: str, rounds: int, tasks: Sequence[str]) -> Compared:
     """Scoring one checkpoint: ``eval-static``, ``eval-minilm`` or ``eval-minilm-bf16``.
 
-    Theirs is in float32 always; in bfloat16 ours scores as ``evaluation.precision`` lets it.
+    Theirs is in float32 always; in bfloat16 ours scores as ``evaluation.precision`` lets it. The
+    data of the tasks are loaded before, for both.
     """
     static = job == "eval-static"
     spec = {"name": "static", "source": MINILM} if static else {"name": MINILM}
     _, model = checkpoint(spec, "bf16" if job.endswith("bf16") else "fp32")
     names = check_tasks(tasks)
+    for request in mteb_tasks.resolve(names):
+        mteb_tasks.load(request)  # ours stay loaded in a process, so theirs are to be as well
+    tasks_of_mteb = mteb_adapter.plain_tasks(names, load=True)
 
     def run() -> tuple[list[float], dict[str, float]]:
         began = time.perf_counter()
@@ -68,7 +72,7 @@ def eval_job(job: str, rounds: int, tasks: Sequence[str]) -> Compared:
     def run_theirs() -> tuple[list[float], dict[str, float]]:
         made = their_static(256) if static else their_minilm(256)
         began = time.perf_counter()
-        found = mteb_adapter.plain_scores(made, names)
+        found = mteb_adapter.plain_scores(made, tasks_of_mteb)
         return [time.perf_counter() - began], found
 
     def judge(ours: Mapping[str, float], theirs: Mapping[str, float]) -> str:
