@@ -34,7 +34,8 @@ def pair_metrics(
     blocks = []
     for i in range(0, len(first), BLOCK):
         a, b = (np.asarray(x[i : i + BLOCK], dtype=np.float64) for x in (first, second))
-        cosine = np.float32(1.0 - np.square(unit(a) - unit(b)).sum(axis=1) / 2.0)
+        cosine = 1.0 - np.square(unit(a) - unit(b)).sum(axis=1) / 2.0
+        cosine = cosine.astype(np.float32).astype(np.float64)
         gap = a - b
         blocks.append((cosine, -np.abs(gap).sum(axis=1), -np.sqrt(np.square(gap).sum(axis=1))))
     columns = [np.concatenate(c) for c in zip(*blocks, strict=True)] or [np.empty(0)] * 3
@@ -42,9 +43,7 @@ def pair_metrics(
     reason = ""
     names = ("cosine", "manhattan", "euclidean")
     for name, similarity in zip(names, columns, strict=True):
-        pearson, spearman, why = _correlations(
-            np.asarray(gold, dtype=np.float64), np.asarray(similarity, dtype=np.float64)
-        )
+        pearson, spearman, why = _correlations(np.asarray(gold, dtype=np.float64), similarity)
         metrics[f"{name}_pearson"], metrics[f"{name}_spearman"] = pearson, spearman
         reason = reason or (why and f"{name}: {why}")
     metrics["pearson"], metrics["spearman"] = metrics["cosine_pearson"], metrics["cosine_spearman"]

@@ -27,8 +27,8 @@ NAME = "sdpa_on_cpu"
 SHORT = 64
 """Tokens of the longest text whose attention, without gradient, is two products and a softmax.
 
-On two threads that takes a third to four fifths of the time of torch's own kernel for a CPU, which
-is made for long texts; the backward pass of the products takes longer than that kernel's.
+Torch's own kernel for a CPU is made for long texts and takes longer there on several threads; its
+backward pass does not.
 """
 
 PACKED = "NSBENCH_PACKED"

@@ -38,24 +38,26 @@ def laid_out(model: nn.Module) -> Iterator[None]:
 
     Takes the memory of the weights a second time. Where `lays_out` says no, nothing changes.
     """
-    changed: list[nn.Module] = []
+    calls = _calls(model) if lays_out(model) else {}
+    for module, call in calls.items():
+        module.__dict__["forward"] = call
     try:
-        if lays_out(model):
-            calls: dict[nn.Module, partial[Tensor]] = {}
-            for layer in model.modules():
-                if type(layer) is nn.Linear:
-                    calls[layer] = _call(layer)
-            for block in model.modules():
-                dense = _dense_then_gelu(block)
-                if dense is not None:
-                    calls[block] = partial(calls[dense], activation="gelu")
-            for module, call in calls.items():
-                changed.append(module)
-                module.__dict__["forward"] = call
         yield
     finally:
-        for module in changed:
+        for module in calls:
             del module.__dict__["forward"]
+
+
+def _calls(model: nn.Module) -> "dict[nn.Module, partial[Tensor]]":
+    """What is to run in place of the linear layers, and of the blocks that are one and its GELU."""
+    calls: dict[nn.Module, partial[Tensor]] = {
+        layer: _call(layer) for layer in model.modules() if type(layer) is nn.Linear
+    }
+    for block in model.modules():
+        dense = _dense_then_gelu(block)
+        if dense is not None:
+            calls[block] = partial(calls[dense], activation="gelu")
+    return calls
 
 
 def _call(layer: nn.Linear) -> "partial[Tensor]":

@@ -41,7 +41,7 @@ def test_the_same_embeddings_but_for_rounding() -> None:
     np.testing.assert_allclose(fast, slow, atol=2e-6)
 
 
-def test_threads_and_other_texts_change_no_bit() -> None:
+def test_threads_change_no_bit() -> None:
     encoder, threads = tiny(), torch.get_num_threads()
     found = []
     try:
