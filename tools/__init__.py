@@ -1,0 +1,1 @@
+"""Developer tools: timings, fault injection, generated documents. Not part of the wheel."""
