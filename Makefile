@@ -18,13 +18,13 @@ test: $(VENV)/.dev  ## the whole quick test suite
 	$(BIN)/python -m pytest -q -n 2
 
 test-examples: $(VENV)/.dev  ## the examples: the plugin installed from its folder, the script of the docs
-	$(BIN)/python -m pytest -q -m slow tests/test_docs_output.py tests/benchmarks/test_plugins.py -k example
+	$(BIN)/python -m pytest -q -m slow tests/test_docs_output.py tests/benchmarks/testing/test_plugins.py -k example
 
 test-slow: $(VENV)/.dev  ## the tests that take minutes
 	$(BIN)/python -m pytest -q -m slow
 
 timing-gpu:  ## on a machine with a CUDA device: check and time all that is done for one, by its own Python
-	PYTHONPATH=.typing $(PYTHON) -m nsbench.benchmarks.timing.gpu --out out/timing-gpu
+	PYTHONPATH=.typing $(PYTHON) -m tools.timing.gpu --out out/timing-gpu
 
 check: $(VENV)/.dev  ## format, lint, types
 	$(BIN)/ruff format --check .
@@ -36,8 +36,8 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 
 report: $(VENV)/.dev  ## rewrite the generated tables of README and docs, and the results from their stored records
-	$(BIN)/python -m nsbench.benchmarks.readme README.md docs/samplers.md docs/questions.md
-	$(BIN)/python -m nsbench.analysis.sampler_pages docs/samplers
+	$(BIN)/python -m tools.readme README.md docs/samplers.md docs/questions.md
+	$(BIN)/python -m tools.sampler_pages docs/samplers
 	$(BIN)/nsbench rebuild $(PUBLISHED)
 
 report-check: $(VENV)/.dev  ## the stored results are what their stored records give, byte for byte

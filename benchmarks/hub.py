@@ -10,19 +10,15 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from nsbench.benchmarks.config import MatrixConfig
+from typing import Any
 
 SWITCH = "HF_HUB_OFFLINE"
 SECONDS = 5.0
 _MODULES = (("huggingface_hub.constants", SWITCH), ("datasets.config", SWITCH))
 _ON = {"1", "ON", "YES", "TRUE"}
-_LOCAL_DATA = ("planted", "file")
 _silent: list[str] = []  # the address that did not answer this process or the one that started it
 
 
@@ -139,27 +135,3 @@ def cache_only() -> Iterator[None]:
 def is_local(source: str) -> bool:
     """Whether a model is no hub name: a folder, or one of our encoders without weights."""
     return source in ("", "tiny", "static") or Path(source).expanduser().is_dir()
-
-
-def asked_by(config: "MatrixConfig") -> bool:
-    """Whether a matrix names anything of the hub, or anything of which that is not known."""
-    tasks = [*config.evaluation.tasks, config.evaluation.dev]
-    own = {"own", ""} | {str(task.get("name")) for task in tasks if isinstance(task, dict)}
-    if any(isinstance(task, str) and task not in own for task in tasks):
-        return True
-    sources = [
-        e if isinstance(e, str) else e.get("source") or e.get("name") for e in config.encoders
-    ]
-    data = [e if isinstance(e, str) else e.get("name") for e in config.data]
-    chosen = [*config.samplers, *config.candidates, *config.regimes]
-    params = [entry for entry in chosen if isinstance(entry, dict)]
-    sources += [entry.get("guide", "") for entry in params]
-    nli = [entry["nli"] for entry in params if entry.get("nli")]
-    data += [e if isinstance(e, str) else e.get("name") for e in nli]
-    flat = [s for source in sources for s in _listed(source)]
-    names = [d for name in data for d in _listed(name)]
-    return not all(is_local(str(s)) for s in flat) or not set(names) <= set(_LOCAL_DATA)
-
-
-def _listed(value: Any) -> Iterable[Any]:
-    return value if isinstance(value, list) else [value]

@@ -1,18 +1,21 @@
 """In what precision an encoder's products are computed."""
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 
-def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
+def autocast(precision: str, device: "torch.device") -> AbstractContextManager[Any]:
     """The context an encoder runs in; weights, losses and statistics stay in float32.
 
     Args:
         precision: ``fp32``, ``bf16``, or ``auto``: bfloat16 on a GPU that has it, else float32.
         device: Where the encoder is.
     """
+    import torch
+
     wanted = precision == "bf16" or (
         precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported()
     )

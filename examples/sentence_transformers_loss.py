@@ -9,7 +9,7 @@ from nsbench.benchmarks.adapters.sentence_transformers import (
 )
 from nsbench.benchmarks.data import datasets
 from nsbench.benchmarks.encoders import encoders
-from nsbench.benchmarks.export import to_sentence_transformer
+from nsbench.benchmarks.export.sentence_transformer import to_sentence_transformer
 
 data = datasets.make("planted", rows=256)()
 pairs = Dataset.from_dict(

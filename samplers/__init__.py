@@ -7,7 +7,8 @@ dataclass with ``__call__(context) -> Selection``; see `Sampler`.
 if __name__ != "nsbench.samplers":  # a second import name would make a second registry
     raise ImportError(f"import nsbench.samplers, not {__name__}")
 
-from typing import Any
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from nsbench.samplers._plugins import PLUGIN_PATH
 from nsbench.samplers._registry import (
@@ -22,22 +23,44 @@ from nsbench.samplers._registry import (
     parse_choice,
     suggest,
 )
-from nsbench.samplers._schedule import scheduled
-from nsbench.samplers._synthetic import append_synthetic
-from nsbench.samplers._types import (
-    EXTRAS,
-    Objective,
-    Pairing,
-    Sampler,
-    Selection,
-    SimilarityContext,
-)
 
-samplers: Registry[Sampler] = Registry("sampler", "nsbench.samplers")
+if TYPE_CHECKING:
+    from nsbench.samplers._schedule import scheduled
+    from nsbench.samplers._synthetic import append_synthetic
+    from nsbench.samplers._types import (
+        EXTRAS,
+        Objective,
+        Pairing,
+        Sampler,
+        Selection,
+        SimilarityContext,
+    )
+
+_WITH_TORCH = {
+    "EXTRAS": "_types",
+    "Objective": "_types",
+    "Pairing": "_types",
+    "Sampler": "_types",
+    "Selection": "_types",
+    "SimilarityContext": "_types",
+    "append_synthetic": "_synthetic",
+    "scheduled": "_schedule",
+}
+"""Names whose modules import torch, which takes over a second: imported when they are used."""
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name of `_WITH_TORCH` on first use."""
+    if name not in _WITH_TORCH:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_WITH_TORCH[name]}"), name)
+
+
+samplers: "Registry[Sampler]" = Registry("sampler", "nsbench.samplers")
 register = samplers.register
 
 
-def make(name: str, /, **parameters: Any) -> Sampler:
+def make(name: str, /, **parameters: Any) -> "Sampler":
     """Construct a sampler by name.
 
     Raises:

@@ -33,7 +33,7 @@ def need_tasks() -> Callable[..., None]:
     def need(*names: str) -> None:
         import datasets
 
-        from nsbench.benchmarks.evaluate import check_available
+        from nsbench.benchmarks.evaluation.evaluate import check_available
 
         if not datasets.config.HF_HUB_OFFLINE:
             pytest.skip("needs HF_HUB_OFFLINE=1 and an HF_HOME that holds the data")
@@ -70,10 +70,12 @@ def run_matrix(tmp_path: Path) -> Callable[..., Any]:
     """Runs a matrix given as plain data in this process; gives its folder and the records."""
 
     def run(raw: dict[str, Any], out: Path | None = None, workers: int = 1) -> Any:
-        from nsbench.benchmarks.config import parse_config
-        from nsbench.benchmarks.executors import finished, plan_jobs, run_jobs
-        from nsbench.benchmarks.matrix import expand
+        from running import run_jobs
+
+        from nsbench.benchmarks.matrix.config import parse_config
+        from nsbench.benchmarks.matrix.expand import expand
         from nsbench.benchmarks.records import ResultsFolder
+        from nsbench.benchmarks.runs.executors.base import finished, plan_jobs
 
         folder = ResultsFolder(out or tmp_path / "out")
         jobs = plan_jobs(expand(parse_config(raw)), folder, "cpu", 1)

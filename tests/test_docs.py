@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nsbench.analysis.sampler_pages import SHOWN, fixed_row, weights, write_pages
-from nsbench.benchmarks.config import parse_config, suites
-from nsbench.benchmarks.local_tasks import KINDS, local_task
+from nsbench.benchmarks.matrix.config import parse_config, suites
+from nsbench.benchmarks.records.local_task import KINDS, local_task
 from nsbench.samplers import samplers
+from tools.sampler_pages import SHOWN, fixed_row, weights, write_pages
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -53,8 +53,8 @@ def test_links_between_pages_lead_somewhere() -> None:
 
 
 def test_every_command_of_the_docs_exists() -> None:
-    from nsbench.analysis.cli import add_commands
-    from nsbench.benchmarks import cli
+    from nsbench.analysis.cli.main import add_commands
+    from nsbench.benchmarks.cli import main as cli
 
     cli.add_groups()
     add_commands(cli.app)
@@ -94,7 +94,7 @@ def test_shells_complete_commands_kinds_and_matrices(
     words = ["nsbench", *line.split()]
     settings = {"_NSBENCH_COMPLETE": "complete_bash", "COMP_WORDS": " ".join(words)}
     code = (
-        "import sys; sys.argv = ['nsbench']; from nsbench.analysis.cli import main\n"
+        "import sys; sys.argv = ['nsbench']; from nsbench.analysis.cli.main import main\n"
         "try: main()\n"
         "finally: assert not {'torch', 'pandas'} & set(sys.modules), 'a key press must be cheap'"
     )
@@ -136,7 +136,7 @@ def test_the_quickstart_works_as_it_stands(tmp_path: Path) -> None:
         words = shlex.split(command)
         if words[0] != "nsbench":
             continue  # the environment is there
-        code = "from nsbench.analysis.cli import main; main()"
+        code = "from nsbench.analysis.cli.main import main; main()"
         done = subprocess.run(
             [sys.executable, "-c", code, *words[1:]],
             capture_output=True,

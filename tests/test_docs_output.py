@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from nsbench.benchmarks import console
+from nsbench.benchmarks.cli import console
 
 ROOT = Path(__file__).resolve().parent.parent
 NEAR = 0.1
@@ -72,10 +72,10 @@ def apart(*words: str) -> list[str]:
 
 def run(command: str, capsys: pytest.CaptureFixture[str], patch: pytest.MonkeyPatch) -> list[str]:
     """What a command prints, run in this process unless it brings components along."""
-    from nsbench.analysis.cli import main
+    from nsbench.analysis.cli.main import main
 
     if "--plugin-path" in command:
-        code = "from nsbench.analysis.cli import main; main()"
+        code = "from nsbench.analysis.cli.main import main; main()"
         return apart("-c", code, *shlex.split(command)[1:])
 
     patch.setattr(sys, "argv", shlex.split(command))

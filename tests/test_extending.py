@@ -52,7 +52,7 @@ batch_size = 16
 
 
 def nsbench(*arguments: str, path: Path, check: bool = True) -> str:
-    code = "from nsbench.analysis.cli import main; main()"
+    code = "from nsbench.analysis.cli.main import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments],
         capture_output=True,

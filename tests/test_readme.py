@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from nsbench.benchmarks.config import parse_config
-from nsbench.benchmarks.readme import law_table, rewrite
+from nsbench.benchmarks.matrix.config import parse_config
 from nsbench.samplers.testing import check_sampler
+from tools.readme import law_table, rewrite
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "README.md").read_text("utf-8")

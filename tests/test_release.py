@@ -82,7 +82,8 @@ def test_the_wheel_of_the_sdist_is_that_of_the_tree_and_runs_alone(tmp_path: Pat
     assert content(wheel) == content(built(tree, tmp_path / "of-tree"))
     with zipfile.ZipFile(wheel) as file:
         file.extractall(tmp_path / "alone")
-    code = "from nsbench.analysis.cli import main; import nsbench.analysis as a; print(a.__file__)"
+    code = "import nsbench.analysis as a; from nsbench.analysis.cli.main import main"
+    code += "; print(a.__file__)"
     done = subprocess.run(
         [sys.executable, "-c", f"{code}; main()", "run", "smoke"],
         cwd=tmp_path,

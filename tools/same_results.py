@@ -108,7 +108,9 @@ def make(folder: Path, command: list[str], *, quick: bool) -> None:
     entailment_pairs(folder / "pairs.jsonl")
     for name, changes in matrices(names, "pairs.jsonl").items():
         # JSON strings, numbers and lists are TOML too; tables are written inline.
-        lines = [f"{key} = {_toml(value)}" for key, value in (BASE | {"name": name} | changes).items()]
+        lines = [
+            f"{key} = {_toml(value)}" for key, value in (BASE | {"name": name} | changes).items()
+        ]
         (folder / f"{name}.toml").write_text("\n".join(lines) + "\n", "utf-8")
         call("run", f"{name}.toml", "--out", name, "--workers", "2", "--cache", "none")
     for suite in ("smoke",) if quick else ("smoke", "bench"):

@@ -12,8 +12,8 @@ import pandas as pd
 from transformers import TrainerCallback
 
 from nsbench.benchmarks.data import TrainingData
-from nsbench.benchmarks.difficulty import DifficultyLog
-from nsbench.benchmarks.records import write_atomically
+from nsbench.benchmarks.difficulty.statistics import DifficultyLog
+from nsbench.benchmarks.files import write_atomically
 
 LOGGED = {
     "neg/pos_sim_mean": ("positive_similarity", "mean"),
@@ -113,9 +113,9 @@ class Remine(TrainerCallback):  # type: ignore[misc]  # transformers is not type
     def mine(self) -> None:
         """Mine with the model as it stands."""
         from nsbench.benchmarks.encoders import hash_weights
-        from nsbench.benchmarks.mine import mine_set
-        from nsbench.benchmarks.mine._report import report
-        from nsbench.benchmarks.models import sentence_model
+        from nsbench.benchmarks.encoders.pretrained import sentence_model
+        from nsbench.benchmarks.mining.dataset import mine_set
+        from nsbench.benchmarks.mining.dataset.report import report
 
         was_training = self.model.training
         found = mine_set(

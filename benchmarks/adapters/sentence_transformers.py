@@ -24,14 +24,14 @@ from nsbench.benchmarks.adapters._batch import (
     token_hash,
 )
 from nsbench.benchmarks.adapters._callbacks import LOGGED, DifficultyCallback, Remine
-from nsbench.benchmarks.candidates import World
-from nsbench.benchmarks.context import Known, extend, lay_out, mask_candidates, owners
+from nsbench.benchmarks.contrast.context import Known, extend, lay_out, mask_candidates, owners
+from nsbench.benchmarks.contrast.world import World
 from nsbench.benchmarks.data import TrainingData
-from nsbench.benchmarks.difficulty import statistics
-from nsbench.benchmarks.extras import Extras
+from nsbench.benchmarks.difficulty.statistics import statistics
 from nsbench.benchmarks.objectives import Objective, objectives
 from nsbench.benchmarks.seeds import seed_for
-from nsbench.benchmarks.step import row_losses
+from nsbench.benchmarks.training.extras import Extras
+from nsbench.benchmarks.training.step import row_losses
 from nsbench.samplers import Sampler, Selection, SimilarityContext, make, parse_choice
 
 __all__ = ["LOGGED", "DifficultyCallback", "NegativeSamplingLoss", "Remine"]

@@ -4,7 +4,7 @@ A pool adds columns to those of the batch itself. It is a frozen dataclass with
 ``open(world) -> OpenPool``; the open pool lives as long as the cell and holds the state.
 """
 
-from nsbench.benchmarks.candidates._types import CandidatePool, OpenPool, Stored, World
+from nsbench.benchmarks.candidates._types import CandidatePool, OpenPool
 from nsbench.samplers import Registry
 
 candidates: Registry[CandidatePool] = Registry(
@@ -12,4 +12,4 @@ candidates: Registry[CandidatePool] = Registry(
 )
 register = candidates.register
 
-__all__ = ["CandidatePool", "OpenPool", "Stored", "World", "candidates", "register"]
+__all__ = ["CandidatePool", "OpenPool", "candidates", "register"]

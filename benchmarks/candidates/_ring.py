@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nsbench.benchmarks.candidates import Stored, World
+from nsbench.benchmarks.contrast.views import embed_texts, on_device
+from nsbench.benchmarks.contrast.world import Stored, World
+from nsbench.benchmarks.difficulty.staleness import SAMPLE, stored_statistics
 from nsbench.benchmarks.encoders import Encoder
-from nsbench.benchmarks.staleness import SAMPLE, stored_statistics
-from nsbench.benchmarks.views import embed_texts, on_device
 
 STARTS = ("empty", "warm")
 

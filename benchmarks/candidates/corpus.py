@@ -14,18 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nsbench.benchmarks.candidates import OpenPool, World, register
-from nsbench.benchmarks.cell import RECIPE
-from nsbench.benchmarks.content_cache import Arrays
-from nsbench.benchmarks.difficulty import point, summary
-from nsbench.benchmarks.guides import (
-    guide_embeddings,
-    guide_fingerprint,
-    guide_spec,
-    own_embeddings,
-)
-from nsbench.benchmarks.lexical import STEMMERS, Bm25
-from nsbench.benchmarks.mining import (
+from nsbench.benchmarks.candidates import OpenPool, register
+from nsbench.benchmarks.contrast.views import on_device
+from nsbench.benchmarks.contrast.world import World
+from nsbench.benchmarks.difficulty.statistics import point, summary
+from nsbench.benchmarks.encoders.pretrained import guide_spec
+from nsbench.benchmarks.keys import canonical_json
+from nsbench.benchmarks.mining.bm25 import STEMMERS, Bm25
+from nsbench.benchmarks.mining.corpus import (
     AMONG,
     SHORTAGE,
     Corpus,
@@ -33,10 +29,11 @@ from nsbench.benchmarks.mining import (
     Window,
     mine,
 )
-from nsbench.benchmarks.records import canonical_json
-from nsbench.benchmarks.search import BACKENDS
-from nsbench.benchmarks.sources import DenseSource, LexicalSource, Source
-from nsbench.benchmarks.views import on_device
+from nsbench.benchmarks.mining.guides import guide_embeddings, guide_fingerprint, own_embeddings
+from nsbench.benchmarks.mining.sources import DenseSource, LexicalSource, Source
+from nsbench.benchmarks.records.cache import Arrays
+from nsbench.benchmarks.records.cell import RECIPE
+from nsbench.benchmarks.search.exact import BACKENDS
 from nsbench.samplers import at_least, in_range, one_of
 
 SOURCES = ("model", "guide", "bm25")

@@ -6,7 +6,8 @@ section 4.4 (multiple negatives). https://arxiv.org/abs/1705.00652
 
 from dataclasses import dataclass
 
-from nsbench.benchmarks.candidates import OpenPool, World, register
+from nsbench.benchmarks.candidates import OpenPool, register
+from nsbench.benchmarks.contrast.world import World
 from nsbench.samplers import one_of
 
 DIRECTIONS = ("auto", "one", "both")

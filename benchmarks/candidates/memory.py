@@ -11,8 +11,9 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from nsbench.benchmarks.candidates import OpenPool, Stored, World, register
+from nsbench.benchmarks.candidates import OpenPool, register
 from nsbench.benchmarks.candidates._ring import STARTS, Ring
+from nsbench.benchmarks.contrast.world import Stored, World
 from nsbench.samplers import at_least, one_of
 
 

@@ -14,10 +14,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from nsbench.benchmarks.candidates import OpenPool, Stored, World, register
+from nsbench.benchmarks.candidates import OpenPool, register
 from nsbench.benchmarks.candidates._ring import STARTS, Ring
-from nsbench.benchmarks.guides import frozen_copy
-from nsbench.benchmarks.views import embed_texts
+from nsbench.benchmarks.contrast.views import embed_texts
+from nsbench.benchmarks.contrast.world import Stored, World
+from nsbench.benchmarks.mining.guides import frozen_copy
 from nsbench.samplers import at_least, in_range, one_of
 
 

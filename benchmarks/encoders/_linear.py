@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nsbench.benchmarks.fakes import is_fake
+from nsbench.benchmarks.device import is_fake
 
 
 def lays_out(model: nn.Module) -> bool:

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nsbench.benchmarks.augmentations import TokenView
+from nsbench.benchmarks.device import is_fake
 from nsbench.benchmarks.encoders import Encoder, _sources, register
 from nsbench.benchmarks.encoders._vocabulary import word_tokenizer
-from nsbench.benchmarks.fakes import is_fake
 from nsbench.samplers import at_least, in_range
 
 

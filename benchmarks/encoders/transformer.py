@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from nsbench.benchmarks.augmentations import TokenView
+from nsbench.benchmarks.device import is_fake
 from nsbench.benchmarks.encoders import Encoder, _sources, masked_mean, register
 from nsbench.benchmarks.encoders._attention import (
     Packed,
@@ -24,7 +25,6 @@ from nsbench.benchmarks.encoders._attention import (
     use_cpu_attention,
 )
 from nsbench.benchmarks.encoders._linear import laid_out
-from nsbench.benchmarks.fakes import is_fake
 from nsbench.samplers import in_range, one_of
 
 ARITHMETIC = 3

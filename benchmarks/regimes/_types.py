@@ -6,8 +6,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from nsbench.benchmarks.cell import Budget
 from nsbench.benchmarks.data import TrainingData
+from nsbench.benchmarks.records.cell import Budget
 from nsbench.samplers import at_least, in_range, one_of
 
 VARIANTS = ("paper", "official")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from nsbench.benchmarks.cell import Budget
+from nsbench.benchmarks.records.cell import Budget
 from nsbench.benchmarks.regimes import VARIANTS, Phase, PhaseBudget, check_nli, register
 from nsbench.samplers import one_of
 

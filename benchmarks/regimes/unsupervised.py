@@ -5,7 +5,7 @@ Source: Yan et al. 2021, ConSERT, section 3.1. https://aclanthology.org/2021.acl
 
 from dataclasses import dataclass
 
-from nsbench.benchmarks.cell import Budget
+from nsbench.benchmarks.records.cell import Budget
 from nsbench.benchmarks.regimes import Phase, register
 
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import torch
 
-from nsbench.benchmarks.matrix import make, resolve
 from nsbench.benchmarks.objectives import objectives
+from nsbench.benchmarks.records.cell import make, resolve
 from nsbench.samplers import SimilarityContext, samplers
 from nsbench.samplers import make as make_sampler
 

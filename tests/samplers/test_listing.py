@@ -3,7 +3,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from nsbench.benchmarks.cli import app
+from nsbench.benchmarks.cli.main import app
 
 
 def test_listing_shows_every_sampler_with_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from nsbench.benchmarks import claims, executor_slurm
-from nsbench.benchmarks.config import ConfigError, SlurmConfig, parse_config
-from nsbench.benchmarks.executor_slurm import SlurmPool
-from nsbench.benchmarks.executors import Job, plan_jobs, to_replace
-from nsbench.benchmarks.faults import digests
-from nsbench.benchmarks.matrix import expand
-from nsbench.benchmarks.records import ResultsFolder
+from nsbench.benchmarks.matrix.config import ConfigError, SlurmConfig, parse_config
+from nsbench.benchmarks.matrix.expand import expand
+from nsbench.benchmarks.records import ResultsFolder, claims
+from nsbench.benchmarks.runs.executors import slurm as executor_slurm
+from nsbench.benchmarks.runs.executors.base import Job, plan_jobs, to_replace
+from nsbench.benchmarks.runs.executors.slurm import SlurmPool
+from tools.faults import digests
 
 Build = Callable[..., dict[str, Any]]
 NEEDED = ("slurmctld", "slurmd", "munged", "sbatch", "squeue", "scontrol")

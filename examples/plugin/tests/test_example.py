@@ -4,8 +4,8 @@ from nsbench_example.every_other import EveryOther
 from nsbench_example.keep_first import KeepFirst
 from nsbench_example.margin_softplus import MarginSoftplus
 
-from nsbench.benchmarks.testing import check_objective
-from nsbench.benchmarks.testing_augmentations import check_augmentation
+from nsbench.benchmarks.testing.augmentations import check_augmentation
+from nsbench.benchmarks.testing.objectives import check_objective
 from nsbench.samplers.testing import check_sampler, expect_oracle
 
 

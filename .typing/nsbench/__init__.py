@@ -1,0 +1,1 @@
+../../nsbench/__init__.py

@@ -1,0 +1,178 @@
+"""The console entry: adds the commands that read results to the command line that makes them."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+
+import typer
+
+from nsbench.analysis.cli import results as cli_results
+from nsbench.benchmarks.records.shared import no_collection
+
+if TYPE_CHECKING:
+    from nsbench.analysis.read.load import Results
+
+Folders = Annotated[list[Path], typer.Argument(metavar="DIR...", help="Results folders to merge.")]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Results folder.")]
+Baseline = Annotated[str, typer.Option(help="Sampler that differences are to.")]
+Out = Annotated[Path | None, typer.Option(help="Where to write; the first folder without it.")]
+Names = Annotated[
+    list[str] | None, typer.Option("--figure", metavar="NAME", help="Only this figure; repeatable.")
+]
+
+Quantities = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--quantity", metavar="NAME", help="Difficulty quantity to draw; repeatable, or 'all'."
+    ),
+]
+
+
+Match = Annotated[str, typer.Option(help="What compared methods spend alike: steps, or encodes.")]
+Aggregate = Annotated[
+    str, typer.Option(help="STS12 to 16 over all pairs of a year (all), or by sub-set (mean).")
+]
+
+
+Tables = Annotated[
+    Literal["auto", "all", "board"],
+    typer.Option(
+        help="With the tables made from every cell's difficulty (all), without (board), or with "
+        "them up to 5,000 cells (auto)."
+    ),
+]
+MOST_CELLS = 5_000
+ON_SCREEN = 5
+"""Encoders, data sets and budgets that are printed, the first ones."""
+
+
+@no_collection()  # until all that was read is gone again: it is looked through otherwise
+def leaderboard(
+    folders: Folders,
+    baseline: Baseline = "in_batch",
+    match: Match = "steps",
+    aggregate: Aggregate = "all",
+    tables: Tables = "auto",
+    out: Out = None,
+) -> None:
+    """Rank all methods: leaderboard.csv, leaderboard_samplers.csv, scores.csv, tables/."""
+    from nsbench.analysis.read.difficulty import CellTables, load_difficulty
+    from nsbench.analysis.read.load import load_results
+    from nsbench.analysis.tables.agreement import write_agreement
+    from nsbench.analysis.tables.alarms import alarm_table, alarms_markdown, write_alarms
+    from nsbench.analysis.tables.bands import write_bands
+    from nsbench.analysis.tables.false_negatives import write_false_negatives
+    from nsbench.analysis.tables.leaderboard import make_leaderboard
+    from nsbench.analysis.tables.pools import pools
+    from nsbench.analysis.tables.predictors import write_predictors
+    from nsbench.analysis.tables.tuned import write_tuned
+    from nsbench.analysis.tables.write import markdown_document, unescaped, write_leaderboard
+    from nsbench.benchmarks.records import PROBE_COLUMNS
+
+    target = out or folders[0]
+    results = load_results(folders)
+    every = pools(results, match=match, aggregate=aggregate)
+    board = make_leaderboard(results, baseline=baseline, every=every)
+    written = write_leaderboard(results, board, target)
+    written += write_bands(every, board, target) + write_tuned(results, target)
+    cells = int((results.cells["status"] == "done").sum())
+    if tables == "all" or (tables == "auto" and cells <= MOST_CELLS):
+        difficulty, _ = load_difficulty(results, ("mean", "count"), compact=True)
+        written += write_false_negatives(results, board, target, difficulty)
+        written += write_predictors(every, difficulty, target)
+        written += write_agreement(every, CellTables(results, "probe", PROBE_COLUMNS), target)
+    elif tables == "auto":
+        typer.echo(
+            f"the tables of difficulty are left as they are: they would read files of {cells:,} "
+            "cells (--tables all makes them)",
+            err=True,
+        )
+    alarms = alarm_table(results)
+    written += write_alarms(alarms, target)
+    texts = [markdown_document(board, pools=ON_SCREEN) + "\n", alarms_markdown(alarms)]
+    texts += [path.read_text("utf-8") + "\n" for path in written if path.name == "tuned.md"]
+    for text in texts:
+        typer.echo(unescaped(text) if sys.stdout.isatty() else text, nl=False)
+    _say_left_out(results)
+    for path in written:
+        typer.echo(f"wrote {path}", err=True)
+
+
+def plot(
+    folder: Folder,
+    figure: Names = None,
+    quantity: Quantities = None,
+    baseline: Baseline = "in_batch",
+    out: Out = None,
+) -> None:
+    """Draw figures as SVG and PNG, each beside the CSV it was drawn from."""
+    from nsbench.analysis.figures import registry as figures
+    from nsbench.analysis.read.load import load_results
+    from nsbench.analysis.tables.leaderboard import make_leaderboard
+
+    for name in figure or ():
+        figures.figure(name)
+    results = load_results(folder)
+    board = make_leaderboard(results, baseline=baseline)
+    material, bad = figures.gather(results, board, quantities=quantity or ())
+    written = figures.write_figures(material, out or folder, figure or ())
+    for line in bad:
+        typer.echo(f"left out: {line}", err=True)
+    _say_left_out(results)
+    for path in written:
+        if path.suffix == ".png":
+            typer.echo(f"wrote {path}", err=True)
+    if not written:
+        typer.echo("nothing to draw: no finished cell has what these figures show", err=True)
+
+
+def report(folders: Folders, baseline: Baseline = "in_batch", out: Out = None) -> None:
+    """Write report.html: one self-contained page with everything in it."""
+    from nsbench.analysis.read.load import load_results
+    from nsbench.analysis.report.page import write_report
+
+    results = load_results(folders)
+    path = write_report(results, out or folders[0], baseline=baseline)
+    _say_left_out(results)
+    typer.echo(f"wrote {path}", err=True)
+
+
+def listed() -> list[dict[str, Any]]:
+    """Figures by name with their summaries, for ``nsbench list figures``."""
+    from nsbench.analysis.figures.registry import figures
+
+    return [{"name": name, "summary": kind.summary} for name, kind in figures.items()]
+
+
+def add_commands(app: typer.Typer) -> typer.Typer:
+    """Add this package's commands to a command line."""
+    app.command()(leaderboard)
+    app.command()(plot)
+    app.command()(report)
+    cli_results.add_commands(app)
+    return app
+
+
+def main() -> None:
+    """Run ``nsbench``."""
+    from nsbench.benchmarks.cli import main as cli
+
+    cli.extra_kinds["figures"] = listed
+    cli.add_groups()
+    cli.run_app(add_commands(cli.app))
+
+
+def command() -> NoReturn:
+    """Run ``nsbench`` as the command of that name, which ends at once; see `cli.command`."""
+    from nsbench.benchmarks.cli import main as cli
+
+    cli.command(main)
+
+
+def _say_left_out(results: "Results") -> None:
+    for line in (*results.conflicts, *results.left_out):
+        typer.echo(f"left out: {line}", err=True)
+
+
+if __name__ == "__main__":
+    main()

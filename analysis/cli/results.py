@@ -1,0 +1,119 @@
+"""Commands around results: tune, pack, unpack, publish, rebuild, merge."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Results folder.")]
+Packed = Annotated[Path, typer.Argument(metavar="PACKED", help="Folder that `pack` wrote.")]
+Published = Annotated[
+    list[Path], typer.Argument(metavar="DIR...", help="Folders that `publish` wrote.")
+]
+OutFolder = Annotated[Path, typer.Option("--out", "-o", help="Where to write.")]
+Baseline = Annotated[str, typer.Option(help="Sampler that differences are to.")]
+Names = Annotated[
+    list[str] | None, typer.Option("--figure", metavar="NAME", help="A figure to keep; repeatable.")
+]
+
+
+def pack_(folder: Folder, out: OutFolder) -> None:
+    """Pack the records of a results folder into a few small parquet files."""
+    from nsbench.benchmarks.records.packing import pack
+
+    files, bad = pack(folder, out)
+    for line in bad:
+        typer.echo(f"left out: {line}", err=True)
+    for path in files:
+        typer.echo(f"wrote {path} ({path.stat().st_size / 1e3:.0f} kB)", err=True)
+
+
+def unpack_(packed: Packed, out: OutFolder) -> None:
+    """Make a results folder of packed records; every other command reads it."""
+    from nsbench.benchmarks.records.packing import unpack
+
+    typer.echo(f"wrote {unpack(packed, out)} cells to {out}", err=True)
+
+
+def publish_(
+    folder: Folder,
+    out: OutFolder,
+    figure: Names = None,
+    report: Annotated[bool, typer.Option("--report", help="Keep a report too.")] = False,
+    baseline: Baseline = "in_batch",
+) -> None:
+    """Pack a results folder, and make leaderboards, tables and figures from what was packed."""
+    from nsbench.analysis.report.published import publish
+
+    for line in publish(folder, out, names=figure or (), report=report, baseline=baseline):
+        typer.echo(f"left out: {line}", err=True)
+    typer.echo(f"wrote {out}; make it again with: nsbench rebuild {out}", err=True)
+
+
+def rebuild_(
+    folders: Published,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; fail if a stored text differs.")
+    ] = False,
+    baseline: Baseline = "in_batch",
+) -> None:
+    """Make every file of published folders again from their packed records, or compare them."""
+    from nsbench.analysis.report.published import differences, rebuild
+
+    wrong = 0
+    for folder in folders:
+        if check:
+            found = differences(folder, baseline=baseline)
+            for line in found:
+                typer.echo(line, err=True)
+            typer.echo(f"{folder}: {'differs' if found else 'as stored, byte for byte'}", err=True)
+            wrong += bool(found)
+        else:
+            typer.echo(f"wrote {len(rebuild(folder, baseline=baseline))} files to {folder}")
+    if wrong:
+        raise typer.Exit(1)
+
+
+def merge_(
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Results folders.")],
+    out: OutFolder,
+) -> None:
+    """Copy the cells of several results folders into one, and name what does not agree."""
+    from nsbench.benchmarks.records.merging import merge
+
+    found = merge(folders, out)
+    for line in (*found.conflicts, *found.left_out):
+        typer.echo(f"{'conflict' if line in found.conflicts else 'left out'}: {line}", err=True)
+    typer.echo(
+        f"{found.copied} cells copied, {found.same} met again and alike, "
+        f"{len(found.conflicts)} in conflict, in {out}"
+    )
+    if found.conflicts:
+        raise typer.Exit(1)
+
+
+def tune(
+    study: Annotated[Path, typer.Argument(help="A tuning file (TOML): matrix, trials, space.")],
+    out: OutFolder,
+) -> None:
+    """Give every method the same number of trials on dev, then compare on fresh seeds."""
+    from nsbench.benchmarks.cli.console import settle_hub
+    from nsbench.benchmarks.matrix.config import names_hub
+    from nsbench.benchmarks.matrix.tune_file import load_tuning
+    from nsbench.benchmarks.runs.tuning import Study
+
+    tuning, matrix = load_tuning(study)
+    if names_hub(matrix):
+        settle_hub()
+    Study(tuning, matrix, out, say=lambda line: typer.echo(line, err=True)).run()
+    typer.echo(f"next: nsbench leaderboard {out}")
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add these commands to a command line."""
+    app.command()(tune)
+    app.command(name="pack")(pack_)
+    app.command(name="unpack")(unpack_)
+    app.command(name="publish")(publish_)
+    app.command(name="rebuild")(rebuild_)
+    app.command(name="merge")(merge_)

@@ -1,0 +1,1 @@
+"""One figure a module, each drawn from tables and written beside its CSV."""

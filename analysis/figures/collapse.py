@@ -1,0 +1,203 @@
+"""Pictures of collapse: random pairs, frequent tokens, alignment and uniformity over training.
+
+Source: Yan et al. 2021, ConSERT, section 5. https://aclanthology.org/2021.acl-long.393; Wang and
+Isola 2020, section 4. https://arxiv.org/abs/2005.10242
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from nsbench.analysis.figures.drawing import (
+    Material,
+    banded_line,
+    caption,
+    counts,
+    each_pool,
+    legend,
+    legend_columns,
+    over_seeds,
+    title,
+)
+from nsbench.analysis.figures.style import COLOURS, COLUMN_WIDTH, DASHES, MARKERS, Look, look
+from nsbench.analysis.tables.pools import Pool
+
+UNTRAINED = "no_training"
+_TASK = "frequent_tokens"
+_METRIC = r"without_(\d+)"
+
+
+def _named(pool: Pool) -> pd.DataFrame:
+    """``key``, ``seed``, ``method`` and ``by`` of a pool's finished cells.
+
+    A method is a sampler, over all of its augmentations; an augmentation if one sampler was run.
+    """
+    cells = pool.cells[pool.cells["status"] == "done"].drop_duplicates("key")
+    trained = cells[cells["sampler"] != UNTRAINED]
+    by = "augmentation" if trained["sampler"].nunique() == 1 else "sampler"
+    untrained = cells["sampler"] == UNTRAINED
+    method = cells[by].where(~untrained, UNTRAINED)
+    return cells[["key", "seed"]].assign(method=method, by=by)
+
+
+def _looks(table: pd.DataFrame) -> dict[str, Look]:
+    """A look for each method: a sampler's own, an augmentation's by its place."""
+    methods = list(table["method"].unique())
+    if table["by"].iloc[0] == "sampler":
+        return {m: look(m) for m in methods}
+    trained = [m for m in methods if m != UNTRAINED]
+    every = {
+        m: Look(*(choices[place % len(choices)] for choices in (COLOURS, MARKERS, DASHES)))
+        for place, m in enumerate(trained)
+    }
+    return {m: every.get(m, look(m)) for m in methods}
+
+
+def _shown(table: pd.DataFrame) -> str:
+    """What a caption says of n and of what was averaged."""
+    over = ", over all augmentations" if table["by"].iloc[0] == "sampler" else ""
+    return f"{counts(table)}{over}"
+
+
+def collect_random_pairs(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Per pool, histogram of random pairs' similarities of each method, seeds added up."""
+    for name, pool in each_pool(material):
+        parts = []
+        for cell in _named(pool).to_dict("records"):
+            found = material.random_pairs.get(cell["key"])
+            if found:
+                lows = np.linspace(-1, 1, len(found), endpoint=False)
+                parts.append(pd.DataFrame({**cell, "bin_low": lows, "count": found}))
+        if parts:
+            table = pd.concat(parts)
+            groups = table.groupby(["method", "by", "bin_low"], sort=False)
+            table = groups.agg(count=("count", "sum"), n_seeds=("seed", "nunique")).reset_index()
+            yield name, table.assign(sampler=table["method"], pool=pool.title)
+
+
+def random_pairs(table: pd.DataFrame, ax: Axes) -> Axes:
+    """One density per method, the untrained encoder filled: a collapsed space stands to the right.
+
+    Args:
+        table: As `collect_random_pairs` makes it.
+        ax: Where to draw.
+    """
+    methods = list(table["method"].unique())
+    for method, style in _looks(table).items():
+        part = table[table["method"] == method]
+        width = float(np.diff(part["bin_low"]).mean())
+        density = part["count"] / part["count"].sum() / width
+        middle = part["bin_low"] + width / 2
+        if method == UNTRAINED:
+            ax.fill_between(middle, density, color="0.75", linewidth=0, label="untrained")
+        else:
+            ax.plot(middle, density, color=style.colour, linestyle=style.dash, label=method)
+    seen = table.loc[table["count"] > 0, "bin_low"]
+    ax.set_xlim(float(seen.min()), 1.0)
+    ax.set_ylim(bottom=0)
+    ax.set_xlabel("similarity of two random texts (cosine)")
+    ax.set_ylabel("density")
+    title(ax, "Random pairs before and after")
+    legend(ax, len(methods))
+    caption(ax, f"{_shown(table)}; all pairs of the texts of the test. {table['pool'].iloc[0]}")
+    return ax
+
+
+def collect_frequent_tokens(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Per pool, score by number of frequent tokens left out of the mean, over seeds."""
+    for name, pool in each_pool(material):
+        rows = material.extra_scores
+        rows = rows[rows["task"] == _TASK] if len(rows) else rows
+        if rows.empty:
+            continue
+        rows = rows[["key", "metric", "value"]].merge(_named(pool), on="key")
+        if rows.empty:
+            continue
+        rows = rows.assign(k=rows["metric"].str.extract(_METRIC, expand=False).astype(int))
+        keys = ["method", "by", "k"]
+        table = over_seeds(rows.groupby([*keys, "seed"])["value"].mean(), keys)
+        yield name, table.assign(sampler=table["method"], pool=pool.title)
+
+
+def frequent_tokens(table: pd.DataFrame, ax: Axes) -> Axes:
+    """One line per method; one that rises hung on frequent tokens.
+
+    Args:
+        table: As `collect_frequent_tokens` makes it.
+        ax: Where to draw.
+    """
+    methods = list(table["method"].unique())
+    for method, style in _looks(table).items():
+        part = table[table["method"] == method].sort_values("k")
+        label = "untrained" if method == UNTRAINED else method
+        banded_line(ax, part["k"], part, style, scale=100, label=label)
+    ticks = sorted(table["k"].unique())
+    ax.set_xscale("symlog", linthresh=4)
+    ax.set_xticks(ticks, [f"{k}" for k in ticks])
+    ax.minorticks_off()
+    ax.set_xlabel("most frequent tokens left out of the mean")
+    ax.set_ylabel("Spearman correlation x 100")
+    title(ax, "Does the mean hang on frequent tokens?")
+    legend(ax, len(methods))
+    caption(ax, f"{_shown(table)}, band: lowest to highest. {table['pool'].iloc[0]}")
+    return ax
+
+
+def collect_alignment_uniformity(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Per pool, alignment of the views and uniformity of the probe at each look, over seeds."""
+    for name, pool in each_pool(material):
+        part = material.difficulty.merge(_named(pool)[["key", "method", "by"]], on="key")
+        spread = part[part["quantity"] == "probe_uniformity"]
+        close = part[part["quantity"] == "positive_similarity"]
+        if spread.empty or close.empty:
+            continue
+        columns = ["key", "step", "mean"]
+        both = pd.merge_asof(
+            spread[["method", "by", "seed", *columns]].sort_values("step"),
+            close[columns].sort_values("step"),
+            on="step",
+            by="key",
+            direction="nearest",
+            suffixes=("_uniformity", "_similarity"),
+        )
+        both["alignment"] = 2 - 2 * both["mean_similarity"]
+        groups = both.groupby(["method", "by", "step"], sort=False)
+        table = groups.agg(
+            uniformity=("mean_uniformity", "mean"),
+            alignment=("alignment", "mean"),
+            n_seeds=("seed", "nunique"),
+        ).reset_index()
+        yield name, table.assign(sampler=table["method"], pool=pool.title)
+
+
+def alignment_uniformity(table: pd.DataFrame, ax: Axes) -> Axes:
+    """One path per method from its start (hollow) to its end: lower left is better on both.
+
+    Args:
+        table: As `collect_alignment_uniformity` makes it.
+        ax: Where to draw.
+    """
+    methods = list(table["method"].unique())
+    for method, style in _looks(table).items():
+        part = table[table["method"] == method].sort_values("step")
+        x, y = part["uniformity"].to_numpy(), part["alignment"].to_numpy()
+        ax.plot(x, y, color=style.colour, linestyle=style.dash, label=method)
+        ax.plot(x[1:], y[1:], color=style.colour, marker=style.marker, linestyle="")
+        ax.plot(x[:1], y[:1], color=style.colour, marker=style.marker, markerfacecolor="white")
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=5))
+    ax.set_xlabel("uniformity of the probe's texts (log potential)")
+    ax.set_ylabel("alignment of the views\n(squared distance)")
+    title(ax, "Alignment and uniformity over training")
+    legend(ax, len(methods))
+    note = "hollow: start, a mark per quarter; lower is better on both"
+    caption(ax, f"{_shown(table)}; {note}. {table['pool'].iloc[0]}")
+    return ax
+
+
+def collapse_size(table: pd.DataFrame) -> tuple[float, float]:
+    """One column wide; the legend below needs height."""
+    methods = list(table["method"].unique())
+    return COLUMN_WIDTH, 2.7 + 0.145 * -(-len(methods) // legend_columns(methods))

@@ -1,0 +1,143 @@
+"""Pictures of scores: the leaderboard as dots with intervals, and sampler by augmentation."""
+
+from collections.abc import Iterator
+
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+
+from nsbench.analysis.figures.drawing import (
+    Material,
+    caption,
+    counts,
+    each_pool,
+    labels,
+    shorten,
+    title,
+)
+from nsbench.analysis.figures.style import COLUMN_WIDTH, look
+
+_ROW = 0.19  # inches per row of a picture
+
+
+def collect_leaderboard(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Per pool, the samplers over their common augmentations; without any, all rows."""
+    for (name, pool), statistics in zip(each_pool(material), material.board.pools, strict=True):
+        rows = material.board.samplers
+        rows = rows[(rows["pool"] == pool.title) & rows["mean"].notna()]
+        if rows.empty:
+            continue
+        columns = ["rank", "rank_lo", "rank_hi", "group", "sampler", "augmentation", "objective"]
+        columns += ["n_seeds", "n_tasks", "mean", "ci_low", "ci_high", "pool"]
+        table = rows[columns].assign(label=labels(rows), baseline=statistics.baseline)
+        yield name, table
+
+
+def leaderboard(table: pd.DataFrame, ax: Axes) -> Axes:
+    """Mean and 95 % interval per sampler, best on top; letters name what cannot be told apart.
+
+    Args:
+        table: As `collect_leaderboard` makes it; means in points.
+        ax: Where to draw.
+    """
+    table = table.sort_values("mean", ascending=False, kind="stable", ignore_index=True)
+    base = table[table["sampler"].str.partition("(")[0] == table["baseline"]]
+    if len(base):
+        ax.axvline(base["mean"].iloc[0], color="0.6", linewidth=0.8, linestyle=(0, (3, 2)))
+    for place, row in enumerate(table.to_dict("records")):
+        style = look(row["sampler"])
+        ax.plot([row["ci_low"], row["ci_high"]], [place, place], color=style.colour)
+        ax.plot(row["mean"], place, style.marker, color=style.colour)
+        ax.annotate(
+            row["group"],
+            (1.0, place),
+            xycoords=("axes fraction", "data"),
+            xytext=(3, 0),
+            textcoords="offset points",
+            verticalalignment="center",
+            fontsize=7,
+        )
+    ax.set_yticks(range(len(table)), [shorten(s) for s in table["label"]])
+    ax.set_ylim(len(table) - 0.4, -0.6)
+    ax.grid(axis="y", visible=False)
+    ax.set_xlabel("mean score (points)")
+    augmentations = ", ".join(dict.fromkeys(table["augmentation"]))
+    title(ax, "Mean score by sampler")
+    interval = (
+        "no interval: one seed" if table["ci_low"].isna().all() else "95 % interval over seeds"
+    )
+    caption(
+        ax,
+        f"{interval}, {counts(table)}, augmentations: {augmentations}; samplers with "
+        f"a letter in common cannot be told apart. {table['pool'].iloc[0]}",
+    )
+    return ax
+
+
+def collect_heatmap(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Per pool, one row per sampler and augmentation, in order of the samplers' best mean."""
+    for name, pool in each_pool(material):
+        rows = material.board.rows
+        rows = rows[rows["pool"] == pool.title]
+        if rows["mean"].isna().all():
+            continue
+        columns = ["sampler", "augmentation", "objective", "n_seeds", "n_tasks", "mean", "pool"]
+        table = rows[columns].assign(label=labels(rows))
+        best = table.groupby("label")["mean"].transform("max")
+        order = table.assign(best=best).sort_values(
+            ["best", "label", "augmentation"], ascending=[False, True, True], kind="stable"
+        )
+        yield name, order.drop(columns="best")
+
+
+def draw_grid(wide: pd.DataFrame, ax: Axes) -> None:
+    """Draw mean scores as an annotated grid; what has no score stays grey.
+
+    Args:
+        wide: Scores in points, rows and columns named by their labels.
+        ax: Where to draw.
+    """
+    sns.heatmap(
+        wide,
+        ax=ax,
+        annot=True,
+        fmt=".1f",
+        annot_kws={"fontsize": 7},
+        cmap="cividis",
+        cbar_kws={"label": "mean score (points)", "shrink": 0.9},
+        linewidths=0.5,
+        xticklabels=[shorten(c) for c in wide.columns],
+        yticklabels=[shorten(i) for i in wide.index],
+    )
+    ax.set_facecolor("0.92")
+    ax.grid(visible=False)
+    for label in ax.get_xticklabels():
+        label.set(rotation=30, horizontalalignment="right")
+    ax.tick_params(axis="y", labelrotation=0)
+    ax.tick_params(length=0)
+
+
+def heatmap(table: pd.DataFrame, ax: Axes) -> Axes:
+    """Mean score in points of every sampler with every augmentation; blank where there is none.
+
+    Args:
+        table: As `collect_heatmap` makes it.
+        ax: Where to draw.
+    """
+    wide = table.pivot_table(
+        index="label", columns="augmentation", values="mean", sort=False, aggfunc="mean"
+    )
+    wide = wide[sorted(wide.columns)]
+    draw_grid(wide, ax)
+    ax.set_xlabel("augmentation")
+    ax.set_ylabel("")
+    title(ax, "Sampler by augmentation")
+    caption(ax, f"{counts(table)}; grey: no score. {table['pool'].iloc[0]}")
+    return ax
+
+
+def heatmap_size(table: pd.DataFrame) -> tuple[float, float]:
+    """One column wide for up to four augmentations, then wider; higher with more samplers."""
+    width = max(COLUMN_WIDTH, 1.7 + 0.43 * table["augmentation"].nunique())
+    longest = max(min(len(a), 24) for a in table["augmentation"].astype(str))
+    return width, 1.7 + 0.04 * longest + _ROW * table["label"].nunique()

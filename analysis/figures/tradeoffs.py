@@ -1,0 +1,172 @@
+"""Pictures that weigh samplers: rank over tasks with critical differences, and cost for quality."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator, NullFormatter
+from numpy.typing import NDArray
+
+from nsbench.analysis.figures.cast import Cast
+from nsbench.analysis.figures.drawing import (
+    Material,
+    caption,
+    counts,
+    each_pool,
+    labels,
+    legend,
+    shorten,
+    title,
+)
+from nsbench.analysis.figures.style import look
+from nsbench.analysis.statistics import comparisons
+from nsbench.analysis.statistics.stats import Array, seed_means
+from nsbench.analysis.tables.leaderboard import POINTS
+from nsbench.analysis.tables.pools import marginal
+from nsbench.analysis.tables.ranks import ALPHA
+
+COST_LABELS = {
+    "encodes": "sentences encoded per cell",
+    "wall_s": "wall time per cell (s)",
+    "tokens_seen": "tokens per cell",
+}
+
+
+def collect_ranks(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Per pool, mean rank of each sampler over tasks and Nemenyi's p against every other.
+
+    Scores are means over seeds and over the augmentations that all samplers have; samplers without
+    a score on every task are left out. Needs three samplers and two tasks.
+    """
+    for name, pool in each_pool(material):
+        averaged = marginal(pool)
+        seeds = ~np.isnan(seed_means(averaged.scores))  # (M, S)
+        kept = np.flatnonzero(seeds.any(axis=1))
+        if len(kept) < 3 or len(pool.tasks) < 2:
+            continue
+        scores = np.array([averaged.scores[i][seeds[i]].mean(axis=0) for i in kept])  # (M, T)
+        rank = pd.DataFrame(-scores).rank(axis=0).mean(axis=1).to_numpy()
+        p = comparisons.nemenyi_p(scores)
+        order = np.argsort(rank, kind="stable")
+        methods = pd.DataFrame([averaged.methods[i] for i in kept])
+        table = methods[["sampler"]].assign(label=labels(methods), mean_rank=rank)
+        table["mean"] = POINTS * scores.mean(axis=1)
+        table["n_seeds"] = seeds[kept].sum(axis=1)
+        table = table.iloc[order].assign(
+            group=_runs(p, order),
+            n_tasks=len(pool.tasks),
+            friedman_p=comparisons.friedman_p(scores),
+            pool=pool.title,
+        )
+        yield name, table
+
+
+def critical_difference(table: pd.DataFrame, ax: Axes) -> Axes:
+    """Mean rank over tasks, best on top; bars join samplers that Nemenyi's test cannot tell apart.
+
+    Args:
+        table: As `collect_ranks` makes it.
+        ax: Where to draw.
+    """
+    table = table.reset_index(drop=True)
+    worst = len(table)
+    for place, row in enumerate(table.to_dict("records")):
+        style = look(row["sampler"])
+        ax.plot([1, row["mean_rank"]], [place, place], color="0.85", linewidth=0.7, zorder=1)
+        ax.plot(row["mean_rank"], place, style.marker, color=style.colour)
+    bars = sorted({letter for text in table["group"] for letter in text.split()})
+    for column, letter in enumerate(bars):
+        rows = [i for i, text in enumerate(table["group"]) if letter in text.split()]
+        if len(rows) > 1:
+            x = 1.03 + 0.035 * column
+            ax.plot(
+                [x, x],
+                [rows[0] - 0.25, rows[-1] + 0.25],
+                transform=ax.get_yaxis_transform(),
+                color="0.2",
+                linewidth=2,
+                clip_on=False,
+                solid_capstyle="butt",
+            )
+    ax.set_yticks(range(worst), [shorten(s) for s in table["label"]])
+    ax.set_ylim(worst - 0.4, -0.6)
+    ax.set_xlim(1 - 0.03 * worst, 1.03 * worst)
+    ax.grid(axis="y", visible=False)
+    ax.set_xlabel("mean rank over tasks (1 is best)")
+    title(ax, "Critical differences")
+    caption(
+        ax,
+        f"Bars join samplers that cannot be told apart over tasks (Nemenyi, {ALPHA:.0%}); "
+        f"Friedman p = {table['friedman_p'].iloc[0]:.2g}; {counts(table)}. "
+        f"{table['pool'].iloc[0]}",
+    )
+    return ax
+
+
+def collect_cost(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Per pool and unit of cost, one row per sampler and augmentation."""
+    for name, pool in each_pool(material):
+        rows = material.board.rows
+        rows = rows[(rows["pool"] == pool.title) & rows["mean"].notna()]
+        for cost in COST_LABELS:
+            if cost not in rows or rows[cost].notna().sum() < 2:
+                continue
+            columns = ["sampler", "augmentation", "n_seeds", "n_tasks", "mean", "ci_low", "ci_high"]
+            table = rows.loc[rows[cost].notna(), columns]
+            table = table.assign(cost=rows[cost], unit=cost, pool=pool.title)
+            yield " ".join(filter(None, (cost, name))), table
+
+
+def cost_quality(table: pd.DataFrame, ax: Axes) -> Axes:
+    """Mean score against what a cell cost; each dot is a sampler with an augmentation.
+
+    Args:
+        table: As `collect_cost` makes it.
+        ax: Where to draw.
+    """
+    cast = Cast.by(table, "mean")
+    for sampler in cast.order:
+        part = table[table["sampler"] == sampler]
+        style, line = cast.look(sampler), cast.line(sampler)
+        ax.plot(
+            part["cost"],
+            part["mean"],
+            linestyle="none",
+            marker=style.marker,
+            color=style.colour,
+            **line,
+        )
+        ends = part["cost"], part["ci_low"], part["ci_high"]
+        ax.vlines(*ends, color=style.colour, linewidth=0.7, zorder=line["zorder"])
+    unit = str(table["unit"].iloc[0])
+    ax.set_xlabel(COST_LABELS.get(unit, unit))
+    if table["cost"].nunique() == 1:
+        ax.set_xticks([table["cost"].iloc[0]], [f"{table['cost'].iloc[0]:,.9g}, the same for all"])
+    elif table["cost"].min() > 0 and table["cost"].max() > 10 * table["cost"].min():
+        ax.set_xscale("log")
+        ax.xaxis.set_major_formatter("{x:,.9g}")
+        ax.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        ax.xaxis.set_major_locator(MaxNLocator(nbins=5))
+        ax.xaxis.set_major_formatter("{x:,.9g}")
+    ax.set_ylabel("mean score (points)")
+    ax.margins(0.08)
+    title(ax, "Quality against cost")
+    legend(ax, len(cast.named))
+    interval = "" if table["ci_low"].isna().all() else "lines: 95 % interval over seeds; "
+    caption(
+        ax,
+        f"{interval}one dot per sampler and augmentation, {len(table)} dots; {counts(table)}"
+        f"{cast.note}. "
+        f"{table['pool'].iloc[0]}",
+    )
+    return ax
+
+
+def _runs(p: Array, order: NDArray[np.int64]) -> list[str]:
+    """Which bars each method, in order of rank, belongs to: numbers parted by blanks."""
+    different = np.asarray(p) <= ALPHA
+    pairs = comparisons.AllPairs(np.zeros(p.shape), np.asarray(p), different)
+    runs = comparisons.letter_runs(pairs, order)
+    return [" ".join(f"g{k}" for k in runs[m]) for m in order]

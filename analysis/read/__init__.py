@@ -1,0 +1,1 @@
+"""Results folders as tables: records, scores, difficulty."""

@@ -1,0 +1,182 @@
+"""Difficulty tables, histograms and other tables of single cells."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nsbench.analysis.read.columns import AXES
+from nsbench.analysis.read.load import Results
+from nsbench.benchmarks.records import (
+    DIFFICULTY_COLUMNS,
+    HISTOGRAM_COLUMNS,
+    RecordError,
+)
+
+DIFFICULTY_IDENTITY = ("key", *AXES, "seed")
+
+
+def load_difficulty(
+    results: Results, columns: Sequence[str] = (), *, compact: bool = False
+) -> tuple[pd.DataFrame, list[str]]:
+    """The difficulty of every finished cell, long, and one line per file that cannot be read.
+
+    Args:
+        results: As loaded.
+        columns: Those of ``difficulty.parquet`` to read beside ``step`` and ``quantity``; all
+            without any.
+        compact: Texts as categories in order of name: a tenth of the room, for 100,000 cells.
+
+    Returns:
+        Columns `DIFFICULTY_IDENTITY` and those of ``difficulty.parquet``, one row per cell, step
+        and quantity; a finished cell without the file is no fault (the untrained baseline).
+    """
+    import pyarrow as pa
+
+    wanted = ("step", "quantity", *(columns or ("mean",)))
+    tables: list[pa.Table] = []
+    places: list[int] = []
+    bad: list[str] = []
+    for place, cell in enumerate(results.loaded):
+        if cell.status != "done" or cell.paths is None or not cell.paths.difficulty.is_file():
+            continue
+        try:
+            table = _arrow_table(cell.paths.difficulty, wanted, every=not columns)
+        except RecordError as error:
+            bad.append(str(error))
+            continue
+        tables.append(table)
+        places.append(place)
+    if not tables:
+        return pd.DataFrame(columns=[*DIFFICULTY_IDENTITY, *DIFFICULTY_COLUMNS]), bad
+    whole = pa.concat_tables(tables, promote_options="permissive")
+    rows = np.repeat(places, [t.num_rows for t in tables])
+    named: dict[str, Any] = {}
+    for name in DIFFICULTY_IDENTITY:
+        values = results.cells[name].array
+        narrow = compact and pd.api.types.is_string_dtype(values)
+        named[name] = (pd.Categorical(values) if narrow else values).take(rows)
+    quantity = whole["quantity"].combine_chunks()
+    which = whole.schema.get_field_index("quantity")
+    whole = whole.set_column(which, "quantity", quantity.dictionary_encode())
+    del tables
+    out = pd.DataFrame(named).join(whole.to_pandas(self_destruct=True))
+    if compact:
+        known = sorted(out["quantity"].cat.categories)
+        return out.assign(quantity=out["quantity"].cat.set_categories(known)), bad
+    return out.astype({"quantity": "str"}), bad
+
+
+def plain_texts(table: pd.DataFrame) -> pd.DataFrame:
+    """A table with texts in place of categories; for what is left of a compact one."""
+    narrow = [c for c, kind in table.dtypes.items() if isinstance(kind, pd.CategoricalDtype)]
+    return table.astype(dict.fromkeys(narrow, "str"))
+
+
+def _arrow_table(path: Path, columns: Sequence[str], *, every: bool) -> Any:
+    """Read some or all columns of a parquet file, in a tenth of the time that pandas takes.
+
+    Raises:
+        RecordError: If it is missing, cut short, or lacks a column.
+    """
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            absent = [c for c in columns if c not in file.schema_arrow.names]
+            if not absent:
+                table = file.read(None if every else list(columns), use_threads=False)
+                return table.replace_schema_metadata(None)
+    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors or OSErrors
+        line = " ".join(str(error).split())
+        raise RecordError(f"cannot read {path}: {line}") from None
+    raise RecordError(f"{path} lacks the columns {', '.join(absent)}")
+
+
+def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """Read one parquet file of a cell.
+
+    Raises:
+        RecordError: If it is missing, cut short, or lacks a column.
+    """
+    try:
+        table = pd.read_parquet(path)
+    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors or OSErrors
+        line = " ".join(str(error).split())
+        raise RecordError(f"cannot read {path}: {line}") from None
+    absent = [c for c in columns if c not in table]
+    if absent:
+        raise RecordError(f"{path} lacks the columns {', '.join(absent)}")
+    return table
+
+
+class CellTables(Mapping[str, pd.DataFrame]):
+    """One kind of table of the finished cells by key, read whenever it is asked for.
+
+    A table that cannot be read is not there: ``get`` gives ``None``.
+
+    Args:
+        results: As loaded.
+        kind: Property of `CellPaths`: ``choices``, ``probe`` ...
+        columns: What it must hold.
+    """
+
+    def __init__(self, results: Results, kind: str, columns: Sequence[str]) -> None:
+        self._columns = tuple(columns)
+        self._paths = {
+            cell.key: path
+            for cell in results.loaded
+            if cell.status == "done"
+            and cell.paths is not None
+            and (path := getattr(cell.paths, kind)).is_file()
+        }
+
+    def __getitem__(self, key: str) -> pd.DataFrame:
+        try:
+            return read_table(self._paths[key], self._columns)
+        except RecordError as error:
+            raise KeyError(key) from error
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+
+def histogram_window(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Counts of the first logged step (``before``) and of the last logging window (``after``).
+
+    Args:
+        table: A ``histograms.parquet``; its counts are cumulative.
+    """
+    steps = sorted(table["step"].unique())
+    if not steps:
+        return {}
+    wide = table.pivot_table(index=["quantity", "bin_low"], columns="step", values="count")
+    after = wide[steps[-1]] - (wide[steps[-2]] if len(steps) > 1 else 0.0)
+    named = {"before": wide[steps[0]], "after": after}
+    return {k: v.rename("count").reset_index() for k, v in named.items()}
+
+
+def load_histograms(results: Results) -> dict[str, pd.DataFrame]:
+    """The histograms of every finished cell that has readable ones, by key."""
+    out: dict[str, pd.DataFrame] = {}
+    for cell in results.loaded:
+        if cell.status == "done" and cell.paths is not None and cell.paths.histograms.is_file():
+            with suppress(RecordError):
+                out[cell.key] = read_table(cell.paths.histograms, HISTOGRAM_COLUMNS)
+    return out
+
+
+def load_random_pairs(results: Results) -> dict[str, list[int]]:
+    """Counts of the similarity of random texts in equal bins on [-1, 1], by key."""
+    out: dict[str, list[int]] = {}
+    for cell in results.loaded:
+        found = cell.record.evaluation.get("random_pairs") if cell.record else None
+        if isinstance(found, list) and all(isinstance(c, int) and c >= 0 for c in found):
+            out[cell.key] = found
+    return out

@@ -1,0 +1,216 @@
+"""Scores of cells: read, kept in little room, and as tidy tables.
+
+A large matrix has millions of scores in a few layouts: the same tasks, splits and metrics for
+cell after cell. A layout is kept once, a cell keeps its values.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+import pandas as pd
+
+from nsbench.analysis.read.columns import IDENTITY, Columns
+from nsbench.analysis.read.leakage import LEAKS
+from nsbench.analysis.statistics.stats import Array
+from nsbench.benchmarks.files import read_bytes
+from nsbench.benchmarks.records import SCORE_COLUMNS, CellPaths, RecordError
+
+ScoreRow = tuple[str, str, str, str, float, int, bool]
+_HEADER = ",".join(SCORE_COLUMNS).encode()
+_VALUE = SCORE_COLUMNS.index("value")
+_FLAGS = frozenset((b"True", b"False"))
+_TEXTS = SCORE_COLUMNS[:_VALUE]
+_FLOAT = re.compile(rb",(-?\d+\.\d*(?:e[-+]\d+)?),")
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """What the rows of a ``scores.csv`` are about.
+
+    Attributes:
+        rows: Task, split, subset, metric, ``n_examples`` and ``main`` of each score.
+    """
+
+    rows: tuple[tuple[str, str, str, str, int, bool], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class CellScores:
+    """The scores of one cell, as rows of `SCORE_COLUMNS`.
+
+    Attributes:
+        layout: What they are about.
+        values: One per row of the layout.
+    """
+
+    layout: Layout
+    values: Array
+
+    def __iter__(self) -> Iterator[ScoreRow]:
+        for (*texts, n, main), value in zip(self.layout.rows, self.values.tolist(), strict=True):
+            yield (*texts, value, n, main)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+NO_SCORES = CellScores(Layout(()), np.empty(0))
+
+
+class ScoreReader:
+    """Reads ``scores.csv`` of many cells; those that are about the same share their layout.
+
+    What stands around the values of a file, as this project writes it, is the same text for all
+    cells of a layout: where it was met before, only the values are read.
+    """
+
+    def __init__(self) -> None:
+        self._layouts: dict[Any, Layout] = {}
+        self._known: dict[bytes, Layout] = {}
+
+    def read(self, paths: CellPaths) -> CellScores:
+        """Read the scores of one cell.
+
+        Raises:
+            RecordError: If the file is missing, cut short, or lacks a column.
+        """
+        path = f"{paths.folder}/scores.csv"
+        try:
+            raw = read_bytes(path)
+            if not raw.endswith(b"\n"):
+                raise RecordError(f"{path} is cut short: its last line does not end")
+            pieces = _FLOAT.split(raw)  # what stands around the values, and between them these
+            around, values = b"\0".join(pieces[::2]), pieces[1::2]
+            layout = self._known.get(around)
+            if layout is not None and len(values) == len(layout.rows):
+                return CellScores(layout, _floats(values))
+            plain = _plain(raw)
+            columns: _Columns = plain or _quoted(raw.decode(), path)
+            texts, rest = columns[:_VALUE], columns[_VALUE + 1 :]
+            layout = self._layout((*texts, *rest))
+            if plain and plain[_VALUE] == tuple(values) and b"\0" not in raw:
+                self._known[around] = layout
+            return CellScores(layout, _floats(columns[_VALUE]))
+        except RecordError:
+            raise
+        except (OSError, csv.Error, IndexError, ValueError) as error:
+            raise RecordError(f"cannot read {path}: {error}") from None
+
+    def _layout(self, columns: "_Columns") -> Layout:
+        key = tuple(columns)
+        if key not in self._layouts:
+            *texts, n, main = [[_decoded(c) for c in column] for column in columns]
+            flags = (m.strip().lower() == "true" for m in main)
+            rows = tuple(zip(*texts, map(int, n), flags, strict=True))
+            self._layouts[key] = Layout(rows)
+        return self._layouts[key]
+
+
+_Columns = Sequence[tuple[str, ...]] | Sequence[tuple[bytes, ...]]
+
+
+def _floats(texts: Sequence[Any]) -> Array:
+    """Numbers from their texts, strings or bytes.
+
+    Raises:
+        ValueError: If one is no number.
+    """
+    joined = ",".join(texts).encode() if texts and isinstance(texts[0], str) else b",".join(texts)
+    with suppress(orjson.JSONDecodeError):
+        if not joined.translate(None, b"0123456789.,eE+-"):  # JSON's reader takes true for a number
+            return np.array(orjson.loads(b"[" + joined + b"]"), dtype=np.float64)
+    return np.array(list(map(float, texts)), dtype=np.float64)
+
+
+def _decoded(text: str | bytes) -> str:
+    return text if isinstance(text, str) else text.decode()
+
+
+def _plain(raw: bytes) -> list[tuple[bytes, ...]]:
+    """The columns of a file as this project writes it, or nothing if it needs a real reader."""
+    header, _, body = raw.partition(b"\n")
+    if header != _HEADER or b'"' in raw or b"\r" in raw or not body:
+        return []
+    width = len(SCORE_COLUMNS)
+    fields = body[:-1].replace(b"\n", b",").split(b",")
+    columns = [tuple(fields[i::width]) for i in range(width)]
+    whole = len(fields) == width * body.count(b"\n") and _FLAGS.issuperset(columns[-1])
+    return columns if whole else []
+
+
+def _quoted(text: str, path: str) -> list[tuple[str, ...]]:
+    header, *lines = csv.reader(io.StringIO(text, newline=""), strict=True)
+    absent = [c for c in SCORE_COLUMNS if c not in header]
+    if absent:
+        raise RecordError(f"{path} lacks the columns {', '.join(absent)}")
+    place = [header.index(c) for c in SCORE_COLUMNS]
+    rows = [[line[i] for i in place] for line in lines if line]
+    return list(zip(*rows, strict=True)) or [() for _ in SCORE_COLUMNS]
+
+
+def score_table(scores: Sequence[CellScores], keys: Sequence[str]) -> pd.DataFrame:
+    """One row per score: the cell's key, then `SCORE_COLUMNS`; texts are categories.
+
+    Args:
+        scores: Of every cell.
+        keys: Their keys, each once; the categories of ``key``, in this order.
+    """
+    layouts = {id(s.layout): s.layout for s in scores}
+    rows = list(dict.fromkeys(row for layout in layouts.values() for row in layout.rows))
+    place = {row: i for i, row in enumerate(rows)}
+    codes = {k: np.array([place[r] for r in v.rows], dtype=np.int32) for k, v in layouts.items()}
+    which = np.concatenate([np.empty(0, np.int32), *(codes[id(s.layout)] for s in scores)])
+    columns: dict[str, Any] = {
+        "key": pd.Categorical.from_codes(
+            np.repeat(np.arange(len(keys), dtype=np.int32), [len(s) for s in scores]),
+            categories=pd.Index(pd.Series(list(keys), dtype="str")),
+        )
+    }
+    for i, name in enumerate(_TEXTS):
+        columns[name] = pd.Categorical([row[i] for row in rows]).take(which)
+    columns["value"] = np.concatenate([np.empty(0), *(s.values for s in scores)])
+    columns["n_examples"] = np.array([row[-2] for row in rows], dtype=np.int64)[which]
+    columns["main"] = np.array([row[-1] for row in rows], dtype=bool)[which]
+    return pd.DataFrame(columns)
+
+
+def with_cells(
+    scores: pd.DataFrame, cells: pd.DataFrame, loaded: Sequence[Any], columns: Columns
+) -> pd.DataFrame:
+    """One row per score: identity, the score, what of its task was trained on, then its cell.
+
+    Args:
+        scores: As `score_table` makes it, or some of its rows.
+        cells: One row per category of its ``key``.
+        loaded: The cells behind those rows.
+        columns: What made the columns of ``cells``.
+    """
+    where = scores["key"].cat.codes.to_numpy()
+    own = [c for c in cells.columns if c not in LEAKS]
+    cells = cells[own].take(where).reset_index(drop=True)
+    texts = {name: scores[name].astype("str").array for name in _TEXTS}
+    parts = [cells[list(IDENTITY)], scores[list(SCORE_COLUMNS)].assign(**texts)]
+    parts[1] = parts[1].reset_index(drop=True)
+    if any(cell.record is not None and cell.record.leakage for cell in loaded):
+        parts.append(_leaks(where, scores["task"], loaded, columns))
+    parts.append(cells[[c for c in own if c not in IDENTITY]])
+    return pd.concat(parts, axis=1)
+
+
+def _leaks(
+    where: Any, tasks: "pd.Series[str]", loaded: Sequence[Any], columns: Columns
+) -> pd.DataFrame:
+    """`LEAKS` of each score's task, where it was scanned."""
+    empty: dict[str, Any] = {}
+    found = [
+        columns.leaks(record, str(task)) if (record := loaded[i].record) is not None else empty
+        for i, task in zip(where, tasks, strict=True)
+    ]
+    return pd.DataFrame({name: [leaks.get(name) for leaks in found] for name in LEAKS})

@@ -1,0 +1,1 @@
+"""The HTML report, and published results with their packed records."""

@@ -1,0 +1,160 @@
+"""Published results: packed records in ``cells``, and beside them everything that is made of them.
+
+Each text file of a published folder is a function of its packed records alone: `rebuild` makes them
+again, and `differences` says which of the stored ones are other bytes. Pictures and the report hang
+on the versions and fonts of what draws them, so they are made again and never compared; each
+picture stands beside the CSV that it is drawn from, which is compared. Which figures are kept, and
+whether a report is, goes by what stands there.
+"""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from nsbench.analysis.figures.registry import figure, figures, gather, pictures, render
+from nsbench.analysis.read.load import load_results
+from nsbench.analysis.report.page import report_html
+from nsbench.analysis.tables.bands import write_bands
+from nsbench.analysis.tables.false_negatives import write_false_negatives
+from nsbench.analysis.tables.leaderboard import make_leaderboard
+from nsbench.analysis.tables.pools import pools
+from nsbench.analysis.tables.predictors import write_predictors
+from nsbench.analysis.tables.write import write_leaderboard
+from nsbench.benchmarks.files import write_atomically
+from nsbench.benchmarks.records import RecordError
+from nsbench.benchmarks.records.packing import is_packed, pack, unpack
+
+CELLS = "cells"
+TEXTS = (".csv", ".md", ".tex")
+
+
+def publish(
+    root: Path,
+    out: Path,
+    *,
+    names: Sequence[str] = (),
+    report: bool = False,
+    baseline: str = "in_batch",
+) -> list[str]:
+    """Pack a results folder into ``out/cells`` and make everything else from what was packed.
+
+    Args:
+        root: The results folder.
+        out: The published folder; made if missing.
+        names: Figures to keep; none without any.
+        report: Whether to keep a report.
+        baseline: Sampler that differences are to.
+
+    Returns:
+        One line for every file that could not be read.
+    """
+    for name in names:
+        figure(name)
+    _, bad = pack(root, out / CELLS)
+    for stale in (out / "figures").glob("*"):
+        stale.unlink()
+    rebuild(out, names=names, report=report, baseline=baseline)
+    return bad
+
+
+def rebuild(
+    folder: Path,
+    *,
+    names: Sequence[str] | None = None,
+    report: bool | None = None,
+    baseline: str = "in_batch",
+) -> list[Path]:
+    """Make all files of a published folder again from its packed records.
+
+    Args:
+        folder: The published folder.
+        names: Figures; those that stand there already if ``None``.
+        report: Whether to write a report; if one stands there already if ``None``.
+        baseline: Sampler that differences are to.
+
+    Returns:
+        The files written.
+
+    Raises:
+        RecordError: If the folder has no packed records.
+    """
+    with TemporaryDirectory() as temporary:
+        made = Path(temporary, "made")
+        kinds = stored_figures(folder) if names is None else tuple(names)
+        with_report = (folder / "report.html").is_file() if report is None else report
+        _make(folder, made, kinds, baseline, drawn=True, report=with_report)
+        written = []
+        for path in sorted(p for p in made.rglob("*") if p.is_file()):
+            target = folder / path.relative_to(made)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(target, path.read_bytes())
+            written.append(target)
+    return written
+
+
+def differences(folder: Path, *, baseline: str = "in_batch") -> list[str]:
+    """What of a published folder's text files is not what its packed records give; one line each.
+
+    Raises:
+        RecordError: If the folder has no packed records.
+    """
+    with TemporaryDirectory() as temporary:
+        made = Path(temporary, "made")
+        _make(folder, made, stored_figures(folder), baseline, drawn=False, report=False)
+        wanted, stored = _texts(made), _texts(folder)
+    out = [f"{folder / n} is not stored" for n in sorted(wanted.keys() - stored.keys())]
+    out += [f"{folder / n} comes from no record" for n in sorted(stored.keys() - wanted.keys())]
+    for name in sorted(wanted.keys() & stored.keys()):
+        if wanted[name] != stored[name]:
+            out.append(f"{folder / name} differs, {_first(stored[name], wanted[name])}")
+    return out
+
+
+def stored_figures(folder: Path) -> tuple[str, ...]:
+    """Names of the figures whose CSVs stand in a published folder."""
+    stems = [p.stem for p in (folder / "figures").glob("*.csv")]
+    return tuple(
+        name for name in figures if any(s == name or s.startswith(f"{name}-") for s in stems)
+    )
+
+
+def _make(
+    folder: Path, out: Path, names: Sequence[str], baseline: str, *, drawn: bool, report: bool
+) -> None:
+    if not is_packed(folder / CELLS):
+        raise RecordError(f"{folder} is not a published folder: it has no {CELLS}/records.parquet")
+    root = out.with_name("unpacked")
+    unpack(folder / CELLS, root)
+    results = load_results(root)
+    board = make_leaderboard(results, baseline=baseline)
+    # Not every score: one row each with all parameters is large, and made in a second.
+    write_leaderboard(results, board, out, scores=False)
+    material, bad = gather(results, board)
+    write_false_negatives(results, board, out, material.difficulty)
+    every = pools(results)
+    write_bands(every, board, out)
+    write_predictors(every, material.difficulty, out)
+    (out / "figures").mkdir()
+    for name, stem, csv in pictures(material, names) if names else ():
+        write_atomically(out / "figures" / f"{stem}.csv", csv)
+        if drawn:
+            write_atomically(out / "figures" / f"{stem}.png", render(name, csv, "png"))
+    if report:
+        write_atomically(out / "report.html", report_html(results, board, material, bad))
+    shutil.rmtree(root)
+
+
+def _texts(folder: Path) -> dict[str, bytes]:
+    """The text files under a folder by name, those of its packed records left out."""
+    files = (p for p in folder.rglob("*") if p.suffix in TEXTS and p.is_file())
+    named = {p.relative_to(folder).as_posix(): p for p in files if p.name != "README.md"}
+    return {n: p.read_bytes() for n, p in named.items() if not n.startswith(f"{CELLS}/")}
+
+
+def _first(stored: bytes, made: bytes) -> str:
+    """The first line in which two texts differ."""
+    one, two = stored.splitlines(), made.splitlines()
+    pairs = zip(one, two, strict=False)
+    place = next((i for i, (a, b) in enumerate(pairs, 1) if a != b), min(len(one), len(two)) + 1)
+    return f"first in line {place}"

@@ -1,0 +1,346 @@
+"""Pools of cells that may be compared, and their scores as one array (methods, seeds, tasks).
+
+A pool shares encoder, data, regime, steps and batch size. Within it, a method is a sampler with its
+augmentation, objective, candidates and what else of the budget varies. Untrained encoders have no
+budget and no augmentation of their own, so they join every pool of their encoder and data.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nsbench.analysis.read.load import Results
+from nsbench.analysis.statistics.stats import Array, seed_means
+from nsbench.benchmarks.records import MEAN_METRIC
+
+POOL_KEYS = ("encoder", "data", "regime", "steps", "batch_size")
+METHOD_KEYS = ("sampler", "augmentation", "objective", "candidates", "budget")
+COSTS = ("encodes_train", "encodes_mining", "encodes", "tokens_seen", "negatives_per_anchor")
+MATCHES = ("steps", "encodes")
+AGGREGATES = ("all", "mean")
+TOLERANCE = 0.1
+"""Encoder passes may be off by this share and still count as the same."""
+_TELLING = ("seed", "status", "planned", "key", "run_date")
+SECONDS = ("seconds_train", "seconds_evaluate", "wall_s")
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Methods that may be compared with each other.
+
+    Attributes:
+        shared: Value of each of `POOL_KEYS`.
+        methods: Value of each of `METHOD_KEYS` and ``sampler_name``, one per method.
+        seeds: Seeds, ascending.
+        tasks: Tasks, by name.
+        scores: Main scores as stored, shape (M, S, T); NaN where missing.
+        cells: One row per cell, with its ``method`` (index into ``methods``) and ``complete``:
+            whether it has a finite score for every task.
+        notes: What a reader must know about it, one line each.
+    """
+
+    shared: Mapping[str, Any]
+    methods: tuple[Mapping[str, Any], ...]
+    seeds: tuple[int, ...]
+    tasks: tuple[str, ...]
+    scores: Array
+    cells: pd.DataFrame
+    notes: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """What all methods share, in words."""
+        parts = [str(self.shared["encoder"]), f"on {self.shared['data']}"]
+        parts += [str(self.shared["regime"])] if self.shared["regime"] else []
+        if self.shared.get("encodes"):
+            parts.append(f"about {self.shared['encodes']:,.0f} encoder passes")
+        elif self.shared["steps"]:
+            parts.append(f"{self.shared['steps']:g} steps of {self.shared['batch_size']:g}")
+        return ", ".join(parts)
+
+
+def pools(results: Results, *, match: str = "steps", aggregate: str = "all") -> list[Pool]:
+    """Every pool of the results, in order of name.
+
+    Args:
+        results: As loaded.
+        match: What methods of a pool spend alike. ``steps``: optimizer steps of one batch size.
+            ``encodes``: encoder passes, mining and attacks counted; of each method's budgets the
+            one nearest to what all can reach is taken, and it is left out, with a note, if that
+            is off by more than `TOLERANCE`.
+        aggregate: ``all`` takes a task's main score; ``mean`` the mean over the sub-sets of a
+            year's STS task, where a task has them.
+
+    Raises:
+        ValueError: If an option is unknown, or no cell has scores by sub-set.
+    """
+    for name, value, legal in (("match", match, MATCHES), ("aggregate", aggregate, AGGREGATES)):
+        if value not in legal:
+            raise ValueError(f"{name} is {value!r}; known: {', '.join(legal)}")
+    scores = _Main(results.scores if aggregate == "all" else _by_parts(results.scores))
+    cells = _with_keys(results.cells)
+    if match == "encodes":
+        return _matched(cells, scores)
+    free = _untrained(cells)
+    out, taken = [], set()
+    trained = np.flatnonzero(~cells["untrained"].to_numpy(dtype=bool))
+    group = cells[list(POOL_KEYS)].take(trained).groupby(list(POOL_KEYS), dropna=False).ngroup()
+    for number in range(int(group.max()) + 1 if len(group) else 0):
+        members = trained[group.to_numpy() == number]
+        shared = {k: cells[k].iloc[members[0]] for k in POOL_KEYS}
+        place = (shared["encoder"], shared["data"])
+        taken.add(place)
+        out.append(_pool(shared, cells, [*free.get(place, ()), *members], scores))
+    for place, members in free.items():
+        if place not in taken:
+            shared = {k: cells[k].iloc[members[0]] for k in POOL_KEYS}
+            out.append(_pool(shared, cells, members, scores))
+    return out
+
+
+def _untrained(cells: pd.DataFrame) -> dict[Any, list[int]]:
+    """Rows of the untrained cells by encoder and data, sorted."""
+    free: dict[Any, list[int]] = {}
+    for row in np.flatnonzero(cells["untrained"].to_numpy(dtype=bool)):
+        free.setdefault((cells["encoder"].iloc[row], cells["data"].iloc[row]), []).append(int(row))
+    return {place: free[place] for place in sorted(free)}
+
+
+def _matched(cells: pd.DataFrame, scores: "_Main") -> list[Pool]:
+    """One pool per encoder, data and regime: of every method the budget nearest in passes."""
+    keys = [k for k in POOL_KEYS if k not in ("steps", "batch_size")]
+    free, out = _untrained(cells), []
+    for key, members in cells[~cells["untrained"]].groupby(keys, sort=True, dropna=False):
+        shared = dict(zip(keys, key, strict=True)) | {"steps": np.nan, "batch_size": np.nan}
+        chosen, target, notes = _nearest(members)
+        same = cells.take(free.get((shared["encoder"], shared["data"]), []))
+        both = pd.concat([same, chosen])
+        pool = _pool(shared, both, range(len(both)), scores)
+        matched = {**pool.shared, "encodes": target}
+        out.append(replace(pool, shared=matched, notes=(*notes, *pool.notes)))
+    return out
+
+
+def _nearest(members: pd.DataFrame) -> tuple[pd.DataFrame, float, list[str]]:
+    """The cells of each method's budget nearest to the passes that every method can reach.
+
+    Returns:
+        The cells, the passes they are matched on, and a note for each method that has none near.
+    """
+    if "encodes" not in members or members["encodes"].isna().all():
+        return members.iloc[:0], float("nan"), ["no cell counts its encoder passes"]
+    own, budgets = list(METHOD_KEYS), [*METHOD_KEYS, "steps", "batch_size"]
+    passes = members.groupby(budgets, dropna=False)["encodes"].mean().dropna().reset_index()
+    target = float(passes.groupby(own, dropna=False)["encodes"].max().min())
+    passes["off"] = passes["encodes"] / target - 1
+    nearest = passes.loc[passes["off"].abs().groupby([passes[k] for k in own]).idxmin()]
+    near = nearest[nearest["off"].abs() <= TOLERANCE]
+    notes = [
+        f"{row['sampler']} x {row['augmentation']} is left out: its nearest budget takes "
+        f"{row['encodes']:,.0f} encoder passes, {abs(row['off']):.0%} "
+        f"{'above' if row['off'] > 0 else 'below'} the {target:,.0f} that all can reach"
+        for row in nearest[nearest["off"].abs() > TOLERANCE].to_dict("records")
+    ]
+    return members.merge(near[budgets], on=budgets, how="inner"), target, notes
+
+
+def _by_parts(scores: pd.DataFrame) -> pd.DataFrame:
+    """Scores in which the mean over sub-sets is the main one of every task that has it."""
+    mean = scores["metric"] == MEAN_METRIC
+    tasks = set(scores.loc[mean, "task"])
+    if not tasks:
+        raise ValueError(
+            f"aggregate is 'mean', but no score is a {MEAN_METRIC}: these cells have no task with "
+            "sub-sets, or were scored before those were recorded"
+        )
+    main = scores["main"].astype(bool)
+    return scores.assign(main=(main & ~scores["task"].isin(tasks)) | mean)
+
+
+def marginal(pool: Pool) -> Pool:
+    """The pool averaged over augmentations, over complete blocks only.
+
+    A block is an augmentation that every sampler with any score has a complete seed for. The
+    untrained encoder does not depend on the augmentation and counts in every block.
+    """
+    keys = [k for k in METHOD_KEYS if k != "augmentation"]
+    has_seed = [not np.isnan(m).all() for m in seed_means(pool.scores)]
+    families: dict[tuple[Any, ...], dict[str, int]] = {}
+    for index, method in enumerate(pool.methods):
+        family = families.setdefault(tuple(method[k] for k in keys), {})
+        family[str(method["augmentation"])] = index
+    trained = {f: a for f, a in families.items() if not pool.methods[min(a.values())]["untrained"]}
+    scored = {f: a for f, a in trained.items() if any(has_seed[i] for i in a.values())}
+    names = sorted({a for blocks in trained.values() for a in blocks})
+    whole = [n for n in names if all(n in a and has_seed[a[n]] for a in scored.values())]
+    notes = [_incomplete(n, scored, has_seed) for n in names if n not in whole]
+    scores, methods = [], []
+    for by_name in families.values():
+        first = pool.methods[min(by_name.values())]
+        used = list(by_name.values()) if first["untrained"] else [by_name.get(n) for n in whole]
+        parts = [pool.scores[i] for i in used if i is not None]
+        gap = np.full(pool.scores.shape[1:], np.nan)
+        scores.append(np.mean(parts, axis=0) if parts and len(parts) == len(used) else gap)
+        methods.append({**first, "augmentation": f"mean of {len(whole)}"})
+    place = {family: i for i, family in enumerate(families)}
+    where = [place[tuple(pool.methods[i][k] for k in keys)] for i in pool.cells["method"]]
+    return replace(
+        pool,
+        methods=tuple(methods),
+        scores=np.array(scores),
+        cells=pool.cells.assign(method=where),
+        notes=tuple(notes),
+    )
+
+
+def _incomplete(
+    name: str, scored: Mapping[Any, Mapping[str, int]], has_seed: Sequence[bool]
+) -> str:
+    lacking = [str(f[0]) for f, a in scored.items() if name not in a or not has_seed[a[name]]]
+    return (
+        f"the mean over augmentations leaves out {name}: "
+        f"no complete seed for {', '.join(dict.fromkeys(lacking))}"
+    )
+
+
+def _with_keys(cells: pd.DataFrame) -> pd.DataFrame:
+    """Cells with the columns of `POOL_KEYS`, `METHOD_KEYS` and ``untrained``."""
+    cells = cells.copy()
+    blank = pd.Series(np.nan, index=cells.index)
+    cells["steps"] = pd.to_numeric(cells.get("p_train_steps", blank), errors="coerce")
+    cells["batch_size"] = pd.to_numeric(cells.get("p_train_batch_size", blank), errors="coerce")
+    cells["untrained"] = (cells["sampler_name"] == "no_training") | (cells["steps"] == 0)
+    cells.loc[cells["untrained"], ["objective", "candidates"]] = ""  # it has none
+    trained = cells[~cells["untrained"]]
+    settings = [
+        str(c)
+        for c in cells.columns
+        if c.startswith("p_train_")
+        and c not in ("p_train_steps", "p_train_batch_size")
+        and trained[c].nunique(dropna=False) > 1
+    ]
+    told: dict[tuple[Any, ...], str] = {}
+    budgets = []
+    for free, *values in zip(
+        cells["untrained"], *(cells[c].tolist() for c in settings), strict=True
+    ):
+        if (key := (free, *values)) not in told:
+            pairs = zip(settings, values, strict=True)
+            text = ", ".join(f"{c.removeprefix('p_train_')}={v}" for c, v in pairs)
+            told[key] = "" if free else text
+        budgets.append(told[key])
+    cells["budget"] = budgets
+    return cells
+
+
+def _pool(
+    shared: Mapping[str, Any], table: pd.DataFrame, rows: Sequence[int], scores: "_Main"
+) -> Pool:
+    """The pool of some rows of the table of cells."""
+    keys = [*METHOD_KEYS, "sampler_name", "untrained"]
+    cells = table[[*keys, *(c for c in _TELLING if c in table)]].take(np.asarray(rows, dtype=int))
+    cells["row"] = rows
+    methods = cells[keys].drop_duplicates().sort_values(keys, kind="stable").to_dict("records")
+    place = {tuple(m[k] for k in keys): i for i, m in enumerate(methods)}
+    cells["method"] = [place[r] for r in zip(*(cells[k].tolist() for k in keys), strict=True)]
+    notes: list[str] = []
+    cells = _one_per_seed(cells, notes)
+    keys, main = scores.of(scores.keys.get_indexer(pd.Index(cells["key"])))
+    tasks = tuple(main)
+    seeds = tuple(sorted(int(s) for s in cells["seed"].unique()))
+    array = np.full((len(methods), len(seeds), len(tasks)), np.nan)
+    whole = np.zeros(len(cells), dtype=bool)
+    if len(keys):
+        values = np.stack([main[t] for t in tasks], axis=1) if tasks else np.empty((len(keys), 0))
+        at = np.searchsorted(seeds, cells["seed"].to_numpy(dtype=np.int64)[keys])
+        array[cells["method"].to_numpy()[keys], at] = values  # (cells with a score, T)
+        whole[keys] = ~np.isnan(values).any(axis=1)
+    named = tuple({str(k): v for k, v in m.items()} for m in methods)
+    own = {"method": cells["method"].to_numpy(), "complete": whole}
+    cells = table.take(cells["row"].to_numpy()).reset_index(drop=True).assign(**own)
+    return Pool(shared, named, seeds, tasks, array, cells, tuple(notes))
+
+
+def _one_per_seed(cells: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    """Of several cells for one method and seed, the finished, planned, latest one."""
+    date = cells["run_date"].fillna("") if "run_date" in cells else ""
+    order = cells.assign(_done=cells["status"] == "done", _date=date)
+    order = order.sort_values(["method", "seed", "_done", "planned", "_date", "key"])
+    doubled = order[order.duplicated(["method", "seed"], keep=False)]
+    for _, same in doubled.groupby(["method", "seed"], sort=True):
+        last = same.iloc[-1]
+        notes.append(
+            f"{len(same)} cells stand for {last['sampler']} x {last['augmentation']}, seed "
+            f"{last['seed']}; {last['key']} is used, {', '.join(same['key'][:-1])} is not"
+        )
+    return order.drop_duplicates(["method", "seed"], keep="last")
+
+
+def main_scores(scores: pd.DataFrame) -> pd.DataFrame:
+    """Main scores with one row per cell key and one column per task.
+
+    A task with several subsets counts as their mean; a cell that lacks one has NaN. Where a task
+    has a test split, other splits (a dev split that chose the checkpoint) do not count.
+
+    Args:
+        scores: As `nsbench.analysis.read.scores.score_table` makes them, or some of them.
+    """
+    main = _Main(scores)
+    keys, means = main.of(np.arange(len(main.keys)))
+    return pd.DataFrame(means, index=main.keys[keys].rename("key")) if len(keys) else pd.DataFrame()
+
+
+class _Main:
+    """The main scores of many cells, of which those of some are asked for again and again.
+
+    Args:
+        scores: As `nsbench.analysis.read.scores.score_table` makes them, or some of them.
+    """
+
+    def __init__(self, scores: pd.DataFrame) -> None:
+        main = scores[scores["main"].to_numpy(dtype=bool)]
+        self.keys: pd.Index = scores["key"].cat.categories
+        codes = main["key"].cat.codes.to_numpy()
+        order = np.argsort(codes, kind="stable")
+        self._starts = np.searchsorted(codes[order], np.arange(len(self.keys) + 1))
+        self._values = main["value"].to_numpy(dtype=float)[order]
+        columns = [main[name].cat for name in ("task", "split", "subset")]
+        sizes = [len(c.categories) + 1 for c in columns]
+        flat = np.ravel_multi_index([c.codes.to_numpy() + 1 for c in columns], sizes)
+        distinct, place = np.unique(flat, return_inverse=True)
+        self._what = place[order]
+        self._parts = [
+            tuple(str(c.categories[i - 1]) for c, i in zip(columns, where, strict=True))
+            for where in zip(*np.unravel_index(distinct, sizes), strict=True)
+        ]
+
+    def of(self, cells: Any) -> tuple[Any, dict[str, Array]]:
+        """Which of some cells have main scores, and by task, in order of name, those of these.
+
+        Args:
+            cells: Places in ``keys``, each at most once; below 0 for a cell that is not there.
+        """
+        there = np.flatnonzero(cells >= 0)
+        first, last = self._starts[cells[there]], self._starts[cells[there] + 1]
+        counts = last - first
+        before = np.cumsum(counts) - counts
+        rows = np.repeat(first - before, counts) + np.arange(counts.sum())
+        what = self._what[rows]
+        met = np.flatnonzero(np.bincount(what, minlength=len(self._parts)))
+        tested = {self._parts[i][0] for i in met if self._parts[i][1] == "test"}
+        counted = np.zeros(len(self._parts), dtype=bool)
+        counted[met] = [t not in tested or s == "test" for t, s, _ in (self._parts[i] for i in met)]
+        kept = counted[what]
+        owners, own = np.unique(np.repeat(there, counts)[kept], return_inverse=True)
+        values, what = self._values[rows][kept], what[kept]
+        wide = np.full((len(owners), len(self._parts)), np.nan)
+        known = np.flatnonzero(np.isfinite(values))[::-1]  # of several values the first stays
+        wide[own[known], what[known]] = values[known]
+        of_task: dict[str, list[int]] = {}
+        found = np.flatnonzero(~np.isnan(wide).all(axis=0)).tolist()
+        for column in sorted(found, key=lambda c: self._parts[c]):
+            of_task.setdefault(self._parts[column][0], []).append(column)
+        return owners, {t: wide[:, columns].mean(axis=1) for t, columns in sorted(of_task.items())}

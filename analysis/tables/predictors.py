@@ -1,0 +1,203 @@
+"""Does difficulty predict quality? Rank correlation of what was fed with the final score.
+
+Every cell counts once: the mean of a difficulty statistic over the last quarter of its training,
+beside its mean score over the tasks. Within a sampler, both are ranked among the cells of one
+label of sampler, and the correlations are averaged on Fisher's scale, weighted by n - 3.
+Seeds of one method are no independent cases: the interval over all cells counts methods.
+
+Source: intervals after Fisher's z with the standard error 1 / sqrt(n - 3) and the correction for
+ranks of Bonett and Wright 2000, Sample size requirements for estimating Pearson, Kendall and
+Spearman correlations. https://doi.org/10.1007/BF02294183
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import stats as scipy_stats
+
+from nsbench.analysis.read.difficulty import plain_texts
+from nsbench.analysis.statistics.stats import Array
+from nsbench.analysis.tables.pools import Pool
+from nsbench.analysis.tables.write import csv_text, markdown_text
+from nsbench.benchmarks.files import write_atomically
+
+LAST = 0.75
+"""Statistics count from this share of the training on."""
+LEAST_CELLS = 5
+LEVEL = 0.95
+_LEAST_WITHIN = 5
+POINTS = 100
+COLUMNS = (
+    "quantity",
+    "rho",
+    "low",
+    "high",
+    "n_cells",
+    "n_methods",
+    "n_samplers",
+    "rho_within",
+    "within_low",
+    "within_high",
+    "n_within",
+    "pool",
+)
+
+
+def late_values(difficulty: pd.DataFrame) -> pd.DataFrame:
+    """Mean of each statistic over the last quarter of each cell's training.
+
+    Args:
+        difficulty: The long difficulty table.
+
+    Returns:
+        One row per cell's key, one column per quantity; NaN where a cell has none.
+    """
+    last = difficulty.groupby("key", observed=True)["step"].transform("max")
+    late = difficulty[difficulty["step"] >= LAST * last]
+    sums = late.groupby(["key", "quantity"], observed=True)["mean"].mean()
+    return plain_texts(sums.reset_index()).pivot(index="key", columns="quantity", values="mean")
+
+
+def cell_scores(pool: Pool) -> pd.Series:
+    """Mean score over tasks in points, by key, of trained cells that have every task."""
+    place = {seed: i for i, seed in enumerate(pool.seeds)}
+    cells = pool.cells[(pool.cells["status"] == "done") & ~pool.cells["untrained"]]
+    if not pool.tasks:
+        return pd.Series(dtype=float, name="score")
+    found = {
+        str(row["key"]): POINTS * float(pool.scores[row["method"], place[row["seed"]]].mean())
+        for row in cells.to_dict("records")
+    }
+    return pd.Series(found, dtype=float, name="score").dropna()
+
+
+def predictor_table(pool: Pool, late: pd.DataFrame) -> pd.DataFrame:
+    """One row per difficulty statistic, strongest first.
+
+    Args:
+        pool: Cells that may be compared.
+        late: `late_values` of all cells.
+
+    Returns:
+        `COLUMNS`: Spearman's correlation over all cells and within samplers, each in [-1, 1] with
+        a 95 % interval, and how many cells it rests on. A statistic that does not vary is left
+        out. The overall interval takes the methods (sampler with augmentation and whatever else
+        varies) for its n, since seeds of one method repeat each other.
+    """
+    scores = cell_scores(pool)
+    late = late[late.index.isin(scores.index)]
+    cells = pool.cells.drop_duplicates("key").set_index("key")
+    rows = []
+    for quantity in late.columns:
+        values = late[quantity].dropna()
+        both = pd.DataFrame({"value": values, "score": scores.reindex(values.index)}).dropna()
+        both["sampler"] = cells["sampler"].reindex(both.index)
+        methods = int(cells["method"].reindex(both.index).nunique())
+        if len(both) < LEAST_CELLS or not _varies(both):
+            continue
+        rho = float(scipy_stats.spearmanr(both["value"], both["score"]).statistic)
+        low, high = fisher_interval(rho, methods)
+        within = _within(both)
+        n = (len(both), methods, both["sampler"].nunique())
+        rows.append((quantity, rho, low, high, *n, *within, pool.title))
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    order = table["rho"].abs().sort_values(ascending=False, kind="stable").index
+    return table.loc[order].reset_index(drop=True)
+
+
+def fisher_interval(rho: float, n: int, level: float = LEVEL) -> tuple[float, float]:
+    """Interval of Spearman's correlation of n pairs, by Fisher's z; (-1, 1) below four pairs.
+
+    Args:
+        rho: In [-1, 1].
+        n: Pairs.
+        level: Nominal coverage, in (0, 1).
+    """
+    if n < 4:
+        return -1.0, 1.0
+    bounded = float(np.clip(rho, -1 + 1e-9, 1 - 1e-9))
+    half = scipy_stats.norm.ppf((1 + level) / 2) * np.sqrt((1 + rho**2 / 2) / (n - 3))
+    centre = np.arctanh(bounded)
+    return float(np.tanh(centre - half)), float(np.tanh(centre + half))
+
+
+def write_predictors(every: Sequence[Pool], difficulty: pd.DataFrame, out: Path) -> list[Path]:
+    """Write ``tables/predictors.csv`` and ``.md``; nothing where there are too few cells.
+
+    Args:
+        every: Pools.
+        difficulty: The long difficulty table.
+        out: The results folder.
+    """
+    late = late_values(difficulty)
+    tables = [t for pool in every if not (t := predictor_table(pool, late)).empty]
+    if not tables:
+        return []
+    (out / "tables").mkdir(parents=True, exist_ok=True)
+    files = {
+        "predictors.csv": csv_text(pd.concat(tables, ignore_index=True)),
+        "predictors.md": markdown(tables),
+    }
+    for name, text in files.items():
+        write_atomically(out / "tables" / name, text)
+    return [out / "tables" / name for name in files]
+
+
+def markdown(tables: Sequence[pd.DataFrame]) -> str:
+    """The tables in Markdown, one section per pool."""
+    lines = [
+        "# Does difficulty predict quality?",
+        "",
+        f"Spearman's correlation of each statistic, mean from {100 * LAST:g} % of the training "
+        "on, with the cell's mean score; 95 % intervals by Fisher's z, over all cells with "
+        "the number of methods for n, since seeds of one method repeat each other. A correlation "
+        "between methods is no cause: they differ in more than one statistic.",
+    ]
+    for table in tables:
+        lines += [
+            "",
+            f"## {markdown_text(table['pool'].iloc[0])}",
+            "",
+            "| statistic | over all cells | cells | methods | within samplers | cells |",
+            "| --- | --- | --- | --- | --- | --- |",
+        ]
+        for row in table.to_dict("records"):
+            within = (
+                ""
+                if pd.isna(row["rho_within"])
+                else f"{row['rho_within']:+.2f} ({row['within_low']:+.2f} to "
+                f"{row['within_high']:+.2f})"
+            )
+            lines.append(
+                f"| {markdown_text(row['quantity'])} | {row['rho']:+.2f} ({row['low']:+.2f} to "
+                f"{row['high']:+.2f}) | {row['n_cells']} | {row['n_methods']} | {within} "
+                f"| {row['n_within']} |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def _varies(both: pd.DataFrame) -> bool:
+    spread: Array = both["value"].to_numpy()
+    return bool(np.ptp(spread) > 1e-12) and both["score"].nunique() > 1
+
+
+def _within(both: pd.DataFrame) -> tuple[float, float, float, int]:
+    """Pooled correlation within samplers, its interval, and the cells it rests on."""
+    total, weights, variance, cells = 0.0, 0.0, 0.0, 0
+    for _, part in both.groupby("sampler", sort=True):
+        if len(part) < _LEAST_WITHIN or not _varies(part):
+            continue
+        rho = float(scipy_stats.spearmanr(part["value"], part["score"]).statistic)
+        weight = len(part) - 3
+        total += weight * float(np.arctanh(np.clip(rho, -0.999, 0.999)))
+        variance += weight * (1 + rho**2 / 2)  # weight^2 times the variance of one z
+        weights += weight
+        cells += len(part)
+    if not weights:
+        return float("nan"), float("nan"), float("nan"), 0
+    centre = total / weights
+    half = float(scipy_stats.norm.ppf((1 + LEVEL) / 2)) * variance**0.5 / weights
+    ends = np.tanh([centre, centre - half, centre + half])
+    return float(ends[0]), float(ends[1]), float(ends[2]), cells

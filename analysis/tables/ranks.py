@@ -1,0 +1,76 @@
+"""Ranks of methods, with intervals and groups."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import rankdata
+
+from nsbench.analysis.statistics import comparisons, stats
+from nsbench.analysis.statistics.stats import Array
+
+
+def over_seeds_and_tasks(scores: Array) -> Array:
+    """Bootstrap interval of each mean over seeds and tasks, shape (M, 2); NaN below two of each."""
+    out = np.full((len(scores), 2), np.nan)
+    whole = ~np.isnan(scores).any(axis=2)  # (M, S)
+    for kept in np.unique(whole, axis=0):  # of methods that have the same seeds, all at once
+        rows = (whole == kept).all(axis=1)
+        values = scores[rows][:, kept]
+        if min(values.shape[1:]) >= 2:
+            interval = stats.bootstrap_interval(
+                values, over="both", seed=BOOTSTRAP_SEED, resamples=1000
+            )
+            out[rows] = np.stack([interval.low, interval.high], axis=1)
+    return out
+
+
+def add_ranks(table: pd.DataFrame, means: Array) -> None:
+    """Fill in rank, its interval and the group, over the methods that have a mean.
+
+    Above `PAIRED` methods there are ranks alone: corrected for millions of pairs no two could be
+    told apart by a few seeds.
+    """
+    rated = np.flatnonzero(table["mean"].notna())
+    for column in ("rank", "rank_lo", "rank_hi"):
+        table[column] = pd.array([pd.NA] * len(table), dtype="Int64")
+    table["group"] = ""
+    values = table["mean"].to_numpy()[rated]
+    table.loc[rated, "rank"] = rankdata(-values, method="min").astype(np.int64)
+    if not 0 < len(rated) <= PAIRED:
+        return
+    pairs = comparisons.all_pairs(means[rated], alpha=ALPHA)
+    best, worst = comparisons.rank_intervals(pairs)
+    order = np.argsort(-values, kind="stable")
+    table.loc[rated, "rank_lo"], table.loc[rated, "rank_hi"] = best, worst
+    table.loc[rated, "group"] = comparisons.letter_groups(pairs, order)
+
+
+def borda(scores: Array) -> tuple[Array, Any]:
+    """Points by Borda's count and the ranks they give; NaN and NA for a method without a mean.
+
+    On each task a method gets a point for every rated method it beats and half of one for every
+    tie, by its mean over seeds; the points are summed over tasks. Unlike means, they do not ask
+    that tasks share a scale. mteb's leaderboards rank so (points may be off by one a task).
+    """
+    rated = np.isfinite(stats.mean(scores))
+    points = np.full(len(scores), np.nan)
+    points[rated] = 0.0
+    for task in range(scores.shape[2]):  # an average rank counts those beaten, and ties as halves
+        points[rated] += rankdata(mean_of_seeds(scores[rated][:, :, task])) - 1
+    return points, pd.Series(points).rank(ascending=False, method="min").astype("Int64")
+
+
+ALPHA = 0.05
+
+
+PAIRED = 2000
+"""Most methods of a pool that are compared each with each other, for rank intervals and letters."""
+
+
+BOOTSTRAP_SEED = 0
+
+
+def mean_of_seeds(values: Array) -> Array:
+    """Mean over the seeds that have the task, shape (M,)."""
+    return stats.mean(np.where(np.isnan(values), np.nan, values)[:, :, None])

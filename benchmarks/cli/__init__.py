@@ -1,0 +1,1 @@
+"""The command line: run, status, list, describe, mine, evaluate, export, doctor."""

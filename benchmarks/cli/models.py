@@ -1,0 +1,123 @@
+"""The commands ``nsbench evaluate`` and ``nsbench export``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nsbench.benchmarks import hub
+from nsbench.benchmarks.cli.console import (
+    SOME_FAILED,
+    err,
+    escaped,
+    out,
+    say_left_out,
+    settle_hub,
+)
+
+
+def evaluate(
+    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Folders or hub names.")],
+    to: Annotated[
+        Path, typer.Option("--out", "-o", help="Results folder; may be one of a matrix.")
+    ] = Path("out/models"),
+    task: Annotated[
+        list[str] | None,
+        typer.Option(help="An mteb task, a benchmark, or STS7; repeatable."),
+    ] = None,
+    test: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="A file with sentence1, sentence2, score or label; a BEIR folder; repeatable."
+        ),
+    ] = None,
+    skip_missing: Annotated[
+        bool, typer.Option("--skip-missing", help="Leave out tasks whose data are not here.")
+    ] = False,
+    device: Annotated[str, typer.Option()] = "auto",
+    batch_size: Annotated[int, typer.Option(min=1)] = 64,
+) -> None:
+    """Score models that nsbench did not train; each becomes a row of the leaderboard."""
+    from nsbench.benchmarks.device import pick_device
+    from nsbench.benchmarks.encoders.pretrained import load_model
+    from nsbench.benchmarks.evaluation.evaluate import check_tasks
+    from nsbench.benchmarks.evaluation.local_tasks import task_of_file
+    from nsbench.benchmarks.evaluation.mteb.tasks import absent_tasks, refuse_missing, resolve
+    from nsbench.benchmarks.records import ResultsFolder
+    from nsbench.benchmarks.runs.external import evaluate_model
+
+    if task or not test or not all(map(hub.is_local, models)):
+        settle_hub()
+    tests = [task_of_file(path) for path in test or ()]
+    tasks = (*(task or (() if tests else ("STS7",))), *tests)
+    check_tasks(tasks)
+    absent = absent_tasks(tasks) if skip_missing else ()
+    if not skip_missing:
+        refuse_missing(resolve(tasks))
+    say_left_out(absent)
+    folder, failed = ResultsFolder(to), 0
+    for name in models:
+        try:
+            with err.status(f"scoring {name}"):
+                model = load_model(name, device=str(pick_device(device)), batch_size=batch_size)
+                record, before = evaluate_model(model, tasks, folder, absent=absent)
+        except (ValueError, RuntimeError, OSError) as error:
+            failed += 1
+            err.print(f"[red]failed[/] {escaped(name)}: {escaped(str(error))}", soft_wrap=True)
+            continue
+        paths = folder.cell(model.name, record.key)
+        out.print(
+            f"{escaped(model.name)}@{model.revision[:12]}"
+            + (" (from before)" if before else "")
+            + "  "
+            + "  ".join(_main_scores(paths.scores)),
+            soft_wrap=True,
+        )
+    first = models[0] if len(models) > failed else ""
+    if first:
+        out.print(f"next: nsbench leaderboard {to} --baseline NAME", soft_wrap=True)
+    if failed:
+        raise typer.Exit(SOME_FAILED)
+
+
+def _main_scores(path: Path) -> list[str]:
+    import csv
+
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["main"] == "True"]
+    shown = [r for r in rows if r["task"] != "geometry"]
+    return [f"{r['task']} {100 * float(r['value']):.2f}" for r in shown]
+
+
+def export(
+    cell: Annotated[Path, typer.Argument(help="A cell's folder, or a results folder with --cell.")],
+    to: Annotated[Path, typer.Option("--to", help="New folder of the model.")],
+    key: Annotated[str, typer.Option("--cell", help="Key or sampler of the cell.")] = "",
+    pooling: Annotated[str, typer.Option(help="mean or cls, if its own has no module.")] = "",
+    retrain: Annotated[
+        bool, typer.Option("--retrain", help="Train it again if it kept no weights.")
+    ] = False,
+    push: Annotated[
+        str, typer.Option(metavar="OWNER/NAME", help="Also push it to this hub repository.")
+    ] = "",
+) -> None:
+    """Write a trained cell as a sentence-transformers model with a card made of its record."""
+    from nsbench.benchmarks.export.cell import check_exportable, export_cell, find_cell
+
+    folder, destination = find_cell(cell, key), None
+    if push:
+        from nsbench.benchmarks.export.push import prepare
+
+        check_exportable(folder, to, retrain=retrain)
+        settle_hub()
+        destination = prepare(push)
+    with err.status(f"exporting {folder.name}"):
+        record = export_cell(folder, to, pooling=pooling, retrain=retrain, place=push)
+    out.print(f"wrote {to}: weights {record.weights[:12]}, as recorded", soft_wrap=True)
+    if destination is not None:
+        from nsbench.benchmarks.export.push import push as upload
+
+        with err.status(f"uploading to {push}"):
+            address = upload(to, destination, f"nsbench cell {record.key}")
+        seen = "private" if destination.private else "public"
+        out.print(f"pushed to {push} ({seen}): {address}", soft_wrap=True)

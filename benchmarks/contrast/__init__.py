@@ -1,0 +1,1 @@
+"""One batch as anchors and candidates: views, masks of known positives, processes."""

@@ -1,0 +1,216 @@
+"""From a batch's embeddings to the context a sampler sees, with every known positive masked."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from nsbench.benchmarks.contrast.world import Stored
+from nsbench.benchmarks.data import TrainingData
+from nsbench.samplers import SimilarityContext, append_synthetic
+
+
+class Known:
+    """What is known of the T texts: which are equal, which are positives, which mean the same.
+
+    Args:
+        data: The training data.
+        device: Where batches live.
+    """
+
+    def __init__(self, data: TrainingData, device: torch.device) -> None:
+        group = data.group
+        self.group = torch.from_numpy(group).to(device)  # (T,)
+        self.meaning = None
+        if data.meaning is not None:
+            self.meaning = torch.from_numpy(np.asarray(data.meaning, np.int64)).to(device)
+        self._groups = int(group.max(initial=0)) + 1
+        a, b = group[data.anchor], group[data.positive]
+        apart = a != b
+        keys = np.concatenate(
+            [a[apart] * self._groups + b[apart], b[apart] * self._groups + a[apart]]
+        )
+        self._pairs = torch.from_numpy(np.unique(keys)).to(device)
+
+    def twins(self, left: Tensor, right: Tensor) -> Tensor:
+        """``(B, N)`` True where text ``left[i]`` equals ``right[j]`` after normalisation."""
+        return self.group[left][:, None] == self.group[right][None, :]
+
+    def pairs(self, left: Tensor, right: Tensor) -> Tensor:
+        """``(B, N)`` True where the two texts are a known positive pair of the data."""
+        if self._pairs.numel() == 0:
+            return torch.zeros(len(left), len(right), dtype=torch.bool, device=left.device)
+        keys = self.group[left][:, None] * self._groups + self.group[right][None, :]
+        place = torch.searchsorted(self._pairs, keys).clamp(max=self._pairs.numel() - 1)
+        return self._pairs[place] == keys
+
+    def truth(self, left: Tensor, right: Tensor) -> Tensor | None:
+        """``(B, N)`` True where both are known to mean the same; ``None`` if nothing is known."""
+        if self.meaning is None:
+            return None
+        mine = self.meaning[left][:, None]
+        return (mine == self.meaning[right][None, :]) & (mine >= 0)
+
+
+@dataclass(frozen=True, eq=False)
+class Contrast:
+    """A batch laid out as anchors against columns.
+
+    Attributes:
+        anchors: ``(B, d)`` live normalised anchor embeddings.
+        columns: ``(N, d)`` normalised candidate embeddings, live where they were just encoded.
+        anchor_texts: ``(B,)`` text of each anchor.
+        positive_texts: ``(B,)`` text of its own positive.
+        column_texts: ``(N,)`` text of each column, 0 where invalid.
+        valid: ``(N,)`` bool, False for empty places.
+        positive: ``(B,)`` column of each anchor's positive.
+        anchor_rows: ``(B,)`` row of the batch each anchor came from.
+        owner: ``(N,)`` row of the batch that a column was given to, or mined for, as a negative;
+            -1 for none.
+        private: ``(N,)`` bool, True for columns that only their owner may choose.
+    """
+
+    anchors: Tensor
+    columns: Tensor
+    anchor_texts: Tensor
+    positive_texts: Tensor
+    column_texts: Tensor
+    valid: Tensor
+    positive: Tensor
+    anchor_rows: Tensor
+    owner: Tensor
+    private: Tensor
+
+    @property
+    def own_negative(self) -> Tensor:
+        """``(B, N)`` bool, True where the column was given to, or mined for, the anchor's row."""
+        return self.anchor_rows[:, None] == self.owner[None, :]
+
+
+def owners(
+    batch: int, given: int, mined: int, *, share: str, device: torch.device | None = None
+) -> tuple[Tensor, Tensor]:
+    """Owner and privacy of further columns: each row's given negatives, then each row's mined.
+
+    Args:
+        batch: B rows.
+        given: Given negatives per row.
+        mined: Mined candidates per row.
+        share: ``own`` if mined columns are private, ``batch`` if all anchors may choose them.
+        device: Where they are wanted; the CPU without one.
+    """
+    rows = torch.arange(batch, device=device)
+    owner = torch.cat([rows.repeat_interleave(given), rows.repeat_interleave(mined)])
+    return owner, torch.arange(len(owner), device=device) >= (
+        batch * given if share == "own" else len(owner)
+    )
+
+
+def lay_out(
+    view1: Tensor,
+    view2: Tensor,
+    texts1: Tensor,
+    texts2: Tensor,
+    *,
+    both: bool,
+    extra: tuple[Tensor, Tensor] | None = None,
+    owned: tuple[Tensor, Tensor] | None = None,
+    stored: Stored | None = None,
+    batch_negatives: bool = True,
+) -> Contrast:
+    """Lay a batch out as anchors and columns.
+
+    Args:
+        view1: ``(B, d)`` normalised embeddings of the anchors.
+        view2: ``(B, d)`` normalised embeddings of their positives.
+        texts1: ``(B,)`` texts of view 1.
+        texts2: ``(B,)`` texts of view 2.
+        both: All 2B views as anchors against all others, instead of view 1 against view 2.
+        extra: Further live columns ``(E, d)`` and their texts ``(E,)``, -1 for an empty place.
+        owned: Owner and privacy of the further columns, both ``(E,)``; without it nobody's.
+        stored: Columns a pool kept from before.
+        batch_negatives: Whether the batch's own columns may be chosen.
+    """
+    size, device = view1.shape[0], view1.device
+    place = torch.arange(size, device=device)
+    if both:
+        anchors, positive = torch.cat([view1, view2]), torch.cat([place + size, place])
+        columns, texts = [anchors], [torch.cat([texts1, texts2])]
+        anchor_texts, positive_texts = texts[0], torch.cat([texts2, texts1])
+    else:
+        anchors, positive = view1, place
+        columns, texts = [view2], [texts2]
+        anchor_texts, positive_texts = texts1, texts2
+    valid = [torch.full_like(texts[0], batch_negatives, dtype=torch.bool)]
+    before = len(texts[0])
+    if extra is not None:
+        columns.append(extra[0])
+        texts.append(extra[1].clamp(min=0))
+        valid.append(extra[1] >= 0)
+    if stored is not None:
+        columns.append(stored.embeddings.to(view1.dtype))
+        texts.append(stored.texts.clamp(min=0))
+        valid.append(stored.valid)
+    owner = torch.full((sum(map(len, valid)),), -1, dtype=torch.int64, device=device)
+    private = torch.zeros_like(owner, dtype=torch.bool)
+    if owned is not None:
+        owner[before : before + len(owned[0])] = owned[0]
+        private[before : before + len(owned[1])] = owned[1]
+    return Contrast(
+        anchors=anchors,
+        columns=torch.cat(columns),
+        anchor_texts=anchor_texts,
+        positive_texts=positive_texts,
+        column_texts=torch.cat(texts),
+        valid=torch.cat(valid),
+        positive=positive,
+        anchor_rows=place.repeat(2) if both else place,
+        owner=owner,
+        private=private,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Masked:
+    """``(B, N)`` masks of what may be chosen and of what was ruled out, and why."""
+
+    negative: Tensor
+    duplicate: Tensor
+    known: Tensor
+
+
+def mask_candidates(contrast: Contrast, known: Known) -> Masked:
+    """Rule out the anchor, its positive, other known positives and texts equal to any of them."""
+    own = torch.zeros(
+        len(contrast.anchors), len(contrast.columns), dtype=torch.bool, device=contrast.valid.device
+    ).scatter_(1, contrast.positive[:, None], True)
+    duplicate = known.twins(contrast.anchor_texts, contrast.column_texts)
+    duplicate = duplicate | known.twins(contrast.positive_texts, contrast.column_texts)
+    pair = known.pairs(contrast.anchor_texts, contrast.column_texts) & ~duplicate
+    there = contrast.valid & (~contrast.private | contrast.own_negative)  # (B, N)
+    return Masked(
+        negative=there & ~own & ~duplicate & ~pair,
+        duplicate=there & ~own & duplicate,
+        known=there & ~own & pair,
+    )
+
+
+def extend(
+    context: SimilarityContext, live: Tensor, anchors: Tensor, made: Tensor
+) -> tuple[SimilarityContext, Tensor]:
+    """Append synthetic candidates as columns, marked as such; no gradient flows into them.
+
+    Args:
+        context: The context so far, N columns, with the extra ``anchors``.
+        live: ``(B, N)`` live similarity.
+        anchors: ``(B, d)`` live anchors.
+        made: ``(B, S, d)`` embeddings of each anchor's own synthetic candidates.
+
+    Returns:
+        Context and live similarity with N + S columns.
+    """
+    made = functional.normalize(made.detach(), dim=-1)
+    new = torch.einsum("bd,bsd->bs", anchors, made)
+    return append_synthetic(context, made), torch.cat([live, new], dim=1)

@@ -1,0 +1,90 @@
+"""What one cell holds: data, encoder and tokens, and the columns a pool keeps."""
+
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nsbench.benchmarks.contrast.distributed import team
+from nsbench.benchmarks.data import TrainingData
+from nsbench.benchmarks.encoders import Encoder, TokenTable, hash_weights
+from nsbench.benchmarks.keys import content_key
+from nsbench.benchmarks.records.cache import NOTHING, Arrays, ContentCache
+
+
+@dataclass(frozen=True, eq=False)
+class World:
+    """What a cell's host hooks may look at.
+
+    Attributes:
+        data: The training data.
+        encoder: The encoder in training, live.
+        tokens: Tokens of all T texts.
+        device: Where training happens.
+        batch_size: B.
+        seed_for: Gives the seed of a purpose word, ``seed_for("pool")``.
+        embed: ``embed(encoder) -> (T, d)`` normalised embeddings of all texts, dropout off, on
+            the device; passes are counted.
+        note: ``note(name, value)`` adds to a count of the cell's costs.
+        cache: Where what is slow to make is shared with other cells and processes.
+        key: Says which encoder, tokens and data these are, but for the weights; without it nothing
+            of the encoder is shared.
+    """
+
+    data: TrainingData
+    encoder: Encoder
+    tokens: TokenTable
+    device: torch.device
+    batch_size: int
+    seed_for: Callable[[str], int]
+    embed: Callable[[Encoder], Tensor]
+    note: Callable[[str, float], None]
+    cache: ContentCache = NOTHING
+    key: str = ""
+
+    def shared(self, made_from: list[Any], make: Callable[[], Arrays]) -> Arrays:
+        """What ``make()`` gives, or gave before to any cell whose answer is the same to the bit.
+
+        Args:
+            made_from: Plain data that decides the answer, beside versions, device and threads.
+            make: Makes the arrays.
+        """
+        return self.cache.arrays([*made_from, arithmetic(self.device)], make)
+
+    def weights(self) -> str:
+        """Hash of the encoder as it stands; empty where nothing of it is to be shared.
+
+        Processes that train together encode together: none of them could wait for another.
+        """
+        if team().size > 1:
+            return ""
+        if self.cache.folder is None or not self.key:
+            return ""
+        return content_key([self.key, hash_weights(self.encoder.state_dict().items())])
+
+
+def arithmetic(device: torch.device) -> list[str]:
+    """What rounding depends on: versions, processor and threads."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    features = torch.backends.cpu.get_cpu_capability()
+    versions = [torch.__version__, np.__version__]
+    return [*versions, name, features, str(torch.get_num_threads())]
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """Columns that a pool keeps from earlier steps; no gradient flows into them.
+
+    Attributes:
+        embeddings: ``(M, d)`` normalised, detached.
+        texts: ``(M,)`` int64 text index.
+        valid: ``(M,)`` bool, False for places not filled yet: never eligible.
+    """
+
+    embeddings: Tensor
+    texts: Tensor
+    valid: Tensor

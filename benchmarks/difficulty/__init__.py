@@ -1,0 +1,1 @@
+"""How hard the chosen negatives are: statistics, histograms, probe, geometry, alarms."""

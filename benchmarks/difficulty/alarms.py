@@ -1,0 +1,127 @@
+"""Alarms: signs that a cell did not do what its name says."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from nsbench.benchmarks.records import Score
+from nsbench.benchmarks.records.cell import Cell
+
+COLLAPSED_COSINE = 0.95
+COLLAPSED_RANK_SHARE = 0.5
+MOSTLY = 0.9
+SOMETIMES = 0.01
+
+
+class _Rule(NamedTuple):
+    """An alarm on the mean of one quantity over training."""
+
+    name: str
+    quantity: str
+    limit: float
+    above: bool
+    text: str
+
+
+_RULES = (
+    _Rule(
+        "clamp",
+        "clamp_rate",
+        0.5,
+        above=True,
+        text="of anchors sit at the debiasing floor: their negatives get no gradient",
+    ),
+    _Rule(
+        "hinge_always_active",
+        "hinge_active",
+        1 - 1e-9,
+        above=True,
+        text="of hinges are active: the margin has no effect",
+    ),
+    _Rule(
+        "hinge_never_active",
+        "hinge_active",
+        SOMETIMES,
+        above=False,
+        text="of hinges are active: there is almost no gradient",
+    ),
+    _Rule(
+        "empty_rows",
+        "empty_rows",
+        SOMETIMES,
+        above=True,
+        text="of anchors had no negative left",
+    ),
+    _Rule(
+        "random_queue",
+        "stored_recognised",
+        0.5,
+        above=False,
+        text="of the stored embeddings are nearest to their own text: the rest look random",
+    ),
+    _Rule(
+        "identical_views",
+        "identical_views",
+        MOSTLY,
+        above=True,
+        text="of positives are identical to their anchor: no alignment signal",
+    ),
+)
+
+
+def find_alarms(
+    difficulty: pd.DataFrame, scores: Sequence[Score], cell: Cell
+) -> list[dict[str, Any]]:
+    """Everything about a trained cell that deserves a warning.
+
+    Args:
+        difficulty: Its difficulty table.
+        scores: Its scores.
+        cell: The cell.
+
+    Returns:
+        One ``{"name", "value", "limit", "text"}`` per alarm.
+    """
+    mean = difficulty.groupby("quantity")["mean"].mean()
+    out: list[dict[str, Any]] = []
+
+    def raise_alarm(name: str, value: float, limit: float, text: str) -> None:
+        out.append({"name": name, "value": float(value), "limit": float(limit), "text": text})
+
+    for rule in _RULES:
+        if rule.quantity in mean.index:
+            value = mean[rule.quantity]
+            if (value >= rule.limit) if rule.above else (value <= rule.limit):
+                raise_alarm(rule.name, value, rule.limit, f"{value:.1%} {rule.text}")
+    for view, choices in (("view1", cell.view1), ("view2", cell.view2)):
+        acting = [c for c in choices if c.name not in ("none", "dropout")]
+        value = mean.get(f"noop_{view}", 0.0)
+        if acting and value >= SOMETIMES:
+            names = " + ".join(map(str, acting))
+            raise_alarm(
+                f"noop_{view}", value, SOMETIMES, f"{names} left {value:.1%} of the texts alone"
+            )
+    last = difficulty[difficulty["step"] == difficulty["step"].max()].set_index("quantity")["mean"]
+    cosine = last.get("candidate_similarity", 0.0)
+    if cosine >= COLLAPSED_COSINE:
+        raise_alarm(
+            "collapse",
+            cosine,
+            COLLAPSED_COSINE,
+            f"mean cosine of candidates is {cosine:.3f} at the end: the space has collapsed",
+        )
+    ranks = difficulty[difficulty["quantity"] == "probe_effective_rank"].sort_values("step")["mean"]
+    if len(ranks) and ranks.iloc[-1] < COLLAPSED_RANK_SHARE * ranks.iloc[0]:
+        share = ranks.iloc[-1] / ranks.iloc[0]
+        raise_alarm(
+            "rank_collapse",
+            share,
+            COLLAPSED_RANK_SHARE,
+            f"effective rank fell from {ranks.iloc[0]:.1f} to {ranks.iloc[-1]:.1f}",
+        )
+    for s in scores:
+        if s.main and math.isnan(s.value):
+            raise_alarm("undefined_score", 0.0, 0.0, f"{s.task} has no defined score")
+    return out

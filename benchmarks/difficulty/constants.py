@@ -1,0 +1,28 @@
+"""Small tables of fixed numbers, brought to a device once, since bringing them waits for it."""
+
+from collections.abc import Sequence
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from nsbench.benchmarks.device import is_fake
+
+
+def constant(values: Sequence[float], like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """``(n,)`` fixed numbers beside a tensor; not to be changed in place.
+
+    Args:
+        values: The numbers.
+        like: Says on which device.
+        dtype: Of the numbers; that of ``like`` without one.
+    """
+    dtype = dtype or like.dtype
+    if is_fake(like):
+        return torch.tensor(values, dtype=dtype, device=like.device)
+    return _kept(tuple(values), dtype, like.device)
+
+
+@cache
+def _kept(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.tensor(values, dtype=dtype, device=device)

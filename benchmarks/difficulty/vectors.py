@@ -1,0 +1,86 @@
+"""How far the hardest negatives move an anchor: shares of the gradient as a vector, not a sum.
+
+The gradient of InfoNCE's negatives with respect to a normalised anchor z_i, along the sphere, is
+proportional to sum_j q_ij (z_j - s_ij z_i). Pulls that point apart cancel, so the part of the
+hardest x % can be longer than the whole.
+
+Source: ours, for the question of Cai et al. 2020, Are all negatives created equal in contrastive
+instance discrimination? https://arxiv.org/abs/2010.06682
+"""
+
+import torch
+from torch import Tensor
+
+from nsbench.benchmarks.contrast.context import Contrast
+from nsbench.benchmarks.difficulty.constants import constant
+from nsbench.benchmarks.difficulty.shares import HARDEST
+from nsbench.benchmarks.difficulty.statistics import flatten, softmax_weights, summary
+from nsbench.samplers import Selection, SimilarityContext
+
+ANCHORS = 64
+PAIRS = 1 << 14  # a batch's first anchors are measured, at most so many pairs of them
+LONGEST = 4.0  # quantiles of the shares are exact to this / 2048 below it
+
+
+def vector_name(percent: float) -> str:
+    """``gradient_vector_share_5`` for 5."""
+    return f"gradient_vector_share_{percent:g}"
+
+
+def vector_shares(
+    weights: Tensor, similarity: Tensor, mask: Tensor, anchors: Tensor, columns: Tensor
+) -> Tensor:
+    """Length of the hardest negatives' pull over the length of all negatives' pull.
+
+    Where x n is no whole number, the next negative counts in part, as in `gradient_shares`.
+
+    Args:
+        weights: ``(B, N)`` softmax weights over the chosen, 0 elsewhere.
+        similarity: ``(B, N)`` cosine.
+        mask: ``(B, N)`` bool, what was chosen.
+        anchors: ``(B, d)`` normalised.
+        columns: ``(N, d)`` normalised.
+
+    Returns:
+        ``(len(HARDEST), B)``, at least 0; NaN where all pulls together cancel or there is none.
+    """
+    order = similarity.masked_fill(~mask, -torch.inf).argsort(dim=1, descending=True, stable=True)
+    place = torch.arange(order.shape[1], device=order.device).expand_as(order)
+    rank = torch.empty_like(order).scatter_(1, order, place)  # among the chosen, 0 = hardest
+    percents = constant([*HARDEST, 100.0], weights)
+    wanted = mask.sum(dim=1)[None, :, None] * percents[:, None, None] / 100  # (X + 1, B, 1)
+    parts = weights * (wanted - rank).clamp(0, 1)  # (X + 1, B, N)
+    along = (parts * similarity).sum(dim=2, keepdim=True)  # (X + 1, B, 1)
+    pulls = parts @ columns - along * anchors  # (X + 1, B, d)
+    length = pulls.norm(dim=2)
+    whole = length[-1]
+    return torch.where(whole > 1e-7, length[:-1] / whole, torch.nan)
+
+
+def pull_statistics(
+    context: SimilarityContext, selection: Selection, contrast: Contrast
+) -> dict[str, Tensor]:
+    """``{gradient_vector_share_x: (S,)}`` over a batch's first anchors.
+
+    Empty where the sampler made candidates of its own: each anchor has other columns then.
+
+    Args:
+        context: What the sampler saw.
+        selection: What it chose.
+        contrast: Holds the embeddings.
+    """
+    if context.synthetic is not None:
+        return {}
+    selection = flatten(selection)
+    few = max(1, min(ANCHORS, PAIRS // selection.mask.shape[1]))
+    shares = vector_shares(
+        softmax_weights(context, selection)[:few],
+        context.similarity[:few].float(),
+        selection.mask[:few],
+        contrast.anchors[:few].detach().float(),
+        contrast.columns.detach().float(),
+    )
+    return {
+        vector_name(percent): summary(share.nan_to_num(), ~share.isnan(), 0, LONGEST)
+        for percent, share in zip(HARDEST, shares, strict=True)
+    }

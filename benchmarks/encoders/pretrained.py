@@ -1,0 +1,261 @@
+"""Any model by name or folder: something that encodes texts and is known by its content.
+
+Two folders of one name are two models, and a copy of a folder is the same one: what a model is
+called in caches and results is a hash over its weights, tokenizer and settings.
+
+Source: the files of a sentence-transformers folder, Reimers and Gurevych 2019, Sentence-BERT.
+https://arxiv.org/abs/1908.10084
+"""
+
+import hashlib
+import importlib.util
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsbench.benchmarks.encoders import Encoder, _sources, encode_texts, encoders
+from nsbench.samplers import parse_choice, suggest
+
+Embeddings = NDArray[np.float32]
+ROLES = ("", "query", "document")
+_COUNTS = re.compile(
+    r"(.*\.safetensors|tokenizer.*\.json|special_tokens_map\.json|vocab\..*|merges\.txt|.*\.model|"
+    r"config\.json|modules\.json|sentence_\w+_config\.json|config_sentence_transformers\.json)"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class TextModel:
+    """A model in memory.
+
+    Attributes:
+        name: What it is called: its hub name, ``local/<folder>`` or ``nsbench/<encoder>``.
+        revision: 40 hex digits over weights, tokenizer and settings.
+        dimension: d.
+        how: What else decides an embedding: the library that computes it, and the longest text.
+        run: Texts, role and prompt to ``(n, d)`` float32, not normalised.
+        prompts: Named prompts of the model.
+        loaded: The model itself, a `SentenceTransformer` or an `Encoder`.
+        symmetric: Whether queries and documents are encoded alike, but for a prompt that is given.
+    """
+
+    name: str
+    revision: str
+    dimension: int
+    how: str
+    run: Callable[[Sequence[str], str, str | None], Embeddings] = field(repr=False)
+    prompts: dict[str, str] = field(default_factory=dict)
+    loaded: Any = field(default=None, repr=False)
+    symmetric: bool = True
+
+    def encode(self, texts: Sequence[str], role: str = "", prompt: str | None = None) -> Embeddings:
+        """Embed texts.
+
+        Args:
+            texts: n texts.
+            role: ``query``, ``document`` or empty: which of its own prompts the model puts first.
+            prompt: Put before every text in place of that.
+
+        Returns:
+            ``(n, d)`` float32, not normalised.
+        """
+        return self.run(texts, role, prompt)
+
+    def prompt(self, name: str) -> str:
+        """A named prompt.
+
+        Raises:
+            ValueError: If the model has none of that name.
+        """
+        if name not in self.prompts:
+            raise ValueError(f"{self.name} has no prompt {name!r}. {suggest(name, self.prompts)}")
+        return self.prompts[name]
+
+
+def load_model(
+    source: str,
+    *,
+    revision: str = "",
+    device: str = "cpu",
+    batch_size: int = 64,
+    max_length: int = 0,
+) -> TextModel:
+    """Load a model; only safetensors are read, and no code of a repository is run.
+
+    A folder with ``modules.json`` is loaded by sentence-transformers where that is installed, with
+    all of its modules and prompts; otherwise by our own encoder, which knows a transformer and its
+    pooling.
+
+    Args:
+        source: A folder, a hub name, or one of our encoders, ``static[source=...]``.
+        revision: Hub revision; empty for the main branch.
+        device: Where it runs.
+        batch_size: Texts that go through sentence-transformers together.
+        max_length: Longest text in tokens; 0 for the model's own.
+
+    Raises:
+        ValueError: If it cannot be had here, has no weights of its own, or asks for foreign code.
+    """
+    folder = Path(source).expanduser()
+    kind: str = "transformer"
+    params: dict[str, object] = {"source": source}
+    if not folder.is_dir():
+        kind, params = guide_spec(source)
+    if kind == "transformer" and set(params) == {"source"}:
+        folder = _sources.locate(str(params["source"]), revision or None)
+        if (folder / "modules.json").is_file() and importlib.util.find_spec(
+            "sentence_transformers"
+        ):
+            name = str(params["source"])
+            return _sentence_transformer(name, folder, device, batch_size, max_length)
+        params = params | ({"max_length": max_length} if max_length else {})
+    if revision and kind == "transformer":
+        params = params | {"revision": revision}
+    spec = encoders.make(kind, **params)
+    spec.check()
+    if spec.fingerprint() == "random":
+        raise ValueError(f"{source} has no weights of its own: name a folder or a hub model")
+    encoder = spec.build((), 0).to(device)
+    return own_model(encoder, _named(source, folder), spec.fingerprint(), repr(params))
+
+
+def own_model(encoder: Encoder, name: str, revision: str, how: str = "") -> TextModel:
+    """One of our encoders as a model; a prompt is put before the text as it stands."""
+
+    def run(texts: Sequence[str], role: str, prompt: str | None) -> Embeddings:
+        return encode_texts(encoder, [f"{prompt}{t}" for t in texts] if prompt else texts)
+
+    return TextModel(
+        name=name,
+        revision=revision[:40],
+        dimension=encoder.dimension,
+        how=f"nsbench {how}".strip(),
+        run=run,
+        loaded=encoder,
+    )
+
+
+def _sentence_transformer(
+    source: str, folder: Path, device: str, batch_size: int, max_length: int
+) -> TextModel:
+    refuse_foreign(folder)
+    from sentence_transformers import SentenceTransformer
+
+    from nsbench.benchmarks.encoders.transformer import quietly
+
+    with quietly():
+        model = SentenceTransformer(
+            str(folder),
+            device=device,
+            local_files_only=True,
+            trust_remote_code=False,
+            model_kwargs=None if _is_static(folder) else {"use_safetensors": True},
+        )
+    if max_length:
+        model.max_seq_length = max_length
+    name, revision = _named(source, folder), content_hash(folder)
+    return sentence_model(model, name, revision, batch_size, f"length {max_length}")
+
+
+def sentence_model(
+    model: Any, name: str, revision: str, batch_size: int = 64, how: str = ""
+) -> TextModel:
+    """A `SentenceTransformer` that is in memory already, as a model; it goes into eval mode.
+
+    Args:
+        model: It.
+        name: What to call it.
+        revision: Hash of its weights.
+        batch_size: Texts that go through it together.
+        how: What else decides an embedding.
+    """
+    model.eval()
+
+    def run(texts: Sequence[str], role: str, prompt: str | None) -> Embeddings:
+        method = {"query": model.encode_query, "document": model.encode_document}
+        found = method.get(role, model.encode)(
+            list(texts), prompt=prompt, batch_size=batch_size, show_progress_bar=False
+        )
+        return np.asarray(found, dtype=np.float32)
+
+    return TextModel(
+        name=name,
+        revision=revision[:40],
+        dimension=int(model.get_embedding_dimension()),
+        how=f"sentence-transformers {version('sentence-transformers')}, {how}",
+        run=run,
+        prompts=(prompts := {k: v for k, v in (model.prompts or {}).items() if v}),
+        loaded=model,
+        symmetric=not prompts and not any(type(m).__name__ in ("Router", "Asym") for m in model),
+    )
+
+
+def _named(source: str, folder: Path) -> str:
+    if Path(source).expanduser().is_dir():
+        words = re.sub(r"[^\w.-]+", "-", folder.resolve().name).strip("-.") or "model"
+        return f"local/{words}"
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", source):
+        return source
+    return "nsbench/" + (re.sub(r"[^\w.-]+", "-", source).strip("-.") or "model")
+
+
+def content_hash(folder: Path) -> str:
+    """SHA-256 over weights, tokenizer and settings of a model folder, sub-folders included."""
+    digest = hashlib.sha256()
+    files = [p for p in folder.rglob("*") if p.is_file() and _COUNTS.fullmatch(p.name)]
+    for path in sorted(files, key=lambda p: p.relative_to(folder).as_posix()):
+        name = path.relative_to(folder).as_posix()
+        digest.update(f"{name}:{_sources.sha256_file(path)};".encode())
+    return digest.hexdigest()
+
+
+def refuse_foreign(folder: Path) -> None:
+    """Raise ``ValueError`` for a folder whose modules are foreign code, or pickled.
+
+    Every module has to be one of sentence-transformers' own, and a module that has weights has to
+    have them as safetensors.
+    """
+    try:
+        modules = json.loads((folder / "modules.json").read_text("utf-8"))
+        listed = [(str(m["type"]), str(m["path"])) for m in modules]
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{folder / 'modules.json'} cannot be read: {error}") from None
+    for kind, path in listed:
+        if not re.fullmatch(r"sentence_transformers(\.\w+)+", kind):
+            raise ValueError(f"{folder} asks for the module {kind}: foreign code is never run")
+        place = (folder / path).resolve()
+        # A hub snapshot's files are links into its cache; the folders themselves are not.
+        if not place.is_relative_to(folder.resolve()):
+            raise ValueError(f"{folder}: the module path {path!r} leaves the folder")
+        there = {p.suffix for p in place.glob("*") if p.is_file()}
+        if ".bin" in there and ".safetensors" not in there:
+            raise ValueError(f"{place} has pickled weights only, which are never loaded")
+
+
+def _is_static(folder: Path) -> bool:
+    first = json.loads((folder / "modules.json").read_text("utf-8"))[0]["type"]
+    return not first.endswith(".Transformer")
+
+
+def guide_spec(name: str) -> tuple[str, dict[str, object]]:
+    """Encoder name and parameters that a guide's text stands for.
+
+    Args:
+        name: A registered encoder, ``static[source=...]``; any other name is a transformer's
+            folder or hub name.
+
+    Raises:
+        ValueError: If it cannot be read.
+    """
+    kind, params = parse_choice(name)
+    if kind not in encoders:
+        kind, params = "transformer", {"source": kind} | params
+    encoders.parameters(kind, params)
+    return kind, params

@@ -1,0 +1,1 @@
+"""Scores of a checkpoint: own tests, local files, mteb tasks, leakage."""

@@ -1,0 +1,93 @@
+"""A checkpoint that can be evaluated, and its sentences, each encoded once."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsbench.samplers import at_least
+
+Embeddings = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluatedModel:
+    """A checkpoint that can be evaluated.
+
+    Attributes:
+        name: ``nsbench/<cell>``, as mteb wants names: ``organisation/model``.
+        revision: Hash of the weights; letters, digits, dot, dash and underscore.
+        dimension: d.
+        encode: Texts to ``(n, d)`` float32, not normalised, in the order given. It batches by
+            itself (sorted by length) and leaves no trace of one text in another's embedding.
+    """
+
+    name: str
+    revision: str
+    dimension: int
+    encode: Callable[[Sequence[str]], Embeddings]
+
+    def __post_init__(self) -> None:
+        organisation, slash, model = self.name.partition("/")
+        if not (organisation and slash and model):
+            raise ValueError(f"a model's name must be organisation/model, got {self.name!r}")
+        if not self.revision or not all(c.isalnum() or c in "._-" for c in self.revision):
+            raise ValueError(f"a revision must be a hash of the weights, got {self.revision!r}")
+        at_least("evaluated model", "dimension", self.dimension, 1)
+
+
+class SentenceCache:
+    """Encodes each distinct sentence of one checkpoint once, over all of its tests.
+
+    Args:
+        model: The checkpoint.
+        limit: Most sentences to keep; what comes later is encoded when asked for and forgotten.
+    """
+
+    def __init__(self, model: EvaluatedModel, limit: int = 200_000) -> None:
+        self.model = model
+        self.limit = limit
+        self.encoded = 0
+        self._rows: dict[str, int] = {}
+        self._table = np.empty((0, model.dimension), dtype=np.float32)  # (kept, d)
+
+    def __call__(self, texts: Sequence[str]) -> Embeddings:
+        """Embed texts in the order given.
+
+        Returns:
+            ``(n, d)`` float32.
+
+        Raises:
+            ValueError: If the encoder returns another shape or a value that is not finite.
+        """
+        new = [text for text in dict.fromkeys(texts) if text not in self._rows]
+        table, rows = self._table, self._rows
+        if new:
+            table = np.concatenate([table, self._encode(new)])
+            start = len(self._table)
+            if len(rows) + len(new) > self.limit:
+                rows = {**rows, **{text: start + i for i, text in enumerate(new)}}
+            else:
+                rows.update((text, start + i) for i, text in enumerate(new))
+                self._table = table
+        return table[[rows[text] for text in texts]]
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def _encode(self, texts: list[str]) -> Embeddings:
+        out = np.asarray(self.model.encode(texts), dtype=np.float32)
+        if out.shape != (len(texts), self.model.dimension):
+            raise ValueError(
+                f"{self.model.name} encoded {len(texts)} texts to an array of shape {out.shape}, "
+                f"not {(len(texts), self.model.dimension)}"
+            )
+        bad = int((~np.isfinite(out)).any(axis=1).sum())
+        if bad:
+            raise ValueError(
+                f"{self.model.name} gave embeddings that are not finite for {bad} of "
+                f"{len(texts)} texts: its training diverged"
+            )
+        self.encoded += len(texts)
+        return out

@@ -1,0 +1,316 @@
+"""Scores of one checkpoint: own tests, mteb tasks and geometry, every sentence encoded once.
+
+Graded similarity tests are scored as mteb and SentEval's "all" setting do: one correlation over
+all pairs of a split, whatever sub-sets a year's task is made of; that is the setting of ConSERT
+and SimCSE. The mean over those sub-sets is a score of its own beside it, which is never a task's
+main one. Means over tasks are left to the analysis, which sees which are there.
+
+Pure text STS tasks are scored by our own engine on mteb's data: the same formulas, in float64 and
+without mteb's data loaders. Everything else is mteb's own code.
+"""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from nsbench.benchmarks.data import LabelledTexts, Pairs
+from nsbench.benchmarks.difficulty.geometry import geometry_scores, sample, similarity_counts
+from nsbench.benchmarks.evaluation.checkpoint import EvaluatedModel, SentenceCache
+from nsbench.benchmarks.evaluation.metrics import label_metrics, pair_metrics
+from nsbench.benchmarks.evaluation.mteb import adapter as mteb_adapter
+from nsbench.benchmarks.evaluation.mteb import tasks as mteb_tasks
+from nsbench.benchmarks.evaluation.mteb.requests import (
+    LoadedTask,
+    Named,
+    PairTest,
+    Request,
+    TaskRequest,
+)
+from nsbench.benchmarks.evaluation.sts_parts import PARTS, part_correlations
+from nsbench.benchmarks.records import MEAN_METRIC, Score
+from nsbench.benchmarks.records.local_task import LocalTask
+from nsbench.samplers import one_of
+
+OwnTest = Pairs | LabelledTexts
+EngineChoice = Literal["auto", "own", "mteb"]
+
+ENGINES: tuple[EngineChoice, ...] = ("auto", "own", "mteb")
+CLOSE = 0.8
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `evaluate` found.
+
+    Attributes:
+        scores: One row a score.
+        info: How they came about, as plain data. By task: ``engine``, ``source``
+            (``repository@revision``), ``aggregation`` and ``seconds`` (also of ``encode``, what
+            all share). ``notes`` by ``task/split/subset``: why a score is NaN and the like.
+            ``geometry``: the test it was measured on, ``random_pairs``: `similarity_counts` of its
+            texts. ``sentences``: how many were encoded.
+            ``mteb``: its version, if it was used.
+    """
+
+    scores: list[Score]
+    info: dict[str, Any] = field(default_factory=dict)
+
+
+def check_tasks(names: Sequence[Named], languages: Sequence[str] = ("eng",)) -> tuple[str, ...]:
+    """The task names that ``names`` stand for; needs neither data nor network.
+
+    Args:
+        names: Tasks (``STS12``), benchmarks (``MTEB(eng, v2)``), or our group ``STS7``.
+        languages: Languages wanted of multilingual tasks.
+
+    Raises:
+        ValueError: For a name that does not exist, with the nearest right one, or a task that
+            has nothing for us.
+        ModuleNotFoundError: If mteb is needed and not installed.
+    """
+    return tuple(request.name for request in mteb_tasks.resolve(names, languages))
+
+
+def check_available(names: Sequence[Named], languages: Sequence[str] = ("eng",)) -> list[str]:
+    """One line for every data set that is not in the cache while the hub is switched off.
+
+    Raises:
+        ValueError: As `check_tasks`.
+    """
+    return [str(m) for m in mteb_tasks.missing_data(mteb_tasks.resolve(names, languages))]
+
+
+def evaluate(
+    model: EvaluatedModel,
+    tasks: Sequence[Named] = (),
+    own_tests: Sequence[OwnTest] = (),
+    *,
+    engine: EngineChoice = "auto",
+    languages: Sequence[str] = ("eng",),
+    geometry: bool = True,
+    results: Path | None = None,
+    report: Callable[[str], None] | None = None,
+) -> Evaluation:
+    """Score one checkpoint.
+
+    Args:
+        model: The checkpoint.
+        tasks: mteb tasks, benchmarks or our groups, by name; and tasks of local files.
+        own_tests: Tests that need no mteb.
+        engine: ``auto`` scores pure text STS tasks ourselves and the rest by mteb; ``mteb`` all
+            by mteb; ``own`` refuses a task that needs mteb.
+        languages: Languages wanted of multilingual tasks.
+        geometry: Add the task ``geometry``, measured on the first own test of pairs, else on
+            STSBenchmark, else on the first STS task; alignment over its pairs in the top fifth of
+            the range of scores whose two texts differ.
+        results: Folder to write mteb's results into, in mteb's own layout.
+        report: Called with each task's name before it is scored.
+
+    Returns:
+        Scores sorted as they were asked for, and how they came about.
+
+    Raises:
+        ValueError: For an unknown name, two tests of one name, or embeddings that are not finite.
+        MissingDataError: If data are not in the cache and cannot be fetched.
+        ModuleNotFoundError: If mteb is needed and not installed.
+    """
+    one_of("evaluate", "engine", engine, ENGINES)
+    requests = mteb_tasks.resolve(tasks, languages)
+    names = [test.name for test in own_tests] + [r.name for r in requests]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"two tests are called {twice[0]!r}")
+    mteb_tasks.refuse_missing(requests)
+    loaded = [mteb_tasks.load(request) for request in requests]
+    by_mteb = {t.name for t in loaded if engine == "mteb" or not t.pair_tests}
+    if engine == "own" and by_mteb:
+        raise ValueError(f"our own engine scores STS tasks only, not {', '.join(sorted(by_mteb))}")
+
+    encode = SentenceCache(model)
+    own_pairs = [t.pairs for task in loaded for t in task.pair_tests if task.name not in by_mteb]
+    began = time.perf_counter()
+    encode([text for test in (*own_tests, *own_pairs) for text in _texts(test)])
+
+    run = _Run(encode, report or (lambda name: None))
+    run.info["seconds"]["encode"] = time.perf_counter() - began
+    for test in own_tests:
+        run.own_test(test)
+    for task in loaded:
+        run.mteb_task(task, own=task.name not in by_mteb)
+    if geometry:
+        run.geometry([t for t in own_tests if isinstance(t, Pairs)], loaded)
+    if loaded:
+        run.info["mteb"] = mteb_adapter.version()
+    if results is not None and run.outcomes:
+        mteb_adapter.write_results(model, run.outcomes, results)
+    run.info["sentences"] = encode.encoded
+    return Evaluation(run.scores, run.info)
+
+
+def check_dev(dev: Named, *, split: str = "validation") -> None:
+    """Make sure that `evaluate_dev` will have something to score; loads the data of the one task.
+
+    Raises:
+        ValueError: If ``dev`` is not one task, is unknown, or has no such split; or if ``split`` is
+            ``test``.
+        MissingDataError: If the data are not in the cache and cannot be fetched.
+        ModuleNotFoundError: If mteb is not installed.
+    """
+    mteb_tasks.load(_dev_request(dev, split))
+
+
+def _dev_request(dev: Named, split: str) -> Request:
+    if split == "test":
+        raise ValueError("checkpoints are chosen on development data, not on the split 'test'")
+    requests = mteb_tasks.resolve([dev])
+    if len(requests) != 1:
+        raise ValueError(f"checkpoints are chosen on one task; {dev!r} is {len(requests)}")
+    request = requests[0]
+    if isinstance(request, LocalTask):
+        return request  # a file of development data, whatever its split is called
+    return TaskRequest(request.name, request.subsets, (split,))
+
+
+def evaluate_dev(model: EvaluatedModel, dev: Named | Pairs, *, split: str = "validation") -> Score:
+    """The main score on development data, for choosing a checkpoint.
+
+    Args:
+        model: The checkpoint.
+        dev: A task by name (``STSBenchmark``) or of a local file, or pairs of our own.
+        split: Split of the task; test splits are not for choosing.
+
+    Raises:
+        ValueError: As `check_dev`.
+        MissingDataError: If the data are not in the cache and cannot be fetched.
+    """
+    if isinstance(dev, Pairs):
+        found = evaluate(model, own_tests=[dev], geometry=False).scores
+    else:
+        found = evaluate(model, [_dev_request(dev, split)], geometry=False).scores
+    return next(score for score in found if score.main)
+
+
+def _texts(test: OwnTest) -> Sequence[str]:
+    if isinstance(test, Pairs):
+        return (*test.sentence1, *test.sentence2)
+    return (*test.train_texts, *test.test_texts)
+
+
+class _Run:
+    """Scores of one checkpoint as they come in."""
+
+    def __init__(self, encode: SentenceCache, report: Callable[[str], None]) -> None:
+        self.encode = encode
+        self.report = report
+        self.scores: list[Score] = []
+        self.outcomes: list[mteb_adapter.TaskOutcome] = []
+        self.info: dict[str, Any] = {
+            key: {} for key in ("engine", "source", "aggregation", "seconds", "notes")
+        }
+
+    def own_test(self, test: OwnTest) -> None:
+        self.report(test.name)
+        began = time.perf_counter()
+        if isinstance(test, Pairs):
+            found, reason = self._pairs(test)
+            metrics = {m: found[m] for m in ("cosine_spearman", "cosine_pearson")}
+            main, n = "cosine_spearman", len(test.score)
+            self.info["aggregation"][test.name] = "all"
+        else:
+            train, scored = self.encode(test.train_texts), self.encode(test.test_texts)
+            metrics, reason = label_metrics(train, test.train_labels, scored, test.test_labels)
+            main, n = "accuracy", len(test.test_labels)
+        self.scores.extend(
+            Score(test.name, "test", "default", m, value, n, m == main)
+            for m, value in metrics.items()
+        )
+        self._note(test.name, "test", "default", reason)
+        self._how(test.name, "own", "", time.perf_counter() - began)
+
+    def mteb_task(self, task: LoadedTask, *, own: bool) -> None:
+        self.report(task.name)
+        if own:
+            began = time.perf_counter()
+            found = []
+            for test in task.pair_tests:
+                metrics, reason = self._pairs(test.pairs)
+                found.append(metrics)
+                self._parts(task.name, test)
+                self._note(task.name, test.split, test.subset, reason)
+            outcome = mteb_adapter.own_outcome(task, found, time.perf_counter() - began)
+        else:
+            encoder = mteb_adapter.MtebEncoder(self.encode.model, self.encode)
+            outcome = mteb_adapter.run(task, encoder)
+        if task.pair_tests:
+            self.info["aggregation"][task.name] = "all"
+        for score in outcome.scores:
+            key = f"{score.task}/{score.split}/{score.subset}"
+            if math.isnan(score.value) and key not in self.info["notes"]:
+                self.info["notes"][key] = f"mteb reports NaN for {score.metric}"
+        self.scores.extend(outcome.scores)
+        self.outcomes.append(outcome)
+        self._how(task.name, outcome.engine, outcome.source, outcome.seconds)
+
+    def geometry(self, own: Sequence[Pairs], loaded: Sequence[LoadedTask]) -> None:
+        from_mteb = sorted(
+            (t for task in loaded for t in task.pair_tests),
+            key=lambda t: t.pairs.name != "STSBenchmark",
+        )
+        if own:
+            pairs, split = own[0], "test"
+        elif from_mteb:
+            pairs, split = from_mteb[0].pairs, from_mteb[0].split
+        else:
+            return
+        began = time.perf_counter()
+        texts = _texts(pairs)
+        spread = self.encode([texts[i] for i in sample(texts)])
+        close = _close_pairs(pairs)
+        first = self.encode([pairs.sentence1[i] for i in close])
+        second = self.encode([pairs.sentence2[i] for i in close])
+        self.scores.extend(geometry_scores(spread, first, second, split=split, subset=pairs.name))
+        self.info["geometry"] = pairs.name
+        self.info["random_pairs"] = similarity_counts(spread)
+        self.info["seconds"]["geometry"] = time.perf_counter() - began
+        if not close:
+            self._note("geometry", split, pairs.name, "alignment: no pair of close texts")
+
+    def _pairs(self, pairs: Pairs) -> tuple[dict[str, float], str]:
+        return pair_metrics(self.encode(pairs.sentence1), self.encode(pairs.sentence2), pairs.score)
+
+    def _parts(self, task: str, test: PairTest) -> None:
+        """The mean over a year's sub-sets, beside the correlation over all of its pairs."""
+        pairs = test.pairs
+        if pairs.name not in PARTS:
+            return
+        first, second = self.encode(pairs.sentence1), self.encode(pairs.sentence2)
+        parts = part_correlations(pairs, first, second)
+        if parts:
+            mean = float(np.mean(list(parts.values())))
+            n = len(pairs.score)
+            self.scores.append(Score(task, test.split, test.subset, MEAN_METRIC, mean, n, False))
+
+    def _note(self, task: str, split: str, subset: str, reason: str) -> None:
+        if reason:
+            self.info["notes"][f"{task}/{split}/{subset}"] = reason
+
+    def _how(self, task: str, engine: str, source: str, seconds: float) -> None:
+        self.info["engine"][task] = engine
+        self.info["seconds"][task] = seconds
+        if source:
+            self.info["source"][task] = source
+
+
+def _close_pairs(pairs: Pairs) -> list[int]:
+    """Pairs of two different texts whose score lies in the top fifth of the range."""
+    if not pairs.score:
+        return []
+    low, high = min(pairs.score), max(pairs.score)
+    rows = zip(pairs.sentence1, pairs.sentence2, pairs.score, strict=True)
+    bar = low + CLOSE * (high - low)
+    return [i for i, (a, b, score) in enumerate(rows) if score > bar and a != b]

@@ -1,0 +1,203 @@
+"""Does the training text hold the evaluation sets? Exact and n-gram overlap, kept with the scores.
+
+The scan walks the training text once and remembers only what the tests hold, so its memory goes by
+the tests. It reads all texts of a cell's data, whichever of them a seed or a limit leaves.
+
+Source: Brown et al. 2020, Language models are few-shot learners, appendix C (n-gram overlap; theirs
+are 8 to 13 words long by data set). https://arxiv.org/abs/2005.14165
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+from nsbench.benchmarks.data import LabelledTexts, Pairs, TrainingData, datasets, normalise
+from nsbench.benchmarks.data._load import load_data
+from nsbench.benchmarks.evaluation.mteb import tasks as mteb_tasks
+from nsbench.benchmarks.evaluation.mteb.requests import Request
+from nsbench.benchmarks.files import write_atomically
+from nsbench.benchmarks.keys import content_key
+from nsbench.benchmarks.records import RecordError, read_json
+from nsbench.benchmarks.records.cell import Cell, make
+from nsbench.benchmarks.regimes._labels import entailment_data
+
+WORDS = 8
+"""Words in a run that counts as shared; shorter texts are compared whole only."""
+VERSION = 1
+"""Bumped when the meaning of a number changes, so that stored scans are not taken for new ones."""
+_WORD = re.compile(r"\w+")
+_done: dict[str, dict[str, Any]] = {}
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluationTexts:
+    """The texts of one evaluation set.
+
+    Attributes:
+        name: The task.
+        texts: All of its texts, repeats and all.
+        pairs: Two texts a row, where it is made of pairs.
+        transductive: Whether the training data read its texts on purpose, without scores.
+    """
+
+    name: str
+    texts: tuple[str, ...]
+    pairs: tuple[tuple[str, str], ...] = ()
+    transductive: bool = False
+
+    @classmethod
+    def of(cls, test: Pairs | LabelledTexts, *, transductive: bool = False) -> "EvaluationTexts":
+        """The texts that a test of our own is scored on."""
+        if isinstance(test, LabelledTexts):
+            return cls(test.name, test.test_texts, (), transductive)
+        rows = tuple(zip(test.sentence1, test.sentence2, strict=True))
+        return cls(test.name, (*test.sentence1, *test.sentence2), rows, transductive)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over the texts in order."""
+        h = hashlib.sha256()
+        for text in (*self.texts, *(t for pair in self.pairs for t in pair)):
+            h.update(text.encode("utf-8", "surrogatepass") + b"\0")
+        return h.hexdigest()
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """How much of one evaluation set the training text holds.
+
+    Attributes:
+        texts: Different texts of the test, after `normalise`.
+        exact: Share of them that are a training text, in [0, 1].
+        pairs: Share of the pairs of which both texts are; ``None`` where there are no pairs.
+        long_texts: Different texts of at least `WORDS` words.
+        ngram: Share of those with a run of `WORDS` words that stands in a training text.
+        transductive: Whether the training data read the test's texts on purpose.
+    """
+
+    texts: int
+    exact: float
+    pairs: float | None
+    long_texts: int
+    ngram: float
+    transductive: bool = False
+
+
+def scan(training: Iterable[str], tests: Sequence[EvaluationTexts]) -> list[Overlap]:
+    """The overlap of each test with the training text.
+
+    Two texts are equal if they are after `normalise`; a run of words ignores punctuation too.
+    """
+    texts = [{normalise(t) for t in test.texts} for test in tests]
+    wanted = set().union(*texts)
+    wanted_runs = {run for text in wanted for run in runs(text)}
+    seen: set[str] = set()
+    seen_runs: set[str] = set()
+    for text in training:
+        plain = normalise(text)
+        if plain in seen:
+            continue
+        if plain in wanted:
+            seen.add(plain)
+        seen_runs.update(wanted_runs.intersection(runs(plain)))
+    return [_overlap(t, own, seen, seen_runs) for t, own in zip(tests, texts, strict=True)]
+
+
+def runs(text: str, words: int = WORDS) -> Iterator[str]:
+    """Every run of ``words`` words of a text, joined by spaces; none of a shorter text."""
+    found = _WORD.findall(text)
+    for start in range(len(found) - words + 1):
+        yield " ".join(found[start : start + words])
+
+
+def scan_stored(
+    training: Sequence[TrainingData], tests: Sequence[EvaluationTexts], folder: Path | None = None
+) -> dict[str, dict[str, Any]]:
+    """`scan` by task as plain data; what was scanned before, here or on disk, is not scanned again.
+
+    Args:
+        training: Everything that a cell trains on.
+        tests: Everything that it is scored on.
+        folder: Where scans are kept, one file for a training text and a test, named by their
+            content; made if missing.
+    """
+    digests = [d.digest for d in training]
+    keys = [content_key([VERSION, WORDS, digests, t.digest, t.transductive]) for t in tests]
+    for key in keys:
+        if key not in _done and folder is not None and (folder / f"{key}.json").is_file():
+            stored = _read(folder / f"{key}.json")
+            if stored is not None:
+                _done[key] = stored
+    missing = [i for i, key in enumerate(keys) if key not in _done]
+    if missing:
+        found = scan((t for d in training for t in d.texts), [tests[i] for i in missing])
+        _done.update((keys[i], asdict(o)) for i, o in zip(missing, found, strict=True))
+    if folder is not None:
+        for key in keys:
+            if not (folder / f"{key}.json").is_file():
+                folder.mkdir(parents=True, exist_ok=True)
+                text = json.dumps(_done[key], indent=1, sort_keys=True)
+                write_atomically(folder / f"{key}.json", text + "\n")
+    return {test.name: dict(_done[key]) for test, key in zip(tests, keys, strict=True)}
+
+
+def scan_cell(cell: Cell, folder: Path | None = None) -> dict[str, dict[str, Any]]:
+    """Overlap by task of what a cell trains on with all that it is scored on.
+
+    Args:
+        cell: Its data, and its regime's labelled pairs, are scanned; an untrained cell has read
+            nothing and gets nothing.
+        folder: See `scan_stored`.
+    """
+    if not cell.budget.steps:
+        return {}
+    training = [load_data(cell.data)]
+    source = entailment_data(cell.regime, cell.data)
+    if source is not None and source != cell.data:
+        training.append(load_data(source))
+    dataset = make(datasets, cell.data)
+    adapted = frozenset(getattr(dataset, "transductive", ()))
+    own = dataset.tests() if "own" in cell.evaluation.tasks else []
+    tests = [EvaluationTexts.of(t, transductive=t.name in adapted) for t in own]
+    for request in mteb_tasks.scored(cell.evaluation.tasks, cell.evaluation.absent):
+        tests.append(_of_task(request, request.name in adapted))
+    return scan_stored(training, tests, folder)
+
+
+@lru_cache(maxsize=64)
+def _of_task(request: Request, transductive: bool) -> EvaluationTexts:
+    task = mteb_tasks.load(request)
+    if not task.pair_tests:
+        return EvaluationTexts(request.name, mteb_tasks.texts(task), (), transductive)
+    pairs = [t.pairs for t in task.pair_tests]
+    rows = tuple(r for p in pairs for r in zip(p.sentence1, p.sentence2, strict=True))
+    return EvaluationTexts(request.name, tuple(t for r in rows for t in r), rows, transductive)
+
+
+def _overlap(test: EvaluationTexts, own: set[str], seen: set[str], seen_runs: set[str]) -> Overlap:
+    both = sum(normalise(a) in seen and normalise(b) in seen for a, b in test.pairs)
+    long_texts = [found for found in (set(runs(text)) for text in own) if found]
+    shared = sum(not seen_runs.isdisjoint(found) for found in long_texts)
+    return Overlap(
+        texts=len(own),
+        exact=len(own & seen) / max(1, len(own)),
+        pairs=both / len(test.pairs) if test.pairs else None,
+        long_texts=len(long_texts),
+        ngram=shared / max(1, len(long_texts)),
+        transductive=test.transductive,
+    )
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """A stored scan, or ``None`` for a file of another shape: it is scanned and written anew."""
+    try:
+        raw = read_json(path)
+        return asdict(Overlap(**raw))
+    except (RecordError, TypeError):
+        path.unlink(missing_ok=True)
+        return None

@@ -1,0 +1,134 @@
+"""Local files as evaluation tasks: read and checked here, scored by mteb's own task classes.
+
+Source: the task types of Muennighoff et al. 2023, MTEB. https://arxiv.org/abs/2210.07316
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from nsbench.benchmarks.data._beir import files_of
+from nsbench.benchmarks.data._records import existing, format_of, records, sha256
+from nsbench.benchmarks.evaluation.local_rows import READERS, Table, classified, judged
+from nsbench.benchmarks.records.local_task import KINDS, LocalTask, local_task
+
+TOLD_BY_COLUMNS = ("sts", "pair_classification", "reranking")
+
+
+def evaluation_tasks(
+    entries: Iterable[str | Mapping[str, Any]],
+) -> tuple[str | LocalTask, ...]:
+    """The tasks of a matrix file; those of local files are read, checked and get their digest.
+
+    Raises:
+        ValueError: If a table or a file is not as it should be, or two tasks share a name.
+        FileNotFoundError: If a file is missing.
+    """
+    out = tuple(e if isinstance(e, str) else fingerprinted(local_task(e)) for e in entries)
+    names = [task.name for task in out if isinstance(task, LocalTask)]
+    every = names + [task for task in out if isinstance(task, str)]
+    for name in names:
+        if every.count(name) > 1:
+            raise ValueError(f"two evaluation tasks are called {name!r}")
+    return out
+
+
+def development_task(
+    entry: str | Mapping[str, Any], tasks: Iterable[str | LocalTask]
+) -> str | LocalTask:
+    """What chooses the checkpoint, read and checked as `evaluation_tasks` does.
+
+    Raises:
+        ValueError: As there, or if its files are those of a task that is scored.
+        FileNotFoundError: If a file is missing.
+    """
+    if isinstance(entry, str):
+        return entry
+    dev = fingerprinted(local_task(entry))
+    for task in tasks:
+        if isinstance(task, LocalTask) and task.digest == dev.digest:
+            raise ValueError(
+                f"checkpoints are chosen on development data, and dev names the very bytes that "
+                f"the task {task.name!r} is scored on"
+            )
+    return dev
+
+
+def task_of_file(path: Path) -> LocalTask:
+    """The task that a file or folder is by its columns; it is called like it.
+
+    Raises:
+        ValueError: If its columns are those of no kind, or need more than one file.
+        FileNotFoundError: If nothing is there.
+    """
+    name = re.sub(r"[^\w.-]+", "-", existing(path.expanduser()).name.split(".")[0]) or "test"
+    if path.expanduser().is_dir():
+        return fingerprinted(LocalTask(name, "retrieval", str(path)))
+    _, first = next(records(path.expanduser()), ("", {}))
+    for kind in TOLD_BY_COLUMNS:
+        if set(KINDS[kind].columns) <= set(first):
+            return fingerprinted(LocalTask(name, kind, str(path)))
+    legal = "; ".join(", ".join(KINDS[k].columns) for k in TOLD_BY_COLUMNS)
+    raise ValueError(
+        f"{path} has the columns {', '.join(map(str, first)) or '(no row)'}; legal are {legal}, "
+        "or a folder with corpus, queries and qrels"
+    )
+
+
+def fingerprinted(task: LocalTask) -> LocalTask:
+    """The task with the digest of its files, which have been read and checked."""
+    read_task(task)
+    return replace(task, digest=sha256(files(task)))
+
+
+def files(task: LocalTask) -> tuple[Path, ...]:
+    """What it is read from.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+    """
+    path = existing(Path(task.path).expanduser())
+    if task.kind == "retrieval":
+        if not path.is_dir():
+            raise ValueError(f"{path} is no folder with corpus, queries and qrels")
+        return files_of(path, task.split)
+    both = (path, *([existing(Path(task.train).expanduser())] if task.train else []))
+    for file in both:
+        format_of(file)
+    return both
+
+
+def read_task(task: LocalTask) -> dict[str, Any]:
+    """Its data by split: columns as mteb names them, or corpus, queries and judgements.
+
+    Raises:
+        ValueError: If a row is not as it should be, naming file and line, or the files are others
+            than those whose digest the task has.
+        FileNotFoundError: If a file is missing.
+    """
+    found = files(task)
+    if task.digest and sha256(found) != task.digest:
+        raise ValueError(
+            f"evaluation task {task.name!r}: {found[0]} is another file than its digest says; it "
+            "has changed since the matrix was planned, or since the digest was written down"
+        )
+    stamp = tuple((str(f), f.stat().st_mtime_ns, f.stat().st_size) for f in found)
+    return _read(replace(task, digest=""), stamp)
+
+
+@lru_cache(maxsize=32)
+def _read(task: LocalTask, stamp: object) -> dict[str, Any]:
+    if task.kind == "retrieval":
+        return {task.split: judged(Path(task.path).expanduser(), task.split)}
+    path = Path(task.path).expanduser()
+    if task.kind == "classification":
+        train = _table(task, Path(task.train).expanduser())
+        return classified(train, _table(task, path))
+    return {"test": READERS[task.kind](_table(task, path))}
+
+
+def _table(task: LocalTask, path: Path) -> Table:
+    return Table(path, KINDS[task.kind].columns, dict(task.columns), task.header)

@@ -1,0 +1,329 @@
+"""The one place that imports mteb: its encoder protocol, its runs and its files.
+
+mteb is imported on first use, which takes seconds. Two of its habits are kept out of our process:
+importing it and making a task re-seed the global generators of Python, numpy and torch (they are
+put back here), and task objects carry a generator that a first evaluation moves on (every
+evaluation gets a copy of the task as it was after loading).
+"""
+
+import atexit
+import copy
+import datetime
+import functools
+import importlib.util
+import logging
+import os
+import random
+import shutil
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsbench.benchmarks.records import Score
+
+if TYPE_CHECKING:
+    from nsbench.benchmarks.evaluation.checkpoint import EvaluatedModel
+    from nsbench.benchmarks.evaluation.mteb.requests import LoadedTask
+
+Engine = Literal["own", "mteb"]
+Encode = Callable[[Sequence[str]], NDArray[np.float32]]
+
+KEPT_METRICS = (
+    "cosine_spearman",
+    "cosine_pearson",
+    "euclidean_spearman",
+    "manhattan_spearman",
+    "accuracy",
+    "f1",
+    "v_measure",
+    "ndcg_at_10",
+    "recall_at_10",
+)
+
+
+@dataclass(frozen=True)
+class TaskOutcome:
+    """What one task said of one checkpoint.
+
+    Attributes:
+        name: mteb's name of the task.
+        engine: Who computed it.
+        source: ``repository@revision`` of the data.
+        result: mteb's ``TaskResult``.
+        scores: The rows kept of it.
+        seconds: Wall time, loading of the data not counted.
+    """
+
+    name: str
+    engine: Engine
+    source: str
+    result: Any = field(repr=False)
+    scores: tuple[Score, ...]
+    seconds: float
+
+
+def installed() -> None:
+    """Raise ``ModuleNotFoundError`` with what to do, unless mteb is installed; imports nothing."""
+    try:
+        found = importlib.util.find_spec("mteb") is not None
+    except ValueError:  # someone put None into sys.modules
+        found = False
+    if not found:
+        raise ModuleNotFoundError("mteb's tasks need mteb: pip install 'mteb>=2.26,<2.27'")
+
+
+@contextmanager
+def contained() -> Iterator[None]:
+    """Put the global generators back afterwards, and keep warnings, logs and bars in."""
+    import torch
+
+    python = random.getstate()
+    numpy = np.random.get_state()  # noqa: NPY002 (mteb seeds the legacy generator)
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    with torch.random.fork_rng(list(devices)), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with _hushed():
+                yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)  # noqa: NPY002 (see above)
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """No progress bars, and no log lines below an error, from mteb and datasets."""
+    from datasets import utils
+
+    loggers = [logging.getLogger(name) for name in ("mteb", "datasets")]
+    levels = [logger.level for logger in loggers]
+    bars = utils.are_progress_bars_disabled()
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    if not bars:
+        utils.disable_progress_bars()
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        if not bars:
+            utils.enable_progress_bars()
+
+
+@functools.cache
+def mteb_module() -> Any:
+    """Import mteb once.
+
+    mteb makes the folder ``MTEB_CACHE`` while it is imported; where that is not set, a temporary
+    one is made and set for this process.
+
+    Raises:
+        ModuleNotFoundError: If mteb is not installed.
+        OSError: If the folder cannot be written.
+    """
+    installed()
+    if not os.environ.get("MTEB_CACHE"):
+        folder = tempfile.mkdtemp(prefix="nsbench-mteb-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        os.environ["MTEB_CACHE"] = folder
+    try:
+        with contained():
+            import mteb
+    except OSError as error:
+        where = os.environ["MTEB_CACHE"]
+        raise OSError(f"mteb needs a writable folder, MTEB_CACHE is {where!r}: {error}") from None
+    return mteb
+
+
+def version() -> str:
+    """Version of the installed mteb."""
+    return str(mteb_module().__version__)
+
+
+class MtebEncoder:
+    """mteb's ``EncoderProtocol`` over a function from texts to embeddings; cosine similarity.
+
+    Its name and revision are the model's: mteb's result cache is keyed by nothing else, and
+    answers for one local checkpoint with another's numbers when they are left empty.
+
+    Args:
+        model: The checkpoint.
+        encode: What turns texts into ``(n, d)``; a `SentenceCache` of the model.
+    """
+
+    def __init__(self, model: "EvaluatedModel", encode: Encode) -> None:
+        self._encode = encode
+        self._meta = model_meta(model)
+
+    @property
+    def mteb_model_meta(self) -> Any:
+        """Name, revision and dimension as mteb's ``ModelMeta``."""
+        return self._meta
+
+    def encode(
+        self,
+        inputs: Iterable[Mapping[str, Any]],
+        *,
+        task_metadata: Any,
+        hf_split: str,
+        hf_subset: str,
+        prompt_type: Any = None,
+        **kwargs: Any,
+    ) -> NDArray[np.float32]:
+        """Embed the texts of a data loader; task, split and prompt make no difference.
+
+        Returns:
+            ``(n, d)``.
+        """
+        return self._encode([text for batch in inputs for text in batch["text"]])
+
+    def similarity(self, embeddings1: Any, embeddings2: Any) -> Any:
+        """``(n, m)`` cosines."""
+        from mteb.similarity_functions import cos_sim
+
+        return cos_sim(embeddings1, embeddings2)
+
+    def similarity_pairwise(self, embeddings1: Any, embeddings2: Any) -> Any:
+        """``(n,)`` cosines of corresponding rows."""
+        from mteb.similarity_functions import pairwise_cos_sim
+
+        return pairwise_cos_sim(embeddings1, embeddings2)
+
+
+def model_meta(model: "EvaluatedModel") -> Any:
+    """A checkpoint as mteb's ``ModelMeta``: its name, and its weights' hash as revision."""
+    mteb_module()
+    from mteb.models.model_meta import ModelMeta, ScoringFunction
+
+    return ModelMeta.create_empty(
+        {
+            "name": model.name,
+            "revision": model.revision,
+            "embed_dim": model.dimension,
+            "similarity_fn_name": ScoringFunction.COSINE,
+            "framework": ["PyTorch"],
+            "use_instructions": False,
+        }
+    )
+
+
+def run(loaded: "LoadedTask", encoder: MtebEncoder, *, batch_size: int = 256) -> TaskOutcome:
+    """Score a task by mteb's own unmodified code.
+
+    Args:
+        loaded: The task.
+        encoder: The checkpoint.
+        batch_size: Rows of one batch of mteb's data loader; the encoder batches by itself.
+    """
+    mteb = mteb_module()
+    began = time.perf_counter()
+    with contained():
+        task = copy.copy(loaded.task)
+        task.rng_state = copy.deepcopy(loaded.task.rng_state)
+        task.np_rng = copy.deepcopy(loaded.task.np_rng)
+        result = mteb.evaluate(
+            encoder,
+            task,
+            cache=None,
+            co2_tracker=False,
+            raise_error=True,
+            show_progress_bar=False,
+            encode_kwargs={"batch_size": batch_size, "show_progress_bar": False},
+        ).task_results[0]
+    return _outcome(loaded, "mteb", result, time.perf_counter() - began)
+
+
+def own_outcome(
+    loaded: "LoadedTask", metrics: Sequence[Mapping[str, float]], seconds: float
+) -> TaskOutcome:
+    """Wrap metrics of our own engine as mteb would have reported them.
+
+    Args:
+        loaded: The task.
+        metrics: One mapping for each of ``loaded.pair_tests``.
+        seconds: What they took.
+    """
+    mteb_module()
+    from mteb.results import TaskResult
+
+    scores: dict[str, dict[str, dict[str, float]]] = {}
+    for test, values in zip(loaded.pair_tests, metrics, strict=True):
+        main = values[loaded.task.metadata.main_score]
+        scores.setdefault(test.split, {})[test.subset] = {**values, "main_score": main}
+    now = datetime.datetime.now(tz=datetime.UTC)
+    result = TaskResult.from_task_results(loaded.task, scores, evaluation_time=seconds, date=now)
+    return _outcome(loaded, "own", result, seconds)
+
+
+def _outcome(loaded: "LoadedTask", engine: Engine, result: Any, seconds: float) -> TaskOutcome:
+    main = loaded.task.metadata.main_score
+    rows: list[Score] = []
+    for split, entries in result.scores.items():
+        for entry in entries:
+            subset = entry["hf_subset"]
+            n = loaded.n_examples.get((split, subset), 0)
+            kept = {m: entry[m] for m in KEPT_METRICS if isinstance(entry.get(m), int | float)}
+            kept[main] = entry["main_score"]
+            rows.extend(
+                Score(loaded.name, split, subset, metric, float(value), n, metric == main)
+                for metric, value in sorted(kept.items())
+            )
+    return TaskOutcome(loaded.name, engine, loaded.source, result, tuple(rows), seconds)
+
+
+def write_results(
+    model: "EvaluatedModel", outcomes: Iterable[TaskOutcome], folder: Path
+) -> list[Path]:
+    """Write ``<folder>/results/<model>/<revision>/<Task>.json`` as mteb lays them out.
+
+    mteb's ``ResultCache(folder)`` reads them back. ``run_settings.jsonl`` beside them names the
+    engine that computed each.
+
+    Returns:
+        The files, one a task.
+    """
+    cache = mteb_module().ResultCache(folder)
+    meta = model_meta(model)
+    paths = []
+    for outcome in outcomes:
+        cache.save_to_cache(outcome.result, meta, encode_kwargs={"engine": outcome.engine})
+        paths.append(Path(cache.get_task_result_path(outcome.name, meta)))
+    return paths
+
+
+def plain_tasks(names: Sequence[str], *, load: bool = False) -> Sequence[Any]:
+    """The task objects of mteb by name; with ``load`` their data are there and stay."""
+    import mteb
+
+    tasks: Sequence[Any] = mteb.get_tasks(tasks=list(names))
+    for task in tasks if load else ():
+        task.load_data()
+    return tasks
+
+
+def plain_scores(model: Any, tasks: Sequence[Any]) -> dict[str, float]:
+    """Main score of every task as mteb alone computes it, nothing cached: what ours is held to.
+
+    Args:
+        model: A sentence-transformers model.
+        tasks: Of `plain_tasks`.
+    """
+    import mteb
+
+    found = mteb.evaluate(
+        model,
+        tasks,
+        cache=None,
+        overwrite_strategy="always",
+        show_progress_bar=False,
+    )
+    return {result.task_name: float(result.get_score()) for result in found.task_results}

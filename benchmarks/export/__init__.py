@@ -1,0 +1,1 @@
+"""Trained cells as sentence-transformers models, and uploads to the hub."""

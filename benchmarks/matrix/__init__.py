@@ -1,0 +1,1 @@
+"""From a matrix file to cells: settings, expansion, cost estimates, shipped suites."""

@@ -1,0 +1,321 @@
+"""The matrix file: TOML, checked key by key before anything trains."""
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
+
+from nsbench.benchmarks.hub import is_local
+from nsbench.benchmarks.records.local_task import json_schema
+from nsbench.samplers import UnknownNameError, suggest
+
+Entry = str | dict[str, Any]
+View = Entry | list[Entry]
+
+
+class ConfigError(ValueError):
+    """A matrix file that cannot be used; the message names the key and its value."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _grid(number: Any) -> Any:
+    """A number or a list of numbers; a list multiplies the matrix."""
+    return number | list[number]
+
+
+Steps = Annotated[int, Field(ge=1, le=100_000_000)]
+Batch = Annotated[int, Field(ge=2, le=1_000_000)]
+Rate = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Positive = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+
+
+class BudgetConfig(_Strict):
+    """What training may spend; a list in any field multiplies the matrix."""
+
+    steps: _grid(Steps) = 200  # type: ignore[valid-type]
+    batch_size: _grid(Batch) = 64  # type: ignore[valid-type]
+    learning_rate: _grid(Rate) = 1e-3  # type: ignore[valid-type]
+    warmup: _grid(Share) = 0.1  # type: ignore[valid-type]
+    schedule: str = Field(default="linear", pattern="^(linear|cosine|constant)$")
+    weight_decay: _grid(Positive) = 0.0  # type: ignore[valid-type]
+    clip: _grid(Positive) = 1.0  # type: ignore[valid-type]
+    max_length: int = Field(default=64, ge=2, le=100_000)
+    precision: str = Field(default="auto", pattern="^(auto|fp32|bf16)$")
+    chunk: int = Field(default=0, ge=0, le=1_000_000)
+
+
+Task = Annotated[Entry, WithJsonSchema(json_schema())]
+
+
+class EvaluationConfig(_Strict):
+    """What every cell is scored on.
+
+    Attributes:
+        tasks: ``own``, mteb's tasks and benchmarks, ``STS7``, and tables of local files.
+        missing: What to do about tasks whose data are not here: ``error``, or ``skip`` them; cells
+            then say which, and are others where more is here.
+        engine: Which code computes pair-task scores.
+        dev: What chooses the checkpoint: a task, or a table of a local file.
+        dev_every: Steps between looks at it.
+        pooling: Of the scored encoder, where it was trained with another.
+        precision: ``fp32`` or ``bf16``.
+        frequent_tokens: Numbers of frequent tokens to leave out in further scores.
+    """
+
+    tasks: tuple[Task, ...] = ("own",)
+    missing: str = Field(default="error", pattern="^(error|skip)$")
+    engine: str = Field(default="auto", pattern="^(auto|own|mteb)$")
+    dev: Task = ""
+    dev_every: int = Field(default=50, ge=1)
+    pooling: str = Field(default="", pattern="^(|mean|cls|last2_mean)$")
+    precision: str = Field(default="fp32", pattern="^(fp32|bf16)$")
+    frequent_tokens: tuple[Annotated[int, Field(ge=0, le=100_000)], ...] = ()
+
+
+class DifficultyConfig(_Strict):
+    """How often negative difficulty is measured."""
+
+    every: int = Field(default=10, ge=1)
+
+
+_Word = Field(default="", pattern=r"^[A-Za-z0-9_.,:&|@+-]*$", max_length=200)
+"""A word for a scheduler's command file: nothing in it can end a line or start a command."""
+
+
+class SlurmConfig(_Strict):
+    """How cells are given to Slurm.
+
+    Attributes:
+        partition: Partition, or several; Slurm's default without one. So for the next three.
+        account: Account that is charged.
+        qos: Quality of service.
+        constraint: Features that a node must have.
+        gpus: GPUs of a task.
+        cpus: Cores of a task.
+        memory_gb: Memory of a task; Slurm's default for 0.
+        minutes: Time limit of a task.
+        per_task: Cells that a task runs one after the other.
+        parallel: Tasks of an array that may run at once.
+        requeues: How often a task that ran out of time is put back into the queue.
+        signal_seconds: How long before its end a task is told to stop.
+    """
+
+    partition: str = _Word
+    account: str = _Word
+    qos: str = _Word
+    constraint: str = _Word
+    gpus: int = Field(default=0, ge=0, le=64)
+    cpus: int = Field(default=1, ge=1, le=1024)
+    memory_gb: float = Field(default=0.0, ge=0, le=1e5, allow_inf_nan=False)
+    minutes: int = Field(default=60, ge=1, le=100_000)
+    per_task: int = Field(default=1, ge=1, le=100_000)
+    parallel: int = Field(default=256, ge=1, le=100_000)
+    requeues: int = Field(default=3, ge=0, le=1000)
+    signal_seconds: int = Field(default=90, ge=5, le=3600)
+
+
+class RayConfig(_Strict):
+    """How cells are given to Ray.
+
+    Attributes:
+        address: Of a cluster that runs already, ``auto`` to find it; empty starts one here.
+        cpus: Cores of a cell.
+        gpus: GPUs of a cell; a fraction lets several share one.
+        retries: How often a cell whose node or process was lost is started again elsewhere.
+    """
+
+    address: str = Field(default="", pattern=r"^[A-Za-z0-9_.:/\[\]-]*$", max_length=200)
+    cpus: float = Field(default=1.0, ge=0, le=1024, allow_inf_nan=False)
+    gpus: float = Field(default=0.0, ge=0, le=64, allow_inf_nan=False)
+    retries: int = Field(default=3, ge=0, le=1000)
+
+
+class RunConfig(_Strict):
+    """How cells are run; none of it is part of a cell's key.
+
+    Attributes:
+        threads: Threads of torch and BLAS in each cell.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        checkpoint_minutes: Minutes between two checkpoints of a cell's training, from which it goes
+            on should it be killed; 0 for none.
+        time_limit: Seconds that a cell may take before it is stopped and fails; 0 for no limit.
+        slurm: For ``--executor slurm``.
+        ray: For ``--executor ray``.
+        keep_weights: Whether each cell keeps its trained weights, as safetensors, for
+            ``nsbench export``.
+    """
+
+    threads: int = Field(default=1, ge=1, le=1024)
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    checkpoint_minutes: float = Field(default=10.0, ge=0, le=1e6, allow_inf_nan=False)
+    time_limit: float = Field(default=0.0, ge=0, le=1e8, allow_inf_nan=False)
+    slurm: SlurmConfig = SlurmConfig()
+    ray: RayConfig = RayConfig()
+    keep_weights: bool = False
+
+
+class MatrixConfig(_Strict):
+    """A benchmark matrix: the product of its axes.
+
+    Attributes:
+        schema_version: Version of this layout, 1.
+        name: Name of the matrix.
+        description: What question it answers.
+        samplers: Names, or tables with parameters; a list as a parameter's value is a grid.
+        augmentations: A name for both views, ``[view1, view2]``, or ``{view1, view2}``.
+        objectives: Overrides the objective each sampler is paired with.
+        objective_parameters: Given to every objective that has a parameter of that name.
+        candidates: Overrides the candidate pool each sampler is paired with.
+        regimes: With which labels, in which phases: names or tables.
+        limits: Few-shot: how many training rows are seen, 0 for all; a list multiplies the matrix.
+        encoders: Registered encoders, hub names or folders.
+        data: Registered data sets.
+        seeds: Seeds; every cell is run once with each.
+        no_training: Whether to add the untrained encoder as a row.
+        budget: What training may spend.
+        evaluation: What every cell is scored on.
+        difficulty: How often difficulty is measured.
+        run: How cells are run.
+    """
+
+    schema_version: int = Field(default=1, alias="schema", ge=1, le=1)
+    name: str = Field(default="matrix", min_length=1, max_length=100)
+    description: str = ""
+    samplers: list[Entry] = Field(min_length=1)
+    augmentations: list[View] = Field(default=["none"], min_length=1)
+    objectives: list[Entry] = []
+    objective_parameters: dict[str, float | int | str] = {}
+    candidates: list[Entry] = []
+    regimes: list[Entry] = Field(default=["unsupervised"], min_length=1)
+    limits: list[Annotated[int, Field(ge=0)]] = Field(default=[0], min_length=1)
+    encoders: list[Entry] = Field(default=["static"], min_length=1)
+    data: list[Entry] = Field(default=["planted"], min_length=1)
+    seeds: list[Annotated[int, Field(ge=0, le=2**31)]] = Field(default=[1, 2, 3], min_length=1)
+    no_training: bool = True
+    budget: BudgetConfig = BudgetConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    difficulty: DifficultyConfig = DifficultyConfig()
+    run: RunConfig = RunConfig()
+
+
+def suites() -> dict[str, str]:
+    """Names of the shipped matrix files, with their descriptions."""
+    out = {}
+    for item in resources.files("nsbench.benchmarks.matrix.configs").iterdir():
+        if item.name.endswith(".toml"):
+            raw = tomllib.loads(item.read_text("utf-8"))
+            out[item.name.removesuffix(".toml")] = str(raw.get("description", "")).strip()
+    return dict(sorted(out.items()))
+
+
+def load_config(source: str) -> MatrixConfig:
+    """Read a matrix file, or a shipped suite by name.
+
+    Args:
+        source: Path of a TOML file, or a suite's name.
+
+    Raises:
+        ConfigError: If it is not there, not TOML, or a key or value is not legal.
+    """
+    path = Path(source)
+    if path.suffix == ".toml" or path.exists():
+        if not path.is_file():
+            raise ConfigError(f"no matrix file {source!r}")
+        try:
+            text = path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"cannot read {source}: {error}") from None
+    else:
+        if source not in suites():
+            raise UnknownNameError(
+                f"no suite is called {source!r}, and there is no such file. "
+                f"{suggest(source, suites())}"
+            )
+        text = (resources.files("nsbench.benchmarks.matrix.configs") / f"{source}.toml").read_text(
+            "utf-8"
+        )
+    try:
+        raw = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError(f"{source} is not valid TOML: {error}") from None
+    return parse_config(raw, source)
+
+
+def parse_config(raw: Mapping[str, Any], source: str = "the configuration") -> MatrixConfig:
+    """Check a matrix given as plain data.
+
+    Raises:
+        ConfigError: Naming the key, its value, and for an unknown key the nearest legal one.
+    """
+    try:
+        return MatrixConfig.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            model: Any = MatrixConfig
+            for part in first["loc"][:-1]:
+                model = getattr(model.model_fields.get(str(part)), "annotation", model)
+            legal = [f.alias or n for n, f in model.model_fields.items()]
+            raise ConfigError(
+                f"{source}: unknown key {where!r}. {suggest(str(first['loc'][-1]), legal)}"
+            ) from None
+        value = repr(first.get("input"))
+        value = value if len(value) <= 80 else value[:77] + "..."
+        raise ConfigError(f"{source}: {where} is {value}: {first['msg']}") from None
+
+
+def grid(params: Mapping[str, Any], listed: frozenset[str] = frozenset()) -> list[dict[str, Any]]:
+    """Every combination of parameters whose value is a list; the others stay as they are.
+
+    Args:
+        params: Parameters of one entry.
+        listed: Parameters whose value is itself a list; for them a list of lists is a grid.
+
+    Raises:
+        ConfigError: If a grid is empty.
+    """
+    options = []
+    for key, value in params.items():
+        many = isinstance(value, list)
+        if many and key in listed:
+            many = bool(value) and all(isinstance(item, list) for item in value)
+        if many and not value:
+            raise ConfigError(f"the grid of {key!r} is an empty list")
+        options.append(value if many else [value])
+    return [dict(zip(params, combination, strict=True)) for combination in product(*options)]
+
+
+_LOCAL_DATA = ("planted", "file")
+
+
+def names_hub(config: MatrixConfig) -> bool:
+    """Return whether a matrix names anything that may have to come from the hub."""
+    tasks = [*config.evaluation.tasks, config.evaluation.dev]
+    own = {"own", ""} | {str(task.get("name")) for task in tasks if isinstance(task, dict)}
+    if any(isinstance(task, str) and task not in own for task in tasks):
+        return True
+    sources = [
+        e if isinstance(e, str) else e.get("source") or e.get("name") for e in config.encoders
+    ]
+    data = [e if isinstance(e, str) else e.get("name") for e in config.data]
+    chosen = [*config.samplers, *config.candidates, *config.regimes]
+    params = [entry for entry in chosen if isinstance(entry, dict)]
+    sources += [entry.get("guide", "") for entry in params]
+    nli = [entry["nli"] for entry in params if entry.get("nli")]
+    data += [e if isinstance(e, str) else e.get("name") for e in nli]
+    flat = [s for source in sources for s in _listed(source)]
+    names = [d for name in data for d in _listed(name)]
+    return not all(is_local(str(s)) for s in flat) or not set(names) <= set(_LOCAL_DATA)
+
+
+def _listed(value: Any) -> Iterable[Any]:
+    return value if isinstance(value, list) else [value]

@@ -1,0 +1,303 @@
+"""From a checked configuration to the cells it stands for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from itertools import product
+from pathlib import Path
+from typing import Any, cast
+
+from nsbench.benchmarks.augmentations import augmentations
+from nsbench.benchmarks.candidates import candidates
+from nsbench.benchmarks.data import datasets
+from nsbench.benchmarks.data._load import load_data
+from nsbench.benchmarks.encoders import encoders
+from nsbench.benchmarks.evaluation.local_tasks import development_task, evaluation_tasks
+from nsbench.benchmarks.evaluation.mteb.tasks import absent_tasks
+from nsbench.benchmarks.matrix.config import ConfigError, Entry, MatrixConfig, View, grid
+from nsbench.benchmarks.matrix.plugin_code import of_cell, plugin_code, provided
+from nsbench.benchmarks.mining.guides import guide_fingerprint
+from nsbench.benchmarks.objectives import objectives
+from nsbench.benchmarks.records.cell import Budget, Cell, Choice, Evaluation, make, named, resolve
+from nsbench.benchmarks.regimes import check_labels, regimes
+from nsbench.benchmarks.regimes._labels import entailment_data
+from nsbench.samplers import Pairing, Registry, samplers, suggest
+
+NO_TRAINING = "no_training"
+Views = tuple[tuple[Choice, ...], tuple[Choice, ...]]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A cell of the matrix, and why it is skipped if it is."""
+
+    cell: Cell
+    skip: str = ""
+
+
+def _choices(registry: Registry[Any], entries: list[Entry]) -> list[Choice]:
+    out: list[Choice] = []
+    for entry in entries:
+        name, params = named(entry, registry.kind)
+        listed = _list_valued(registry, name)
+        out.extend(resolve(registry, name, combination) for combination in grid(params, listed))
+    return out
+
+
+def _list_valued(registry: Registry[Any], name: str) -> frozenset[str]:
+    """Parameters whose value is itself a list, so that only a list of lists is a grid."""
+    parameters = registry.entry(name).parameters
+    return frozenset(p.name for p in parameters if isinstance(p.default, tuple | list))
+
+
+def _encoder_choices(entries: list[Entry]) -> list[Choice]:
+    """Encoders by registered name; any other name is a transformer's folder or hub name."""
+    out: list[Choice] = []
+    for entry in entries:
+        name, params = named(entry, "encoder")
+        if name not in encoders:
+            looks_like_source = "/" in name or Path(name).is_dir() or name.startswith("bert-")
+            close = suggest(name, encoders.names())
+            if not looks_like_source and close.startswith("Did you mean"):
+                encoders.entry(name)
+            params = {"source": name} | params
+            name = "transformer"
+        out.extend(resolve(encoders, name, combination) for combination in grid(params))
+    return out
+
+
+def _one_view(view: View) -> list[tuple[Choice, ...]]:
+    parts = view if isinstance(view, list) else [view]
+    return [tuple(c) for c in product(*(_choices(augmentations, [part]) for part in parts))]
+
+
+def _views(entry: View) -> list[Views]:
+    """The pairs of views that one entry of the augmentation axis stands for."""
+    if isinstance(entry, list):
+        if len(entry) != 2:
+            raise ConfigError(f"augmentation {entry!r}: a list names view 1 and view 2")
+        entry = {"view1": entry[0], "view2": entry[1]}
+    if isinstance(entry, dict) and ("view1" in entry or "view2" in entry):
+        extra = set(entry) - {"view1", "view2"}
+        if extra:
+            raise ConfigError(f"augmentation {entry!r}: unknown key {sorted(extra)[0]!r}")
+        first = _one_view(entry.get("view1", "none"))
+        return list(product(first, _one_view(entry.get("view2", "none"))))
+    return [((choice,), (choice,)) for choice in _choices(augmentations, [entry])]
+
+
+def _paired(registry: Registry[Any], pairing: Pairing, common: Mapping[str, Any]) -> Choice:
+    name, params = (pairing, {}) if isinstance(pairing, str) else pairing
+    legal = {p.name for p in registry.entry(name).parameters}
+    shared = {k: v for k, v in common.items() if k in legal}
+    return resolve(registry, name, shared | dict(params))
+
+
+def _fingerprints(cell_data: Choice, encoder: Choice) -> dict[str, str]:
+    """Hashes of the bytes a cell starts from; raises if they cannot be had here."""
+    spec = make(encoders, encoder)
+    spec.check()
+    found = {"data": load_data(cell_data).digest, "encoder": str(spec.fingerprint())}
+    arithmetic = getattr(spec, "arithmetic", 1)
+    return found if arithmetic == 1 else found | {"arithmetic": str(arithmetic)}
+
+
+def _label_digest(regime: Choice, data: Choice) -> dict[str, str]:
+    """Hash of the entailment pairs; raises if they are not there or have no such labels."""
+    source = entailment_data(regime, data)
+    if source is None:
+        return {}
+    pairs = load_data(source)
+    check_labels(regime.name, pairs)
+    return {"nli": pairs.digest}
+
+
+def _guide(key: str, choice: Choice) -> dict[str, str]:
+    """Hash of the weights of the guide that a sampler or pool names, if it names one."""
+    named = str(choice.params.get("guide") or "")
+    return {key: guide_fingerprint(named)} if named else {}
+
+
+def _synonyms(views: Views) -> dict[str, str]:
+    """Hash of the files that augmentations read, such as tables of synonyms."""
+    read = [make(augmentations, c) for view in views for c in view]
+    found = {a.fingerprint() for a in read if hasattr(a, "fingerprint")} - {""}
+    return {"augmentations": " ".join(sorted(found))} if found else {}
+
+
+def why_skip(cell: Cell) -> str:
+    """Why a pairing makes no sense, or an empty string."""
+    if not getattr(encoders.entry(cell.encoder.name).cls, "has_positions", True):
+        for choice in (*cell.view1, *cell.view2):
+            if augmentations.entry(choice.name).attribute("needs_positions", False):
+                return (
+                    f"{choice.name} only changes the order of tokens, and {cell.encoder.name} "
+                    "has no position embeddings: it would do nothing"
+                )
+    phases = make(regimes, cell.regime).phases(cell.budget)
+    if cell.candidates.name != "in_batch" and any(p.kind == "joint" for p in phases):
+        return (
+            f"{cell.regime.name} contrasts the premises and the hypotheses of a batch, each among "
+            f"themselves; the pool {cell.candidates.name} is not laid out for that"
+        )
+    pooling = cell.evaluation.pooling or cell.encoder.params.get("pooling")
+    if cell.evaluation.frequent_tokens and pooling == "cls":
+        return "frequent_tokens are left out of a mean over tokens, but the pooling is cls"
+    sampler = make(samplers, cell.sampler)
+    needed = getattr(sampler, "requires_pool", "")
+    if needed and cell.candidates.name != needed:
+        return f"{cell.sampler.name} chooses from the pool {needed}, not {cell.candidates.name}"
+    return ""
+
+
+def expand_axes(config: MatrixConfig) -> tuple[list[Choice], list[Choice]]:
+    """The encoders and the data sets of a matrix.
+
+    Raises:
+        ValueError: If a name or parameter is not legal.
+    """
+    return _encoder_choices(config.encoders), _choices(datasets, config.data)
+
+
+def label_sources(config: MatrixConfig) -> list[Choice]:
+    """The data sets that the matrix's regimes take their labels from, beside its data."""
+    data = _choices(datasets, config.data)
+    found = [entailment_data(r, data[0]) for r in _choices(regimes, config.regimes)]
+    return [c for i, c in enumerate(found) if c and c not in data and c not in found[:i]]
+
+
+def expand(config: MatrixConfig) -> list[Planned]:
+    """All cells of a matrix, in a fixed order, each once.
+
+    Raises:
+        ValueError: If a name or parameter is not legal, or data or weights cannot be had here.
+    """
+    views = [pair for entry in config.augmentations for pair in _views(entry)]
+    entries: list[Entry] = list(config.samplers)
+    if config.no_training and NO_TRAINING in samplers and NO_TRAINING not in entries:
+        entries.insert(0, NO_TRAINING)
+    chosen = _choices(samplers, entries)
+    forced_objectives = _choices(objectives, config.objectives)
+    forced_pools = _choices(candidates, config.candidates)
+    known = {p.name for entry in objectives for p in entry.parameters}
+    for name in config.objective_parameters:
+        if name not in known:
+            raise ConfigError(
+                f"objective_parameters: no objective has {name!r}. {suggest(name, known)}"
+            )
+    budgets = [Budget(**c) for c in grid(config.budget.model_dump())]
+    evaluation = _evaluation(config)
+    encoder_choices, data_choices = expand_axes(config)
+    identity = resolve(augmentations, "none", {})
+    regime_choices = _choices(regimes, config.regimes)
+    inputs = {
+        (str(e.plain()), str(d.plain())): _fingerprints(d, e)
+        for e, d in product(encoder_choices, data_choices)
+    }
+    labels = {
+        (str(r.plain()), str(d.plain())): _label_digest(r, d)
+        for r, d in product(regime_choices, data_choices)
+    }
+    plugins = provided()
+    pairings = [_pairings(config, c, forced_objectives, forced_pools) for c in chosen]
+    untrained = resolve(regimes, "unsupervised", {})
+    out: dict[str, Planned] = {}
+    for encoder, data, (sampler, pairing), pair, regime, budget in product(
+        encoder_choices,
+        data_choices,
+        zip(chosen, pairings, strict=True),
+        views,
+        regime_choices,
+        budgets,
+    ):
+        limits = config.limits
+        if not pairing.trains:
+            pair, budget = ((identity,), (identity,)), Budget(steps=0)
+            regime, limits = untrained, [0]
+        if all(p.kind == "entailment" for p in make(regimes, regime).phases(budget)):
+            pair = ((identity,), (identity,))  # there is one view of each text
+        shared_inputs = (
+            inputs[str(encoder.plain()), str(data.plain())]
+            | labels.get((str(regime.plain()), str(data.plain())), {})
+            | _synonyms(pair)
+            | pairing.guide
+        )
+        alike = []  # of all seeds and limits
+        for objective, where in product(pairing.objectives, pairing.pools):
+            cell = Cell(
+                sampler=sampler,
+                view1=pair[0],
+                view2=pair[1],
+                objective=objective,
+                candidates=where,
+                encoder=encoder,
+                data=data,
+                budget=budget,
+                evaluation=evaluation,
+                difficulty_every=config.difficulty.every,
+                seed=0,
+                inputs=shared_inputs | _guide("pool_guide", where),
+                regime=regime,
+            )
+            code = plugin_code(of_cell(cell), plugins)
+            if code:
+                cell = replace(cell, inputs={**cell.inputs, **code})
+            alike.append((cell, why_skip(cell)))
+        for limit, seed, (cell, skip) in product(limits, config.seeds, alike):
+            one = replace(cell, seed=seed, limit=limit)
+            out.setdefault(one.key, Planned(one, skip))
+    return list(out.values())
+
+
+@dataclass(frozen=True)
+class _Pairings:
+    """What a sampler is run with, whatever else a cell holds."""
+
+    trains: bool
+    objectives: list[Choice]
+    pools: list[Choice]
+    guide: dict[str, str]
+
+
+def _pairings(
+    config: MatrixConfig, sampler: Choice, objectives_: list[Choice], pools: list[Choice]
+) -> _Pairings:
+    instance = make(samplers, sampler)
+    trains = bool(getattr(instance, "trains", True))
+    pairing = cast(Pairing, getattr(instance, "objective", "info_nce"))
+    pool = cast(Pairing, getattr(instance, "pool", "in_batch"))
+    return _Pairings(
+        trains,
+        (trains and objectives_) or [_paired(objectives, pairing, config.objective_parameters)],
+        (trains and pools) or [_paired(candidates, pool, {})],
+        _guide("guide", sampler),
+    )
+
+
+def _evaluation(config: MatrixConfig) -> Evaluation:
+    given = config.evaluation.model_dump()
+    tasks = evaluation_tasks(given.pop("tasks"))
+    dev = development_task(given.pop("dev"), tasks)
+    absent = absent_tasks(tasks) if given.pop("missing") == "skip" else ()
+    return Evaluation(**given, tasks=tasks, dev=dev, absent=absent)
+
+
+def only(planned: list[Planned], patterns: list[str]) -> list[Planned]:
+    """The cells whose text, a label or key matches one of the globs.
+
+    Raises:
+        ValueError: If nothing matches.
+    """
+    if not patterns:
+        return planned
+
+    def matches(cell: Cell, pattern: str) -> bool:
+        texts = (str(cell), cell.key, *cell.labels.values())
+        return any(fnmatchcase(text, pattern) for text in texts)
+
+    kept = [p for p in planned if any(matches(p.cell, pattern) for pattern in patterns)]
+    if not kept:
+        raise ValueError(
+            f"--only {' '.join(patterns)} matches no cell; cells read like {planned[0].cell}"
+        )
+    return kept

@@ -1,6 +1,0 @@
-"""Mined negatives as a data set: `nsbench mine`, from any pairs and corpus, by any sampler."""
-
-from nsbench.benchmarks.mine._set import MinedSet, mine_set
-from nsbench.benchmarks.mine._settings import FORMATS, PICKS, MineSettings
-
-__all__ = ["FORMATS", "PICKS", "MineSettings", "MinedSet", "mine_set"]

@@ -1,0 +1,1 @@
+"""Candidates from a whole corpus: dense and BM25 sources, clusters, guides."""

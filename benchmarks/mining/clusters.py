@@ -1,0 +1,177 @@
+"""Clusters of the training texts: which of them a model holds to be of one kind, and how surely.
+
+Source: Chen et al. 2022, Incremental False Negative Detection for Contrastive Learning (IFND):
+k-means with several numbers of clusters, trusted ever more. https://arxiv.org/abs/2106.03719
+Texts that are equal after normalisation are clustered as one, so they always share a cluster.
+"""
+
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nsbench.benchmarks.contrast.world import World
+from nsbench.benchmarks.mining.corpus import Corpus
+from nsbench.benchmarks.search.by_faiss import faiss_threads
+
+Ints = NDArray[np.int64]
+
+ITERATIONS = 20
+_BLOCK = 4096
+
+
+class TrustsClusters(Protocol):
+    """What a sampler that needs ``cluster_match`` answers at a refresh; `incremental` does."""
+
+    refreshes: int
+
+    def clusters(self, texts: int) -> tuple[int, ...]:
+        """Number of clusters at each of M levels for so many distinct texts."""
+        ...
+
+    def acceptance(self, progress: Tensor) -> Tensor:
+        """0-dim share of the texts that is trusted at ``progress``."""
+        ...
+
+    def confidence(self, similarity: Tensor) -> Tensor:
+        """``(n,)`` confidence of texts from their ``(n, K)`` cosine with the centroids."""
+        ...
+
+    def trusted(self, labels: Tensor, confidence: Tensor, progress: Tensor) -> Tensor:
+        """Labels of the texts trusted at ``progress``, -1 for all others."""
+        ...
+
+    def match(self, anchors: Tensor, candidates: Tensor) -> Tensor:
+        """``(M, B, N)`` bool from ``(M, B)`` and ``(M, N)`` trusted labels."""
+        ...
+
+
+def spherical_kmeans(points: Tensor, clusters: int, seed: int) -> Tensor:
+    """Centroids of points on the unit sphere, by faiss.
+
+    Args:
+        points: ``(n, d)`` normalised.
+        clusters: K, >= 1; from n on every point is a centroid of its own.
+        seed: Decides the first centroids.
+
+    Returns:
+        ``(K, d)`` normalised centroids on the points' device.
+
+    Raises:
+        ValueError: If a number is not finite.
+    """
+    if not bool(torch.isfinite(points).all()):
+        raise ValueError("k-means: the embeddings hold NaN or infinite numbers")
+    if clusters >= len(points):
+        return points
+    with faiss_threads() as faiss:
+        means = faiss.Kmeans(
+            points.shape[1],
+            clusters,
+            niter=ITERATIONS,
+            spherical=True,
+            seed=seed % (1 << 31),
+            min_points_per_centroid=1,
+        )
+        means.train(points.cpu().numpy())
+        found = torch.from_numpy(means.centroids.copy()).to(points.device)
+    return torch.nn.functional.normalize(found, dim=1)
+
+
+def nearest(points: Tensor, centroids: Tensor) -> Tensor:
+    """``(n,)`` int64 most similar centroid of every point; ties go to the lower number."""
+    parts = [(part @ centroids.T).argmax(dim=1) for part in points.split(_BLOCK)]
+    return torch.cat(parts)
+
+
+class ClusterMatch:
+    """Trusted clusters of all texts, made anew several times during the training.
+
+    Args:
+        sampler: Says how many clusters, how often, and which members are trusted.
+        world: The cell.
+    """
+
+    def __init__(self, sampler: TrustsClusters, world: World) -> None:
+        self.sampler, self.world = sampler, world
+        self.corpus = Corpus(world.data)
+        self.group = torch.from_numpy(world.data.group).to(world.device)  # (T,)
+        self.sizes = sampler.clusters(self.corpus.size)
+        nobody = torch.full((len(self.sizes), self.corpus.size), -1, device=world.device)
+        self.labels: Tensor | None = None  # (M, G) cluster of every distinct text
+        self.trusted = nobody  # (M, G) the same for those trusted, -1 for others
+
+    def refresh(self, step: int, steps: int) -> None:
+        """Cluster anew at the first step and at equal distances behind it.
+
+        While no text is to be trusted, nothing is clustered.
+        """
+        due = {i * steps // self.sampler.refreshes for i in range(self.sampler.refreshes)}
+        progress = torch.tensor(step / max(1, steps - 1))
+        if step not in due or float(self.sampler.acceptance(progress)) <= 0:
+            return
+        first = torch.from_numpy(self.corpus.text).to(self.world.device)
+        points = self.world.embed(self.world.encoder)[first]  # (G, d)
+        labels, trusted = [], []
+        for level, size in enumerate(self.sizes):
+            seed = self.world.seed_for(f"clusters {level}")
+            centroids = spherical_kmeans(points, size, seed)
+            own, confidence = self._judge(points, centroids)
+            labels.append(own)
+            trusted.append(self.sampler.trusted(own, confidence, progress.to(own.device)))
+        self.world.note("cluster_refreshes", 1)
+        self._note_agreement(torch.stack(labels))
+        self.labels = torch.stack(labels)
+        self.trusted.copy_(torch.stack(trusted))  # in its place: a recorded step reads it there
+
+    def match(self, anchors: Tensor, candidates: Tensor) -> Tensor:
+        """``(M, B, N)`` bool, True where both texts are trusted members of one cluster."""
+        anchor, other = (self.trusted[:, self.group[texts]] for texts in (anchors, candidates))
+        return self.sampler.match(anchor, other)
+
+    def state(self) -> dict[str, Any]:
+        """Everything a resumed cell needs."""
+        return {"labels": self.labels, "trusted": self.trusted}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a `state`."""
+        device = self.world.device
+        self.labels = None if state["labels"] is None else state["labels"].to(device)
+        self.trusted.copy_(state["trusted"])
+
+    def _judge(self, points: Tensor, centroids: Tensor) -> tuple[Tensor, Tensor]:
+        """Cluster and confidence of every point, block by block."""
+        own, confidence = [], []
+        for part in points.split(_BLOCK):
+            similarity = part @ centroids.T
+            own.append(similarity.argmax(dim=1))
+            confidence.append(self.sampler.confidence(similarity))
+        return torch.cat(own), torch.cat(confidence)
+
+    def _note_agreement(self, labels: Tensor) -> None:
+        """Normalised mutual information of old and new clusters: a sum over the refreshes."""
+        if self.labels is None:
+            return
+        from sklearn.metrics import normalized_mutual_info_score
+
+        self.world.note("cluster_comparisons", 1)
+        for level, (old, new) in enumerate(zip(self.labels.cpu(), labels.cpu(), strict=True)):
+            score = float(normalized_mutual_info_score(old.numpy(), new.numpy()))
+            self.world.note(f"cluster_agreement_{level}", score)
+
+
+def row_topics(world: World, points: Tensor, clusters: int, seed: int) -> Ints:
+    """``(R,)`` cluster of each training row's anchor text.
+
+    Args:
+        world: The cell.
+        points: ``(T, d)`` normalised embeddings of all texts.
+        clusters: Number of clusters, >= 1.
+        seed: Of the k-means.
+    """
+    corpus = Corpus(world.data)
+    distinct = points[torch.from_numpy(corpus.text).to(points.device)]
+    labels: Ints = nearest(distinct, spherical_kmeans(distinct, clusters, seed)).cpu().numpy()
+    return labels[corpus.anchor]

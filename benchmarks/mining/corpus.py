@@ -1,0 +1,356 @@
+"""Mining on the host: for every training row, texts of the corpus that resemble its anchor.
+
+Source: Xiong et al. 2021, ANCE (top of the current model's ranking); Karpukhin et al. 2020, DPR
+(BM25); Moreira et al. 2024, NV-Retriever (margins to the positive).
+https://arxiv.org/abs/2007.00808 https://arxiv.org/abs/2004.04906
+https://arxiv.org/abs/2407.15831 The ranking is over texts that differ after normalisation, and
+relative margins are taken of the positive score's magnitude, so that its sign does not matter.
+
+A candidate is never the anchor, its positive, another known positive or a text equal to one.
+Everything that was looked at and not kept has a reason, and running short is a setting.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsbench.benchmarks.data import TrainingData
+from nsbench.benchmarks.mining.sources import Floats, Ints, Source
+from nsbench.samplers import at_least, one_of
+
+AMONG = ("documents", "all")
+AGAINST = ("own", "lowest")
+SHORTAGE = ("drop", "fewer", "pad_random", "error")
+REASONS = (
+    "kept",
+    "nothing",  # an empty place of the ranking: the corpus is used up, or has no score
+    "same_text",  # equal to the anchor or its positive after normalisation
+    "known_positive",  # a known positive of the anchor, or equal to one
+    "before_window",  # ranked above `start`
+    "too_similar",  # score above `max_score`
+    "too_near_positive",  # score above what `margin` or `relative_margin` allow
+    "too_dissimilar",  # score below `min_score`
+    "surplus",  # the row had its `depth` already
+)
+"""Why a candidate of the ranking was not kept, by its code."""
+_CODE = {name: code for code, name in enumerate(REASONS)}
+
+
+class ShortageError(ValueError):
+    """A row found fewer candidates than it needs, and the policy is ``error``."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """Which places of a ranking are wanted.
+
+    Args:
+        depth: Most candidates per row, M, >= 1.
+        need: Candidates without which a row is short, at most ``depth``; 0 stands for ``depth``.
+        start: Places skipped at the top, >= 0; known positives do not count as places.
+        stop: Place behind the last that is looked at, above ``start``.
+        margin: Keep scores <= s_pos - margin, >= 0; ``None`` for any.
+        relative_margin: Keep scores <= s_pos - |s_pos| * relative_margin, >= 0.
+        max_score: Keep scores <= max_score.
+        min_score: Keep scores >= min_score.
+        against: Whose score s_pos is where an anchor has several positives: the row's ``own``, or
+            the ``lowest`` of them all.
+    """
+
+    depth: int
+    need: int = 0
+    start: int = 0
+    stop: int = 200
+    margin: float | None = None
+    relative_margin: float | None = None
+    max_score: float | None = None
+    min_score: float | None = None
+    against: str = "own"
+
+    def __post_init__(self) -> None:
+        one_of("mining", "against", self.against, AGAINST)
+        at_least("mining", "depth", self.depth, 1)
+        at_least("mining", "need", self.need, 0)
+        if self.need > self.depth:
+            raise ValueError(f"mining: need is {self.need}, above depth, which is {self.depth}")
+        at_least("mining", "start", self.start, 0)
+        at_least("mining", "stop", self.stop, self.start + 1)
+        for name in ("margin", "relative_margin"):
+            value = getattr(self, name)
+            if value is not None and not value >= 0:
+                raise ValueError(f"mining: {name} must be at least 0, got {value!r}")
+        if self.stop - self.start < self.depth:
+            raise ValueError(
+                f"mining: depth is {self.depth}, but the window has only "
+                f"{self.stop - self.start} places"
+            )
+        low, high = self.min_score, self.max_score
+        if low is not None and high is not None and not low <= high:
+            raise ValueError(f"mining: max_score {high!r} is below min_score {low!r}")
+
+
+@dataclass(frozen=True, eq=False)
+class Mined:
+    """What mining found for R rows.
+
+    Attributes:
+        ids: ``(R, M)`` int64 text of each candidate, best first; -1 in empty places.
+        scores: ``(R, M)`` float32 score by the source; NaN in empty places.
+        ranks: ``(R, M)`` int64 place in the row's ranking of all that may be a negative, from 0;
+            -1 for empty places and for random padding.
+        codes: ``(R, W)`` int8 index into `REASONS`, for each of the W candidates looked at.
+        dropped: ``(R,)`` bool, True where the policy ``drop`` took the row's candidates away.
+        source: Whose scores these are.
+        shortage: The policy.
+        short_rows: Rows that found fewer than they need.
+        padded: Places filled at random.
+    """
+
+    ids: Ints
+    scores: Floats
+    ranks: Ints
+    codes: NDArray[np.int8]
+    dropped: NDArray[np.bool_]
+    source: str
+    shortage: str
+    short_rows: int
+    padded: int
+    rejected: Mapping[str, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        counts = np.bincount(self.codes.ravel(), minlength=len(REASONS)).tolist()
+        object.__setattr__(self, "rejected", dict(zip(REASONS, counts, strict=True)))
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All of it as arrays, for a cache."""
+        counts = np.array([self.short_rows, self.padded], np.int64)
+        source = np.frombuffer(self.source.encode(), np.uint8)
+        names = ("ids", "scores", "ranks", "codes", "dropped")
+        return {n: getattr(self, n) for n in names} | {"counts": counts, "source": source}
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, NDArray[Any]], shortage: str) -> "Mined":
+        """What gave these `arrays`, found under a policy."""
+        more = dict(arrays)
+        short, padded = more.pop("counts").tolist()
+        source = more.pop("source").tobytes().decode()
+        return cls(**more, source=source, shortage=shortage, short_rows=short, padded=padded)
+
+
+class Corpus:
+    """The distinct texts of training data, and what may not be mined for each anchor.
+
+    Texts that are equal after normalisation are one entry, represented by the first.
+
+    Args:
+        data: The training data.
+        among: Which texts are candidates: ``documents``, all but those that are anchors only
+            (queries, where there are queries); or ``all``.
+        documents: ``(D,)`` texts that are candidates in any case, even where they are anchors.
+
+    Raises:
+        ValueError: If there is no text or no row.
+    """
+
+    def __init__(
+        self, data: TrainingData, among: str = "documents", documents: Ints | None = None
+    ) -> None:
+        one_of("mining", "among", among, AMONG)
+        if not data.texts or not data.rows:
+            raise ValueError(f"mining: the corpus of {data.name} is empty")
+        group = data.group
+        self.size = int(group.max()) + 1
+        self.text = np.full(self.size, -1, np.int64)  # (G,) first text of each group
+        self.text[group[::-1]] = np.arange(len(group))[::-1]
+        self.anchor, self.positive = group[data.anchor], group[data.positive]  # (R,)
+        self.candidates = np.arange(self.size)  # (C,) distinct texts that may be mined
+        if among == "documents":
+            shown = group[data.negatives[data.negatives >= 0]]
+            queries = np.setdiff1d(self.anchor, np.concatenate([self.positive, shown]))
+            if documents is not None:
+                queries = np.setdiff1d(queries, group[documents])
+            self.candidates = np.setdiff1d(self.candidates, queries)
+        self.queries, self.query = np.unique(self.anchor, return_inverse=True)  # (A,), (R,)
+        a, b = self.anchor, self.positive
+        keys = np.concatenate([a * self.size + b, b * self.size + a])
+        self.known = np.unique(keys[keys // self.size != keys % self.size])
+        each = np.searchsorted(self.known, self.queries * self.size)
+        stop = np.searchsorted(self.known, (self.queries + 1) * self.size)
+        self.most_known = int((stop - each).max(initial=0))
+
+    def is_known(self, left: Ints, right: Ints) -> NDArray[np.bool_]:
+        """Whether two distinct texts are a known positive pair."""
+        keys = left * self.size + right
+        if not len(self.known):
+            return np.zeros(keys.shape, np.bool_)
+        place = np.searchsorted(self.known, keys).clip(max=len(self.known) - 1)
+        found: NDArray[np.bool_] = self.known[place] == keys
+        return found
+
+
+def mine(
+    corpus: Corpus,
+    source: Source,
+    window: Window,
+    *,
+    shortage: str,
+    rng: np.random.Generator,
+) -> Mined:
+    """Candidates of every row, out of a window of its anchor's ranking.
+
+    Args:
+        corpus: The distinct texts.
+        source: Scores between them.
+        window: Which of the ranking are wanted.
+        shortage: What to do with a row that finds fewer than ``window.need``: ``drop`` all of
+            its candidates, keep the ``fewer`` there are, ``pad_random`` with texts that may be
+            negatives, or ``error``.
+        rng: Draws the padding.
+
+    Raises:
+        ShortageError: By the policy ``error``.
+        ValueError: If the policy is unknown or a score is NaN.
+    """
+    one_of("mining", "shortage", shortage, SHORTAGE)
+    fetch = min(len(corpus.candidates), window.stop + corpus.most_known + 1)
+    scores, ids = source.rank(corpus.queries, fetch)
+    if np.isnan(scores).any():
+        raise ValueError(f"mining: the source {source.name} gave scores that are NaN")
+    positive_score = positive_scores(corpus, source, window.against)
+    depth, rows = window.depth, len(corpus.anchor)
+    out_ids = np.full((rows, depth), -1, np.int64)
+    out_scores = np.full((rows, depth), np.nan, np.float32)
+    out_ranks = np.full((rows, depth), -1, np.int64)
+    codes = np.empty((rows, fetch), np.int8)
+    for low in range(0, rows, 1 << 14):
+        part = slice(low, low + (1 << 14))
+        mine, score = ids[corpus.query[part]], scores[corpus.query[part]]
+        codes[part], place = _judged(
+            corpus, window, mine, score, part, positive_score[part][:, None]
+        )
+        row, column = (codes[part] == _CODE["kept"]).nonzero()
+        slot = (codes[part] == _CODE["kept"]).cumsum(axis=1)[row, column] - 1
+        out_ids[low + row, slot] = mine[row, column]
+        out_scores[low + row, slot] = score[row, column]
+        out_ranks[low + row, slot] = place[row, column]
+    need = window.need or depth
+    short = out_ids[:, need - 1] < 0
+    dropped, padded = np.zeros(rows, np.bool_), 0
+    if short.any() and shortage == "error":
+        first = int(short.argmax())
+        raise ShortageError(
+            f"mining: {int(short.sum())} of {rows} rows found fewer than {need} candidates in "
+            f"places {window.start} to {window.stop} of {source.name}; the first is row {first} "
+            f"with {int((out_ids[first] >= 0).sum())}. Widen the window, or choose the shortage "
+            "policy drop, fewer or pad_random"
+        )
+    if shortage == "drop":
+        dropped = short
+        out_ids[short], out_scores[short], out_ranks[short] = -1, np.nan, -1
+    elif shortage == "pad_random":
+        padded = pad(corpus, source, out_ids[:, :need], out_scores, short.nonzero()[0], rng)
+    return Mined(
+        ids=np.where(out_ids >= 0, corpus.text[out_ids], -1),
+        scores=out_scores,
+        ranks=out_ranks,
+        codes=codes,
+        dropped=dropped,
+        source=source.name,
+        shortage=shortage,
+        short_rows=int(short.sum()),
+        padded=padded,
+    )
+
+
+def positive_scores(corpus: Corpus, source: Source, against: str = "own") -> Floats:
+    """``(R,)`` score of each row's positive, or the lowest of all positives of its anchor."""
+    own = source.pairs(corpus.anchor, corpus.positive)
+    if against == "own":
+        return own
+    lowest = np.full(len(corpus.queries), np.inf, np.float32)
+    np.minimum.at(lowest, corpus.query, own)
+    found: Floats = lowest[corpus.query]
+    return found
+
+
+def _judged(
+    corpus: Corpus, window: Window, ids: Ints, scores: Floats, part: slice, s_pos: Floats
+) -> tuple[NDArray[np.int8], Ints]:
+    """``(n, W)`` codes of some rows' candidates, and their places among what may be a negative."""
+    anchor, positive = corpus.anchor[part][:, None], corpus.positive[part][:, None]
+    nothing = ids < 0
+    same = ~nothing & ((ids == anchor) | (ids == positive))
+    known = ~nothing & ~same & corpus.is_known(np.broadcast_to(anchor, ids.shape), ids)
+    codes = np.zeros(ids.shape, np.int8)
+    place = (~(nothing | same | known)).cumsum(axis=1) - 1
+
+    def reject(reason: str, where: NDArray[np.bool_]) -> None:
+        codes[(codes == 0) & where] = _CODE[reason]
+
+    reject("nothing", nothing)
+    reject("same_text", same)
+    reject("known_positive", known)
+    reject("before_window", place < window.start)
+    if window.max_score is not None:
+        reject("too_similar", scores > window.max_score)
+    if window.margin is not None:
+        reject("too_near_positive", scores > s_pos - window.margin)
+    if window.relative_margin is not None:
+        reject("too_near_positive", scores > s_pos - np.abs(s_pos) * window.relative_margin)
+    if window.min_score is not None:
+        reject("too_dissimilar", scores < window.min_score)
+    reject("surplus", place >= window.stop)
+    reject("surplus", (codes == 0).cumsum(axis=1) > window.depth)
+    return codes, place
+
+
+def pad(
+    corpus: Corpus,
+    source: Source,
+    ids: Ints,
+    scores: Floats,
+    rows: Ints,
+    rng: np.random.Generator,
+) -> int:
+    """Fill the empty places of some rows, in place, with random texts that may be their negatives.
+
+    Args:
+        corpus: The distinct texts.
+        source: Scores the padding.
+        ids: ``(R, M)`` distinct texts, -1 where empty.
+        scores: ``(R, M)`` or wider.
+        rows: ``(n,)`` rows to fill.
+        rng: Draws the padding.
+
+    Returns:
+        How many places were filled; fewer than were empty where the corpus is used up.
+    """
+    filled: list[tuple[int, int]] = []
+    for row in rows.tolist():
+        anchor = corpus.anchor[row]
+        have = ids[row] >= 0
+        need = int((~have).sum())
+        barred = {int(anchor), int(corpus.positive[row]), *ids[row][have].tolist()}
+        chosen: list[int] = []
+        for _ in range(4):  # a few draws do, unless nearly everything is barred
+            draw = np.unique(rng.choice(corpus.candidates, size=2 * need + 8))
+            rng.shuffle(draw)
+            draw = draw[~corpus.is_known(np.full(len(draw), anchor), draw)]
+            chosen += [i for i in draw.tolist() if i not in barred]
+            barred |= set(chosen)
+            if len(chosen) >= need:
+                break
+        else:
+            rest = rng.permutation(corpus.candidates)
+            rest = rest[~corpus.is_known(np.full(len(rest), anchor), rest)]
+            chosen += [i for i in rest.tolist() if i not in barred]
+        slots = (~have).nonzero()[0][: len(chosen)]
+        ids[row, slots] = chosen[: len(slots)]
+        filled += [(row, int(slot)) for slot in slots]
+    if filled:
+        row, slot = np.array(filled, np.int64).T
+        scores[row, slot] = source.pairs(corpus.anchor[row], ids[row, slot])
+    return len(filled)

@@ -1,0 +1,57 @@
+"""Embeddings kept by the model's weights and settings, the prompt, and the very texts.
+
+What was made before an interruption is found again, block by block.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsbench.benchmarks.encoders.pretrained import TextModel
+from nsbench.benchmarks.records.cache import ContentCache
+
+Floats = NDArray[np.float32]
+BLOCK = 2048
+
+
+class EmbeddingCache(ContentCache):
+    """A `ContentCache` that knows how embeddings are made.
+
+    Args:
+        folder: Where they lie; ``None`` keeps nothing.
+        say: Called with one sentence at the end of every `embed`.
+    """
+
+    def __init__(self, folder: Path | None, say: Callable[[str], None] = lambda text: None) -> None:
+        super().__init__(folder)
+        self.say = say
+
+    def embed(
+        self, model: TextModel, texts: Sequence[str], role: str = "", prompt: str | None = None
+    ) -> Floats:
+        """``(n, d)`` embeddings, those that are there already taken from the folder."""
+        if model.symmetric:
+            role = ""
+        before = self.found
+        parts = [
+            self.array(
+                [model.revision, model.how, role, prompt, list(block)],
+                partial(model.encode, block, role, prompt),
+                (len(block), model.dimension),
+            )
+            for block in _blocks(texts)
+        ]
+        if self.found > before:
+            self.say(
+                f"{self.found - before} of {len(parts)} blocks of embeddings were there: "
+                f"{model.name}, weights {model.revision[:12]}, prompt {prompt or '-'}"
+            )
+        empty = np.zeros((0, model.dimension), np.float32)
+        return np.concatenate(parts) if parts else empty
+
+
+def _blocks(texts: Sequence[str]) -> list[Sequence[str]]:
+    return [texts[i : i + BLOCK] for i in range(0, len(texts), BLOCK)]

@@ -1,0 +1,201 @@
+"""A mined set as files that others read: sentence-transformers, FlagEmbedding, Tevatron, BEIR.
+
+Source: the columns of ``sentence_transformers.util.mine_hard_negatives``; FlagEmbedding's
+``{"query", "pos", "neg"}``; Tevatron's ``positive_passages``; Thakur et al. 2021, BEIR.
+https://arxiv.org/abs/2104.08663
+"""
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nsbench.benchmarks.files import write_atomically
+from nsbench.benchmarks.mining.dataset.mined_set import MinedSet
+from nsbench.benchmarks.mining.dataset.settings import FORMATS
+from nsbench.samplers import one_of
+
+FILE_TYPES = ("jsonl", "parquet")
+Rows = Iterator[dict[str, Any]]
+
+
+def check_format(form: str, shortage: str, file_type: str = "jsonl") -> None:
+    """Raise ``ValueError`` for a format that does not exist, or cannot hold short rows."""
+    one_of("mine", "format", form, FORMATS)
+    one_of("mine", "file type", file_type, FILE_TYPES)
+    if form == "n-tuple" and shortage == "fewer":
+        raise ValueError(
+            "mine: n-tuple has as many columns in every row, but the shortage policy is fewer; "
+            "choose drop, pad_random or error, or the format triplet or labeled-list"
+        )
+    if form == "beir" and file_type != "jsonl":
+        raise ValueError("mine: a BEIR folder is jsonl and tsv, not parquet")
+
+
+def write_set(
+    mined: MinedSet, folder: Path, form: str, *, scores: bool = False, file_type: str = "jsonl"
+) -> list[Path]:
+    """Write the rows.
+
+    Args:
+        mined: The set.
+        folder: Where; made if missing.
+        form: One of `FORMATS`.
+        scores: Whether similarities go along, as ``output_scores`` of sentence-transformers.
+        file_type: ``jsonl`` or ``parquet``.
+
+    Returns:
+        The files, the one with the rows first.
+    """
+    check_format(form, mined.settings.shortage, file_type)
+    folder.mkdir(parents=True, exist_ok=True)
+    if form == "beir":
+        return _beir(mined, folder)
+    rows = list(_WRITERS[form](mined, scores))
+    path = folder / f"train.{file_type}"
+    if file_type == "jsonl":
+        write_atomically(path, _lines(rows))
+    else:
+        write_atomically(path, _parquet(rows))
+    return [path]
+
+
+def _lines(rows: list[dict[str, Any]]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def _parquet(rows: list[dict[str, Any]]) -> bytes:
+    import pyarrow
+    import pyarrow.parquet
+
+    buffer = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def _each(mined: MinedSet) -> Iterator[tuple[str, str, float, list[str], list[float]]]:
+    """Anchor, positive and its score, negatives and theirs, of every row that is kept."""
+    texts, data = mined.data.texts, mined.data
+    for row in mined.kept.nonzero()[0].tolist():
+        there = mined.negatives[row] >= 0
+        yield (
+            texts[data.anchor[row]],
+            texts[data.positive[row]],
+            round(float(mined.positive_score[row]), 6),
+            [texts[i] for i in mined.negatives[row][there].tolist()],
+            [round(float(s), 6) for s in mined.scores[row][there]],
+        )
+
+
+def _triplets(mined: MinedSet, scores: bool) -> Rows:
+    for anchor, positive, s_pos, negatives, found in _each(mined):
+        for negative, s_neg in zip(negatives, found, strict=True):
+            row: dict[str, Any] = {"anchor": anchor, "positive": positive, "negative": negative}
+            yield row | ({"scores": [s_pos, s_neg]} if scores else {})
+
+
+def _tuples(mined: MinedSet, scores: bool) -> Rows:
+    for anchor, positive, s_pos, negatives, found in _each(mined):
+        if len(negatives) < mined.settings.negatives:
+            continue  # the corpus was used up under pad_random
+        row: dict[str, Any] = {"anchor": anchor, "positive": positive}
+        row |= {f"negative_{i}": text for i, text in enumerate(negatives, 1)}
+        yield row | ({"scores": [s_pos, *found]} if scores else {})
+
+
+def _labelled_lists(mined: MinedSet, scores: bool) -> Rows:
+    for anchor, positive, s_pos, negatives, found in _each(mined):
+        if negatives:
+            row: dict[str, Any] = {"anchor": anchor, "positive": [positive, *negatives]}
+            labels: dict[str, Any] = {"labels": [1, *[0] * len(negatives)]}
+            yield row | ({"scores": [s_pos, *found]} if scores else labels)
+
+
+def _labelled_pairs(mined: MinedSet, scores: bool) -> Rows:
+    for anchor, group in _grouped(mined).items():
+        for texts, label in ((group.positives, 1), (group.negatives, 0)):
+            for text, score in texts.items():
+                row: dict[str, Any] = {"anchor": anchor, "positive": text}
+                yield row | ({"score": score} if scores else {"label": label})
+
+
+def _flag_embedding(mined: MinedSet, scores: bool) -> Rows:
+    for anchor, group in _grouped(mined).items():
+        row: dict[str, Any] = {
+            "query": anchor,
+            "pos": list(group.positives),
+            "neg": list(group.negatives),
+        }
+        if scores:
+            row["pos_scores"] = list(group.positives.values())
+            row["neg_scores"] = list(group.negatives.values())
+        yield row
+
+
+def _tevatron(mined: MinedSet, scores: bool) -> Rows:
+    ids: dict[str, str] = {}
+
+    def passages(found: dict[str, float]) -> list[dict[str, Any]]:
+        out = []
+        for text, score in found.items():
+            one: dict[str, Any] = {"docid": ids.setdefault(text, f"d{len(ids)}"), "title": ""}
+            out.append(one | {"text": text} | ({"score": score} if scores else {}))
+        return out
+
+    for number, (anchor, group) in enumerate(_grouped(mined).items()):
+        yield {
+            "query_id": f"q{number}",
+            "query": anchor,
+            "positive_passages": passages(group.positives),
+            "negative_passages": passages(group.negatives),
+        }
+
+
+@dataclass
+class _Group:
+    """All of one anchor's rows: texts with their scores, in order of appearance."""
+
+    positives: dict[str, float] = field(default_factory=dict)
+    negatives: dict[str, float] = field(default_factory=dict)
+
+
+def _grouped(mined: MinedSet) -> dict[str, _Group]:
+    out: dict[str, _Group] = {}
+    for anchor, positive, s_pos, negatives, found in _each(mined):
+        group = out.setdefault(anchor, _Group())
+        group.positives.setdefault(positive, s_pos)
+        for text, score in zip(negatives, found, strict=True):
+            group.negatives.setdefault(text, score)
+    return out
+
+
+_WRITERS: dict[str, Callable[[MinedSet, bool], Rows]] = {
+    "triplet": _triplets,
+    "n-tuple": _tuples,
+    "labeled-pair": _labelled_pairs,
+    "labeled-list": _labelled_lists,
+    "flagembedding": _flag_embedding,
+    "tevatron": _tevatron,
+}
+
+
+def _beir(mined: MinedSet, folder: Path) -> list[Path]:
+    """corpus.jsonl, queries.jsonl, qrels/train.tsv: positives judged 1, negatives 0."""
+    groups = _grouped(mined)
+    documents = [t for g in groups.values() for t in (*g.positives, *g.negatives)]
+    ids = {text: f"d{i}" for i, text in enumerate(dict.fromkeys(documents))}
+    judged = ["query-id\tcorpus-id\tscore"]
+    for number, group in enumerate(groups.values()):
+        for texts, score in ((group.positives, 1), (group.negatives, 0)):
+            judged += [f"q{number}\t{ids[text]}\t{score}" for text in texts]
+    (folder / "qrels").mkdir(exist_ok=True)
+    files = {
+        "qrels/train.tsv": "\n".join(judged) + "\n",
+        "corpus.jsonl": _lines([{"_id": i, "title": "", "text": t} for t, i in ids.items()]),
+        "queries.jsonl": _lines([{"_id": f"q{i}", "text": t} for i, t in enumerate(groups)]),
+    }
+    for name, text in files.items():
+        write_atomically(folder / name, text)
+    return [folder / name for name in files]

@@ -1,0 +1,109 @@
+"""A second opinion on the candidates of a window: scores by a cross-encoder, and its order.
+
+Source: Qu et al. 2021, RocketQA, section 3.2: denoised hard negatives by a cross-encoder.
+https://arxiv.org/abs/2010.08191
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsbench.benchmarks.encoders import _sources
+from nsbench.benchmarks.encoders.pretrained import content_hash
+from nsbench.benchmarks.mining.sources import Floats, Ints, Source
+from nsbench.benchmarks.records.cache import ContentCache
+
+_PAIRS = 4096
+
+
+@dataclass(frozen=True, eq=False)
+class Rescorer:
+    """A model of pairs.
+
+    Attributes:
+        name: What it is called.
+        revision: Hash of its weights and settings.
+        score: Pairs of texts to ``(n,)`` scores, higher is closer.
+    """
+
+    name: str
+    revision: str
+    score: Callable[[Sequence[tuple[str, str]]], NDArray[np.float32]]
+
+
+def load_rescorer(source: str, *, device: str = "cpu", batch_size: int = 64) -> Rescorer:
+    """A sentence-transformers cross-encoder, by folder or hub name; safetensors only.
+
+    Raises:
+        ModuleNotFoundError: If sentence-transformers is not installed.
+        ValueError: If it cannot be had here.
+    """
+    folder = _sources.locate(source)
+    try:
+        from sentence_transformers import CrossEncoder
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError(
+            "a cross-encoder needs sentence-transformers: pip install 'nsbench[st]'"
+        ) from None
+    model = CrossEncoder(
+        str(folder),
+        device=device,
+        local_files_only=True,
+        trust_remote_code=False,
+        model_kwargs={"use_safetensors": True},
+    )
+
+    def score(pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
+        found = model.predict(list(pairs), batch_size=batch_size, show_progress_bar=False)
+        return np.asarray(found, dtype=np.float32).reshape(len(pairs))
+
+    name = source if not Path(source).is_dir() else f"local/{folder.resolve().name}"
+    return Rescorer(name, content_hash(folder)[:40], score)
+
+
+class RescoredSource:
+    """Finds by one source, scores and orders by another.
+
+    Args:
+        base: Finds the candidates.
+        rescorer: Scores them.
+        texts: The distinct texts.
+        cache: Keeps scores.
+    """
+
+    def __init__(
+        self, base: Source, rescorer: Rescorer, texts: Sequence[str], cache: ContentCache
+    ) -> None:
+        self.base, self.rescorer, self.texts, self.cache = base, rescorer, texts, cache
+        self.name = f"{rescorer.name} over {base.name}"
+
+    def rank(self, queries: Ints, k: int) -> tuple[Floats, Ints]:
+        """The k best of the base by falling score of the rescorer."""
+        found, ids = self.base.rank(queries, k)
+        there = ids >= 0
+        left = np.broadcast_to(queries[:, None], ids.shape)[there]
+        scores = np.full(found.shape, -np.inf, np.float32)
+        scores[there] = self.pairs(left, ids[there])
+        order = np.argsort(-scores, axis=1, kind="stable")
+        return np.take_along_axis(scores, order, axis=1), np.take_along_axis(ids, order, axis=1)
+
+    def pairs(self, left: Ints, right: Ints) -> Floats:
+        """Scores of given pairs."""
+        parts = []
+        for low in range(0, len(left), _PAIRS):
+            pairs = [
+                (self.texts[a], self.texts[b])
+                for a, b in zip(left[low : low + _PAIRS], right[low : low + _PAIRS], strict=True)
+            ]
+            parts.append(
+                self.cache.array(
+                    [self.rescorer.revision, "pairs", pairs],
+                    partial(self.rescorer.score, pairs),
+                    (len(pairs),),
+                )
+            )
+        return np.concatenate(parts) if parts else np.zeros(0, np.float32)

@@ -1,0 +1,84 @@
+"""A second, frozen encoder whose similarities guide mining or masking."""
+
+import copy
+
+import torch
+from torch import Tensor
+
+from nsbench.benchmarks.contrast.world import World
+from nsbench.benchmarks.encoders import Encoder, encode_texts, encoders
+from nsbench.benchmarks.encoders.pretrained import guide_spec
+from nsbench.benchmarks.records.cache import Arrays
+from nsbench.benchmarks.records.cell import RECIPE
+from nsbench.benchmarks.seeds import seed_for
+
+_known: dict[tuple[str, str, str], Tensor] = {}
+
+
+def guide_fingerprint(name: str) -> str:
+    """Hash of a named guide's weights.
+
+    Raises:
+        ValueError: If it cannot be had here.
+    """
+    kind, params = guide_spec(name)
+    spec = encoders.make(kind, **params)
+    spec.check()
+    return str(spec.fingerprint())
+
+
+def guide_embeddings(world: World, name: str) -> Tensor:
+    """``(T, d)`` normalised embeddings of all texts by a guide; d may differ from the encoder's.
+
+    Args:
+        world: The cell.
+        name: Of the guide, see `guide_spec`; empty for the cell's encoder as it stands now.
+    """
+    if not name:
+        return own_embeddings(world).clone()
+    kind, params = guide_spec(name)
+    world.note("passes_guide", len(world.data.texts))  # also where another cell has paid for it
+    key = (name, world.data.digest, str(world.device))
+    if key in _known:
+        return _known[key]
+    spec = encoders.make(kind, **params)
+    spec.check()
+
+    def make() -> Arrays:
+        # A guide without weights of its own is random, but the same in all cells.
+        guide = spec.build(world.data.texts, seed_for(0, "guide")).to(world.device)
+        return {"embeddings": encode_texts(guide, world.data.texts)}
+
+    made_from = ["guide", RECIPE, kind, params, spec.fingerprint(), world.data.digest]
+    found = torch.from_numpy(world.shared(made_from, make)["embeddings"]).to(world.device)
+    _known.clear()  # a matrix goes through its data sets in turn; one table at a time
+    _known[key] = torch.nn.functional.normalize(found, dim=1)
+    return _known[key]
+
+
+def own_embeddings(world: World) -> Tensor:
+    """``(T, d)`` normalised embeddings of all texts by the encoder as it stands.
+
+    Shared by the cells that start from the same weights; passes are counted in each.
+    """
+    weights = world.weights()
+    if not weights:
+        return world.embed(world.encoder)
+    made: list[Tensor] = []
+
+    def make() -> Arrays:
+        made.append(world.embed(world.encoder))
+        return {"embeddings": made[0].cpu().numpy()}
+
+    found = world.shared(["own", RECIPE, weights], make)["embeddings"]
+    if made:
+        return made[0]
+    world.note("passes_mining", len(world.data.texts))  # as if it had paid
+    return torch.from_numpy(found).to(world.device)
+
+
+def frozen_copy(encoder: Encoder) -> Encoder:
+    """A copy of an encoder that no gradient reaches."""
+    tokenizer = encoder.tokenizer
+    twin = copy.deepcopy(encoder, {id(tokenizer): tokenizer})
+    return twin.requires_grad_(False)

@@ -1,0 +1,49 @@
+"""What is on disk: cells, records, claims, caches. No torch, no mteb."""
+
+from nsbench.benchmarks.records.folder import ResultsFolder
+from nsbench.benchmarks.records.json_file import AbsentError, RecordError, read_json
+from nsbench.benchmarks.records.paths import CellPaths
+from nsbench.benchmarks.records.record import (
+    CHOICE_COLUMNS,
+    DIFFICULTY_COLUMNS,
+    HISTOGRAM_COLUMNS,
+    MEAN_METRIC,
+    PROBE_COLUMNS,
+    PROBE_HARDEST,
+    QUANTILES,
+    RUN_FIELDS,
+    SCORE_COLUMNS,
+    STATUSES,
+    RunRecord,
+    Score,
+    Status,
+    read_record,
+    record_text,
+    scores_csv,
+    write_record,
+)
+
+__all__ = [
+    "CHOICE_COLUMNS",
+    "DIFFICULTY_COLUMNS",
+    "HISTOGRAM_COLUMNS",
+    "MEAN_METRIC",
+    "PROBE_COLUMNS",
+    "PROBE_HARDEST",
+    "QUANTILES",
+    "RUN_FIELDS",
+    "SCORE_COLUMNS",
+    "STATUSES",
+    "AbsentError",
+    "CellPaths",
+    "RecordError",
+    "ResultsFolder",
+    "RunRecord",
+    "Score",
+    "Status",
+    "read_json",
+    "read_record",
+    "record_text",
+    "scores_csv",
+    "write_record",
+]

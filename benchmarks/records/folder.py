@@ -1,0 +1,115 @@
+"""A results folder: where cells live, and the matrix they belong to."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nsbench.benchmarks.files import write_atomically
+from nsbench.benchmarks.keys import canonical_json, slug
+from nsbench.benchmarks.records.json_file import RecordError, read_json
+from nsbench.benchmarks.records.paths import CellPaths
+from nsbench.benchmarks.records.record import RunRecord, read_record
+from nsbench.benchmarks.records.shared import exact_bytes
+
+
+@dataclass(frozen=True)
+class ResultsFolder:
+    """A results folder: where cells live and what stands there."""
+
+    root: Path
+
+    @property
+    def runs(self) -> Path:
+        """Parent of the cells' folders."""
+        return self.root / "runs"
+
+    @property
+    def matrix(self) -> Path:
+        """The resolved configuration of the last run."""
+        return self.root / "matrix.json"
+
+    def write_matrix(self, name: str, config: Any, cells: Sequence[Mapping[str, Any]]) -> None:
+        """Write what was asked; parts that cells share are written once.
+
+        Args:
+            name: The matrix's name.
+            config: The resolved configuration as plain data.
+            cells: ``{"key", "folder", "cell"}`` of every cell.
+
+        Raises:
+            StorageError: If it cannot be written.
+        """
+        parts: dict[bytes, int] = {}
+        texts, rows = [], []
+        for row in cells:
+            packed = {}
+            for axis, part in row["cell"].items():
+                known = len(parts)
+                packed[axis] = parts.setdefault(exact_bytes(part), known)
+                if packed[axis] == known:
+                    texts.append(canonical_json(part))
+            rows.append({"key": row["key"], "folder": row["folder"], "cell": packed})
+        lines = [
+            '{"schema": 2',
+            f'"name": {json.dumps(name, ensure_ascii=False)}',
+            f'"config": {json.dumps(config, sort_keys=True, ensure_ascii=False)}',
+            '"parts": [\n ' + ",\n ".join(texts) + "\n]",
+            '"cells": [\n ' + ",\n ".join(map(canonical_json, rows)) + "\n]}",
+        ]
+        write_atomically(self.matrix, ",\n".join(lines) + "\n")
+
+    def read_matrix(self) -> dict[str, Any]:
+        """What was asked, by this version or an older one; equal parts of cells are one object.
+
+        Raises:
+            RecordError: If it is missing, truncated or of another shape.
+        """
+        raw = read_json(self.matrix)
+        if not isinstance(raw, dict) or not isinstance(raw.get("cells"), list):
+            raise RecordError(f"{self.matrix} is not a matrix: it has no list of cells")
+        if raw.get("schema") != 2:
+            return raw
+        parts = raw.pop("parts", None)
+        try:
+            for row in raw["cells"]:
+                row["cell"] = {axis: parts[part] for axis, part in row["cell"].items()}
+        except (AttributeError, IndexError, KeyError, TypeError) as error:
+            raise RecordError(f"{self.matrix} lists a cell of another shape: {error}") from None
+        return raw
+
+    def cell(self, name: str, key: str) -> CellPaths:
+        """Files of the cell ``key``; ``name`` only makes the folder readable."""
+        return CellPaths(self.runs / f"{slug(name)}-{key}")
+
+    def folders(self) -> Iterator[CellPaths]:
+        """Every cell folder, sorted by name; foreign files are passed over."""
+        for paths in self.subfolders()[0]:
+            if paths.is_cell():
+                yield paths
+
+    def subfolders(self) -> tuple[list[CellPaths], list[str]]:
+        """Every folder that may be a cell's, and the names of what is none, both sorted by name."""
+        if not self.runs.is_dir():
+            return [], []
+        entries = sorted(os.scandir(self.runs), key=lambda e: e.name)
+        real = [e.is_dir(follow_symlinks=False) for e in entries]
+        return (
+            [CellPaths(self.runs / e.name) for e, own in zip(entries, real, strict=True) if own],
+            [e.name for e, own in zip(entries, real, strict=True) if not own],
+        )
+
+    def records(self) -> tuple[list[tuple[CellPaths, RunRecord]], list[str]]:
+        """All readable records, and one line for every file that could not be read."""
+        good: list[tuple[CellPaths, RunRecord]] = []
+        bad: list[str] = []
+        for paths in self.folders():
+            if not paths.record.exists():
+                continue
+            try:
+                good.append((paths, read_record(paths)))
+            except RecordError as error:
+                bad.append(str(error))
+        return good, bad

@@ -1,0 +1,173 @@
+"""Records on disk, and the only code that knows file names in a results folder. No torch here.
+
+Layout of a results folder::
+
+    <out>/matrix.json                      what was asked (the resolved configuration), last run
+    <out>/runs/<slug>-<key>/cell.json      the cell, written first
+                            scores.csv     task, split, subset, metric, value, n_examples, main
+                            difficulty.parquet   step, quantity, mean, std, q01 ... q99, count
+                            histograms.parquet   step, quantity, bin_low, count (cumulative)
+                            probe.parquet  anchor, place, candidate: the hardest at the end
+                            choices.parquet  what was chosen in the first and the last step
+                            training.csv   step, loss, learning_rate, ...
+                            log.txt        what the cell printed
+                            weights.safetensors  only with keep_weights = true under [run]
+                            record.json    last, by atomic rename: status, costs, alarms, ...
+                            claim.json     who is at work on it; gone when it is done
+                            checkpoint.safetensors  state of a long training; gone when it is done
+    <out>/mteb/results/nsbench__<key>/<weights>/<Task>.json     mteb's own layout
+    <out>/leakage/<key>.json   overlap of a training text with an evaluation set
+    <out>/leaderboard.csv, scores.csv, tables/, figures/      written by nsbench.analysis
+
+No record means not finished. Everything in a record but `RUN_FIELDS` is a function of the cell.
+"""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+from nsbench.benchmarks.files import write_atomically
+from nsbench.benchmarks.records.json_file import RecordError, read_json
+from nsbench.benchmarks.records.paths import CellPaths
+from nsbench.benchmarks.records.shared import Shared
+
+Status = Literal["pending", "running", "done", "failed", "skipped"]
+STATUSES: tuple[Status, ...] = ("pending", "running", "done", "failed", "skipped")
+RUN_FIELDS = ("started", "finished", "seconds", "environment")
+
+SCORE_COLUMNS = ("task", "split", "subset", "metric", "value", "n_examples", "main")
+MEAN_METRIC = "cosine_spearman_mean"
+"""Mean over a year's sub-sets of each one's correlation; see `evaluation.sts_parts`."""
+QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+DIFFICULTY_COLUMNS = (
+    "step",
+    "quantity",
+    "mean",
+    "std",
+    *(f"q{int(100 * q):02d}" for q in QUANTILES),
+    "count",
+)
+HISTOGRAM_COLUMNS = ("step", "quantity", "bin_low", "count")
+PROBE_HARDEST = 0.05
+"""Share of the probe's texts that counts as an anchor's hardest."""
+PROBE_COLUMNS = ("anchor", "place", "candidate")
+CHOICE_COLUMNS = ("step", "place", "anchor", "candidates", "candidate", "weight")
+
+
+@dataclass(frozen=True)
+class Score:
+    """One score of one checkpoint.
+
+    Attributes:
+        task: ``STS12``, ``planted-sts``, ``geometry`` ...
+        split: Split of the task.
+        subset: mteb's subset, or ``default``.
+        metric: ``cosine_spearman``, ``accuracy``, ``uniformity`` ...
+        value: The score; STS correlations are in [-1, 1].
+        n_examples: Pairs or texts it was computed on.
+        main: True for the task's main metric, which leaderboards read.
+    """
+
+    task: str
+    split: str
+    subset: str
+    metric: str
+    value: float
+    n_examples: int
+    main: bool
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """How one cell ended.
+
+    Attributes:
+        key: The cell's key.
+        cell: The cell as plain data, the content of ``cell.json``.
+        status: ``done``, ``failed`` or ``skipped``.
+        reason: Why it was skipped or failed, one line.
+        traceback: Traceback of a failed cell.
+        cost: Counts: ``steps, passes_anchor, passes_positive, passes_negative, passes_guide,
+            passes_mining, tokens, negatives_per_anchor, masked_known, masked_duplicates,
+            empty_rows``.
+        alarms: Degeneracies seen, each ``{"name", "value", "limit", "text"}``.
+        data: ``{"digest", "rows", "texts", "duplicate_share", ...}`` of what was trained on.
+        evaluation: How the scores came about: engine, source and aggregation by task, notes.
+        leakage: By task, how much of its text the training data hold; see
+            `nsbench.benchmarks.evaluation.leakage.Overlap`. Empty for an untrained cell.
+        weights: SHA-256 of the trained weights.
+        seconds: Wall time by phase: ``data, encoder, train, evaluate, leakage, total``.
+        environment: Versions, platform, device, threads, precision, git commit.
+        started: ISO-8601 UTC.
+        finished: ISO-8601 UTC.
+    """
+
+    key: str
+    cell: dict[str, Any]
+    status: Status
+    reason: str = ""
+    traceback: str = ""
+    cost: dict[str, float] = field(default_factory=dict)
+    alarms: list[dict[str, Any]] = field(default_factory=list)
+    data: dict[str, Any] = field(default_factory=dict)
+    evaluation: dict[str, Any] = field(default_factory=dict)
+    leakage: dict[str, Any] = field(default_factory=dict)
+    weights: str = ""
+    seconds: dict[str, float] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
+    started: str = ""
+    finished: str = ""
+
+
+_RECORD_FIELDS = frozenset(f.name for f in fields(RunRecord))
+
+
+def read_record(paths: CellPaths, shared: Shared | None = None) -> RunRecord:
+    """Read ``record.json``.
+
+    Args:
+        paths: Files of the cell.
+        shared: For one who reads many records and keeps them.
+
+    Raises:
+        AbsentError: If it is missing.
+        RecordError: If it is truncated, of another shape, or its status is unknown.
+    """
+    raw = read_json(f"{paths.folder}/record.json", shared)
+    if not isinstance(raw, dict) or not {"key", "cell", "status"} <= raw.keys():
+        raise RecordError(f"{paths.record} is not a record: key, cell and status are needed")
+    if raw["status"] not in ("done", "failed", "skipped"):
+        raise RecordError(f"{paths.record}: unknown status {raw['status']!r}")
+    if not isinstance(raw["cell"], dict) or not isinstance(raw["key"], str):
+        raise RecordError(f"{paths.record}: cell must be a table and key a string")
+    if not raw.keys() <= _RECORD_FIELDS:
+        raw = {k: v for k, v in raw.items() if k in _RECORD_FIELDS}
+    return RunRecord(**raw)
+
+
+def write_record(paths: CellPaths, record: RunRecord) -> None:
+    """Write ``record.json`` by atomic rename: from now on the cell has ended."""
+    write_atomically(paths.record, record_text(asdict(record)))
+
+
+def record_text(record: Mapping[str, Any]) -> str:
+    """A record's plain data as it stands in ``record.json``."""
+    return json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def scores_csv(scores: list[Score]) -> str:
+    """The scores as CSV, sorted, floats as the shortest text that reads back the same."""
+    rows = sorted(scores, key=lambda s: (s.task, s.split, s.subset, s.metric))
+    out = [",".join(SCORE_COLUMNS)]
+    for s in rows:
+        value = repr(float(s.value)) if math.isfinite(s.value) else "nan"
+        cells = (s.task, s.split, s.subset, s.metric, value, str(s.n_examples), str(s.main))
+        out.append(",".join(_quoted(c) for c in cells))
+    return "\n".join(out) + "\n"
+
+
+def _quoted(cell: str) -> str:
+    return '"' + cell.replace('"', '""') + '"' if re.search(r'[",\n\r]', cell) else cell

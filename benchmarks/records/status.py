@@ -1,0 +1,217 @@
+"""What stands in a results folder: counts, rates, failures, alarms. Reads records and claims."""
+
+import os
+from collections import Counter
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from nsbench.benchmarks.records import claims
+from nsbench.benchmarks.records.folder import ResultsFolder
+from nsbench.benchmarks.records.json_file import RecordError
+from nsbench.benchmarks.records.paths import CellPaths
+from nsbench.benchmarks.records.record import read_record
+from nsbench.benchmarks.records.shared import Shared, no_collection
+from nsbench.benchmarks.records.slurm_logs import log_of, logs, submitted
+
+NOTES = 1000
+"""Most failures, skips and unreadable files that a status spells out."""
+
+
+def cell_text(cell: dict[str, Any]) -> str:
+    """A cell in words, from its plain data."""
+    labels = cell.get("labels") or {}
+    return (
+        f"{labels.get('sampler', '?')} x {labels.get('augmentation', '?')}, "
+        f"seed {cell.get('seed', '?')}"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """What a status needs of a record."""
+
+    key: str
+    status: str
+    text: str
+    reason: str
+    seconds: float
+    alarms: tuple[tuple[str, str], ...]
+    log: str
+
+
+class StatusReader:
+    """Reads the status of a folder again and again; only what changed is read anew.
+
+    Args:
+        folder: The results folder.
+    """
+
+    def __init__(self, folder: ResultsFolder) -> None:
+        self._folder = folder
+        self._ended: dict[str, tuple[int, _Ended | str]] = {}
+        self._planned: dict[str, int] = {}
+        self._plan_stamp = -1
+        self._plan_fault = ""
+        self._tasks: dict[str, str] = {}
+
+    def read(self) -> dict[str, Any]:
+        """Counts by state, rates, failures and skips with reasons, alarms by kind.
+
+        Returns:
+            ``counts`` by state; ``at_work``, a row per claimed cell; ``slurm``, the folder of
+            Slurm's logs, empty if no cell was ever submitted; ``rates`` (``cell_seconds``
+            median, ``cells_per_hour``, ``eta_hours``; ``None`` where unknown); ``failures`` by
+            kind; ``failed`` and ``skipped``, a row per cell, `NOTES` at most; ``alarms``;
+            ``unreadable``, a line per file.
+
+        Raises:
+            RecordError: If it is no results folder.
+        """
+        folder = self._folder
+        if not folder.runs.is_dir() and not folder.matrix.is_file():
+            raise RecordError(
+                f"{folder.root} is no results folder: it has neither runs nor matrix.json"
+            )
+        self._read_plan()
+        self._tasks = submitted(folder)
+        with no_collection():
+            at_work = self._read_cells()
+        found = [e for _, e in self._ended.values()]
+        rows = {e.key: e for e in found if isinstance(e, _Ended)}
+        unreadable = [e for e in found if isinstance(e, str)]
+        counts = Counter(e.status for e in rows.values())
+        pending = len(self._planned.keys() - rows.keys())
+        state: dict[str, int] = {name: counts[name] for name in ("done", "failed", "skipped")}
+        state["running"] = min(len(at_work), pending)
+        state["pending"] = pending - state["running"]
+        if self._plan_fault:
+            unreadable.append(self._plan_fault)
+        ended = list(rows.values())
+        return {
+            "folder": str(folder.root),
+            "counts": state,
+            "at_work": at_work,
+            "slurm": str(logs(folder)) if self._tasks else "",
+            "rates": _rates(ended, pending, len(at_work)),
+            "failures": _kinds(ended),
+            "failed": _reasons(ended, "failed"),
+            "skipped": _reasons(ended, "skipped"),
+            "alarms": _alarms(ended),
+            "unreadable": unreadable[:NOTES],
+        }
+
+    def _read_plan(self) -> None:
+        try:
+            stamp = self._folder.matrix.stat().st_mtime_ns
+        except OSError:
+            return
+        if stamp == self._plan_stamp:
+            return
+        self._plan_stamp, self._plan_fault = stamp, ""
+        try:
+            cells = self._folder.read_matrix()["cells"]
+            self._planned = {str(c["key"]): int(c["cell"]["budget"]["steps"]) for c in cells}
+        except (RecordError, KeyError, TypeError, ValueError) as error:
+            self._planned, self._plan_fault = {}, f"{self._folder.matrix}: {error}"
+
+    def _read_cells(self) -> list[dict[str, Any]]:
+        at_work = []
+        seen = set()
+        shared = Shared()
+        runs = self._folder.runs
+        entries = sorted(os.scandir(runs), key=lambda e: e.name) if runs.is_dir() else ()
+        for entry in entries:
+            if not entry.is_dir(follow_symlinks=False):
+                continue
+            name = entry.name
+            try:
+                stamp = os.stat(f"{entry.path}/record.json").st_mtime_ns  # noqa: PTH116  (speed)
+            except OSError:
+                paths = CellPaths(runs / name)
+                if (owner := claims.read_owner(paths.claim)) is not None:
+                    at_work.append(self._row(paths, owner))
+                continue
+            seen.add(name)
+            if name not in self._ended or self._ended[name][0] != stamp:
+                self._ended[name] = stamp, _summary(CellPaths(runs / name), shared)
+        for name in self._ended.keys() - seen:
+            del self._ended[name]
+        return at_work
+
+    def _row(self, paths: CellPaths, owner: claims.Owner) -> dict[str, Any]:
+        here = owner.machine == claims.this_machine()
+        lost = here and claims.process_born(owner.pid) != owner.born
+        key = paths.folder.name.rpartition("-")[2]
+        task = self._tasks.get(key)
+        return {
+            "folder": paths.folder.name,
+            "host": owner.host,
+            "pid": owner.pid,
+            "step": owner.step,
+            "steps": self._planned.get(key),
+            "lost": lost,
+            "log": str(log_of(self._folder, task) if task else paths.log),
+        }
+
+
+def read_status(folder: ResultsFolder) -> dict[str, Any]:
+    """The status of a folder, once; see `StatusReader.read`."""
+    return StatusReader(folder).read()
+
+
+def _summary(paths: CellPaths, shared: Shared) -> _Ended | str:
+    try:
+        record = read_record(paths, shared)
+        return _Ended(
+            key=record.key,
+            status=record.status,
+            text=cell_text(record.cell),
+            reason=record.reason,
+            seconds=float(record.seconds.get("total", 0.0)),
+            alarms=tuple((a["name"], str(a.get("text", ""))) for a in record.alarms),
+            log=f"{paths.folder}/log.txt" if record.status != "done" else "",
+        )
+    except RecordError as error:
+        return str(error)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        return f"{paths.record} is not a record: {type(error).__name__}: {error}"
+
+
+def _rates(ended: list[_Ended], pending: int, workers: int) -> dict[str, float | None]:
+    """Median seconds of a finished cell, and what follows from it with the workers of now."""
+    took = [e.seconds for e in ended if e.status == "done" and e.seconds > 0]
+    if not took:
+        return {"cell_seconds": None, "cells_per_hour": None, "eta_hours": None}
+    middle = median(took)
+    hours = round(pending * middle / workers / 3600, 4) if workers else None
+    return {
+        "cell_seconds": round(middle, 3),
+        "cells_per_hour": round(3600 * workers / middle, 2) if workers else None,
+        "eta_hours": 0.0 if not pending else hours,
+    }
+
+
+def _kinds(ended: list[_Ended]) -> dict[str, int]:
+    """Failures by kind: the error's type, or how the process ended; most frequent first."""
+    found: Counter[str] = Counter()
+    for cell in ended:
+        if cell.status == "failed":
+            head, colon, _ = cell.reason.partition(":")
+            found[head if colon and " " not in head else cell.reason.partition(" (")[0]] += 1
+    return dict(found.most_common())
+
+
+def _reasons(ended: list[_Ended], status: str) -> list[dict[str, str]]:
+    rows = [e for e in ended if e.status == status][:NOTES]
+    return [{"cell": e.text, "reason": e.reason, "log": e.log} for e in rows]
+
+
+def _alarms(ended: list[_Ended]) -> list[dict[str, Any]]:
+    cells: Counter[str] = Counter()
+    example: dict[str, str] = {}
+    for cell in ended:
+        for name, text in cell.alarms:
+            cells[name] += 1
+            example.setdefault(name, f"{cell.text}: {text}")
+    return [{"alarm": n, "cells": k, "example": example[n]} for n, k in sorted(cells.items())]

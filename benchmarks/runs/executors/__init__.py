@@ -1,0 +1,1 @@
+"""Where cells run: worker processes, one GPU for several, Slurm, Ray, torchrun."""

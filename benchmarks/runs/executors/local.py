@@ -1,0 +1,343 @@
+"""Worker processes on this machine: a crash, or a cell that takes too long, costs that cell only.
+
+Workers are forked from a server that has imported the engine once and does nothing else, so that
+starting another one is cheap. Each gets one cell at a time; the parent notices when one dies,
+writes the cell's failed record and starts another worker. When the parent dies, so do they.
+"""
+
+import os
+import signal
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from multiprocessing import connection, parent_process
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from tqdm import tqdm
+
+from nsbench.benchmarks import hub
+from nsbench.benchmarks.files import StorageError
+from nsbench.benchmarks.records import RunRecord, claims
+from nsbench.benchmarks.runs.executors.base import (
+    Ended,
+    Job,
+    deadline,
+    ended,
+    record_crash,
+    run_job,
+)
+from nsbench.benchmarks.runs.executors.worker_server import (
+    no_main,
+    process_context,
+    threads_of_workers,
+)
+
+START_TRIES = 20
+"""Workers that may die one after the other before taking a cell, until we call it hopeless."""
+ASKED_TO_STOP = (-signal.SIGTERM, 255)
+"""Exit codes of a worker that a scheduler or a person ended, not its cell: by SIGTERM, or with the
+server it was forked from (which then cannot tell)."""
+PUT_BACK = 3
+"""How often such a cell is started again before it counts as crashed."""
+_LOOK = 0.5
+_STOP_SECONDS = 5.0
+
+
+class LocalPool:
+    """Runs jobs in worker processes.
+
+    Args:
+        workers: Processes, >= 1.
+        time_limit: Seconds that a cell may take; 0 for no limit.
+        max_hours: Hours after which no cell is at work; 0 for no limit. A cell that would not fit
+            (by the median of those that ended) is not begun.
+        on_note: Called with a sentence when there is something to say, such as waiting for
+            cells at work elsewhere.
+
+    Attributes:
+        left: Cells that `max_hours` left undone, after the run.
+    """
+
+    def __init__(
+        self,
+        workers: int,
+        *,
+        time_limit: float = 0.0,
+        max_hours: float = 0.0,
+        on_note: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self.left = 0
+        self._size = workers
+        self._time_limit = time_limit
+        self._deadline = deadline(max_hours)
+        self._note = on_note
+        self._workers: list[_Worker] = []
+        self._took: list[float] = []
+        self._failed_starts = 0
+        self._again: list[Job] = []
+        self._put_back: Counter[str] = Counter()
+
+    def run(
+        self, jobs: Sequence[Job], on_start: Callable[[Job], None] = lambda job: None, /
+    ) -> Iterator[Ended]:
+        """Run jobs and yield each with its record as it ends.
+
+        A cell that another process is at work on is waited for, and taken over should that
+        process die.
+
+        Raises:
+            StorageError: If the results folder cannot be written; nothing is lost by it.
+            RuntimeError: If no worker can be started.
+        """
+        waiting = deque(jobs)
+        elsewhere: dict[str, tuple[Job, float]] = {}
+        told = False
+        try:
+            while waiting or elsewhere or any(w.job for w in self._workers):
+                if not self._in_time(waiting, elsewhere):
+                    return
+                self._hand_out(waiting, on_start)
+                for worker in self._ready():
+                    if (result := self._outcome(worker)) is None:
+                        continue
+                    job, record = result
+                    if record is None:
+                        elsewhere[job.planned.cell.key] = job, 0.0
+                        continue
+                    self._took.append(record.seconds.get("total", 0.0))
+                    yield job, record
+                waiting.extendleft(self._again)
+                self._again.clear()
+                yield from self._look_elsewhere(elsewhere, waiting)
+                if elsewhere and not told and not any(w.job for w in self._workers):
+                    told = True
+                    self._note(_waiting_for([job for job, _ in elsewhere.values()]))
+        finally:
+            self._stop()
+
+    def _look_elsewhere(
+        self, elsewhere: dict[str, tuple[Job, float]], waiting: deque[Job]
+    ) -> Iterator[Ended]:
+        """Cells that other processes ended; those whose process died wait for us again."""
+        now = time.monotonic()
+        for key, (job, due) in list(elsewhere.items()):
+            if due > now:
+                continue
+            del elsewhere[key]
+            if (record := ended(job)) is not None:
+                yield job, record
+            elif claims.free(job.paths.claim):
+                waiting.append(job)
+            else:
+                elsewhere[key] = job, now + 2 * _LOOK
+
+    def _in_time(self, waiting: deque[Job], elsewhere: dict[str, tuple[Job, float]]) -> bool:
+        """False once `max_hours` are over; cells that do not fit are no longer waiting then."""
+        rest = self._deadline - time.monotonic()
+        if waiting and rest < (median(self._took) if self._took else 0.0):
+            self.left += len(waiting)
+            waiting.clear()
+        if rest <= 0:
+            self.left += len(elsewhere) + sum(w.job is not None for w in self._workers)
+            return False
+        return True
+
+    def _hand_out(self, waiting: deque[Job], on_start: Callable[[Job], None]) -> None:
+        for worker in self._workers:
+            if waiting and worker.idle and worker.give(waiting[0]):
+                on_start(waiting.popleft())
+        busy = sum(w.job is not None for w in self._workers)
+        while len(self._workers) < min(self._size, busy + len(waiting)):
+            self._workers.append(self._started(waiting[0].threads))
+
+    def _started(self, threads: int) -> "_Worker":
+        while True:
+            if self._failed_starts >= START_TRIES:
+                raise RuntimeError(
+                    f"{START_TRIES} workers in a row died before they could take a cell"
+                )
+            try:
+                return _Worker(threads)
+            except (OSError, EOFError):  # the server was killed; it is started again
+                self._failed_starts += 1
+
+    def _ready(self) -> list["_Worker"]:
+        """Workers that said something, died, or are out of time; waits a moment for one."""
+        watched: dict[Any, _Worker] = {}
+        for worker in self._workers:
+            watched |= {worker.pipe: worker, worker.process.sentinel: worker}
+        seconds = min([_LOOK, max(self._deadline - time.monotonic(), 0.0)])
+        if not watched:
+            time.sleep(seconds)
+        hit = connection.wait(list(watched), seconds) if watched else []
+        late = [w for w in self._workers if w.job and 0 < self._time_limit < w.seconds]
+        return list(dict.fromkeys([*(watched[h] for h in hit), *late]))
+
+    def _outcome(self, worker: "_Worker") -> tuple[Job, RunRecord | None] | None:
+        """What became of a worker's cell; ``None`` if it has said nothing of one."""
+        job, seconds = worker.job, worker.seconds
+        try:
+            if worker.pipe.poll():
+                return self._said(worker, worker.pipe.recv())
+            late = job is not None and 0 < self._time_limit < seconds
+            if worker.process.is_alive() and not late:
+                return None
+        except (EOFError, OSError):  # it hung up, which is to say that it died
+            late = False
+        if late:
+            worker.process.kill()
+        memory = _struck_for_memory() - worker.struck
+        self._workers.remove(worker)
+        code = worker.end()
+        if job is None:
+            self._failed_starts += not worker.idle
+            return None
+        key = job.planned.cell.key
+        if not late and code in ASKED_TO_STOP and self._put_back[key] < PUT_BACK:
+            self._put_back[key] += 1
+            self._again.append(job)
+            return None
+        reason = f"stopped after {self._time_limit:g} s, the time limit of a cell"
+        if not late:
+            reason = _cause(code, memory)
+        return job, record_crash(job, reason, seconds)
+
+    def _said(self, worker: "_Worker", said: Any) -> tuple[Job, RunRecord | None] | None:
+        """Take in a message: that it is ready, what became of its cell, or that it cannot write."""
+        worker.idle, self._failed_starts = True, 0
+        if isinstance(said, StorageError):
+            raise said
+        if isinstance(said, str):
+            worker.born = said
+            return None
+        job, worker.job = worker.job, None
+        return None if job is None else (job, said)
+
+    def _stop(self) -> None:
+        """End all workers and free their cells, which another run may go on with."""
+        for worker in self._workers:
+            worker.process.terminate()
+        for worker in self._workers:
+            worker.end()
+            if worker.job is not None:
+                claims.free(worker.job.paths.claim)
+        self._workers.clear()
+
+
+class _Worker:
+    """One worker process, as its parent sees it."""
+
+    def __init__(self, threads: int) -> None:
+        context = process_context()
+        self.pipe, theirs = context.Pipe()
+        self.process: BaseProcess = context.Process(
+            target=_work, args=(theirs, hub.state()), daemon=True
+        )
+        with threads_of_workers(threads), no_main():
+            self.process.start()
+        theirs.close()
+        self.idle = False
+        self.job: Job | None = None
+        self.born = ""
+        self.struck = 0
+        self._since = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """How long it has been at its cell."""
+        return time.monotonic() - self._since
+
+    def give(self, job: Job) -> bool:
+        """Hand it a cell; False if it is dead."""
+        try:
+            self.pipe.send(job)
+        except OSError:
+            return False
+        self.job, self.idle = job, False
+        self.struck, self._since = _struck_for_memory(), time.monotonic()
+        return True
+
+    def end(self) -> int:
+        """Make sure that it is gone; its exit code, negative for a signal."""
+        self.process.join(_STOP_SECONDS if self.process.exitcode is None else 0)
+        pid = self.process.pid or 0
+        # The exit code comes from the server: if that died, the worker itself may still live.
+        if pid and self.born and claims.process_born(pid) == self.born:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            while claims.process_born(pid) == self.born:
+                time.sleep(0.01)
+        self.process.join(_STOP_SECONDS)
+        self.pipe.close()
+        return self.process.exitcode or 0
+
+
+def _work(pipe: Connection, hub_state: tuple[bool, tuple[str, ...]]) -> None:
+    """A worker's life: a cell at a time until the parent hangs up or dies."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too, and stops us
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    parent = parent_process()
+    if parent is not None:
+        threading.Thread(target=_die_with, args=(parent.sentinel,), daemon=True).start()
+    hub.take(hub_state)
+    import nsbench.benchmarks.runs.cell_run  # noqa: F401  # imported by the server already, if there is one
+
+    # A bar's default lock is a semaphore of the system, which would outlive a worker that is ended.
+    tqdm.set_lock(threading.RLock())
+
+    pipe.send(claims.process_born(os.getpid()))
+    while True:
+        try:
+            job = pipe.recv()
+        except (EOFError, ConnectionResetError):
+            return
+        try:
+            result: RunRecord | StorageError | None = run_job(job)
+        except StorageError as error:
+            result = error
+        with suppress(BrokenPipeError):
+            pipe.send(result)
+
+
+def _die_with(sentinel: int) -> None:
+    connection.wait([sentinel])
+    os._exit(1)
+
+
+def _waiting_for(jobs: Sequence[Job]) -> str:
+    owners = [claims.read_owner(job.paths.claim) for job in jobs]
+    places = sorted({f"process {o.pid} on {o.host}" for o in owners if o})
+    return f"waiting for {len(jobs)} cells at work elsewhere ({', '.join(places) or 'just ended'})"
+
+
+def _struck_for_memory() -> int:
+    """How many processes the kernel has killed for memory since boot; 0 where it does not say."""
+    with suppress(OSError, ValueError):
+        for line in Path("/proc/vmstat").read_text().splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    return 0
+
+
+def _cause(code: int, struck: int) -> str:
+    """Why a worker died, in words."""
+    if code == -signal.SIGKILL and struck:
+        return (
+            "the kernel killed the worker process because memory ran out: "
+            "use fewer workers or a smaller batch"
+        )
+    if code < 0:
+        names = {s.value: s.name for s in signal.Signals}
+        extra = {
+            signal.SIGKILL: " (by hand, or by a limit on memory)",
+            signal.SIGSEGV: " (a crash in native code)",
+            signal.SIGABRT: " (native code gave up)",
+        }.get(signal.Signals(-code) if -code in names else signal.SIGTERM, "")
+        return f"the worker process was killed by {names.get(-code, -code)}{extra}"
+    return f"the worker process ended with exit code {code}"

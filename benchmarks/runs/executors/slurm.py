@@ -1,0 +1,206 @@
+"""Cells as Slurm job arrays, through submitit: submitted, requeued, watched; results stay on disk.
+
+Each task of an array runs its cells in a worker process of its own, as on one machine, so that a
+crash is a failed record. A task that is preempted or runs into its time limit is put back into the
+queue and goes on with what is missing. What was submitted is written to ``slurm/submitted.json``
+in the results folder: a run that is interrupted and started again waits for the tasks that are
+still queued instead of submitting their cells twice. The state of tasks is asked of ``squeue``, so
+that no accounting database is needed; outcomes are read from the records, never from pickles.
+"""
+
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from nsbench.benchmarks.files import write_atomically
+from nsbench.benchmarks.matrix.config import SlurmConfig
+from nsbench.benchmarks.records import ResultsFolder
+from nsbench.benchmarks.records.slurm_logs import log_of, logs, submitted, submitted_path
+from nsbench.benchmarks.runs.executors.base import Ended, Job, deadline, ended, record_crash
+from nsbench.benchmarks.runs.executors.local import LocalPool
+
+LARGEST_ARRAY = 1000
+"""Tasks of one array; Slurm's own default limit is 1001."""
+_LOOK = 2.0
+_GONE_LOOKS = 3
+
+
+class SlurmCells:
+    """What a task runs: some cells, in a worker process, and again after a requeue.
+
+    Args:
+        time_limit: Seconds a cell may take; 0 for no limit.
+    """
+
+    def __init__(self, time_limit: float) -> None:
+        self.time_limit = time_limit
+
+    def __call__(self, jobs: list[Job]) -> None:
+        """Run the cells that have no record yet."""
+        todo = [job for job in jobs if ended(job) is None]
+        for job, record in LocalPool(1, time_limit=self.time_limit).run(todo):
+            sys.stdout.write(f"{job.planned.cell}: {record.status if record else 'elsewhere'}\n")
+
+    def checkpoint(self, jobs: list[Job]) -> Any:
+        """What submitit puts back into the queue: the same, since disk says what is done."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self, jobs)
+
+
+class SlurmPool:
+    """Runs jobs as tasks of Slurm job arrays.
+
+    Args:
+        folder: The results folder, on storage that all nodes share.
+        settings: Partition, GPUs, time and the like.
+        time_limit: Seconds a cell may take; 0 for no limit.
+        max_hours: Hours after which what is not running is cancelled; 0 for no limit.
+        on_note: Called with a sentence when there is something to say.
+
+    Raises:
+        ModuleNotFoundError: If submitit is not installed.
+        ValueError: If there is no Slurm here.
+    """
+
+    def __init__(
+        self,
+        folder: ResultsFolder,
+        settings: SlurmConfig,
+        *,
+        time_limit: float = 0.0,
+        max_hours: float = 0.0,
+        on_note: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        if importlib.util.find_spec("submitit") is None:
+            raise ModuleNotFoundError(
+                "--executor slurm needs submitit: pip install 'nsbench[slurm]'"
+            )
+        for tool in ("sbatch", "squeue", "scancel"):
+            if shutil.which(tool) is None:
+                raise ValueError(f"--executor slurm needs a Slurm client here: {tool} is not found")
+        self._folder = folder
+        self._settings = settings
+        self._time_limit = time_limit
+        self._deadline = deadline(max_hours)
+        self._note = on_note
+
+    def run(
+        self, jobs: Sequence[Job], on_start: Callable[[Job], None] = lambda job: None, /
+    ) -> Iterator[Ended]:
+        """Submit what is not queued already, and yield each cell as its record appears."""
+        states = task_states()
+        before = submitted(self._folder)
+        tasks = {k: t for k, t in before.items() if not _is_over(states.get(t, ""))}
+        waiting = {job.planned.cell.key: job for job in jobs}
+        queued = [key for key in waiting if key in tasks]
+        if queued:
+            self._note(f"{len(queued)} cells are in Slurm's queue already; waiting for them")
+        tasks |= self._submit([job for key, job in waiting.items() if key not in tasks])
+        write_atomically(submitted_path(self._folder), _json(before | tasks))
+        missing: dict[str, int] = {}
+        try:
+            while waiting:
+                states = task_states()
+                for key, job in list(waiting.items()):
+                    state = states.get(tasks[key], "")
+                    if state == "RUNNING":
+                        on_start(job)
+                    if (record := ended(job)) is None and _is_over(state):
+                        missing[key] = missing.get(key, 0) + 1
+                        if missing[key] >= _GONE_LOOKS:  # shared storage may lag behind
+                            record = record_crash(job, self._cause(tasks[key], state), 0.0)
+                    if record is not None:
+                        del waiting[key]
+                        yield job, record
+                if time.monotonic() > self._deadline:
+                    self._cancel({tasks[key] for key in waiting})
+                    return
+                if waiting:
+                    time.sleep(_LOOK)
+        except KeyboardInterrupt:
+            ids = sorted({tasks[key].partition("_")[0] for key in waiting})
+            self._note(
+                f"{len(waiting)} cells stay in Slurm's queue and go on without this command: the "
+                f"same command waits for them again, scancel {' '.join(ids)} ends them"
+            )
+            raise
+
+    def _submit(self, jobs: list[Job]) -> dict[str, str]:
+        """Submit jobs as arrays; the task of each cell by the cell's key."""
+        import submitit
+
+        size = self._settings.per_task
+        parts = [jobs[i : i + size] for i in range(0, len(jobs), size)]
+        tasks: dict[str, str] = {}
+        for start in range(0, len(parts), LARGEST_ARRAY):
+            executor = submitit.AutoExecutor(
+                folder=logs(self._folder),
+                cluster="slurm",
+                slurm_max_num_timeout=self._settings.requeues,
+            )
+            executor.update_parameters(**_parameters(self._settings))
+            array = parts[start : start + LARGEST_ARRAY]
+            for part, task in zip(
+                array, executor.map_array(SlurmCells(self._time_limit), array), strict=True
+            ):
+                tasks |= {job.planned.cell.key: str(task.job_id) for job in part}
+        return tasks
+
+    def _cause(self, task: str, state: str) -> str:
+        log = log_of(self._folder, task)
+        return f"Slurm task {task} ended ({state or 'not in the queue any more'}); its log is {log}"
+
+    def _cancel(self, tasks: set[str]) -> None:
+        self._note(f"out of time: cancelling {len(tasks)} tasks; what they did stays")
+        subprocess.run(["scancel", *sorted(tasks)], check=False, capture_output=True, timeout=60)
+
+
+def _parameters(settings: SlurmConfig) -> dict[str, Any]:
+    """The settings in submitit's words."""
+    wanted: dict[str, Any] = {
+        "timeout_min": settings.minutes,
+        "cpus_per_task": settings.cpus,
+        "tasks_per_node": 1,
+        "nodes": 1,
+        "name": "nsbench",
+        "slurm_array_parallelism": settings.parallel,
+        "slurm_signal_delay_s": settings.signal_seconds,
+        "slurm_additional_parameters": {"requeue": True},
+    }
+    if settings.gpus:
+        wanted["gpus_per_node"] = settings.gpus
+    if settings.memory_gb:
+        wanted["mem_gb"] = settings.memory_gb
+    for name in ("partition", "account", "qos", "constraint"):
+        if value := getattr(settings, name):
+            wanted[f"slurm_{name}"] = value
+    return wanted
+
+
+def task_states() -> dict[str, str]:
+    """State of every task that Slurm still knows of, by ``<array>_<index>``.
+
+    Raises:
+        ValueError: If squeue fails; the message holds its own.
+    """
+    command = ["squeue", "--noheader", "--array", "--states=all", "--me", "--format=%i %T"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    if done.returncode:
+        raise ValueError(f"squeue failed: {done.stderr.strip()}")
+    return dict(line.split(maxsplit=1) for line in done.stdout.splitlines() if line.strip())
+
+
+def _is_over(state: str) -> bool:
+    """Whether a task in this state will not go on by itself; no state: Slurm has forgotten it."""
+    going_on = ("PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "RESIZING", "REQUEUED", "STOPPED")
+    return not state.startswith((*going_on, "REQUEUE_", "COMPLETING", "SIGNALING", "STAGE_OUT"))
+
+
+def _json(tasks: dict[str, str]) -> str:
+    return json.dumps(tasks, indent=1, sort_keys=True) + "\n"

@@ -1,0 +1,275 @@
+"""Exact search for the most similar rows, in memory that a setting bounds.
+
+Candidates are found cheaply and shown to be complete; only exact scores, all by one formula,
+decide. The answer is therefore the same, ties included, for every block size, product, thread
+count and backend.
+"""
+
+import numbers
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from itertools import cycle
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nsbench.benchmarks.search.blocked import Search, TopK, check_capability, has_bf16
+from nsbench.benchmarks.search.keys import EMPTY, ids_of, packed, scores_of
+from nsbench.samplers import at_least, one_of
+
+BACKENDS = ("torch", "faiss", "fused")
+PRODUCTS = ("auto", "fp32", "tf32", "bf16", "fp16")
+MEMORY = 256 << 20
+SMALLEST = 1 << 20
+PRODUCTS_OF = {
+    "torch": ("fp32", "bf16", "tf32"),
+    "faiss": ("fp32",),
+    "fused": ("fp16", "bf16", "tf32", "fp32"),
+}
+
+
+__all__ = [
+    "BACKENDS",
+    "MEMORY",
+    "PRODUCTS",
+    "PRODUCTS_OF",
+    "TopK",
+    "check_backend",
+    "joined",
+    "top_k",
+]
+
+
+def top_k(
+    queries: Tensor,
+    corpus: Tensor | Iterable[Tensor],
+    k: int,
+    *,
+    backend: str = "torch",
+    memory: int = MEMORY,
+    exclude: Tensor | None = None,
+    product: str = "auto",
+    devices: Sequence[torch.device | str] = (),
+) -> TopK:
+    """The k corpus rows with the largest inner product, for every query.
+
+    Args:
+        queries: ``(Q, d)`` float; their device is where the work is done, but for ``devices``,
+            and where the answer is.
+        corpus: ``(C, d)``, or an iterable of blocks ``(c, d)`` in the order of their ids, for a
+            corpus larger than memory; it is read once.
+        k: Rows per query, >= 1. Where fewer are left, empty places follow.
+        backend: ``torch``, the reference on any device; ``faiss`` (a flat index, CPU), whose
+            completeness is shown row by row and a sample of whose rows is compared; or ``fused``
+            (CUDA, by Triton), whose scores never reach memory.
+        memory: Bytes for everything but the input and the ``(Q, k)`` answer, about, on each
+            device; >= 1 MiB.
+        exclude: Optional ``(Q, E)`` int64 ids that a query may not find, -1 for none.
+        product: Precision of the filtering product. ``torch``: ``fp32``, ``bf16``, on CUDA
+            ``tf32``, or ``auto``, which takes bf16 where the processor has it. ``faiss``: ``fp32``.
+            ``fused``: ``bf16``, ``tf32``, ``fp32``, or ``fp16``, which ``auto`` takes: as fast as
+            bf16, it rounds as little as tf32. Decides the speed, not the answer.
+        devices: Devices that take the blocks of the corpus in turn, each with a copy of the
+            queries; none for that of the queries. Their answers are joined.
+
+    Raises:
+        ValueError: If a setting is out of range, a device is not there, dimensions differ, the
+            corpus is empty or a number is not finite.
+        ModuleNotFoundError: If faiss or Triton is asked for and not installed.
+        RuntimeError: If faiss and the reference disagree.
+    """
+    at_least("top_k", "k", k, 1)
+    one_of("top_k", "backend", backend, BACKENDS)
+    one_of("top_k", "product", product, PRODUCTS)
+    if not isinstance(memory, numbers.Integral) or memory < SMALLEST:
+        raise ValueError(f"top_k: memory must be at least {SMALLEST} bytes, got {memory!r}")
+    if queries.dim() != 2:
+        raise ValueError(f"top_k: queries must be (Q, d), got {tuple(queries.shape)}")
+    if exclude is not None and (exclude.dim() != 2 or len(exclude) != len(queries)):
+        raise ValueError(f"top_k: exclude must be ({len(queries)}, E), got {tuple(exclude.shape)}")
+    if product not in ("auto", *PRODUCTS_OF[backend]):
+        raise ValueError(
+            f"top_k: backend {backend!r} multiplies in {' or '.join(PRODUCTS_OF[backend])}, "
+            f"product is {product!r}"
+        )
+    in_tf32 = backend == "torch" and product == "tf32"
+    with torch.no_grad(), _exact_products(tf32=in_tf32):
+        queries = _finite(queries, "queries")
+        places = [queries.device] if not devices else [_device(d) for d in devices]
+        for place in places if in_tf32 else ():
+            if place.type != "cuda":
+                raise ValueError(
+                    f"top_k: backend 'torch' multiplies in fp32 or bf16 on {place}, "
+                    "product is 'tf32': that is for CUDA devices"
+                )
+            check_capability(place, product)
+        made: list[Search] = []
+        for place in places:
+            wanted = queries.to(place)
+            if backend == "faiss":
+                from nsbench.benchmarks.search.by_faiss import FaissSearch
+
+                made.append(FaissSearch(wanted, k, int(memory), exclude))
+            elif backend == "fused":
+                from nsbench.benchmarks.search.fused import FusedSearch
+
+                kind = "fp16" if product == "auto" else product
+                made.append(FusedSearch(wanted, k, int(memory), exclude, kind))
+            else:
+                kind = product
+                if product == "auto":
+                    kind = "bf16" if has_bf16(wanted) else "fp32"
+                made.append(Search(wanted, k, int(memory), exclude, product=kind))
+        rows = made[0].rows_per_block
+        if isinstance(corpus, Tensor):
+            rows = min(rows, max(1, -(-len(corpus) // len(made))))
+        if not in_turn(made, _blocks(corpus, rows, queries)):
+            raise ValueError("top_k: the corpus is empty")
+        answers = [search.answer(backend) for search in made]
+        found = answers[0] if len(answers) == 1 else _joined(answers, [0] * len(answers))
+        return replace(
+            found,
+            scores=found.scores.to(queries.device),
+            ids=found.ids.to(queries.device),
+            devices=tuple(map(str, places)),
+        )
+
+
+def check_backend(backend: str, devices: Sequence[torch.device | str] = ()) -> None:
+    """See that a backend can run, before there is anything to search.
+
+    Args:
+        backend: As of `top_k`.
+        devices: Likewise; none for the CPU.
+
+    Raises:
+        ValueError: If there is no such backend or device, or it cannot run there.
+        ModuleNotFoundError: If its package is not installed.
+    """
+    few = torch.zeros(1, 1)
+    top_k(few, few, 1, backend=backend, devices=devices)
+
+
+def _device(given: torch.device | str) -> torch.device:
+    """A device that is there.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    try:
+        device = torch.device(given)
+        there = torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as error:
+        first = str(error).splitlines()[0]
+        raise ValueError(f"top_k: there is no device {str(given)!r}: {first}") from None
+    if there.type not in ("cpu", "cuda"):
+        raise ValueError(f"top_k: devices are cpu, cuda or cuda:0, got {str(given)!r}")
+    return there
+
+
+def in_turn(searches: Sequence[Search], blocks: Iterable[Tensor]) -> int:
+    """Give the blocks of a corpus to the searches, in turn, each in a thread of its own.
+
+    Returns:
+        How many rows there were.
+    """
+    first = 0
+    if len(searches) == 1:
+        for block in blocks:
+            _add(searches[0], block, first)
+            first += len(block)
+        return first
+    with ExitStack() as stack:
+        threads = [stack.enter_context(ThreadPoolExecutor(1)) for _ in searches]
+        waiting: deque[Future[None]] = deque()
+        for search, thread, block in zip(cycle(searches), cycle(threads), blocks, strict=False):
+            waiting.append(thread.submit(_add, search, block, first))
+            first += len(block)
+            if len(waiting) > len(searches):  # as many blocks wait as are searched
+                waiting.popleft().result()
+        for left in waiting:
+            left.result()
+    return first
+
+
+def _add(search: Search, block: Tensor, first: int) -> None:
+    with torch.no_grad(), torch.cuda.device_of(search.queries):
+        search.add(block.to(search.queries.device), first)
+
+
+def joined(shards: Sequence[TopK]) -> TopK:
+    """One answer from those of several shards of a corpus, searched apart, on one device or more.
+
+    Args:
+        shards: Answers to the same queries with the same k, in the order of the shards; ids of
+            the whole count through them.
+
+    Raises:
+        ValueError: If there is none, or their shapes differ.
+    """
+    if len({shard.ids.shape for shard in shards}) != 1:
+        raise ValueError(f"joined: shapes differ: {[tuple(s.ids.shape) for s in shards]}")
+    sizes = [shard.corpus_size for shard in shards]
+    return _joined(shards, [sum(sizes[:i]) for i in range(len(sizes))])
+
+
+def _joined(shards: Sequence[TopK], first: Sequence[int]) -> TopK:
+    """One answer from several, to whose ids numbers are added."""
+    keys = []
+    for shard, start in zip(shards, first, strict=True):
+        found = packed(shard.scores, shard.ids + start)
+        keys.append(torch.where(shard.ids >= 0, found, EMPTY).to(shards[0].ids.device))
+    best = torch.cat(keys, dim=1).topk(shards[0].ids.shape[1], dim=1).values
+    return replace(
+        shards[0],
+        scores=scores_of(best),
+        ids=ids_of(best),
+        product="+".join(dict.fromkeys(shard.product for shard in shards)),
+        corpus_size=sum(shard.corpus_size for shard in shards),
+        repeated=sum(shard.repeated for shard in shards),
+        checked=sum(shard.checked for shard in shards),
+        devices=tuple(device for shard in shards for device in shard.devices),
+    )
+
+
+@contextmanager
+def _exact_products(*, tf32: bool) -> Iterator[None]:
+    """Products that keep to their stated rounding: TF32 or none, no reduction in bf16."""
+    settings: Any = torch.backends.cuda.matmul
+    before = settings.fp32_precision, settings.allow_bf16_reduced_precision_reduction
+    settings.fp32_precision = "tf32" if tf32 else "ieee"
+    settings.allow_bf16_reduced_precision_reduction = False
+    try:
+        yield
+    finally:
+        settings.fp32_precision, settings.allow_bf16_reduced_precision_reduction = before
+
+
+def _finite(tensor: Tensor, name: str) -> Tensor:
+    tensor = tensor.detach().float().contiguous()
+    if tensor.numel() and not bool(torch.isfinite(torch.stack(tensor.aminmax())).all()):
+        raise ValueError(f"top_k: {name} hold NaN or infinite numbers")
+    return tensor
+
+
+def _blocks(corpus: Tensor | Iterable[Tensor], rows: int, like: Tensor) -> Iterator[Tensor]:
+    """The corpus in blocks of at most ``rows`` rows; small blocks of a stream are joined."""
+    waiting: list[Tensor] = []
+    for given in [corpus] if isinstance(corpus, Tensor) else corpus:
+        if given.dim() != 2 or given.shape[1] != like.shape[1]:
+            raise ValueError(
+                f"top_k: queries have {like.shape[1]} dimensions, "
+                f"the corpus block is {tuple(given.shape)}"
+            )
+        for part in given.split(rows):
+            if sum(map(len, waiting)) + len(part) > rows:
+                yield torch.cat(waiting) if len(waiting) > 1 else waiting[0]
+                waiting = []
+            if len(part):
+                waiting.append(_finite(part.to(like.device), "rows of the corpus"))
+    if waiting:
+        yield torch.cat(waiting) if len(waiting) > 1 else waiting[0]

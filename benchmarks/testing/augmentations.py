@@ -1,0 +1,304 @@
+"""The contract every augmentation meets, as functions that plugin authors run too.
+
+    from nsbench.benchmarks.testing.augmentations import check_augmentation
+
+    def test_contract():
+        check_augmentation(MyCutoff(rate=0.1))
+
+Each law is one function of an augmentation in `AUGMENTATION_CHECKS`; it is tried on the views of a
+tiny transformer and of a static encoder. A broken law raises
+`nsbench.samplers.testing.ContractError`.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields, is_dataclass
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from nsbench.benchmarks.augmentations import Augmentation, TokenView, augmentations, bound
+from nsbench.benchmarks.encoders import Encoder, encoders, token_table
+from nsbench.samplers.testing import (
+    ContractError,
+    NoBooleanIndex,
+    check_component,
+    expect,
+    expect_refusals,
+)
+
+AugmentationCheck = Callable[[Augmentation], None]
+
+TEXTS = (
+    "the woman carefully cleaned two boats near the station yesterday",
+    "a child will not paint the fence next week",
+    "it was the visitor who quickly repaired a bicycle in the village last night",
+    "several volunteers happily sold cakes",
+    "yes",
+)
+"""Words of the planted language, one text of a single word among them."""
+
+_MORE_WORDS = (
+    "lady kid youngster guest stranger helpers fixed bike bikes cautiously rapidly hastily "
+    "cheerfully man"
+)
+"""Further words of the vocabulary, synonyms of those in `TEXTS` among them."""
+
+
+@cache
+def small_encoder(kind: str) -> Encoder:
+    """A small ``tiny`` or ``static`` encoder over the words of `TEXTS` and some synonyms."""
+    given = {"tiny": {"dimension": 16}, "static": {"dimension": 16}}[kind]
+    encoder: Encoder = encoders.make(kind, **given).build((*TEXTS, _MORE_WORDS), 0)
+    return encoder.requires_grad_(False)
+
+
+def view_of(encoder: Encoder, texts: Sequence[str] = TEXTS, length: int = 0) -> TokenView:
+    """The plain view of some texts.
+
+    Args:
+        encoder: Whose view it is.
+        texts: B texts.
+        length: Width of the rows in tokens; 0 for the longest text and two pads.
+    """
+    table = token_table(encoder, texts, encoder.max_length, torch.device("cpu"))
+    width = length or int(table.lengths.max()) + 2
+    ids = torch.nn.functional.pad(table.ids, (0, max(0, width - table.ids.shape[1])))
+    mask = torch.arange(width) < table.device_lengths[:, None]
+    return encoder.plain_view(ids[:, :width], mask)
+
+
+def augmentation_cases(augmentation: Augmentation) -> Iterator[tuple[Encoder, Augmentation]]:
+    """Encoders it means something on, with the augmentation bound to each."""
+    for kind in ("tiny", "static"):
+        encoder = small_encoder(kind)
+        if encoder.has_positions or not getattr(augmentation, "needs_positions", False):
+            yield encoder, bound(augmentation, encoder)
+
+
+def seeded(seed: int) -> torch.Generator:
+    """A CPU generator in the state that ``seed`` sets."""
+    return torch.Generator().manual_seed(seed)
+
+
+def tensors(view: TokenView) -> dict[str, Tensor]:
+    """The tensor fields of a view by name."""
+    values = ((f.name, getattr(view, f.name)) for f in fields(view))
+    return {name: value for name, value in values if isinstance(value, Tensor)}
+
+
+def same_view(a: TokenView, b: TokenView) -> bool:
+    """Whether two views are equal to the last bit."""
+    for item in fields(a):
+        one, two = getattr(a, item.name), getattr(b, item.name)
+        if isinstance(one, Tensor) and isinstance(two, Tensor):
+            if one.shape != two.shape or not torch.equal(one, two):
+                return False
+        elif one is not two and one != two:
+            return False
+    return True
+
+
+# --- the laws -----------------------------------------------------------------------------------
+
+
+def declares_itself(augmentation: Augmentation) -> None:
+    """The flags are truth values, the class is a frozen dataclass with a docstring."""
+    for flag in ("needs_positions", "needs_labels", "stochastic"):
+        value = getattr(augmentation, flag, False)
+        expect(isinstance(value, bool), f"{flag} must be True or False, not {value!r}")
+    expect((type(augmentation).__doc__ or "").strip(), "the class has no docstring")
+    if is_dataclass(augmentation):
+        expect(
+            augmentation.__dataclass_params__.frozen,
+            "the dataclass must be frozen: @dataclass(frozen=True)",
+        )
+
+
+def answers_with_a_view(augmentation: Augmentation) -> None:
+    """Right shapes, dtypes and device; real tokens first in every row, at least one of them."""
+    for encoder, augment in augmentation_cases(augmentation):
+        _expect_well_formed(view_of(encoder), augment(view_of(encoder), seeded(0)), encoder)
+
+
+def _expect_well_formed(given: TokenView, view: TokenView, encoder: Encoder) -> None:
+    shape, device = view.ids.shape, given.ids.device
+    expect(shape[0] == given.ids.shape[0], f"{given.ids.shape[0]} texts became {shape[0]}")
+    for name, kind in (("ids", torch.int64), ("mask", torch.bool), ("positions", torch.int64)):
+        value = getattr(view, name)
+        expect(value.shape == shape, f"{name} is {tuple(value.shape)}, ids {tuple(shape)}")
+        expect(value.dtype == kind, f"{name} is {value.dtype}, not {kind}")
+        expect(value.device == device, f"{name} is on {value.device}, not on {device}")
+    for name in ("scale", "shift"):
+        value = getattr(view, name)
+        if value is not None:
+            expect(value.dim() == 3, f"{name} has {value.dim()} dimensions, not 3")
+            whole = torch.broadcast_shapes(value.shape, (*shape, view.width))
+            expect(whole == (*shape, view.width), f"{name} {tuple(value.shape)} does not fit")
+    expect(view.dropout is None or 0 <= view.dropout < 1, f"dropout is {view.dropout}")
+    expect(shape[1] <= max(given.ids.shape[1], view.limit), f"rows grew to {shape[1]} tokens")
+
+
+def keeps_rows_in_order(augmentation: Augmentation) -> None:
+    """Real tokens come first, each row keeps one, positions are a permutation on them."""
+    for encoder, augment in augmentation_cases(augmentation):
+        for seed in range(3):
+            view = augment(view_of(encoder), seeded(seed))
+            place = torch.arange(view.ids.shape[1])
+            expect(view.mask.any(dim=1).all(), "a text lost all its tokens")
+            expect(
+                torch.equal(view.mask, place < view.lengths[:, None]), "a pad stands between tokens"
+            )
+            order = torch.where(view.mask, view.positions, place).sort(dim=1).values
+            expect((order == place).all(), "positions are no permutation of 0 .. n-1")
+
+
+def leaves_its_input_untouched(augmentation: Augmentation) -> None:
+    """No tensor of the given view is written to."""
+    for encoder, augment in augmentation_cases(augmentation):
+        view = view_of(encoder)
+        before = {name: (t.clone(), t._version) for name, t in tensors(view).items()}
+        augment(view, seeded(0))
+        for name, value in tensors(view).items():
+            kept, version = before[name]
+            expect(value._version == version, f"wrote to view.{name}")
+            expect(torch.equal(value, kept), f"changed view.{name}")
+
+
+def repeats_itself(augmentation: Augmentation) -> None:
+    """The same generator state gives the same bytes, and no other randomness is touched."""
+    for encoder, augment in augmentation_cases(augmentation):
+        outside = torch.get_rng_state()
+        first = augment(view_of(encoder), seeded(5))
+        augment(view_of(encoder), seeded(6))
+        expect(same_view(first, augment(view_of(encoder), seeded(5))), "the same seed, other bytes")
+        expect(torch.equal(outside, torch.get_rng_state()), "drew from torch's global generator")
+
+
+def varies_with_the_generator(augmentation: Augmentation) -> None:
+    """Another state gives another view if it claims chance, and the same if it does not."""
+    changed = False
+    for encoder, augment in augmentation_cases(augmentation):
+        first = augment(view_of(encoder), seeded(0))
+        for seed in range(1, 9):
+            changed |= not same_view(first, augment(view_of(encoder), seeded(seed)))
+    claims = getattr(augmentation, "stochastic", False)
+    expect(changed or not claims, "says it is stochastic, but answers the same every time")
+    expect(claims or not changed, "answers by chance; say so with `stochastic = True`")
+
+
+def survives_small_batches(augmentation: Augmentation) -> None:
+    """One text, one token, no pad: a well-formed view that encodes to finite numbers."""
+    for encoder, augment in augmentation_cases(augmentation):
+        for texts in (("yes",), TEXTS[:1], ("yes", "no")):
+            for length in (0, int(view_of(encoder, texts).lengths.max())):
+                given = view_of(encoder, texts, length)
+                view = augment(given, seeded(1))
+                _expect_well_formed(given, view, encoder)
+                expect(torch.isfinite(encoder(view)).all(), "the embedding is not finite")
+
+
+def pads_do_not_matter(augmentation: Augmentation) -> None:
+    """What stands in a padded place changes no embedding, nor does it cost a real token."""
+    for encoder, augment in augmentation_cases(augmentation):
+        view = augment(view_of(encoder), seeded(2)).replace(dropout=0.0)
+        other = view.replace(ids=torch.where(view.mask, view.ids, 1))
+        expect(torch.allclose(encoder(view), encoder(other), atol=1e-6), "a pad was encoded")
+
+
+def knows_its_room(augmentation: Augmentation) -> None:
+    """If it says how many places its texts take end to end, they take no more."""
+    for encoder, augment in augmentation_cases(augmentation):
+        given = view_of(encoder)
+        given = given.replace(room=int(given.mask.sum()))
+        for seed in range(3):
+            view = augment(given, seeded(seed))
+            total = int(view.mask.sum())
+            expect(not view.room or view.room >= total, f"{total} tokens, room for {view.room}")
+
+
+def composes(augmentation: Augmentation) -> None:
+    """Applied after itself and after a cutoff it still gives a view that can be encoded."""
+    cutoff = augmentations.make("feature_cutoff", rate=0.2)
+    for encoder, augment in augmentation_cases(augmentation):
+        given = view_of(encoder)
+        for first, second in ((augment, augment), (cutoff, augment), (augment, cutoff)):
+            view = second(first(given, seeded(0)), seeded(1))
+            expect(torch.isfinite(encoder(view)).all(), "the embedding is not finite")
+
+
+def never_waits_for_the_device(augmentation: Augmentation) -> None:
+    """It runs under fake tensors, which raise on any host sync, on any device."""
+    for encoder, augment in augmentation_cases(augmentation):
+        given = view_of(encoder)
+        for device in ("cpu", "meta"):
+            with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+
+                def fake(value: Any, mode: Any = mode, device: str = device) -> Any:
+                    if not isinstance(value, Tensor):
+                        return value
+                    if device == "cpu":
+                        return mode.from_tensor(value)
+                    return torch.empty(value.shape, dtype=value.dtype, device=device)
+
+                changes = {f.name: fake(getattr(given, f.name)) for f in fields(given)}
+                moved = augment
+                if is_dataclass(augment):
+                    moved = _with_fake_tables(augment, fake)
+                try:
+                    with NoBooleanIndex():  # type: ignore[no-untyped-call]  # torch's own
+                        view = moved(given.replace(**changes), None)
+                except ContractError:
+                    raise
+                except Exception as error:
+                    raise ContractError(
+                        f"waits for the device or mixes devices ({device}): "
+                        f"{type(error).__name__}: {error}"
+                    ) from error
+                expect(view.ids.device.type == device, f"ids came back on {view.ids.device}")
+
+
+def _with_fake_tables(augment: Any, fake: Callable[[Any], Any]) -> Augmentation:
+    """A copy of a bound augmentation whose tensors are fake."""
+    import copy
+
+    moved = copy.copy(augment)
+    for item in fields(augment):
+        object.__setattr__(moved, item.name, fake(getattr(augment, item.name)))
+    return moved  # type: ignore[no-any-return]
+
+
+def refuses_illegal_parameters(augmentation: Augmentation) -> None:
+    """Every number refuses NaN, words and absurd sizes; every word refuses nonsense."""
+    expect_refusals(augmentation)
+
+
+AUGMENTATION_CHECKS: tuple[AugmentationCheck, ...] = (
+    declares_itself,
+    answers_with_a_view,
+    keeps_rows_in_order,
+    leaves_its_input_untouched,
+    repeats_itself,
+    varies_with_the_generator,
+    survives_small_batches,
+    pads_do_not_matter,
+    composes,
+    knows_its_room,
+    never_waits_for_the_device,
+    refuses_illegal_parameters,
+)
+
+
+def check_augmentation(augmentation: Augmentation | str, /, **parameters: Any) -> None:
+    """Run every law over one augmentation.
+
+    Args:
+        augmentation: An instance, or the name of a registered one.
+        parameters: Of the named one; without any, its ``test_configs`` are checked as well.
+
+    Raises:
+        ContractError: On the first broken law, naming augmentation and law.
+    """
+    check_component(augmentations, augmentation, AUGMENTATION_CHECKS, parameters)

@@ -1,0 +1,277 @@
+"""The contract every objective meets, as functions that plugin authors run too.
+
+    from nsbench.benchmarks.testing.objectives import check_objective
+
+    def test_contract():
+        check_objective(MyLoss(temperature=0.1))
+
+Each law is one function of an objective in `OBJECTIVE_CHECKS`. A broken law raises
+`nsbench.samplers.testing.ContractError`.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from nsbench.benchmarks.objectives import Objective, objectives
+from nsbench.samplers import Selection, SimilarityContext
+from nsbench.samplers.testing import (
+    ContractError,
+    NoBooleanIndex,
+    check_component,
+    expect,
+    expect_refusals,
+    indexed,
+    make_context,
+    permute_columns,
+    permute_rows,
+)
+
+ObjectiveCheck = Callable[[Objective], None]
+Case = tuple[SimilarityContext, Selection]
+
+
+def objective_needs(objective: Objective) -> frozenset[str]:
+    """The context's extras that an objective reads."""
+    return frozenset(getattr(objective, "needs", ()))
+
+
+def layout_of(objective: Objective) -> str:
+    """The layout an objective estimates on, ``one`` or ``both``."""
+    return str(getattr(objective, "views", "one"))
+
+
+def objective_cases(objective: Objective, *, bare: bool = True) -> Iterator[Case]:
+    """Contexts with selections: all, some, weighted, attracting; each with a row without any.
+
+    Args:
+        objective: Decides the layout.
+        bare: Whether the last row is left without a negative.
+    """
+    for seed in range(3):
+        needs, layout = objective_needs(objective), layout_of(objective)
+        context = make_context(5, 14, needs=needs, seed=seed, layout=layout)
+        draw = torch.Generator().manual_seed(seed)
+        lot = torch.rand(context.similarity.shape, generator=draw)
+        allowed = context.negative_mask.clone()
+        if bare:
+            allowed[-1] = False
+        some = allowed & (lot < 0.6)
+        weight = torch.randn(lot.shape, generator=draw)
+        yield context, Selection(mask=allowed)
+        yield context, Selection(mask=some)
+        yield context, Selection(mask=some, log_weight=weight)
+        near = context.negative_mask & (lot > 0.85)
+        yield context, Selection(mask=some & ~near, attract=near)
+
+
+def gradient(objective: Objective, context: SimilarityContext, selection: Selection) -> Tensor:
+    """``(B, N)`` gradient of the summed loss with respect to the similarities."""
+    live = context.similarity.clone().requires_grad_()
+    objective(live, context, selection).sum().backward()
+    return torch.zeros_like(live) if live.grad is None else live.grad
+
+
+def _loss(objective: Objective, context: SimilarityContext, selection: Selection) -> Tensor:
+    return objective(context.similarity, context, selection)
+
+
+def _close(a: Tensor, b: Tensor) -> bool:
+    return torch.allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+# --- the laws -----------------------------------------------------------------------------------
+
+
+def says_which_views(objective: Objective) -> None:
+    """``views`` is ``one`` or ``both`` and ``balanced`` a truth value."""
+    views, balanced = layout_of(objective), getattr(objective, "balanced", False)
+    expect(views in ("one", "both"), f"views must be 'one' or 'both', not {views!r}")
+    expect(isinstance(balanced, bool), f"balanced must be True or False, not {balanced!r}")
+    expect((type(objective).__doc__ or "").strip(), "the class has no docstring")
+
+
+def gives_one_finite_loss_per_anchor(objective: Objective) -> None:
+    """``(B,)`` finite floats, with a finite gradient, and the same when asked again."""
+    for context, selection in objective_cases(objective):
+        loss = _loss(objective, context, selection)
+        expect(loss.shape == context.positive.shape, f"loss has shape {tuple(loss.shape)}")
+        expect(torch.isfinite(loss).all(), "a loss is not finite")
+        slope = gradient(objective, context, selection)
+        expect(torch.isfinite(slope).all(), "a gradient is not finite")
+        expect(torch.equal(loss, _loss(objective, context, selection)), "the second call differs")
+
+
+def permuting_the_batch_permutes_the_losses(objective: Objective) -> None:
+    """Anchors in another order: their losses in that order. Candidates in another: no change."""
+    for context, selection in objective_cases(objective):
+        draw = torch.Generator().manual_seed(9)
+        down = torch.randperm(context.similarity.shape[0], generator=draw)
+        across = torch.randperm(context.similarity.shape[1], generator=draw)
+        loss = _loss(objective, context, selection)
+        rows = _loss(objective, permute_rows(context, down), indexed(selection, (down,)))
+        columns = _loss(
+            objective,
+            permute_columns(context, across),
+            indexed(selection, (slice(None), across)),
+        )
+        expect(_close(rows, loss[down]), "anchors in another order have other losses")
+        expect(_close(columns, loss), "the order of the candidates changed the loss")
+
+
+def gives_nothing_for_an_empty_row(objective: Objective) -> None:
+    """An anchor without a negative: loss 0, gradient 0, the others as if it were not there."""
+    for context, selection in objective_cases(objective):
+        empty = ~selection.mask.any(dim=1)
+        loss, slope = _loss(objective, context, selection), gradient(objective, context, selection)
+        expect((loss[empty] == 0).all(), "an anchor without negatives has a loss")
+        expect((slope[empty] == 0).all(), "an anchor without negatives has a gradient")
+    nothing = Selection(mask=torch.zeros_like(context.negative_mask))
+    expect((_loss(objective, context, nothing) == 0).all(), "no negatives at all, yet a loss")
+    expect((gradient(objective, context, nothing) == 0).all(), "no negatives, yet a gradient")
+
+
+def masked_candidates_get_no_gradient(objective: Objective) -> None:
+    """Exactly zero gradient for whatever is neither positive, negative nor attracted."""
+    for context, selection in objective_cases(objective):
+        used = selection.mask.scatter(1, context.positive[:, None], True)
+        if selection.attract is not None:
+            used = used | selection.attract
+        slope = gradient(objective, context, selection)
+        expect((slope[~used] == 0).all(), "a masked candidate gets a gradient")
+
+
+def balances_its_gradient(objective: Objective) -> None:
+    """What pushes the negatives pulls the positive: a row's gradient sums to 0, if claimed."""
+    if not getattr(objective, "balanced", False):
+        return
+    for context, selection in objective_cases(objective):
+        slope = gradient(objective, context, selection)
+        scale = slope.abs().sum(dim=1).clamp(min=1)
+        expect((slope.sum(dim=1).abs() <= 1e-4 * scale).all(), "a row's gradient does not sum to 0")
+
+
+def a_count_is_a_weight(objective: Objective) -> None:
+    """A negative that stands twice in the row equals one of log weight log 2."""
+    for context, selection in objective_cases(objective):
+        if selection.attract is not None:
+            continue
+        columns = context.similarity.shape[1]
+        order = torch.cat([torch.arange(columns), torch.arange(columns)])
+        weight = selection.log_weight
+        twice = Selection(
+            mask=selection.mask[:, order],
+            log_weight=None if weight is None else weight[:, order],
+        )
+        wide = permute_columns(context, order).replace(positive=context.positive)
+        base = torch.zeros_like(context.similarity) if weight is None else weight
+        heavy = Selection(mask=selection.mask, log_weight=base + torch.log(torch.tensor(2.0)))
+        one, two = _loss(objective, wide, twice), _loss(objective, context, heavy)
+        expect(_close(one, two), "a doubled negative and one of weight 2 differ")
+
+
+def survives_half_precision_gradients(objective: Objective) -> None:
+    """float16 and bfloat16 similarities give finite losses and gradients."""
+    for dtype in (torch.float16, torch.bfloat16):
+        for context, selection in objective_cases(objective):
+            half = context.replace(similarity=context.similarity.to(dtype))
+            expect(torch.isfinite(_loss(objective, half, selection)).all(), f"{dtype}: loss")
+            expect(torch.isfinite(gradient(objective, half, selection)).all(), f"{dtype}: gradient")
+
+
+def survives_extremes(objective: Objective) -> None:
+    """Similarities all 1, all -1, and positive worst of all: finite loss and gradient."""
+    context, selection = next(objective_cases(objective))
+    ones = torch.ones_like(context.similarity)
+    worst = ones.scatter(1, context.positive[:, None], -1)
+    for similarity in (ones, -ones, worst, -worst):
+        extreme = context.replace(similarity=similarity)
+        expect(torch.isfinite(_loss(objective, extreme, selection)).all(), "loss not finite")
+        expect(torch.isfinite(gradient(objective, extreme, selection)).all(), "gradient not finite")
+
+
+def leaves_its_input_untouched(objective: Objective) -> None:
+    """Neither similarities nor the selection are written to."""
+    for context, selection in objective_cases(objective):
+        watched = [context.similarity, selection.mask, selection.log_weight, selection.attract]
+        before = [None if t is None else (t.clone(), t._version) for t in watched]
+        _loss(objective, context, selection)
+        for tensor, kept in zip(watched, before, strict=True):
+            if tensor is not None and kept is not None:
+                expect(tensor._version == kept[1], "wrote to its input")
+                expect(torch.equal(tensor, kept[0]), "changed its input")
+
+
+def objective_never_waits(objective: Objective) -> None:
+    """Forward, backward and diagnostics run under fake tensors, which raise on any host sync."""
+    for context, selection in objective_cases(objective):
+        with FakeTensorMode() as mode:
+            fake = context.map(mode.from_tensor)
+            weight, attract = selection.log_weight, selection.attract
+            picked = Selection(
+                mask=mode.from_tensor(selection.mask),
+                log_weight=None if weight is None else mode.from_tensor(weight),
+                attract=None if attract is None else mode.from_tensor(attract),
+            )
+            try:
+                with NoBooleanIndex():  # type: ignore[no-untyped-call]  # torch's own
+                    gradient(objective, fake, picked)
+                    diagnostics = getattr(objective, "diagnostics", None)
+                    if diagnostics is not None:
+                        diagnostics(fake.similarity, fake, picked)
+            except ContractError:
+                raise
+            except Exception as error:
+                raise ContractError(f"{type(error).__name__}: {error}") from error
+
+
+def diagnoses_in_scalars(objective: Objective) -> None:
+    """``diagnostics`` gives finite 0-dim shares in [0, 1]."""
+    diagnostics = getattr(objective, "diagnostics", None)
+    if diagnostics is None:
+        return
+    for context, selection in objective_cases(objective):
+        nothing = Selection(mask=torch.zeros_like(selection.mask))
+        for picked in (selection, nothing):
+            for name, value in diagnostics(context.similarity, context, picked).items():
+                expect(value.dim() == 0, f"{name} is not 0-dim")
+                expect(bool(torch.isfinite(value)), f"{name} is not finite")
+                expect(-1e-6 <= float(value) <= 1 + 1e-6, f"{name} is {float(value)}, no share")
+
+
+def objective_refuses_illegal_parameters(objective: Objective) -> None:
+    """Every number refuses NaN, words and absurd sizes; every word refuses nonsense."""
+    expect_refusals(objective)
+
+
+OBJECTIVE_CHECKS: tuple[ObjectiveCheck, ...] = (
+    says_which_views,
+    gives_one_finite_loss_per_anchor,
+    permuting_the_batch_permutes_the_losses,
+    gives_nothing_for_an_empty_row,
+    masked_candidates_get_no_gradient,
+    balances_its_gradient,
+    a_count_is_a_weight,
+    survives_half_precision_gradients,
+    survives_extremes,
+    leaves_its_input_untouched,
+    objective_never_waits,
+    diagnoses_in_scalars,
+    objective_refuses_illegal_parameters,
+)
+
+
+def check_objective(objective: Objective | str, /, **parameters: Any) -> None:
+    """Run every law over one objective.
+
+    Args:
+        objective: An instance, or the name of a registered one.
+        parameters: Of the named one; without any, its ``test_configs`` are checked as well.
+
+    Raises:
+        ContractError: On the first broken law, naming objective and law.
+    """
+    check_component(objectives, objective, OBJECTIVE_CHECKS, parameters)

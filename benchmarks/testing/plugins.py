@@ -1,0 +1,170 @@
+"""Components of one's own: a file on the command line, a contract suite, a file to start from.
+
+A package names its components as entry points of the groups ``nsbench.samplers``,
+``nsbench.objectives``, ``nsbench.augmentations``, ``nsbench.encoders``, ``nsbench.datasets``,
+``nsbench.candidates``; a single file registers them itself and is named by ``--plugin-path``.
+"""
+
+import keyword
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nsbench.benchmarks.augmentations import augmentations
+from nsbench.benchmarks.data import datasets
+from nsbench.benchmarks.encoders import encoders
+from nsbench.benchmarks.files import write_atomically
+from nsbench.benchmarks.objectives import objectives
+from nsbench.benchmarks.testing.augmentations import AUGMENTATION_CHECKS
+from nsbench.benchmarks.testing.data import DATA_CHECKS
+from nsbench.benchmarks.testing.encoders import ENCODER_CHECKS
+from nsbench.benchmarks.testing.objectives import OBJECTIVE_CHECKS
+from nsbench.samplers import Registry, UnknownNameError, samplers, suggest
+from nsbench.samplers.testing import CHECKS, check_component
+
+Suites = tuple[tuple[Registry[Any], tuple[Callable[[Any], None], ...]], ...]
+
+
+def suites() -> Suites:
+    """Every registry whose components have a contract, with its laws."""
+    return (
+        (samplers, tuple(CHECKS)),
+        (objectives, tuple(OBJECTIVE_CHECKS)),
+        (augmentations, tuple(AUGMENTATION_CHECKS)),
+        (encoders, tuple(ENCODER_CHECKS)),
+        (datasets, tuple(DATA_CHECKS)),
+    )
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One law met by one component.
+
+    Attributes:
+        kind: ``sampler``, ``objective`` ...
+        name: The component.
+        law: What was asked, in words.
+        problem: What was seen instead; empty if it holds.
+    """
+
+    kind: str
+    name: str
+    law: str
+    problem: str
+
+
+def check_plugin(name: str) -> Iterator[Verdict]:
+    """Run the contract suite over everything that is called ``name``, law by law.
+
+    Raises:
+        UnknownNameError: If nothing is called so, with the nearest right name.
+    """
+    found, known = False, set()
+    for registry, laws in suites():
+        known |= set(registry.names())
+        if name not in registry:
+            if name in registry.broken:
+                registry.entry(name)  # raises with what its import said
+            continue
+        found = True
+        for law in laws:
+            problem = ""
+            try:
+                check_component(registry, name, (law,), {})
+            except AssertionError as error:
+                problem = str(error)
+            words = (law.__doc__ or law.__name__).strip().split("\n", 1)[0]
+            yield Verdict(registry.kind, name, words, problem)
+    if not found:
+        hint = suggest(name, known)
+        raise UnknownNameError(f"nothing with a contract is called {name!r}. {hint}")
+
+
+SAMPLER = '''"""{title}: one sentence on the idea.
+
+Source: authors, year, title. https://
+"""
+
+from dataclasses import dataclass
+
+from nsbench.samplers import Selection, SimilarityContext, at_least, register
+
+
+@register("{name}")
+@dataclass(frozen=True)
+class {cls}:
+    """Keep the k hardest candidates. (Say here what yours keeps.)
+
+    Args:
+        k: Negatives per anchor, >= 1.
+    """
+
+    k: int = 16
+
+    def __post_init__(self) -> None:
+        at_least("{name}", "k", self.k, 1)
+
+    def __call__(self, context: SimilarityContext) -> Selection:
+        """Choose: rank 0 is the most similar candidate that may be a negative."""
+        return Selection(mask=context.negative_mask & (context.ranks() < self.k))
+'''
+
+TEST = '''"""The sampler `{name}` keeps the contract, and the rule it states."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from {module} import {cls}
+
+from nsbench.samplers.testing import check_sampler, expect_oracle
+
+
+def rule(row: list[float], s_pos: float, hardest_first: list[int]) -> list[int]:
+    """The same rule for one row, in plain Python."""
+    return hardest_first[:3]
+
+
+def test_{name}_keeps_the_contract() -> None:
+    check_sampler({cls}())
+
+
+def test_{name}_keeps_its_rule() -> None:
+    expect_oracle({cls}(k=3), rule)
+'''
+
+
+def new_sampler(name: str, folder: Path) -> list[Path]:
+    """Write ``<name>.py`` with a working sampler, and ``test_<name>.py``.
+
+    Args:
+        name: In lower case with underscores, ``my_sampler``.
+        folder: Where; made if missing.
+
+    Raises:
+        ValueError: If the name is no such name or is taken.
+        FileExistsError: If a file of that name is there.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
+        raise ValueError(
+            f"a sampler's name is lower case with underscores, like my_sampler, not {name!r}"
+        )
+    if name in samplers:
+        raise ValueError(f"there is a sampler {name!r} already; see nsbench describe {name}")
+    words = {
+        "name": name,
+        "module": name,
+        "cls": "".join(part.capitalize() for part in name.split("_")),
+        "title": name.replace("_", " ").capitalize(),
+    }
+    files = {folder / f"{name}.py": SAMPLER, folder / f"test_{name}.py": TEST}
+    there = [path for path in files if path.exists()]
+    if there:
+        raise ValueError(f"{there[0]} is there already and is not overwritten")
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, text in files.items():
+        write_atomically(path, text.format(**words))
+    return list(files)

@@ -1,0 +1,1 @@
+"""Train one cell: phases, the training loop, one step, optimizer, snapshots."""

@@ -1,0 +1,134 @@
+"""Which rows make up each batch, and how long its token rows are."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsbench.samplers import Sampler, one_of
+
+Ints = NDArray[np.int64]
+
+
+def batches(rows: int, batch_size: int, seed: int) -> Iterator[Ints]:
+    """Endless batches: one shuffle an epoch, the incomplete last batch left out.
+
+    Args:
+        rows: R training rows.
+        batch_size: B, at most R.
+        seed: Decides every shuffle.
+
+    Raises:
+        ValueError: If there are fewer rows than one batch needs.
+    """
+    _enough(rows, batch_size)
+    rng = np.random.default_rng(seed)
+    while True:
+        order = rng.permutation(rows)
+        for start in range(0, rows - batch_size + 1, batch_size):
+            yield order[start : start + batch_size]
+
+
+def topical_batches(topics: Ints, batch_size: int, seed: int, *, share: float) -> Iterator[Ints]:
+    """Endless batches of which a share is of one topic, every row at most once an epoch.
+
+    What a topic has left over after its last full batch is joined topic by topic, so that topics
+    smaller than a batch stay together. One topic, or a share of 0, gives the batches of `batches`.
+
+    Source: Hofstätter et al. 2021, Efficiently Teaching an Effective Dense Retriever with Balanced
+    Topic Aware Sampling. https://arxiv.org/abs/2104.06967 The share is ours; it is 1 there.
+
+    Args:
+        topics: ``(R,)`` topic of each training row.
+        batch_size: B, at most R.
+        seed: Decides every shuffle.
+        share: Share of a batch that is of one topic, in [0, 1], rounded to whole rows.
+
+    Raises:
+        ValueError: If there are fewer rows than one batch needs.
+    """
+    rows, whole = len(topics), round(share * batch_size)
+    _enough(rows, batch_size)
+    rng = np.random.default_rng(seed)
+    count = rows // batch_size
+    while True:
+        order = rng.permutation(rows)
+        if whole == 0 or len(np.unique(topics)) == 1:
+            chunks, mixed = order[: count * batch_size].reshape(count, batch_size), order[:0]
+        else:
+            spread = count * (batch_size - whole)
+            mixed, chunks = order[:spread], _chunks(order[spread:], topics, whole)
+        rest = mixed.reshape(count, -1) if len(mixed) else np.empty((count, 0), np.int64)
+        for chunk, others in zip(chunks, rest, strict=False):
+            yield np.concatenate([chunk, others])
+
+
+def _chunks(order: Ints, topics: Ints, size: int) -> Ints:
+    """Rows in chunks of one topic, then chunks of leftovers; by the first row's place in line."""
+    place = np.empty(int(order.max()) + 1, np.int64)
+    place[order] = np.arange(len(order))
+    by_topic = order[np.argsort(topics[order], kind="stable")]
+    starts = np.flatnonzero(np.diff(topics[by_topic], prepend=-1))
+    full, left = [], []
+    for part in np.split(by_topic, starts[1:]):
+        cut = len(part) // size * size
+        full.append(part[:cut])
+        left.append(part[cut:])
+    left.sort(key=lambda part: int(place[part[0]]) if len(part) else -1)
+    joined = np.concatenate(left)
+    full.append(joined[: len(joined) // size * size])
+    chunks = np.concatenate(full).reshape(-1, size)
+    out: Ints = chunks[np.argsort(place[chunks[:, 0]], kind="stable")]
+    return out
+
+
+def _enough(rows: int, batch_size: int) -> None:
+    if rows < batch_size:
+        raise ValueError(f"batch_size is {batch_size}, but the data has only {rows} rows")
+
+
+def feed_for(sampler: Sampler, world: Any) -> Iterator[Ints]:
+    """The batches a sampler wants: shuffled, unless it has a ``batcher``.
+
+    Args:
+        sampler: Its attribute ``batcher`` is a name in `BATCHERS`, with parameters, or a callable
+            ``batcher(world) -> Iterator`` of ``(B,)`` row arrays.
+        world: The cell, a `nsbench.benchmarks.candidates.World`.
+
+    Raises:
+        ValueError: If no batcher has that name.
+    """
+    wanted = getattr(sampler, "batcher", "shuffled")
+    if callable(wanted):
+        made: Iterator[Ints] = wanted(world)
+        return made
+    name, params = (wanted, {}) if isinstance(wanted, str) else wanted
+    one_of(type(sampler).__name__, "batcher", name, BATCHERS)
+    return BATCHERS[name](world, params)
+
+
+def _shuffled(world: Any, params: Mapping[str, Any]) -> Iterator[Ints]:
+    return batches(world.data.rows, world.batch_size, world.seed_for("batches"))
+
+
+def _topic(world: Any, params: Mapping[str, Any]) -> Iterator[Ints]:
+    from nsbench.benchmarks.mining.clusters import row_topics
+    from nsbench.benchmarks.mining.guides import guide_embeddings
+
+    distinct = len(np.unique(world.data.group[world.data.anchor]))
+    clusters = max(1, round(distinct / params["texts_per_cluster"]))
+    topics = np.zeros(world.data.rows, np.int64)
+    if clusters > 1:
+        points = guide_embeddings(world, params.get("guide", ""))
+        topics = row_topics(world, points, clusters, world.seed_for("topics"))
+    world.note("topics", len(np.unique(topics)))
+    seed = world.seed_for("batches")
+    return topical_batches(topics, world.batch_size, seed, share=params["share"])
+
+
+BATCHERS: dict[str, Callable[[Any, Mapping[str, Any]], Iterator[Ints]]] = {
+    "shuffled": _shuffled,
+    "topic": _topic,
+}
+"""What a sampler's ``batcher`` may name."""

@@ -1,0 +1,224 @@
+"""Everything that is measured of a training, gathered on the device and read out at its end."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from nsbench.benchmarks.candidates import OpenPool
+from nsbench.benchmarks.contrast.context import Contrast, Known
+from nsbench.benchmarks.contrast.views import embed_texts, untouched, view_of
+from nsbench.benchmarks.contrast.world import World
+from nsbench.benchmarks.difficulty.choices import Choices
+from nsbench.benchmarks.difficulty.histograms import Histograms
+from nsbench.benchmarks.difficulty.probe import Probe
+from nsbench.benchmarks.difficulty.staleness import mined_statistics
+from nsbench.benchmarks.difficulty.statistics import (
+    DifficultyLog,
+    flatten,
+    point,
+    statistics,
+    summary,
+)
+from nsbench.benchmarks.difficulty.vectors import pull_statistics
+from nsbench.benchmarks.precision import autocast
+from nsbench.benchmarks.records.cell import Budget
+from nsbench.benchmarks.training.optimizer import schedule
+from nsbench.benchmarks.training.step import Batch, Method, Stepped
+
+IDENTICAL = 1 - 1e-6
+
+
+class DivergedError(RuntimeError):
+    """The loss became NaN or infinite."""
+
+
+@dataclass
+class Trained:
+    """What training leaves behind, beside the encoder's weights."""
+
+    difficulty: pd.DataFrame
+    training: pd.DataFrame
+    cost: dict[str, float] = field(default_factory=dict)
+    histograms: pd.DataFrame = field(default_factory=pd.DataFrame)
+    probe: pd.DataFrame = field(default_factory=pd.DataFrame)
+    choices: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+
+class Measures:
+    """Looks at each step; in full at every ``every``-th and at the last.
+
+    Args:
+        method: What steps are made by.
+        world: The cell.
+        known: What is known of its texts.
+        every: Steps between full measurements.
+    """
+
+    def __init__(self, method: Method, world: World, known: Known, every: int = 10) -> None:
+        self.method, self.world, self.every = method, world, every
+        steps = method.budget.steps
+        self.difficulty = DifficultyLog()
+        self.histograms = Histograms(world.device)
+        self.choices = Choices(known, steps)
+        self.probe = Probe(world.data, known, self._embed, steps, world.device)
+        self._losses: list[Tensor] = []
+        self._norms: list[Tensor] = []
+        self._counts: list[Tensor] = []
+
+    def _embed(self, texts: Tensor) -> Tensor:
+        """The probe's embeddings, in the precision that the cell trains in, which is cheaper."""
+        with autocast(self.method.budget.precision, self.world.device):
+            return embed_texts(self.world.encoder, self.world.tokens, texts)
+
+    def start(self) -> None:
+        """Look at the encoder before its first step."""
+        self.difficulty.add(0, self.probe.look())
+
+    def due(self, step: int) -> bool:
+        """Whether a step is measured in full."""
+        return step % self.every == 0 or step == self.method.budget.steps - 1
+
+    def add(self, step: int, stepped: Stepped, seen: Mapping[str, Tensor], pool: OpenPool) -> None:
+        """Take a step in.
+
+        Args:
+            step: Its number.
+            stepped: What happened; it is read now, and not kept.
+            seen: What `see` gave, where the step was due.
+            pool: The candidates, after the step.
+        """
+        self._losses.append(stepped.total.clone())
+        self._norms.append(stepped.norm.clone())
+        self._counts.append(stepped.counts.clone())
+        self.choices.look(step, stepped.contrast, stepped.context, stepped.selection)
+        if self.probe.due(step):
+            self.difficulty.add(step, dict(self.probe.look()) | dict(pool.look()))
+        if self.due(step):
+            self.histograms.keep(step)
+            self.difficulty.add(step, dict(seen) | dict(pool.numbers(step)))
+
+    def see(self, batch: Batch, stepped: Stepped) -> dict[str, Tensor]:
+        """Count one step in the histograms, and give its ``{quantity: (S,)}``.
+
+        Args:
+            batch: What the step was given.
+            stepped: What happened.
+        """
+        context, contrast = stepped.context, stepped.contrast
+        loss, supervision = stepped.loss.detach(), self.method.supervision
+        chosen = flatten(stepped.selection)
+        self.histograms.add(context, stepped.selection)
+        numbers = statistics(context, stepped.selection)
+        numbers |= pull_statistics(context, stepped.selection, contrast)
+        numbers |= mined_statistics(context, contrast, batch.mined_scores)
+        numbers["loss"] = summary(loss, torch.ones_like(loss) > 0, 0, 20)
+        numbers |= self._views_seen(batch, stepped)
+        if supervision is not None:
+            right = supervision.accuracy(stepped.raw, batch.rows)
+            numbers["entailment_accuracy"] = point(right.detach())
+        diagnostics = getattr(self.method.objective, "diagnostics", None)
+        if diagnostics is not None:
+            made = cast(Callable[..., dict[str, Tensor]], diagnostics)
+            for name, value in made(stepped.live.detach(), context, chosen).items():
+                numbers[name] = point(value)
+        return numbers
+
+    def _views_seen(self, batch: Batch, stepped: Stepped) -> dict[str, Tensor]:
+        """Share of anchors whose views were left alone, or came out identical."""
+        plain1, plain2 = (
+            view_of(self.world.encoder, self.world.tokens, texts)
+            for texts in (batch.texts1, batch.texts2)
+        )
+        same = _positive_cosine(stepped.contrast) >= IDENTICAL
+        return {
+            "noop_view1": point(untouched(stepped.views[0], plain1).double().mean()),
+            "noop_view2": point(untouched(stepped.views[1], plain2).double().mean()),
+            "identical_views": point(same.double().mean()),
+        }
+
+    def state(self) -> dict[str, Any]:
+        """Everything a resumed cell needs."""
+        return {
+            "difficulty": self.difficulty.state(),
+            "histograms": self.histograms.state(),
+            "choices": self.choices.state(),
+            "probe": self.probe.state(),
+            "steps": [torch.stack(v) for v in (self._losses, self._norms, self._counts)],
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a `state`."""
+        self.difficulty.load(state["difficulty"])
+        self.histograms.load(state["histograms"])
+        self.choices.load(state["choices"])
+        self.probe.load(state["probe"])
+        held = (list(v.to(self.world.device)) for v in state["steps"])
+        self._losses, self._norms, self._counts = held
+
+    def trained(self, cost: dict[str, float]) -> Trained:
+        """Read everything out.
+
+        Args:
+            cost: What was noted.
+
+        Raises:
+            DivergedError: If a loss is not finite.
+        """
+        return Trained(
+            difficulty=self.difficulty.table(),
+            training=training_table(self._losses, self._norms, self.method.budget),
+            cost=self._costs(cost),
+            histograms=self.histograms.table(),
+            probe=self.probe.ranking(),
+            choices=self.choices.table(),
+        )
+
+    def _costs(self, cost: dict[str, float]) -> dict[str, float]:
+        budget = self.method.budget
+        total = torch.stack(self._counts).sum(dim=0).cpu().tolist()
+        passes = sum(v for k, v in cost.items() if k.startswith("passes_"))
+        return cost | {
+            "steps": float(budget.steps),
+            "passes": passes,
+            "negatives_per_anchor": total[0] / max(1, budget.steps),
+            "empty_rows": total[1],
+            "masked_duplicates": total[2],
+            "masked_known": total[3],
+            "tokens": total[4],
+            "truncated_texts": float(self.world.tokens.truncated),
+            "examples": float(budget.steps * budget.batch_size),
+            "epochs": budget.steps * budget.batch_size / self.world.data.rows,
+        }
+
+
+def _positive_cosine(contrast: Contrast) -> Tensor:
+    return (contrast.anchors * contrast.columns[contrast.positive]).sum(dim=1).detach()
+
+
+def training_table(losses: list[Tensor], norms: list[Tensor], budget: Budget) -> pd.DataFrame:
+    """Loss, gradient norm and learning rate by step.
+
+    Raises:
+        DivergedError: If a loss is not finite.
+    """
+    loss = torch.stack(losses).cpu().double().numpy()
+    bad = np.flatnonzero(~np.isfinite(loss))
+    if bad.size:
+        raise DivergedError(f"the loss is {loss[bad[0]]} at step {bad[0]} of {budget.steps}")
+    rates = [
+        budget.learning_rate * schedule(budget.schedule, s, budget.steps, budget.warmup)
+        for s in range(budget.steps)
+    ]
+    return pd.DataFrame(
+        {
+            "step": np.arange(budget.steps),
+            "loss": loss,
+            "gradient_norm": torch.stack(norms).cpu().double().numpy(),
+            "learning_rate": rates,
+        }
+    )

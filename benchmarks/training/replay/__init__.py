@@ -1,0 +1,1 @@
+"""Record a step and replay it without Python; interleave several trainings."""

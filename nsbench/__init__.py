@@ -1,0 +1,1 @@
+"""A negative-sampling research benchmark suite for text embeddings."""

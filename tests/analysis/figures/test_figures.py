@@ -1,0 +1,177 @@
+import io
+import itertools
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from nsbench.analysis.figures.difficulty import axis_label
+from nsbench.analysis.figures.registry import (
+    figure,
+    figures,
+    gather,
+    pictures,
+    render,
+    write_figures,
+)
+from nsbench.analysis.figures.style import house_style, look
+from nsbench.analysis.figures.tradeoffs import cost_quality
+from nsbench.analysis.read.load import load_results
+
+# Views that differ, bands that were kept or dropped, histograms and further tables of a cell,
+# known truth: figures whose own tests make results that have them.
+NEED_MORE = {
+    "agreement",
+    "band_ablation",
+    "drift",
+    "false_negative_rates",
+    "few_texts",
+    "gradient_share",
+    "same_meaning",
+    "sampler_overlap",
+    "similarity_ridge",
+    "staleness",
+    "view_grid",
+}
+
+
+@pytest.fixture
+def material(build):
+    return gather(load_results(build()))[0]
+
+
+def drawn(name, csv):
+    kind = figure(name)
+    table = pd.read_csv(io.StringIO(csv))
+    with house_style():
+        canvas = FigureCanvasAgg(Figure(figsize=kind.size(table)))
+        ax = canvas.figure.add_subplot()
+        assert kind.draw(table, ax) is ax
+        canvas.draw()
+    return ax
+
+
+def test_every_figure_is_written_beside_its_csv(material, tmp_path):
+    written = write_figures(material, tmp_path)
+    stems = {p.stem for p in written}
+    assert {p.suffix for p in written} == {".csv", ".svg", ".png"}
+    assert len(written) == 3 * len(stems)
+    missing = {n for n in figures if not any(s.startswith(n) for s in stems)}
+    assert missing == NEED_MORE
+    assert "difficulty_curves-chosen_similarity" in stems
+    assert plt.get_fignums() == []
+
+
+def test_pictures_are_drawn_from_their_csv_alone_with_the_same_bytes(material, tmp_path):
+    files = write_figures(material, tmp_path, ["heatmap", "leaderboard"])
+    for path in files:
+        if path.suffix != ".csv":
+            csv = path.with_suffix(".csv").read_text()
+            name = path.stem
+            assert render(name, csv, path.suffix[1:]) == path.read_bytes()
+            assert render(name, csv, path.suffix[1:]) == path.read_bytes()
+
+
+def test_curves_have_one_line_per_sampler_in_its_colour(material):
+    csvs = {stem: csv for _, stem, csv in pictures(material, ["difficulty_curves"])}
+    ax = drawn("difficulty_curves", csvs["difficulty_curves-chosen_similarity"])
+    lines = {line.get_label(): line for line in ax.get_lines()}
+    assert {"hard", "in_batch", "random"} <= set(lines)
+    for sampler, line in lines.items():
+        assert line.get_color() == look(sampler).colour
+    assert lines["hard"].get_ydata()[0] > lines["in_batch"].get_ydata()[0]
+    # 0.4 + 5 x effect at step 0, plus 0.005 per seed: mean over seeds 0, 1, 2 adds 0.005
+    assert lines["hard"].get_ydata()[0] == pytest.approx(0.4 + 0.15 + 0.005)
+    assert "(cosine)" in ax.get_ylabel()
+    assert "step" in ax.get_xlabel()
+
+
+def test_curves_skip_seeds_without_a_value(material):
+    csvs = {stem: csv for _, stem, csv in pictures(material, ["difficulty_curves"])}
+    table = pd.read_csv(io.StringIO(csvs["difficulty_curves-false_negative"]))
+    assert set(table["n_seeds"]) == {2}  # seed 1 has NaN
+
+
+def test_quantities_are_chosen_by_name(build):
+    results = load_results(build())
+    for asked, count in (((), 5), (("margin",), 1), (("all",), 7)):
+        material, _ = gather(results, quantities=asked)
+        assert len(list(pictures(material, ["difficulty_curves"]))) == count
+    with pytest.raises(ValueError, match="Did you mean 'margin'"):
+        gather(results, quantities=["margins"])
+
+
+def test_an_unknown_quantity_is_drawn_under_its_own_name():
+    assert axis_label("my_new_quantity") == "my new quantity"
+
+
+@pytest.mark.parametrize("name", list(figures))
+def test_no_text_leaves_the_picture_or_overlaps(material, name):
+    for _, _, csv in pictures(material, [name]):
+        ax = drawn(name, csv)
+        canvas = ax.figure.canvas
+        renderer = canvas.get_renderer()
+        width, height = canvas.get_width_height()
+        texts = [ax.title, ax.xaxis.label, ax.yaxis.label, ax.figure._supxlabel]
+        boxes = [t.get_window_extent(renderer) for t in texts if t is not None and t.get_text()]
+        for box in boxes:
+            assert box.x0 >= -1
+            assert box.y0 >= -1
+            assert box.x1 <= width + 1
+            assert box.y1 <= height + 1
+        ticks = [t.get_window_extent(renderer) for t in ax.get_yticklabels() if t.get_text()]
+        for one, two in itertools.pairwise(ticks):
+            assert not one.overlaps(two)
+
+
+def test_critical_difference_ranks_by_hand(material):
+    """Effects far apart on all tasks: hard, in_batch, random, no_training, in this order."""
+    _, _, csv = next(pictures(material, ["critical_difference"]))
+    table = pd.read_csv(io.StringIO(csv))
+    assert table["sampler"].tolist() == ["hard", "in_batch", "random", "no_training"]
+    assert table["mean_rank"].tolist() == [1, 2, 3, 4]
+    assert table["n_tasks"].tolist() == [3] * 4
+
+
+def test_ledger_is_in_order_of_hardness(material):
+    _, _, csv = next(pictures(material, ["percentile_ledger"]))
+    table = pd.read_csv(io.StringIO(csv))
+    assert table["sampler"].tolist()[0] == "hard"
+    assert (table["q05"] < table["q50"]).all()
+
+
+def test_cost_is_shown_beside_the_mean(material):
+    csvs = {stem: csv for _, stem, csv in pictures(material, ["cost_quality"])}
+    table = pd.read_csv(io.StringIO(csvs["cost_quality-encodes"]))
+    assert set(table["cost"]) == {320}
+    assert len(table) == 7
+
+
+def test_dollar_signs_and_angle_brackets_are_plain_text(material):
+    _, _, csv = next(pictures(material, ["leaderboard"]))
+    svg = render("leaderboard", csv.replace("random", "a$x<b>_{"), "svg").decode()
+    assert "a$x&lt;b" in svg
+    assert "<b>" not in svg
+
+
+def test_a_misspelt_figure_is_answered_with_the_nearest():
+    with pytest.raises(ValueError, match="Did you mean 'heatmap'"):
+        figure("heat_map")
+
+
+def test_no_results_no_pictures(tmp_path):
+    (tmp_path / "runs").mkdir()
+    material, _ = gather(load_results(tmp_path))
+    assert list(pictures(material)) == []
+
+
+def test_a_cost_that_all_share_is_said_to_be_shared():
+    rows = {"sampler": ["a", "b"], "augmentation": "none", "mean": [60.0, 61.0], "cost": 76800.0}
+    more = {"ci_low": 59.0, "ci_high": 62.0, "unit": "encodes", "n_seeds": 3, "n_tasks": 2}
+    table = pd.DataFrame(rows | more | {"pool": "p"})
+    ax = cost_quality(table, Figure().add_subplot())
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["76,800, the same for all"]
+    ax = cost_quality(table.assign(cost=[1.0, 2.0]), Figure().add_subplot())
+    assert len(ax.get_xticklabels()) > 1

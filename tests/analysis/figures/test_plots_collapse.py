@@ -1,0 +1,50 @@
+import io
+
+import pandas as pd
+import pytest
+
+from nsbench.analysis.figures.registry import gather, pictures
+from nsbench.analysis.read.load import load_results
+
+
+def table(build, name):
+    (_, _, csv), *more = pictures(gather(load_results(build()))[0], [name])
+    assert not more
+    return pd.read_csv(io.StringIO(csv))
+
+
+def test_random_pairs_of_a_methods_seeds_are_added_up(build):
+    found = table(build, "random_pairs")
+    assert set(found["method"]) == {"no_training", "in_batch", "random", "hard"}
+    part = found[found["method"] == "no_training"]
+    assert part["bin_low"].tolist() == [-1, -0.5, 0, 0.5]
+    assert part["count"].tolist() == [0, 3, 2 + 3 + 4, 3]
+    assert set(part["n_seeds"]) == {3}
+    part = found[found["method"] == "hard"]  # of two augmentations
+    assert part["count"].tolist() == [0, 6, 2 * (2 + 3 + 4), 6]
+    assert set(part["n_seeds"]) == {3}
+
+
+def test_frequent_tokens_are_read_from_the_scores_beside_the_main_ones(build):
+    found = table(build, "frequent_tokens")
+    part = found[found["method"] == "no_training"]
+    assert part["k"].tolist() == [0, 4, 16]
+    assert part["mean"].tolist() == pytest.approx([0.5, 0.54, 0.66])
+    part = found[found["method"] == "hard"]
+    assert set(part["n_seeds"]) == {3}, "augmentations are averaged within a seed"
+
+
+def test_alignment_is_that_of_the_views_at_the_looks_of_the_probe(build):
+    found = table(build, "alignment_uniformity")
+    part = found[found["method"] == "random"]
+    assert part["step"].tolist() == [0, 10, 20]
+    assert part["uniformity"].tolist() == pytest.approx([-0.995, -1.995, -2.995])
+    assert part["alignment"].tolist() == pytest.approx([0.19, 0.19, 0.19])
+
+
+def test_of_one_sampler_the_methods_are_its_augmentations(build):
+    root = build(leave_out=lambda cell: cell["sampler"]["name"] in ("random", "hard"))
+    material = gather(load_results(root))[0]
+    (_, _, csv), *_ = pictures(material, ["random_pairs"])
+    methods = set(pd.read_csv(io.StringIO(csv))["method"])
+    assert methods == {"no_training", "none", "feature_cutoff"}

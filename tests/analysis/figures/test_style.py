@@ -1,0 +1,38 @@
+import matplotlib as mpl
+import pytest
+
+from nsbench.analysis.figures import style
+
+
+def test_known_samplers_look_different():
+    looks = list(style._LOOKS.values())
+    assert len({(k.colour, k.marker) for k in looks}) == len(looks)
+
+
+def test_an_unknown_sampler_has_a_look_of_its_own_that_never_changes():
+    before = style.look("my_new_sampler")
+    assert style.look("my_new_sampler") == before
+    assert style.look("another") != before
+    # A hash of the name, so the same on every machine and in every version.
+    assert before == style.Look("#56B4E9", "*", style.DASHES[3])
+
+
+def test_variants_keep_the_colour_of_their_name():
+    plain, narrow, wide = (style.look(n) for n in ("band", "band(high=0.05)", "band(high=0.5)"))
+    assert plain.colour == narrow.colour == wide.colour
+    assert len({(k.marker, str(k.dash)) for k in (plain, narrow, wide)}) == 3
+
+
+@pytest.mark.parametrize("colour", [k.colour for k in style._LOOKS.values()])
+def test_colours_stand_out_on_white(colour):
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    assert 1.05 / (luminance + 0.05) > 2
+
+
+def test_house_style_leaves_no_trace():
+    before = dict(mpl.rcParams)
+    with style.house_style():
+        assert mpl.rcParams["svg.hashsalt"] == "nsbench"
+    assert dict(mpl.rcParams) == before

@@ -1,0 +1,111 @@
+"""Scores of many cells: read in little room, written whole, whatever stands in them."""
+
+import csv
+import dataclasses
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from nsbench.analysis.read.load import load_results, tidy_scores
+from nsbench.analysis.read.scores import ScoreReader, score_table
+from nsbench.analysis.tables.scores import csv_lines, write_scores
+from nsbench.benchmarks.records import CellPaths, RecordError, Score, scores_csv
+
+PLAIN = [
+    Score("STS12", "test", "default", "cosine_spearman", 0.5, 10, True),
+    Score("geometry", "test", "x", "uniformity", float("nan"), 4, False),
+]
+ODD = [*PLAIN, Score('a "b", c', "test", "line\nbreak", "accuracy", -1e-5, 3, True)]
+
+
+def put(folder, text):
+    folder.mkdir(exist_ok=True)
+    (folder / "scores.csv").write_text(text)
+    return CellPaths(folder)
+
+
+@pytest.mark.parametrize("scores", [PLAIN, ODD, []])
+def test_scores_come_back_as_a_csv_reader_sees_them(tmp_path, scores):
+    paths = put(tmp_path / "cell", scores_csv(scores))
+    found = [list(map(str, row)) for row in ScoreReader().read(paths)]
+    assert found == list(csv.reader(io.StringIO(paths.scores.read_text(), newline="")))[1:]
+
+
+def test_cells_that_are_scored_alike_share_a_layout(tmp_path):
+    reader = ScoreReader()
+    other = [PLAIN[0].__class__(**vars(s) | {"value": 0.25}) for s in PLAIN]
+    one = reader.read(put(tmp_path / "one", scores_csv(PLAIN)))
+    two = reader.read(put(tmp_path / "two", scores_csv(other)))
+    three = reader.read(put(tmp_path / "three", scores_csv(ODD)))
+    assert one.layout is two.layout
+    assert one.layout is not three.layout
+    table = score_table([one, two, three], ["x", "y", "z"])
+    assert table["key"].tolist() == ["x"] * 2 + ["y"] * 2 + ["z"] * 3
+    assert table["value"].tolist()[2:4] == [0.25, 0.25]
+    assert table["n_examples"].tolist()[-3:] == [s.n_examples for s in sorted(ODD, key=str)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text.replace("cosine_spearman", "a,b"),  # a field too many
+        lambda text: text.replace(",0.5,", ","),  # one too few
+        lambda text: text.replace("0.5", "half"),
+        lambda text: text.replace("10", "ten"),
+        lambda text: text[:-1],
+        lambda text: text.replace("value", "score"),
+    ],
+)
+def test_a_damaged_file_is_refused_by_name(tmp_path, change):
+    paths = put(tmp_path / "cell", change(scores_csv(PLAIN)))
+    reader = ScoreReader()
+    for _ in range(2):  # the second time a good file of this layout is known
+        with pytest.raises(RecordError, match=r"scores\.csv"):
+            reader.read(paths)
+        reader.read(put(tmp_path / "good", scores_csv([PLAIN[0]] * 2)))
+        reader.read(put(tmp_path / "good", scores_csv(PLAIN)))
+
+
+@pytest.mark.parametrize("value", ["0.25", "1e-05", "-3.5e+20", "1", "inf", "nan", "-0.0", "01.5"])
+def test_a_value_is_read_as_python_reads_it_whatever_was_met_before(tmp_path, value):
+    reader = ScoreReader()
+    known = [PLAIN[0]] * 3
+    reader.read(put(tmp_path / "cell", scores_csv(known)))
+    text = scores_csv(known).replace("0.5", value, 1)
+    found = reader.read(put(tmp_path / "cell", text)).values
+    assert str(found.tolist()) == str([float(value), 0.5, 0.5])
+
+
+@pytest.mark.parametrize("value", ["true", "null", "[1]", "1.5\0,0.5", "0.5,0.5", '"', "0.5\r"])
+def test_no_value_is_made_of_what_is_none(tmp_path, value):
+    reader = ScoreReader()
+    known = [PLAIN[0]] * 3
+    reader.read(put(tmp_path / "cell", scores_csv(known)))
+    with pytest.raises(RecordError, match=r"scores\.csv"):
+        reader.read(put(tmp_path / "cell", scores_csv(known).replace("0.5", value, 1)))
+
+
+def test_many_doubles_come_back_to_the_last_bit(tmp_path):
+    draws = np.random.default_rng(0)
+    values = draws.normal(size=2000) * 10.0 ** draws.integers(-300, 300, size=2000)
+    reader = ScoreReader()
+    for part in values.reshape(20, 100):
+        scores = [dataclasses.replace(PLAIN[0], value=v) for v in part.tolist()]
+        assert reader.read(put(tmp_path / "c", scores_csv(scores))).values.tolist() == part.tolist()
+
+
+def test_many_scores_become_two_tables_that_join_to_the_one(build, tmp_path):
+    results = load_results(build())
+    text = "".join(csv_lines(results))
+    assert text == tidy_scores(results).to_csv(index=False, lineterminator="\n")
+    out = tmp_path / "out"
+    out.mkdir()
+    assert write_scores(results, out) == [out / "scores.csv"]
+    written = write_scores(results, out, most=len(results.scores) - 1)
+    assert sorted(p.name for p in out.iterdir()) == sorted(p.name for p in written)
+    scores, cells = (pd.read_parquet(path) for path in written)
+    assert scores["value"].tolist() == results.scores["value"].tolist()
+    both = scores.astype({"key": str}).merge(cells, on="key", validate="many_to_one")
+    assert both["sampler"].tolist() == tidy_scores(results)["sampler"].tolist()

@@ -1,0 +1,81 @@
+"""Published folders: every text is a function of the packed records; a change of one is seen."""
+
+import pytest
+import typer
+from made_results import write_results
+from typer.testing import CliRunner
+
+from nsbench.analysis.cli.main import add_commands
+from nsbench.analysis.read.load import load_results
+from nsbench.analysis.report.published import differences, publish, rebuild, stored_figures
+from nsbench.analysis.tables.leaderboard import make_leaderboard
+from nsbench.analysis.tables.write import csv_text
+from nsbench.benchmarks.records import RecordError
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    root = write_results(tmp_path_factory.mktemp("ran") / "results", seeds=2)
+    out = tmp_path_factory.mktemp("published") / "mine"
+    assert publish(root, out, names=["heatmap", "leaderboard"]) == []
+    return root, out
+
+
+@pytest.fixture
+def invoke():
+    app = add_commands(typer.Typer())
+    return lambda *arguments: CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+def test_a_published_leaderboard_is_that_of_the_folder_it_came_from(published):
+    root, out = published
+    board = make_leaderboard(load_results(root))
+    assert (out / "leaderboard.csv").read_text() == csv_text(board.rows)
+    assert stored_figures(out) == ("heatmap", "leaderboard")
+    assert sorted(p.name for p in (out / "figures").iterdir()) == [
+        *("heatmap.csv", "heatmap.png", "leaderboard.csv", "leaderboard.png"),
+    ]
+    assert not (out / "report.html").exists()
+    assert not (out / "scores.csv").exists()
+
+
+def test_a_changed_missing_or_foreign_text_is_named(published):
+    _, out = published
+    assert differences(out) == []
+    text = (out / "leaderboard.csv").read_text()
+    changed = text.splitlines(keepends=True)
+    changed[2] = "9" + changed[2]
+    (out / "leaderboard.csv").write_text("".join(changed))
+    (out / "figures" / "heatmap.csv").rename(out / "figures" / "heatmap-other.csv")
+    found = "\n".join(differences(out))
+    assert "leaderboard.csv differs, first in line 3" in found
+    assert "heatmap.csv is not stored" in found
+    assert "heatmap-other.csv comes from no record" in found
+    (out / "figures" / "heatmap-other.csv").unlink()
+    rebuild(out, names=["heatmap", "leaderboard"])
+    assert differences(out) == []
+
+
+def test_the_commands_say_whether_a_folder_is_as_stored(published, invoke, tmp_path):
+    root, out = published
+    good = invoke("rebuild", "--check", out)
+    assert good.exit_code == 0, good.output
+    assert "byte for byte" in good.stderr
+    (out / "leakage.csv").write_text("x\n")
+    bad = invoke("rebuild", "--check", out)
+    assert bad.exit_code == 1
+    assert "leakage.csv differs" in bad.stderr
+    assert invoke("rebuild", out).exit_code == 0
+    assert invoke("rebuild", "--check", out).exit_code == 0
+    assert invoke("pack", root, "--out", tmp_path / "packed").exit_code == 0
+    assert invoke("unpack", tmp_path / "packed", "--out", tmp_path / "root").exit_code == 0
+    assert len(load_results(tmp_path / "root").cells) == len(load_results(root).cells)
+
+
+def test_an_unknown_figure_and_a_folder_without_records_are_refused(published, tmp_path):
+    root, _ = published
+    with pytest.raises(ValueError, match="Did you mean 'heatmap'"):
+        publish(root, tmp_path / "out", names=["heatmaps"])
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(RecordError, match="not a published folder"):
+        differences(tmp_path)

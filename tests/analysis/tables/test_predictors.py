@@ -1,0 +1,72 @@
+"""Does difficulty predict quality: correlations and intervals against what was planted."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from nsbench.analysis.read.difficulty import load_difficulty
+from nsbench.analysis.read.load import load_results
+from nsbench.analysis.tables.pools import pools
+from nsbench.analysis.tables.predictors import (
+    cell_scores,
+    fisher_interval,
+    late_values,
+    predictor_table,
+    write_predictors,
+)
+
+
+def test_only_the_last_quarter_counts():
+    rows = [("a", step, "margin", float(step)) for step in (0, 10, 20, 30, 40)]
+    table = pd.DataFrame(rows, columns=["key", "step", "quantity", "mean"])
+    assert late_values(table).loc["a", "margin"] == pytest.approx(35)
+
+
+def test_correlations_are_found_by_name(build):
+    results = load_results(build(seeds=6))
+    difficulty, _ = load_difficulty(results)
+    pool = pools(results)[0]
+    table = predictor_table(pool, late_values(difficulty)).set_index("quantity")
+    # The fixture's chosen similarity rises with the effect that also lifts the score.
+    assert table.loc["chosen_similarity", "rho"] > 0.5
+    assert table.loc["chosen_percentile", "rho"] < -0.5
+    assert table.loc["chosen_similarity", "n_samplers"] == 3
+    assert table.loc["chosen_similarity", "n_cells"] == 36
+    assert table.loc["chosen_similarity", "n_within"] == 36
+    # Six seeds repeat the six methods; they are not 36 cases.
+    row = table.loc["chosen_similarity"]
+    assert row["n_methods"] == 6
+    assert (row["low"], row["high"]) == pytest.approx(fisher_interval(row["rho"], 6), abs=1e-6)
+    assert (table["low"] <= table["rho"]).all()
+    assert (table["rho"] <= table["high"]).all()
+    assert (cell_scores(pool) > 40).all()
+
+
+def test_constant_statistics_are_left_out(build):
+    results = load_results(build())
+    difficulty, _ = load_difficulty(results)
+    flat = difficulty.assign(mean=difficulty["mean"].where(difficulty["quantity"] != "margin", 1.0))
+    found = predictor_table(pools(results)[0], late_values(flat))
+    assert "margin" not in set(found["quantity"])
+
+
+def test_interval_covers_the_truth_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    truth, hits = 0.5, 0
+    pearson = 2 * np.sin(np.pi * truth / 6)
+    for _ in range(400):
+        x = rng.normal(size=40)
+        y = pearson * x + np.sqrt(1 - pearson**2) * rng.normal(size=40)
+        rho = np.corrcoef(x.argsort().argsort(), y.argsort().argsort())[0, 1]
+        low, high = fisher_interval(rho, 40)
+        hits += low <= truth <= high
+    assert 0.92 <= hits / 400 <= 0.985
+
+
+def test_tables_are_written(build, tmp_path):
+    results = load_results(build())
+    difficulty, _ = load_difficulty(results)
+    csv, text = write_predictors(pools(results), difficulty, tmp_path)
+    assert list(pd.read_csv(csv)["quantity"])
+    assert "chosen\\_similarity" in text.read_text()
+    assert write_predictors([], difficulty, tmp_path) == []

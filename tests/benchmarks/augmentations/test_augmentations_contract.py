@@ -1,0 +1,116 @@
+"""Every law, over every registered augmentation and each of its test configurations."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import pytest
+import torch
+
+from nsbench.benchmarks.augmentations import Augmentation, TokenView, augmentations
+from nsbench.benchmarks.testing.augmentations import (
+    AUGMENTATION_CHECKS,
+    AugmentationCheck,
+    check_augmentation,
+)
+from nsbench.samplers.testing import ContractError, configurations
+
+CASES = configurations(augmentations)
+
+
+def shown(case: tuple[str, dict[str, Any]]) -> str:
+    name, given = case
+    return f"{name}({', '.join(f'{k}={v}' for k, v in given.items())})"
+
+
+@pytest.mark.parametrize("check", AUGMENTATION_CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("case", CASES, ids=shown)
+def test_contract(case: tuple[str, dict[str, Any]], check: AugmentationCheck) -> None:
+    name, given = case
+    check(augmentations.make(name, **given))
+
+
+@pytest.mark.parametrize("name", augmentations.names())
+def test_docstrings_say_what_lists_and_tables_show(name: str) -> None:
+    entry = augmentations.entry(name)
+    assert entry.summary.endswith(".")
+    assert entry.source
+    for parameter in entry.parameters:
+        assert parameter.description, f"{name}: {parameter.name} is not described"
+
+
+@dataclass(frozen=True)
+class WritesInPlace:
+    """Broken: zeroes the given ids."""
+
+    def __call__(self, view: TokenView, generator: torch.Generator | None) -> TokenView:
+        view.ids.zero_()
+        return view
+
+
+@dataclass(frozen=True)
+class GlobalDice:
+    """Broken: draws from torch's own generator."""
+
+    stochastic: ClassVar[bool] = True
+
+    def __call__(self, view: TokenView, generator: torch.Generator | None) -> TokenView:
+        return view.scaled(torch.rand(len(view.ids), 1, view.width))
+
+
+@dataclass(frozen=True)
+class Secretive:
+    """Broken: is random and does not say so."""
+
+    def __call__(self, view: TokenView, generator: torch.Generator | None) -> TokenView:
+        noise = torch.rand((len(view.ids), 1, view.width), generator=generator)
+        return view.scaled(noise.to(view.ids.device))
+
+
+@dataclass(frozen=True)
+class Asks:
+    """Broken: asks the device how long the longest text is."""
+
+    def __call__(self, view: TokenView, generator: torch.Generator | None) -> TokenView:
+        longest = int(view.lengths.max())
+        return view.replace(
+            ids=view.ids[:, :longest],
+            mask=view.mask[:, :longest],
+            positions=view.positions[:, :longest],
+        )
+
+
+@dataclass(frozen=True)
+class Empties:
+    """Broken: takes every token away."""
+
+    def __call__(self, view: TokenView, generator: torch.Generator | None) -> TokenView:
+        return view.replace(mask=torch.zeros_like(view.mask))
+
+
+@dataclass(frozen=True)
+class Unbounded:
+    """Broken: takes any rate."""
+
+    rate: float = 0.1
+
+    def __call__(self, view: TokenView, generator: torch.Generator | None) -> TokenView:
+        return view
+
+
+BROKEN: list[tuple[type[Augmentation], str]] = [
+    (WritesInPlace, "leaves_its_input_untouched"),
+    (GlobalDice, "repeats_itself"),
+    (Secretive, "varies_with_the_generator"),
+    (Asks, "never_waits_for_the_device"),
+    (Empties, "keeps_rows_in_order"),
+    (Unbounded, "refuses_illegal_parameters"),
+]
+
+
+@pytest.mark.parametrize(("broken", "law"), BROKEN, ids=lambda x: getattr(x, "__name__", x))
+def test_suite_catches(broken: Any, law: str) -> None:
+    check = next(c for c in AUGMENTATION_CHECKS if c.__name__ == law)
+    with pytest.raises(ContractError):
+        check(broken())
+    with pytest.raises(ContractError, match=r"breaks \w+: "):
+        check_augmentation(broken())

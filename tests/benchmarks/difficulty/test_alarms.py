@@ -1,0 +1,114 @@
+"""Each alarm rings where it should, and nowhere else; the queue's in a queue that went stale."""
+
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from nsbench.benchmarks.candidates import candidates
+from nsbench.benchmarks.data import datasets
+from nsbench.benchmarks.difficulty.alarms import find_alarms
+from nsbench.benchmarks.encoders import encoders
+from nsbench.benchmarks.objectives import objectives
+from nsbench.benchmarks.records import Score
+from nsbench.benchmarks.records.cell import Budget, Cell, Choice, Evaluation
+from nsbench.benchmarks.seeds import seed_for
+from nsbench.benchmarks.training.measures import Trained
+from nsbench.benchmarks.training.train import Recipe, train
+from nsbench.samplers import samplers
+
+QUIET = {
+    "clamp_rate": 0.1,
+    "hinge_active": 0.5,
+    "empty_rows": 0.0,
+    "identical_views": 0.1,
+    "stored_recognised": 0.9,
+    "noop_view1": 0.0,
+    "noop_view2": 0.0,
+    "candidate_similarity": 0.3,
+    "probe_effective_rank": 40.0,
+}
+
+
+def a_cell(view1: str = "token_cutoff") -> Cell:
+    return Cell(
+        sampler=Choice("in_batch"),
+        view1=(Choice(view1),),
+        view2=(),
+        objective=Choice("info_nce"),
+        candidates=Choice("in_batch"),
+        encoder=Choice("static"),
+        data=Choice("planted"),
+        budget=Budget(),
+        evaluation=Evaluation(),
+        difficulty_every=10,
+        seed=1,
+    )
+
+
+def names(changed: dict[str, Any], cell: Cell | None = None, score: float = 0.5) -> list[str]:
+    rows = [(0, q, v) for q, v in QUIET.items()]
+    rows += [(100, q, changed.get(q, v)) for q, v in QUIET.items()]
+    rows = [(s, q, changed.get(q, v) if q != "probe_effective_rank" else v) for s, q, v in rows]
+    table = pd.DataFrame(rows, columns=["step", "quantity", "mean"])
+    found = find_alarms(
+        table, [Score("t", "test", "default", "m", score, 9, main=True)], cell or a_cell()
+    )
+    assert all(a["text"] and isinstance(a["value"], float) for a in found)
+    return [a["name"] for a in found]
+
+
+def test_nothing_rings_in_a_healthy_cell() -> None:
+    assert names({}) == []
+
+
+@pytest.mark.parametrize(
+    ("quantity", "value", "alarm"),
+    [
+        ("clamp_rate", 0.6, "clamp"),
+        ("hinge_active", 1.0, "hinge_always_active"),
+        ("hinge_active", 0.0, "hinge_never_active"),
+        ("empty_rows", 0.05, "empty_rows"),
+        ("identical_views", 0.95, "identical_views"),
+        ("noop_view1", 0.5, "noop_view1"),
+        ("candidate_similarity", 0.97, "collapse"),
+        ("probe_effective_rank", 19.0, "rank_collapse"),
+        ("stored_recognised", 0.2, "random_queue"),
+    ],
+)
+def test_each_rings_alone(quantity: str, value: float, alarm: str) -> None:
+    assert names({quantity: value}) == [alarm]
+
+
+def test_a_view_that_should_do_nothing_may_do_nothing() -> None:
+    assert names({"noop_view1": 1.0}, a_cell("none")) == []
+
+
+def test_an_undefined_score_rings() -> None:
+    assert names({}, score=float("nan")) == ["undefined_score"]
+
+
+def queue_run(momentum: float) -> Trained:
+    data = datasets.make("planted", rows=200)()
+    encoder = encoders.make("static", dimension=8).build(data.texts, 0)
+    recipe = Recipe(
+        sampler=samplers.make("in_batch"),
+        objective=objectives.make("info_nce"),
+        views=((), ()),
+        directions="one",
+        budget=Budget(steps=40, batch_size=16, learning_rate=1.0, precision="fp32"),
+        difficulty_every=10,
+        seed_for=lambda purpose: seed_for(1, purpose),
+        open_pool=candidates.make("queue", size=64, momentum=momentum).open,
+    )
+    return train(encoder, data, recipe, next(encoder.parameters()).device)
+
+
+def test_a_queue_whose_keys_stood_still_looks_random_and_one_that_follows_does_not() -> None:
+    score = [Score("t", "test", "default", "m", 0.5, 9, main=True)]
+    stale, fresh = (
+        {a["name"] for a in find_alarms(queue_run(m).difficulty, score, a_cell("none"))}
+        for m in (1.0, 0.0)
+    )
+    assert "random_queue" in stale
+    assert "random_queue" not in fresh

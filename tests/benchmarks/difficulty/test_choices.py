@@ -1,0 +1,89 @@
+"""What was chosen on shared batches, against plain loops over what the sampler answered."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch.nn import functional
+
+from nsbench.benchmarks.contrast.context import Contrast, Known, extend, lay_out, mask_candidates
+from nsbench.benchmarks.data import TrainingData, datasets
+from nsbench.benchmarks.difficulty.choices import ANCHORS, Choices
+from nsbench.benchmarks.difficulty.statistics import softmax_weights
+from nsbench.samplers import Selection, SimilarityContext, samplers
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def data() -> TrainingData:
+    return datasets.make("planted", rows=200, duplicate_rate=0.2)()
+
+
+def a_batch(
+    data: TrainingData, size: int = 40, *, both: bool = False
+) -> tuple[Contrast, SimilarityContext]:
+    draw = torch.Generator().manual_seed(3)
+    z = functional.normalize(torch.randn(2 * size, 8, generator=draw), dim=-1)
+    texts1, texts2 = (torch.from_numpy(ids[:size]) for ids in (data.anchor, data.positive))
+    contrast = lay_out(z[:size], z[size:], texts1, texts2, both=both)
+    context = SimilarityContext(
+        similarity=contrast.anchors @ contrast.columns.T,
+        positive=contrast.positive,
+        negative_mask=mask_candidates(contrast, Known(data, CPU)).negative,
+        anchors=contrast.anchors,
+        candidates=contrast.columns,
+    )
+    return contrast, context
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_rows_equal_loops(data: TrainingData, both: bool) -> None:
+    contrast, context = a_batch(data, both=both)
+    selection = samplers.make("hard", k=12)(context)
+    choices = Choices(Known(data, CPU), 5)
+    choices.look(0, contrast, context, selection)
+    table = choices.table()
+    weights = softmax_weights(context, selection)
+    for i in range(ANCHORS):
+        wanted: dict[int, float] = {}
+        for j in range(selection.mask.shape[1]):
+            if selection.mask[i, j]:
+                group = int(data.group[contrast.column_texts[j]])
+                wanted[group] = wanted.get(group, 0.0) + float(weights[i, j])
+        found = table[table["place"] == i]
+        assert dict(zip(found["candidate"], found["weight"], strict=True)) == pytest.approx(wanted)
+        assert set(found["anchor"]) == {int(data.group[contrast.anchor_texts[i]])}
+        assert set(found["candidates"]) == {int(context.negative_mask[i].sum())}
+    assert table["place"].max() == ANCHORS - 1
+
+
+def test_only_the_first_and_the_last_step_are_kept(data: TrainingData) -> None:
+    contrast, context = a_batch(data)
+    choices = Choices(Known(data, CPU), 7)
+    for step in range(7):
+        choices.look(step, contrast, context, samplers.make("in_batch")(context))
+    assert sorted(set(choices.table()["step"])) == [0, 6]
+
+
+def test_made_candidates_have_no_text(data: TrainingData) -> None:
+    contrast, context = a_batch(data)
+    made = functional.normalize(torch.ones(len(contrast.anchors), 3, 8), dim=-1)
+    context, _ = extend(context, context.similarity, contrast.anchors, made)
+    choices = Choices(Known(data, CPU), 1)
+    choices.look(0, contrast, context, Selection(mask=context.negative_mask))
+    table = choices.table()
+    sums = table.groupby("place")["weight"].sum()
+    assert np.allclose(sums, 1, atol=1e-5)
+    assert (table[table["candidate"] == -1].groupby("place").size() == 1).all()
+
+
+def test_saved_and_restored_gives_the_same_table(data: TrainingData) -> None:
+    contrast, context = a_batch(data)
+    one, other = Choices(Known(data, CPU), 2), Choices(Known(data, CPU), 2)
+    one.look(0, contrast, context, samplers.make("hard")(context))
+    other.load(one.state())
+    for choices in (one, other):
+        choices.look(1, contrast, context, samplers.make("easiest")(context))
+    pd.testing.assert_frame_equal(one.table(), other.table())
+    assert set(other.table()["step"]) == {0, 1}

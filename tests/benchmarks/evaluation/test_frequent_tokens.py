@@ -1,0 +1,117 @@
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+
+from nsbench.benchmarks.encoders import encode_texts, encoders
+from nsbench.benchmarks.encoders.static import StaticEncoder
+from nsbench.benchmarks.evaluation.checkpoint import EvaluatedModel
+from nsbench.benchmarks.evaluation.evaluate import evaluate
+from nsbench.benchmarks.evaluation.frequent_tokens import frequent_token_scores, most_frequent
+from nsbench.benchmarks.evaluation.mteb import tasks as mteb_tasks
+from nsbench.benchmarks.export.cell import cell_from
+from nsbench.benchmarks.matrix.config import parse_config
+from nsbench.benchmarks.matrix.expand import expand, why_skip
+from nsbench.benchmarks.records.cell import Cell, Evaluation
+
+TEXTS = ["the cat sat", "the dog sat", "the bird"]
+
+
+@pytest.fixture
+def encoder() -> StaticEncoder:
+    return encoders.make("static", dimension=4).build(TEXTS, 0)
+
+
+def test_frequent_tokens_are_counted_without_special_ones(encoder: StaticEncoder) -> None:
+    tokenizer = encoder.tokenizer
+    found = most_frequent(encoder, TEXTS, 2).tolist()
+    assert tokenizer.convert_ids_to_tokens(found) == ["the", "sat"]
+    tiny = encoders.make("tiny").build(TEXTS, 0)
+    assert tiny.special_tokens
+    assert not set(most_frequent(tiny, TEXTS, 2).tolist()) & set(tiny.tokenizer.all_special_ids)
+
+
+@pytest.mark.parametrize("name", ["static", "tiny"])
+def test_what_is_left_out_of_the_mean_no_longer_counts(name: str) -> None:
+    encoder = encoders.make(name).build(TEXTS, 0)
+    whole = encode_texts(encoder, TEXTS)
+    encoder.unpooled = most_frequent(encoder, TEXTS, 1)
+    without = encode_texts(encoder, TEXTS)
+    assert not (abs(whole - without) < 1e-6).all(axis=1).any()
+    if name == "static":
+        plain = encode_texts(encoder, ["cat sat", "dog sat", "bird"])
+        torch.testing.assert_close(torch.from_numpy(without), torch.from_numpy(plain))
+
+
+def test_a_text_of_frequent_tokens_alone_keeps_them(encoder: StaticEncoder) -> None:
+    whole = encode_texts(encoder, ["the", "the sat"])
+    encoder.unpooled = most_frequent(encoder, TEXTS, 2)
+    torch.testing.assert_close(
+        torch.from_numpy(encode_texts(encoder, ["the", "the sat"])), torch.from_numpy(whole)
+    )
+
+
+def cell_of_a_plan() -> Cell:
+    config = parse_config(
+        {
+            "schema": 1,
+            "name": "c",
+            "samplers": ["in_batch"],
+            "augmentations": ["dropout"],
+            "encoders": ["static"],
+            "data": ["planted"],
+            "seeds": [1],
+            "evaluation": {"tasks": ["STSBenchmark"], "frequent_tokens": [4]},
+        }
+    )
+    return expand(config)[-1].cell
+
+
+def test_pooling_by_one_token_is_skipped_with_its_reason() -> None:
+    cell = cell_of_a_plan()
+    assert why_skip(cell) == ""
+    cls = replace(cell, encoder=replace(cell.encoder, name="tiny", params={"pooling": "cls"}))
+    assert "mean over tokens" in why_skip(cls)
+    other = replace(cls, evaluation=replace(cls.evaluation, pooling="mean"))
+    assert why_skip(other) == "", "what counts is the pooling of the scored encoder"
+
+
+def test_scores_without_frequent_tokens_on_a_real_task(need_tasks: Callable[..., None]) -> None:
+    need_tasks("STSBenchmark")
+    loaded = mteb_tasks.load(mteb_tasks.TaskRequest("STSBenchmark"))
+    texts = [t for test in loaded.pair_tests for t in test.pairs.sentence1]
+    encoder = encoders.make("static", dimension=32).build(texts, 0)
+    model = EvaluatedModel("nsbench/x", "abc", 32, lambda found: encode_texts(encoder, found))
+    plain = next(s for s in evaluate(model, ["STSBenchmark"], geometry=False).scores if s.main)
+    found = frequent_token_scores(encoder, model, "STSBenchmark", [0, 1, 34])
+    assert [s.metric for s in found] == ["without_0", "without_1", "without_34"]
+    assert not any(s.main for s in found)
+    assert found[0].value == plain.value
+    assert len({s.value for s in found}) == 3, "each number of tokens gives another mean"
+    for k, score in ((1, found[1]), (34, found[2])):
+        encoder.unpooled = most_frequent(
+            encoder, [*texts, *(t for x in loaded.pair_tests for t in x.pairs.sentence2)], k
+        )
+        again = evaluate(model, ["STSBenchmark"], geometry=False).scores
+        assert score.value == next(s.value for s in again if s.main)
+    encoder.unpooled = None
+
+
+def test_pooling_by_one_token_is_refused() -> None:
+    tiny = encoders.make("tiny").build(TEXTS, 0)
+    tiny.pooling = "cls"
+    model = EvaluatedModel("nsbench/x", "abc", 2, lambda found: encode_texts(tiny, found))
+    with pytest.raises(ValueError, match="pooling is 'cls'"):
+        frequent_token_scores(tiny, model, "STSBenchmark", [1])
+
+
+def test_keys_of_cells_that_never_asked_for_it_stay_what_they_were() -> None:
+    evaluation = Evaluation(("STS7",), precision="bf16")
+    cell = replace(cell_of_a_plan(), evaluation=evaluation)
+    assert "frequent_tokens" not in cell.plain()["evaluation"]
+    asked = replace(cell, evaluation=replace(evaluation, frequent_tokens=(4, 16)))
+    assert asked.plain()["evaluation"]["frequent_tokens"] == [4, 16]
+    assert asked.key != cell.key
+    for one in (cell, asked):
+        assert cell_from(one.plain()).key == one.key

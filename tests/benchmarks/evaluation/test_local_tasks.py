@@ -1,0 +1,367 @@
+"""Local files as evaluation tasks: scores, records, keys, leakage, and what is refused."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from nsbench.benchmarks.cli.prefetch import fetch
+from nsbench.benchmarks.evaluation import evaluate as evaluation
+from nsbench.benchmarks.evaluation.checkpoint import EvaluatedModel
+from nsbench.benchmarks.evaluation.evaluate import check_tasks, evaluate
+from nsbench.benchmarks.evaluation.local_tasks import evaluation_tasks, fingerprinted, task_of_file
+from nsbench.benchmarks.export.cell import cell_from
+from nsbench.benchmarks.matrix.config import parse_config
+from nsbench.benchmarks.matrix.expand import expand
+from nsbench.benchmarks.records.local_task import local_task
+
+WORDS = ("red", "blue", "car", "boat", "old", "new", "one", "two")
+
+
+def encode(texts):
+    """Counts of eight words, and a constant so that no vector is zero."""
+    rows = [[text.split().count(word) for word in WORDS] + [0.1] for text in texts]
+    return np.array(rows, dtype=np.float32)
+
+
+MODEL = EvaluatedModel("test/words", "abc", len(WORDS) + 1, encode)
+
+
+def cosine(a, b):
+    x, y = encode([a, b]).astype(np.float64)
+    return float(x @ y / np.linalg.norm(x) / np.linalg.norm(y))
+
+
+GRADED = [
+    ("red car", "old red car", 4.5),
+    ("red car", "blue boat", 0.5),
+    ("one boat", "one new boat", 3.0),
+    ("two old", "red boat car", 1.0),
+    ("new blue car", "blue car", 5.0),
+]
+
+
+GROUPED = [(c, n) for c in ("red red red", "blue blue blue") for n in ("one", "two", "old", "new")]
+ASKED = [
+    ("red car", ["old red car"], ["blue boat", "old car two"]),
+    ("one boat", ["two boat", "one boat old"], ["one one boat", "red", "one boat two old"]),
+]
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> Path:
+    """A file or folder of each kind."""
+    with (tmp_path / "graded.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("a", "b", "score"), *GRADED])
+    lines = [{"sentence1": a, "sentence2": b, "label": s > 2} for a, b, s in GRADED]
+    (tmp_path / "paired.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    for name in ("fit", "scored"):
+        rows = [f"{color} {n}\t{color}" for color in ("red", "blue") for n in ("one", "two")]
+        (tmp_path / f"{name}.tsv").write_text("\n".join(["text\tlabel", *rows]) + "\n")
+    lines = [f"text,label\n{c} car {n},{c}\n{c} boat {n},{c}" for c, n in GROUPED]
+    (tmp_path / "grouped.csv").write_text("\n".join([lines[0], *(x[11:] for x in lines[1:])]))
+    lines = [{"query": q, "positive": p, "negative": n} for q, p, n in ASKED]
+    (tmp_path / "asked.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    folder = tmp_path / "search"
+    (folder / "qrels").mkdir(parents=True)
+    docs = [{"_id": "a", "title": "red", "text": "car"}, {"_id": "b", "text": "blue boat"}]
+    docs += [{"_id": "c", "text": "old new"}]
+    (folder / "corpus.jsonl").write_text("\n".join(map(json.dumps, docs)))
+    asked = [{"_id": "q", "text": "red car"}, {"_id": "r", "text": "blue boat old"}]
+    (folder / "queries.jsonl").write_text("\n".join(map(json.dumps, asked)))
+    (folder / "qrels" / "test.tsv").write_text(
+        "query-id\tcorpus-id\tscore\nq\ta\t1\nr\tc\t1\nr\tb\t0\n"
+    )
+    return tmp_path
+
+
+def entries(folder: Path):
+    return [
+        {
+            "name": "graded",
+            "kind": "sts",
+            "path": str(folder / "graded.csv"),
+            "columns": {"sentence1": "a", "sentence2": "b"},
+        },
+        {"name": "paired", "kind": "pair_classification", "path": str(folder / "paired.jsonl")},
+        {
+            "name": "labelled",
+            "kind": "classification",
+            "path": str(folder / "scored.tsv"),
+            "train": str(folder / "fit.tsv"),
+        },
+        {"name": "grouped", "kind": "clustering", "path": str(folder / "grouped.csv")},
+        {"name": "asked", "kind": "reranking", "path": str(folder / "asked.jsonl")},
+        {"name": "search", "kind": "retrieval", "path": str(folder / "search")},
+    ]
+
+
+def mean_average_precision():
+    """Of ranking each query's candidates by cosine, by its definition."""
+    out = []
+    for query, right, wrong in ASKED:
+        ranked = sorted(right + wrong, key=lambda text: -cosine(query, text))
+        places = [i for i, text in enumerate(ranked, 1) if text in right]
+        out.append(np.mean([found / place for found, place in enumerate(places, 1)]))
+    assert 0.4 < np.mean(out) < 0.9  # neither way round is trivial
+    return float(np.mean(out))
+
+
+def main_scores(found):
+    return {s.task: (s.metric, s.value, s.n_examples) for s in found.scores if s.main}
+
+
+def test_every_kind_gets_the_score_that_it_should(tables: Path, tmp_path: Path) -> None:
+    tasks = evaluation_tasks(entries(tables))
+    found = evaluate(MODEL, tasks, results=tmp_path / "mteb")
+    scores = main_scores(found)
+    gold = [s for *_, s in GRADED]
+    own = spearmanr([cosine(a, b) for a, b, _ in GRADED], gold).statistic
+    assert scores["graded"] == ("cosine_spearman", pytest.approx(own), 5)
+    # Every pair above 2 is more alike than every other: precision is 1 at each of them.
+    assert scores["paired"] == ("max_ap", pytest.approx(1.0), 5)
+    assert scores["labelled"] == ("accuracy", pytest.approx(1.0), 4)
+    assert scores["grouped"] == ("v_measure", pytest.approx(1.0), 16)
+    assert scores["asked"] == ("map_at_1000", pytest.approx(mean_average_precision(), abs=1e-5), 2)
+    # First query: its document is first. Second: b before c, so c's gain is discounted by log2(3).
+    assert scores["search"] == ("ndcg_at_10", pytest.approx((1 + 1 / np.log2(3)) / 2, abs=1e-4), 2)
+    engines = found.info["engine"]
+    assert engines == {t.name: "own" if t.kind == "sts" else "mteb" for t in tasks}
+    digest = tasks[0].digest
+    assert found.info["source"]["graded"] == f"local/graded.csv@{digest}"
+    files = (tmp_path / "mteb" / "results").rglob("*.json")
+    assert {p.stem for p in files} >= {t.name for t in tasks}
+    by_mteb = main_scores(evaluate(MODEL, tasks[:1], engine="mteb", geometry=False))
+    assert by_mteb["graded"][1] == pytest.approx(own, abs=1e-6)
+
+
+def test_other_bytes_make_another_cell_and_the_old_one_is_found_again(tables: Path, small) -> None:
+    raw = small(evaluation={"tasks": ["own", *entries(tables)]})
+    before = expand(parse_config(raw))[0].cell
+    assert before.key == expand(parse_config(raw))[0].cell.key
+    path = tables / "search" / "qrels" / "test.tsv"
+    text = path.read_text()
+    path.write_text(text + "q\tb\t1\n")
+    assert expand(parse_config(raw))[0].cell.key != before.key
+    path.write_text(text)
+    assert expand(parse_config(raw))[0].cell.key == before.key
+    assert cell_from(json.loads(json.dumps(before.plain()))) == before
+
+
+def test_a_file_that_changes_after_the_plan_fails_the_cell(tables: Path) -> None:
+    (task,) = evaluation_tasks(entries(tables)[1:2])
+    path = tables / "paired.jsonl"
+    path.write_text(path.read_text().replace("red car", "red boat"))
+    with pytest.raises(ValueError, match=r"paired.jsonl is another file than its digest says"):
+        evaluate(MODEL, [task])
+
+
+def test_a_cell_is_scored_on_local_files_and_scanned_for_them(
+    tables: Path, small, run_matrix
+) -> None:
+    train = tables / "train.txt"
+    lines = [a for a, *_ in GRADED] + [f"{w} {v} {u}" for w in WORDS for v in WORDS for u in WORDS]
+    train.write_text("\n".join(dict.fromkeys(lines)) + "\n")
+    raw = small(
+        data=[{"name": "file", "path": str(train)}],
+        evaluation={"tasks": entries(tables), "dev": entries(tables)[0] | {"name": "choice"}},
+    )
+    with pytest.raises(ValueError, match="the very bytes that the task 'graded' is scored on"):
+        expand(parse_config(raw))
+    raw["evaluation"]["dev"]["path"] = str(tables / "dev.csv")
+    (tables / "dev.csv").write_text("a,b,score\nred car,red boat,3\nold,new,0\nred,red,5\n")
+    folder, (record,) = run_matrix(raw)
+    assert record.status == "done", record.traceback
+    assert record.cost["dev_looks"] == 1
+    rows = list(csv.DictReader(next(folder.folders()).scores.open()))
+    names = {entry["name"] for entry in entries(tables)}
+    assert {r["task"] for r in rows if r["main"] == "True"} == names
+    # Of nine texts, all but "blue boat" and "blue car"; of four, all but "blue boat" and "old new".
+    assert record.leakage["graded"]["exact"] == pytest.approx(7 / 9)
+    assert record.leakage["labelled"]["texts"] == 4
+    assert record.leakage["search"]["exact"] == pytest.approx(2 / 4)
+
+
+def test_prefetch_lists_the_files(tables: Path, small) -> None:
+    raw = small(evaluation={"tasks": [entries(tables)[2], entries(tables)[-1]]})
+    rows = [row for row in fetch(parse_config(raw)) if row["kind"] == "task"]
+    names = [[Path(f["path"]).name for f in row["files"]] for row in rows]
+    assert names == [["fit.tsv", "scored.tsv"], ["corpus.jsonl", "test.tsv", "queries.jsonl"]]
+    assert all(f["sha256"].startswith("sha256:") for row in rows for f in row["files"])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"kind": "stss"}, r"kind is 'stss'\. Did you mean 'sts'\? Known: classification, cl"),
+        ({"pth": "x"}, r"unknown key 'pth'\. Did you mean 'path'\?"),
+        ({"name": "a/b"}, "evaluation task 'a/b': a name is letters, digits and"),
+        ({"name": "own"}, "mean something else"),
+        ({"columns": {"text": "a"}}, r"a key of columns is 'text'\. .*Known: score, sentence1"),
+        ({"columns": ["a"]}, r"columns must be a table"),
+        ({"columns": {"sentence1": "z"}}, r"line 2: has no 'z'\. Known: a, b, score"),
+        ({"train": "x.csv"}, "sts takes no train file"),
+        ({"header": 1}, "header must be true or false"),
+        ({"kind": "retrieval", "columns": {}}, "is no folder with corpus, queries and qrels"),
+        ({"path": "nowhere.csv"}, "there is no file nowhere.csv"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_name(tables: Path, change, message) -> None:
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        evaluation_tasks([entries(tables)[0] | change])
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "message"),
+    [
+        ("sts", "sentence1,sentence2,score\na,b,high\n", "line 2: score must be a number, got"),
+        ("sts", "sentence1,sentence2,score\na,b,inf\n", "score must be finite"),
+        ("sts", "sentence1,sentence2,score\na,b,1\nc,d,1\n", "has one score only, 1"),
+        ("sts", "sentence1,sentence2,score\n", "is empty"),
+        ("sts", "sentence1,score\na,1\n", r"has no 'sentence2'\. .*Rename with columns"),
+        ("pair_classification", "sentence1,sentence2,label\na,b,2\n", "label is '2'; it must be"),
+        ("pair_classification", "sentence1,sentence2,label\na,b,1\n", "one label only, 1"),
+        ("clustering", "text,label\na,zebra\nb,zebra\n", "has one label only, 'zebra'"),
+        ("clustering", "text,label\na,\n", "label is ''; it must be one value"),
+        ("reranking", "query,positive,negative\na,b,c\n", "positive must be a list of texts, got"),
+        ("classification", "text,label\na,zebra\n", "has the label 'zebra', which .* does not"),
+    ],
+)
+def test_a_row_that_cannot_be_scored_is_named(tables: Path, kind, text, message) -> None:
+    path = tables / "bad.csv"
+    path.write_text(text)
+    table = {"name": "bad", "kind": kind, "path": str(path)}
+    if kind == "classification":
+        table["train"] = str(tables / "fit.tsv")
+    with pytest.raises(ValueError, match=message):
+        fingerprinted(local_task(table))
+
+
+def test_a_digest_may_be_pinned(tables: Path) -> None:
+    (task,) = evaluation_tasks(entries(tables)[:1])
+    assert evaluation_tasks([entries(tables)[0] | {"digest": task.digest}]) == (task,)
+    with pytest.raises(ValueError, match=r"graded\.csv is another file than its digest says"):
+        evaluation_tasks([entries(tables)[0] | {"digest": "sha256:0"}])
+
+
+def test_a_judgement_that_is_no_whole_number_is_refused(tables: Path) -> None:
+    path = tables / "search" / "qrels" / "test.tsv"
+    path.write_text(path.read_text() + "q\tb\t0.5\n")
+    with pytest.raises(ValueError, match=r"judgement of 'q' and 'b' is 0\.5"):
+        evaluation_tasks(entries(tables)[-1:])
+
+
+def test_names_are_not_those_of_other_tasks(tables: Path) -> None:
+    table = entries(tables)[1]
+    with pytest.raises(ValueError, match="two evaluation tasks are called 'paired'"):
+        evaluation_tasks([table, table])
+    for name in ("STS12", "BIOSSES"):
+        with pytest.raises(ValueError, match=f"'{name}' is a task of mteb or a group of ours"):
+            check_tasks(evaluation_tasks([table | {"name": name}]))
+    assert evaluation.check_available(evaluation_tasks([table])) == []
+
+
+def test_a_file_says_by_its_columns_what_it_is(tables: Path) -> None:
+    assert task_of_file(tables / "paired.jsonl").kind == "pair_classification"
+    assert task_of_file(tables / "search").name == "search"
+    assert task_of_file(tables / "asked.jsonl").kind == "reranking"
+    with pytest.raises(ValueError, match="has the columns text, label; legal are sentence1"):
+        task_of_file(tables / "fit.tsv")
+
+
+def test_editors_know_the_keys_of_a_task(tables: Path) -> None:
+    """The schema holds what `local_task` takes, and nothing else."""
+    from nsbench.benchmarks.matrix.config import EvaluationConfig
+
+    properties = EvaluationConfig.model_json_schema()["properties"]
+    name, table = properties["tasks"]["items"]["anyOf"]
+    assert name == {"type": "string"}
+    assert properties["dev"]["anyOf"] == [name, table]
+    assert table["properties"]["kind"]["enum"] == [e["kind"] for e in entries(tables)]
+    assert set(table["properties"]) >= {key for e in entries(tables) for key in e}
+    for key in table["required"]:
+        with pytest.raises(ValueError, match=f"has no {key}"):
+            local_task({k: v for k, v in entries(tables)[0].items() if k != key})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"negative": []}, "needs a positive and a negative text at least"),
+        ({"negative": ["x", "a"]}, "'a' is positive and negative at once"),
+        ({"positive": ["a", " "]}, "positive is blank"),
+        ({"query": ""}, "query is blank"),
+    ],
+)
+def test_candidates_that_cannot_be_ranked_are_named(tmp_path: Path, change, message) -> None:
+    path = tmp_path / "bad.jsonl"
+    good = {"query": "q", "positive": ["a"], "negative": ["b"]}
+    path.write_text(f"{json.dumps(good)}\n{json.dumps(good | change)}\n")
+    with pytest.raises(ValueError, match=f"line 2: {message}"):
+        fingerprinted(local_task({"name": "bad", "kind": "reranking", "path": str(path)}))
+
+
+def test_reranking_is_what_mteb_makes_of_such_rows(tables: Path) -> None:
+    """Its own class for rows of a query with two lists gives the same scores."""
+    import warnings
+
+    from datasets import Dataset
+    from mteb.abstasks.text import reranking
+
+    from nsbench.benchmarks.evaluation.mteb.adapter import MtebEncoder, contained, mteb_module
+    from nsbench.benchmarks.evaluation.mteb.local import mteb_task
+
+    (task,) = [t for t in evaluation_tasks(entries(tables)) if t.kind == "reranking"]
+    ours = mteb_task(task)
+    with contained(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = type("Theirs", (reranking.AbsTaskReranking,), {"metadata": ours.metadata})()
+        theirs.dataset = {"default": {}}
+        rows = [dict(zip(("query", "positive", "negative"), r, strict=True)) for r in ASKED]
+        reranking.OLD_FORMAT_RERANKING_TASKS.append(task.name)
+        try:
+            theirs.transform_old_dataset_format({"default": {"test": Dataset.from_list(rows)}})
+        finally:
+            reranking.OLD_FORMAT_RERANKING_TASKS.remove(task.name)
+        found = [
+            mteb_module()
+            .evaluate(MtebEncoder(MODEL, encode), t, cache=None, co2_tracker=False)
+            .task_results[0]
+            .scores["test"][0]
+            for t in (ours, theirs)
+        ]
+    assert found[0]["main_score"] == pytest.approx(mean_average_precision(), abs=1e-5)
+    numbers = [{k: v for k, v in f.items() if isinstance(v, float)} for f in found]
+    assert numbers[0] == numbers[1]
+    assert len(numbers[0]) > 20
+
+
+def test_clustering_is_what_mteb_computes_on_all_texts(tables: Path) -> None:
+    from datasets import Dataset, DatasetDict
+    from mteb.abstasks import AbsTaskClustering
+
+    from nsbench.benchmarks.evaluation.mteb.adapter import MtebEncoder, contained, mteb_module
+    from nsbench.benchmarks.evaluation.mteb.local import mteb_task
+
+    path = tables / "hard.csv"
+    rows = [(f"{w} {v} {u}", u) for w in WORDS[:4] for v in WORDS[:4] for u in WORDS[4:]]
+    path.write_text("text,label\n" + "\n".join(map(",".join, rows)))
+    (task,) = evaluation_tasks([{"name": "hard", "kind": "clustering", "path": str(path)}])
+    ours = mteb_task(task)
+    with contained():
+        settings = {"max_fraction_of_documents_to_embed": None, "max_documents_per_cluster": 64}
+        given = {"metadata": ours.metadata} | settings
+        theirs = type("Theirs", (AbsTaskClustering,), given)()
+        columns = {"sentences": [a for a, _ in rows], "labels": [b for _, b in rows]}
+        theirs.dataset = DatasetDict({"test": Dataset.from_dict(columns)})
+        theirs.data_loaded = True
+        expected = mteb_module().evaluate(
+            MtebEncoder(MODEL, encode), theirs, cache=None, co2_tracker=False
+        )
+    (score,) = [s for s in evaluate(MODEL, [task], geometry=False).scores if s.main]
+    assert score.metric == "v_measure"
+    assert 0 < score.value < 0.9
+    assert score.value == expected.task_results[0].get_score()

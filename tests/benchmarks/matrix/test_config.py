@@ -1,0 +1,160 @@
+"""Bad input: one clear sentence that names the value and the legal ones, before anything trains."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from nsbench.benchmarks.matrix.config import grid, load_config, parse_config, suites
+from nsbench.benchmarks.matrix.expand import expand, only
+
+Build = Callable[..., dict[str, Any]]
+
+
+def message(raw: dict[str, Any]) -> str:
+    with pytest.raises((ValueError, FileNotFoundError)) as caught:
+        expand(parse_config(raw, "m.toml"))
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"samplers": ["semihard"]}, ["'semihard'", "Did you mean 'semi_hard'?", "in_batch"]),
+        ({"sampler": ["hard"]}, ["unknown key 'sampler'", "samplers"]),
+        ({"budget": {"step": 5}}, ["'budget.step'", "Did you mean 'steps'?"]),
+        ({"augmentations": [{"name": "token_cutoff", "rate": 1.5}]}, ["rate", "[0, 1]", "1.5"]),
+        ({"samplers": [{"name": "hard", "kk": 5}]}, ["no parameter 'kk'", "Did you mean 'k'?"]),
+        ({"samplers": [{"k": 5}]}, ["has no name"]),
+        ({"samplers": []}, ["samplers"]),
+        ({"seeds": [-1]}, ["seeds.0 is -1"]),
+        ({"budget": {"learning_rate": float("nan")}}, ["learning_rate", "nan"]),
+        ({"budget": {"steps": 0}}, ["budget.steps"]),
+        ({"data": [{"name": "file", "path": "nowhere.jsonl"}]}, ["nowhere.jsonl"]),
+        ({"data": ["plantd"]}, ["Did you mean 'planted'?"]),
+        ({"encoders": ["statc"]}, ["Did you mean 'static'?"]),
+        ({"encoders": ["./no/such/folder"]}, ["./no/such/folder"]),
+        ({"encoders": ["nobody/nothing"]}, ["nobody/nothing", "HF_HUB_OFFLINE"]),
+        ({"augmentations": [["none", "none", "none"]]}, ["view 1 and view 2"]),
+        ({"objective_parameters": {"temperatur": 1}}, ["Did you mean 'temperature'?"]),
+        ({"schema": 2}, ["schema"]),
+    ],
+)
+def test_wrong_value_is_named(small: Build, change: dict[str, Any], words: list[str]) -> None:
+    text = message(small(**change))
+    for word in words:
+        assert word in text
+    assert "\n" not in text
+
+
+def test_grids_multiply(small: Build) -> None:
+    raw = small(
+        samplers=[{"name": "hard", "k": [1, 2, 3]}, "in_batch"],
+        augmentations=[
+            "none",
+            {"view1": "none", "view2": {"name": "token_cutoff", "rate": [0.1, 0.2]}},
+        ],
+        seeds=[1, 2],
+    )
+    planned = expand(parse_config(raw))
+    assert len(planned) == 4 * 3 * 2
+    assert len({p.cell.key for p in planned}) == len(planned)
+    texts = {str(p.cell) for p in planned}
+    assert "hard(k=2) x none | token_cutoff(rate=0.1), seed 2" in texts
+
+
+def test_default_written_out_is_the_same_cell(small: Build) -> None:
+    plain = expand(parse_config(small(samplers=["random"])))
+    spelt = expand(parse_config(small(samplers=[{"name": "random", "k": 16}])))
+    assert plain[0].cell.key == spelt[0].cell.key
+
+
+def test_untrained_row_stands_once_per_seed(small: Build) -> None:
+    raw = small(no_training=True, augmentations=["none", "token_cutoff"], seeds=[1, 2])
+    planned = expand(parse_config(raw))
+    assert sum(p.cell.sampler.name == "no_training" for p in planned) == 2
+
+
+def test_only_keeps_matching_cells(small: Build) -> None:
+    planned = expand(parse_config(small(samplers=["random", "hard"], seeds=[1, 2])))
+    assert len(only(planned, ["hard*"])) == 2
+    assert len(only(planned, ["*seed 2"])) == 2
+    with pytest.raises(ValueError, match="matches no cell"):
+        only(planned, ["nothing*"])
+
+
+def test_shared_objective_parameters_reach_every_objective(small: Build) -> None:
+    planned = expand(parse_config(small(objective_parameters={"temperature": 0.2})))
+    assert planned[0].cell.objective.params["temperature"] == 0.2
+
+
+def test_empty_grid_is_refused() -> None:
+    with pytest.raises(ValueError, match="empty list"):
+        grid({"k": []})
+
+
+@pytest.mark.parametrize("name", sorted(suites()))
+def test_shipped_suites_are_legal(name: str) -> None:
+    config = load_config(name)
+    assert config.name == name
+    assert config.description
+
+
+def cli(*arguments: str) -> Any:
+    import subprocess
+    import sys
+
+    code = "from nsbench.benchmarks.cli.main import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def test_command_line_reports_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.toml"
+    bad.write_text('schema = 1\nsamplers = ["semihard"]\n')
+    done = cli("run", str(bad), "--out", str(tmp_path / "out"))
+    assert done.returncode == 2
+    assert "Did you mean 'semi_hard'?" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_command_line_runs_the_smoke_suite_and_shows_it(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = cli("run", "smoke", "--out", str(out), "--workers", "1", "--only", "hard*")
+    assert done.returncode == 0, done.stderr
+    assert "2 done" in done.stdout
+    shown = cli("status", str(out), "--json")
+    assert '"done": 2' in shown.stdout
+
+
+def test_dry_run_writes_nothing(tmp_path: Path) -> None:
+    from nsbench.benchmarks.cli.main import app
+
+    out = tmp_path / "out"
+    done = CliRunner().invoke(app, ["run", "smoke", "--dry-run", "--out", str(out)])
+    assert done.exit_code == 0
+    assert not out.exists()
+
+
+def test_list_names_source_and_parameters() -> None:
+    import json
+
+    from nsbench.benchmarks.cli.main import app
+
+    done = CliRunner().invoke(app, ["list", "samplers", "--json"])
+    rows = {r["name"]: r for r in json.loads(done.stdout)}
+    assert "Schroff" in rows["semi_hard"]["source"]
+    assert rows["semi_hard"]["parameters"][0]["name"] == "margin"
+    assert rows["median_triplet"]["objective"] == "truncated_triplet"
+    wrong = CliRunner().invoke(app, ["list", "sampler"])
+    assert isinstance(wrong.exception, ValueError)
+    assert "samplers" in str(wrong.exception)
+
+
+def test_a_list_valued_parameter_is_a_grid_only_as_a_list_of_lists() -> None:
+    assert grid({"sizes": [1, 2]}, frozenset({"sizes"})) == [{"sizes": [1, 2]}]
+    assert len(grid({"sizes": [[1], [2, 3]]}, frozenset({"sizes"}))) == 2

@@ -1,0 +1,297 @@
+"""Nested-loop oracles, laws and agreement of the objectives with independent implementations."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, normalize
+
+from nsbench.benchmarks.objectives import objectives
+from nsbench.benchmarks.testing.objectives import gradient, objective_cases
+from nsbench.samplers import Selection, SimilarityContext, make
+from nsbench.samplers.testing import make_context, of_views, two_views, unit
+
+Row = tuple[float, list[float], list[float]]  # positive, chosen, their weights
+
+
+def rows(context: SimilarityContext, selection: Selection) -> list[Row]:
+    out = []
+    for i in range(context.similarity.shape[0]):
+        s = context.similarity[i].tolist()
+        columns = [j for j in range(len(s)) if bool(selection.mask[i, j])]
+        log = [0.0] * len(s) if selection.log_weight is None else selection.log_weight[i].tolist()
+        out.append(
+            (
+                s[int(context.positive[i])],
+                [s[j] for j in columns],
+                [math.exp(log[j]) for j in columns],
+            )
+        )
+    return out
+
+
+def info_nce(s_pos: float, chosen: list[float], weight: list[float], t: float) -> float:
+    total = math.exp(s_pos / t)
+    for s, w in zip(chosen, weight, strict=True):
+        total += w * math.exp(s / t)
+    return -math.log(math.exp(s_pos / t) / total)
+
+
+def expect_loops(name: str, rule: Any, **parameters: Any) -> None:
+    objective = objectives.make(name, **parameters)
+    for context, selection in objective_cases(objective):
+        if selection.attract is not None:
+            continue
+        slow = [rule(p, c, w) if c else 0.0 for p, c, w in rows(context, selection)]
+        fast = objective(context.similarity, context, selection)
+        torch.testing.assert_close(fast, torch.tensor(slow), rtol=1e-4, atol=1e-5)
+
+
+def loss(name: str, context: SimilarityContext, **parameters: Any) -> Tensor:
+    objective = objectives.make(name, **parameters)
+    return objective(context.similarity, context, make("in_batch")(context))
+
+
+# --- oracles ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("temperature", [0.05, 0.2, 1.0])
+def test_info_nce_equals_nested_loops(temperature: float) -> None:
+    def rule(s_pos: float, chosen: list[float], weight: list[float]) -> float:
+        return info_nce(s_pos, chosen, weight, temperature)
+
+    expect_loops("info_nce", rule, temperature=temperature)
+    expect_loops("nt_xent", rule, temperature=temperature)
+
+
+def test_info_nce_attraction_averages_over_all_positives() -> None:
+    objective = objectives.make("info_nce", temperature=0.3)
+    for context, selection in objective_cases(objective):
+        if selection.attract is None:
+            continue
+        fast = objective(context.similarity, context, selection)
+        for i, (s_pos, chosen, _) in enumerate(rows(context, selection)):
+            near = context.similarity[i][selection.attract[i]].tolist()
+            if not chosen:
+                assert fast[i] == 0
+                continue
+            total = sum(math.exp(s / 0.3) for s in [s_pos, *near, *chosen])
+            terms = [-math.log(math.exp(s / 0.3) / total) for s in [s_pos, *near]]
+            assert fast[i].item() == pytest.approx(sum(terms) / len(terms), rel=1e-4)
+
+
+def test_triplet_equals_nested_loops() -> None:
+    def mean(s_pos: float, chosen: list[float], weight: list[float]) -> float:
+        hinges = [max(0.0, 0.3 + s - s_pos) for s in chosen]
+        return sum(w * h for w, h in zip(weight, hinges, strict=True)) / sum(weight)
+
+    def active(s_pos: float, chosen: list[float], weight: list[float]) -> float:
+        both = [(0.3 + s - s_pos, w) for s, w in zip(chosen, weight, strict=True)]
+        both = [(h, w) for h, w in both if h > 0]
+        return sum(h * w for h, w in both) / sum(w for _, w in both) if both else 0.0
+
+    expect_loops("triplet", mean, margin=0.3)
+    expect_loops("triplet", active, margin=0.3, reduce="active")
+
+
+def test_truncated_triplet_equals_nested_loops() -> None:
+    def rule(s_pos: float, chosen: list[float], weight: list[float]) -> float:
+        deputy = sum(w * -2 * s for w, s in zip(weight, chosen, strict=True)) / sum(weight)
+        return max(0.0, 1.5 + 1.2 * -2 * s_pos - deputy)
+
+    expect_loops("truncated_triplet", rule, margin=1.5, gamma=1.2)
+
+
+# --- laws ---------------------------------------------------------------------------------------
+
+
+def test_law_general_identical_negatives_have_a_closed_form() -> None:
+    for c, s_pos in ((0.2, 0.7), (-0.5, 0.1), (0.9, 0.3)):
+        context = make_context(4, 9, needs=(), ineligible=0.0)
+        flat = torch.full_like(context.similarity, c)
+        context = context.replace(similarity=flat.scatter(1, context.positive[:, None], s_pos))
+        expected = math.log(1 + 8 * math.exp((c - s_pos) / 0.2))
+        got = loss("info_nce", context, temperature=0.2)
+        torch.testing.assert_close(got, torch.full((4,), expected))
+
+
+def test_law_general_removing_a_negative_lowers_info_nce() -> None:
+    context = make_context(4, 10, needs=(), ineligible=0.0)
+    objective = objectives.make("info_nce", temperature=0.2)
+    full = objective(context.similarity, context, Selection(mask=context.negative_mask))
+    for j in range(10):
+        mask = context.negative_mask.clone()
+        was = mask[:, j].clone()
+        mask[:, j] = False
+        less = objective(context.similarity, context, Selection(mask=mask))
+        assert (less[was] < full[was]).all()
+
+
+@pytest.mark.parametrize("share", [0.1, 0.25, 0.5])
+def test_law_general_dropping_the_hardest_lowers_info_nce_most(share: float) -> None:
+    context = make_context(4, 41, needs=(), ineligible=0.0)
+    objective = objectives.make("info_nce", temperature=0.2)
+    hardest = objective(context.similarity, context, make("drop_band", high=share)(context))
+    for low in (0.1, 0.3, 0.5):
+        other = make("drop_band", low=low, high=low + share)(context)
+        assert (hardest <= objective(context.similarity, context, other) + 1e-6).all()
+
+
+def test_law_general_scaling_raw_embeddings_changes_nothing() -> None:
+    draw = torch.Generator().manual_seed(0)
+    raw = torch.randn(5, 8, generator=draw)
+    for name in ("info_nce", "triplet"):
+        one = loss(name, of_views(normalize(raw, dim=-1), normalize(raw.roll(1, 0), dim=-1)))
+        two = loss(
+            name, of_views(normalize(7 * raw, dim=-1), normalize(7 * raw.roll(1, 0), dim=-1))
+        )
+        torch.testing.assert_close(one, two)
+
+
+def test_law_general_gradient_is_orthogonal_to_the_raw_embedding() -> None:
+    raw = torch.randn(6, 8, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    other = unit(6, 8, generator=torch.Generator().manual_seed(1))
+    similarity = normalize(raw, dim=-1) @ other.T
+    context = of_views(normalize(raw.detach(), dim=-1), other)
+    for name in ("info_nce", "truncated_triplet"):
+        objective = objectives.make(name)
+        total = objective(similarity, context, make("in_batch")(context)).sum()
+        (slope,) = torch.autograd.grad(total, raw, retain_graph=True)
+        inner = (slope * raw).sum(dim=1).abs()
+        assert (inner <= 1e-4 * (slope.norm(dim=1) * raw.norm(dim=1) + 1e-6)).all()
+
+
+def test_law_general_low_temperature_is_a_hinge_on_the_hardest() -> None:
+    context = make_context(6, 20, needs=(), ineligible=0.0)
+    t = 0.001
+    worst = context.similarity.masked_fill(~context.negative_mask, -torch.inf).amax(dim=1)
+    hinge = torch.relu(worst - context.positive_similarity) / t
+    torch.testing.assert_close(loss("info_nce", context, temperature=t), hinge, rtol=1e-2, atol=1.0)
+
+
+def test_law_nt_xent_equals_cross_entropy_with_masked_self() -> None:
+    a, b = two_views()
+    z = torch.cat([a, b])
+    logits = (z @ z.T / 0.1).fill_diagonal_(-torch.inf)
+    target = torch.arange(12).roll(6)
+    expected = cross_entropy(logits, target, reduction="none")
+    torch.testing.assert_close(loss("nt_xent", of_views(a, b, both=True)), expected)
+
+
+def test_law_consert_code_loss_is_three_tenths_of_the_papers() -> None:
+    a, b = two_views()
+    logits = torch.cat([a @ b.T, (a @ a.T).fill_diagonal_(-1e9)], dim=1) / 0.1
+    mirror = torch.cat([b @ a.T, (b @ b.T).fill_diagonal_(-1e9)], dim=1) / 0.1
+    code = cross_entropy(logits, torch.arange(6)) + cross_entropy(mirror, torch.arange(6))
+    paper = loss("nt_xent", of_views(a, b, both=True)).mean()
+    torch.testing.assert_close(code, 2 * paper)
+    official = loss("nt_xent", of_views(a, b, both=True), variant="official").mean()
+    torch.testing.assert_close(official, 0.15 * code)
+
+
+def test_law_symmetric_in_batch_ignores_which_view_is_which() -> None:
+    a, b = two_views()
+    one, other = loss("info_nce", of_views(a, b)).mean(), loss("info_nce", of_views(b, a)).mean()
+    assert abs(float(one - other)) > 1e-3
+    both = loss("nt_xent", of_views(a, b, both=True)).mean()
+    torch.testing.assert_close(both, loss("nt_xent", of_views(b, a, both=True)).mean())
+
+
+def test_law_official_truncated_triplet_is_linear() -> None:
+    context = make_context(6, 40, needs=())
+    selection = make("median_triplet", variant="official")(context)
+    objective = objectives.make("truncated_triplet", variant="official")
+    deputy = (context.similarity * selection.mask).sum(dim=1) / selection.mask.sum(dim=1)
+    expected = 100 - 4 * context.positive_similarity + 2 * deputy
+    torch.testing.assert_close(objective(context.similarity, context, selection), expected)
+    assert objective.diagnostics(context.similarity, context, selection)["hinge_active"] == 1  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("margin", [6.0, 30.0, 100.0])
+def test_law_truncated_triplet_gradient_ignores_margins_from_six(margin: float) -> None:
+    objective = objectives.make("truncated_triplet", margin=margin, gamma=2.0)
+    official = objectives.make("truncated_triplet", variant="official")
+    for context, selection in objective_cases(objective):
+        same = gradient(official, context, selection)
+        assert torch.equal(gradient(objective, context, selection), same)
+
+
+def test_law_batch_hard_is_at_least_the_mean_triplet() -> None:
+    objective = objectives.make("triplet", margin=0.5)
+    for seed in range(4):
+        context = make_context(6, 20, needs=(), seed=seed)
+        hard = objective(context.similarity, context, make("hard", k=1)(context))
+        mean = objective(context.similarity, context, make("in_batch")(context))
+        assert (hard >= mean - 1e-6).all()
+
+
+def test_triplet_counts_the_share_of_active_hinges() -> None:
+    similarity = torch.tensor([[0.5, 0.6, 0.45, 0.1, -0.2]])
+    mask = torch.tensor([[False, True, True, True, True]])
+    context = SimilarityContext(similarity, torch.tensor([0]), mask)
+    objective: Any = objectives.make("triplet", margin=0.1)
+    share = objective.diagnostics(similarity, context, Selection(mask=mask))["hinge_active"]
+    assert share.item() == pytest.approx(0.5)
+
+
+# --- agreement ----------------------------------------------------------------------------------
+
+
+def test_agreement_in_batch_with_info_nce_is_cross_entropy() -> None:
+    a, b = two_views(12)
+    expected = cross_entropy(a @ b.T / 0.05, torch.arange(12), reduction="none")
+    torch.testing.assert_close(loss("info_nce", of_views(a, b)), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_agreement_in_batch_with_multiple_negatives_ranking() -> None:
+    losses = pytest.importorskip("sentence_transformers.sentence_transformer.losses")
+    a, b = two_views(12)
+    theirs = losses.MultipleNegativesRankingLoss(model=None, scale=20.0)
+    expected = theirs.compute_loss_from_embeddings([a, b], torch.zeros(12))
+    mine = loss("info_nce", of_views(a, b), temperature=1 / 20.0).mean()
+    torch.testing.assert_close(mine, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_agreement_nt_xent_with_pytorch_metric_learning() -> None:
+    theirs = pytest.importorskip("pytorch_metric_learning.losses").NTXentLoss(temperature=0.1)
+    a, b = two_views(8)
+    labels = torch.arange(8)
+    expected = theirs(torch.cat([a, b]), torch.cat([labels, labels]))
+    mine = loss("nt_xent", of_views(a, b, both=True)).mean()
+    torch.testing.assert_close(mine, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_agreement_batch_hard_triplet_with_sentence_transformers() -> None:
+    losses = pytest.importorskip("sentence_transformers.sentence_transformer.losses")
+    a, b = two_views(8)
+    theirs = losses.BatchHardTripletLoss(
+        model=None,
+        distance_metric=losses.BatchHardTripletLossDistanceFunction.cosine_distance,
+        margin=0.3,
+    )
+    labels = torch.arange(8).repeat(2)
+    expected = theirs.compute_loss_from_embeddings([torch.cat([a, b])], labels)
+    context = of_views(a, b, both=True)
+    objective = objectives.make("triplet", margin=0.3)
+    mine = objective(context.similarity, context, make("hard", k=1)(context)).mean()
+    torch.testing.assert_close(mine, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_agreement_semi_hard_triplet_with_sentence_transformers() -> None:
+    losses = pytest.importorskip("sentence_transformers.sentence_transformer.losses")
+    theirs = losses.BatchSemiHardTripletLoss(
+        model=None,
+        distance_metric=losses.BatchHardTripletLossDistanceFunction.cosine_distance,
+        margin=0.3,
+    )
+    objective = objectives.make("triplet", margin=0.3)
+    sampler = make("semi_hard", margin=2.0, keep="hardest", fallback="easiest")
+    for seed in range(4):
+        a, b = two_views(8, seed=seed)
+        labels = torch.arange(8).repeat(2)
+        expected = theirs.compute_loss_from_embeddings([torch.cat([a, b])], labels)
+        context = of_views(a, b, both=True)
+        mine = objective(context.similarity, context, sampler(context)).mean()
+        torch.testing.assert_close(mine, expected, rtol=1e-5, atol=1e-5)

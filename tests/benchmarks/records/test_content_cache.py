@@ -1,0 +1,192 @@
+"""What cells share changes no byte of them, is made once, and can always be made again."""
+
+import multiprocessing
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nsbench.benchmarks.candidates import corpus
+from nsbench.benchmarks.matrix.config import parse_config
+from nsbench.benchmarks.matrix.expand import expand
+from nsbench.benchmarks.records import ResultsFolder
+from nsbench.benchmarks.records.cache import (
+    Arrays,
+    ContentCache,
+    default_folder,
+    entries,
+    trim,
+)
+from nsbench.benchmarks.runs import cell_run as run
+from nsbench.benchmarks.runs.executors.base import plan_jobs, run_job
+from nsbench.benchmarks.runs.garbage import cached
+
+Build = Callable[..., dict[str, Any]]
+FILES = ("scores.csv", "training.csv", "difficulty.parquet", "choices.parquet", "probe.parquet")
+MINED = {"name": "corpus", "shortage": "fewer", "depth": 5}
+
+
+def numbers() -> Arrays:
+    return {"a": np.arange(5), "b": np.array([True, False]), "c": np.float32(2) * np.ones((2, 3))}
+
+
+def never() -> Arrays:
+    raise AssertionError("it was there already")
+
+
+def test_arrays_come_back_as_they_were(tmp_path: Path) -> None:
+    first = ContentCache(tmp_path).arrays(["x", 1], numbers)
+    again = ContentCache(tmp_path)
+    found = again.arrays(["x", 1], never)
+    assert (again.found, again.made) == (1, 0)
+    for name, value in first.items():
+        assert found[name].dtype == value.dtype
+        np.testing.assert_array_equal(found[name], value)
+    with pytest.raises(AssertionError, match="already"):
+        again.arrays(["x", 2], never)
+
+
+def broken(data: bytes) -> dict[str, bytes]:
+    flipped = bytearray(data)
+    flipped[-1] ^= 1
+    return {"cut": data[:-3], "empty": b"", "garbage": b"\x80\x04.", "one bit": bytes(flipped)}
+
+
+@pytest.mark.parametrize("how", ["cut", "empty", "garbage", "one bit", "link"])
+def test_a_damaged_entry_is_made_anew(how: str, tmp_path: Path) -> None:
+    folder = tmp_path / "cache"
+    ContentCache(folder).arrays(["x"], numbers)
+    ((file, _, _),) = entries(folder)
+    if how == "link":
+        file.rename(tmp_path / "elsewhere")
+        file.symlink_to(tmp_path / "elsewhere")
+    else:
+        file.write_bytes(broken(file.read_bytes())[how])
+    again = ContentCache(folder)
+    again.arrays(["x"], numbers)
+    assert (again.found, again.made) == (0, 1)
+    assert not file.is_symlink()
+    ContentCache(folder).arrays(["x"], never)
+
+
+def test_what_is_made_quickly_is_not_kept(tmp_path: Path) -> None:
+    ContentCache(tmp_path, worth=30.0).arrays(["x"], numbers)
+    assert entries(tmp_path) == []
+
+
+def test_a_folder_that_cannot_be_written_costs_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    found = ContentCache(tmp_path / "file" / "below").arrays(["x"], numbers)
+    np.testing.assert_array_equal(found["a"], np.arange(5))
+
+
+def slowly(folder: Path, log: Path) -> None:
+    def make() -> Arrays:
+        with log.open("a") as file:
+            file.write("made\n")
+        time.sleep(0.5)
+        return numbers()
+
+    ContentCache(folder).arrays(["x"], make)
+
+
+def test_of_many_processes_one_makes_it_and_the_others_wait(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    log = tmp_path / "log"
+    all_of_them = [context.Process(target=slowly, args=(tmp_path / "cache", log)) for _ in range(4)]
+    for process in all_of_them:
+        process.start()
+    for process in all_of_them:
+        process.join()
+        assert process.exitcode == 0
+    assert log.read_text() == "made\n"
+    assert not list((tmp_path / "cache").glob("*.claim"))
+
+
+def test_what_was_not_used_for_longest_goes_first(tmp_path: Path) -> None:
+    cache = ContentCache(tmp_path)
+    for name in "abc":
+        cache.arrays([name], numbers)
+    files = {name: file for name, (file, _, _) in zip("abc", entries(tmp_path), strict=True)}
+    size = entries(tmp_path)[0][1]
+    for age, file in enumerate(files.values()):
+        os.utime(file, (1e9 + age, 1e9 + age))
+    first = entries(tmp_path)[0][0]
+    os.utime(first)  # used just now
+    trim(tmp_path, size)
+    assert [file for file, _, _ in entries(tmp_path)] == [first]
+    trim(tmp_path, 0)
+    assert [file for file, _, _ in entries(tmp_path)] == [first]
+    assert [w.path for w in cached(tmp_path)] == [first]
+
+
+def test_the_folder_is_where_users_look(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("NSBENCH_CACHE", "none")
+    assert default_folder() is None
+    monkeypatch.setenv("NSBENCH_CACHE", str(tmp_path))
+    assert default_folder() == tmp_path
+    monkeypatch.delenv("NSBENCH_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert default_folder() == tmp_path / "nsbench"
+
+
+CASES: dict[str, dict[str, Any]] = {
+    "named guide": {"samplers": [{"name": "guided", "guide": "static[dimension=8]"}]},
+    "first encoder": {"samplers": ["guided"]},
+    "mined by a guide": {
+        "candidates": [MINED | {"source": "guide", "guide": "static[dimension=8]"}]
+    },
+    "mined by the first encoder": {"candidates": [MINED | {"refresh": 3}]},
+    "bm25": {"candidates": [MINED | {"source": "bm25"}]},
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_law_a_cold_and_a_warm_cache_leave_the_same_bytes(
+    case: str, small: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nsbench.benchmarks.mining import guides
+
+    monkeypatch.setattr(run, "WORTH", 0.0)
+    (planned,) = expand(parse_config(small() | CASES[case]))
+    seen = {}
+    for name in ("without", "cold", "warm"):
+        corpus._found.clear()
+        guides._known.clear()
+        (job,) = plan_jobs([planned], ResultsFolder(tmp_path / name), "cpu", 1)
+        shared = None if name == "without" else tmp_path / "cache"
+        if name == "warm":
+            held = entries(tmp_path / "cache")
+            assert held
+            monkeypatch.setattr(ContentCache, "_new", lambda *args: never())
+        record = run_job(replace(job, cache=shared))
+        assert record is not None
+        assert record.status == "done", record.traceback
+        files = [(job.paths.folder / file).read_bytes() for file in FILES]
+        seen[name] = (files, record.cost, record.weights)
+    assert seen["without"] == seen["cold"] == seen["warm"]
+
+
+def test_gc_lists_and_removes_what_is_shared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from typer.testing import CliRunner
+
+    from nsbench.benchmarks.cli.main import app
+
+    monkeypatch.setenv("NSBENCH_CACHE", str(tmp_path))
+    ContentCache(tmp_path).arrays(["x"], numbers)
+    ((file, size, _),) = entries(tmp_path)
+    listed = CliRunner().invoke(app, ["gc", "--caches"])
+    assert f"{size} bytes  last used" in listed.output
+    assert file.exists()
+    CliRunner().invoke(app, ["gc", "--caches", "--delete"])
+    assert not file.exists()
+    wrong = CliRunner().invoke(app, ["gc", str(tmp_path), "--caches"])
+    assert "leave one of them out" in str(wrong.exception)
+    assert "name a results folder" in str(CliRunner().invoke(app, ["gc"]).exception)

@@ -1,0 +1,113 @@
+"""A results folder packed and unpacked says the same, and a packed file cannot name a path."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from nsbench.benchmarks.records import RecordError, ResultsFolder, RunRecord, write_record
+from nsbench.benchmarks.records.packing import is_packed, pack, rounded, unpack
+
+
+@pytest.fixture
+def ran(small: Callable[..., dict[str, Any]], run_matrix: Callable[..., Any]) -> ResultsFolder:
+    folder, _ = run_matrix(small(samplers=["in_batch", "hard"], no_training=True))
+    return folder
+
+
+def contents(folder: ResultsFolder) -> dict[str, bytes]:
+    return {
+        f"{paths.folder.name}/{name}": (paths.folder / name).read_bytes()
+        for paths in folder.folders()
+        for name in ("record.json", "scores.csv")
+    }
+
+
+def test_records_and_scores_come_back_byte_for_byte(ran: ResultsFolder, tmp_path: Path) -> None:
+    ran.matrix.write_text('{\n "cells": [],\n "name": "small"\n}\n')
+    files, bad = pack(ran.root, tmp_path / "packed")
+    assert bad == []
+    assert is_packed(tmp_path / "packed")
+    assert unpack(tmp_path / "packed", tmp_path / "again") == 3
+    again = ResultsFolder(tmp_path / "again")
+    assert contents(again) == contents(ran)
+    assert again.matrix.read_text() == ran.matrix.read_text()
+    for before, after in zip(ran.folders(), again.folders(), strict=True):
+        assert before.difficulty.exists() == after.difficulty.exists()
+        if not before.difficulty.exists():
+            continue  # the untrained encoder
+        one, two = (pd.read_parquet(p.difficulty) for p in (before, after))
+        assert two[["step", "quantity"]].equals(one[["step", "quantity"]])
+        np.testing.assert_allclose(two["mean"], one["mean"], rtol=1e-4)
+    assert sum(f.stat().st_size for f in files) < 60_000
+
+
+def test_the_same_folder_gives_the_same_files_and_packing_twice_loses_nothing(
+    ran: ResultsFolder, tmp_path: Path
+) -> None:
+    pack(ran.root, tmp_path / "a")
+    pack(ran.root, tmp_path / "b")
+    unpack(tmp_path / "a", tmp_path / "root")
+    pack(tmp_path / "root", tmp_path / "c")
+    for name in ("records", "scores", "difficulty", "histograms"):
+        a, b, c = ((tmp_path / x / f"{name}.parquet").read_bytes() for x in "abc")
+        assert a == b
+        assert a == c
+
+
+def test_a_traceback_keeps_no_folder_of_the_machine_it_failed_on(tmp_path: Path) -> None:
+    folder = ResultsFolder(tmp_path / "root")
+    paths = folder.cell("hard", "0" * 12)
+    paths.folder.mkdir(parents=True)
+    text = 'File "/x/secret/nsbench/samplers/hard.py", line 3\nFile "/x/site-packages/t.py"'
+    write_record(paths, RunRecord("0" * 12, {"seed": 1}, "failed", traceback=text))
+    pack(folder.root, tmp_path / "packed")
+    unpack(tmp_path / "packed", tmp_path / "again")
+    ((_, record),) = ResultsFolder(tmp_path / "again").records()[0]
+    assert asdict(record)["traceback"] == (
+        'File "nsbench/samplers/hard.py", line 3\nFile "site-packages/t.py"'
+    )
+
+
+def test_an_unreadable_file_is_named_and_the_rest_is_packed(
+    ran: ResultsFolder, tmp_path: Path
+) -> None:
+    broken = next(p for p in ran.folders() if "hard" in p.folder.name)
+    broken.difficulty.write_bytes(b"PAR1 and then nothing")
+    _, bad = pack(ran.root, tmp_path / "packed")
+    assert len(bad) == 1
+    assert broken.folder.name in bad[0]
+    assert unpack(tmp_path / "packed", tmp_path / "again") == 3
+
+
+@pytest.mark.parametrize("name", ["../evil", "/etc/evil", "a/b", "..", ""])
+def test_a_packed_name_never_becomes_a_path(ran: ResultsFolder, tmp_path: Path, name: str) -> None:
+    pack(ran.root, tmp_path / "packed")
+    table = pd.read_parquet(tmp_path / "packed" / "records.parquet")
+    table.loc[0, "folder"] = name
+    table.to_parquet(tmp_path / "packed" / "records.parquet")
+    with pytest.raises(RecordError, match=r"cannot be the name|without a record"):
+        unpack(tmp_path / "packed", tmp_path / "again")
+    assert not (tmp_path / "evil").exists()
+
+
+def test_missing_and_foreign_files_are_refused_by_name(ran: ResultsFolder, tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match="no finished cell"):
+        pack(tmp_path, tmp_path / "packed")
+    with pytest.raises(RecordError, match=r"records\.parquet"):
+        unpack(tmp_path / "absent", tmp_path / "again")
+    pack(ran.root, tmp_path / "packed")
+    shutil.copy(tmp_path / "packed" / "records.parquet", tmp_path / "packed" / "scores.parquet")
+    with pytest.raises(RecordError, match="lacks the columns task"):
+        unpack(tmp_path / "packed", tmp_path / "again")
+
+
+def test_rounding_keeps_significant_digits_and_what_is_not_finite() -> None:
+    values = np.array([123456.0, 0.000123456, -9.99999e-7, 0.0, np.nan, np.inf])
+    expected = np.array([123500.0, 0.0001235, -1e-6, 0.0, np.nan, np.inf], dtype=np.float32)
+    np.testing.assert_array_equal(rounded(values, 4), expected)

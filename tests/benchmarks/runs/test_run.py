@@ -1,0 +1,217 @@
+"""A cell's life: same seed same bytes, resume equals unbroken, a failure is a record."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from nsbench.benchmarks.records import CellPaths, read_record
+from nsbench.benchmarks.runs.executors.base import finished
+
+Build = Callable[..., dict[str, Any]]
+FILES = ("cell.json", "scores.csv", "difficulty.parquet", "training.csv")
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    return {
+        f"{folder.name}/{name}": (folder / name).read_bytes()
+        for folder in sorted((root / "runs").iterdir())
+        for name in FILES
+        if (folder / name).exists()
+    }
+
+
+def test_same_seed_same_bytes_other_seed_other_bytes(
+    small: Build, run_matrix: Callable[..., Any], tmp_path: Path
+) -> None:
+    raw = small(samplers=["random"], augmentations=["token_cutoff"])
+    first, _ = run_matrix(raw, tmp_path / "a")
+    second, _ = run_matrix(raw, tmp_path / "b")
+    assert contents(first.root) == contents(second.root)
+    other, _ = run_matrix(raw | {"seeds": [2]}, tmp_path / "c")
+    mine = next(v for k, v in contents(first.root).items() if k.endswith("scores.csv"))
+    its = next(v for k, v in contents(other.root).items() if k.endswith("scores.csv"))
+    assert mine != its
+
+
+def test_workers_give_the_same_bytes_as_one_process(
+    small: Build, run_matrix: Callable[..., Any], tmp_path: Path
+) -> None:
+    raw = small(samplers=["in_batch", "random"], encoders=["tiny"])
+    one, _ = run_matrix(raw, tmp_path / "one")
+    two, _ = run_matrix(raw, tmp_path / "two", workers=2)
+    assert contents(one.root) == contents(two.root)
+
+
+def test_samplers_of_one_seed_share_weights_and_batches(
+    small: Build, run_matrix: Callable[..., Any]
+) -> None:
+    folder, _ = run_matrix(small(samplers=["in_batch", "random", "hard"]))
+    first = []
+    for paths in folder.folders():
+        table = pd.read_parquet(paths.difficulty)
+        first.append(
+            table[(table.step == 0) & (table.quantity == "candidate_similarity")]["mean"].item()
+        )
+    assert len(set(first)) == 1
+
+
+def test_running_again_does_nothing_twice(small: Build, run_matrix: Callable[..., Any]) -> None:
+    folder, records = run_matrix(small())
+    assert [r.status for r in records] == ["done"]
+    before = {p: p.stat().st_mtime_ns for p in folder.root.rglob("*") if p.is_file()}
+    _, again = run_matrix(small())
+    assert again == []
+    assert before == {p: p.stat().st_mtime_ns for p in folder.root.rglob("*") if p.is_file()}
+
+
+def test_killed_and_resumed_equals_unbroken(
+    small: Build, run_matrix: Callable[..., Any], tmp_path: Path
+) -> None:
+    raw = small(samplers=["in_batch", "random", "hard"], seeds=[1, 2])
+    raw["budget"]["steps"] = 60
+    unbroken, _ = run_matrix(raw, tmp_path / "unbroken")
+    config = tmp_path / "m.json"
+    config.write_text(json.dumps(raw))
+    code = (
+        "import json, sys\n"
+        "from pathlib import Path\n"
+        "from nsbench.benchmarks.matrix.config import parse_config\n"
+        "from nsbench.benchmarks.runs.executors.base import finished, plan_jobs, run_job\n"
+        "from nsbench.benchmarks.matrix.expand import expand\n"
+        "from nsbench.benchmarks.records import ResultsFolder\n"
+        "folder = ResultsFolder(Path(sys.argv[2]))\n"
+        "raw = json.loads(Path(sys.argv[1]).read_text())\n"
+        "jobs = plan_jobs(expand(parse_config(raw)), folder, 'cpu', 1)\n"
+        "for _ in map(run_job, [j for j in jobs if finished(j.paths) is None]):\n"
+        "    print('ended', flush=True)\n"
+    )
+    broken = tmp_path / "broken"
+    command = [sys.executable, "-c", code, str(config), str(broken)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()  # one cell has ended, another is at work
+    time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = len(list((broken / "runs").glob("*/record.json")))
+    assert 1 <= done < 6
+    subprocess.run(command, check=True, capture_output=True)
+    assert contents(broken) == contents(unbroken.root)
+    assert not list((broken / "runs").glob("*/claim.json"))
+
+
+def test_failure_in_the_middle_is_a_record_and_the_others_finish(
+    small: Build, run_matrix: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nsbench.samplers.hard_top_k import HardTopK
+
+    def explode(self: HardTopK, context: Any) -> Any:
+        raise RuntimeError("no luck\nsecond line")
+
+    monkeypatch.setattr(HardTopK, "__call__", explode)
+    folder, records = run_matrix(small(samplers=["hard", "in_batch"]))
+    status = {r.cell["sampler"]["name"]: r for r in records}
+    assert status["hard"].status == "failed"
+    assert status["hard"].reason == "RuntimeError: no luck"
+    assert "explode" in status["hard"].traceback
+    assert status["in_batch"].status == "done"
+    paths = next(p for p in folder.folders() if "hard" in p.folder.name)
+    assert not paths.scores.exists()
+    assert finished(paths) is not None
+    assert finished(paths, retry_failed=True) is None
+    log = paths.log.read_text()
+    assert "start: hard x none, seed 1" in log
+    assert "RuntimeError: no luck" in log
+    assert "end: failed" in log
+
+
+def test_diverged_training_is_a_failed_record(small: Build, run_matrix: Callable[..., Any]) -> None:
+    raw = small(encoders=["tiny"])
+    raw["budget"] |= {"learning_rate": 100.0, "clip": 0.0, "steps": 30}
+    from nsbench.benchmarks.training import step
+
+    def broken(*args: Any) -> Any:
+        return original(*args) * float("nan")
+
+    original = step.row_losses
+    step.row_losses = broken
+    try:
+        _, records = run_matrix(raw)
+    finally:
+        step.row_losses = original
+    assert records[0].status == "failed"
+    assert "the loss is nan at step 0" in records[0].reason
+
+
+def test_impossible_pairing_is_skipped_with_its_reason(
+    small: Build, run_matrix: Callable[..., Any]
+) -> None:
+    _, records = run_matrix(small(augmentations=["token_shuffle", "none"]))
+    skipped = [r for r in records if r.status == "skipped"]
+    assert len(skipped) == 1
+    assert "position" in skipped[0].reason
+
+
+def test_batch_larger_than_the_data_is_a_clear_failure(
+    small: Build, run_matrix: Callable[..., Any]
+) -> None:
+    raw = small()
+    raw["budget"]["batch_size"] = 500
+    _, records = run_matrix(raw)
+    assert records[0].status == "failed"
+    assert "batch_size is 500, but planted has only 200 rows" in records[0].reason
+
+
+@pytest.mark.parametrize("rubbish", [b"", b"{", b"[]", b'{"key": 1}', b"\x00\xff"])
+def test_garbage_record_counts_as_none(tmp_path: Path, rubbish: bytes) -> None:
+    paths = CellPaths(tmp_path)
+    paths.record.write_bytes(rubbish)
+    assert finished(paths) is None
+
+
+def test_record_says_how_it_came_about(small: Build, run_matrix: Callable[..., Any]) -> None:
+    folder, _ = run_matrix(small())
+    record = read_record(next(folder.folders()))
+    assert record.environment["versions"]["torch"]
+    assert record.cost["steps"] == 6
+    assert record.cost["passes"] == 2 * 6 * 16
+    assert record.cost["negatives_per_anchor"] == 15
+    assert record.data["rows"] == 200
+    assert len(record.weights) == 64
+
+
+def test_dev_choice_keeps_the_best_checkpoint(small: Build, run_matrix: Callable[..., Any]) -> None:
+    raw = small(evaluation={"tasks": ["own"], "dev": "own", "dev_every": 2})
+    _, records = run_matrix(raw)
+    assert records[0].status == "done", records[0].traceback
+    assert records[0].cost["dev_looks"] == 3
+    assert 0 < records[0].cost["dev_best"] <= 1
+
+
+def test_a_checkpoint_is_scored_in_the_precision_asked_for(small: Build) -> None:
+    from dataclasses import replace
+
+    from nsbench.benchmarks.encoders import encoders
+    from nsbench.benchmarks.matrix.config import parse_config
+    from nsbench.benchmarks.matrix.expand import expand
+    from nsbench.benchmarks.runs.cell_run import evaluated_model
+
+    (planned,) = expand(parse_config(small(encoders=["tiny"])))
+    texts = ["the cat sat on the mat", "a dog", "the bird sang"]
+    encoder = encoders.make("tiny").build(texts, 0)
+    seen = {}
+    for precision in ("fp32", "bf16"):
+        scored = replace(planned.cell.evaluation, precision=precision)
+        cell = replace(planned.cell, evaluation=scored)
+        seen[precision] = evaluated_model(cell, encoder, "abc").encode(texts)
+    assert (seen["fp32"] != seen["bf16"]).any()
+    np.testing.assert_allclose(seen["bf16"], seen["fp32"], rtol=0, atol=0.05)

@@ -1,0 +1,180 @@
+"""Tuning: equal trials on dev alone, one read of the tests, and a study cut short goes on alike."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("optuna", reason="optuna is not installed")
+
+from nsbench.analysis.read.load import load_results
+from nsbench.analysis.tables.leaderboard import make_leaderboard
+from nsbench.analysis.tables.tuned import tuned_table, write_tuned
+from nsbench.benchmarks.matrix.config import ConfigError
+from nsbench.benchmarks.matrix.tune_file import load_tuning
+from nsbench.benchmarks.records import ResultsFolder
+from nsbench.benchmarks.runs import tuning
+from nsbench.benchmarks.runs.tuning import Study
+
+MATRIX = """
+schema = 1
+name = "tiny"
+samplers = ["in_batch", { name = "hard", k = 4 }]
+encoders = [{ name = "static", dimension = 8 }]
+data = [{ name = "planted", rows = 100 }]
+[budget]
+steps = 4
+batch_size = 16
+learning_rate = 0.05
+"""
+STUDY = """
+schema = 1
+matrix = "tiny.toml"
+trials = 3
+trial_seeds = [7]
+fresh_seeds = [1, 2]
+[space.budget]
+learning_rate = { low = 1e-3, high = 1.0, log = true }
+[space.objective]
+temperature = { values = [0.05, 0.2] }
+[space.hard]
+k = { low = 1, high = 12 }
+"""
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    (tmp_path / "tiny.toml").write_text(MATRIX)
+
+    def study(text: str = STUDY, name: str = "study.toml") -> Path:
+        (tmp_path / name).write_text(text)
+        return tmp_path / name
+
+    return study
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study that has ended; made once, and changed by no test."""
+    folder = tmp_path_factory.mktemp("study")
+    (folder / "tiny.toml").write_text(MATRIX)
+    (folder / "study.toml").write_text(STUDY)
+    Study(*load_tuning(folder / "study.toml"), folder / "out").run()
+    return folder / "out"
+
+
+def test_every_method_gets_the_same_trials_and_the_tests_are_read_once_each(ran: Path) -> None:
+    trials = lines(ran / "trials.jsonl")
+    by_method: dict[str, list[dict[str, Any]]] = {}
+    for trial in trials:
+        by_method.setdefault(trial["method"], []).append(trial)
+    assert [len(t) for t in by_method.values()] == [3, 3]
+    for name, own in by_method.items():
+        assert own[0]["values"] == {}  # the defaults come first
+        wanted = {"budget.learning_rate", "objective.temperature"}
+        wanted |= {"hard.k"} if "hard" in name else set()
+        assert all(set(t["values"]) == wanted for t in own[1:])
+    # a trial is scored on nothing but dev
+    for paths, record in ResultsFolder(ran / "trials").records()[0]:
+        assert paths.scores.read_text().count("\n") == 1
+        assert record.cost["dev_looks"] == 1
+        assert record.cell["evaluation"]["tasks"] == []
+    chosen = json.loads((ran / "tuning.json").read_text())["methods"]
+    for row, own in zip(chosen, by_method.values(), strict=True):
+        values = [t["value"] for t in own]
+        assert row["dev_tuned"] == max(values)
+        assert row["dev_default"] == values[0]
+        assert row["values"] == own[values.index(max(values))]["values"]
+    # each test read is announced, once, and only for cells of the end
+    reads = lines(ran / "test_reads.jsonl")
+    finished = [record.key for _, record in ResultsFolder(ran).records()[0]]
+    assert sorted(r["key"] for r in reads) == sorted(finished)
+    assert {r["setting"] for r in reads} == {"default", "tuned", "untrained"}
+
+
+def test_defaults_and_tuned_stand_side_by_side(ran: Path, tmp_path: Path) -> None:
+    results = load_results(ran)
+    table, notes = tuned_table(results)
+    assert notes == []
+    assert sorted(table["sampler"]) == ["hard(k=4)", "in_batch"]
+    assert set(table["trials"]) == {3}
+    chosen = {m["sampler"]: m for m in json.loads((ran / "tuning.json").read_text())["methods"]}
+    main = results.scores[results.scores["main"]]
+    for row in table.to_dict("records"):
+        own = chosen[row["sampler"]]
+        for kind in ("default", "tuned"):
+            mine = main[main["key"].isin(own[kind])]
+            assert row[kind] == pytest.approx(100 * mine["value"].mean())
+        assert row["difference"] == pytest.approx(row["tuned"] - row["default"])
+        assert row["n_seeds"] == 2
+    assert make_leaderboard(results).rows["mean"].notna().all()
+    write_tuned(results, tmp_path)
+    text = (tmp_path / "tables" / "tuned.md").read_text()
+    assert text.count("\n| ") == 4
+
+
+def test_a_study_cut_short_goes_on_as_if_it_had_not_been(
+    ran: Path, write: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken, calls = tmp_path / "broken", []
+    run_job = tuning.run_job
+
+    def stop(job: Any) -> Any:
+        calls.append(job)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return run_job(job)
+
+    monkeypatch.setattr(tuning, "run_job", stop)
+    with pytest.raises(KeyboardInterrupt):
+        Study(*load_tuning(write()), broken).run()
+    assert not (broken / "test_reads.jsonl").exists()
+    with (broken / "trials.jsonl").open("a") as handle:
+        handle.write('{"method": "cut sh')
+    Study(*load_tuning(write()), broken).run()
+    assert (broken / "tuning.json").read_bytes() == (ran / "tuning.json").read_bytes()
+    before = len(calls)
+    Study(*load_tuning(write()), broken).run()  # nothing is left to do
+    assert len(calls) == before
+
+
+def test_after_a_test_was_read_no_trial_can_be_added(ran: Path, write: Callable[..., Path]) -> None:
+    more = write(STUDY.replace("trials = 3", "trials = 4"))
+    with pytest.raises(ConfigError, match="is closed: its test scores were first read on"):
+        Study(*load_tuning(more), ran)
+    other = write(STUDY.replace("high = 12", "high = 9"))
+    with pytest.raises(ConfigError, match="holds another study: its study has space"):
+        Study(*load_tuning(other), ran)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("fresh_seeds = [1, 2]", "fresh_seeds = [1, 7]", "seed 7 is a trial's and a fresh one"),
+        ("[space.hard]", "[space.hrad]", r"space\.hrad belongs to no sampler.*'hard'"),
+        ("k = {", "kk = {", r"space\.hard\.kk cannot be tuned"),
+        ("learning_rate", "steps", r"space\.budget\.steps cannot be tuned"),
+        ("low = 1, high", "low = 13, high", "low is 13 and high is 12"),
+        ("low = 1e-3", "low = 0.0", "log needs a low above 0"),
+        ("trials = 3", "trails = 3", "trails: Extra inputs"),
+        ('"tiny.toml"', '"tniy"', "no suite is called 'tniy'"),
+    ],
+)
+def test_a_wrong_file_is_refused_before_anything_trains(
+    write: Callable[..., Path], old: str, new: str, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        load_tuning(write(STUDY.replace(old, new)))
+
+
+def test_a_grid_in_the_matrix_is_refused(write: Callable[..., Path], tmp_path: Path) -> None:
+    study = write()
+    (tmp_path / "tiny.toml").write_text(MATRIX.replace("k = 4", "k = [4, 8]"))
+    with pytest.raises(ConfigError, match="lists of values belong in the space"):
+        Study(*load_tuning(study), tmp_path / "out").run()

@@ -1,0 +1,278 @@
+"""Extras that need the host: guides and trusted clusters, checked against their definitions."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from nsbench.benchmarks.contrast.context import Contrast, lay_out, owners
+from nsbench.benchmarks.contrast.world import World
+from nsbench.benchmarks.data import TrainingData
+from nsbench.benchmarks.encoders import Encoder, encoders, token_table
+from nsbench.benchmarks.mining.clusters import ClusterMatch, nearest, row_topics, spherical_kmeans
+from nsbench.benchmarks.seeds import seed_for
+from nsbench.benchmarks.training.batches import feed_for
+from nsbench.benchmarks.training.extras import Extras
+from nsbench.samplers import SimilarityContext, make
+
+CPU = torch.device("cpu")
+
+
+class Costs(dict[str, float]):
+    def note(self, name: str, value: float) -> None:
+        self[name] = self.get(name, 0.0) + value
+
+
+def a_world(texts: int = 60, costs: Costs | None = None) -> World:
+    """Unsupervised texts, of which the last six equal the first six."""
+    rng = np.random.default_rng(0)
+    words = [f"word{i}" for i in range(20)]
+    said = [" ".join(rng.choice(words, size=4)) for _ in range(texts - 6)]
+    rows = np.arange(texts)
+    empty = np.empty((texts, 0), np.int64)
+    data = TrainingData("t", tuple(said + [s.upper() for s in said[:6]]), rows, rows, empty)
+    encoder: Encoder = encoders.make("static", dimension=8).build(data.texts, 0)
+    tokens = token_table(encoder, data.texts, 16, CPU)
+
+    def embed(model: Encoder) -> torch.Tensor:
+        ids, mask = tokens.rows(torch.arange(texts), tokens.ids.shape[1])
+        with torch.no_grad():
+            return torch.nn.functional.normalize(model(model.plain_view(ids, mask)), dim=1)
+
+    return World(
+        data=data,
+        encoder=encoder,
+        tokens=tokens,
+        device=CPU,
+        batch_size=10,
+        seed_for=lambda purpose: seed_for(3, purpose),
+        embed=embed,
+        note=(Costs() if costs is None else costs).note,
+    )
+
+
+def a_batch(world: World, rows: list[int]) -> tuple[SimilarityContext, Contrast]:
+    texts = torch.tensor(rows)
+    z = world.embed(world.encoder)[texts]
+    contrast = lay_out(z, z, texts, texts, both=False)
+    similarity = z @ z.T
+    allowed = ~torch.eye(len(rows), dtype=torch.bool)
+    return SimilarityContext(similarity, contrast.positive, allowed), contrast
+
+
+def built(world: World, sampler: Any, rows: list[int], steps: int = 10) -> SimilarityContext:
+    extras = Extras(sampler, world)
+    for step in range(steps):
+        extras.refresh(step, steps)
+    context, contrast = a_batch(world, rows)
+    return extras.add(context, contrast, ())
+
+
+def test_guide_is_the_encoder_as_it_started_and_never_moves() -> None:
+    world = a_world()
+    rows = [1, 5, 30, 54]
+    first = world.embed(world.encoder)[torch.tensor(rows)]
+    extras = Extras(make("guided"), world)
+    extras.refresh(0, 10)
+    with torch.no_grad():
+        next(world.encoder.parameters()).normal_()
+    extras.refresh(1, 10)
+    context, contrast = a_batch(world, rows)
+    guide = extras.add(context, contrast, ()).require("guide_similarity")
+    torch.testing.assert_close(guide, first @ first.T)
+
+
+def test_guide_may_be_another_encoder_of_another_dimension() -> None:
+    class Guided:
+        needs = frozenset({"guide_similarity"})
+        guide = "static[dimension=20]"
+
+    costs = Costs()
+    world = a_world(costs=costs)
+    guide = built(world, Guided(), [1, 2, 55, 20]).require("guide_similarity")
+    assert guide.shape == (4, 4)
+    torch.testing.assert_close(guide.diagonal(), torch.ones(4))
+    assert guide[0, 2].item() == pytest.approx(1, abs=1e-6)  # text 55 is text 1 in capitals
+    assert costs["passes_guide"] == 60
+
+
+def test_unknown_guides_are_named() -> None:
+    class Guided:
+        needs = frozenset({"guide_similarity"})
+        guide = "static[dimensions=20]"
+
+    with pytest.raises(ValueError, match="Did you mean 'dimension'"):
+        built(a_world(), Guided(), [1, 2])
+
+
+def test_own_negative_is_true_for_what_was_mined_for_the_row() -> None:
+    class Own:
+        needs = frozenset({"own_negative"})
+
+    world = a_world()
+    z = world.embed(world.encoder)
+    texts, extra = torch.tensor([1, 2]), torch.tensor([7, 8, 9, 10])
+    contrast = lay_out(
+        z[texts],
+        z[texts],
+        texts,
+        texts,
+        both=True,
+        extra=(z[extra], extra),
+        owned=owners(2, 0, 2, share="batch"),
+    )
+    similarity = contrast.anchors @ contrast.columns.T
+    context = SimilarityContext(similarity, contrast.positive, similarity > -2)
+    found = Extras(Own(), world).add(context, contrast, ()).require("own_negative")  # type: ignore[arg-type]
+    mine, its = [True, True, False, False], [False, False, True, True]
+    assert found[:, :4].sum() == 0
+    assert found[:, 4:].tolist() == [mine, its, mine, its]
+
+
+# --- clusters -------------------------------------------------------------------------------------
+
+
+def test_kmeans_with_room_to_spare_mixes_no_planted_clusters() -> None:
+    draw = torch.Generator().manual_seed(0)
+    centres = torch.nn.functional.normalize(torch.randn(5, 16, generator=draw), dim=1)
+    truth = torch.arange(200) % 5
+    noise = 0.05 * torch.randn(200, 16, generator=draw)
+    points = torch.nn.functional.normalize(centres[truth] + noise, dim=1)
+    centroids = spherical_kmeans(points, 20, seed=1)
+    torch.testing.assert_close(centroids.norm(dim=1), torch.ones(20))
+    labels = nearest(points, centroids)
+    assert torch.equal(labels, nearest(points, spherical_kmeans(points, 20, seed=1)))
+    for cluster in labels.unique():
+        assert len(truth[labels == cluster].unique()) == 1
+
+
+def test_kmeans_with_as_many_clusters_as_points_keeps_all_apart() -> None:
+    points = torch.nn.functional.normalize(torch.eye(6) + 0.1, dim=1)
+    assert nearest(points, spherical_kmeans(points, 9, seed=0)).tolist() == list(range(6))
+
+
+def test_kmeans_refuses_nan() -> None:
+    with pytest.raises(ValueError, match="hold NaN"):
+        spherical_kmeans(torch.full((4, 2), torch.nan), 2, seed=0)
+
+
+def matcher(world: World, progress_steps: int = 10, **params: Any) -> ClusterMatch:
+    settings = {"texts_per_cluster": (20.0, 5.0), "refreshes": 4} | params
+    clusters = ClusterMatch(make("incremental", **settings), world)  # type: ignore[arg-type]
+    for step in range(progress_steps):
+        clusters.refresh(step, progress_steps)
+    return clusters
+
+
+def test_law_ifnd_acceptance_0_trusts_nobody_and_costs_nothing() -> None:
+    costs = Costs()
+    world = a_world(costs=costs)
+    clusters = matcher(world, start=0.0, end=0.0)
+    every = torch.arange(60)
+    assert not clusters.match(every, every).any()
+    assert costs == {}
+    context = built(world, make("incremental", start=0.0, end=0.0), [1, 2, 3, 4])
+    chosen = make("incremental")(context)
+    assert torch.equal(chosen.mask[0], context.negative_mask)
+
+
+def test_law_ifnd_every_text_its_own_cluster_is_info_nce() -> None:
+    world = a_world()
+    sampler = make("incremental", texts_per_cluster=(1.0001,), start=1.0, end=1.0)
+    context = built(world, sampler, [1, 2, 30, 40])
+    assert torch.equal(sampler(context).mask[0], context.negative_mask)
+
+
+def test_law_ifnd_accepted_count_is_the_share_rounded_down() -> None:
+    world = a_world()  # 60 texts, 54 of them different
+    for share in (0.1, 0.25, 0.5, 0.77, 1.0):
+        clusters = matcher(world, start=share, end=share)
+        trusted = (clusters.trusted >= 0).sum(dim=1).tolist()
+        assert trusted == [int(share * 54 + 1e-9)] * 2
+
+
+def test_law_ifnd_accepted_sets_are_nested() -> None:
+    world = a_world()
+    before = torch.zeros(2, 54, dtype=torch.bool)
+    for share in (0.2, 0.4, 0.8, 1.0):
+        clusters = matcher(world, start=share, end=share)
+        now = clusters.trusted >= 0
+        assert (before <= now).all()
+        before = now
+
+
+def test_law_ifnd_duplicates_share_a_cluster() -> None:
+    world = a_world()
+    clusters = matcher(world, start=1.0, end=1.0)
+    twins = clusters.match(torch.arange(6), torch.arange(54, 60))
+    assert twins.diagonal(dim1=1, dim2=2).all()
+
+
+def test_law_ifnd_the_relation_is_symmetric() -> None:
+    clusters = matcher(a_world(), start=0.6, end=0.6)
+    every = torch.arange(60)
+    match = clusters.match(every, every)
+    assert torch.equal(match, match.transpose(1, 2))
+
+
+def test_clusters_are_made_as_often_as_asked_and_compared() -> None:
+    costs = Costs()
+    clusters = matcher(a_world(costs=costs), 20, start=0.5, end=1.0, refreshes=4)
+    assert costs["cluster_refreshes"] == 4
+    assert costs["cluster_comparisons"] == 3
+    # The encoder does not move here, and the seed is the same: old and new agree entirely.
+    for level in range(2):
+        assert costs[f"cluster_agreement_{level}"] == pytest.approx(3)
+    assert clusters.labels is not None
+    assert clusters.labels.shape == (2, 54)
+
+
+def test_clusters_are_asked_of_the_sampler_that_another_holds() -> None:
+    context = built(a_world(), make("noise", then="incremental[start=1.0]"), [1, 2, 3])
+    assert context.require("cluster_match").shape == (3, 3, 3)
+
+
+# --- topics ---------------------------------------------------------------------------------------
+
+
+def test_topics_of_rows_are_those_of_their_anchor_texts() -> None:
+    world = a_world()
+    topics = row_topics(world, world.embed(world.encoder), 5, seed=0)
+    assert topics.shape == (60,)
+    assert (topics[:6] == topics[54:]).all()
+    assert 1 < len(np.unique(topics)) <= 5
+
+
+def test_law_tas_b_one_cluster_gives_the_batches_of_all_other_samplers() -> None:
+    world = a_world()
+    plain, topical = (
+        feed_for(sampler, world)
+        for sampler in (make("in_batch"), make("topic", texts_per_cluster=1e6))
+    )
+    for _ in range(12):
+        assert (next(plain) == next(topical)).all()
+
+
+def test_law_tas_b_as_many_clusters_as_texts_still_gives_batches() -> None:
+    world = a_world()
+    feed = feed_for(make("topic", texts_per_cluster=1.0), world)
+    epoch = np.concatenate([next(feed) for _ in range(6)])
+    assert sorted(epoch) == list(range(60))
+
+
+def test_topical_batches_are_harder_than_random_ones() -> None:
+    world = a_world()
+    z = world.embed(world.encoder)
+
+    def mean_similarity(sampler: Any) -> float:
+        feed = feed_for(sampler, world)
+        values = []
+        for _ in range(12):
+            rows = torch.from_numpy(next(feed))
+            values.append(float((z[rows] @ z[rows].T).mean()))
+        return float(np.mean(values))
+
+    assert mean_similarity(make("topic", texts_per_cluster=10.0)) > mean_similarity(
+        make("in_batch")
+    )

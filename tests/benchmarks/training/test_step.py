@@ -1,0 +1,184 @@
+"""A step never waits for its device: with tensors that hold no numbers it runs all the same."""
+
+import importlib
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+
+from nsbench.benchmarks.augmentations import augmentations
+from nsbench.benchmarks.candidates import candidates
+from nsbench.benchmarks.contrast.context import Known
+from nsbench.benchmarks.contrast.views import Texts, embed_all, embed_texts
+from nsbench.benchmarks.contrast.world import World
+from nsbench.benchmarks.data import datasets
+from nsbench.benchmarks.encoders import Encoder, TokenTable, encoders, token_table
+from nsbench.benchmarks.objectives import objectives
+from nsbench.benchmarks.records.cell import Budget
+from nsbench.benchmarks.seeds import seed_for
+from nsbench.benchmarks.training.extras import Extras
+from nsbench.benchmarks.training.measures import Measures
+from nsbench.benchmarks.training.optimizer import Optimizer
+from nsbench.benchmarks.training.replay.graphs import Watch
+from nsbench.benchmarks.training.step import Batch, Method, Step
+from nsbench.benchmarks.training.train import batch_of
+from nsbench.samplers import samplers
+
+CPU = torch.device("cpu")
+ELSEWHERE = torch.device("meta")
+CASES: list[tuple[str, str, str, dict[str, Any]]] = [
+    ("tiny", "hard", "in_batch", {}),
+    ("tiny", "random", "queue", {"size": 20}),
+    ("tiny", "semi_hard", "memory", {"size": 20, "views": "both"}),
+    ("tiny", "distance_weighted", "corpus", {"shortage": "fewer", "negatives": 2, "depth": 4}),
+    ("tiny", "guided", "in_batch", {}),
+    ("tiny", "mixed", "in_batch", {}),
+    ("static", "hard", "in_batch", {}),
+    ("static", "debiased", "memory", {"size": 20}),
+]
+
+
+def quiet(name: str, value: float) -> None:
+    """Count nothing."""
+
+
+def opened(encoder: str, sampler: str, pool: str, params: dict[str, Any]) -> tuple[Step, Measures]:
+    """A step and its measures on the CPU, opened as a training opens them."""
+    data = datasets.make("planted", rows=60)()
+    made = encoders.make(encoder, dimension=16).build(data.texts, 0)
+    tokens = token_table(made, data.texts, 32, CPU)
+    world = World(
+        data=data,
+        encoder=made,
+        tokens=tokens,
+        device=CPU,
+        batch_size=8,
+        seed_for=lambda purpose: seed_for(1, purpose),
+        embed=lambda model: embed_all(model, tokens, quiet),
+        note=quiet,
+    )
+    method = Method(
+        sampler=samplers.make(sampler),
+        objective=objectives.make("info_nce"),
+        views=([augmentations.make("token_cutoff")], [augmentations.make("embedding_dropout")]),
+        directions="both",
+        budget=Budget(steps=50, batch_size=8),
+    )
+    known, places = Known(data, CPU), candidates.make(pool, **params).open(world)
+    extras = Extras(method.sampler, world, method.objective)
+    return Step(method, world, known, places, extras, fixed=True), Measures(method, world, known)
+
+
+def batches(make_step: Step, measures: Measures) -> Batch:
+    """The batch of step 2, after steps 0 and 1 were made."""
+    world, pool = make_step.world, make_step.pool
+    for step in range(3):
+        pool.refresh(step)
+        make_step.extras.refresh(step, 50)
+        batch = batch_of(world, make_step.method, np.arange(8) + 8 * step, step, pool)
+        if step < 2:
+            stepped = make_step(batch)
+            pool.after_step(torch.cat([batch.texts1.host, batch.texts2.host]), stepped.embeddings)
+            seen = measures.see(batch, stepped) if measures.due(step) else {}
+            measures.add(step, stepped, seen, pool)
+    return batch
+
+
+@pytest.mark.parametrize(("encoder", "sampler", "pool", "params"), CASES)
+def test_law_a_step_and_its_measures_read_nothing_from_the_device(
+    encoder: str, sampler: str, pool: str, params: dict[str, Any]
+) -> None:
+    make_step, measures = opened(encoder, sampler, pool, params)
+    batch = batches(make_step, measures)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        stepped = make_step(batch)
+        measures.add(20, stepped, measures.see(batch, stepped), make_step.pool)
+    assert stepped.loss.shape == (16,)
+    assert measures.difficulty.steps == [0, 20]
+
+
+def on(value: Any) -> Any:
+    """A stand-in on another device for tensors, wherever an object holds them."""
+    if isinstance(value, torch.Tensor):
+        if isinstance(value, FakeTensor):
+            return value
+        made = torch.empty(value.shape, dtype=value.dtype, device=ELSEWHERE)
+        return nn.Parameter(made) if isinstance(value, nn.Parameter) else made
+    if isinstance(value, Encoder | nn.Module):
+        for module in value.modules():
+            for held in (module._parameters, module._buffers):
+                for name, tensor in held.items():
+                    if tensor is not None:
+                        held[name] = on(tensor)  # type: ignore[assignment]
+    return value
+
+
+@pytest.mark.parametrize(("encoder", "sampler", "pool", "params"), CASES)
+def test_law_on_another_device_nothing_is_read_and_nothing_is_brought(
+    monkeypatch: pytest.MonkeyPatch, encoder: str, sampler: str, pool: str, params: dict[str, Any]
+) -> None:
+    make_step, measures = opened(encoder, sampler, pool, params)
+    batch = batches(make_step, measures)
+    # The stand-in device is none for which torch has a fused optimizer; of its call we see that
+    # all it is given is on the device.
+    adam = importlib.import_module("torch.optim.adam")
+    monkeypatch.setattr(adam, "_device_dtype_check_for_fused", lambda *a, **k: None)
+
+    def fused(*lists: list[torch.Tensor], lr: torch.Tensor, **settings: Any) -> None:
+        assert {t.device for part in lists for t in part} | {lr.device} == {ELSEWHERE}
+
+    monkeypatch.setattr(torch, "_fused_adamw_", fused)
+    world, watch = make_step.world, Watch()
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        on(world.encoder)
+        tokens: TokenTable = world.tokens
+        for name in ("ids", "device_lengths"):
+            object.__setattr__(tokens, name, on(getattr(tokens, name)))
+        object.__setattr__(world, "device", ELSEWHERE)
+        for holder in (make_step.known, make_step.extras, measures.histograms):
+            for name, value in vars(holder).items():
+                setattr(holder, name, on(value))
+        make_step.optimizer = Optimizer(
+            world.encoder, learning_rate=1e-3, weight_decay=0.1, clip=1.0, fixed=True
+        )
+
+        def texts(given: Texts | None) -> Any:
+            return None if given is None else replace(given, ids=on(given.ids))
+
+        given = replace(
+            batch,
+            rows=on(batch.rows),
+            texts1=texts(batch.texts1),
+            texts2=texts(batch.texts2),
+            more=texts(batch.more),
+            owned=None if batch.owned is None else tuple(map(on, batch.owned)),
+            stored=None
+            if batch.stored is None
+            else type(batch.stored)(*(on(v) for v in vars(batch.stored).values())),
+            mined_scores=on(batch.mined_scores),
+            progress=on(batch.progress),
+            rate=on(batch.rate),
+        )
+        make_step.draw = dict.fromkeys(make_step.draw)  # there are no generators for it here
+        with watch:
+            stepped = make_step(given)
+            seen = measures.see(given, stepped)
+    assert watch.waits == []
+    assert stepped.loss.device.type == stepped.norm.device.type == "meta"
+    assert {value.device.type for value in seen.values()} == {"meta"}
+
+
+def test_texts_are_as_wide_as_their_longest_and_empty_places_show_the_first() -> None:
+    data = datasets.make("planted", rows=60)()
+    encoder = encoders.make("tiny", dimension=16).build(data.texts, 0)
+    tokens = token_table(encoder, data.texts, 32, CPU)
+    numbers = torch.tensor([3, -1, 7])
+    texts = Texts.of(tokens, numbers)
+    longest = int(tokens.lengths[[3, 0, 7]].max())
+    assert longest <= texts.width <= max(longest + 7, tokens.ids.shape[1])
+    shown = embed_texts(encoder, tokens, numbers)
+    assert torch.equal(shown, embed_texts(encoder, tokens, numbers.clamp(min=0)))

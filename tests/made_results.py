@@ -1,0 +1,167 @@
+"""Real results folders, written by the same functions that write them in a run."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nsbench.benchmarks.keys import content_key, describe_choice
+from nsbench.benchmarks.records import (
+    DIFFICULTY_COLUMNS,
+    CellPaths,
+    ResultsFolder,
+    RunRecord,
+    Score,
+    scores_csv,
+    write_record,
+)
+
+EVIL = '</script><script>window.evil = 1</script><img src=x onerror="window.evil=1">'
+TASKS = ("STS12", "STS13", "planted-sts")
+SAMPLERS = ("in_batch", "random", "hard")
+AUGMENTATIONS = ("none", "feature_cutoff")
+EFFECT = {"in_batch": 0.0, "random": -0.02, "hard": 0.03, "no_training": -0.1}
+
+
+def make_cell(
+    sampler: str = "in_batch", augmentation: str = "none", seed: int = 0, **params: Any
+) -> dict[str, Any]:
+    view = [{"name": augmentation, "params": {"rate": 0.2} if augmentation != "none" else {}}]
+    cell: dict[str, Any] = {
+        "sampler": {"name": sampler, "params": params},
+        "augmentation": {"view1": view, "view2": view},
+        "objective": {"name": "info_nce", "params": {"temperature": 0.05}},
+        "candidates": {"name": "in_batch", "params": {}},
+        "regime": {"name": "unsupervised", "params": {}},
+        "encoder": {"name": "static", "params": {"layers": 0}},
+        "data": {"name": "planted", "params": {"rows": 100}},
+        "budget": {"steps": 20, "batch_size": 8},
+        "evaluation": {"tasks": list(TASKS)},
+        "seed": seed,
+    }
+    cell["labels"] = {
+        a: describe_choice(cell[a])
+        for a in ("sampler", "objective", "candidates", "regime", "encoder", "data")
+    } | {"augmentation": augmentation}
+    return cell
+
+
+def true_score(cell: Mapping[str, Any], task: str) -> float:
+    """In [0, 1]: an effect of the sampler, a little of everything else, the same at every call."""
+    text = json.dumps([cell["sampler"], cell["augmentation"], cell["seed"], task])
+    luck = np.random.default_rng(int(content_key(text), 16) % 2**32).normal(scale=0.004)
+    shared = 0.01 * np.sin(cell["seed"])
+    return float(0.6 + EFFECT.get(cell["sampler"]["name"], 0.0) + shared + luck)
+
+
+def write_cell(
+    folder: ResultsFolder,
+    cell: dict[str, Any],
+    *,
+    status: Any = "done",
+    tasks: tuple[str, ...] = TASKS,
+    scores: Mapping[str, float] | None = None,
+) -> CellPaths:
+    key = content_key(cell)
+    paths = folder.cell(cell["sampler"]["name"], key)
+    paths.folder.mkdir(parents=True)
+    paths.cell.write_text(json.dumps(cell))
+    if status == "done":
+        values = scores if scores is not None else {t: true_score(cell, t) for t in tasks}
+        rows = [
+            Score(t, "test", "default", "cosine_spearman", v, 100, True) for t, v in values.items()
+        ] + [Score("geometry", "test", "default", "uniformity", -2.0, 100, False)]
+        rows += [
+            Score("frequent_tokens", "test", "STS12", f"without_{k}", 0.5 + k / 100, 100, False)
+            for k in (0, 4, 16)
+        ]
+        paths.scores.write_text(scores_csv(rows))
+        difficulty_table(cell).to_parquet(paths.difficulty)
+    write_record(
+        paths,
+        RunRecord(
+            key=key,
+            cell=cell,
+            status=status,
+            reason="" if status == "done" else f"{status} <b>because</b>",
+            traceback='Traceback: "</script><script>alert(1)</script>"'
+            if status == "failed"
+            else "",
+            cost={"steps": 20, "tokens": 1000, "passes_anchor": 160, "passes_positive": 160},
+            alarms=[{"name": "collapse", "value": 0.1, "limit": 0.2, "text": "rank < 2"}]
+            if cell["sampler"]["name"] == "hard"
+            else [],
+            data={"digest": "abc", "rows": 100},
+            evaluation={"random_pairs": [0, 1, 2 + cell["seed"], 1]},
+            seconds={"train": 1.5, "total": 2.0 + 0.1 * cell["seed"]},
+            environment={"versions": {"torch": "2.13.0"}, "device": "cpu"},
+            finished="2026-01-01T00:00:00Z",
+        ),
+    )
+    return paths
+
+
+def difficulty_table(cell: Mapping[str, Any]) -> pd.DataFrame:
+    shift = EFFECT.get(cell["sampler"]["name"], 0.0)
+    rows = []
+    for step in (0, 5, 10, 20):
+        for quantity, level in {
+            "chosen_similarity": 0.4 + 5 * shift - 0.01 * step,
+            "chosen_percentile": 0.5 - 5 * shift,
+            "margin": 0.3 + 0.01 * step,
+            "effective_negatives": 20.0 - step / 4,
+            "positive_similarity": 0.9,
+            **({"probe_uniformity": -1.0 - step / 10} if step % 10 == 0 else {}),
+            "false_negative": float("nan") if cell["seed"] == 1 else 0.01,
+        }.items():
+            value = level + 0.005 * cell["seed"]
+            quantiles = [value + d for d in (-0.3, -0.2, -0.1, 0.0, 0.1, 0.2, 0.3)]
+            rows.append((step, quantity, value, 0.1, *quantiles, 64))
+    return pd.DataFrame(rows, columns=list(DIFFICULTY_COLUMNS))
+
+
+def write_matrix(folder: ResultsFolder, cells: list[dict[str, Any]], name: str = "tiny") -> None:
+    folder.root.mkdir(parents=True, exist_ok=True)
+    listed = [{"key": content_key(c), "folder": "", "cell": c} for c in cells]
+    folder.matrix.write_text(
+        json.dumps({"schema": 1, "name": name, "config": {"seeds": [0, 1]}, "cells": listed})
+    )
+
+
+def all_cells(seeds: int = 3) -> list[dict[str, Any]]:
+    cells = [make_cell("no_training", "none", s) for s in range(seeds)]
+    return cells + [
+        make_cell(s, a, seed) for s in SAMPLERS for a in AUGMENTATIONS for seed in range(seeds)
+    ]
+
+
+def write_results(
+    root: Path, seeds: int = 3, leave_out: Callable[[dict[str, Any]], bool] = lambda cell: False
+) -> Path:
+    """A complete folder, less the cells that ``leave_out`` names."""
+    results = ResultsFolder(root)
+    cells = all_cells(seeds)
+    write_matrix(results, cells)
+    for cell in cells:
+        if not leave_out(cell):
+            write_cell(results, cell)
+    return root
+
+
+def evil_folder(tmp_path: Path, name: str = "evil") -> Path:
+    """Every text that a results folder can carry tries to break out of the page."""
+    folder = ResultsFolder(tmp_path / name)
+    folder.root.mkdir()
+    for seed in range(2):
+        for label in ("in_batch", EVIL):
+            cell = make_cell("in_batch", "none", seed)
+            cell["labels"] |= {"sampler": label, "augmentation": EVIL, "data": EVIL}
+            write_cell(folder, cell | {"variant": label}, scores={EVIL: 0.5, "STS12": 0.6 + seed})
+    write_cell(folder, make_cell("random", "none", 0), status="failed")
+    (folder.runs / EVIL.replace("/", "_")).write_text("")
+    config = {"description": EVIL, "name": EVIL}
+    folder.matrix.write_text(json.dumps({"name": EVIL, "config": config, "cells": []}))
+    return folder.root

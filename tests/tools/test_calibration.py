@@ -1,0 +1,35 @@
+import pytest
+
+from tools.calibration import Design, coverage, detectable, false_positives
+
+
+def test_false_positives_are_at_the_nominal_level():
+    shares = false_positives(Design(), repetitions=1000, seed=0)
+    # Nominal 5 %; the standard error over 1,000 matrices is 0.7 %.
+    assert shares["baseline"] <= 0.05 + 0.014
+    assert shares["pairs"] <= 0.05 + 0.014
+    assert shares["uncorrected"] > 0.1  # the simulation can tell a bad test from a good one
+
+
+def test_intervals_cover_what_they_say():
+    shares = coverage(Design(), repetitions=200, seed=0)
+    assert 0.93 <= shares["t"] <= 0.97
+    assert shares["plain bootstrap"] < 0.9
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_smallest_detectable_is_right_to_within_a_fifth(seeds):
+    answer = detectable(Design(seeds=seeds, unequal=0.0), repetitions=600, seed=0)
+    assert answer["reported"] == pytest.approx(answer["true"], rel=0.1)
+    assert answer["within_20"] > answer["within_20_unpooled"] + 0.05
+
+
+def test_with_twenty_methods_nearly_every_matrix_reports_it_right():
+    answer = detectable(Design(methods=20, unequal=0.0), repetitions=300, seed=0)
+    assert answer["within_20"] >= 0.95  # 76 degrees of freedom: a spread is within 8 % or so
+
+
+def test_the_seed_decides_the_simulation():
+    first = false_positives(Design(), repetitions=40, seed=0)
+    assert false_positives(Design(), repetitions=40, seed=0) == first
+    assert false_positives(Design(), repetitions=40, seed=1) != first

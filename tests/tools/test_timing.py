@@ -1,0 +1,123 @@
+"""The timing scripts: exponents, kept rounds, and small real runs of what they time."""
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tools.timing import growth, memory, peers, roofline
+from tools.timing._compare import COLUMNS, PLACE, Compared, Side, compared, keep
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_exponents_are_slopes_on_logarithms() -> None:
+    sizes = [10, 100, 1000, 5000]
+    assert growth.exponent(sizes, [3 * s**1.5 for s in sizes]) == pytest.approx(1.5)
+    assert growth.exponent(sizes, [7.0] * 4) == pytest.approx(0)
+
+
+def test_sides_take_turns_and_the_last_answers_are_judged() -> None:
+    turns: list[str] = []
+
+    def side(name: str, seconds: float) -> Side:
+        def run() -> tuple[list[float], int]:
+            turns.append(name)
+            return [seconds, 100.0, seconds], len(turns)
+
+        return Side(name, run)
+
+    found = compared("j", "u", side("a", 1.0), side("b", 3.0), 2, lambda a, b: f"{a} {b}")
+    assert turns == ["a", "b", "a", "b"]
+    assert found.ratios == pytest.approx([106 / 102] * 2), "the mean over a round counts"
+    assert found.note == "3 4"
+    assert found.against == "b"
+
+
+def test_a_job_measured_again_takes_its_own_place_only(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "peers.csv"
+    one = Compared("search", "u", (1.0, 2.0), (3.0, 4.0), "faiss")
+    other = Compared("mine", "u", (1.0,), (5.0,), "st")
+    for found in (one, other, Compared("search", "u", (1.0,), (9.0,), "faiss")):
+        keep(path, found.rows(), (*COLUMNS, *PLACE), "job")
+    assert [(r["job"], r["ratio"]) for r in rows_of(path)] == [
+        ("mine", "5.000"),
+        ("search", "9.000"),
+    ]
+
+
+def test_searches_are_compared_with_the_real_ones(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("faiss")
+    pytest.importorskip("sentence_transformers")
+    threads = torch.get_num_threads()
+    given = [
+        "search",
+        "mine",
+        "--rows",
+        "400",
+        "--k",
+        "10",
+        "--rounds",
+        "1",
+        "--out",
+        str(tmp_path),
+    ]
+    assert peers.main([*given, "--threads", str(threads)]) == 0
+    assert "in common: 1.000000" in capsys.readouterr().out
+    assert [r["job"] for r in rows_of(tmp_path / "peers.csv")] == ["search", "mine"]
+
+
+@pytest.mark.parametrize("given", [["nosuch"], ["--rounds", "0"], ["--k", "0"]])
+def test_bad_requests_end_before_anything_is_timed(given: list[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        peers.main(given)
+
+
+def test_growth_of_a_streamed_search(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["search", "--largest", "10000", "--queries", "8", "--out", str(tmp_path)]
+    assert growth.main(given) == 0
+    assert "10000 corpus rows" in capsys.readouterr().out
+    (row,) = rows_of(tmp_path / "growth.csv")
+    assert row["size"] == "10000"
+    assert float(row["seconds"]) > 0
+    assert 0 <= float(row["peak_mib"]) < 2000
+
+
+def test_a_stream_has_all_rows_of_unit_length() -> None:
+    blocks = list(growth.stream(growth.BLOCK + 3))
+    assert [len(b) for b in blocks] == [growth.BLOCK, 3]
+    torch.testing.assert_close(blocks[1].norm(dim=1), torch.ones(3))
+
+
+def test_the_operations_that_take_most_time_are_named() -> None:
+    big, small = torch.ones(400, 400), torch.ones(2)
+    found = roofline.most_of(lambda: [(big @ big, small + small) for _ in range(9)])
+    assert found.startswith("mm ")
+    assert found.split(",")[0].endswith("%")
+
+
+def test_an_unknown_roofline_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        roofline.main(["step-fp64"])
+    assert "unknown job 'step-fp64'; there are step-fp32" in capsys.readouterr().err
+
+
+def test_product_rates_are_positive_and_finite() -> None:
+    assert 0 < roofline.product_rate(torch.float32, 16, 32) < 1e6
+
+
+def test_the_peak_is_of_the_program_itself_whatever_its_parent_held() -> None:
+    held = bytearray(b"x") * (300 << 20)  # before the child starts
+    code = "from tools.timing.memory import peak; print(peak())"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert len(held) == 300 << 20
+    assert 1 < float(said.stdout) < 200
+    assert memory.peak() > 300

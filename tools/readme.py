@@ -1,0 +1,168 @@
+"""Rewrites the generated tables of a document from the registries, between marked lines."""
+
+import ast
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from nsbench.benchmarks.augmentations import augmentations
+from nsbench.benchmarks.candidates import candidates
+from nsbench.benchmarks.data import datasets
+from nsbench.benchmarks.encoders import encoders
+from nsbench.benchmarks.matrix.config import suites
+from nsbench.benchmarks.objectives import objectives
+from nsbench.samplers import Entry, Registry, samplers
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _short(source: str) -> str:
+    """Authors and year of a source, linked to its first address."""
+    address = re.search(r"https?://\S+", source)
+    name = re.match(r"(.{3,90}?\b(?:19|20)\d\d\b)", source)
+    words = name[1] if name else source.split(".")[0][:60]
+    return f"[{words}]({address[0].rstrip('.')})" if address else words
+
+
+def _parameters(entry: Entry[Any]) -> str:
+    return ", ".join(
+        f"`{p.name}`" if p.required else f"`{p.name}={p.default}`" for p in entry.parameters
+    )
+
+
+def sampler_table() -> str:
+    """Name, idea, source, objective, pool and parameters of every sampler that ships here."""
+    rows = [
+        "| sampler | which negatives | objective | pool | parameters | source |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for entry in samplers:
+        if not entry.provider.startswith("nsbench."):
+            continue
+        instance = entry.cls()
+        pairing = []
+        for attribute, default in (("objective", "info_nce"), ("pool", "in_batch")):
+            value = getattr(instance, attribute, default)
+            pairing.append(value if isinstance(value, str) else value[0])
+        rows.append(
+            f"| `{entry.name}` | {_cell(entry.summary)} | `{pairing[0]}` | `{pairing[1]}` | "
+            f"{_cell(_parameters(entry))} | {_cell(_short(entry.source))} |"
+        )
+    return "\n".join(rows)
+
+
+def law_table(tests: Path) -> str:
+    """Every sampler and objective with the tests that speak of it.
+
+    Args:
+        tests: The folder of tests. A test speaks of a component whose name it quotes or whose
+            class it uses, or whose module its own file is named after.
+
+    The contract suite, which meets every one of them, is not repeated.
+    """
+    functions = [
+        (path, node.name, ast.get_source_segment(text, node) or "", decorators(text, node))
+        for path in sorted(tests.glob("**/test_*.py"))
+        if path.parent.name == "samplers" or path.name.startswith("test_objectives")
+        for text in [path.read_text("utf-8")]
+        for node in ast.parse(text).body
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+    ]
+    rows = ["| component | what its tests say |", "| --- | --- |"]
+    components: list[tuple[str, Entry[Any]]] = [("sampler", e) for e in samplers]
+    components += [("objective", e) for e in objectives]
+    for kind, entry in components:
+        if not entry.provider.startswith("nsbench."):
+            continue
+        module = entry.cls.__module__.rsplit(".", 1)[1]
+        speaks = re.compile(rf"[\"']{entry.name}[\"'\[]|\b{entry.cls.__name__}\(")
+        found = [
+            name.removeprefix("test_").replace("_", " ")
+            for path, name, body, marks in functions
+            if speaks.search(body + marks)
+            or (kind == "sampler" and path.name == f"test_{module}.py")
+        ]
+        rows.append(f"| {kind} `{entry.name}` | {'; '.join(dict.fromkeys(found))} |")
+    return "\n".join(rows)
+
+
+def decorators(text: str, node: ast.FunctionDef) -> str:
+    """Source of a function's decorators."""
+    return "".join(ast.get_source_segment(text, mark) or "" for mark in node.decorator_list)
+
+
+def plain_table(registry: Registry[Any]) -> str:
+    """Name, idea, parameters and source of everything in a registry that ships here."""
+    rows = [
+        f"| {registry.kind} | what it does | parameters | source |",
+        "| --- | --- | --- | --- |",
+    ]
+    rows += [
+        f"| `{entry.name}` | {_cell(entry.summary)} | {_cell(_parameters(entry))} | "
+        f"{_cell(_short(entry.source))} |"
+        for entry in registry
+        if entry.provider.startswith("nsbench.")
+    ]
+    return "\n".join(rows)
+
+
+def plugin_table() -> str:
+    """What packages beside this one bring, of every kind."""
+    rows = [
+        "| kind | name | what it does | parameters | package |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for registry in (samplers, objectives, augmentations, candidates, encoders, datasets):
+        for entry in registry:
+            if not entry.provider.startswith("nsbench."):
+                cells = (_cell(entry.summary), _parameters(entry), f"`{entry.provider}`")
+                rows.append(f"| {registry.kind} | `{entry.name}` | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def suite_table() -> str:
+    """Every suite that ships here, with the question it answers."""
+    rows = [f"| `{name}` | {_cell(question)} |" for name, question in suites().items()]
+    return "\n".join(["| suite | question |", "| --- | --- |", *rows])
+
+
+def rewrite(text: str, tests: Path = Path("tests")) -> str:
+    """The document with every ``<!-- table: NAME -->`` section renewed.
+
+    Args:
+        text: The document.
+        tests: The folder of tests, for the table of laws.
+
+    Raises:
+        ValueError: If a section names no table.
+    """
+    makers: dict[str, Callable[[], str]] = {
+        "samplers": sampler_table,
+        "laws": lambda: law_table(tests),
+        "augmentations": lambda: plain_table(augmentations),
+        "objectives": lambda: plain_table(objectives),
+        "candidates": lambda: plain_table(candidates),
+        "plugins": plugin_table,
+        "suites": suite_table,
+    }
+
+    def fill(found: re.Match[str]) -> str:
+        if found[1] not in makers:
+            raise ValueError(f"no table is called {found[1]!r}; known: {', '.join(makers)}")
+        return f"<!-- table: {found[1]} -->\n{makers[found[1]]()}\n<!-- end -->"
+
+    return re.sub(r"<!-- table: (\w+) -->\n.*?<!-- end -->", fill, text, flags=re.S)
+
+
+def main(paths: list[str]) -> None:
+    """Rewrite the documents in place."""
+    for path in map(Path, paths):
+        path.write_text(rewrite(path.read_text("utf-8")), "utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,370 @@
+"""All that is done for a CUDA device, checked and timed on one: a short table, printed last.
+
+    python -m tools.timing.gpu [--minutes 8] [--out DIR] [--rehearse]
+
+Checks: recorded steps against steps made one by one, packed texts against padded ones, side by side
+against alone, no wait for the device anywhere in a step (torch's own watch, set to raise), a device
+against the CPU, the fused search against the reference. Times: a contrastive step of MiniLM-L6 and
+BERT-base (random weights of their sizes, texts of the planted data) made as it comes, recorded,
+packed, compiled, and several trainings side by side; the sentence-transformers trainer where it can
+run; search; each beside the measured rate of a matrix product and of a copy. Needs torch,
+transformers, pandas and pyarrow only.
+``--rehearse`` goes through all of it on a CPU, at a tiny size, recorded in software: it shows that
+the script works, and its times mean nothing.
+"""
+
+import argparse
+import statistics
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nsbench.benchmarks.encoders._attention import PACKED
+from nsbench.benchmarks.runs.executors.variables import variables
+from nsbench.benchmarks.training.replay.capture import VARIABLE
+from nsbench.benchmarks.training.replay.side_by_side import Turn
+from tools.timing._compare import PLACE, keep, place
+from tools.timing._device_steps import (
+    Size,
+    interleaved,
+    losses_of,
+    open_training,
+    trainer_seconds,
+)
+from tools.timing.gpu_search import interpret, search_checks, search_rows
+
+GPU = "gpu.csv"
+COLUMNS = (
+    *("job", "how", "batch", "tokens", "beside", "ms_per_step", "sentences_per_second"),
+    *("tflops", "share_of_product_rate", "times_eager", "note", "threads", "device", *PLACE),
+)
+MINILM = Size("MiniLM-L6", layers=6, width=384, heads=12, inner=1536)
+BERT = Size("BERT-base", layers=12, width=768, heads=12, inner=3072)
+SMALL = Size("small", layers=2, width=32, heads=4, inner=64, words=1024, rows=120)
+WARM, TIMED = 12, 40
+
+
+@dataclass(frozen=True)
+class Check:
+    """A thing that must hold, and whether it did.
+
+    Attributes:
+        name: What it is.
+        passed: Whether it held; ``None`` where it was not tried.
+        text: What was seen.
+    """
+
+    name: str
+    passed: bool | None
+    text: str
+
+    def line(self) -> str:
+        """As one line of text."""
+        word = {True: "ok", False: "FAILED", None: "not tried"}[self.passed]
+        return f"{word:9}  {self.name}: {self.text}"
+
+
+@contextmanager
+def replay(mode: str, *, packed: bool = False) -> Iterator[None]:
+    """Within, trainings are opened in a mode of `training.replay.capture`, padded or packed."""
+    with variables({VARIABLE: mode, PACKED: str(int(packed))}):
+        yield
+
+
+@contextmanager
+def no_waiting(device: torch.device) -> Iterator[None]:
+    """Within, anything that waits for a CUDA device raises."""
+    if device.type != "cuda":
+        yield
+        return
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def _synchronised(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+class Bench:
+    """Everything for one device.
+
+    Args:
+        device: Where; a CPU for a rehearsal.
+        seconds: After so many no further row is begun.
+    """
+
+    def __init__(self, device: torch.device, seconds: float) -> None:
+        self.device, self.rehearsal = device, device.type != "cuda"
+        self.recorded = "software" if self.rehearsal else "graph"
+        self.until = time.perf_counter() + seconds
+        self.rows: list[dict[str, Any]] = []
+        self.checks: list[Check] = []
+        self.product_rate = 0.0
+
+    def left(self) -> bool:
+        """Whether there is time for another row."""
+        return time.perf_counter() < self.until
+
+    def check(self, name: str, act: Callable[[], str]) -> None:
+        """Try one thing; what it raises is what was seen."""
+        if not self.left():
+            self.checks.append(Check(name, None, "no time left"))
+            return
+        try:
+            self.checks.append(Check(name, True, act()))
+        except Exception as error:
+            traceback.print_exc()
+            self.checks.append(Check(name, False, f"{type(error).__name__}: {error}"[:300]))
+        sys.stderr.write(self.checks[-1].line() + "\n")
+
+    def check_all(self) -> None:
+        """All checks of the training step, and of search."""
+        for name, given in CHECKED.items():
+            self.check(f"recorded = one by one, {name}", partial(self._same, given))
+        self.check("packed = padded", self._packed)
+        self.check("side by side = alone", self._beside)
+        self.check("a device = the CPU", self._as_on_cpu)
+        found = search_checks(self.device, small=self.rehearsal, no_waiting=no_waiting)
+        for name, act in found.items():
+            self.check(name, act)
+
+    def _same(self, given: dict[str, Any]) -> str:
+        given = {"guard": no_waiting, "steps": 16 if self.rehearsal else 40} | given
+        with replay(self.recorded):
+            one = losses_of(self.device, SMALL, one_by_one=True, **given)
+            two = losses_of(self.device, SMALL, **given)
+        apart = max(abs(a - b) for a, b in zip(one.losses, two.losses, strict=True))
+        if not (two.replayed and apart <= 1e-5):
+            raise AssertionError(f"{two.replayed} steps replayed, losses {apart:.1e} apart")
+        return f"{two.replayed} of {len(two.losses)} steps replayed, losses {apart:.1e} apart"
+
+    def _packed(self) -> str:
+        found, limit = [], 1e-5 if self.rehearsal else 2e-2
+        for packed in (False, True):
+            with replay(self.recorded, packed=packed):
+                given: dict[str, Any] = {"dropout": 0.0, "batch": 32, "tokens": 32, "steps": 12}
+                found.append(losses_of(self.device, SMALL, guard=no_waiting, **given).losses)
+        apart = max(abs(a - b) for a, b in zip(*found, strict=True))
+        if not 0 < apart <= limit:
+            raise AssertionError(f"losses {apart:.1e} apart, of at most {limit:g}, and not equal")
+        return f"losses of 12 steps {apart:.1e} apart"
+
+    def _beside(self) -> str:
+        with replay(self.recorded):
+            given: dict[str, Any] = {"view": "dropout", "steps": 16}
+            alone = [losses_of(self.device, SMALL, seed=s, **given) for s in (1, 2, 3)]
+            beside = interleaved(self.device, SMALL, seeds=(1, 2, 3), **given)
+        pairs = zip(alone, beside, strict=True)
+        apart = max(abs(a - b) for p, q in pairs for a, b in zip(p.losses, q.losses, strict=True))
+        if apart > 1e-5:
+            raise AssertionError(f"losses {apart:.1e} apart")
+        return f"losses of three trainings {apart:.1e} apart"
+
+    def _as_on_cpu(self) -> str:
+        with replay("never"):
+            here = losses_of(self.device, SMALL, precision="fp32", steps=8)
+            there = losses_of(torch.device("cpu"), SMALL, precision="fp32", steps=8)
+        apart = max(abs(a - b) for a, b in zip(here.losses, there.losses, strict=True))
+        if apart > 1e-3:
+            raise AssertionError(f"losses {apart:.1e} apart")
+        return f"losses of the first 8 steps {apart:.1e} apart"
+
+    def measure_limits(self) -> None:
+        """Rate of a matrix product and of a copy."""
+        n, kind = (256, torch.float32) if self.rehearsal else (8192, torch.bfloat16)
+        a = torch.randn(n, n, device=self.device).to(kind)
+        b = torch.randn(n, n, device=self.device).to(kind)
+        seconds = self._best(lambda: a @ b)
+        self.product_rate = 2 * n**3 / seconds / 1e12
+        source = torch.empty((1 << 20) if self.rehearsal else (1 << 28), device=self.device)
+        target = torch.empty_like(source)
+        moved = 8 * source.numel() / self._best(lambda: target.copy_(source)) / 1e12
+        self._row("limits", "torch", note=f"product {n}^3 {kind}; copy {moved:.2f} TB/s")
+        self.rows[-1]["tflops"] = f"{self.product_rate:.1f}"
+
+    def _best(self, act: Callable[[], object]) -> float:
+        seconds = []
+        for _ in range(6):
+            began = _synchronised(self.device)
+            act()
+            seconds.append(_synchronised(self.device) - began)
+        return min(seconds)
+
+    def _row(self, job: str, how: str, **more: Any) -> None:
+        name = "cpu" if self.rehearsal else torch.cuda.get_device_name(self.device)
+        shared = {"job": job, "how": how, "device": name, "threads": torch.get_num_threads()}
+        self.rows.append(shared | more | place())
+
+    def steps(self, size: Size, batch: int, tokens: int) -> None:
+        """Steps of one size: as they come, recorded, compiled, and side by side."""
+        job = f"{size.name} step of {batch}, {tokens} tokens"
+        ways = [("never", 1, False), (self.recorded, 1, False), (self.recorded, 1, True)]
+        ways += [(self.recorded, 4, False)]
+        if not self.rehearsal:
+            ways += [(self.recorded, 8, False), ("compiled", 1, False), ("compiled", 4, False)]
+        eager = 0.0
+        for mode, beside, packed in ways:
+            how = {"never": "as they come"}.get(mode, mode) + (", packed" if packed else "")
+            if not self.left():
+                self._row(job, how, beside=beside, note="not measured: no time left")
+                continue
+            try:
+                with replay(mode, packed=packed):
+                    seconds = self._seconds(size, batch, tokens, beside)
+            except Exception as error:
+                traceback.print_exc()
+                self._row(
+                    job, how, beside=beside, note=f"FAILED {type(error).__name__}: {error}"[:200]
+                )
+                continue
+            eager = eager or seconds
+            done = 6 * size.weights * 2 * batch * tokens / seconds / 1e12
+            self._row(
+                job,
+                how,
+                batch=batch,
+                tokens=tokens,
+                beside=beside,
+                ms_per_step=f"{1e3 * seconds:.3f}",
+                sentences_per_second=f"{2 * batch / seconds:.0f}",
+                tflops=f"{done:.3g}",
+                share_of_product_rate=f"{done / self.product_rate:.3f}",
+                times_eager=f"{eager / seconds:.2f}",
+            )
+            sys.stderr.write(f"{job}, {how}, {beside} side by side: {1e3 * seconds:.2f} ms\n")
+
+    def _seconds(self, size: Size, batch: int, tokens: int, beside: int) -> float:
+        """Seconds of a step of one training, when several go on in turn."""
+        warm, timed = (4, 3) if self.rehearsal else (WARM, TIMED)
+        turns = [Turn(self.device) for _ in range(beside)]
+        under = []
+        for seed, turn in enumerate(turns, start=1):
+            with turn.taken():
+                under.append(
+                    open_training(
+                        self.device, size, seed=seed, batch=batch, tokens=tokens, view="dropout"
+                    )
+                )
+
+        def round_() -> None:
+            for turn, training in zip(turns, under, strict=True):
+                with turn.taken():
+                    training.step()
+
+        for _ in range(warm):
+            round_()
+        began = _synchronised(self.device)
+        for _ in range(timed):
+            round_()
+        return (_synchronised(self.device) - began) / timed / beside
+
+    def trainer(self, size: Size, batch: int, tokens: int) -> None:
+        """The sentence-transformers trainer at the same work, where it can run."""
+        job = f"{size.name} step of {batch}, {tokens} tokens"
+        try:
+            stamps = trainer_seconds(self.device, size, batch, tokens, 6 if self.rehearsal else 40)
+        except ImportError as error:
+            self._row(job, "sentence-transformers trainer", note=f"not measured: {error}")
+            return
+        seconds = statistics.median(stamps)
+        self._row(
+            job,
+            "sentence-transformers trainer",
+            batch=batch,
+            tokens=tokens,
+            ms_per_step=f"{1e3 * seconds:.3f}",
+            sentences_per_second=f"{2 * batch / seconds:.0f}",
+        )
+
+    def search(self) -> None:
+        """Exact search; what fails is a row that says so."""
+        if not self.left():
+            self._row("search", "", note="not measured: no time left")
+            return
+        try:
+            for row in search_rows(self.device, small=self.rehearsal):
+                self._row(**row)
+        except Exception as error:
+            traceback.print_exc()
+            self._row("search", "", note=f"FAILED {type(error).__name__}: {error}"[:200])
+
+    def table(self) -> str:
+        """The checks and the rows, short."""
+        lines = [check.line() for check in self.checks]
+        lines.append(
+            f"{'job':42} {'how':30} {'beside':>6} {'ms':>9} {'sent./s':>9} {'TFLOP/s':>8} "
+            f"{'share':>6} {'x eager':>7}  note"
+        )
+        for row in self.rows:
+            values = [row.get(name, "") for name in COLUMNS]
+            shown = dict(zip(COLUMNS, values, strict=True))
+            lines.append(
+                f"{shown['job']:42} {shown['how']:30} {shown['beside']!s:>6} "
+                f"{shown['ms_per_step']:>9} {shown['sentences_per_second']:>9} "
+                f"{shown['tflops']:>8} {shown['share_of_product_rate']:>6} "
+                f"{shown['times_eager']:>7}  {shown['note']}"
+            )
+        return "\n".join(lines) + "\n"
+
+
+CHECKED: dict[str, dict[str, Any]] = {
+    "transformer with dropout": {"view": "dropout"},
+    "table, embedding dropout": {"encoder": "static", "view": "embedding_dropout"},
+    "queue": {"pool": "queue", "params": {"size": 16}, "sampler": "random"},
+    "attack": {"view": "adversarial"},
+    "made negatives": {"sampler": "mixed"},
+    "distance weighted, both views cut": {"sampler": "distance_weighted", "view": "token_cutoff"},
+}
+"""What recorded steps are checked on."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Check, time, print; 1 if a check failed."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else "")
+    parser.add_argument("--minutes", type=float, default=8.0, help="begin no row after so many")
+    parser.add_argument("--out", type=Path, help=f"folder whose {GPU} keeps the rows")
+    parser.add_argument(
+        "--rehearse", action="store_true", help="on the CPU, tiny, times mean nothing"
+    )
+    given = parser.parse_args(arguments)
+    if not given.rehearse and not torch.cuda.is_available():
+        sys.stderr.write("torch sees no CUDA device here; --rehearse goes through it on a CPU\n")
+        return 2
+    device = torch.device("cpu" if given.rehearse else "cuda")
+    if given.rehearse:
+        torch.set_num_threads(1)
+    interpret(device)
+    bench = Bench(device, 60 * given.minutes * 0.9)
+    bench.measure_limits()
+    bench.check_all()
+    if given.rehearse:
+        bench.steps(SMALL, 8, 16)
+        bench.trainer(SMALL, 8, 16)
+        bench.search()
+    else:
+        bench.search()
+        for size, tokens in ((MINILM, 16), (BERT, 16), (BERT, 32), (MINILM, 32)):
+            bench.steps(size, 64, tokens)
+        for size in (MINILM, BERT):
+            bench.trainer(size, 64, 16)
+    if given.out:
+        keep(given.out / GPU, bench.rows, COLUMNS, "job")
+    sys.stdout.write(bench.table())
+    return 1 if any(check.passed is False for check in bench.checks) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,199 @@
+"""What planning, status and leaderboard cost, cell by cell, from 100 to 100,000 recorded cells.
+
+    python -m tools.timing.scale REAL [--out DIR] [--cells 100 1000 10000 100000]
+
+``plan``: ``nsbench run --dry-run`` of a matrix all of which is recorded; ``start``: ``nsbench run``
+of it, which finds nothing to do; ``status``: ``nsbench status --json``; ``refresh``: a second look
+of ``nsbench status --watch``; ``leaderboard``: ``nsbench leaderboard --tables board``. Each runs in
+a process of its own, over folders that `tools.synthetic` makes of REAL's records (a
+results folder, or what ``nsbench pack`` wrote). A folder of `SMALLEST` cells says what a command
+takes anyway; what is above that is divided by the cells, and fitted: an exponent of 0 is a
+constant cost of a cell. Processor time is what is fitted, since other work on the machine disturbs
+it least; wall time stands beside it.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nsbench.benchmarks.records import ResultsFolder
+from nsbench.benchmarks.records.packing import is_packed, unpack
+from tools.synthetic import study, write
+from tools.timing._compare import PLACE, keep, place
+from tools.timing.growth import exponent
+
+SCALE = "scale.csv"
+COLUMNS = (
+    "what", "threads", "cells", "cpu_seconds", "wall_seconds", "peak_mib", "cell_ms", *PLACE
+)  # fmt: skip
+CELLS = (100, 1_000, 10_000, 100_000)
+FEW = 1_000
+"""Folders up to which start-up is most of the time, and so every round is measured."""
+SMALLEST = 25
+"""Cells of the folder that says what a command takes whatever the folder holds."""
+PEAK = """
+import atexit, pathlib, sys
+def say():
+    from tools.timing.memory import peak
+    pathlib.Path(sys.argv.pop()).write_text(repr(peak()))
+atexit.register(say)
+"""
+LOOK = """
+from nsbench.benchmarks.records import ResultsFolder
+from nsbench.benchmarks.records.status import StatusReader
+path, times = pathlib.Path(sys.argv[1]), int(sys.argv[2])
+reader = StatusReader(ResultsFolder(path))
+for _ in range(times): reader.read()
+"""
+NSBENCH = """
+from nsbench.analysis.cli.main import main
+last = sys.argv.pop()
+try: main()
+finally: sys.argv.append(last)
+"""
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a process took.
+
+    Attributes:
+        cpu: Processor seconds, user and system.
+        wall: Seconds by the clock.
+        peak: Most MiB it held.
+    """
+
+    cpu: float
+    wall: float
+    peak: float
+
+
+def spent(code: str, *arguments: str) -> Spent:
+    """Run a Python process to its end, its output thrown away.
+
+    Raises:
+        RuntimeError: If it fails.
+    """
+    with tempfile.TemporaryDirectory() as temporary, Path(os.devnull).open("wb") as nothing:
+        peak = Path(temporary, "peak")
+        command = [sys.executable, "-c", PEAK + code, *arguments, str(peak)]
+        actions = [(os.POSIX_SPAWN_DUP2, nothing.fileno(), stream) for stream in (1, 2)]
+        began = time.perf_counter()
+        pid = os.posix_spawn(sys.executable, command, os.environ, file_actions=actions)
+        _, status, usage = os.wait4(pid, 0)
+        wall = time.perf_counter() - began
+        if status:
+            code = str(os.waitstatus_to_exitcode(status))
+            raise RuntimeError(f"{' '.join(arguments)} ended with {code}")
+        return Spent(usage.ru_utime + usage.ru_stime, wall, float(peak.read_text()))
+
+
+def refresh(folder: ResultsFolder) -> Spent:
+    """One more look of ``status --watch``: a tenth of what eleven take above one."""
+    once, often = (spent(LOOK, str(folder.root), times) for times in ("1", "11"))
+    wall = max(often.wall - once.wall, 0.0) / 10
+    return Spent(max(often.cpu - once.cpu, 0.0) / 10, wall, often.peak)
+
+
+def measure(folder: ResultsFolder, out: Path) -> dict[str, Spent]:
+    """What each command takes over a folder.
+
+    Args:
+        folder: As `tools.synthetic.write` makes it.
+        out: Where the leaderboard goes.
+    """
+    root, matrix = str(folder.root), str(folder.root / "synthetic.toml")
+    commands = {
+        "plan": ["run", matrix, "--dry-run", "--out", root],
+        "start": ["run", matrix, "--out", root],
+        "status": ["status", root, "--json"],
+        "leaderboard": ["leaderboard", root, "--tables", "board", "--out", str(out)],
+    }
+    found = {name: spent(NSBENCH, *given) for name, given in commands.items()}
+    return found | {"refresh": refresh(folder)}
+
+
+def middle(rounds: Sequence[dict[str, Spent]]) -> dict[str, Spent]:
+    """Of several rounds, for each command the one with the median of processor time."""
+    ranked = {n: sorted((r[n] for r in rounds), key=lambda s: s.cpu) for n in rounds[0]}
+    return {name: found[len(found) // 2] for name, found in ranked.items()}
+
+
+def rows(found: dict[int, dict[str, Spent]]) -> list[dict[str, Any]]:
+    """One row per command and size, of `COLUMNS`; ``cell_ms`` is above the smallest folder's."""
+    out = []
+    for what in found[SMALLEST]:
+        base = found[SMALLEST][what].cpu
+        for cells, spent_ in sorted((c, f[what]) for c, f in found.items()):
+            above = 1000 * (spent_.cpu - base) / (cells - SMALLEST) if cells > SMALLEST else ""
+            out.append(
+                {
+                    "what": what,
+                    "threads": 1,
+                    "cells": cells,
+                    "cpu_seconds": f"{spent_.cpu:.4g}",
+                    "wall_seconds": f"{spent_.wall:.4g}",
+                    "peak_mib": f"{spent_.peak:.0f}",
+                    "cell_ms": f"{above:.4g}" if above != "" else "",
+                }
+                | place()
+            )
+    return out
+
+
+def table(measured: Sequence[dict[str, Any]]) -> str:
+    """The rows as text, and each command's exponent of the cost of a cell over the sizes."""
+    lines = [f"{'':12} {'cells':>8} {'CPU s':>8} {'wall s':>8} {'MiB':>6} {'ms a cell':>10}"]
+    for what in dict.fromkeys(row["what"] for row in measured):
+        own = [row for row in measured if row["what"] == what]
+        for row in own:
+            numbers = (row[c] for c in ("cells", "cpu_seconds", "wall_seconds", "peak_mib"))
+            line = "{:8} {:>8} {:>8} {:>6}".format(*numbers)
+            lines.append(f"{what:12} {line} {row['cell_ms']:>10}")
+        known = [r for r in own if r["cell_ms"] and float(r["cell_ms"]) > 0]
+        if len(known) > 1:
+            sizes, costs = ([float(r[c]) for r in known] for c in ("cells", "cell_ms"))
+            lines.append(f"{what:12} exponent of the cost of a cell: {exponent(sizes, costs):.2f}")
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("real", type=Path, help="real records, packed or not")
+    parser.add_argument("--cells", type=int, nargs="+", default=CELLS)
+    parser.add_argument("--rounds", type=int, default=3, help=f"of folders of up to {FEW:,} cells")
+    parser.add_argument("--out", type=Path, help=f"folder whose {SCALE} keeps what was found")
+    parser.add_argument("--work", type=Path, help="where folders are made; a temporary one without")
+    given = parser.parse_args(arguments)
+    if min(given.cells) <= SMALLEST:
+        parser.error(f"--cells must be above {SMALLEST}, got {min(given.cells)}")
+    found: dict[int, dict[str, Spent]] = {}
+    with tempfile.TemporaryDirectory(dir=given.work) as temporary:
+        real = given.real
+        if is_packed(real):
+            real = Path(temporary, "real")
+            unpack(given.real, real)
+        for cells in (SMALLEST, *given.cells):
+            folder = ResultsFolder(Path(temporary, str(cells), "out"))
+            count = write(ResultsFolder(real), folder, study(cells))
+            board = Path(temporary, str(cells), "board")
+            times = given.rounds if count <= FEW else 1
+            found[count] = middle([measure(folder, board) for _ in range(times)])
+            sys.stdout.write(f"{count} cells: {found[count]}\n")
+            sys.stdout.flush()
+            if given.out:  # after each size, since the next one takes ten times as long
+                keep(given.out / SCALE, rows(found), COLUMNS, "what")
+        sys.stdout.write(table(rows(found)))
+        sys.stdout.flush()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
