@@ -28,8 +28,6 @@ class TokenView:
         head: Special tokens at the start of every row ([CLS]).
         tail: Special tokens at the end of every row's real tokens ([SEP]).
         limit: Longest row the encoder takes, in tokens.
-        room: At least the real tokens of all rows together, as far as the host knows; 0 where it
-            does not. What changes the mask and knows that no row gets longer says so again.
     """
 
     ids: Tensor
@@ -42,7 +40,6 @@ class TokenView:
     head: int = 0
     tail: int = 0
     limit: int = 1 << 30
-    room: int = 0
 
     @property
     def lengths(self) -> Tensor:
@@ -50,9 +47,8 @@ class TokenView:
         return self.mask.sum(dim=1)
 
     def replace(self, **changes: Any) -> "TokenView":
-        """A copy with some fields changed; another mask may need more `room`."""
-        room = 0 if "mask" in changes else self.room
-        return replace(self, **({"room": room} | changes))
+        """A copy with some fields changed."""
+        return replace(self, **changes)
 
     def scaled(self, factor: Tensor) -> "TokenView":
         """A copy whose embeddings are further multiplied by ``factor``."""
@@ -79,7 +75,6 @@ class TokenView:
             positions=self.positions[rows, :length],
             scale=rowwise(self.scale),
             shift=rowwise(self.shift),
-            room=0,
         )
 
 

@@ -16,8 +16,6 @@ from nsbench.benchmarks.augmentations import Augmentation, TokenView
 from nsbench.benchmarks.contrast.distributed import team
 from nsbench.benchmarks.encoders import Encoder, TokenTable
 
-ROOM = 128
-"""Texts laid end to end take a multiple of so many places: few shapes, little waste."""
 _AT_ONCE = 1024
 
 
@@ -34,21 +32,18 @@ class Texts:
         host: ``(n,)`` int64 numbers of the texts, -1 for an empty place.
         ids: The same on the device.
         width: Tokens that hold the longest of them: a multiple of 8, or the table's width.
-        room: Tokens that hold them all, end to end: a multiple of 128.
     """
 
     host: Tensor
     ids: Tensor
     width: int
-    room: int
 
     @classmethod
     def of(cls, tokens: TokenTable, host: Tensor) -> "Texts":
         """Bring numbers of texts ``(n,)`` to where their tokens are."""
         lengths = tokens.lengths[host.clamp(min=0).numpy()]
         width = bucket(int(lengths.max()), tokens.ids.shape[1])
-        room = -(-int(lengths.sum()) // ROOM) * ROOM
-        return cls(host, on_device(host, tokens.ids.device), width, room)
+        return cls(host, on_device(host, tokens.ids.device), width)
 
 
 def view_of(
@@ -68,7 +63,7 @@ def view_of(
         generator: What the augmentations draw from.
     """
     ids, mask = tokens.rows(texts.ids.clamp(min=0), texts.width)
-    view = encoder.plain_view(ids, mask, texts.room)
+    view = encoder.plain_view(ids, mask)
     for augment in augmentations:
         view = augment(view, generator)
     return view
@@ -122,7 +117,6 @@ def joined(views: Sequence[TokenView]) -> TokenView:
         scale=stacked("scale", 1.0),
         shift=stacked("shift", 0.0),
         dropout=views[0].dropout,
-        room=sum(v.room for v in views) if all(v.room for v in views) else 0,
     )
 
 

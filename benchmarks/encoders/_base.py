@@ -66,8 +66,8 @@ class Encoder(nn.Module):
     def forward(self, view: TokenView) -> Tensor:
         """``(B, dimension)`` pooled embeddings, not normalised."""
 
-    def plain_view(self, ids: Tensor, mask: Tensor, room: int = 0) -> TokenView:
-        """The view of texts as they are, from ``(B, L)`` ids and mask; see `TokenView.room`."""
+    def plain_view(self, ids: Tensor, mask: Tensor) -> TokenView:
+        """The view of texts as they are, from ``(B, L)`` ids and mask."""
         positions = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
         head, tail = self.specials
         return TokenView(
@@ -78,7 +78,6 @@ class Encoder(nn.Module):
             head=head,
             tail=tail,
             limit=self.max_length,
-            room=room,
         )
 
     @cached_property

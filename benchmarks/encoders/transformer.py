@@ -17,13 +17,7 @@ from torch import Tensor, nn
 from nsbench.benchmarks.augmentations import TokenView
 from nsbench.benchmarks.device import is_fake
 from nsbench.benchmarks.encoders import Encoder, _sources, masked_mean, register
-from nsbench.benchmarks.encoders._attention import (
-    Packed,
-    end_to_end,
-    packed_attention_runs,
-    packing,
-    use_cpu_attention,
-)
+from nsbench.benchmarks.encoders._attention import end_to_end, use_cpu_attention
 from nsbench.benchmarks.encoders._linear import laid_out
 from nsbench.samplers import in_range, one_of
 
@@ -130,12 +124,7 @@ class TransformerEncoder(Encoder):
         waited for, so there they stand padded to one length.
         """
         waits = view.ids.device.type == "cpu" and not is_fake(view.ids) and not self.fixed
-        if waits and self.end_to_end:
-            pooled = self._unpadded(view)
-        elif self.packs(view):
-            pooled = self._packed(view)
-        else:
-            pooled = self._padded(view)
+        pooled = self._unpadded(view) if waits and self.end_to_end else self._padded(view)
         if self.head is None or not self.training:
             return pooled
         projected: Tensor = self.head(pooled)
@@ -196,32 +185,6 @@ class TransformerEncoder(Encoder):
         if self.pooling == "last2_mean":
             return masked_mean((states[0] + states[1]) / 2, tokens)
         return masked_mean(states[0], tokens)
-
-    def packs(self, view: TokenView) -> bool:
-        """Whether a pass of fixed shapes leaves padding out: asked for, known to fit, able to."""
-        asked = self.fixed and self.end_to_end and packing() and 0 < view.room < view.ids.numel()
-        return asked and packed_attention_runs(view.ids.device)
-
-    def _packed(self, view: TokenView) -> Tensor:
-        """``(B, d)`` pooled embeddings, from texts end to end in a fixed number of places."""
-        packed = Packed.of(view.mask, view.room)
-
-        def laid(value: Tensor | None) -> Tensor | None:
-            if value is None:
-                return None
-            whole = value.expand(*view.mask.shape, value.shape[-1])
-            return whole[packed.text, packed.place][None]
-
-        flat = view.replace(scale=laid(view.scale), shift=laid(view.shift))
-        ids, positions = (v[packed.text, packed.place] for v in (view.ids, view.positions))
-        with self._under(flat), packed:
-            out = self.model(
-                inputs_embeds=self.model.get_input_embeddings()(ids)[None],
-                position_ids=positions[None] + self._first_position,
-                output_hidden_states=self.pooling == "last2_mean",
-            )
-        states = [out.last_hidden_state, *(out.hidden_states or ())[-2:-1]]
-        return self._pooled(view, [packed.back(s[0]) for s in states])
 
 
 def _flat(value: Tensor | None, real: Tensor) -> Tensor | None:

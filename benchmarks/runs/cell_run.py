@@ -40,7 +40,7 @@ from nsbench.benchmarks.records.cell import Cell, make
 from nsbench.benchmarks.runs.celllog import cell_log
 from nsbench.benchmarks.training.measures import Trained
 from nsbench.benchmarks.training.regime import SkipCellError, built_encoder, train_cell
-from nsbench.benchmarks.training.replay.capture import way_of_steps
+from nsbench.benchmarks.training.replay.capture import replay_mode
 from nsbench.benchmarks.training.snapshots import Snapshots, made_by
 
 WORTH = 1.0
@@ -127,7 +127,7 @@ def run_cell(
         status="done",
         environment=environment()
         | {"device": device, "threads": threads, "processes": team().size}
-        | {"replay": way_of_steps(pick_device(device), cell.budget.chunk)},
+        | {"replay": replay_mode(pick_device(device), cell.budget.chunk)},
         started=started.isoformat(timespec="seconds"),
     )
     snapshots = _snapshots(cell, paths, device, threads, snapshot_seconds)
@@ -180,7 +180,7 @@ def run_cell(
 
 def _snapshots(cell: Cell, paths: CellPaths, device: str, threads: int, every: float) -> Snapshots:
     same = {"device": device_name(device), "threads": threads, "processes": team().size}
-    same |= {"replay": way_of_steps(pick_device(device), cell.budget.chunk)}
+    same |= {"replay": replay_mode(pick_device(device), cell.budget.chunk)}
     return Snapshots(paths.snapshot, made_by(cell, environment(), **same), every)
 
 

@@ -2,13 +2,12 @@
 
     python -m tools.timing.gpu [--minutes 8] [--out DIR] [--rehearse]
 
-Checks: recorded steps against steps made one by one, packed texts against padded ones, side by side
-against alone, no wait for the device anywhere in a step (torch's own watch, set to raise), a device
-against the CPU, the fused search against the reference. Times: a contrastive step of MiniLM-L6 and
-BERT-base (random weights of their sizes, texts of the planted data) made as it comes, recorded,
-packed, compiled, and several trainings side by side; the sentence-transformers trainer where it can
-run; search; each beside the measured rate of a matrix product and of a copy. Needs torch,
-transformers, pandas and pyarrow only.
+Checks: recorded steps against steps made one by one, side by side against alone, no wait for the
+device anywhere in a step (torch's own watch, set to raise), a device against the CPU, the fused
+search against the reference. Times: a contrastive step of MiniLM-L6 and BERT-base (random weights
+of their sizes, texts of the planted data) made as it comes, recorded, compiled, and several
+trainings side by side; the sentence-transformers trainer where it can run; search; each beside the
+measured rate of a matrix product and of a copy. Needs torch, transformers, pandas and pyarrow only.
 ``--rehearse`` goes through all of it on a CPU, at a tiny size, recorded in software: it shows that
 the script works, and its times mean nothing.
 """
@@ -27,7 +26,6 @@ from typing import Any
 
 import torch
 
-from nsbench.benchmarks.encoders._attention import PACKED
 from nsbench.benchmarks.runs.executors.variables import variables
 from nsbench.benchmarks.training.replay.capture import VARIABLE
 from nsbench.benchmarks.training.replay.side_by_side import Turn
@@ -73,9 +71,9 @@ class Check:
 
 
 @contextmanager
-def replay(mode: str, *, packed: bool = False) -> Iterator[None]:
-    """Within, trainings are opened in a mode of `training.replay.capture`, padded or packed."""
-    with variables({VARIABLE: mode, PACKED: str(int(packed))}):
+def replay(mode: str) -> Iterator[None]:
+    """Within, trainings are opened in a mode of `training.replay.capture`."""
+    with variables({VARIABLE: mode}):
         yield
 
 
@@ -134,7 +132,6 @@ class Bench:
         """All checks of the training step, and of search."""
         for name, given in CHECKED.items():
             self.check(f"recorded = one by one, {name}", partial(self._same, given))
-        self.check("packed = padded", self._packed)
         self.check("side by side = alone", self._beside)
         self.check("a device = the CPU", self._as_on_cpu)
         found = search_checks(self.device, small=self.rehearsal, no_waiting=no_waiting)
@@ -150,17 +147,6 @@ class Bench:
         if not (two.replayed and apart <= 1e-5):
             raise AssertionError(f"{two.replayed} steps replayed, losses {apart:.1e} apart")
         return f"{two.replayed} of {len(two.losses)} steps replayed, losses {apart:.1e} apart"
-
-    def _packed(self) -> str:
-        found, limit = [], 1e-5 if self.rehearsal else 2e-2
-        for packed in (False, True):
-            with replay(self.recorded, packed=packed):
-                given: dict[str, Any] = {"dropout": 0.0, "batch": 32, "tokens": 32, "steps": 12}
-                found.append(losses_of(self.device, SMALL, guard=no_waiting, **given).losses)
-        apart = max(abs(a - b) for a, b in zip(*found, strict=True))
-        if not 0 < apart <= limit:
-            raise AssertionError(f"losses {apart:.1e} apart, of at most {limit:g}, and not equal")
-        return f"losses of 12 steps {apart:.1e} apart"
 
     def _beside(self) -> str:
         with replay(self.recorded):
@@ -211,18 +197,17 @@ class Bench:
     def steps(self, size: Size, batch: int, tokens: int) -> None:
         """Steps of one size: as they come, recorded, compiled, and side by side."""
         job = f"{size.name} step of {batch}, {tokens} tokens"
-        ways = [("never", 1, False), (self.recorded, 1, False), (self.recorded, 1, True)]
-        ways += [(self.recorded, 4, False)]
+        ways = [("never", 1), (self.recorded, 1), (self.recorded, 4)]
         if not self.rehearsal:
-            ways += [(self.recorded, 8, False), ("compiled", 1, False), ("compiled", 4, False)]
+            ways += [(self.recorded, 8), ("compiled", 1), ("compiled", 4)]
         eager = 0.0
-        for mode, beside, packed in ways:
-            how = {"never": "as they come"}.get(mode, mode) + (", packed" if packed else "")
+        for mode, beside in ways:
+            how = {"never": "as they come"}.get(mode, mode)
             if not self.left():
                 self._row(job, how, beside=beside, note="not measured: no time left")
                 continue
             try:
-                with replay(mode, packed=packed):
+                with replay(mode):
                     seconds = self._seconds(size, batch, tokens, beside)
             except Exception as error:
                 traceback.print_exc()

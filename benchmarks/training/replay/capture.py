@@ -18,7 +18,6 @@ from nsbench.benchmarks.contrast.distributed import team
 from nsbench.benchmarks.contrast.views import Texts
 from nsbench.benchmarks.contrast.world import Stored
 from nsbench.benchmarks.encoders import Encoder
-from nsbench.benchmarks.encoders._attention import packing
 from nsbench.benchmarks.training.replay.graphs import DeviceGraph, Graph, Tape, Watch
 from nsbench.benchmarks.training.step import Batch
 from nsbench.samplers import one_of
@@ -100,7 +99,6 @@ def replay_mode(device: torch.device, chunk: int = 0) -> str:
     Raises:
         ValueError: If the variable says something else, or asks for a graph without a device.
     """
-    packing()  # which may be said wrongly, too
     wanted = os.environ.get(VARIABLE, "") or "auto"
     one_of("replay", VARIABLE, wanted, MODES)
     if wanted in ("graph", "compiled") and device.type != "cuda":
@@ -108,11 +106,6 @@ def replay_mode(device: torch.device, chunk: int = 0) -> str:
     if wanted == "auto":
         wanted = "graph" if device.type == "cuda" else "never"
     return "never" if chunk or team().size > 1 else wanted
-
-
-def way_of_steps(device: torch.device, chunk: int) -> str:
-    """What a record says of how its steps were made: the `replay_mode`, and whether packed."""
-    return replay_mode(device, chunk) + (", packed" if packing() else "")
 
 
 def recorder(
@@ -181,7 +174,7 @@ def _fed(batch: Batch) -> list[Tensor]:
 def shape_of(batch: Batch) -> tuple[Any, ...]:
     """What must be the same for a recorded step to be replayed: shapes, widths, fixed places."""
     texts, stored = (batch.texts1, batch.texts2, batch.more), batch.stored
-    widths = tuple((t.width, t.room if packing() else 0) for t in texts if t is not None)
+    widths = tuple(t.width for t in texts if t is not None)
     absent = tuple(getattr(batch, f.name) is None for f in fields(batch))
     fixed = () if stored is None else (stored.embeddings, stored.texts)
     places = tuple((t.data_ptr(), t.shape, t.dtype) for t in fixed)

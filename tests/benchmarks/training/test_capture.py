@@ -89,9 +89,9 @@ def test_a_held_batch_is_filled_with_all_that_is_new_and_shares_what_a_pool_keep
 
         return Batch(
             rows=numbers(2),
-            texts1=Texts(numbers(2), numbers(2), 8, 128),
-            texts2=Texts(numbers(2), numbers(2) + 1, 8, 128),
-            more=Texts(numbers(3), numbers(3) + 2, 8, 128),
+            texts1=Texts(numbers(2), numbers(2), 8),
+            texts2=Texts(numbers(2), numbers(2) + 1, 8),
+            more=Texts(numbers(3), numbers(3) + 2, 8),
             owned=(numbers(3), numbers(3) > start),
             stored=Stored(kept, kept[:, 0].long(), numbers(4) % 2 == 0),
             mined_scores=numbers(3).float(),
