@@ -28,6 +28,10 @@ class TokenView:
         head: Special tokens at the start of every row ([CLS]).
         tail: Special tokens at the end of every row's real tokens ([SEP]).
         limit: Longest row the encoder takes, in tokens.
+        pooling: Pooling asked for, of an encoder that has several; empty for its own.
+        unpooled: ``(k,)`` token ids left out of a mean over tokens.
+        fixed: Whether memory and operations of the pass must depend on nothing but the view's
+            shape, without waiting for the device, so that it can be recorded and replayed.
     """
 
     ids: Tensor
@@ -40,11 +44,25 @@ class TokenView:
     head: int = 0
     tail: int = 0
     limit: int = 1 << 30
+    pooling: str = ""
+    unpooled: Tensor | None = None
+    fixed: bool = False
 
     @property
     def lengths(self) -> Tensor:
         """``(B,)`` int64 number of real tokens."""
         return self.mask.sum(dim=1)
+
+    @property
+    def averaged(self) -> Tensor:
+        """``(B, L)`` bool, True for tokens in a mean: real and not `unpooled`.
+
+        A text whose tokens are all `unpooled` keeps them.
+        """
+        if self.unpooled is None:
+            return self.mask
+        kept = self.mask & ~torch.isin(self.ids, self.unpooled)
+        return torch.where(kept.any(dim=1, keepdim=True), kept, self.mask)
 
     def replace(self, **changes: Any) -> "TokenView":
         """A copy with some fields changed."""

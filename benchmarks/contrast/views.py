@@ -52,6 +52,8 @@ def view_of(
     texts: Texts,
     augmentations: Sequence[Augmentation] = (),
     generator: torch.Generator | None = None,
+    *,
+    fixed: bool = False,
 ) -> TokenView:
     """The view of some texts; an empty place shows the first text.
 
@@ -61,9 +63,10 @@ def view_of(
         texts: The texts.
         augmentations: Applied in order.
         generator: What the augmentations draw from.
+        fixed: See `TokenView.fixed`.
     """
     ids, mask = tokens.rows(texts.ids.clamp(min=0), texts.width)
-    view = encoder.plain_view(ids, mask)
+    view = encoder.plain_view(ids, mask).replace(fixed=fixed)
     for augment in augmentations:
         view = augment(view, generator)
     return view
@@ -117,6 +120,7 @@ def joined(views: Sequence[TokenView]) -> TokenView:
         scale=stacked("scale", 1.0),
         shift=stacked("shift", 0.0),
         dropout=views[0].dropout,
+        fixed=views[0].fixed,
     )
 
 

@@ -28,9 +28,6 @@ class Encoder(nn.Module):
         has_positions: Whether position ids reach the embedding layer.
         special_tokens: Whether texts are wrapped in the tokenizer's special tokens.
         dropout: Dropout rate of a view that does not ask for one of its own.
-        unpooled: Token ids that a mean over tokens leaves out; see `averaged`.
-        fixed: Whether a pass is to take memory and operations that depend on nothing but the
-            shape of the view, and to wait for nothing, so that it can be recorded and replayed.
     """
 
     tokenizer: Any
@@ -40,18 +37,6 @@ class Encoder(nn.Module):
     has_positions: bool
     special_tokens: bool = True
     dropout: float = 0.0
-    unpooled: Tensor | None = None
-    fixed: bool = False
-
-    def averaged(self, view: TokenView) -> Tensor:
-        """``(B, L)`` bool, the tokens that a mean takes: the real ones that are not `unpooled`.
-
-        A text that would have none left keeps all of its own.
-        """
-        if self.unpooled is None:
-            return view.mask
-        kept = view.mask & ~torch.isin(view.ids, self.unpooled)
-        return torch.where(kept.any(dim=1, keepdim=True), kept, view.mask)
 
     @property
     def batch_tokens(self) -> int:
@@ -238,6 +223,8 @@ def encode_texts(
     *,
     max_length: int | None = None,
     batch_tokens: int | None = None,
+    pooling: str = "",
+    unpooled: Tensor | None = None,
 ) -> NDArray[np.float32]:
     """Embed texts with the encoder as it stands, dropout off.
 
@@ -246,6 +233,8 @@ def encode_texts(
         texts: n texts in any order.
         max_length: Longest text in tokens, default the encoder's own.
         batch_tokens: Padded tokens of one batch, default the encoder's own; bounds the memory.
+        pooling: See `TokenView.pooling`.
+        unpooled: See `TokenView.unpooled`.
 
     Returns:
         ``(n, d)`` float32, not normalised, in the order of ``texts``.
@@ -277,8 +266,8 @@ def encode_texts(
             view = encoder.plain_view(
                 torch.from_numpy(block).to(device),
                 torch.arange(width, device=device) < lengths[:, None],
-            )
-            out[chosen] = encoder(view.replace(dropout=0.0)).float().cpu().numpy()
+            ).replace(dropout=0.0, pooling=pooling, unpooled=unpooled)
+            out[chosen] = encoder(view).float().cpu().numpy()
             start = stop
     encoder.train(was_training)
     return out

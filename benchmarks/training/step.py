@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from nsbench.benchmarks.augmentations import Augmentation, TokenView
-from nsbench.benchmarks.candidates import OpenPool
+from nsbench.benchmarks.candidates import CandidatePool, OpenPool
 from nsbench.benchmarks.contrast.context import (
     Contrast,
     Known,
@@ -47,6 +47,7 @@ class Method:
         sampler: Chooses negatives.
         objective: The estimator.
         views: Augmentations of view 1 and view 2, each applied in order.
+        pool: Brings further candidates.
         directions: ``one`` or ``both``.
         budget: What it may spend.
         supervision: Labels and their classifier, where the regime has them.
@@ -55,6 +56,7 @@ class Method:
     sampler: Sampler
     objective: Objective
     views: tuple[Sequence[Augmentation], Sequence[Augmentation]]
+    pool: CandidatePool
     directions: str
     budget: Budget
     supervision: Supervision | None = None
@@ -153,10 +155,9 @@ class Step:
         self.method, self.world, self.known = method, world, known
         self.pool, self.extras = pool, extras
         budget, supervision = method.budget, method.supervision
-        encoder = world.encoder
-        encoder.fixed = fixed
+        self.fixed = fixed
         self.optimizer = Optimizer(
-            encoder if supervision is None else supervision.trainable(encoder),
+            world.encoder if supervision is None else supervision.trainable(world.encoder),
             learning_rate=budget.learning_rate,
             weight_decay=budget.weight_decay,
             clip=budget.clip,
@@ -175,7 +176,7 @@ class Step:
         # Both views, and further columns, in one pass through the encoder.
         parts = [view1, view2]
         if batch.more is not None:
-            parts.append(view_of(self.world.encoder, self.world.tokens, batch.more))
+            parts.append(self._view(batch.more))
         raw, finish = self._encoded(parts, passes)
         z = [functional.normalize(r.float(), dim=-1) for r in raw]
         contrast = lay_out(
@@ -254,11 +255,22 @@ class Step:
             made.set_state(state["draw"][purpose])
         set_random_state([part[team().rank] for part in state["random"]], self.world.device)
 
+    def _view(
+        self,
+        texts: Texts,
+        augmentations: Sequence[Augmentation] = (),
+        generator: torch.Generator | None = None,
+    ) -> TokenView:
+        world = self.world
+        return view_of(
+            world.encoder, world.tokens, texts, augmentations, generator, fixed=self.fixed
+        )
+
     def _views(self, batch: Batch, passes: dict[str, float]) -> tuple[TokenView, TokenView]:
         """Both views, augmented and, where that is asked for, attacked."""
         method, world = self.method, self.world
         view1, view2 = (
-            view_of(world.encoder, world.tokens, texts, augmentations, self.draw[purpose])
+            self._view(texts, augmentations, self.draw[purpose])
             for texts, augmentations, purpose in zip(
                 (batch.texts1, batch.texts2), method.views, ("view1", "view2"), strict=True
             )

@@ -26,8 +26,6 @@ from typing import Any
 
 import torch
 
-from nsbench.benchmarks.runs.executors.variables import variables
-from nsbench.benchmarks.training.replay.capture import VARIABLE
 from nsbench.benchmarks.training.replay.side_by_side import Turn
 from tools.timing._compare import PLACE, keep, place
 from tools.timing._device_steps import (
@@ -38,6 +36,7 @@ from tools.timing._device_steps import (
     trainer_seconds,
 )
 from tools.timing.gpu_search import interpret, search_checks, search_rows
+from tools.timing.tape import SOFTWARE, modes
 
 GPU = "gpu.csv"
 COLUMNS = (
@@ -71,13 +70,6 @@ class Check:
 
 
 @contextmanager
-def replay(mode: str) -> Iterator[None]:
-    """Within, trainings are opened in a mode of `training.replay.capture`."""
-    with variables({VARIABLE: mode}):
-        yield
-
-
-@contextmanager
 def no_waiting(device: torch.device) -> Iterator[None]:
     """Within, anything that waits for a CUDA device raises."""
     if device.type != "cuda":
@@ -106,7 +98,7 @@ class Bench:
 
     def __init__(self, device: torch.device, seconds: float) -> None:
         self.device, self.rehearsal = device, device.type != "cuda"
-        self.recorded = "software" if self.rehearsal else "graph"
+        self.recorded = SOFTWARE if self.rehearsal else "graph"
         self.until = time.perf_counter() + seconds
         self.rows: list[dict[str, Any]] = []
         self.checks: list[Check] = []
@@ -140,7 +132,7 @@ class Bench:
 
     def _same(self, given: dict[str, Any]) -> str:
         given = {"guard": no_waiting, "steps": 16 if self.rehearsal else 40} | given
-        with replay(self.recorded):
+        with modes(self.recorded):
             one = losses_of(self.device, SMALL, one_by_one=True, **given)
             two = losses_of(self.device, SMALL, **given)
         apart = max(abs(a - b) for a, b in zip(one.losses, two.losses, strict=True))
@@ -149,7 +141,7 @@ class Bench:
         return f"{two.replayed} of {len(two.losses)} steps replayed, losses {apart:.1e} apart"
 
     def _beside(self) -> str:
-        with replay(self.recorded):
+        with modes(self.recorded):
             given: dict[str, Any] = {"view": "dropout", "steps": 16}
             alone = [losses_of(self.device, SMALL, seed=s, **given) for s in (1, 2, 3)]
             beside = interleaved(self.device, SMALL, seeds=(1, 2, 3), **given)
@@ -160,7 +152,7 @@ class Bench:
         return f"losses of three trainings {apart:.1e} apart"
 
     def _as_on_cpu(self) -> str:
-        with replay("never"):
+        with modes("never"):
             here = losses_of(self.device, SMALL, precision="fp32", steps=8)
             there = losses_of(torch.device("cpu"), SMALL, precision="fp32", steps=8)
         apart = max(abs(a - b) for a, b in zip(here.losses, there.losses, strict=True))
@@ -207,7 +199,7 @@ class Bench:
                 self._row(job, how, beside=beside, note="not measured: no time left")
                 continue
             try:
-                with replay(mode):
+                with modes(mode):
                     seconds = self._seconds(size, batch, tokens, beside)
             except Exception as error:
                 traceback.print_exc()
@@ -238,16 +230,15 @@ class Bench:
         under = []
         for seed, turn in enumerate(turns, start=1):
             with turn.taken():
-                under.append(
-                    open_training(
-                        self.device, size, seed=seed, batch=batch, tokens=tokens, view="dropout"
-                    )
+                made = open_training(
+                    self.device, size, seed=seed, batch=batch, tokens=tokens, view="dropout"
                 )
+                under.append(iter(made))
 
         def round_() -> None:
             for turn, training in zip(turns, under, strict=True):
                 with turn.taken():
-                    training.step()
+                    next(training)
 
         for _ in range(warm):
             round_()
