@@ -6,6 +6,8 @@ from typing import Any, Protocol, cast
 import torch
 from torch import Tensor
 
+from nsbench.samplers import places
+
 SORTED = 2048
 """Rows up to this long are ranked by a sort, longer ones by bisection."""
 
@@ -141,11 +143,7 @@ def choose_exactly(eligible: Tensor, count: Tensor, generator: torch.Generator |
     if lot.shape[1] > SORTED:
         chosen = _near_the_share(lot, count, eligible) if lot.device.type == "cpu" else None
         return _smallest(lot, count) if chosen is None else chosen
-    order = lot.argsort(dim=1, stable=True)
-    place = torch.empty_like(order).scatter_(
-        1, order, torch.arange(lot.shape[1], device=lot.device).expand_as(order)
-    )
-    return place < count[:, None]
+    return places(lot.argsort(dim=1, stable=True)) < count[:, None]
 
 
 def _near_the_share(lot: Tensor, count: Tensor, eligible: Tensor) -> Tensor | None:
@@ -167,9 +165,7 @@ def _near_the_share(lot: Tensor, count: Tensor, eligible: Tensor) -> Tensor | No
     place = torch.arange(len(row)) - (near.cumsum(0) - near)[row]
     value = lot.new_full((len(lot), int(near.max())), 3.0)
     value[row, place] = lot[row, column]
-    order = value.argsort(dim=1, stable=True)
-    rank = torch.empty_like(order)
-    rank.scatter_(1, order, torch.arange(order.shape[1]).expand_as(order))
+    rank = places(value.argsort(dim=1, stable=True))
     chosen[row, column] = rank[row, place] < missing[row]
     return chosen
 

@@ -19,6 +19,7 @@ from nsbench.benchmarks.difficulty.shares import skewness
 from nsbench.benchmarks.difficulty.statistics import point, summary
 from nsbench.benchmarks.keys import content_key
 from nsbench.benchmarks.records import PROBE_COLUMNS, PROBE_HARDEST
+from nsbench.samplers import places
 
 TEXTS = 256
 ANCHORS = 128
@@ -99,8 +100,7 @@ class Probe:
         now = (z, hardest)
         start = self._start or now
         last = self._last or now
-        place = torch.arange(order.shape[1], device=order.device).expand_as(order)
-        rank = torch.empty_like(order).scatter_(1, order, place)
+        rank = places(order)
         percentile = (rank + 0.5) / self._eligible.sum(dim=1, keepdim=True).clamp(min=1)
         at_start = scores.gather(1, start[1])
         was = at_start > -torch.inf

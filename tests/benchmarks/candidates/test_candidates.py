@@ -14,7 +14,7 @@ from nsbench.benchmarks.candidates._ring import Ring
 from nsbench.benchmarks.candidates.corpus import CorpusPool, OpenCorpus
 from nsbench.benchmarks.candidates.memory import MemoryPool
 from nsbench.benchmarks.candidates.queue import OpenQueue, QueuePool
-from nsbench.benchmarks.contrast.context import Known, lay_out, mask_candidates, owners
+from nsbench.benchmarks.contrast.context import Further, Known, lay_out, mask_candidates, owners
 from nsbench.benchmarks.contrast.world import Stored, World
 from nsbench.benchmarks.data import TrainingData
 from nsbench.benchmarks.encoders import Encoder, encoders
@@ -123,13 +123,13 @@ def test_every_pool_works_with_pairs_and_both_layouts(name: str, params: dict[st
         texts1, texts2 = rows, rows + 60
         z1, z2 = world.embed(world.encoder)[texts1], world.embed(world.encoder)[texts2]
         mined = pool.mined(rows)
-        extra = owned = None
+        further = None
         if mined is not None:
-            extra = (world.embed(world.encoder)[mined.clamp(min=0)], mined)
             owned = owners(8, 0, len(mined) // 8, share=pool.share)
+            further = Further(world.embed(world.encoder)[mined.clamp(min=0)], mined, *owned)
         for both in (False, True):
             contrast = lay_out(
-                z1, z2, texts1, texts2, both=both, extra=extra, owned=owned, stored=pool.stored()
+                z1, z2, texts1, texts2, both=both, further=further, stored=pool.stored()
             )
             masks = mask_candidates(contrast, known)
             group = torch.from_numpy(world.data.group)
@@ -422,7 +422,7 @@ def test_own_candidates_are_for_their_own_anchor_only() -> None:
     z = torch.eye(16)
     for both in (False, True):
         contrast = lay_out(
-            z[:3], z[:3], texts, texts, both=both, extra=(z[:9], extra), owned=(owner, private)
+            z[:3], z[:3], texts, texts, both=both, further=Further(z[:9], extra, owner, private)
         )
         masks = mask_candidates(contrast, Known(data, CPU))
         first = 6 if both else 3

@@ -7,7 +7,7 @@ import pytest
 import torch
 from made_training import world_of
 
-from nsbench.benchmarks.contrast.context import Contrast, lay_out, owners
+from nsbench.benchmarks.contrast.context import Contrast, Further, lay_out, owners
 from nsbench.benchmarks.contrast.world import World
 from nsbench.benchmarks.data import TrainingData
 from nsbench.benchmarks.encoders import Encoder, encoders
@@ -43,7 +43,7 @@ def built(world: World, sampler: Any, rows: list[int], steps: int = 10) -> Simil
     for step in range(steps):
         extras.refresh(step, steps)
     context, contrast = a_batch(world, rows)
-    return extras.add(context, contrast, ())
+    return extras.add(context, contrast)
 
 
 def test_guide_is_the_encoder_as_it_started_and_never_moves() -> None:
@@ -56,7 +56,7 @@ def test_guide_is_the_encoder_as_it_started_and_never_moves() -> None:
         next(world.encoder.parameters()).normal_()
     extras.refresh(1, 10)
     context, contrast = a_batch(world, rows)
-    guide = extras.add(context, contrast, ()).require("guide_similarity")
+    guide = extras.add(context, contrast).require("guide_similarity")
     torch.testing.assert_close(guide, first @ first.T)
 
 
@@ -96,12 +96,11 @@ def test_own_negative_is_true_for_what_was_mined_for_the_row() -> None:
         texts,
         texts,
         both=True,
-        extra=(z[extra], extra),
-        owned=owners(2, 0, 2, share="batch"),
+        further=Further(z[extra], extra, *owners(2, 0, 2, share="batch")),
     )
     similarity = contrast.anchors @ contrast.columns.T
     context = SimilarityContext(similarity, contrast.positive, similarity > -2)
-    found = Extras(Own(), world).add(context, contrast, ()).require("own_negative")  # type: ignore[arg-type]
+    found = Extras(Own(), world).add(context, contrast).require("own_negative")  # type: ignore[arg-type]
     mine, its = [True, True, False, False], [False, False, True, True]
     assert found[:, :4].sum() == 0
     assert found[:, 4:].tolist() == [mine, its, mine, its]
