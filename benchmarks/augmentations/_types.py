@@ -1,4 +1,4 @@
-"""What an augmentation is given and gives back."""
+"""Augmentations and the views they change."""
 
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, cast
@@ -113,7 +113,7 @@ class Augmentation(Protocol):
 
 
 def bound(augmentation: Augmentation, encoder: Any) -> Augmentation:
-    """The augmentation as it works on an encoder: what its ``bind`` gives, or itself."""
+    """Return the augmentation for an encoder: bound to it if it has ``bind``, else itself."""
     bind = getattr(augmentation, "bind", None)
     return augmentation if bind is None else cast(Augmentation, bind(encoder))
 
@@ -147,7 +147,7 @@ def choose_exactly(eligible: Tensor, count: Tensor, generator: torch.Generator |
 
 
 def _near_the_share(lot: Tensor, count: Tensor, eligible: Tensor) -> Tensor | None:
-    """What `_smallest` gives, in less time on a CPU: only lots near the share are sorted.
+    """Return what `_smallest` does, faster on a CPU: only lots near the share are sorted.
 
     The k-th smallest of n uniform lots lies within eight standard deviations of k / n; all below
     are chosen, and few are within. ``None`` where a row's does not, as with lots that are not

@@ -1,4 +1,4 @@
-"""From a batch's embeddings to the context a sampler sees, with every known positive masked."""
+"""From a batch's embeddings to a sampler's context, with every known positive masked."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from nsbench.samplers import SimilarityContext, append_synthetic
 
 
 class Known:
-    """What is known of the T texts: which are equal, which are positives, which mean the same.
+    """Knowledge of the T texts: equal ones, positive pairs, equal meanings.
 
     Args:
         data: The training data.
@@ -62,7 +62,7 @@ class Contrast:
         anchors: ``(B, d)`` live normalised anchor embeddings.
         columns: ``(N, d)`` normalised candidate embeddings, live where they were just encoded.
         anchor_texts: ``(B,)`` text of each anchor.
-        positive_texts: ``(B,)`` text of its own positive.
+        positive_texts: ``(B,)`` text of its positive.
         column_texts: ``(N,)`` text of each column, 0 where invalid.
         valid: ``(N,)`` bool, False for empty places.
         positive: ``(B,)`` column of each anchor's positive.
@@ -92,7 +92,7 @@ class Contrast:
 def owners(
     batch: int, given: int, mined: int, *, share: str, device: torch.device | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Owner and privacy of further columns: each row's given negatives, then each row's mined.
+    """Return owner and privacy of further columns: given negatives by row, then mined by row.
 
     Args:
         batch: B rows.
@@ -190,7 +190,7 @@ def lay_out(
 
 @dataclass(frozen=True, eq=False)
 class Masked:
-    """``(B, N)`` masks of what may be chosen and of what was ruled out, and why."""
+    """``(B, N)`` masks of eligible candidates and of those ruled out, by reason."""
 
     negative: Tensor
     duplicate: Tensor

@@ -20,13 +20,13 @@ _AT_ONCE = 1024
 
 
 def on_device(value: Tensor, device: torch.device) -> Tensor:
-    """A tensor of the host, brought to the device without waiting for it."""
+    """Copy a tensor of the host to the device without waiting for it."""
     return value.to(device, non_blocking=True)
 
 
 @dataclass(frozen=True, eq=False)
 class Texts:
-    """Some of a corpus's texts, as both sides know them.
+    """Some texts of a corpus, on host and device.
 
     Attributes:
         host: ``(n,)`` int64 numbers of the texts, -1 for an empty place.
@@ -40,7 +40,7 @@ class Texts:
 
     @classmethod
     def of(cls, tokens: TokenTable, host: Tensor) -> "Texts":
-        """Bring numbers of texts ``(n,)`` to where their tokens are."""
+        """Copy ids of texts ``(n,)`` to where their tokens are."""
         lengths = tokens.lengths[host.clamp(min=0).numpy()]
         width = bucket(int(lengths.max()), tokens.ids.shape[1])
         return cls(host, on_device(host, tokens.ids.device), width)
@@ -55,7 +55,7 @@ def view_of(
     *,
     fixed: bool = False,
 ) -> TokenView:
-    """The view of some texts; an empty place shows the first text.
+    """Return the view of some texts; an empty place shows the first text.
 
     Args:
         encoder: Whose view it is.
@@ -73,14 +73,14 @@ def view_of(
 
 
 def forward(encoder: Encoder, views: Sequence[TokenView]) -> list[Tensor]:
-    """Pooled embeddings of several views; views that agree on dropout share one pass."""
+    """Return pooled embeddings of several views; views with equal dropout share one pass."""
     if len({v.dropout for v in views}) > 1:
         return [encoder(v) for v in views]
     return list(encoder(joined(views)).split([len(v.ids) for v in views]))
 
 
 def joined(views: Sequence[TokenView]) -> TokenView:
-    """One view of all rows, padded to the longest."""
+    """Return one view of all rows, padded to the longest."""
     if len(views) == 1:
         return views[0]
     length = max(v.ids.shape[1] for v in views)

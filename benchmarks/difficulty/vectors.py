@@ -1,4 +1,4 @@
-"""How far the hardest negatives move an anchor: shares of the gradient as a vector, not a sum.
+"""Pull of the hardest negatives on an anchor: shares of the gradient as a vector, not a sum.
 
 The gradient of InfoNCE's negatives with respect to a normalised anchor z_i, along the sphere, is
 proportional to sum_j q_ij (z_j - s_ij z_i). Pulls that point apart cancel, so the part of the
@@ -61,7 +61,7 @@ def pull_statistics(
 ) -> dict[str, Tensor]:
     """``{gradient_vector_share_x: (S,)}`` over a batch's first anchors.
 
-    Empty where the sampler made candidates of its own: each anchor has other columns then.
+    Empty where the sampler synthesised candidates: columns then differ by anchor.
 
     Args:
         context: What the sampler saw.

@@ -1,8 +1,8 @@
-"""Attention on a CPU: of rows that lie one after the other without padding, and in float32.
+"""Attention on a CPU: over texts laid end to end without padding, in float32.
 
-Texts of a batch differ in length, and padded to the longest most of a transformer's work is
-spent on nothing. Only attention looks across tokens: laid end to end, all other layers see one
-long row, and attention goes through the texts of one length together.
+Padded to the longest text of a batch, most of a transformer's work would be wasted. Only attention
+mixes tokens: with texts laid end to end, all other layers see one long row, and attention takes
+texts of equal length together.
 
 The backward pass of torch's bfloat16 attention on a CPU takes more than ten times that of its
 float32 one (torch 2.13); casting the three inputs and the output costs next to nothing.

@@ -1,4 +1,4 @@
-"""What every encoder shares: tokens of a corpus, the pooled forward pass, encoding, hashing."""
+"""Base of all encoders: tokens of a corpus, the pooled forward pass, encoding, hashing."""
 
 import hashlib
 from abc import abstractmethod
@@ -27,7 +27,7 @@ class Encoder(nn.Module):
         max_length: Longest text in tokens, special ones included.
         has_positions: Whether position ids reach the embedding layer.
         special_tokens: Whether texts are wrapped in the tokenizer's special tokens.
-        dropout: Dropout rate of a view that does not ask for one of its own.
+        dropout: Dropout rate of views that do not set one.
     """
 
     tokenizer: Any
@@ -79,10 +79,10 @@ class Encoder(nn.Module):
 
 
 class EncoderSpec(Protocol):
-    """How to make an encoder; a frozen dataclass whose fields are the cell's parameters.
+    """Recipe of an encoder: a frozen dataclass whose fields are the cell's parameters.
 
-    A class whose forward pass has come to round in another way says ``arithmetic = 2``, then 3:
-    its cells get new keys, and those of other encoders keep theirs.
+    When rounding of its forward pass changes, a class says ``arithmetic = 2``, then 3: its cells
+    get new keys, and those of other encoders keep theirs.
     """
 
     def check(self) -> None:
@@ -97,7 +97,7 @@ class EncoderSpec(Protocol):
         """Make the encoder.
 
         Args:
-            corpus: Training texts; an encoder without a vocabulary of its own makes one of them.
+            corpus: Training texts; an encoder without a vocabulary builds one from them.
             seed: Seed of any random weights.
         """
         ...
@@ -184,8 +184,8 @@ def token_table(
         texts: T texts.
         max_length: Longest row in tokens.
         device: Where the ids are to live.
-        key: Says what tokenizer, texts and length these are; tables of equal keys are shared by
-            all cells of a process. Empty for a table of its own.
+        key: Identifies tokenizer, texts and length; all cells of a process share tables of equal
+            keys. Empty for a separate table.
     """
     if key and (key, str(device)) in _tables:
         return _tables[key, str(device)]
@@ -226,7 +226,7 @@ def encode_texts(
     pooling: str = "",
     unpooled: Tensor | None = None,
 ) -> NDArray[np.float32]:
-    """Embed texts with the encoder as it stands, dropout off.
+    """Embed texts with the current encoder, dropout off.
 
     Args:
         encoder: The encoder.

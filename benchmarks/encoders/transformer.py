@@ -22,12 +22,12 @@ from nsbench.benchmarks.encoders._linear import laid_out
 from nsbench.samplers import in_range, one_of
 
 ARITHMETIC = 3
-"""Second: texts end to end on a CPU, without padding. Third: there, without gradient, linear layers
-by oneDNN and attention of short texts as products."""
+"""2: texts end to end on a CPU, without padding. 3: without gradient there, linear layers by oneDNN
+and attention of short texts as products."""
 CPU_BATCH_TOKENS = 4096
 """Larger batches were encoded more slowly on two cores."""
 END_TO_END = ("bert", "camembert", "electra", "roberta", "xlm-roberta")
-"""Families known to look across tokens in attention alone, each token at all others."""
+"""Families that mix tokens in attention alone, each token with all others."""
 HEADS = ("none", "mlp")
 POOLINGS = ("auto", "mean", "cls", "last2_mean")
 
@@ -121,7 +121,7 @@ class TransformerEncoder(Encoder):
         """``(B, d)`` pooled embeddings of a view.
 
         On a CPU texts lie end to end without padding, where the model can; a device must not be
-        waited for, so there they stand padded to one length.
+        waited for, so there they are padded to one length.
         """
         waits = view.ids.device.type == "cpu" and not is_fake(view.ids) and not view.fixed
         pooled = self._unpadded(view) if waits and self.end_to_end else self._padded(view)
@@ -166,7 +166,7 @@ class TransformerEncoder(Encoder):
             more["position_ids"] = view.positions + self._first_position
         mask = view.mask.long()
         never_waits = view.fixed or view.ids.device.type != "cpu"
-        if never_waits and self.end_to_end:  # into a mask (B, L) the library looks, if all is real
+        if never_waits and self.end_to_end:  # the library reads a mask (B, L) to see if all is real
             mask = view.mask[:, None, None, :].expand(-1, 1, mask.shape[1], -1)
         with self._under(view):
             out = self.model(

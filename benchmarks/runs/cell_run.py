@@ -89,7 +89,7 @@ def environment() -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a cell runs and what it may keep.
+    """Machine and settings under which a cell runs.
 
     Attributes:
         device: ``auto``, ``cpu``, ``cuda`` ...
@@ -133,7 +133,7 @@ OnStep = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a cell ended.
+    """The end of a cell.
 
     Attributes:
         found: Fields of its record.

@@ -111,7 +111,7 @@ def open_training(
 ) -> Training:
     """A training before its first step, its texts cut to ``tokens`` tokens.
 
-    ``one_by_one`` has it make its steps as they come, of the operations that are recorded else.
+    ``one_by_one`` makes each step by the operations that are otherwise recorded.
     """
     data = planted(size.rows)
     if encoder == "bert":

@@ -23,7 +23,7 @@ import torch
 
 from nsbench.benchmarks.candidates import candidates
 from nsbench.benchmarks.data import TrainingData, datasets
-from nsbench.benchmarks.difficulty.probe import LOOKS
+from nsbench.benchmarks.difficulty.probe import MEASUREMENTS
 from nsbench.benchmarks.encoders import Encoder, encoders
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.records.cell import Budget
@@ -94,7 +94,7 @@ class Measured:
 
     def probe_share(self, steps: int) -> float:
         """Time of the probe's looks as a share of a cell's steps."""
-        return (LOOKS + 1) * self.probe / (steps * numbers.median(self.plain))
+        return (MEASUREMENTS + 1) * self.probe / (steps * numbers.median(self.plain))
 
 
 class Trainer:
