@@ -177,7 +177,7 @@ def measure(trainer: Trainer, blocks: int) -> Measured:
             whole, part = trainer.block(block * every, every, logged=logged)
             seconds[logged].append(whole)
             inside += [part] if logged else []
-    look = _seconds(trainer.training.measures.probe.look)
+    look = _seconds(trainer.training.measures.probe.measure)
     return Measured(tuple(seconds[False]), tuple(seconds[True]), tuple(inside), look)
 
 
