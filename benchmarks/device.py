@@ -8,10 +8,10 @@ if TYPE_CHECKING:
 
 
 def pick_device(name: str) -> "torch.device":
-    """``auto`` is the first CUDA device, or the CPU where there is none.
+    """Return a device by name; ``auto`` is the first CUDA device, else the CPU.
 
     Raises:
-        ValueError: If a CUDA device is asked for and none is there.
+        ValueError: If it names a CUDA device and there is none.
     """
     import torch
 
@@ -23,7 +23,7 @@ def pick_device(name: str) -> "torch.device":
 
 
 def device_name(name: str) -> str:
-    """What a device asked for is, as far as the last bit of a result depends on it."""
+    """Return the name of the device that results depend on to the last bit."""
     import torch
 
     if name == "cpu" or not torch.cuda.is_available():
@@ -32,6 +32,6 @@ def device_name(name: str) -> str:
 
 
 def is_fake(tensor: "torch.Tensor") -> bool:
-    """Whether it has a shape and no numbers, as in tests of what waits for a device."""
+    """Return True for a tensor of a shape without numbers, as in tests of waits for a device."""
     module = sys.modules.get("torch._subclasses.fake_tensor")
     return module is not None and bool(module.is_fake(tensor))

@@ -1,4 +1,4 @@
-"""In what precision an encoder's products are computed."""
+"""Precision of an encoder's products."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 
 def autocast(precision: str, device: "torch.device") -> AbstractContextManager[Any]:
-    """The context an encoder runs in; weights, losses and statistics stay in float32.
+    """Return the context an encoder runs in; weights, losses and statistics stay in float32.
 
     Args:
         precision: ``fp32``, ``bf16``, or ``auto``: bfloat16 on a GPU that has it, else float32.

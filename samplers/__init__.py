@@ -29,21 +29,25 @@ if TYPE_CHECKING:
     from nsbench.samplers._synthetic import append_synthetic
     from nsbench.samplers._types import (
         EXTRAS,
+        TEMPERATURE,
         Objective,
         Pairing,
         Sampler,
         Selection,
         SimilarityContext,
+        places,
     )
 
 _WITH_TORCH = {
     "EXTRAS": "_types",
+    "TEMPERATURE": "_types",
     "Objective": "_types",
     "Pairing": "_types",
     "Sampler": "_types",
     "Selection": "_types",
     "SimilarityContext": "_types",
     "append_synthetic": "_synthetic",
+    "places": "_types",
     "scheduled": "_schedule",
 }
 """Names whose modules import torch, which takes over a second: imported when they are used."""
@@ -73,6 +77,7 @@ def make(name: str, /, **parameters: Any) -> "Sampler":
 __all__ = [
     "EXTRAS",
     "PLUGIN_PATH",
+    "TEMPERATURE",
     "Entry",
     "Objective",
     "Pairing",
@@ -89,6 +94,7 @@ __all__ = [
     "make",
     "one_of",
     "parse_choice",
+    "places",
     "register",
     "samplers",
     "scheduled",

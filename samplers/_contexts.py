@@ -6,9 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nsbench.samplers._types import EXTRAS, SimilarityContext
+from nsbench.samplers._types import EXTRAS, Sample, SimilarityContext, places
 
-_LEVELS = 2
 _SENTENCES = (
     "the cat sleeps on the mat",
     "a dog barks at the moon",
@@ -75,25 +74,9 @@ def context_of(
     """A context of given embeddings; extras are made up, but consistent with them."""
     draw = torch.Generator().manual_seed(seed + 1)
     similarity = (anchors @ candidates.T).clamp(-1, 1)  # (B, N)
-    batch, columns = similarity.shape
     own = torch.zeros_like(negative_mask).scatter(1, positive[:, None], True)  # (B, N)
-    guide = 0.7 * similarity + 0.3 * (2 * torch.rand(similarity.shape, generator=draw) - 1)
-    other_views = anchors + 0.2 * torch.randn(anchors.shape, generator=draw)
-    support = torch.nn.functional.normalize(other_views, dim=-1) @ candidates.T
-    overlap = torch.rand(similarity.shape, generator=draw)
-    truth = torch.rand(similarity.shape, generator=draw) < 0.1
-    labels = torch.randint(0, 4, (_LEVELS, batch + columns), generator=draw)
-    extras: dict[str, Any] = {
-        "anchors": anchors,
-        "candidates": candidates,
-        "guide_similarity": guide.masked_fill(own, 0.6),
-        "truth": truth | own,
-        "token_overlap": overlap.masked_fill(own, 1.0),
-        "support_similarity": torch.maximum(similarity, support.clamp(-1, 1)),
-        "cluster_match": labels[:, :batch, None] == labels[:, None, batch:],
-        "own_negative": torch.rand(similarity.shape, generator=draw) < 0.2,
-        "rows": torch.arange(columns),
-    }
+    sample = Sample(anchors, candidates, similarity, own, draw)
+    extras: dict[str, Any] = {name: e.example(sample) for name, e in EXTRAS.items()}
     return SimilarityContext(
         similarity=similarity,
         positive=positive,
@@ -196,40 +179,25 @@ def _embed(texts: Sequence[str], seed: int) -> Tensor:
 
 def permute_columns(context: SimilarityContext, order: Tensor) -> SimilarityContext:
     """The same context with its candidates in another order: new column n is old ``order[n]``."""
-    inverse = torch.empty_like(order).scatter_(0, order, torch.arange(len(order)))
-    changes: dict[str, Any] = {"positive": inverse[context.positive]}
-    last = ("similarity", "negative_mask", "synthetic", "rows", *_PER_PAIR)
-    for name in last:
-        value = getattr(context, name)
-        if value is not None:
-            changes[name] = value[..., order]
-    if context.candidates is not None:
-        changes["candidates"] = context.candidates[order]
-    return context.replace(**changes)
+    moved = _permuted(context, order, "N", {"similarity": 1, "negative_mask": 1, "synthetic": 0})
+    return moved.replace(positive=places(order)[context.positive])
 
 
 def permute_rows(context: SimilarityContext, order: Tensor) -> SimilarityContext:
     """The same context with its anchors in another order: new row b is old ``order[b]``."""
+    return _permuted(context, order, "B", {"similarity": 0, "positive": 0, "negative_mask": 0})
+
+
+def _permuted(
+    context: SimilarityContext, order: Tensor, axis: str, plain: dict[str, int]
+) -> SimilarityContext:
+    extras = {name: e.axes.index(axis) for name, e in EXTRAS.items() if axis in e.axes}
     changes: dict[str, Any] = {}
-    for name in ("similarity", "positive", "negative_mask", "anchors"):
+    for name, dim in (plain | extras).items():
         value = getattr(context, name)
         if value is not None:
-            changes[name] = value[order]
-    for name in _PER_PAIR:
-        value = getattr(context, name)
-        if value is not None:
-            changes[name] = value[..., order, :]
+            changes[name] = value.index_select(dim, order)
     return context.replace(**changes)
-
-
-_PER_PAIR = (
-    "guide_similarity",
-    "truth",
-    "token_overlap",
-    "support_similarity",
-    "cluster_match",
-    "own_negative",
-)
 
 
 Rule = Callable[[list[float], float, list[int]], Collection[int]]

@@ -1,20 +1,11 @@
-"""Columns that were made, not read: how synthesised candidates join a context."""
+"""Append synthetic candidates to a context."""
 
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from nsbench.samplers._types import SimilarityContext
-
-_FILL = {
-    "guide_similarity": -1.0,
-    "support_similarity": -1.0,
-    "token_overlap": 0.0,
-    "truth": False,
-    "cluster_match": False,
-    "own_negative": False,
-}
+from nsbench.samplers._types import EXTRAS, SimilarityContext
 
 
 def append_synthetic(context: SimilarityContext, made: Tensor) -> SimilarityContext:
@@ -48,11 +39,9 @@ def append_synthetic(context: SimilarityContext, made: Tensor) -> SimilarityCont
         ),
         "synthetic": torch.cat([old, torch.ones(count, dtype=torch.bool, device=made.device)]),
     }
-    for name, fill in _FILL.items():
+    for name, extra in EXTRAS.items():
         value = getattr(context, name)
-        if value is not None:
-            pad = value.new_full((*value.shape[:-2], batch, count), fill)
+        if value is not None and extra.made is not None:
+            pad = value.new_full((*value.shape[:-1], count), extra.made)
             changes[name] = torch.cat([value, pad], dim=-1)
-    if context.rows is not None:
-        changes["rows"] = torch.cat([context.rows, context.rows.new_full((count,), -1)])
     return context.replace(**changes)

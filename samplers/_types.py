@@ -10,22 +10,87 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 Pairing = str | tuple[str, Mapping[str, Any]]
 """An objective or pool that a sampler is paired with: a name, or a name with its parameters."""
 
-EXTRAS = (
-    "anchors",
-    "candidates",
-    "guide_similarity",
-    "truth",
-    "token_overlap",
-    "support_similarity",
-    "cluster_match",
-    "own_negative",
-    "rows",
-)
-"""Optional fields of a context; the engine builds one only if the sampler's ``needs`` names it."""
+TEMPERATURE = 0.05
+"""Default temperature, SimCSE's."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Parts of a random context for tests, from which `Extra.example` fills an extra.
+
+    Attributes:
+        anchors: ``(B, d)`` normalised.
+        candidates: ``(N, d)`` normalised.
+        similarity: ``(B, N)`` their cosine.
+        own: ``(B, N)`` bool, True at each anchor's own positive.
+        draw: Source of random numbers.
+    """
+
+    anchors: Tensor
+    candidates: Tensor
+    similarity: Tensor
+    own: Tensor
+    draw: torch.Generator
+
+    def uniform(self) -> Tensor:
+        """``(B, N)`` uniform numbers in [0, 1)."""
+        return torch.rand(self.similarity.shape, generator=self.draw)
+
+    def by_guide(self) -> Tensor:
+        """``(B, N)`` noisy similarity, 0.6 at positives."""
+        return (0.7 * self.similarity + 0.3 * (2 * self.uniform() - 1)).masked_fill(self.own, 0.6)
+
+    def support(self) -> Tensor:
+        """``(B, N)`` largest cosine to the anchor or to a nearby other view of it."""
+        noise = torch.randn(self.anchors.shape, generator=self.draw)
+        view = functional.normalize(self.anchors + 0.2 * noise, dim=-1)
+        return torch.maximum(self.similarity, (view @ self.candidates.T).clamp(-1, 1))
+
+    def same_cluster(self) -> Tensor:
+        """``(2, B, N)`` bool of random labels at two levels."""
+        batch, columns = self.similarity.shape
+        labels = torch.randint(0, 4, (2, batch + columns), generator=self.draw)
+        return labels[:, :batch, None] == labels[:, None, batch:]
+
+
+@dataclass(frozen=True)
+class Extra:
+    """An optional field of a context, built only if the ``needs`` of a sampler names it.
+
+    `training.extras` says how it is built.
+
+    Attributes:
+        axes: A letter per dimension: B anchors, N candidates, d, M levels.
+        example: Fills it in tests.
+        made: Its value for synthetic candidates; ``None`` leaves it without columns for them.
+        of_data: Whether it takes the whole training data, and not the batch alone.
+    """
+
+    axes: str
+    example: Callable[[Sample], Tensor]
+    made: float | None = None
+    of_data: bool = False
+
+
+def _row(
+    axes: str,
+    example: Callable[[Sample], Tensor],
+    *,
+    made: float | None = None,
+    of_data: bool = False,
+) -> dict[str, Extra]:
+    return {"extra": Extra(axes, example, made, of_data)}
+
+
+def places(order: Tensor) -> Tensor:
+    """Return the place of each entry in an order along the last dimension (its inverse)."""
+    place = torch.arange(order.shape[-1], device=order.device).expand_as(order)
+    return torch.empty_like(order).scatter_(-1, order, place)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,17 +128,34 @@ class SimilarityContext:
     negative_mask: Tensor
     progress: Tensor = field(default_factory=lambda: torch.zeros(()))
     generator: torch.Generator | None = None
-    temperature: float = 0.05
+    temperature: float = TEMPERATURE
     synthetic: Tensor | None = None
-    anchors: Tensor | None = None
-    candidates: Tensor | None = None
-    guide_similarity: Tensor | None = None
-    truth: Tensor | None = None
-    token_overlap: Tensor | None = None
-    support_similarity: Tensor | None = None
-    cluster_match: Tensor | None = None
-    own_negative: Tensor | None = None
-    rows: Tensor | None = None
+    anchors: Tensor | None = field(default=None, metadata=_row("Bd", lambda s: s.anchors))
+    candidates: Tensor | None = field(default=None, metadata=_row("Nd", lambda s: s.candidates))
+    guide_similarity: Tensor | None = field(
+        default=None, metadata=_row("BN", Sample.by_guide, made=-1.0)
+    )
+    support_similarity: Tensor | None = field(
+        default=None, metadata=_row("BN", Sample.support, made=-1.0)
+    )
+    token_overlap: Tensor | None = field(
+        default=None,
+        metadata=_row("BN", lambda s: s.uniform().masked_fill(s.own, 1.0), made=0.0),
+    )
+    truth: Tensor | None = field(
+        default=None,
+        metadata=_row("BN", lambda s: (s.uniform() < 0.1) | s.own, made=False, of_data=True),
+    )
+    cluster_match: Tensor | None = field(
+        default=None, metadata=_row("MBN", Sample.same_cluster, made=False, of_data=True)
+    )
+    own_negative: Tensor | None = field(
+        default=None, metadata=_row("BN", lambda s: s.uniform() < 0.2, made=False)
+    )
+    rows: Tensor | None = field(
+        default=None,
+        metadata=_row("N", lambda s: torch.arange(s.own.shape[1]), made=-1, of_data=True),
+    )
 
     @property
     def positive_similarity(self) -> Tensor:
@@ -117,9 +199,7 @@ class SimilarityContext:
         """
         score = self.similarity if similarity is None else similarity
         score = score.masked_fill(~self.negative_mask, -torch.inf)
-        order = score.argsort(dim=1, descending=True, stable=True)
-        position = torch.arange(score.shape[1], device=score.device).expand_as(order)
-        return torch.empty_like(order).scatter_(1, order, position)
+        return places(score.argsort(dim=1, descending=True, stable=True))
 
     def replace(self, **changes: Any) -> "SimilarityContext":
         """A copy with some fields changed."""
@@ -133,6 +213,12 @@ class SimilarityContext:
             if isinstance(value := getattr(self, f.name), Tensor)
         }
         return replace(self, **changed)
+
+
+EXTRAS: dict[str, Extra] = {
+    f.name: f.metadata["extra"] for f in fields(SimilarityContext) if f.metadata
+}
+"""Extras by name."""
 
 
 @dataclass(frozen=True, eq=False)

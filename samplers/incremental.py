@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from nsbench.samplers import Selection, SimilarityContext, in_range, one_of, register
+from nsbench.samplers import Selection, SimilarityContext, in_range, one_of, places, register
 from nsbench.samplers._schedule import SCHEDULES, interpolate
 
 
@@ -101,10 +101,7 @@ class Incremental:
             progress: 0-dim, decides how many: the acceptance share of T, rounded down.
         """
         count = torch.floor(self.acceptance(progress) * len(labels) + 1e-4)
-        order = confidence.argsort(descending=True, stable=True)
-        rank = torch.empty_like(order).scatter_(
-            0, order, torch.arange(len(order), device=order.device)
-        )
+        rank = places(confidence.argsort(descending=True, stable=True))
         return torch.where(rank < count, labels, torch.full_like(labels, -1))
 
     @staticmethod

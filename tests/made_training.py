@@ -1,24 +1,63 @@
-"""Small trainings for tests, about to begin or run to their end."""
+"""Small trainings for tests: opened, or run to their end."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
-from nsbench.benchmarks.augmentations import augmentations, bound
+from nsbench.benchmarks.augmentations import Augmentation, augmentations, bound
 from nsbench.benchmarks.candidates import candidates
-from nsbench.benchmarks.data import datasets
-from nsbench.benchmarks.encoders import encoders
+from nsbench.benchmarks.contrast.views import embed_all
+from nsbench.benchmarks.contrast.world import World
+from nsbench.benchmarks.data import TrainingData, datasets
+from nsbench.benchmarks.encoders import Encoder, encoders, token_table
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.records.cell import Budget
 from nsbench.benchmarks.seeds import seed_for
 from nsbench.benchmarks.training.measures import Trained
-from nsbench.benchmarks.training.train import Recipe, Training
+from nsbench.benchmarks.training.step import Method
+from nsbench.benchmarks.training.train import Training
 from nsbench.samplers import samplers
 
 CPU = torch.device("cpu")
-
-
 STEPS = 12
+
+
+def method(
+    sampler: Any = "in_batch",
+    *,
+    objective: Any = "info_nce",
+    pool: Any = "in_batch",
+    views: tuple[Sequence[Augmentation], Sequence[Augmentation]] = ((), ()),
+    directions: str = "one",
+    **budget: Any,
+) -> Method:
+    """How steps are made; sampler, objective and pool by name or as objects."""
+    return Method(
+        sampler=samplers.make(sampler) if isinstance(sampler, str) else sampler,
+        objective=objectives.make(objective) if isinstance(objective, str) else objective,
+        views=views,
+        pool=candidates.make(pool) if isinstance(pool, str) else pool,
+        directions=directions,
+        budget=Budget(**{"batch_size": 8} | budget),
+    )
+
+
+def opened(
+    encoder: Encoder, data: TrainingData, made: Method, *, every: int = 2, seed: int = 1
+) -> Training:
+    """A training on the CPU about to begin."""
+    return Training(
+        encoder, data, made, CPU, seed_for=lambda purpose: seed_for(seed, purpose), every=every
+    )
+
+
+def trained(
+    encoder: Encoder, data: TrainingData, made: Method, *, every: int = 2, seed: int = 1
+) -> Trained:
+    """What a whole training leaves; the process's random numbers stay as they were."""
+    with torch.random.fork_rng():
+        return opened(encoder, data, made, every=every, seed=seed).finish()
 
 
 def training(
@@ -32,32 +71,47 @@ def training(
     data = datasets.make("planted", rows=120)()
     made = encoders.make(encoder, dimension=16).build(data.texts, 0)
     augmented = [bound(augmentations.make(name), made) for name in views]
-    chosen = samplers.make(sampler) if isinstance(sampler, str) else sampler
-    recipe = Recipe(
-        sampler=chosen,
-        objective=objectives.make("info_nce"),
+    chosen = method(
+        sampler,
+        pool=candidates.make(pool, **(params or {})),
         views=(augmented, augmented),
         directions="both",
-        budget=Budget(steps=STEPS, batch_size=8, warmup=0.3),
-        difficulty_every=3,
-        seed_for=lambda purpose: seed_for(1, purpose),
-        open_pool=candidates.make(pool, **(params or {})).open,
+        steps=STEPS,
+        warmup=0.3,
     )
-    return Training(made, data, recipe, CPU)
+    return opened(made, data, chosen, every=3)
 
 
-def finished(under: Training, steps: int = STEPS) -> Trained:
-    """Train to the end."""
-    if not under.done:
-        under.measures.start()
-    while under.done < steps:
-        under.step()
-    return under.measures.trained(under.cost)
+def world_of(
+    encoder: Encoder,
+    data: TrainingData,
+    *,
+    batch_size: int = 8,
+    seed: int = 1,
+    costs: dict[str, float] | None = None,
+) -> World:
+    """A cell's world on the CPU; what it notes is added to ``costs``."""
+    tokens = token_table(encoder, data.texts, 16, CPU)
+    cost = {} if costs is None else costs
+
+    def note(name: str, value: float) -> None:
+        cost[name] = cost.get(name, 0.0) + value
+
+    return World(
+        data=data,
+        encoder=encoder,
+        tokens=tokens,
+        device=CPU,
+        batch_size=batch_size,
+        seed_for=lambda purpose: seed_for(seed, purpose),
+        embed=lambda model: embed_all(model, tokens, lambda name, value: None),
+        note=note,
+    )
 
 
 def same(left: Training, right: Training) -> None:
     """Expect two trainings that have ended to have done the same, to the bit."""
-    one, two = left.measures.trained(left.cost), right.measures.trained(right.cost)
+    one, two = left.result(), right.result()
     for name in ("difficulty", "training", "histograms", "probe", "choices"):
         assert getattr(one, name).equals(getattr(two, name)), name
     assert one.cost == two.cost
@@ -65,7 +119,7 @@ def same(left: Training, right: Training) -> None:
     assert all(torch.equal(a, b) for a, b in zip(*(s.values() for s in states), strict=True))
 
 
-def as_they_come(under: Training) -> Training:
-    """The same training, its steps made one by one by the code that is recorded otherwise."""
+def one_by_one(under: Training) -> Training:
+    """The same training, its steps made one by one by the code that is otherwise recorded."""
     under.run = under._run
     return under

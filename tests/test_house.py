@@ -49,19 +49,14 @@ EXCEPTIONS: dict[str, str] = {
     "analysis/tables/bands.py:claims": "",
     "benchmarks/cli/matrix.py:run": "",
     "benchmarks/cli/mine.py:mine": "",
-    "benchmarks/contrast/context.py:lay_out": "",
     "benchmarks/matrix/expand.py:expand": "",
     "benchmarks/mining/dataset/mined_set.py:mine_set": "",
     "benchmarks/mining/dataset/write.py:mine_to": "",
-    "benchmarks/runs/cell_run.py:run_cell": "",
     "benchmarks/search/exact.py:top_k": "",
     "benchmarks/search/kernel.py:_scores": "a Triton kernel: its arguments are pointers and sizes",
     "benchmarks/search/kernel.py:scan_kernel": "a Triton kernel",
     "benchmarks/search/kernel.py:maxima_kernel": "a Triton kernel",
     "benchmarks/search/kernel.py:collect_kernel": "a Triton kernel",
-    "benchmarks/training/regime.py:train_cell": "",
-    "benchmarks/training/regime.py:_train_phase": "",
-    "benchmarks/training/step.py:__call__": "",
 }
 """``path:function`` that is longer or wider, with the reason."""
 

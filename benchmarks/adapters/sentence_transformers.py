@@ -24,7 +24,14 @@ from nsbench.benchmarks.adapters._batch import (
     token_hash,
 )
 from nsbench.benchmarks.adapters._callbacks import LOGGED, DifficultyCallback, Remine
-from nsbench.benchmarks.contrast.context import Known, extend, lay_out, mask_candidates, owners
+from nsbench.benchmarks.contrast.context import (
+    Further,
+    Known,
+    extend,
+    lay_out,
+    mask_candidates,
+    owners,
+)
 from nsbench.benchmarks.contrast.world import World
 from nsbench.benchmarks.data import TrainingData
 from nsbench.benchmarks.difficulty.statistics import statistics
@@ -32,7 +39,15 @@ from nsbench.benchmarks.objectives import Objective, objectives
 from nsbench.benchmarks.seeds import seed_for
 from nsbench.benchmarks.training.extras import Extras
 from nsbench.benchmarks.training.step import row_losses
-from nsbench.samplers import Sampler, Selection, SimilarityContext, make, parse_choice
+from nsbench.samplers import (
+    EXTRAS,
+    TEMPERATURE,
+    Sampler,
+    Selection,
+    SimilarityContext,
+    make,
+    parse_choice,
+)
 
 __all__ = ["LOGGED", "DifficultyCallback", "NegativeSamplingLoss", "Remine"]
 
@@ -79,7 +94,7 @@ class NegativeSamplingLoss(nn.Module):
         self.objective = _objective(objective, self.sampler)
         views = str(getattr(self.objective, "views", "one"))
         self.both = (views if directions == "auto" else directions) == "both"
-        self.temperature = float(getattr(self.objective, "temperature", 0.05))
+        self.temperature = float(getattr(self.objective, "temperature", TEMPERATURE))
         self.seed = seed
         self.steps = steps
         self.step = 0
@@ -130,19 +145,18 @@ class NegativeSamplingLoss(nn.Module):
         hashes = torch.cat([token_hash(f) for f in columns])
         known = BatchKnown(hashes, size, self._pairs)
         texts = torch.arange(len(hashes), device=device)
-        extra, owned = None, None
+        further = None
         if more:  # row by row, as the engine lays them out
             order = torch.arange(size * more, device=device).view(more, size).T.reshape(-1)
-            extra = torch.cat(list(z[2:]))[order], texts[2 * size :][order]
             owned = owners(size, more, 0, share="batch")
+            further = Further(torch.cat(list(z[2:]))[order], texts[2 * size :][order], *owned)
         contrast = lay_out(
             z[0],
             z[1],
             texts[:size],
             texts[size : 2 * size],
             both=self.both,
-            extra=extra,
-            owned=owned,
+            further=further,
         )
         live = contrast.anchors @ contrast.columns.T
         done = min(1.0, self.step / max(1, self.steps - 1)) if self.steps else 0.0
@@ -158,7 +172,7 @@ class NegativeSamplingLoss(nn.Module):
             self.extras.world = _world(BatchTokens(columns))
         if "guide_similarity" in self.extras.needs:
             self.extras.guide = self._by_guide(columns)
-        context = self.extras.add(context, contrast, z)
+        context = self.extras.add(context, contrast)
         synthesize = getattr(self.sampler, "synthesize", None)
         if synthesize is not None:
             context, live = extend(context, live, contrast.anchors, synthesize(context))
@@ -226,7 +240,7 @@ def _world(tokens: Any) -> World:
 
 def _extras(sampler: Sampler, objective: Objective, guide: Any) -> Extras:
     needs = frozenset(getattr(sampler, "needs", ())) | frozenset(getattr(objective, "needs", ()))
-    unseen = needs & {"cluster_match", "truth", "rows"}
+    unseen = {name for name in needs if name in EXTRAS and EXTRAS[name].of_data}
     if unseen:
         raise ValueError(
             f"{sampler!r} needs {', '.join(sorted(unseen))}, which a loss of sentence-transformers "

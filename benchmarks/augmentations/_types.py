@@ -1,10 +1,12 @@
-"""What an augmentation is given and gives back."""
+"""Augmentations and the views they change."""
 
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
+
+from nsbench.samplers import places
 
 SORTED = 2048
 """Rows up to this long are ranked by a sort, longer ones by bisection."""
@@ -28,8 +30,10 @@ class TokenView:
         head: Special tokens at the start of every row ([CLS]).
         tail: Special tokens at the end of every row's real tokens ([SEP]).
         limit: Longest row the encoder takes, in tokens.
-        room: At least the real tokens of all rows together, as far as the host knows; 0 where it
-            does not. What changes the mask and knows that no row gets longer says so again.
+        pooling: Pooling asked for, of an encoder that has several; empty for its own.
+        unpooled: ``(k,)`` token ids left out of a mean over tokens.
+        fixed: Whether memory and operations of the pass must depend on nothing but the view's
+            shape, without waiting for the device, so that it can be recorded and replayed.
     """
 
     ids: Tensor
@@ -42,17 +46,29 @@ class TokenView:
     head: int = 0
     tail: int = 0
     limit: int = 1 << 30
-    room: int = 0
+    pooling: str = ""
+    unpooled: Tensor | None = None
+    fixed: bool = False
 
     @property
     def lengths(self) -> Tensor:
         """``(B,)`` int64 number of real tokens."""
         return self.mask.sum(dim=1)
 
+    @property
+    def averaged(self) -> Tensor:
+        """``(B, L)`` bool, True for tokens in a mean: real and not `unpooled`.
+
+        A text whose tokens are all `unpooled` keeps them.
+        """
+        if self.unpooled is None:
+            return self.mask
+        kept = self.mask & ~torch.isin(self.ids, self.unpooled)
+        return torch.where(kept.any(dim=1, keepdim=True), kept, self.mask)
+
     def replace(self, **changes: Any) -> "TokenView":
-        """A copy with some fields changed; another mask may need more `room`."""
-        room = 0 if "mask" in changes else self.room
-        return replace(self, **({"room": room} | changes))
+        """A copy with some fields changed."""
+        return replace(self, **changes)
 
     def scaled(self, factor: Tensor) -> "TokenView":
         """A copy whose embeddings are further multiplied by ``factor``."""
@@ -79,7 +95,6 @@ class TokenView:
             positions=self.positions[rows, :length],
             scale=rowwise(self.scale),
             shift=rowwise(self.shift),
-            room=0,
         )
 
 
@@ -98,7 +113,7 @@ class Augmentation(Protocol):
 
 
 def bound(augmentation: Augmentation, encoder: Any) -> Augmentation:
-    """The augmentation as it works on an encoder: what its ``bind`` gives, or itself."""
+    """Return the augmentation for an encoder: bound to it if it has ``bind``, else itself."""
     bind = getattr(augmentation, "bind", None)
     return augmentation if bind is None else cast(Augmentation, bind(encoder))
 
@@ -128,15 +143,11 @@ def choose_exactly(eligible: Tensor, count: Tensor, generator: torch.Generator |
     if lot.shape[1] > SORTED:
         chosen = _near_the_share(lot, count, eligible) if lot.device.type == "cpu" else None
         return _smallest(lot, count) if chosen is None else chosen
-    order = lot.argsort(dim=1, stable=True)
-    place = torch.empty_like(order).scatter_(
-        1, order, torch.arange(lot.shape[1], device=lot.device).expand_as(order)
-    )
-    return place < count[:, None]
+    return places(lot.argsort(dim=1, stable=True)) < count[:, None]
 
 
 def _near_the_share(lot: Tensor, count: Tensor, eligible: Tensor) -> Tensor | None:
-    """What `_smallest` gives, in less time on a CPU: only lots near the share are sorted.
+    """Return what `_smallest` does, faster on a CPU: only lots near the share are sorted.
 
     The k-th smallest of n uniform lots lies within eight standard deviations of k / n; all below
     are chosen, and few are within. ``None`` where a row's does not, as with lots that are not
@@ -154,9 +165,7 @@ def _near_the_share(lot: Tensor, count: Tensor, eligible: Tensor) -> Tensor | No
     place = torch.arange(len(row)) - (near.cumsum(0) - near)[row]
     value = lot.new_full((len(lot), int(near.max())), 3.0)
     value[row, place] = lot[row, column]
-    order = value.argsort(dim=1, stable=True)
-    rank = torch.empty_like(order)
-    rank.scatter_(1, order, torch.arange(order.shape[1]).expand_as(order))
+    rank = places(value.argsort(dim=1, stable=True))
     chosen[row, column] = rank[row, place] < missing[row]
     return chosen
 

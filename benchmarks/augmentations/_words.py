@@ -20,13 +20,13 @@ def attach(augmentation: T, **tables: Any) -> T:
 
 
 def device_of(encoder: Any) -> torch.device:
-    """Where an encoder's weights are."""
+    """Device of an encoder's weights."""
     where: torch.device = next(iter(encoder.parameters())).device
     return where
 
 
 def continuations(encoder: Any) -> Tensor:
-    """``(V,)`` bool on the encoder's device, True for tokens that go on with a word.
+    """``(V,)`` bool on the encoder's device, True for tokens that continue a word.
 
     WordPiece marks them with ``##``; byte-level BPE and SentencePiece mark word starts instead. In
     a vocabulary without any mark every token is a word.
@@ -63,7 +63,7 @@ def content(view: TokenView) -> Tensor:
 
 
 def words(view: TokenView, goes_on: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Which word each token belongs to.
+    """Word of each token.
 
     Args:
         view: The view.
@@ -98,7 +98,7 @@ def rebuilt(
 ) -> TokenView:
     """The view whose token at each place is the one that stood at ``source``.
 
-    Positions are counted anew; what scaled or shifted a single token moves with it.
+    Positions are counted again; scale and shift of a single token move with it.
 
     Args:
         view: The view so far, rows of L tokens.

@@ -19,7 +19,7 @@ from nsbench.samplers import in_range
 class Adversarial:
     """Add epsilon * g_t / |g_t| to token t, g the gradient of the loss at the clean views.
 
-    The engine computes g in a pass of its own, counted as ``passes_attack``; weights get no
+    The engine computes g in a separate pass, counted as ``passes_attack``; weights get no
     gradient from it. A token without gradient, pads among them, stays where it is.
 
     Args:

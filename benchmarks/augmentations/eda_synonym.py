@@ -2,7 +2,7 @@
 
 Source: Wei and Zou 2019, EDA, section 2 (SR). Synonyms are WordNet's there and any table's here;
 both words must be single tokens of the vocabulary; stop words are not spared, and each occurrence
-is drawn by itself. https://arxiv.org/abs/1901.11196
+is drawn independently. https://arxiv.org/abs/1901.11196
 """
 
 from dataclasses import dataclass, field

@@ -32,5 +32,5 @@ class EmbeddingDropout:
         batch, length = view.mask.shape
         real = view.mask[:, :, None].expand(batch, length, view.width).reshape(batch, -1)
         count = share_of(view.lengths * view.width, self.rate)  # (B,)
-        gone = choose_exactly(real, count, generator).view(batch, length, view.width)
-        return view.scaled((~gone).float())
+        dropped = choose_exactly(real, count, generator).view(batch, length, view.width)
+        return view.scaled((~dropped).float())

@@ -32,5 +32,5 @@ class FeatureCutoff:
         batch = view.mask.shape[0]
         columns = torch.ones(batch, view.width, dtype=torch.bool, device=view.mask.device)
         count = torch.full((batch,), int(view.width * self.rate), device=view.mask.device)
-        gone = choose_exactly(columns, count, generator)  # (B, d)
-        return view.scaled((~gone).float()[:, None, :])
+        dropped = choose_exactly(columns, count, generator)  # (B, d)
+        return view.scaled((~dropped).float()[:, None, :])

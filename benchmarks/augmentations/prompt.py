@@ -1,7 +1,7 @@
-"""Template views: the text stands inside a sentence about it.
+"""Template views: the text is put inside a sentence about it.
 
 Source: Jiang et al. 2022, PromptBERT (two templates as the two views of a text). There
-the embedding is the state at [MASK] and the template also stands at test time; here the encoder
+the embedding is the state at [MASK] and the template is also used at test time; here the encoder
 pools as it always does, and texts are encoded bare when they are scored.
 https://arxiv.org/abs/2201.04337
 """

@@ -38,5 +38,5 @@ class SpanCutoff:
         lot = uniform((len(view.ids),), view.mask, generator)
         start = (lot * starts).long().minimum(starts - 1)
         place = torch.arange(view.ids.shape[1], device=view.ids.device)
-        gone = (place >= start[:, None]) & (place < (start + count)[:, None])  # (B, L)
-        return view.scaled((~gone).float()[:, :, None])
+        dropped = (place >= start[:, None]) & (place < (start + count)[:, None])  # (B, L)
+        return view.scaled((~dropped).float()[:, :, None])

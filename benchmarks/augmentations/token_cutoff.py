@@ -33,5 +33,5 @@ class TokenCutoff:
 
     def __call__(self, view: TokenView, generator: torch.Generator | None) -> TokenView:
         count = share_of(view.lengths, self.rate)  # (B,)
-        gone = choose_exactly(view.mask, count, generator)  # (B, L)
-        return view.scaled((~gone).float()[:, :, None])
+        dropped = choose_exactly(view.mask, count, generator)  # (B, L)
+        return view.scaled((~dropped).float()[:, :, None])

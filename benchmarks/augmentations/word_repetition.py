@@ -1,7 +1,7 @@
-"""ESimCSE's word repetition: some sub-word tokens stand twice, so that length says less.
+"""ESimCSE's word repetition: some sub-word tokens are repeated, so that length says less.
 
 Source: Wu et al. 2022, ESimCSE; the number of repetitions is that of the released
-code. It repeats once, at preprocessing; here every step repeats anew, as with any other view.
+code. It repeats once, at preprocessing; here every step draws again, as with any other view.
 https://arxiv.org/abs/2109.04380
 """
 
@@ -21,7 +21,7 @@ class WordRepetition:
     """Repeat k different sub-word tokens of a text of n in place; ESimCSE's second view.
 
     k is uniform in 0 .. min(most, int(n * rate)) - 1, so that a text shorter than 2 / rate tokens
-    is left alone, and [CLS] and [SEP] never stand twice. Rows grow beyond the longest training
+    is left alone, and [CLS] and [SEP] are never repeated. Rows grow beyond the longest training
     text, never beyond the encoder's longest.
 
     Args:

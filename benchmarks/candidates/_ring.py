@@ -1,4 +1,4 @@
-"""First in, first out: the embeddings that queue and memory keep."""
+"""First in, first out: embeddings of a queue or memory."""
 
 from typing import Any
 
@@ -54,7 +54,7 @@ class Ring:
         world.note("passes_key", len(texts))
 
     def stored(self) -> Stored | None:
-        """What is held, or ``None`` while nothing is; to be read before the next push."""
+        """Return the columns held, if any; read them before the next push."""
         if not self.pushed:
             return None
         texts = self.texts[: self.filled]
@@ -64,8 +64,8 @@ class Ring:
             valid=torch.ones_like(texts, dtype=torch.bool),
         )
 
-    def look(self, world: World) -> dict[str, Tensor]:
-        """How far some of the places, spread evenly, are from what the encoder says today."""
+    def measure(self, world: World) -> dict[str, Tensor]:
+        """Compare some places, spread evenly, with the current encoder's embeddings."""
         if not self.pushed:
             return {}
         few = min(SAMPLE, self.filled)
@@ -75,11 +75,11 @@ class Ring:
         return stored_statistics(self.embeddings[places], today, self.texts[places])
 
     def state(self) -> dict[str, Any]:
-        """Everything a resumed cell needs."""
+        """Return everything a resumed cell needs."""
         return {"embeddings": self.embeddings, "texts": self.numbers, "pushed": self.pushed}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on from a `state`."""
+        """Resume from a `state`."""
         self.embeddings.copy_(state["embeddings"])
         self.numbers.copy_(state["texts"])
         self.texts.copy_(state["texts"])

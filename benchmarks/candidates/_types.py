@@ -1,4 +1,4 @@
-"""What a candidate pool is given, and the hooks it may fill."""
+"""Hooks of a candidate pool."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -9,7 +9,7 @@ from nsbench.benchmarks.contrast.world import Stored, World
 
 
 class OpenPool:
-    """A pool at work in one cell. Every hook is optional; this one adds nothing.
+    """A pool opened for one cell. Every hook is optional; this one adds nothing.
 
     Numbers of texts and rows pass through the hooks on the host, so that nothing waits for the
     device to know how long a batch's texts are; embeddings and scores stay on the device.
@@ -57,27 +57,27 @@ class OpenPool:
         return None
 
     def numbers(self, step: int) -> Mapping[str, Tensor]:
-        """``{quantity: (S,)}`` of the pool itself at a measured step; nothing is encoded."""
+        """``{quantity: (S,)}`` of the pool at a measured step; nothing is encoded."""
         return {}
 
-    def look(self) -> Mapping[str, Tensor]:
-        """``{quantity: (S,)}`` of the pool itself whenever the probe looks; may encode a little."""
+    def measure(self) -> Mapping[str, Tensor]:
+        """``{quantity: (S,)}`` of the pool, whenever the probe measures; may encode a little."""
         return {}
 
     def state(self) -> dict[str, Any]:
-        """Everything a resumed cell needs, as tensors and plain data.
+        """Return everything a resumed cell needs, as tensors and plain data.
 
-        A pool that keeps anything from step to step has this and `load`, or its cells are never
-        resumed in the middle.
+        A pool that keeps anything from step to step must have this and `load`; otherwise its cells
+        are never resumed in the middle.
         """
         return {}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on from a `state`; the pool has been opened by the same world before."""
+        """Resume from a `state`; the same world has opened the pool before."""
 
     @property
     def resumable(self) -> bool:
-        """Whether the pool keeps nothing, or says what."""
+        """True if the pool keeps no state, or returns it."""
         kind = type(self)
         own = kind.state is not OpenPool.state and kind.load is not OpenPool.load
         return kind is OpenPool or own

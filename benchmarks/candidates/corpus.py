@@ -44,7 +44,7 @@ _found: dict[str, Mined] = {}  # what cells of one process can share
 @register("corpus")
 @dataclass(frozen=True)
 class CorpusPool:
-    """Mined texts of each anchor as further columns, beside the batch's own views.
+    """Mined texts of each anchor as further columns, in addition to the batch's own views.
 
     Args:
         shortage: What to do with a row that finds too few: ``drop`` its candidates, keep the
@@ -57,7 +57,7 @@ class CorpusPool:
         depth: Candidates kept per row, of which each step draws ``negatives`` at random,
             without replacement; at least ``negatives``. Equal: always the same, hardest first.
         start: Places skipped at the top of the ranking, >= 0.
-        stop: Place behind the last that is looked at, at least ``start + depth``; 0 stands for
+        stop: Place behind the last that is considered, at least ``start + depth``; 0 stands for
             that. A filter needs more room.
         refresh: ``never`` after the start, every ``epoch``, or every so many steps, >= 1. For
             the source ``model`` only; the others do not change.
@@ -129,7 +129,7 @@ class CorpusPool:
 
     @property
     def window(self) -> Window:
-        """Which places of a ranking are wanted."""
+        """Places of a ranking to take."""
         return Window(
             depth=self.depth,
             need=self.negatives,
@@ -174,7 +174,7 @@ class OpenCorpus(OpenPool):
         self.every = every if isinstance(every, int) else 0
 
     def refresh(self, step: int) -> None:
-        """Mine anew where it is time, and put to use what has waited long enough."""
+        """Mine again when due, and switch to rankings that have waited long enough."""
         if step == 0:
             self._use(*self._mine(), step)
         elif self.every and step % self.every == 0:
@@ -227,7 +227,7 @@ class OpenCorpus(OpenPool):
         return mine(self.corpus, self._source(), window, shortage=shortage, rng=self.rng)
 
     def _shared(self, made_from: list[Any]) -> Mined:
-        """What this or another cell mined from the same, in this process or another."""
+        """Return what a cell, in any process, has mined from the same input."""
         key, made = canonical_json([*made_from, str(self.world.device)]), []
 
         def make() -> Arrays:
@@ -248,7 +248,7 @@ class OpenCorpus(OpenPool):
         return found
 
     def _made_from(self) -> list[Any] | None:
-        """What decides what is mined, where other cells may mine the same; else ``None``."""
+        """Return everything that decides what is mined; ``None`` if no cell can share it."""
         settings = self.settings
         if settings.shortage == "pad_random":  # the seed has a say in it
             return None

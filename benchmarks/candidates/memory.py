@@ -20,7 +20,7 @@ from nsbench.samplers import at_least, one_of
 @register("memory")
 @dataclass(frozen=True)
 class MemoryPool:
-    """Embeddings of earlier batches as they were; the batch's own views beside them.
+    """Embeddings of earlier batches as encoded then, in addition to the batch's own views.
 
     Args:
         size: Places, >= 1; 8192 in the released code.
@@ -65,14 +65,14 @@ class OpenMemory(OpenPool):
         return self.ring.stored()
 
     def after_step(self, texts: Tensor, embeddings: Tensor) -> None:
-        """Take the batch in, once the warm-up is over."""
+        """Add the batch, after the warm-up."""
         if self.step < self.settings.warmup_steps:
             return
         start = len(texts) // 2 if self.settings.views == "second" else 0
         self.ring.push(texts[start:], embeddings[start:])
 
-    def look(self) -> Mapping[str, Tensor]:
-        return self.ring.look(self.world)
+    def measure(self) -> Mapping[str, Tensor]:
+        return self.ring.measure(self.world)
 
     def state(self) -> dict[str, Any]:
         return self.ring.state()

@@ -25,7 +25,7 @@ from nsbench.samplers import at_least, in_range, one_of
 @register("queue")
 @dataclass(frozen=True)
 class QueuePool:
-    """Keys of earlier batches by a momentum encoder; the batch's own views beside them.
+    """Keys of earlier batches by a momentum encoder; in addition to the batch's own views.
 
     Args:
         size: Places, >= 1; ESimCSE takes 2.5 batches, MoCo 65536.
@@ -89,8 +89,8 @@ class OpenQueue(OpenPool):
         self.ring.push(second, embed_texts(self.keys, self.world.tokens, second))
         self.world.note("passes_key", len(second))
 
-    def look(self) -> Mapping[str, Tensor]:
-        return self.ring.look(self.world)
+    def measure(self) -> Mapping[str, Tensor]:
+        return self.ring.measure(self.world)
 
     def state(self) -> dict[str, Any]:
         return {"ring": self.ring.state(), "keys": self.keys.state_dict()}

@@ -1,4 +1,4 @@
-"""From a batch's embeddings to the context a sampler sees, with every known positive masked."""
+"""From a batch's embeddings to a sampler's context, with every known positive masked."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from nsbench.samplers import SimilarityContext, append_synthetic
 
 
 class Known:
-    """What is known of the T texts: which are equal, which are positives, which mean the same.
+    """Knowledge of the T texts: equal ones, positive pairs, equal meanings.
 
     Args:
         data: The training data.
@@ -62,7 +62,7 @@ class Contrast:
         anchors: ``(B, d)`` live normalised anchor embeddings.
         columns: ``(N, d)`` normalised candidate embeddings, live where they were just encoded.
         anchor_texts: ``(B,)`` text of each anchor.
-        positive_texts: ``(B,)`` text of its own positive.
+        positive_texts: ``(B,)`` text of its positive.
         column_texts: ``(N,)`` text of each column, 0 where invalid.
         valid: ``(N,)`` bool, False for empty places.
         positive: ``(B,)`` column of each anchor's positive.
@@ -92,7 +92,7 @@ class Contrast:
 def owners(
     batch: int, given: int, mined: int, *, share: str, device: torch.device | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Owner and privacy of further columns: each row's given negatives, then each row's mined.
+    """Return owner and privacy of further columns: given negatives by row, then mined by row.
 
     Args:
         batch: B rows.
@@ -108,6 +108,23 @@ def owners(
     )
 
 
+@dataclass(frozen=True, eq=False)
+class Further:
+    """Live columns in addition to the views of a batch.
+
+    Attributes:
+        embeddings: ``(E, d)`` normalised.
+        texts: ``(E,)`` text of each, -1 for an empty place.
+        owner: ``(E,)`` see `Contrast`; ``None`` if no row owns any.
+        private: ``(E,)`` bool, see `Contrast`; ``None`` if none is.
+    """
+
+    embeddings: Tensor
+    texts: Tensor
+    owner: Tensor | None = None
+    private: Tensor | None = None
+
+
 def lay_out(
     view1: Tensor,
     view2: Tensor,
@@ -115,8 +132,7 @@ def lay_out(
     texts2: Tensor,
     *,
     both: bool,
-    extra: tuple[Tensor, Tensor] | None = None,
-    owned: tuple[Tensor, Tensor] | None = None,
+    further: Further | None = None,
     stored: Stored | None = None,
     batch_negatives: bool = True,
 ) -> Contrast:
@@ -128,8 +144,7 @@ def lay_out(
         texts1: ``(B,)`` texts of view 1.
         texts2: ``(B,)`` texts of view 2.
         both: All 2B views as anchors against all others, instead of view 1 against view 2.
-        extra: Further live columns ``(E, d)`` and their texts ``(E,)``, -1 for an empty place.
-        owned: Owner and privacy of the further columns, both ``(E,)``; without it nobody's.
+        further: Further live columns.
         stored: Columns a pool kept from before.
         batch_negatives: Whether the batch's own columns may be chosen.
     """
@@ -145,19 +160,20 @@ def lay_out(
         anchor_texts, positive_texts = texts1, texts2
     valid = [torch.full_like(texts[0], batch_negatives, dtype=torch.bool)]
     before = len(texts[0])
-    if extra is not None:
-        columns.append(extra[0])
-        texts.append(extra[1].clamp(min=0))
-        valid.append(extra[1] >= 0)
+    if further is not None:
+        columns.append(further.embeddings)
+        texts.append(further.texts.clamp(min=0))
+        valid.append(further.texts >= 0)
     if stored is not None:
         columns.append(stored.embeddings.to(view1.dtype))
         texts.append(stored.texts.clamp(min=0))
         valid.append(stored.valid)
     owner = torch.full((sum(map(len, valid)),), -1, dtype=torch.int64, device=device)
     private = torch.zeros_like(owner, dtype=torch.bool)
-    if owned is not None:
-        owner[before : before + len(owned[0])] = owned[0]
-        private[before : before + len(owned[1])] = owned[1]
+    if further is not None and further.owner is not None:
+        owner[before : before + len(further.owner)] = further.owner
+    if further is not None and further.private is not None:
+        private[before : before + len(further.private)] = further.private
     return Contrast(
         anchors=anchors,
         columns=torch.cat(columns),
@@ -174,7 +190,7 @@ def lay_out(
 
 @dataclass(frozen=True, eq=False)
 class Masked:
-    """``(B, N)`` masks of what may be chosen and of what was ruled out, and why."""
+    """``(B, N)`` masks of eligible candidates and of those ruled out, by reason."""
 
     negative: Tensor
     duplicate: Tensor

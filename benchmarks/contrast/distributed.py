@@ -1,4 +1,4 @@
-"""One cell on several processes: each encodes its part of every batch, all else is done by all.
+"""One cell on several processes: each encodes its part of a batch and repeats everything else.
 
 Every process draws the same batch and the same views, encodes its own rows of them, and gathers
 the embeddings of all. From there on, negatives, sampler, loss and statistics are computed on the
@@ -18,12 +18,12 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 PATIENCE = timedelta(seconds=60)
-"""How long processes wait for each other to report the same failure."""
+"""Longest wait for other processes to report the same failure."""
 _LONG = timedelta(days=7)
 
 
 class ApartError(RuntimeError):
-    """The processes of a cell no longer do the same."""
+    """The processes of a cell have diverged."""
 
 
 class _Gather(torch.autograd.Function):
@@ -89,7 +89,7 @@ class Team:
             parameter.grad = gradient
 
     def collect(self, value: Tensor) -> list[Tensor]:
-        """A tensor of the host, of one shape, from every process."""
+        """Return a tensor of the host, of one shape, from every process."""
         if self.size == 1:
             return [value]
         parts = [torch.empty_like(value) for _ in range(self.size)]
@@ -97,19 +97,19 @@ class Team:
         return parts
 
     def agree(self, mine: bool) -> bool:
-        """Whether it is so in every process."""
+        """Return True if ``mine`` is true in every process."""
         if self.size == 1:
             return mine
         return all(bool(part) for part in self.collect(torch.tensor([int(mine)])))
 
     def told(self, mine: bool) -> bool:
-        """What the first process says."""
+        """Return the value of the first process."""
         if self.size == 1:
             return mine
         return bool(self.collect(torch.tensor([int(mine)]))[0])
 
     def announce(self, word: bytes) -> bytes:
-        """Bytes of one length from the first process to all others."""
+        """Send bytes of one length from the first process to all others; return them."""
         if self.size == 1:
             return word
         held = torch.frombuffer(bytearray(word), dtype=torch.uint8)
@@ -117,7 +117,7 @@ class Team:
         return held.numpy().tobytes()
 
     def meet(self) -> None:
-        """Wait until every process has failed as well.
+        """Wait until every process has failed.
 
         Raises:
             ApartError: If one has not after `PATIENCE`.
@@ -128,12 +128,12 @@ class Team:
             dist.monitored_barrier(timeout=PATIENCE, wait_all_ranks=True)
         except RuntimeError:
             raise ApartError(
-                f"process {self.rank} of {self.size} failed alone, or another one is gone; "
-                "the error before this one says how it came to know"
+                f"process {self.rank} of {self.size} failed alone, or another one died; "
+                "the error before this one says how it was noticed"
             ) from None
 
     def same(self, digest: str) -> None:
-        """See that all processes have the same weights.
+        """Check that all processes have the same weights.
 
         Raises:
             ApartError: If they have not.
@@ -149,15 +149,15 @@ _team = ALONE
 
 
 def team() -> Team:
-    """The team of this process."""
+    """Return the team of this process."""
     return _team
 
 
 def launched() -> Team:
-    """The team that torchrun says this process is to be part of; alone without torchrun.
+    """Return the team that torchrun assigns to this process; alone without torchrun.
 
     Raises:
-        ValueError: If its variables make no sense.
+        ValueError: If its variables are invalid.
     """
     size, rank = (os.environ.get(name, default) for name, default in _VARIABLES)
     if not (size.isdigit() and rank.isdigit() and int(rank) < max(1, int(size))):
@@ -181,7 +181,7 @@ def join(wanted: Team, device: str) -> None:
 
 
 def leave() -> None:
-    """Part from the team."""
+    """Leave the team."""
     global _team
     if _team.size > 1:
         dist.destroy_process_group()

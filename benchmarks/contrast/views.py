@@ -16,39 +16,34 @@ from nsbench.benchmarks.augmentations import Augmentation, TokenView
 from nsbench.benchmarks.contrast.distributed import team
 from nsbench.benchmarks.encoders import Encoder, TokenTable
 
-ROOM = 128
-"""Texts laid end to end take a multiple of so many places: few shapes, little waste."""
 _AT_ONCE = 1024
 
 
 def on_device(value: Tensor, device: torch.device) -> Tensor:
-    """A tensor of the host, brought to the device without waiting for it."""
+    """Copy a tensor of the host to the device without waiting for it."""
     return value.to(device, non_blocking=True)
 
 
 @dataclass(frozen=True, eq=False)
 class Texts:
-    """Some of a corpus's texts, as both sides know them.
+    """Some texts of a corpus, on host and device.
 
     Attributes:
         host: ``(n,)`` int64 numbers of the texts, -1 for an empty place.
         ids: The same on the device.
         width: Tokens that hold the longest of them: a multiple of 8, or the table's width.
-        room: Tokens that hold them all, end to end: a multiple of 128.
     """
 
     host: Tensor
     ids: Tensor
     width: int
-    room: int
 
     @classmethod
     def of(cls, tokens: TokenTable, host: Tensor) -> "Texts":
-        """Bring numbers of texts ``(n,)`` to where their tokens are."""
+        """Copy ids of texts ``(n,)`` to where their tokens are."""
         lengths = tokens.lengths[host.clamp(min=0).numpy()]
         width = bucket(int(lengths.max()), tokens.ids.shape[1])
-        room = -(-int(lengths.sum()) // ROOM) * ROOM
-        return cls(host, on_device(host, tokens.ids.device), width, room)
+        return cls(host, on_device(host, tokens.ids.device), width)
 
 
 def view_of(
@@ -57,8 +52,10 @@ def view_of(
     texts: Texts,
     augmentations: Sequence[Augmentation] = (),
     generator: torch.Generator | None = None,
+    *,
+    fixed: bool = False,
 ) -> TokenView:
-    """The view of some texts; an empty place shows the first text.
+    """Return the view of some texts; an empty place shows the first text.
 
     Args:
         encoder: Whose view it is.
@@ -66,23 +63,24 @@ def view_of(
         texts: The texts.
         augmentations: Applied in order.
         generator: What the augmentations draw from.
+        fixed: See `TokenView.fixed`.
     """
     ids, mask = tokens.rows(texts.ids.clamp(min=0), texts.width)
-    view = encoder.plain_view(ids, mask, texts.room)
+    view = encoder.plain_view(ids, mask).replace(fixed=fixed)
     for augment in augmentations:
         view = augment(view, generator)
     return view
 
 
 def forward(encoder: Encoder, views: Sequence[TokenView]) -> list[Tensor]:
-    """Pooled embeddings of several views; views that agree on dropout share one pass."""
+    """Return pooled embeddings of several views; views with equal dropout share one pass."""
     if len({v.dropout for v in views}) > 1:
         return [encoder(v) for v in views]
     return list(encoder(joined(views)).split([len(v.ids) for v in views]))
 
 
 def joined(views: Sequence[TokenView]) -> TokenView:
-    """One view of all rows, padded to the longest."""
+    """Return one view of all rows, padded to the longest."""
     if len(views) == 1:
         return views[0]
     length = max(v.ids.shape[1] for v in views)
@@ -122,7 +120,7 @@ def joined(views: Sequence[TokenView]) -> TokenView:
         scale=stacked("scale", 1.0),
         shift=stacked("shift", 0.0),
         dropout=views[0].dropout,
-        room=sum(v.room for v in views) if all(v.room for v in views) else 0,
+        fixed=views[0].fixed,
     )
 
 

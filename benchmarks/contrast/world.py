@@ -1,4 +1,4 @@
-"""What one cell holds: data, encoder and tokens, and the columns a pool keeps."""
+"""The world of a cell: data, encoder, tokens, and columns that a pool keeps."""
 
 import platform
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from nsbench.benchmarks.records.cache import NOTHING, Arrays, ContentCache
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """What a cell's host hooks may look at.
+    """Input of a cell's host hooks.
 
     Attributes:
         data: The training data.
@@ -30,9 +30,9 @@ class World:
         embed: ``embed(encoder) -> (T, d)`` normalised embeddings of all texts, dropout off, on
             the device; passes are counted.
         note: ``note(name, value)`` adds to a count of the cell's costs.
-        cache: Where what is slow to make is shared with other cells and processes.
-        key: Says which encoder, tokens and data these are, but for the weights; without it nothing
-            of the encoder is shared.
+        cache: Where results that are slow to compute are shared with other cells and processes.
+        key: Identifies encoder, tokens and data, without the weights; if empty, nothing of the
+            encoder is shared.
     """
 
     data: TrainingData
@@ -47,18 +47,18 @@ class World:
     key: str = ""
 
     def shared(self, made_from: list[Any], make: Callable[[], Arrays]) -> Arrays:
-        """What ``make()`` gives, or gave before to any cell whose answer is the same to the bit.
+        """Return ``make()``, or its stored result for a cell with the same answer to the bit.
 
         Args:
-            made_from: Plain data that decides the answer, beside versions, device and threads.
+            made_from: Plain data that decides the answer, along with versions, device and threads.
             make: Makes the arrays.
         """
         return self.cache.arrays([*made_from, arithmetic(self.device)], make)
 
     def weights(self) -> str:
-        """Hash of the encoder as it stands; empty where nothing of it is to be shared.
+        """Return the hash of the current encoder; empty where nothing of it is shared.
 
-        Processes that train together encode together: none of them could wait for another.
+        Processes that train together encode together, so none can wait for another.
         """
         if team().size > 1:
             return ""
@@ -68,7 +68,7 @@ class World:
 
 
 def arithmetic(device: torch.device) -> list[str]:
-    """What rounding depends on: versions, processor and threads."""
+    """Return everything that rounding depends on: versions, processor and threads."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     features = torch.backends.cpu.get_cpu_capability()
     versions = [torch.__version__, np.__version__]
@@ -82,7 +82,7 @@ class Stored:
     Attributes:
         embeddings: ``(M, d)`` normalised, detached.
         texts: ``(M,)`` int64 text index.
-        valid: ``(M,)`` bool, False for places not filled yet: never eligible.
+        valid: ``(M,)`` bool, False for places not filled yet, which are never eligible.
     """
 
     embeddings: Tensor

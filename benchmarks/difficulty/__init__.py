@@ -1,1 +1,1 @@
-"""How hard the chosen negatives are: statistics, histograms, probe, geometry, alarms."""
+"""Hardness of the chosen negatives: statistics, histograms, probe, geometry, alarms."""

@@ -1,4 +1,4 @@
-"""Which candidates a sampler chose on batches that all cells of a seed share.
+"""Choices of a sampler on batches that all cells of a seed share.
 
 Cells of one seed have the same initial weights, batches and views, so what they choose in the
 first step is their samplers' answer to one and the same question. The last step's batch is shared
@@ -34,7 +34,7 @@ class Choices:
         self._due = {0, steps - 1}
         self._kept: list[dict[str, Any]] = []
 
-    def look(
+    def add(
         self, step: int, contrast: Contrast, context: SimilarityContext, selection: Selection
     ) -> None:
         """Keep what was chosen for the batch's first anchors, where ``step`` is due.
@@ -95,5 +95,5 @@ class Choices:
         return [dict(kept) for kept in self._kept]
 
     def load(self, state: list[dict[str, Any]]) -> None:
-        """Go on from a `state`."""
+        """Resume from a `state`."""
         self._kept = [dict(kept) for kept in state]

@@ -10,7 +10,7 @@ from nsbench.benchmarks.device import is_fake
 
 
 def constant(values: Sequence[float], like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-    """``(n,)`` fixed numbers beside a tensor; not to be changed in place.
+    """Return ``(n,)`` fixed numbers on the device of a tensor; do not change them in place.
 
     Args:
         values: The numbers.

@@ -1,4 +1,4 @@
-"""How embeddings lie on the sphere: alignment, uniformity, anisotropy and the spectrum.
+"""Distribution of embeddings on the sphere: alignment, uniformity, anisotropy and the spectrum.
 
 Source: Wang and Isola 2020, Understanding Contrastive Representation Learning through Alignment
 and Uniformity, section 4. https://arxiv.org/abs/2005.10242 (alignment with exponent 2, uniformity
@@ -120,7 +120,7 @@ def mean_norm(embeddings: NDArray[Any]) -> float:
 
 
 def spectrum(embeddings: NDArray[Any]) -> dict[str, float]:
-    """How many directions the centred unit vectors fill.
+    """Number of directions that the centred unit vectors fill.
 
     With singular values s of the centred matrix and variances ``l = s ** 2``:
     ``effective_rank = exp(H(s / sum s))``, ``participation_ratio = (sum l) ** 2 / sum l ** 2``,
@@ -147,7 +147,7 @@ def spectrum(embeddings: NDArray[Any]) -> dict[str, float]:
 
 
 def sample(texts: Sequence[str], limit: int = LIMIT) -> list[int]:
-    """Indices of at most ``limit`` distinct texts, the same set in whatever order they come.
+    """Indices of at most ``limit`` distinct texts, the same set in any order.
 
     Args:
         texts: Texts, duplicates allowed.
@@ -166,7 +166,7 @@ def sample(texts: Sequence[str], limit: int = LIMIT) -> list[int]:
 
 
 def similarity_counts(embeddings: NDArray[Any]) -> list[int]:
-    """How often the cosine of two different rows falls into each of 80 bins on [-1, 1].
+    """Counts of the cosine of two different rows in 80 bins on [-1, 1].
 
     The picture of collapse: in a collapsed space all pairs are alike.
 

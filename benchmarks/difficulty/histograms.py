@@ -77,7 +77,7 @@ class Histograms:
         return counts | {"steps": self._steps, "kept": self._kept}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on from a `state`."""
+        """Resume from a `state`."""
         self._similarity.copy_(state["similarity"])
         self._percentile.copy_(state["percentile"])
         self._steps, self._kept = list(state["steps"]), list(state["kept"])

@@ -19,11 +19,12 @@ from nsbench.benchmarks.difficulty.shares import skewness
 from nsbench.benchmarks.difficulty.statistics import point, summary
 from nsbench.benchmarks.keys import content_key
 from nsbench.benchmarks.records import PROBE_COLUMNS, PROBE_HARDEST
+from nsbench.samplers import places
 
 TEXTS = 256
 ANCHORS = 128
 RANKED = 32
-LOOKS = 4  # besides the one before training
+MEASUREMENTS = 4  # in addition to the one before training
 
 
 def probe_texts(data: TrainingData) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
@@ -37,13 +38,13 @@ def probe_texts(data: TrainingData) -> np.ndarray[tuple[int], np.dtype[np.int64]
 
 
 class Probe:
-    """Scores the probe's texts and remembers how they stood before.
+    """Scores the probe's texts and compares with earlier scores.
 
     Measured are, under ``probe_*``: similarity of all candidates and of the hardest 5 % of each
-    anchor; where those that were hardest at the start stand now (similarity and percentile, 0 =
-    hardest); Jaccard overlap of the hardest sets now with those of the last look and of the
-    start (by chance it is about k / (2 N - k)); drift, the mean of 1 - cos between a text's
-    embeddings now and at the last look, and at the start; share of the hardest that mean the
+    anchor; similarity and percentile (0 = hardest) now of those that were hardest at the start;
+    Jaccard overlap of the hardest sets now with those of the last measurement and of the start (by
+    chance it is about k / (2 N - k)); drift, the mean of 1 - cos between a text's embeddings now
+    and at the last measurement, and at the start; share of the hardest that mean the
     same as their anchor, where that is known; hubness, how unevenly the candidates are spread over
     the anchors' hardest (`skewness` of their counts; by chance that of a binomial); effective rank
     of the texts' embeddings, exp of the entropy of their centred singular values, in [1, d];
@@ -51,7 +52,7 @@ class Probe:
 
     Args:
         data: The training data.
-        known: What is known of its texts.
+        known: Duplicates and known positives among its texts.
         embed: ``(n,)`` text ids, on the host, to ``(n, d)`` normalised embeddings, dropout off, no
             gradient.
         steps: Of the training.
@@ -75,22 +76,22 @@ class Probe:
         self._eligible = ~(twins | pairs)
         self._truth = known.truth(left, self._texts)
         self._k = max(1, int(PROBE_HARDEST * len(self._texts)))
-        self._due = {steps * (i + 1) // LOOKS - 1 for i in range(LOOKS)} - {-1}
+        self._due = {steps * (i + 1) // MEASUREMENTS - 1 for i in range(MEASUREMENTS)} - {-1}
         self._start: tuple[Tensor, Tensor] | None = None
         self._last: tuple[Tensor, Tensor] | None = None
         self._order: Tensor | None = None
 
     @property
     def passes(self) -> int:
-        """Encoder passes of one look."""
+        """Encoder passes of one measurement."""
         return len(self._texts)
 
     def due(self, step: int) -> bool:
-        """Whether to look after ``step``: at each quarter of the training."""
+        """Return True if ``step`` is followed by a measurement: at each quarter of the training."""
         return step in self._due and step > 0
 
-    def look(self) -> Mapping[str, Tensor]:
-        """``{quantity: (S,)}`` of the encoder as it is now; nothing waits for the device."""
+    def measure(self) -> Mapping[str, Tensor]:
+        """Return ``{quantity: (S,)}`` of the current encoder; nothing waits for the device."""
         z = self._embed(self._numbers)  # (T, d)
         scores = (z[: self._anchors] @ z.T).masked_fill(~self._eligible, -torch.inf)  # (A, T)
         order = scores.argsort(dim=1, descending=True, stable=True)
@@ -99,8 +100,7 @@ class Probe:
         now = (z, hardest)
         start = self._start or now
         last = self._last or now
-        place = torch.arange(order.shape[1], device=order.device).expand_as(order)
-        rank = torch.empty_like(order).scatter_(1, order, place)
+        rank = places(order)
         percentile = (rank + 0.5) / self._eligible.sum(dim=1, keepdim=True).clamp(min=1)
         at_start = scores.gather(1, start[1])
         was = at_start > -torch.inf
@@ -126,7 +126,7 @@ class Probe:
         return out
 
     def ranking(self) -> pd.DataFrame:
-        """How the anchors rank the candidates at the last look, with `PROBE_COLUMNS`.
+        """Return the anchors' ranking of candidates at the last measurement, with `PROBE_COLUMNS`.
 
         The hardest of every anchor; all that may be a negative, of the first `RANKED` anchors.
         Numbers are places among the probe's texts, which are the same for all cells of one data
@@ -149,7 +149,7 @@ class Probe:
         return {"start": self._start, "last": self._last, "order": self._order}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on from a `state`."""
+        """Resume from a `state`."""
 
         def here(value: Any) -> Any:
             if isinstance(value, tuple):

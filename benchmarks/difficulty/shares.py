@@ -1,4 +1,4 @@
-"""How unevenly the negatives' gradient is spread: shares of the hardest, Gini, weight by rank.
+"""Spread of the negatives' gradient: shares of the hardest, Gini, weight by rank.
 
 Everything has static shapes and never waits for the device.
 
@@ -37,8 +37,8 @@ def gradient_shares(weights: Tensor, similarity: Tensor, mask: Tensor) -> Tensor
 
     With weights q in order of similarity, G(x) = sum of q over the first x n of n chosen. Where
     x n is no whole number, the next negative counts in part, so that equal weights give G(x) = x
-    for every x and n. Below one whole negative (x n < 1) it says only what part of the hardest
-    one's weight falls to it: nothing that could be told apart from the hardest one.
+    for every x and n. Below one whole negative (x n < 1) it is only a part
+    of the hardest one's weight.
 
     Args:
         weights: ``(B, N)`` softmax weights over the chosen, 0 elsewhere.
@@ -96,7 +96,7 @@ def same_names() -> list[str]:
 
 
 def same_by_percentile(same: Tensor, eligible: Tensor, percentile: Tensor) -> tuple[Tensor, Tensor]:
-    """How often candidates mean the same as their anchor, by their place in the full ranking.
+    """Shares of candidates that mean the same as their anchor, by place in the full ranking.
 
     Args:
         same: ``(B, N)`` bool, True where anchor and candidate are known to mean the same.

@@ -1,4 +1,4 @@
-"""How old what a pool keeps has become: mined candidates and stored embeddings, seen today.
+"""Staleness of what a pool keeps: mined candidates and stored embeddings, measured now.
 
 Source: the refreshes of Xiong et al. 2021 (ANCE) and the slow drift of Wang et al. 2020 (XBM) are
 about this. https://arxiv.org/abs/2007.00808 https://arxiv.org/abs/1912.06798 The statistics are
@@ -20,7 +20,7 @@ def mined_statistics(
     contrast: Contrast,
     scores: Tensor | None,
 ) -> dict[str, Tensor]:
-    """Where the candidates that were mined for an anchor stand in today's batch.
+    """Ranks and similarities now of the candidates that were mined for an anchor.
 
     Args:
         context: What the sampler saw.
@@ -55,7 +55,7 @@ def mined_statistics(
 
 
 def stored_statistics(stored: Tensor, today: Tensor, texts: Tensor) -> dict[str, Tensor]:
-    """Stored embeddings of some texts beside those that the encoder would give them today.
+    """Compare stored embeddings of some texts with those of the current encoder.
 
     Args:
         stored: ``(n, d)`` normalised, as they are held.

@@ -113,7 +113,7 @@ def statistics(context: SimilarityContext, selection: Selection) -> dict[str, Te
         the share of the negatives' softmax weight that they carry. ``gradient_share_x`` is the
         share of that weight on the hardest x % of the chosen, ``gradient_gini`` how uneven it is,
         ``softmax_weight_x_y`` its share by percent of the full ranking, ``negative_pull`` the
-        weight of all negatives beside the positive's (small where all are easy);
+        weight of all negatives relative to the positive's (small where all are easy);
         ``hardest_margin`` is to the hardest chosen. ``masked_count`` counts columns that were
         ruled out before the sampler chose, ``left_count`` those that it left. ``chosen_hubness`` is
         the skewness of how often each column was chosen, ``same_meaning_x_y`` the share of
@@ -177,7 +177,7 @@ def statistics(context: SimilarityContext, selection: Selection) -> dict[str, Te
 
 
 def _pull(context: SimilarityContext, selection: Selection) -> Tensor:
-    """``(B,)`` softmax weight of all chosen negatives beside that of the positive, in [0, 1]."""
+    """``(B,)`` softmax weight of all chosen negatives against the positive, in [0, 1]."""
     logits = context.similarity.float() / context.temperature
     if selection.log_weight is not None:
         logits = logits + selection.log_weight.detach()
@@ -239,7 +239,7 @@ class DifficultyLog:
         return list(zip(self._steps, self._names, self._values, strict=True))
 
     def load(self, state: list[tuple[int, tuple[str, ...], Tensor]]) -> None:
-        """Go on from a `state`."""
+        """Resume from a `state`."""
         self._steps = [step for step, _, _ in state]
         self._names = [names for _, names, _ in state]
         self._values = [values for _, _, values in state]

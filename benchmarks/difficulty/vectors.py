@@ -1,4 +1,4 @@
-"""How far the hardest negatives move an anchor: shares of the gradient as a vector, not a sum.
+"""Pull of the hardest negatives on an anchor: shares of the gradient as a vector, not a sum.
 
 The gradient of InfoNCE's negatives with respect to a normalised anchor z_i, along the sphere, is
 proportional to sum_j q_ij (z_j - s_ij z_i). Pulls that point apart cancel, so the part of the
@@ -15,7 +15,7 @@ from nsbench.benchmarks.contrast.context import Contrast
 from nsbench.benchmarks.difficulty.constants import constant
 from nsbench.benchmarks.difficulty.shares import HARDEST
 from nsbench.benchmarks.difficulty.statistics import flatten, softmax_weights, summary
-from nsbench.samplers import Selection, SimilarityContext
+from nsbench.samplers import Selection, SimilarityContext, places
 
 ANCHORS = 64
 PAIRS = 1 << 14  # a batch's first anchors are measured, at most so many pairs of them
@@ -45,8 +45,7 @@ def vector_shares(
         ``(len(HARDEST), B)``, at least 0; NaN where all pulls together cancel or there is none.
     """
     order = similarity.masked_fill(~mask, -torch.inf).argsort(dim=1, descending=True, stable=True)
-    place = torch.arange(order.shape[1], device=order.device).expand_as(order)
-    rank = torch.empty_like(order).scatter_(1, order, place)  # among the chosen, 0 = hardest
+    rank = places(order)  # among the chosen, 0 = hardest
     percents = constant([*HARDEST, 100.0], weights)
     wanted = mask.sum(dim=1)[None, :, None] * percents[:, None, None] / 100  # (X + 1, B, 1)
     parts = weights * (wanted - rank).clamp(0, 1)  # (X + 1, B, N)
@@ -62,7 +61,7 @@ def pull_statistics(
 ) -> dict[str, Tensor]:
     """``{gradient_vector_share_x: (S,)}`` over a batch's first anchors.
 
-    Empty where the sampler made candidates of its own: each anchor has other columns then.
+    Empty where the sampler synthesised candidates: columns then differ by anchor.
 
     Args:
         context: What the sampler saw.

@@ -1,22 +1,16 @@
-"""Attention on a CPU: of rows that lie one after the other without padding, and in float32.
+"""Attention on a CPU: over texts laid end to end without padding, in float32.
 
-Texts of a batch differ in length, and padded to the longest most of a transformer's work is
-spent on nothing. Only attention looks across tokens: laid end to end, all other layers see one
-long row, and attention goes through the texts of one length together.
-
-Where shapes must be fixed, as on a device, texts lie end to end in a fixed number of places, the
-rest of which is filled (`Packed`); torch's flash attention takes the places at which texts begin as
-a tensor. It is asked for by ``NSBENCH_PACKED=1``, since it was never run on a device.
+Padded to the longest text of a batch, most of a transformer's work would be wasted. Only attention
+mixes tokens: with texts laid end to end, all other layers see one long row, and attention takes
+texts of equal length together.
 
 The backward pass of torch's bfloat16 attention on a CPU takes more than ten times that of its
 float32 one (torch 2.13); casting the three inputs and the output costs next to nothing.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar, Token
-from dataclasses import dataclass, field
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -31,103 +25,7 @@ Torch's own kernel for a CPU is made for long texts and takes longer there on se
 backward pass does not.
 """
 
-PACKED = "NSBENCH_PACKED"
-
 _runs: ContextVar[tuple[tuple[int, int], ...] | None] = ContextVar("runs", default=None)
-_packed: ContextVar["Packed | None"] = ContextVar("packed", default=None)
-
-
-def packing() -> bool:
-    """Whether passes of fixed shapes are to leave padding out.
-
-    Raises:
-        ValueError: If the variable says neither.
-    """
-    said = os.environ.get(PACKED, "") or "0"
-    if said not in ("0", "1"):
-        raise ValueError(f"{PACKED} is {said!r}; it can be 0 or 1")
-    return said == "1"
-
-
-def packed_attention_runs(device: torch.device) -> bool:
-    """Whether there is attention for packed texts: on a CUDA device in half precision only."""
-    return device.type != "cuda" or torch.is_autocast_enabled("cuda")
-
-
-@dataclass(eq=False)
-class Packed:
-    """Texts end to end in S places; those that are left over are texts of no meaning.
-
-    Within (it is a context), a model prepared by `use_cpu_attention` sees one row of S tokens. No
-    shape depends on how long the texts are.
-
-    Attributes:
-        text: ``(S,)`` row of each place.
-        place: ``(S,)`` token of the row.
-        where: ``(B, L)`` place of each token, any for those that are not real.
-        starts: ``(B + E + 1,)`` int32, where each text begins, the E that fill the rest, the end.
-        longest: L, at least the tokens of any of them.
-    """
-
-    text: Tensor
-    place: Tensor
-    where: Tensor
-    starts: Tensor
-    longest: int
-    _token: Token["Packed | None"] | None = field(default=None, repr=False)
-
-    @classmethod
-    def of(cls, mask: Tensor, room: int) -> "Packed":
-        """Lay texts end to end.
-
-        Args:
-            mask: ``(B, L)`` bool, real tokens first in a row.
-            room: S, at least the real tokens of all rows.
-        """
-        rows, longest = mask.shape
-        ends = mask.sum(dim=1).cumsum(0)  # (B,)
-        first = ends - mask.sum(dim=1)
-        slots = torch.arange(room, device=mask.device)
-        row = torch.searchsorted(ends, slots, right=True)
-        text = row.clamp(max=rows - 1)
-        place = torch.where(row < rows, slots - first[text], 0)
-        fill = 1 + torch.arange(-(-room // longest), device=mask.device)
-        rest = (ends[-1] + longest * fill).clamp(max=room)
-        starts = torch.cat([first[:1], ends, rest]).int()
-        columns = torch.arange(longest, device=mask.device)
-        where = (first[:, None] + columns).clamp(max=room - 1)
-        return cls(text, place, where, starts, longest)
-
-    def back(self, states: Tensor) -> Tensor:
-        """``(B, L, d)`` of ``(S, d)``; what stands at no real token is another one's."""
-        return states[self.where]
-
-    def __enter__(self) -> "Packed":
-        self._token = _packed.set(self)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._token is not None:
-            _packed.reset(self._token)
-
-    def attention(self, tensors: Sequence[Tensor], scaling: float | None, dropout: float) -> Tensor:
-        """``(1, S, heads, d)`` attention within each text, from three ``(1, heads, S, d)``."""
-        if tensors[0].device.type == "cuda":
-            q, k, v = (x[0].transpose(0, 1).contiguous() for x in tensors)  # (S, heads, d)
-            out: Tensor = torch.ops.aten._flash_attention_forward(
-                *(q, k, v, self.starts, self.starts, self.longest, self.longest),
-                *(dropout, False, False),
-                scale=scaling,
-            )[0]
-            return out[None]
-        slots = torch.arange(len(self.text), device=self.text.device, dtype=torch.int32)
-        mine = torch.searchsorted(self.starts[1:], slots, right=True)
-        same = mine[:, None] == mine[None, :]
-        q, k, v = tensors
-        out = functional.scaled_dot_product_attention(
-            q, k, v, attn_mask=same, dropout_p=dropout, scale=scaling
-        )
-        return out.transpose(1, 2)
 
 
 @contextmanager
@@ -194,10 +92,7 @@ def attend(
     """
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-    kind, packed = query.dtype, _packed.get()
-    scaling, dropout = more.get("scaling"), float(more.get("dropout", 0.0))
-    if packed is not None:
-        return packed.attention((query, key, value), scaling, dropout), None
+    kind = query.dtype
     if query.device.type != "cpu":
         plain: Tensor = sdpa_attention_forward(module, query, key, value, attention_mask, **more)[0]
         return plain, None
@@ -209,7 +104,7 @@ def attend(
             mask = _widened(attention_mask) if narrow else attention_mask
             out, _ = sdpa_attention_forward(module, wide[0], wide[1], wide[2], mask, **more)
         else:
-            out = _by_length(wide, runs, scaling, dropout)
+            out = _by_length(wide, runs, more.get("scaling"), float(more.get("dropout", 0.0)))
     return out.to(kind), None
 
 

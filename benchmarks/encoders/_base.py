@@ -1,4 +1,4 @@
-"""What every encoder shares: tokens of a corpus, the pooled forward pass, encoding, hashing."""
+"""Base of all encoders: tokens of a corpus, the pooled forward pass, encoding, hashing."""
 
 import hashlib
 from abc import abstractmethod
@@ -27,10 +27,7 @@ class Encoder(nn.Module):
         max_length: Longest text in tokens, special ones included.
         has_positions: Whether position ids reach the embedding layer.
         special_tokens: Whether texts are wrapped in the tokenizer's special tokens.
-        dropout: Dropout rate of a view that does not ask for one of its own.
-        unpooled: Token ids that a mean over tokens leaves out; see `averaged`.
-        fixed: Whether a pass is to take memory and operations that depend on nothing but the
-            shape of the view, and to wait for nothing, so that it can be recorded and replayed.
+        dropout: Dropout rate of views that do not set one.
     """
 
     tokenizer: Any
@@ -40,18 +37,6 @@ class Encoder(nn.Module):
     has_positions: bool
     special_tokens: bool = True
     dropout: float = 0.0
-    unpooled: Tensor | None = None
-    fixed: bool = False
-
-    def averaged(self, view: TokenView) -> Tensor:
-        """``(B, L)`` bool, the tokens that a mean takes: the real ones that are not `unpooled`.
-
-        A text that would have none left keeps all of its own.
-        """
-        if self.unpooled is None:
-            return view.mask
-        kept = view.mask & ~torch.isin(view.ids, self.unpooled)
-        return torch.where(kept.any(dim=1, keepdim=True), kept, view.mask)
 
     @property
     def batch_tokens(self) -> int:
@@ -66,8 +51,8 @@ class Encoder(nn.Module):
     def forward(self, view: TokenView) -> Tensor:
         """``(B, dimension)`` pooled embeddings, not normalised."""
 
-    def plain_view(self, ids: Tensor, mask: Tensor, room: int = 0) -> TokenView:
-        """The view of texts as they are, from ``(B, L)`` ids and mask; see `TokenView.room`."""
+    def plain_view(self, ids: Tensor, mask: Tensor) -> TokenView:
+        """The view of texts as they are, from ``(B, L)`` ids and mask."""
         positions = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
         head, tail = self.specials
         return TokenView(
@@ -78,7 +63,6 @@ class Encoder(nn.Module):
             head=head,
             tail=tail,
             limit=self.max_length,
-            room=room,
         )
 
     @cached_property
@@ -95,10 +79,10 @@ class Encoder(nn.Module):
 
 
 class EncoderSpec(Protocol):
-    """How to make an encoder; a frozen dataclass whose fields are the cell's parameters.
+    """Recipe of an encoder: a frozen dataclass whose fields are the cell's parameters.
 
-    A class whose forward pass has come to round in another way says ``arithmetic = 2``, then 3:
-    its cells get new keys, and those of other encoders keep theirs.
+    When rounding of its forward pass changes, a class says ``arithmetic = 2``, then 3: its cells
+    get new keys, and those of other encoders keep theirs.
     """
 
     def check(self) -> None:
@@ -113,7 +97,7 @@ class EncoderSpec(Protocol):
         """Make the encoder.
 
         Args:
-            corpus: Training texts; an encoder without a vocabulary of its own makes one of them.
+            corpus: Training texts; an encoder without a vocabulary builds one from them.
             seed: Seed of any random weights.
         """
         ...
@@ -200,8 +184,8 @@ def token_table(
         texts: T texts.
         max_length: Longest row in tokens.
         device: Where the ids are to live.
-        key: Says what tokenizer, texts and length these are; tables of equal keys are shared by
-            all cells of a process. Empty for a table of its own.
+        key: Identifies tokenizer, texts and length; all cells of a process share tables of equal
+            keys. Empty for a separate table.
     """
     if key and (key, str(device)) in _tables:
         return _tables[key, str(device)]
@@ -239,14 +223,18 @@ def encode_texts(
     *,
     max_length: int | None = None,
     batch_tokens: int | None = None,
+    pooling: str = "",
+    unpooled: Tensor | None = None,
 ) -> NDArray[np.float32]:
-    """Embed texts with the encoder as it stands, dropout off.
+    """Embed texts with the current encoder, dropout off.
 
     Args:
         encoder: The encoder.
         texts: n texts in any order.
         max_length: Longest text in tokens, default the encoder's own.
         batch_tokens: Padded tokens of one batch, default the encoder's own; bounds the memory.
+        pooling: See `TokenView.pooling`.
+        unpooled: See `TokenView.unpooled`.
 
     Returns:
         ``(n, d)`` float32, not normalised, in the order of ``texts``.
@@ -278,8 +266,8 @@ def encode_texts(
             view = encoder.plain_view(
                 torch.from_numpy(block).to(device),
                 torch.arange(width, device=device) < lengths[:, None],
-            )
-            out[chosen] = encoder(view.replace(dropout=0.0)).float().cpu().numpy()
+            ).replace(dropout=0.0, pooling=pooling, unpooled=unpooled)
+            out[chosen] = encoder(view).float().cpu().numpy()
             start = stop
     encoder.train(was_training)
     return out

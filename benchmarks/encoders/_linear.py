@@ -1,4 +1,4 @@
-"""Linear layers of a transformer that only scores: by oneDNN, with weights laid out once.
+"""Run linear layers of a transformer that only scores by oneDNN, with weights laid out once.
 
 On a CPU torch writes the bias of a linear layer to memory, has the product added to it, and reads
 the result once more for the activation. oneDNN adds the bias and applies GELU as it writes the
@@ -19,9 +19,9 @@ from nsbench.benchmarks.device import is_fake
 
 
 def lays_out(model: nn.Module) -> bool:
-    """Whether oneDNN is to run a model's linear layers here: in float32 on a CPU, no gradient.
+    """Return True if oneDNN can run a model's linear layers: in float32 on a CPU, no gradient.
 
-    In bfloat16 torch takes oneDNN by itself.
+    In bfloat16 torch uses oneDNN anyway.
     """
     weight = next(model.parameters(), None)
     if weight is None or weight.device.type != "cpu" or weight.dtype != torch.float32:
@@ -34,9 +34,9 @@ def lays_out(model: nn.Module) -> bool:
 
 @contextmanager
 def laid_out(model: nn.Module) -> Iterator[None]:
-    """Within, oneDNN runs the linear layers of a model whose weights nobody changes.
+    """Within, oneDNN runs the linear layers of a model whose weights do not change.
 
-    Takes the memory of the weights a second time. Where `lays_out` says no, nothing changes.
+    Takes the memory of the weights a second time. Where `lays_out` is false, torch runs them.
     """
     calls = _calls(model) if lays_out(model) else {}
     for module, call in calls.items():
@@ -49,7 +49,7 @@ def laid_out(model: nn.Module) -> Iterator[None]:
 
 
 def _calls(model: nn.Module) -> "dict[nn.Module, partial[Tensor]]":
-    """What is to run in place of the linear layers, and of the blocks that are one and its GELU."""
+    """Return replacements of linear layers and of blocks of one layer and its GELU."""
     calls: dict[nn.Module, partial[Tensor]] = {
         layer: _call(layer) for layer in model.modules() if type(layer) is nn.Linear
     }

@@ -1,4 +1,4 @@
-"""Where weights come from: a folder, the hub or its cache, or the package of the `offline` extra.
+"""Sources of weights: a folder, the hub or its cache, or the package of the `offline` extra.
 
 Weights are read as safetensors only; nothing a user or a hub supplies is ever unpickled.
 """
@@ -102,7 +102,7 @@ def locate(source: str, revision: str | None = None) -> Path:
 
 
 def _why_not(source: str, revision: str | None, error: Exception) -> str:
-    """Why a model cannot be had from the hub, and what to do."""
+    """Return why the hub does not give a model, and what to do."""
     from huggingface_hub.errors import (
         GatedRepoError,
         HFValidationError,
@@ -151,7 +151,7 @@ def fingerprint(folder: Path) -> str:
 
 @dataclass(frozen=True)
 class SavedSettings:
-    """What a sentence-transformers folder says of pooling and length."""
+    """Pooling and length of a sentence-transformers folder."""
 
     pooling: str | None = None
     max_length: int | None = None

@@ -9,7 +9,7 @@ def word_tokenizer(corpus: Sequence[str], *, special_tokens: bool, max_words: in
     """A fast tokenizer whose words are those of ``corpus``, most frequent first.
 
     Args:
-        corpus: Texts the vocabulary is made of; words outside it become [UNK].
+        corpus: Texts that give the vocabulary; other words become [UNK].
         special_tokens: Whether a text is wrapped in [CLS] and [SEP].
         max_words: Largest vocabulary, special tokens included.
 

@@ -45,14 +45,14 @@ class StaticEncoder(Encoder):
                 pass over the table's rows; single elements need the full ``(B, L, d)`` tensor.
         """
         rate = self.dropout if view.dropout is None else view.dropout
-        if self.fixed and torch.is_grad_enabled():
+        if view.fixed and torch.is_grad_enabled():
             self._name(view)
-        mask = self.averaged(view).to(self.table.dtype)  # (B, L)
+        mask = view.averaged.to(self.table.dtype)  # (B, L)
         length = mask.sum(dim=1, keepdim=True).clamp(min=1)  # (B, 1)
         scale = view.scale
         whole = scale is None or scale.shape[-1] == 1 or scale.shape[-2] == 1
-        if self.fixed or rate or view.shift is not None or not whole:
-            states = functional.embedding(view.ids, self.table, sparse=not self.fixed)  # (B, L, d)
+        if view.fixed or rate or view.shift is not None or not whole:
+            states = functional.embedding(view.ids, self.table, sparse=not view.fixed)  # (B, L, d)
             if scale is not None:
                 states = states * scale
             if view.shift is not None:

@@ -17,23 +17,17 @@ from torch import Tensor, nn
 from nsbench.benchmarks.augmentations import TokenView
 from nsbench.benchmarks.device import is_fake
 from nsbench.benchmarks.encoders import Encoder, _sources, masked_mean, register
-from nsbench.benchmarks.encoders._attention import (
-    Packed,
-    end_to_end,
-    packed_attention_runs,
-    packing,
-    use_cpu_attention,
-)
+from nsbench.benchmarks.encoders._attention import end_to_end, use_cpu_attention
 from nsbench.benchmarks.encoders._linear import laid_out
 from nsbench.samplers import in_range, one_of
 
 ARITHMETIC = 3
-"""Second: texts end to end on a CPU, without padding. Third: there, without gradient, linear layers
-by oneDNN and attention of short texts as products."""
+"""2: texts end to end on a CPU, without padding. 3: without gradient there, linear layers by oneDNN
+and attention of short texts as products."""
 CPU_BATCH_TOKENS = 4096
 """Larger batches were encoded more slowly on two cores."""
 END_TO_END = ("bert", "camembert", "electra", "roberta", "xlm-roberta")
-"""Families known to look across tokens in attention alone, each token at all others."""
+"""Families that mix tokens in attention alone, each token with all others."""
 HEADS = ("none", "mlp")
 POOLINGS = ("auto", "mean", "cls", "last2_mean")
 
@@ -127,15 +121,10 @@ class TransformerEncoder(Encoder):
         """``(B, d)`` pooled embeddings of a view.
 
         On a CPU texts lie end to end without padding, where the model can; a device must not be
-        waited for, so there they stand padded to one length.
+        waited for, so there they are padded to one length.
         """
-        waits = view.ids.device.type == "cpu" and not is_fake(view.ids) and not self.fixed
-        if waits and self.end_to_end:
-            pooled = self._unpadded(view)
-        elif self.packs(view):
-            pooled = self._packed(view)
-        else:
-            pooled = self._padded(view)
+        waits = view.ids.device.type == "cpu" and not is_fake(view.ids) and not view.fixed
+        pooled = self._unpadded(view) if waits and self.end_to_end else self._padded(view)
         if self.head is None or not self.training:
             return pooled
         projected: Tensor = self.head(pooled)
@@ -143,7 +132,7 @@ class TransformerEncoder(Encoder):
 
     def _unpadded(self, view: TokenView) -> Tensor:
         """``(B, d)`` pooled embeddings, from texts laid end to end, shorter ones first."""
-        lengths = view.lengths
+        pooling, lengths = view.pooling or self.pooling, view.lengths
         order = lengths.argsort(stable=True)
         back = order.argsort()
         view, lengths = view.take(order, int(lengths.max())), lengths[order]
@@ -154,15 +143,15 @@ class TransformerEncoder(Encoder):
             out = self.model(
                 inputs_embeds=self.model.get_input_embeddings()(view.ids[real])[None],
                 position_ids=view.positions[real][None] + self._first_position,
-                output_hidden_states=self.pooling == "last2_mean",
+                output_hidden_states=pooling == "last2_mean",
             )
-        if self.pooling == "cls":
+        if pooling == "cls":
             first: Tensor = out.last_hidden_state[0, lengths.cumsum(0) - lengths]
             return first[back]
         states = out.last_hidden_state[0]
-        if self.pooling == "last2_mean":
+        if pooling == "last2_mean":
             states = (states + out.hidden_states[-2][0]) / 2
-        kept = self.averaged(view)
+        kept = view.averaged
         text = torch.arange(len(lengths)).repeat_interleave(lengths)
         weight = kept[real].to(states.dtype)
         total = states.new_zeros(len(lengths), states.shape[1])
@@ -172,56 +161,26 @@ class TransformerEncoder(Encoder):
 
     def _padded(self, view: TokenView) -> Tensor:
         """``(B, d)`` pooled embeddings, from texts padded to one length."""
-        more: dict[str, Tensor] = {}
+        pooling, more = view.pooling or self.pooling, dict[str, Tensor]()
         if self.has_positions:
             more["position_ids"] = view.positions + self._first_position
         mask = view.mask.long()
-        never_waits = self.fixed or view.ids.device.type != "cpu"
-        if never_waits and self.end_to_end:  # into a mask (B, L) the library looks, if all is real
+        never_waits = view.fixed or view.ids.device.type != "cpu"
+        if never_waits and self.end_to_end:  # the library reads a mask (B, L) to see if all is real
             mask = view.mask[:, None, None, :].expand(-1, 1, mask.shape[1], -1)
         with self._under(view):
             out = self.model(
                 input_ids=view.ids,
                 attention_mask=mask,
-                output_hidden_states=self.pooling == "last2_mean",
+                output_hidden_states=pooling == "last2_mean",
                 **more,
             )
-        return self._pooled(view, [out.last_hidden_state, *(out.hidden_states or ())[-2:-1]])
-
-    def _pooled(self, view: TokenView, states: Sequence[Tensor]) -> Tensor:
-        """``(B, d)`` from the last layer's states ``(B, L, d)`` and, for some, the one before."""
-        if self.pooling == "cls":
-            return states[0][:, 0]
-        tokens = self.averaged(view)
-        if self.pooling == "last2_mean":
-            return masked_mean((states[0] + states[1]) / 2, tokens)
-        return masked_mean(states[0], tokens)
-
-    def packs(self, view: TokenView) -> bool:
-        """Whether a pass of fixed shapes leaves padding out: asked for, known to fit, able to."""
-        asked = self.fixed and self.end_to_end and packing() and 0 < view.room < view.ids.numel()
-        return asked and packed_attention_runs(view.ids.device)
-
-    def _packed(self, view: TokenView) -> Tensor:
-        """``(B, d)`` pooled embeddings, from texts end to end in a fixed number of places."""
-        packed = Packed.of(view.mask, view.room)
-
-        def laid(value: Tensor | None) -> Tensor | None:
-            if value is None:
-                return None
-            whole = value.expand(*view.mask.shape, value.shape[-1])
-            return whole[packed.text, packed.place][None]
-
-        flat = view.replace(scale=laid(view.scale), shift=laid(view.shift))
-        ids, positions = (v[packed.text, packed.place] for v in (view.ids, view.positions))
-        with self._under(flat), packed:
-            out = self.model(
-                inputs_embeds=self.model.get_input_embeddings()(ids)[None],
-                position_ids=positions[None] + self._first_position,
-                output_hidden_states=self.pooling == "last2_mean",
-            )
-        states = [out.last_hidden_state, *(out.hidden_states or ())[-2:-1]]
-        return self._pooled(view, [packed.back(s[0]) for s in states])
+        states: Tensor = out.last_hidden_state
+        if pooling == "cls":
+            return states[:, 0]
+        if pooling == "last2_mean":
+            states = (states + out.hidden_states[-2]) / 2
+        return masked_mean(states, view.averaged)
 
 
 def _flat(value: Tensor | None, real: Tensor) -> Tensor | None:

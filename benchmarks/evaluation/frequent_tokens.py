@@ -7,7 +7,7 @@ Source: Yan et al. 2021, ConSERT, section 5 (analysis of the embedding space).
 https://aclanthology.org/2021.acl-long.393 Counting without special tokens is our choice.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -34,13 +34,17 @@ def most_frequent(encoder: Encoder, texts: Sequence[str], k: int) -> torch.Tenso
 
 
 def frequent_token_scores(
-    encoder: Encoder, model: EvaluatedModel, task: Named, numbers: Sequence[int]
+    encoder: Encoder,
+    without: Callable[[torch.Tensor | None], EvaluatedModel],
+    *,
+    task: Named,
+    numbers: Sequence[int],
 ) -> list[Score]:
     """Score a checkpoint with the k most frequent tokens of the task left out of the mean.
 
     Args:
-        encoder: Pools by a mean over tokens; given back as it was.
-        model: The same encoder as evaluation sees it.
+        encoder: Pools by a mean over tokens.
+        without: Gives the same encoder as evaluation sees it, some token ids left out of its mean.
         task: An STS task, by name or of a local file.
         numbers: Values of k, >= 0.
 
@@ -58,11 +62,8 @@ def frequent_token_scores(
     frequent = most_frequent(encoder, texts, max(numbers, default=0)).to(device)
     out = []
     for k in numbers:
-        encoder.unpooled = frequent[:k] if k else None
-        try:
-            found = evaluate(model, [task], geometry=False).scores
-        finally:
-            encoder.unpooled = None
+        model = without(frequent[:k] if k else None)
+        found = evaluate(model, [task], geometry=False).scores
         main = next(s for s in found if s.main)
         out.append(replace(main, task=TASK, metric=f"without_{k}", subset=loaded.name, main=False))
     return out

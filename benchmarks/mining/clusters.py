@@ -136,7 +136,7 @@ class ClusterMatch:
         return {"labels": self.labels, "trusted": self.trusted}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on from a `state`."""
+        """Resume from a `state`."""
         device = self.world.device
         self.labels = None if state["labels"] is None else state["labels"].to(device)
         self.trusted.copy_(state["trusted"])

@@ -1,4 +1,4 @@
-"""What the debiased losses share: the corrected estimate of the negatives, and its floor.
+"""Shared by the debiased losses: the corrected estimate of the negatives, and its floor.
 
 All in logarithms, so that exp(1 / temperature) never overflows.
 """

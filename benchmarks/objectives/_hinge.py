@@ -1,4 +1,4 @@
-"""What the hinge losses share: weights over the chosen negatives and the pull of the positives."""
+"""Shared by the hinge losses: weights over the chosen negatives and the pull of the positives."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""What the softmax losses share: logits of the chosen negatives, and the guard for empty rows."""
+"""Shared by the softmax losses: logits of the chosen negatives, and the guard for empty rows."""
 
 import torch
 from torch import Tensor

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from nsbench.benchmarks.objectives import negative_logits, register, without_empty_rows
-from nsbench.samplers import Selection, SimilarityContext, in_range
+from nsbench.samplers import TEMPERATURE, Selection, SimilarityContext, in_range
 
 
 def contrast(
@@ -44,7 +44,7 @@ class InfoNCE:
         temperature: Divides the cosine, in (0, 10].
     """
 
-    temperature: float = 0.05
+    temperature: float = TEMPERATURE
     views: ClassVar[str] = "one"
     balanced: ClassVar[bool] = True
 

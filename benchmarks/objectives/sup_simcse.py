@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nsbench.benchmarks.objectives import register
 from nsbench.benchmarks.objectives.info_nce import contrast
-from nsbench.samplers import Selection, SimilarityContext, in_range
+from nsbench.samplers import TEMPERATURE, Selection, SimilarityContext, in_range
 
 
 @register("sup_simcse")
@@ -26,7 +26,7 @@ class SupSimCSE:
             weighs them as all others, -100 removes them.
     """
 
-    temperature: float = 0.05
+    temperature: float = TEMPERATURE
     hard_weight: float = 0.0
     views: ClassVar[str] = "one"
     balanced: ClassVar[bool] = True

@@ -1,4 +1,4 @@
-"""Hinge against one deputy that stands for all negatives.
+"""Hinge against one deputy for all negatives.
 
 Source: Wang et al. 2021, Solving Inefficiency of Self-supervised Representation Learning.
 https://arxiv.org/abs/2104.08760 Distances are d = -2 s, as in its released code. ``official`` is
@@ -44,7 +44,7 @@ class TruncatedTriplet:
 
     @property
     def balanced(self) -> bool:
-        """Whether positive and deputy are pushed alike."""
+        """True if positive and deputy are pushed alike."""
         return self.variant == "paper" and self.gamma == 1
 
     def __call__(

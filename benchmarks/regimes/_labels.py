@@ -1,4 +1,4 @@
-"""Where a regime's entailment labels come from."""
+"""Source of a regime's entailment labels."""
 
 from nsbench.benchmarks.data import datasets
 from nsbench.benchmarks.records.cell import Budget, Choice, make, named, resolve

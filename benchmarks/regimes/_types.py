@@ -1,4 +1,4 @@
-"""What a regime is: phases, each with its loss, its data and its budget."""
+"""Regimes: phases, each with its loss, its data and its budget."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -40,7 +40,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class PhaseBudget:
-    """Where a first phase spends otherwise than the second: 0 means the cell's own value."""
+    """Budget of a first phase where it differs from the second; 0 takes the cell's value."""
 
     steps: int = 0
     batch_size: int = 0

@@ -27,7 +27,7 @@ class Joint:
     """Cross-entropy plus ``weight`` times contrast, premises and hypotheses apart.
 
     A premise is never contrasted with a hypothesis. The classifier sees view 1. Leave the
-    objective in its paper variant: the official factor stands here.
+    objective in its paper variant: this is the official factor.
 
     Args:
         nli: Data set of entailment pairs, a name or a table; empty for the cell's own data.

@@ -12,7 +12,7 @@ from nsbench.benchmarks.regimes import Phase, register
 @register("unsupervised")
 @dataclass(frozen=True)
 class Unsupervised:
-    """Contrast alone. Of entailment pairs only the texts are used, each by itself."""
+    """Contrast alone. Of entailment pairs only the texts are used, each alone."""
 
     def phases(self, budget: Budget) -> tuple[Phase, ...]:
         """One phase of contrast."""

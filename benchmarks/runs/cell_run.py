@@ -1,14 +1,15 @@
-"""One cell's life: data, encoder, training, evaluation, record; and every way it can end."""
+"""The life of a cell: data, encoder, training, evaluation, record, and every way it can end."""
 
 import io
 import json
+import logging
 import math
 import platform
 import subprocess
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -18,6 +19,9 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from safetensors.torch import save
+from threadpoolctl import threadpool_limits
+from torch import Tensor
 
 from nsbench.benchmarks.contrast.distributed import ApartError, team
 from nsbench.benchmarks.data import TrainingData, datasets, false_negative_rate
@@ -37,21 +41,19 @@ from nsbench.benchmarks.precision import autocast
 from nsbench.benchmarks.records import CellPaths, RunRecord, scores_csv, write_record
 from nsbench.benchmarks.records.cache import ContentCache
 from nsbench.benchmarks.records.cell import Cell, make
-from nsbench.benchmarks.runs.celllog import cell_log
+from nsbench.benchmarks.runs.cell_log import cell_log
 from nsbench.benchmarks.training.measures import Trained
 from nsbench.benchmarks.training.regime import SkipCellError, built_encoder, train_cell
-from nsbench.benchmarks.training.replay.capture import way_of_steps
+from nsbench.benchmarks.training.replay.capture import replay_mode
 from nsbench.benchmarks.training.snapshots import Snapshots, made_by
 
 WORTH = 1.0
-"""Seconds that something must take to make before it is kept for other cells."""
+"""Seconds a result must take to compute before it is kept for other cells."""
 
 
 @contextmanager
 def single_threaded(threads: int) -> Iterator[None]:
     """Fix the thread count of torch and BLAS: the order of sums is part of the result."""
-    from threadpoolctl import threadpool_limits
-
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -63,7 +65,7 @@ def single_threaded(threads: int) -> Iterator[None]:
 
 @cache
 def environment() -> dict[str, Any]:
-    """Versions, platform and git commit, for the record."""
+    """Return versions, platform and git commit, for the record."""
     versions = {"python": platform.python_version()}
     for name in ("nsbench", "torch", "transformers", "mteb", "numpy", "scipy", "datasets"):
         try:
@@ -85,34 +87,82 @@ def environment() -> dict[str, Any]:
     return {"versions": versions, "git": commit, "platform": system}
 
 
+@dataclass(frozen=True)
+class Place:
+    """Machine and settings under which a cell runs.
+
+    Attributes:
+        device: ``auto``, ``cpu``, ``cuda`` ...
+        threads: Threads of torch and BLAS.
+        snapshot_seconds: Seconds between two snapshots of the training; 0 writes none. A snapshot
+            that exists is resumed.
+        cache: Folder where cells share results that are slow to compute; ``None`` for none.
+        keep_weights: Whether the trained weights stay in the cell's folder.
+    """
+
+    device: str = "auto"
+    threads: int = 1
+    snapshot_seconds: float = 0.0
+    cache: Path | None = None
+    keep_weights: bool = False
+
+    def shared(self) -> ContentCache:
+        """Return what cells share."""
+        return ContentCache(self.cache, worth=WORTH)
+
+    def snapshots(self, cell: Cell, paths: CellPaths) -> Snapshots:
+        """Return the snapshots of a cell that runs here."""
+        same = {"device": device_name(self.device), "threads": self.threads} | self._steps(cell)
+        return Snapshots(
+            paths.snapshot, made_by(cell, environment(), **same), self.snapshot_seconds
+        )
+
+    def describe(self, cell: Cell) -> dict[str, Any]:
+        """Return the environment of a cell that runs here, for its record."""
+        here = {"device": self.device, "threads": self.threads} | self._steps(cell)
+        return environment() | here
+
+    def _steps(self, cell: Cell) -> dict[str, Any]:
+        mode = replay_mode(pick_device(self.device), cell.budget.chunk)
+        return {"processes": team().size, "replay": mode}
+
+
+ANYWHERE = Place()
+OnStep = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The end of a cell.
+
+    Attributes:
+        found: Fields of its record.
+        resumable: Whether a retry should resume from the last snapshot.
+    """
+
+    found: dict[str, Any]
+    resumable: bool = False
+
+
 def run_cell(
     cell: Cell,
     paths: CellPaths,
+    place: Place = ANYWHERE,
     *,
-    device: str = "auto",
-    threads: int = 1,
     skip: str = "",
-    on_step: Callable[[int], None] = lambda step: None,
-    keep_weights: bool = False,
-    snapshot_seconds: float = 0.0,
-    cache: Path | None = None,
+    on_step: OnStep = lambda step: None,
 ) -> RunRecord:
-    """Run a cell and write its record, whatever happens.
+    """Run a cell and write its record, however it ends.
 
     Args:
         cell: The cell.
-        paths: Its folder; made if missing.
-        device: ``auto``, ``cpu``, ``cuda`` ...
-        threads: Threads of torch and BLAS.
-        skip: Why it is skipped, if it is: only the record is written.
+        paths: Its folder; created if missing.
+        place: Where it runs.
+        skip: Reason to skip it: only the record is written; empty to run it.
         on_step: Called after each step.
-        keep_weights: Whether the trained weights stay in its folder.
-        snapshot_seconds: Seconds between two snapshots of its state, from which it is gone on
-            with should it be killed; 0 for none. One that is there is used.
-        cache: Folder where cells share what is slow to make; ``None`` for none.
 
     Returns:
-        The record, also for a failed cell. KeyboardInterrupt passes through, with no record.
+        The record, also of a failed cell. KeyboardInterrupt passes through, with no record.
 
     Raises:
         StorageError: If the results folder cannot be written; there is no record then.
@@ -121,214 +171,199 @@ def run_cell(
     paths.folder.mkdir(parents=True, exist_ok=True)
     plain = cell.plain() | {"labels": cell.labels}
     write_atomically(paths.cell, _json(plain))
+    about, snapshots = place.describe(cell), place.snapshots(cell, paths)
+    with cell_log(paths.log, str(cell)) as log:
+        outcome = _outcome(cell, paths, place, skip=skip, on_step=on_step, snapshots=snapshots)
+        found = outcome.found
+        for alarm in found.get("alarms", ()):
+            log.warning("alarm %s: %s", alarm["name"], alarm["text"])
+        log.info("end: %s %s", found["status"], found.get("reason", ""))
+    seconds = {"total": round(perf_counter() - clock + snapshots.before, 3)}
+    resumed = {"resumed_after_step": snapshots.resumed} if snapshots.resumed else {}
     record = RunRecord(
+        **found | {"seconds": found.get("seconds", {}) | seconds},
         key=cell.key,
         cell=plain,
-        status="done",
-        environment=environment()
-        | {"device": device, "threads": threads, "processes": team().size}
-        | {"replay": way_of_steps(pick_device(device), cell.budget.chunk)},
+        environment=about | resumed,
         started=started.isoformat(timespec="seconds"),
-    )
-    snapshots = _snapshots(cell, paths, device, threads, snapshot_seconds)
-    apart = False
-    with cell_log(paths.log, str(cell)) as log:
-        try:
-            if skip:
-                raise SkipCellError(skip)
-            with single_threaded(threads):
-                record = _train_and_score(
-                    cell,
-                    paths,
-                    record,
-                    pick_device(device),
-                    on_step,
-                    keep_weights,
-                    snapshots,
-                    ContentCache(cache, worth=WORTH),
-                )
-        except SkipCellError as reason:
-            record = replace(record, status="skipped", reason=str(reason))
-        except StorageError:  # not the cell's fault: it stays to be done
-            raise
-        except Exception as error:  # any other failure is a record, never the end of the matrix
-            record = replace(
-                record,
-                status="failed",
-                reason=f"{type(error).__name__}: {error}".splitlines()[0][:500],
-                traceback=traceback.format_exc(),
-            )
-            apart = isinstance(error, ApartError)
-            log.error("failed", exc_info=True)
-        for alarm in record.alarms:
-            log.warning("alarm %s: %s", alarm["name"], alarm["text"])
-        log.info("end: %s %s", record.status, record.reason)
-    record = replace(
-        record,
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
-        seconds=record.seconds | {"total": round(perf_counter() - clock + snapshots.before, 3)},
     )
-    if snapshots.resumed:
-        record = replace(
-            record, environment=record.environment | {"resumed_after_step": snapshots.resumed}
-        )
     write_record(paths, record)
-    if not apart:  # as after a crash: a retry goes on from it
+    if not outcome.resumable:
         snapshots.remove()
     return record
 
 
-def _snapshots(cell: Cell, paths: CellPaths, device: str, threads: int, every: float) -> Snapshots:
-    same = {"device": device_name(device), "threads": threads, "processes": team().size}
-    same |= {"replay": way_of_steps(pick_device(device), cell.budget.chunk)}
-    return Snapshots(paths.snapshot, made_by(cell, environment(), **same), every)
-
-
-def _train_together(
+def _outcome(
     cell: Cell,
-    data: TrainingData,
-    encoder: Encoder,
-    device: torch.device,
-    on_step: Callable[[int], None],
+    paths: CellPaths,
+    place: Place,
+    *,
+    skip: str,
+    on_step: OnStep,
     snapshots: Snapshots,
-    cache: ContentCache,
-) -> Trained:
-    """Train with all processes of the team, if there are more; they fail together or not at all."""
-    team().announce(cell.key.encode())
+) -> Outcome:
+    """Train and score a cell; any failure but a full disk becomes an outcome."""
     try:
-        return train_cell(cell, data, encoder, device, on_step, snapshots, cache)
+        if skip:
+            raise SkipCellError(skip)
+        with single_threaded(place.threads):
+            found = _train_and_score(cell, paths, place, on_step=on_step, snapshots=snapshots)
+        return Outcome({"status": "done"} | found)
+    except SkipCellError as reason:
+        return Outcome({"status": "skipped", "reason": str(reason)})
+    except StorageError:  # not the cell's fault: it has yet to run
+        raise
+    except Exception as error:
+        logging.getLogger("nsbench.cell").error("failed", exc_info=True)
+        failed = {
+            "status": "failed",
+            "reason": f"{type(error).__name__}: {error}".splitlines()[0][:500],
+            "traceback": traceback.format_exc(),
+        }
+        return Outcome(failed, resumable=isinstance(error, ApartError))
+
+
+def _train_and_score(
+    cell: Cell, paths: CellPaths, place: Place, *, on_step: OnStep, snapshots: Snapshots
+) -> dict[str, Any]:
+    """Train a cell, score it and write its files; return fields of its record."""
+    seconds: dict[str, float] = {}
+    device, trained = pick_device(place.device), None
+    check_plugin_code(cell)
+    with _timed(seconds, "data"):
+        data = load_data(cell.data)
+    with _timed(seconds, "encoder"):
+        encoder = built_encoder(cell).to(device)
+    with _timed(seconds, "train"):
+        if cell.budget.steps:
+            team().announce(cell.key.encode())
+            with _failing_together():
+                trained = train_cell(
+                    cell,
+                    data,
+                    encoder,
+                    device,
+                    on_step=on_step,
+                    snapshots=snapshots,
+                    cache=place.shared(),
+                )
+    if snapshots.resumed:
+        seconds["train"] = round(seconds["train"] + snapshots.before, 3)
+    with _timed(seconds, "evaluate"):
+        weights = hash_weights(encoder.state_dict().items())
+        scored = score(cell, encoder, weights, results=paths.mteb)
+        if place.keep_weights:
+            write_atomically(paths.weights, weights_bytes(encoder))
+    with _timed(seconds, "leakage"):
+        leakage = scan_cell(cell, paths.leakage)
+    write_atomically(paths.scores, scores_csv(scored.scores))
+    if trained is not None:
+        _write_tables(paths, trained)
+    return {
+        "cost": {} if trained is None else trained.cost,
+        "alarms": [] if trained is None else find_alarms(trained.difficulty, scored.scores, cell),
+        "data": describe_data(data),
+        "evaluation": {k: v for k, v in scored.info.items() if k != "seconds"},
+        "leakage": leakage,
+        "weights": weights,
+        "seconds": seconds,
+    }
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
+    start = perf_counter()
+    yield
+    seconds[name] = round(perf_counter() - start, 3)
+
+
+@contextmanager
+def _failing_together() -> Iterator[None]:
+    """Let the processes of a team fail together or not at all.
+
+    Raises:
+        ApartError: If this process fails and another does not.
+    """
+    try:
+        yield
     except Exception:
         team().meet()
         raise
 
 
-def train_along(
-    cell: Cell,
-    paths: CellPaths,
-    *,
-    device: str,
-    threads: int,
-    snapshot_seconds: float,
-    cache: Path | None = None,
-) -> None:
-    """Do a further process's part of a cell whose records another one keeps; see `run_cell`.
+def _write_tables(paths: CellPaths, trained: Trained) -> None:
+    for name in ("difficulty", "histograms", "probe", "choices"):
+        buffer = io.BytesIO()
+        getattr(trained, name).to_parquet(buffer, index=False, compression="zstd")
+        write_atomically(getattr(paths, name), buffer.getvalue())
+    write_atomically(paths.training, trained.training.to_csv(index=False, lineterminator="\n"))
+
+
+def train_along(cell: Cell, paths: CellPaths, place: Place) -> None:
+    """Do a further process's part of a cell whose record the first one writes; see `run_cell`.
 
     Raises:
         ApartError: If this process fails and the others do not.
     """
-    snapshots = _snapshots(cell, paths, device, threads, snapshot_seconds)
-    with single_threaded(threads):
+    device, snapshots = pick_device(place.device), place.snapshots(cell, paths)
+    with single_threaded(place.threads):
         try:
-            encoder = built_encoder(cell).to(pick_device(device))
-            data = load_data(cell.data)
-            on, shared = pick_device(device), ContentCache(cache, worth=WORTH)
-            train_cell(cell, data, encoder, on, lambda step: None, snapshots, shared)
+            encoder, data = built_encoder(cell).to(device), load_data(cell.data)
+            train_cell(cell, data, encoder, device, snapshots=snapshots, cache=place.shared())
         except Exception:
             team().meet()
 
 
-def _train_and_score(
-    cell: Cell,
-    paths: CellPaths,
-    record: RunRecord,
-    device: torch.device,
-    on_step: Callable[[int], None],
-    keep_weights: bool,
-    snapshots: Snapshots,
-    cache: ContentCache,
-) -> RunRecord:
-    seconds: dict[str, float] = {}
-
-    @contextmanager
-    def phase(name: str) -> Iterator[None]:
-        start = perf_counter()
-        yield
-        seconds[name] = round(perf_counter() - start, 3)
-
-    check_plugin_code(cell)
-    with phase("data"):
-        data = load_data(cell.data)
-    with phase("encoder"):
-        encoder = built_encoder(cell).to(device)
-    trained = None
-    with phase("train"):
-        if cell.budget.steps:
-            trained = _train_together(cell, data, encoder, device, on_step, snapshots, cache)
-    if snapshots.resumed:
-        seconds["train"] = round(seconds["train"] + snapshots.before, 3)
-    with phase("evaluate"):
-        weights = hash_weights(encoder.state_dict().items())
-        found = score(cell, encoder, weights, results=paths.mteb)
-        scores = found.scores
-        if keep_weights:
-            write_atomically(paths.weights, weights_bytes(encoder))
-    with phase("leakage"):
-        leakage = scan_cell(cell, paths.leakage)
-    write_atomically(paths.scores, scores_csv(scores))
-    alarms: list[dict[str, Any]] = []
-    if trained is not None:
-        _write_parquet(paths.difficulty, trained.difficulty)
-        _write_parquet(paths.histograms, trained.histograms)
-        _write_parquet(paths.probe, trained.probe)
-        _write_parquet(paths.choices, trained.choices)
-        write_atomically(paths.training, trained.training.to_csv(index=False, lineterminator="\n"))
-        alarms = find_alarms(trained.difficulty, scores, cell)
-    return replace(
-        record,
-        cost={} if trained is None else trained.cost,
-        alarms=alarms,
-        data=describe_data(data),
-        evaluation={k: v for k, v in found.info.items() if k != "seconds"},
-        leakage=leakage,
-        weights=weights,
-        seconds=seconds,
-    )
-
-
 def trained_encoder(cell: Cell, *, threads: int = 1) -> Encoder:
-    """The cell's encoder trained once more, on the CPU; no record is written."""
+    """Train the cell's encoder again on the CPU and return it; no record is written."""
     encoder = built_encoder(cell)
     with single_threaded(threads):
         if cell.budget.steps:
-            train_cell(cell, load_data(cell.data), encoder, torch.device("cpu"), lambda step: None)
+            train_cell(cell, load_data(cell.data), encoder, torch.device("cpu"))
     return encoder
 
 
 def weights_bytes(encoder: Encoder) -> bytes:
-    """The weights as a safetensors file."""
-    from safetensors.torch import save
-
+    """Return the weights as a safetensors file."""
     state = {k: v.detach().cpu().contiguous() for k, v in encoder.state_dict().items()}
     return save(state)
 
 
 def score(cell: Cell, encoder: Encoder, weights: str, *, results: Path | None = None) -> Evaluated:
-    """All scores of a checkpoint: the tests its data brings, mteb tasks, geometry."""
+    """Score a checkpoint: its data's own tests, mteb tasks, geometry."""
     model = evaluated_model(cell, encoder, weights)
     own = make(datasets, cell.data).tests() if "own" in cell.evaluation.tasks else []
     tasks = scored_tasks(cell.evaluation.tasks, cell.evaluation.absent)
     engine = cast(EngineChoice, cell.evaluation.engine)
     found = evaluate(model, tasks, own, engine=engine, results=results if tasks else None)
     if cell.evaluation.frequent_tokens and tasks:
-        numbers = cell.evaluation.frequent_tokens
-        found.scores.extend(frequent_token_scores(encoder, model, tasks[0], numbers))
+        found.scores.extend(
+            frequent_token_scores(
+                encoder,
+                lambda ids: evaluated_model(cell, encoder, weights, unpooled=ids),
+                task=tasks[0],
+                numbers=cell.evaluation.frequent_tokens,
+            )
+        )
     return found
 
 
-def evaluated_model(cell: Cell, encoder: Encoder, weights: str) -> EvaluatedModel:
-    """The checkpoint as evaluation sees it: a name, a revision from its weights, a function."""
+def evaluated_model(
+    cell: Cell, encoder: Encoder, weights: str, *, unpooled: Tensor | None = None
+) -> EvaluatedModel:
+    """Return a checkpoint as evaluation sees it: name, revision and a function of texts.
+
+    Args:
+        cell: Says how it is scored.
+        encoder: Its encoder.
+        weights: Hash of its weights.
+        unpooled: ``(k,)`` token ids left out of a mean over tokens.
+    """
 
     def encode(texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float32]]:
-        trained = getattr(encoder, "pooling", None)
-        device = next(encoder.parameters()).device
-        if trained is not None and cell.evaluation.pooling:
-            object.__setattr__(encoder, "pooling", cell.evaluation.pooling)
-        try:
-            with autocast(cell.evaluation.precision, device):
-                return encode_texts(encoder, texts)
-        finally:
-            if trained is not None:
-                object.__setattr__(encoder, "pooling", trained)
+        with autocast(cell.evaluation.precision, next(encoder.parameters()).device):
+            return encode_texts(encoder, texts, pooling=cell.evaluation.pooling, unpooled=unpooled)
 
     return EvaluatedModel(
         name=f"nsbench/{cell.key}",
@@ -339,7 +374,7 @@ def evaluated_model(cell: Cell, encoder: Encoder, weights: str) -> EvaluatedMode
 
 
 def describe_data(data: TrainingData) -> dict[str, Any]:
-    """Size, duplicates and content hash of the training data, for the record."""
+    """Return size, duplicates and content hash of the training data, for the record."""
     group = data.group
     counts = np.bincount(group)
     rate = false_negative_rate(data)
@@ -354,12 +389,6 @@ def describe_data(data: TrainingData) -> dict[str, Any]:
         "labelled": data.meaning is not None,
         "false_negative_rate": None if math.isnan(rate) else rate,
     }
-
-
-def _write_parquet(path: Path, table: Any) -> None:
-    buffer = io.BytesIO()
-    table.to_parquet(buffer, index=False, compression="zstd")
-    write_atomically(path, buffer.getvalue())
 
 
 def _json(value: Any) -> str:

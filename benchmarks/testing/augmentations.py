@@ -208,17 +208,6 @@ def pads_do_not_matter(augmentation: Augmentation) -> None:
         expect(torch.allclose(encoder(view), encoder(other), atol=1e-6), "a pad was encoded")
 
 
-def knows_its_room(augmentation: Augmentation) -> None:
-    """If it says how many places its texts take end to end, they take no more."""
-    for encoder, augment in augmentation_cases(augmentation):
-        given = view_of(encoder)
-        given = given.replace(room=int(given.mask.sum()))
-        for seed in range(3):
-            view = augment(given, seeded(seed))
-            total = int(view.mask.sum())
-            expect(not view.room or view.room >= total, f"{total} tokens, room for {view.room}")
-
-
 def composes(augmentation: Augmentation) -> None:
     """Applied after itself and after a cutoff it still gives a view that can be encoded."""
     cutoff = augmentations.make("feature_cutoff", rate=0.2)
@@ -285,7 +274,6 @@ AUGMENTATION_CHECKS: tuple[AugmentationCheck, ...] = (
     survives_small_batches,
     pads_do_not_matter,
     composes,
-    knows_its_room,
     never_waits_for_the_device,
     refuses_illegal_parameters,
 )

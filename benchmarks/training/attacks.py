@@ -1,4 +1,4 @@
-"""Views that are attacked: moved along the gradient of a loss before they are trained on."""
+"""Adversarial views: moved along the gradient of a loss before they are trained on."""
 
 from collections.abc import Callable, Sequence
 
@@ -14,7 +14,7 @@ Loss = Callable[[list[Tensor]], Tensor]
 
 
 def attackers(augmentations: Sequence[Augmentation]) -> list[Augmentation]:
-    """Those of a view's augmentations that need the gradient of a loss."""
+    """Return the augmentations that need the gradient of a loss."""
     return [a for a in augmentations if hasattr(a, "perturb")]
 
 
@@ -24,7 +24,7 @@ def attacked(
     encode: Callable[[Sequence[TokenView]], list[Tensor]],
     loss: Loss,
 ) -> list[TokenView]:
-    """The views after their adversarial augmentations; weights get no gradient.
+    """Return the views after their adversarial augmentations; weights get no gradient.
 
     Args:
         views: The clean views.
@@ -61,7 +61,7 @@ def attack_loss(
     supervision: Supervision | None,
     index: Tensor,
 ) -> Loss:
-    """The loss whose gradient an adversarial view follows: entailment's, else NT-Xent.
+    """Return the loss whose gradient an adversarial view follows: entailment's, else NT-Xent.
 
     Args:
         known: Which texts are duplicates or positives of each other.

@@ -1,4 +1,4 @@
-"""Which rows make up each batch, and how long its token rows are."""
+"""Batches of rows: shuffled, or of one topic."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -6,13 +6,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nsbench.benchmarks.contrast.world import World
+from nsbench.benchmarks.mining.clusters import row_topics
+from nsbench.benchmarks.mining.guides import guide_embeddings
 from nsbench.samplers import Sampler, one_of
 
 Ints = NDArray[np.int64]
 
 
 def batches(rows: int, batch_size: int, seed: int) -> Iterator[Ints]:
-    """Endless batches: one shuffle an epoch, the incomplete last batch left out.
+    """Yield batches without end: one shuffle per epoch, the incomplete last batch left out.
 
     Args:
         rows: R training rows.
@@ -31,10 +34,10 @@ def batches(rows: int, batch_size: int, seed: int) -> Iterator[Ints]:
 
 
 def topical_batches(topics: Ints, batch_size: int, seed: int, *, share: float) -> Iterator[Ints]:
-    """Endless batches of which a share is of one topic, every row at most once an epoch.
+    """Yield batches without end, a share of each from one topic, every row at most once per epoch.
 
-    What a topic has left over after its last full batch is joined topic by topic, so that topics
-    smaller than a batch stay together. One topic, or a share of 0, gives the batches of `batches`.
+    Rows left after a topic's last full batch are joined topic by topic, so that topics smaller than
+    a batch stay together. With one topic, or a share of 0, the batches are those of `batches`.
 
     Source: Hofstätter et al. 2021, Efficiently Teaching an Effective Dense Retriever with Balanced
     Topic Aware Sampling. https://arxiv.org/abs/2104.06967 The share is ours; it is 1 there.
@@ -43,7 +46,7 @@ def topical_batches(topics: Ints, batch_size: int, seed: int, *, share: float) -
         topics: ``(R,)`` topic of each training row.
         batch_size: B, at most R.
         seed: Decides every shuffle.
-        share: Share of a batch that is of one topic, in [0, 1], rounded to whole rows.
+        share: Share of a batch from one topic, in [0, 1], rounded to whole rows.
 
     Raises:
         ValueError: If there are fewer rows than one batch needs.
@@ -65,7 +68,7 @@ def topical_batches(topics: Ints, batch_size: int, seed: int, *, share: float) -
 
 
 def _chunks(order: Ints, topics: Ints, size: int) -> Ints:
-    """Rows in chunks of one topic, then chunks of leftovers; by the first row's place in line."""
+    """Return chunks of one topic and chunks of leftovers, ordered by the place of the first row."""
     place = np.empty(int(order.max()) + 1, np.int64)
     place[order] = np.arange(len(order))
     by_topic = order[np.argsort(topics[order], kind="stable")]
@@ -88,13 +91,13 @@ def _enough(rows: int, batch_size: int) -> None:
         raise ValueError(f"batch_size is {batch_size}, but the data has only {rows} rows")
 
 
-def feed_for(sampler: Sampler, world: Any) -> Iterator[Ints]:
-    """The batches a sampler wants: shuffled, unless it has a ``batcher``.
+def feed_for(sampler: Sampler, world: World) -> Iterator[Ints]:
+    """Return the batches a sampler asks for: shuffled, unless it has a ``batcher``.
 
     Args:
         sampler: Its attribute ``batcher`` is a name in `BATCHERS`, with parameters, or a callable
             ``batcher(world) -> Iterator`` of ``(B,)`` row arrays.
-        world: The cell, a `nsbench.benchmarks.candidates.World`.
+        world: The cell.
 
     Raises:
         ValueError: If no batcher has that name.
@@ -108,14 +111,11 @@ def feed_for(sampler: Sampler, world: Any) -> Iterator[Ints]:
     return BATCHERS[name](world, params)
 
 
-def _shuffled(world: Any, params: Mapping[str, Any]) -> Iterator[Ints]:
+def _shuffled(world: World, params: Mapping[str, Any]) -> Iterator[Ints]:
     return batches(world.data.rows, world.batch_size, world.seed_for("batches"))
 
 
-def _topic(world: Any, params: Mapping[str, Any]) -> Iterator[Ints]:
-    from nsbench.benchmarks.mining.clusters import row_topics
-    from nsbench.benchmarks.mining.guides import guide_embeddings
-
+def _topic(world: World, params: Mapping[str, Any]) -> Iterator[Ints]:
     distinct = len(np.unique(world.data.group[world.data.anchor]))
     clusters = max(1, round(distinct / params["texts_per_cluster"]))
     topics = np.zeros(world.data.rows, np.int64)
@@ -127,8 +127,8 @@ def _topic(world: Any, params: Mapping[str, Any]) -> Iterator[Ints]:
     return topical_batches(topics, world.batch_size, seed, share=params["share"])
 
 
-BATCHERS: dict[str, Callable[[Any, Mapping[str, Any]], Iterator[Ints]]] = {
+BATCHERS: dict[str, Callable[[World, Mapping[str, Any]], Iterator[Ints]]] = {
     "shuffled": _shuffled,
     "topic": _topic,
 }
-"""What a sampler's ``batcher`` may name."""
+"""Names that a sampler's ``batcher`` may have."""

@@ -4,41 +4,54 @@ from typing import Any
 
 import torch
 
-from nsbench.benchmarks.data import DataSet
+from nsbench.benchmarks.data import datasets
 from nsbench.benchmarks.encoders import Encoder, encode_texts, hash_weights
 from nsbench.benchmarks.evaluation.checkpoint import EvaluatedModel
 from nsbench.benchmarks.evaluation.evaluate import evaluate_dev
-from nsbench.benchmarks.records.cell import Cell
+from nsbench.benchmarks.records.cell import Cell, make
 
 
 class BestCheckpoint:
-    """Looks at the dev task every so often and keeps the best weights.
+    """Scores the encoder on a dev task at intervals and keeps the best weights.
 
     Args:
         encoder: The encoder in training.
-        cell: Names the dev task: ``own`` for the data set's own dev pairs, or an mteb task.
-        dataset: The training data set.
-
-    Raises:
-        ValueError: If ``own`` is asked for and the data set has no dev pairs.
+        task: The dev task.
+        every: Steps between two scores.
     """
 
-    def __init__(self, encoder: Encoder, cell: Cell, dataset: DataSet) -> None:
-        self.encoder = encoder
-        self.every = cell.evaluation.dev_every
-        self.task: Any = cell.evaluation.dev
-        if self.task == "own":
-            self.task = dataset.dev()
-            if self.task is None:
-                raise ValueError(f"{cell.data.name} has no dev pairs of its own")
+    def __init__(self, encoder: Encoder, task: Any, every: int) -> None:
+        self.encoder, self.task, self.every = encoder, task, every
         self.best = (float("-inf"), -1)
-        self.looks = 0
+        self.scored = 0
         self._kept: dict[str, torch.Tensor] = {}
 
-    def look(self, step: int, steps: int) -> None:
-        """Score the encoder after ``step`` if it is time, and keep it if it is the best so far."""
-        if (step + 1) % self.every and step + 1 != steps:
-            return
+    @classmethod
+    def of(cls, cell: Cell, encoder: Encoder) -> "BestCheckpoint | None":
+        """Return the one that a cell asks for, if any.
+
+        Args:
+            cell: Names the dev task: ``own`` for the data set's own dev pairs, or an mteb task.
+            encoder: The encoder in training.
+
+        Raises:
+            ValueError: If ``own`` is asked for and the data set has no dev pairs.
+        """
+        task: Any = cell.evaluation.dev
+        if not task:
+            return None
+        if task == "own":
+            task = make(datasets, cell.data).dev()
+            if task is None:
+                raise ValueError(f"{cell.data.name} has no dev pairs of its own")
+        return cls(encoder, task, cell.evaluation.dev_every)
+
+    def due(self, step: int, steps: int) -> bool:
+        """Return True at every ``every``-th step and at the last of ``steps``."""
+        return (step + 1) % self.every == 0 or step + 1 == steps
+
+    def update(self, step: int) -> None:
+        """Score the encoder after ``step`` and keep its weights if they are the best so far."""
         model = EvaluatedModel(
             name="nsbench/dev",
             revision=hash_weights(self.encoder.state_dict().items())[:40],
@@ -46,26 +59,26 @@ class BestCheckpoint:
             encode=lambda texts: encode_texts(self.encoder, texts),
         )
         value = evaluate_dev(model, self.task).value
-        self.looks += 1
+        self.scored += 1
         if value > self.best[0]:
             self.best = (value, step)
             self._kept = {k: v.detach().clone() for k, v in self.encoder.state_dict().items()}
 
     def state(self) -> dict[str, Any]:
-        """Everything a resumed cell needs."""
-        return {"best": self.best, "looks": self.looks, "kept": self._kept}
+        """Return everything a resumed cell needs."""
+        return {"best": self.best, "scored": self.scored, "kept": self._kept}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on from a `state`."""
-        self.best, self.looks = state["best"], state["looks"]
+        """Resume from a `state`."""
+        self.best, self.scored = state["best"], state["scored"]
         self._kept = dict(state["kept"])
 
     def restore(self) -> dict[str, float]:
-        """Put the best weights back; returns what the choice cost and found."""
+        """Put the best weights back; return what the choice cost and found."""
         if self._kept:
             self.encoder.load_state_dict(self._kept)
         return {
-            "dev_looks": float(self.looks),
+            "dev_looks": float(self.scored),
             "dev_best": self.best[0],
             "dev_best_step": float(self.best[1]),
         }

@@ -1,13 +1,12 @@
-"""The optional fields of a context, each built only if the sampler's ``needs`` names it.
+"""Build the optional fields of a context that the ``needs`` of a sampler or objective name.
 
 Two of them need work on the host between steps. ``guide_similarity`` is the cosine of texts by a
 frozen second model: the encoder that the sampler's attribute ``guide`` names, or else the cell's
-own encoder as it starts. ``cluster_match`` asks a sampler that answers as
-`mining.clusters.TrustsClusters`; a sampler that holds another one in its parameter
-``inner`` or ``then`` is asked through it.
+encoder before training. ``cluster_match`` polls a sampler that answers as
+`mining.clusters.TrustsClusters`, also one held in the parameter ``inner`` or ``then``.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -33,11 +32,11 @@ class Extras:
 
     Args:
         sampler: Whose ``needs`` are read.
-        world: What host hooks may look at.
+        world: The cell, for host hooks.
         objective: Whose ``needs`` are read as well.
 
     Raises:
-        ValueError: If ``needs`` names something that is no extra.
+        ValueError: If ``needs`` names an unknown extra, or no sampler can be polled on clusters.
     """
 
     def __init__(self, sampler: Sampler, world: World, objective: Objective | None = None) -> None:
@@ -53,70 +52,58 @@ class Extras:
         self.guide: Tensor | None = None  # (T, g) normalised, by the guide
         self.clusters: ClusterMatch | None = None
         if "cluster_match" in self.needs:
-            self.clusters = ClusterMatch(_holding(sampler, "trusted"), world)
+            trusting = _holding(sampler, "trusted")
+            if trusting is None:
+                raise ValueError(f"{sampler!r} needs cluster_match, but lacks `trusted`")
+            self.clusters = ClusterMatch(trusting, world)
 
     def start(self) -> None:
-        """Host work before the first step: the guide's embeddings, once."""
+        """Embed all texts by the guide, once, before the first step."""
         if "guide_similarity" in self.needs and self.guide is None:
-            named = _holding(self.sampler, "guide", default=None)
+            named = _holding(self.sampler, "guide")
             self.guide = guide_embeddings(self.world, str(getattr(named, "guide", "")))
 
     def refresh(self, step: int, steps: int) -> None:
-        """Host work before a step: the guide's embeddings once, clusters where they are due."""
+        """Do the host work of a step: the guide's embeddings once, clusters when due."""
         self.start()
         if self.clusters is not None:
             self.clusters.refresh(step, steps)
 
     def state(self) -> dict[str, Any]:
-        """What a resumed cell needs beside what `start` makes again."""
+        """Return everything a resumed cell needs that `start` does not compute again."""
         return {} if self.clusters is None else self.clusters.state()
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on from a `state`."""
+        """Resume from a `state`."""
         if self.clusters is not None:
             self.clusters.load(state)
 
-    def add(
-        self, context: SimilarityContext, contrast: Contrast, views: Iterable[Tensor]
-    ) -> SimilarityContext:
-        """The context with the extras the sampler asked for."""
-        made: dict[str, Tensor] = {}
-        if "anchors" in self.needs:
-            made["anchors"] = contrast.anchors.detach()
-        if "candidates" in self.needs:
-            made["candidates"] = contrast.columns.detach()
-        if "rows" in self.needs:
-            made["rows"] = torch.where(contrast.valid, contrast.column_texts, -1)
-        if "own_negative" in self.needs:
-            made["own_negative"] = contrast.own_negative
-        if self.guide is not None:
-            columns = self.guide[contrast.column_texts]
-            made["guide_similarity"] = self.guide[contrast.anchor_texts] @ columns.T
-        if self.clusters is not None:
-            made["cluster_match"] = self.clusters.match(
-                contrast.anchor_texts, contrast.column_texts
-            )
-        if "token_overlap" in self.needs:
-            made["token_overlap"] = self._token_overlap(contrast)
-        if "support_similarity" in self.needs:
-            made["support_similarity"] = self._support(contrast, context.similarity)
-        return context.replace(**made)
+    def add(self, context: SimilarityContext, contrast: Contrast) -> SimilarityContext:
+        """Return the context with the extras that were asked for."""
+        built = {name: make for name, make in _BUILT.items() if name in self.needs}
+        return context.replace(
+            **{name: make(self, contrast, context.similarity) for name, make in built.items()}
+        )
 
-    def _support(self, contrast: Contrast, similarity: Tensor) -> Tensor:
-        """Largest cosine of each candidate to the anchor or to its positive view."""
-        columns = contrast.columns.detach()
-        positive = columns[contrast.positive] @ columns.T
-        return torch.maximum(similarity, positive)
+    def _guide(self, contrast: Contrast) -> Tensor:
+        """``(B, N)`` cosine by the guide."""
+        assert self.guide is not None, "start() comes first"
+        return self.guide[contrast.anchor_texts] @ self.guide[contrast.column_texts].T
+
+    def _clusters(self, contrast: Contrast) -> Tensor:
+        """``(M, B, N)`` bool, True where both fell into the same trusted cluster."""
+        assert self.clusters is not None
+        return self.clusters.match(contrast.anchor_texts, contrast.column_texts)
 
     def _token_overlap(self, contrast: Contrast) -> Tensor:
-        """Jaccard overlap of token sets with the nearer of anchor and positive."""
+        """``(B, N)`` Jaccard overlap of token sets with the nearer of anchor and positive."""
         columns = self._token_sets(contrast.column_texts)
         anchor = self._jaccard(self._token_sets(contrast.anchor_texts), columns)
         positive = self._jaccard(self._token_sets(contrast.positive_texts), columns)
         return torch.maximum(anchor, positive)
 
     def _token_sets(self, texts: Tensor) -> Tensor:
-        """``(B, V)`` 1 where the text holds the token, else 0."""
+        """``(B, V)``, 1 where the text holds the token, else 0."""
         tokens = self.world.tokens
         ids, mask = tokens.rows(texts, int(tokens.ids.shape[1]))
         empty = torch.zeros(len(texts), tokens.vocabulary, device=ids.device)
@@ -129,21 +116,34 @@ class Extras:
         return common / (total - common).clamp(min=1)
 
 
-def _holding(sampler: Sampler | None, attribute: str, **default: Any) -> Any:
-    """The sampler that has an attribute: this one, or one that it holds in a parameter.
+_BUILT: dict[str, Callable[[Extras, Contrast, Tensor], Tensor]] = {
+    "anchors": lambda extras, contrast, similarity: contrast.anchors.detach(),
+    "candidates": lambda extras, contrast, similarity: contrast.columns.detach(),
+    "guide_similarity": lambda extras, contrast, similarity: extras._guide(contrast),
+    "support_similarity": lambda extras, contrast, similarity: _support(contrast, similarity),
+    "token_overlap": lambda extras, contrast, similarity: extras._token_overlap(contrast),
+    "cluster_match": lambda extras, contrast, similarity: extras._clusters(contrast),
+    "own_negative": lambda extras, contrast, similarity: contrast.own_negative,
+    "rows": lambda extras, contrast, similarity: torch.where(
+        contrast.valid, contrast.column_texts, -1
+    ),
+}
+"""Builders of all `EXTRAS` but ``truth``, which every context of a cell has."""
 
-    Raises:
-        ValueError: If none has, and there is no ``default``.
-    """
+
+def _support(contrast: Contrast, similarity: Tensor) -> Tensor:
+    """``(B, N)`` largest cosine of each candidate to the anchor or to its positive view."""
+    columns = contrast.columns.detach()
+    return torch.maximum(similarity, columns[contrast.positive] @ columns.T)
+
+
+def _holding(sampler: Sampler, attribute: str) -> Any:
+    """Return the sampler with an attribute: this one, one it holds in a parameter, or ``None``."""
     held: Any = sampler
-    while held is not None:
-        if hasattr(held, attribute):
-            return held
+    while not hasattr(held, attribute):
         text = getattr(held, "inner", None) or getattr(held, "then", None)
         if not isinstance(text, str):
-            break
+            return None
         name, given = parse_choice(text)
         held = make(name, **given)
-    if "default" in default:
-        return default["default"]
-    raise ValueError(f"{sampler!r} needs cluster_match, but does not say what it trusts")
+    return held

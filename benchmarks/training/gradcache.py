@@ -17,7 +17,7 @@ from nsbench.benchmarks.encoders import Encoder
 
 
 class Chunked:
-    """Embeddings of several views, encoded in chunks; `backward` finishes what autograd began.
+    """Embeddings of several views, encoded in chunks; `backward` completes the gradient.
 
     Use ``raw`` as if the encoder had just made it, call ``backward`` on the loss, then on this.
 
@@ -48,14 +48,13 @@ class Chunked:
             value.requires_grad_()
 
     def backward(self) -> None:
-        """Send the gradient that ``raw`` gathered through the encoder, chunk by chunk.
+        """Send the gradient of ``raw`` through the encoder, chunk by chunk.
 
-        Run it under the same autocast as the construction. The random state afterwards is what it
-        was before.
+        Run it under the same autocast as the construction. The random state is left unchanged.
         """
         before = random_state(self.raw[0].device)
         for value, pieces, states in zip(self.raw, self._pieces, self._states, strict=True):
-            if value.grad is None:  # no loss looked at this view
+            if value.grad is None:  # no loss used this view
                 continue
             parts = value.grad.split([len(piece.ids) for piece in pieces])
             for piece, state, part in zip(pieces, states, parts, strict=True):
@@ -81,7 +80,7 @@ def split(view: TokenView, chunk: int) -> list[TokenView]:
 
 
 def random_state(device: torch.device) -> list[Tensor]:
-    """State of the generators that dropout may draw from."""
+    """Return the state of the generators that dropout may draw from."""
     states = [torch.get_rng_state()]
     if device.type == "cuda":
         states.append(torch.cuda.get_rng_state(device))
@@ -89,7 +88,7 @@ def random_state(device: torch.device) -> list[Tensor]:
 
 
 def set_random_state(states: list[Tensor], device: torch.device) -> None:
-    """Go on drawing from a `random_state`."""
+    """Restore a `random_state`."""
     torch.set_rng_state(states[0])
     if device.type == "cuda":
         torch.cuda.set_rng_state(states[1], device)

@@ -1,4 +1,4 @@
-"""Everything that is measured of a training, gathered on the device and read out at its end."""
+"""Measures of a training, gathered on the device and read out at its end."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -39,7 +39,7 @@ class DivergedError(RuntimeError):
 
 @dataclass
 class Trained:
-    """What training leaves behind, beside the encoder's weights."""
+    """Results of a training, in addition to the encoder's weights."""
 
     difficulty: pd.DataFrame
     training: pd.DataFrame
@@ -50,12 +50,12 @@ class Trained:
 
 
 class Measures:
-    """Looks at each step; in full at every ``every``-th and at the last.
+    """Measures each step; in full every ``every``-th and the last.
 
     Args:
-        method: What steps are made by.
+        method: How steps are made.
         world: The cell.
-        known: What is known of its texts.
+        known: Duplicates and known positives among its texts.
         every: Steps between full measurements.
     """
 
@@ -76,38 +76,38 @@ class Measures:
             return embed_texts(self.world.encoder, self.world.tokens, texts)
 
     def start(self) -> None:
-        """Look at the encoder before its first step."""
-        self.difficulty.add(0, self.probe.look())
+        """Measure the encoder before its first step."""
+        self.difficulty.add(0, self.probe.measure())
 
     def due(self, step: int) -> bool:
-        """Whether a step is measured in full."""
+        """Return True if a step is measured in full."""
         return step % self.every == 0 or step == self.method.budget.steps - 1
 
     def add(self, step: int, stepped: Stepped, seen: Mapping[str, Tensor], pool: OpenPool) -> None:
-        """Take a step in.
+        """Add a step.
 
         Args:
             step: Its number.
-            stepped: What happened; it is read now, and not kept.
-            seen: What `see` gave, where the step was due.
+            stepped: Its result; read now and not kept.
+            seen: Statistics by `see`, if the step was due.
             pool: The candidates, after the step.
         """
         self._losses.append(stepped.total.clone())
         self._norms.append(stepped.norm.clone())
         self._counts.append(stepped.counts.clone())
-        self.choices.look(step, stepped.contrast, stepped.context, stepped.selection)
+        self.choices.add(step, stepped.contrast, stepped.context, stepped.selection)
         if self.probe.due(step):
-            self.difficulty.add(step, dict(self.probe.look()) | dict(pool.look()))
+            self.difficulty.add(step, dict(self.probe.measure()) | dict(pool.measure()))
         if self.due(step):
             self.histograms.keep(step)
             self.difficulty.add(step, dict(seen) | dict(pool.numbers(step)))
 
     def see(self, batch: Batch, stepped: Stepped) -> dict[str, Tensor]:
-        """Count one step in the histograms, and give its ``{quantity: (S,)}``.
+        """Count one step in the histograms and return its ``{quantity: (S,)}``.
 
         Args:
-            batch: What the step was given.
-            stepped: What happened.
+            batch: Its input.
+            stepped: Its result.
         """
         context, contrast = stepped.context, stepped.contrast
         loss, supervision = stepped.loss.detach(), self.method.supervision
@@ -129,7 +129,7 @@ class Measures:
         return numbers
 
     def _views_seen(self, batch: Batch, stepped: Stepped) -> dict[str, Tensor]:
-        """Share of anchors whose views were left alone, or came out identical."""
+        """Return shares of anchors whose views are unchanged, or identical to each other."""
         plain1, plain2 = (
             view_of(self.world.encoder, self.world.tokens, texts)
             for texts in (batch.texts1, batch.texts2)
@@ -142,7 +142,7 @@ class Measures:
         }
 
     def state(self) -> dict[str, Any]:
-        """Everything a resumed cell needs."""
+        """Return everything a resumed cell needs."""
         return {
             "difficulty": self.difficulty.state(),
             "histograms": self.histograms.state(),
@@ -152,7 +152,7 @@ class Measures:
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on from a `state`."""
+        """Resume from a `state`."""
         self.difficulty.load(state["difficulty"])
         self.histograms.load(state["histograms"])
         self.choices.load(state["choices"])
@@ -164,7 +164,7 @@ class Measures:
         """Read everything out.
 
         Args:
-            cost: What was noted.
+            cost: Counts of what was spent.
 
         Raises:
             DivergedError: If a loss is not finite.
@@ -201,7 +201,7 @@ def _positive_cosine(contrast: Contrast) -> Tensor:
 
 
 def training_table(losses: list[Tensor], norms: list[Tensor], budget: Budget) -> pd.DataFrame:
-    """Loss, gradient norm and learning rate by step.
+    """Return loss, gradient norm and learning rate by step.
 
     Raises:
         DivergedError: If a loss is not finite.

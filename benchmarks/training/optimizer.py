@@ -11,7 +11,7 @@ SCHEDULES = ("linear", "constant", "cosine")
 
 
 def schedule(kind: str, step: int, steps: int, warmup: float) -> float:
-    """Factor on the peak learning rate at ``step`` of ``steps``.
+    """Return the factor on the peak learning rate at ``step`` of ``steps``.
 
     Args:
         kind: ``linear`` or ``cosine`` decay to 0, or ``constant``.
@@ -29,15 +29,17 @@ def schedule(kind: str, step: int, steps: int, warmup: float) -> float:
 
 
 def summed(gradient: Tensor) -> Tensor:
-    """A sparse gradient with one entry per row, in ascending order.
+    """Return a sparse gradient with one entry per row, in ascending order.
 
-    One whose rows ascend already, as those of a single pass do, is only told so: torch does not
-    look, and would sort and copy it.
+    Rows that ascend already, as those of a single pass do, are not sorted and copied again.
     """
-    if not gradient.is_coalesced():
-        rows = gradient._indices()[0]
-        if bool((rows[1:] > rows[:-1]).all()):
-            return gradient._coalesced_(True)
+    if gradient.is_coalesced():
+        return gradient
+    rows, values = gradient._indices(), gradient._values()
+    if bool((rows[0, 1:] > rows[0, :-1]).all()):
+        return torch.sparse_coo_tensor(
+            rows, values, gradient.shape, is_coalesced=True, check_invariants=False
+        )
     return gradient.coalesce()
 
 
@@ -83,7 +85,7 @@ class RowAdam(torch.optim.Optimizer):
         low, high = group["betas"]
         step = state["step"] = state.get("step", 0) + 1
         gradient = summed(table.grad)
-        rows, values = gradient._indices()[0], gradient._values()
+        rows, values = gradient.indices()[0], gradient.values()
         first = state["exp_avg"].index_select(0, rows).lerp_(values, 1 - low)
         second = state["exp_avg_sq"].index_select(0, rows).mul_(high)
         second.addcmul_(values, values, value=1 - high)
@@ -98,10 +100,10 @@ class RowAdam(torch.optim.Optimizer):
 class NamedRowAdam(RowAdam):
     """The rule of `RowAdam` for a dense gradient: rows that no token named wait.
 
-    Every step reads and writes the whole table, but in operations whose shapes depend on nothing,
-    so that a step can be recorded and replayed. For devices, whose memory is fast. Its tables have
-    an attribute ``named``: ``(V,)`` float, above 0 where a token of the batch named the row, which
-    is set back to 0; its rate may be a 0-dim float32 tensor beside them.
+    Every step reads and writes the whole table, in operations of constant shapes, so that it can be
+    recorded and replayed. For devices, whose memory is fast. Its tables have an attribute
+    ``named``: ``(V,)`` float, above 0 where a token of the batch named the row, which is set back
+    to 0. Its rate may be a 0-dim float32 tensor on the device.
     """
 
     def _move(self, table: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
@@ -132,8 +134,8 @@ class Optimizer:
         learning_rate: Peak rate.
         weight_decay: Decoupled decay of dense weight matrices.
         clip: Largest norm of the whole gradient; 0 for no clipping.
-        fixed: Whether all shapes and places stay the same from step to step, and nothing is read,
-            as devices and recorded steps need it; sparse tables then have dense gradients.
+        fixed: Whether shapes and places must stay the same from step to step and no number is read
+            on the host, as recorded steps need it; sparse tables then have dense gradients.
     """
 
     def __init__(
@@ -163,7 +165,7 @@ class Optimizer:
                 {"params": plain, "weight_decay": 0.0},
             ]
             made = torch.optim.AdamW(groups, lr=learning_rate, fused=True, capturable=fixed)
-            # It warns of steps that are not recorded; the first of every shape are not.
+            # It warns of steps that are not recorded, as the first ones of every shape.
             made._warned_capturable_if_run_uncaptured = True
             self._parts.append(made)
 
@@ -187,11 +189,11 @@ class Optimizer:
         return norm
 
     def state(self) -> list[Any]:
-        """Everything a resumed cell needs."""
+        """Return everything a resumed cell needs."""
         return [part.state_dict()["state"] for part in self._parts]
 
     def load(self, state: list[Any]) -> None:
-        """Go on from a `state`."""
+        """Resume from a `state`."""
         for part, held in zip(self._parts, state, strict=True):
             part.load_state_dict({"state": held, "param_groups": part.state_dict()["param_groups"]})
 
@@ -199,27 +201,20 @@ class Optimizer:
         values = list(self._values())
         if not values:
             return torch.zeros(())
-        if self.fixed:  # one pass over all of them, where a launch costs more than the work
-            norms = torch.stack(torch._foreach_norm(values))
-        else:
-            norms = torch.stack([torch.linalg.vector_norm(v) for v in values])
-        norm: Tensor = torch.linalg.vector_norm(norms)
+        norm: Tensor = torch.nn.utils.get_total_norm(values)
         if self.clip > 0:
             factor = (self.clip / (norm + 1e-6)).clamp(max=1.0)
-            if self.fixed:
-                torch._foreach_mul_(values, factor)
-                return norm
             for value in values:
                 value.mul_(factor)
         return norm
 
     def _values(self) -> Iterable[Tensor]:
-        """The numbers of every gradient; sparse ones are summed by row first."""
+        """Yield the numbers of every gradient; sparse ones are summed by row first."""
         for p in self.parameters:
             if p.grad is None:
                 continue
             if p.grad.is_sparse:
                 p.grad = summed(p.grad)
-                yield p.grad._values()
+                yield p.grad.values()
             else:
                 yield p.grad

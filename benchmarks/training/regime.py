@@ -1,15 +1,19 @@
-"""A cell's training, through all phases of its regime; it can be gone on with in the middle."""
+"""A cell's training: the phases of its regime in a loop that can be resumed anywhere."""
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import torch
+from torch import Tensor
 
 from nsbench.benchmarks.augmentations import augmentations, bound
 from nsbench.benchmarks.candidates import candidates
 from nsbench.benchmarks.contrast.distributed import team
-from nsbench.benchmarks.data import TrainingData, datasets
+from nsbench.benchmarks.data import TrainingData
+from nsbench.benchmarks.data._layouts import unpaired
 from nsbench.benchmarks.data._load import load_data
 from nsbench.benchmarks.difficulty.histograms import joined_histograms
 from nsbench.benchmarks.encoders import Encoder, encoders, hash_weights
@@ -22,21 +26,23 @@ from nsbench.benchmarks.regimes._labels import entailment_data
 from nsbench.benchmarks.seeds import seed_for
 from nsbench.benchmarks.training.best_checkpoint import BestCheckpoint
 from nsbench.benchmarks.training.measures import Trained
-from nsbench.benchmarks.training.phases import few_shot, joined, phase_data
+from nsbench.benchmarks.training.replay.graphs import own_stream
 from nsbench.benchmarks.training.snapshots import Snapshots, frame_of, frame_state
+from nsbench.benchmarks.training.step import Method
 from nsbench.benchmarks.training.supervision import Supervision
-from nsbench.benchmarks.training.train import Recipe, train
+from nsbench.benchmarks.training.train import Training
 from nsbench.samplers import samplers
 
 _TABLES = ("difficulty", "training", "histograms", "probe", "choices")
+_OF_ENTAILMENT = ("entailment_accuracy", "candidate_similarity")
 
 
 class SkipCellError(Exception):
-    """This pairing makes no sense; the message is the reason."""
+    """The cell's parts do not fit together; the message is the reason."""
 
 
 def built_encoder(cell: Cell) -> Encoder:
-    """The cell's encoder as it starts, on the CPU."""
+    """Return the cell's encoder before training, on the CPU."""
     source = entailment_data(cell.regime, cell.data)
     more = () if source in (None, cell.data) else load_data(source).texts
     texts = (*load_data(cell.data).texts, *more)
@@ -49,110 +55,138 @@ def train_cell(
     data: TrainingData,
     encoder: Encoder,
     device: torch.device,
-    on_step: Callable[[int], None],
+    *,
+    on_step: Callable[[int], None] = lambda step: None,
     snapshots: Snapshots | None = None,
     cache: ContentCache = NOTHING,
 ) -> Trained:
     """Train an encoder in place, through all phases of the cell's regime.
 
     Args:
-        cell: What to train.
+        cell: The cell.
         data: Its data, as `nsbench.benchmarks.data._load.load_data` gives them.
-        encoder: On ``device`` already.
+        encoder: As `built_encoder` gives it, on ``device`` already.
         device: Where tensors live.
         on_step: Called after each step, counted through all phases.
-        snapshots: Where its state is kept, and found; ``None`` keeps nothing.
-        cache: Where what is slow to make is shared with other cells.
+        snapshots: Keeps the state of the training; ``None`` keeps nothing.
+        cache: Where results that are slow to compute are shared with other cells.
 
     Raises:
+        SkipCellError: If the sampler needs labels that the data lack.
         DivergedError: If a loss is not finite.
     """
     source = entailment_data(cell.regime, cell.data)
     pairs = None if source is None else load_data(source)
     phases = make(regimes, cell.regime).phases(cell.budget)
-    best = None
-    if cell.evaluation.dev:
-        best = BestCheckpoint(encoder, cell, make(datasets, cell.data))
-    parts: list[tuple[Phase, Trained]] = []
-    kept = None if snapshots is None else snapshots.read()
-    if kept is not None:
-        parts = [(p, _trained_of(s)) for p, s in zip(phases, kept["parts"], strict=False)]
+    best = BestCheckpoint.of(cell, encoder)
+    progress = Progress(phases, encoder, best, snapshots or Snapshots())
+    for phase in progress.left():
+        last = phase is phases[-1]
+        rows = phase_data(phase, data, pairs)
+        if last:
+            seed = seed_for(cell.seed, "limit")
+            rows = few_shot(rows, cell.limit, batch_size=phase.budget.batch_size, seed=seed)
+        method = method_of(phase, cell, rows, encoder)
+        with _own_draws(device), own_stream(device):
+            training = Training(
+                encoder,
+                rows,
+                method,
+                device,
+                seed_for=seeds_of(phase, cell),
+                every=cell.difficulty_every,
+                cache=cache,
+                key=content_key(
+                    [cell.encoder.plain(), dict(cell.inputs), rows.digest, phase.budget.max_length]
+                ),
+            )
+            if progress.open_state is not None:
+                training.load(progress.open_state)
+            for step in training:
+                if best is not None and last and best.due(step, phase.budget.steps):
+                    best.update(step)
+                on_step(progress.steps + step)
+                progress.keep(training)
+            progress.close(training.result())
+    trained = joined(phases, progress.parts)
+    if best is not None:
+        trained.cost |= best.restore()
+    if team().size > 1:
+        team().same(hash_weights(encoder.state_dict().items()))
+    return trained
+
+
+class Progress:
+    """Finished phases of a cell and the state of the open one, as its snapshots keep them.
+
+    Args:
+        phases: All phases.
+        encoder: As it is before the first step; gets the weights it had when the phase to resume
+            began.
+        best: Gets its state; ``None`` where no checkpoint is chosen.
+        snapshots: Read now, written by `keep` and `close`.
+
+    Attributes:
+        parts: Results of the finished phases.
+        open_state: State of the training to resume; ``None`` to begin the next phase.
+    """
+
+    def __init__(
+        self,
+        phases: Sequence[Phase],
+        encoder: Encoder,
+        best: BestCheckpoint | None,
+        snapshots: Snapshots,
+    ) -> None:
+        self.phases, self.encoder, self.best, self.snapshots = phases, encoder, best, snapshots
+        self.parts: list[Trained] = []
+        self.open_state: Mapping[str, Any] | None = None
+        self._start: dict[str, Tensor] | None = None  # weights at the start of the open phase
+        kept = snapshots.read()
+        if kept is None:
+            return
+        self.parts = [_trained_of(state) for state in kept["parts"]]
+        self.open_state = kept["training"]
         if kept["start"] is not None:
             encoder.load_state_dict(kept["start"])
         if best is not None:
             best.load(kept["best"])
-    for phase in phases[len(parts) :]:
-        done = sum(p.budget.steps for p, _ in parts)
-        last = phase is phases[-1]
-        wanted = snapshots is not None and snapshots.wanted
-        start = _weights(encoder) if wanted and parts else None
 
-        def look(step: int, last: bool = last, before: int = done, phase: Phase = phase) -> None:
-            if best is not None and last:
-                best.look(step, phase.budget.steps)
-            on_step(before + step)
+    @property
+    def steps(self) -> int:
+        """Steps of the finished phases."""
+        return sum(phase.budget.steps for phase in self.phases[: len(self.parts)])
 
-        def state(training: Any, start: Any = start) -> dict[str, Any]:
-            return {
-                "parts": [_trained_state(t) for _, t in parts],
-                "start": start,
-                "best": None if best is None else best.state(),
-                "training": training,
-            }
+    def left(self) -> Iterator[Phase]:
+        """Yield the phases that are not finished."""
+        for phase in self.phases[len(self.parts) :]:
+            kept = self.parts and self.snapshots.wanted
+            self._start = _weights(self.encoder) if kept else None
+            yield phase
 
-        def keep(
-            training: Callable[[], Any],
-            before: int = done,
-            state: Callable[[Any], Any] = state,
-        ) -> None:
-            if snapshots is not None and snapshots.due():
-                now = training()
-                snapshots.write(before + now["done"], lambda: state(now))
+    def keep(self, training: Training) -> None:
+        """Write a snapshot of the open phase if it is time and its pool can be resumed."""
+        if training.pool.resumable and self.snapshots.due():
+            self.snapshots.write(self.steps + training.done, self._state(training.state()))
 
-        rows = phase_data(phase, data, pairs)
-        if last:
-            rows = few_shot(
-                rows,
-                cell.limit,
-                batch_size=phase.budget.batch_size,
-                seed=seed_for(cell.seed, "limit"),
-            )
-        trained = _train_phase(
-            cell,
-            phase,
-            rows,
-            encoder,
-            device,
-            look=look,
-            keep=keep,
-            resume=None if kept is None else kept["training"],
-            cache=cache,
-        )
-        parts.append((phase, trained))
-        kept = None
-        if snapshots is not None and (snapshots.used or snapshots.due()):
-            ended = partial(state, None, _weights(encoder))
-            snapshots.write(done + phase.budget.steps, ended)
-    whole = _joined(parts, best)
-    if team().size > 1:
-        team().same(hash_weights(encoder.state_dict().items()))
-    return whole
+    def close(self, trained: Trained) -> None:
+        """Add the result of the open phase; keep it if there is a snapshot that it outdates."""
+        self.parts.append(trained)
+        self.open_state = None
+        if self.snapshots.used or self.snapshots.due():
+            self._start = _weights(self.encoder)
+            self.snapshots.write(self.steps, self._state(None))
+
+    def _state(self, training: Mapping[str, Any] | None) -> dict[str, Any]:
+        return {
+            "parts": [_trained_state(part) for part in self.parts],
+            "start": self._start,
+            "best": None if self.best is None else self.best.state(),
+            "training": training,
+        }
 
 
-def _joined(parts: list[tuple[Phase, Trained]], best: BestCheckpoint | None) -> Trained:
-    """What all phases leave behind, with the best weights in place where they were looked for."""
-    trained = parts[0][1] if len(parts) == 1 else joined(parts)
-    if len(parts) > 1:
-        seen = [t.histograms.iloc[: 0 if p.kind == "entailment" else None] for p, t in parts]
-        steps = [sum(p.budget.steps for p, _ in parts[:i]) for i in range(len(parts))]
-        trained.histograms = joined_histograms(list(zip(steps, seen, strict=True)))
-        trained.probe, trained.choices = parts[-1][1].probe, parts[-1][1].choices
-    if best is not None:
-        trained.cost |= best.restore()
-    return trained
-
-
-def _weights(encoder: Encoder) -> dict[str, torch.Tensor]:
+def _weights(encoder: Encoder) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in encoder.state_dict().items()}
 
 
@@ -165,37 +199,41 @@ def _trained_of(state: Mapping[str, Any]) -> Trained:
     return Trained(cost=dict(state["cost"]), **tables)
 
 
-def _train_phase(
-    cell: Cell,
-    phase: Phase,
-    data: TrainingData,
-    encoder: Encoder,
-    device: torch.device,
-    **around: Any,
-) -> Trained:
-    """One phase; ``around`` is what of a `Recipe` has nothing to do with what is trained."""
-    budget = phase.budget
+def _own_draws(device: torch.device) -> Any:
+    """Return a context that leaves the process's random numbers as they were."""
+    return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+
+
+def seeds_of(phase: Phase, cell: Cell) -> Callable[[str], int]:
+    """Return the seed of each purpose; contrast draws alike with and without a first phase."""
+    prefix = "nli/" if phase.nli else ""
+    return lambda purpose: seed_for(cell.seed, prefix + purpose)
+
+
+def method_of(phase: Phase, cell: Cell, data: TrainingData, encoder: Encoder) -> Method:
+    """Return how the steps of a phase are made.
+
+    Raises:
+        SkipCellError: If the sampler needs labels that the data lack.
+        ValueError: If the data or the processes do not fit the batch size.
+    """
     alone = phase.kind == "entailment"
     sampler = samplers.make("in_batch") if alone else make(samplers, cell.sampler)
     if "truth" in getattr(sampler, "needs", ()) and data.meaning is None:
         raise SkipCellError(f"{cell.sampler.name} needs labels, and {data.name} has none")
-    if budget.batch_size < team().size:
-        raise ValueError(
-            f"batch_size is {budget.batch_size}, fewer than the {team().size} processes of a cell"
-        )
-    if data.rows < budget.batch_size:
-        raise ValueError(
-            f"batch_size is {budget.batch_size}, but {data.name} has only {data.rows} rows"
-        )
+    size = phase.budget.batch_size
+    if size < team().size:
+        raise ValueError(f"batch_size is {size}, fewer than the {team().size} processes of a cell")
+    if data.rows < size:
+        raise ValueError(f"batch_size is {size}, but {data.name} has only {data.rows} rows")
     objective = objectives.make("info_nce") if alone else make(objectives, cell.objective)
-    pool = candidates.make("in_batch") if alone else make(candidates, cell.candidates)
-    views = tuple(
-        [bound(make(augmentations, c), encoder) for c in view] for view in (cell.view1, cell.view2)
-    )
     directions = "one" if alone else str(cell.candidates.params.get("directions", "auto"))
     if directions == "auto":
         directions = str(getattr(objective, "views", "one"))
-    prefix = "nli/" if phase.nli else ""  # contrast draws alike with and without a first phase
+    view1, view2 = (
+        [bound(make(augmentations, choice), encoder) for choice in view]
+        for view in (cell.view1, cell.view2)
+    )
     supervision = None
     if phase.kind != "contrast":
         supervision = Supervision(
@@ -206,24 +244,91 @@ def _train_phase(
             joint=not alone,
             seed=seed_for(cell.seed, "entailment_head"),
         )
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        return train(
-            encoder,
-            data,
-            Recipe(
-                sampler=sampler,
-                objective=objective,
-                views=((), ()) if alone else (views[0], views[1]),
-                directions=directions,
-                budget=budget,
-                difficulty_every=cell.difficulty_every,
-                seed_for=lambda purpose: seed_for(cell.seed, prefix + purpose),
-                open_pool=pool.open,
-                tokens_key=content_key(
-                    [cell.encoder.plain(), dict(cell.inputs), data.digest, budget.max_length]
-                ),
-                supervision=supervision,
-                **around,
-            ),
-            device,
-        )
+    return Method(
+        sampler=sampler,
+        objective=objective,
+        views=((), ()) if alone else (view1, view2),
+        pool=candidates.make("in_batch") if alone else make(candidates, cell.candidates),
+        directions=directions,
+        budget=phase.budget,
+        supervision=supervision,
+    )
+
+
+def few_shot(data: TrainingData, limit: int, *, batch_size: int, seed: int) -> TrainingData:
+    """Return the first ``limit`` rows of a shuffle, repeated until they fill a batch.
+
+    Sets of one seed are nested: 10 rows are among the 100. Repeated texts are duplicates, which
+    are never negatives of each other: with 1 row every anchor is left without a negative.
+
+    Args:
+        data: All rows.
+        limit: Rows to keep, at most all of them; 0 keeps the data unchanged.
+        batch_size: B.
+        seed: Of the shuffle.
+    """
+    if limit == 0 or limit >= data.rows:
+        return data
+    rows = np.random.default_rng(seed).permutation(data.rows)[:limit]
+    rows = np.tile(rows, -(-batch_size // limit))
+    anchor, positive, negatives = data.anchor[rows], data.positive[rows], data.negatives[rows]
+    used = np.unique(np.concatenate([anchor, positive, negatives[negatives >= 0].ravel()]))
+    place = np.full(len(data.texts) + 1, -1, dtype=np.int64)  # its last entry is read for -1
+    place[used] = np.arange(len(used))
+    return replace(
+        data,
+        texts=tuple(data.texts[i] for i in used),
+        anchor=place[anchor],
+        positive=place[positive],
+        negatives=place[negatives],
+        meaning=None if data.meaning is None else data.meaning[used],
+        nli=None if data.nli is None else data.nli[rows],
+        revision=f"{data.revision} ({limit} rows)",
+    )
+
+
+def phase_data(phase: Phase, data: TrainingData, pairs: TrainingData | None) -> TrainingData:
+    """Return the rows a phase trains on.
+
+    Args:
+        phase: The phase.
+        data: The cell's data; pairs with entailment classes are no positives, so that contrast
+            takes every text alone.
+        pairs: The regime's entailment pairs.
+    """
+    if phase.nli and pairs is not None:
+        return pairs
+    return data if data.nli is None else unpaired(data)
+
+
+def joined(phases: Sequence[Phase], parts: Sequence[Trained]) -> Trained:
+    """Return the results of all phases as one: tables concatenated, costs summed."""
+    if len(parts) == 1:
+        return parts[0]
+    tables: list[pd.DataFrame] = []
+    losses: list[pd.DataFrame] = []
+    histograms: list[tuple[int, pd.DataFrame]] = []
+    cost: dict[str, float] = {}
+    steps = 0
+    for phase, trained in zip(phases, parts, strict=True):
+        measured, counted = trained.difficulty, trained.histograms
+        if phase.kind == "entailment":  # nothing was contrasted
+            measured = measured[measured["quantity"].isin(_OF_ENTAILMENT)]
+            counted = counted.iloc[:0]
+        tables.append(measured.assign(step=measured["step"] + steps))
+        losses.append(trained.training.assign(step=trained.training["step"] + steps))
+        histograms.append((steps, counted))
+        mean = cost.get("negatives_per_anchor", 0.0) * steps
+        for name, value in trained.cost.items():
+            cost[name] = cost.get(name, 0.0) + value
+        mean += trained.cost.get("negatives_per_anchor", 0.0) * phase.budget.steps
+        steps += phase.budget.steps
+        cost["negatives_per_anchor"] = mean / max(1, steps)
+    return Trained(
+        difficulty=pd.concat(tables, ignore_index=True),
+        training=pd.concat(losses, ignore_index=True),
+        cost=cost,
+        histograms=joined_histograms(histograms),
+        probe=parts[-1].probe,
+        choices=parts[-1].choices,
+    )

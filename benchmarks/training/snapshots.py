@@ -1,21 +1,23 @@
-"""The state of a cell in the middle of its training, kept beside it so that a kill costs minutes.
+"""Snapshots of a cell's training, kept in its folder so that a kill costs minutes.
 
-A snapshot is one safetensors file: every tensor, and in its header the rest as JSON, what made it,
-and a SHA-256 over all of that. It is replaced whole by an atomic rename. One that is damaged, or
-was made by another cell, recipe, version or way of running, is not used: the cell starts afresh.
+A snapshot is one safetensors file: every tensor, and in its header the rest as JSON, its maker and
+a SHA-256 over all of that. It is replaced whole by an atomic rename. One that is damaged, or was
+made by another cell, recipe, version or way of running, is not used: the cell starts afresh.
 """
 
 import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from safetensors import safe_open
+from safetensors.torch import save
 from torch import Tensor
 
 from nsbench.benchmarks.contrast.distributed import team
@@ -23,26 +25,28 @@ from nsbench.benchmarks.encoders import hash_weights
 from nsbench.benchmarks.files import StorageError, write_atomically
 from nsbench.benchmarks.records.cell import RECIPE, Cell
 
-FORMAT = 1
-_ASK = 32  # steps between two questions of several processes whether it is time
+FORMAT = 2
+_ASK = 32  # steps between two polls of several processes
 _log = logging.getLogger("nsbench.cell")
 
 
 class Snapshots:
-    """Writes snapshots of one cell, and reads the last one back.
+    """Writes snapshots of one cell and reads the last one.
 
     Args:
-        path: The file.
-        made_by: What a snapshot must have been made by to be of use, as plain data.
+        path: The file; ``None`` keeps and reads nothing.
+        made_by: Plain data that a snapshot must carry to be used; see `made_by`.
         every: Seconds between two; 0 writes none (and still reads one).
 
     Attributes:
-        before: Seconds of training that went into the snapshot that was read.
-        resumed: Steps that it had behind it; 0 if none was read.
+        before: Seconds of training behind the snapshot that was read.
+        resumed: Steps behind it; 0 if none was read.
     """
 
-    def __init__(self, path: Path, made_by: Mapping[str, Any], every: float) -> None:
-        self._path, self._made_by, self._every = path, dict(made_by), every
+    def __init__(
+        self, path: Path | None = None, made_by: Mapping[str, Any] | None = None, every: float = 0.0
+    ) -> None:
+        self._path, self._made_by, self._every = path, dict(made_by or {}), every
         self._began = self._last = time.monotonic()
         self._written = False
         self._asked = 0
@@ -51,16 +55,16 @@ class Snapshots:
 
     @property
     def used(self) -> bool:
-        """Whether there is a snapshot of this cell that is out of date sooner or later."""
+        """True if this cell has a snapshot, which later steps outdate."""
         return self._written or self.resumed > 0
 
     @property
     def wanted(self) -> bool:
-        """Whether any are written."""
-        return self._every > 0
+        """True if any are written."""
+        return self._path is not None and self._every > 0
 
     def due(self) -> bool:
-        """Whether it is time for another one; of several processes the first one's clock counts."""
+        """Return True if it is time for another one, by the clock of the first process."""
         if not self.wanted:
             return False
         if team().size > 1:
@@ -69,22 +73,20 @@ class Snapshots:
                 return False
         return team().told(time.monotonic() - self._last >= self._every)
 
-    def write(self, steps: int, tree: Callable[[], Any]) -> None:
-        """Keep a state; a disk that is full costs the snapshot, not the cell.
+    def write(self, steps: int, tree: Any) -> None:
+        """Write a state; a full disk costs the snapshot, not the cell.
 
         Args:
-            steps: Steps that are over.
-            tree: Gives dictionaries, lists and tuples of tensors and plain data.
+            steps: Steps made.
+            tree: Dictionaries, lists and tuples of tensors and plain data.
         """
-        from safetensors.torch import save
-
         self._written = True
-        if team().rank:  # the first process writes for all
+        if team().rank or self._path is None:  # the first process writes for all
             return
 
         tensors: dict[str, Tensor] = {}
         seconds = self.before + time.monotonic() - self._began
-        plain = {"steps": steps, "seconds": seconds, "state": _packed(tree(), tensors)}
+        plain = {"steps": steps, "seconds": seconds, "state": _packed(tree, tensors)}
         about = json.dumps({"made_by": self._made_by, "plain": plain})
         data = save(tensors, {"about": about, "digest": _digest(about, tensors)})
         try:
@@ -96,7 +98,7 @@ class Snapshots:
         self._last = time.monotonic()
 
     def read(self) -> Any:
-        """The state that was kept last, or ``None`` if there is none that every process can use."""
+        """Return the last state, or ``None`` if there is none that every process can use."""
         found = self._read()
         if not team().agree(found is not None):
             return None
@@ -107,11 +109,11 @@ class Snapshots:
         return _unpacked(about["plain"]["state"], tensors)
 
     def _read(self) -> Any:
-        if self._path.is_symlink() or not self._path.is_file():
+        if self._path is None or self._path.is_symlink() or not self._path.is_file():
             return None
         try:
             about, tensors = _load(self._path)
-        except Exception as error:  # whatever a damaged file makes the reader say
+        except Exception as error:  # a damaged file raises any error
             _log.warning("%s is damaged, the cell starts afresh: %s", self._path.name, error)
             return None
         found = about["made_by"]
@@ -126,12 +128,13 @@ class Snapshots:
         return about, tensors
 
     def remove(self) -> None:
-        """The cell has ended: nothing needs its snapshot any more."""
-        self._path.unlink(missing_ok=True)
+        """Remove the snapshot of a cell that has ended."""
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
 
 
 def made_by(cell: Cell, environment: Mapping[str, Any], **more: Any) -> dict[str, Any]:
-    """What must agree for a snapshot to be gone on with, to the last bit.
+    """Return everything that must agree for a cell to be resumed to the last bit.
 
     Args:
         cell: The cell; its key stands for its settings, data and first weights.
@@ -150,14 +153,12 @@ def made_by(cell: Cell, environment: Mapping[str, Any], **more: Any) -> dict[str
 
 
 def _load(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    from safetensors import safe_open
-
     with safe_open(path, framework="pt") as file:
         header = file.metadata() or {}
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
     about = header["about"]
     if _digest(about, tensors) != header["digest"]:
-        raise ValueError("its SHA-256 is another")
+        raise ValueError("its SHA-256 does not match")
     return json.loads(about), tensors
 
 
@@ -166,7 +167,7 @@ def _digest(about: str, tensors: Mapping[str, Tensor]) -> str:
 
 
 def _packed(value: Any, tensors: dict[str, Tensor]) -> Any:
-    """Plain data, in which a tensor is the number of one that was put aside."""
+    """Return plain data in which a number stands for each tensor, added to ``tensors``."""
     if isinstance(value, Tensor):
         name = str(len(tensors))
         tensors[name] = value.detach().cpu().clone(memory_format=torch.contiguous_format)
@@ -192,7 +193,7 @@ def _unpacked(value: Any, tensors: Mapping[str, Tensor]) -> Any:
 
 
 def frame_state(table: pd.DataFrame) -> list[tuple[str, str, Any]]:
-    """A table as name, type and values of every column: tensors, words as numbers and a list."""
+    """Return name, type and values of every column; words become numbers and a list."""
     out: list[tuple[str, str, Any]] = []
     for name in table.columns:
         values, kind = table[name], str(table[name].dtype)
@@ -206,13 +207,9 @@ def frame_state(table: pd.DataFrame) -> list[tuple[str, str, Any]]:
 
 
 def frame_of(state: list[tuple[str, str, Any]]) -> pd.DataFrame:
-    """The table of a `frame_state`."""
+    """Return the table of a `frame_state`."""
     columns: dict[str, Any] = {}
     for name, kind, (held, words) in state:
         numbers = pd.api.types.is_numeric_dtype(kind)
         columns[name] = held.numpy() if numbers else [words[place] for place in held.tolist()]
     return pd.DataFrame(columns).astype({name: kind for name, kind, _ in state})
-
-
-Keep = Callable[[Callable[[], Any]], None]
-"""Told after every step how to make the state, should it be time to keep it."""

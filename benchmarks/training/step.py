@@ -1,9 +1,9 @@
-"""One optimizer step, from the numbers of a batch's texts to moved weights.
+"""One optimizer step, from the text ids of a batch to moved weights.
 
 texts -> augmentation -> encoder -> SimilarityContext -> sampler -> Selection -> objective
 
-Nothing in a step waits for the device: what is decided on the host (rows, widths, the learning
-rate) comes with the `Batch`, and what was found stays on the device in `Stepped`.
+Nothing in a step waits for the device: decisions of the host (rows, widths, the learning rate) come
+with the `Batch`, and results stay on the device in `Stepped`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,9 +16,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from nsbench.benchmarks.augmentations import Augmentation, TokenView
-from nsbench.benchmarks.candidates import OpenPool
+from nsbench.benchmarks.candidates import CandidatePool, OpenPool
 from nsbench.benchmarks.contrast.context import (
     Contrast,
+    Further,
     Known,
     Masked,
     extend,
@@ -36,17 +37,18 @@ from nsbench.benchmarks.training.extras import Extras
 from nsbench.benchmarks.training.gradcache import Chunked, random_state, set_random_state
 from nsbench.benchmarks.training.optimizer import Optimizer
 from nsbench.benchmarks.training.supervision import Supervision
-from nsbench.samplers import Objective, Sampler, Selection, SimilarityContext
+from nsbench.samplers import TEMPERATURE, Objective, Sampler, Selection, SimilarityContext
 
 
 @dataclass(frozen=True)
 class Method:
-    """What decides how a step is made.
+    """Parts that decide how a step is made.
 
     Attributes:
         sampler: Chooses negatives.
         objective: The estimator.
         views: Augmentations of view 1 and view 2, each applied in order.
+        pool: Brings further candidates.
         directions: ``one`` or ``both``.
         budget: What it may spend.
         supervision: Labels and their classifier, where the regime has them.
@@ -55,19 +57,20 @@ class Method:
     sampler: Sampler
     objective: Objective
     views: tuple[Sequence[Augmentation], Sequence[Augmentation]]
+    pool: CandidatePool
     directions: str
     budget: Budget
     supervision: Supervision | None = None
 
     @property
     def temperature(self) -> float:
-        """The objective's, or 0.05 where it has none."""
-        return float(getattr(self.objective, "temperature", 0.05))
+        """The objective's, or the default where it has none."""
+        return float(getattr(self.objective, "temperature", TEMPERATURE))
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """What one step is given.
+    """Input of one step.
 
     Attributes:
         rows: ``(B,)`` rows of the data, on the device.
@@ -77,7 +80,7 @@ class Batch:
         owned: Owner and privacy of those, each ``(E,)`` on the device.
         stored: Columns that the pool keeps from before; ``None`` for none.
         mined_scores: ``(M,)`` scores at which the last M of the further columns were mined.
-        progress: 0-dim float32, share of the training that is over, in [0, 1].
+        progress: 0-dim float32, share of the training completed, in [0, 1].
         rate: 0-dim float64, factor on the peak learning rate.
     """
 
@@ -94,22 +97,22 @@ class Batch:
 
 @dataclass(frozen=True, eq=False)
 class Stepped:
-    """What happened in a step, on the device.
+    """Result of a step, on the device.
 
     Attributes:
-        views: Both views as they were encoded.
+        views: Both encoded views.
         raw: Pooled embeddings of the views and of the further columns.
         contrast: The batch as anchors and columns.
-        masks: What was ruled out before the sampler chose.
-        context: What the sampler saw.
-        selection: What it chose.
+        masks: Candidates ruled out before the sampler chose.
+        context: Input of the sampler.
+        selection: Its choice.
         live: ``(A, N)`` live similarity.
         loss: ``(A,)`` loss of each anchor.
-        total: 0-dim loss that was followed.
+        total: 0-dim loss that was minimised.
         norm: 0-dim norm of the gradient before clipping.
         embeddings: ``(2 A, d)`` normalised, detached, of both views.
         counts: ``(5,)`` negatives per anchor, empty rows, masked twins and pairs, tokens.
-        passes: Texts that went through the encoder, by what for.
+        passes: Texts encoded, by purpose.
     """
 
     views: tuple[TokenView, TokenView]
@@ -131,13 +134,12 @@ class Step:
     """Makes steps; holds the optimizer and the generators that steps draw from.
 
     Args:
-        method: What to do.
+        method: How a step is made.
         world: The cell.
-        known: What is known of its texts.
+        known: Duplicates and known positives among its texts.
         pool: Brings further columns.
         extras: Builds what the sampler needs beyond similarities.
-        fixed: Whether shapes and places are to depend on nothing but the shape of the batch, as
-            on a device and where steps are recorded.
+        fixed: See `TokenView.fixed`.
     """
 
     def __init__(
@@ -153,10 +155,9 @@ class Step:
         self.method, self.world, self.known = method, world, known
         self.pool, self.extras = pool, extras
         budget, supervision = method.budget, method.supervision
-        encoder = world.encoder
-        encoder.fixed = fixed
+        self.fixed = fixed
         self.optimizer = Optimizer(
-            encoder if supervision is None else supervision.trainable(encoder),
+            world.encoder if supervision is None else supervision.trainable(world.encoder),
             learning_rate=budget.learning_rate,
             weight_decay=budget.weight_decay,
             clip=budget.clip,
@@ -172,41 +173,16 @@ class Step:
         method, supervision = self.method, self.method.supervision
         passes: dict[str, float] = {}
         view1, view2 = self._views(batch, passes)
-        # Both views, and further columns, in one pass through the encoder.
-        parts = [view1, view2]
-        if batch.more is not None:
-            parts.append(view_of(self.world.encoder, self.world.tokens, batch.more))
-        raw, finish = self._encoded(parts, passes)
+        more = [] if batch.more is None else [self._view(batch.more)]
+        # Both views and further columns in one pass through the encoder.
+        raw, finish = self._encoded([view1, view2, *more], passes)
         z = [functional.normalize(r.float(), dim=-1) for r in raw]
-        contrast = lay_out(
-            z[0],
-            z[1],
-            batch.texts1.ids,
-            batch.texts2.ids,
-            both=method.directions == "both",
-            extra=None if batch.more is None else (z[2], batch.more.ids),
-            owned=batch.owned,
-            stored=batch.stored,
-            batch_negatives=self.pool.batch_negatives,
-        )
+        contrast = self._laid_out(batch, z)
         live = contrast.anchors @ contrast.columns.T  # (A, N)
         masks = mask_candidates(contrast, self.known)
         if supervision is not None:
             masks = replace(masks, negative=supervision.apart(masks.negative, len(batch.rows)))
-        context = SimilarityContext(
-            similarity=live.detach(),
-            positive=contrast.positive,
-            negative_mask=masks.negative,
-            progress=batch.progress,
-            generator=self.draw["sampler"],
-            temperature=method.temperature,
-            truth=self.known.truth(contrast.anchor_texts, contrast.column_texts),
-        )
-        context = self.extras.add(context, contrast, z)
-        synthesize = getattr(method.sampler, "synthesize", None)
-        if synthesize is not None:
-            context, live = extend(context, live, contrast.anchors, synthesize(context))
-
+        context, live = self._context(batch, contrast, masks, live)
         selection = method.sampler(context)
         loss = row_losses(method.objective, live, context, selection)  # (A,)
         total = loss.mean()
@@ -214,9 +190,11 @@ class Step:
             total = supervision.total(total, supervision.loss(raw, batch.rows))
         total.backward()
         finish()
-        passes["passes_anchor"] = len(view1.ids)
-        passes["passes_positive"] = len(view2.ids)
-        passes["passes_negative"] = 0 if batch.more is None else len(batch.more.ids)
+        norm = self.optimizer.step(batch.rate)
+        for name, view in zip(
+            ("anchor", "positive", "negative"), (view1, view2, *more), strict=False
+        ):
+            passes[f"passes_{name}"] = len(view.ids)
         return Stepped(
             views=(view1, view2),
             raw=raw,
@@ -227,14 +205,14 @@ class Step:
             live=live,
             loss=loss,
             total=total.detach(),
-            norm=self.optimizer.step(batch.rate),
+            norm=norm,
             embeddings=torch.cat([z[0], z[1]]).detach(),
             counts=_counted(selection, loss, masks, (view1, view2)),
-            passes=passes,
+            passes={"passes_negative": 0} | passes,
         )
 
     def state(self) -> dict[str, Any]:
-        """Everything a resumed cell needs, the weights included."""
+        """Return everything a resumed cell needs, the weights included."""
         supervision = self.method.supervision
         return {
             "encoder": self.world.encoder.state_dict(),
@@ -245,7 +223,7 @@ class Step:
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on from a `state`."""
+        """Resume from a `state`."""
         self.world.encoder.load_state_dict(state["encoder"])
         if self.method.supervision is not None:
             self.method.supervision.head.load_state_dict(state["head"])
@@ -254,11 +232,57 @@ class Step:
             made.set_state(state["draw"][purpose])
         set_random_state([part[team().rank] for part in state["random"]], self.world.device)
 
+    def _view(
+        self,
+        texts: Texts,
+        augmentations: Sequence[Augmentation] = (),
+        generator: torch.Generator | None = None,
+    ) -> TokenView:
+        world = self.world
+        return view_of(
+            world.encoder, world.tokens, texts, augmentations, generator, fixed=self.fixed
+        )
+
+    def _laid_out(self, batch: Batch, z: Sequence[Tensor]) -> Contrast:
+        """Lay out normalised embeddings of both views and of further columns."""
+        further = None
+        if batch.more is not None:
+            further = Further(z[2], batch.more.ids, *(batch.owned or ()))
+        return lay_out(
+            z[0],
+            z[1],
+            batch.texts1.ids,
+            batch.texts2.ids,
+            both=self.method.directions == "both",
+            further=further,
+            stored=batch.stored,
+            batch_negatives=self.pool.batch_negatives,
+        )
+
+    def _context(
+        self, batch: Batch, contrast: Contrast, masks: Masked, live: Tensor
+    ) -> tuple[SimilarityContext, Tensor]:
+        """Return what the sampler sees, and the live similarity, with synthetic candidates."""
+        context = SimilarityContext(
+            similarity=live.detach(),
+            positive=contrast.positive,
+            negative_mask=masks.negative,
+            progress=batch.progress,
+            generator=self.draw["sampler"],
+            temperature=self.method.temperature,
+            truth=self.known.truth(contrast.anchor_texts, contrast.column_texts),
+        )
+        context = self.extras.add(context, contrast)
+        synthesize = getattr(self.method.sampler, "synthesize", None)
+        if synthesize is None:
+            return context, live
+        return extend(context, live, contrast.anchors, synthesize(context))
+
     def _views(self, batch: Batch, passes: dict[str, float]) -> tuple[TokenView, TokenView]:
-        """Both views, augmented and, where that is asked for, attacked."""
+        """Return both views, augmented and, if an augmentation asks for it, attacked."""
         method, world = self.method, self.world
         view1, view2 = (
-            view_of(world.encoder, world.tokens, texts, augmentations, self.draw[purpose])
+            self._view(texts, augmentations, self.draw[purpose])
             for texts, augmentations, purpose in zip(
                 (batch.texts1, batch.texts2), method.views, ("view1", "view2"), strict=True
             )
@@ -281,7 +305,7 @@ class Step:
     def _encoded(
         self, parts: Sequence[TokenView], passes: dict[str, float]
     ) -> tuple[list[Tensor], Callable[[], None]]:
-        """Pooled embeddings of the views, and what is to be called after ``backward``.
+        """Return pooled embeddings of the views, and a function to call after ``backward``.
 
         Of several processes that train together, each encodes its part of every view.
         """

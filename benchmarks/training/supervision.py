@@ -1,4 +1,4 @@
-"""The supervised side of a training step: a classifier of entailment beside the encoder."""
+"""The supervised side of a training step: a classifier of entailment next to the encoder."""
 
 from collections.abc import Iterator, Sequence
 
@@ -50,7 +50,7 @@ class _Together(nn.Module):
 
 
 class Supervision:
-    """Labels of a phase, its classifier, and how much the contrastive loss weighs beside it.
+    """Labels of a phase, its classifier, and the weight of the contrastive loss.
 
     Args:
         encoder: In training, on its device already.
@@ -82,7 +82,7 @@ class Supervision:
         self.joint = joint
 
     def trainable(self, encoder: nn.Module) -> nn.Module:
-        """What the optimizer moves: the encoder and the classifier."""
+        """Return the module that the optimizer moves: encoder and classifier."""
         return _Together(encoder, self.head)
 
     def texts(self, premises: Tensor, hypotheses: Tensor) -> tuple[Tensor, Tensor]:
@@ -103,7 +103,7 @@ class Supervision:
         return functional.cross_entropy(self.logits(raw, len(rows)), self.labels[rows])
 
     def total(self, contrast: Tensor, entailment: Tensor) -> Tensor:
-        """0-dim loss of a step; a contrastive loss of weight 0 is left out, whatever it is."""
+        """0-dim loss of a step; a contrastive loss of weight 0 is left out, even if not finite."""
         return entailment + self.weight * contrast if self.weight else entailment
 
     def accuracy(self, raw: Sequence[Tensor], rows: Tensor) -> Tensor:

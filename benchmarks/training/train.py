@@ -1,10 +1,9 @@
-"""The training loop: one page, to be read from top to bottom.
+"""A training under way: it owns pool, extras, batches, step and measures, and is an iterator.
 
-What a step is, `training.step` says; what is measured, `training.measures`.
+`training.step` defines a step, `training.measures` what is measured.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -25,84 +24,46 @@ from nsbench.benchmarks.training.extras import Extras
 from nsbench.benchmarks.training.measures import Measures, Trained
 from nsbench.benchmarks.training.optimizer import schedule
 from nsbench.benchmarks.training.replay.capture import compile_layers, recorder, replay_mode
-from nsbench.benchmarks.training.replay.graphs import own_stream
-from nsbench.benchmarks.training.snapshots import Keep
 from nsbench.benchmarks.training.step import Batch, Method, Step, Stepped
 
 
-@dataclass(frozen=True)
-class Recipe(Method):
-    """What one training run is made of.
-
-    Attributes:
-        difficulty_every: Steps between measurements.
-        seed_for: Gives the seed of a purpose word.
-        open_pool: Starts the candidate pool.
-        look: Called as ``look(step)`` after each step, for checkpoint choice and progress.
-        keep: Told after each step how to make the state that a resumed training goes on from.
-        resume: Such a state.
-        cache: Where what is slow to make is shared with other cells.
-        tokens_key: Says what tokenizer and texts these are; see `token_table`.
-    """
-
-    difficulty_every: int = 10
-    seed_for: Callable[[str], int] = field(kw_only=True)
-    open_pool: Callable[[World], OpenPool] = field(kw_only=True)
-    look: Callable[[int], None] = lambda step: None
-    keep: Keep = lambda state: None
-    resume: Mapping[str, Any] | None = None
-    tokens_key: str = ""
-    cache: ContentCache = NOTHING
-
-
-def train(encoder: Encoder, data: TrainingData, recipe: Recipe, device: torch.device) -> Trained:
-    """Train an encoder in place.
-
-    Args:
-        encoder: On ``device`` already; as it was before the first step, also where it is resumed.
-        data: Training rows.
-        recipe: Everything else.
-        device: Where tensors live.
-
-    Raises:
-        ValueError: If the data has fewer rows than one batch.
-        DivergedError: If a loss is not finite; seen when losses are read out.
-    """
-    with own_stream(device):
-        training = Training(encoder, data, recipe, device)
-        if recipe.resume is None:
-            training.measures.start()
-        else:
-            training.load(recipe.resume)
-        while training.done < recipe.budget.steps:
-            training.step()
-            recipe.look(training.done - 1)
-            if training.pool.resumable:
-                recipe.keep(training.state)
-        return training.measures.trained(training.cost)
-
-
 class Training:
-    """A training under way.
+    """Trains an encoder in place; iterate to make the steps, each yielding its number.
 
     Args:
-        encoder: As it is before the first step.
+        encoder: As it is before the first step, on ``device`` already.
         data: Training rows.
-        recipe: Everything else.
+        method: Decides how a step is made.
         device: Where tensors live.
+        seed_for: Gives the seed of a purpose word.
+        every: Steps between full measurements.
+        cache: Where results that are slow to compute are shared with other cells.
+        key: Identifies tokenizer and texts; see `token_table`.
 
     Attributes:
         done: Steps made.
-        cost: What was noted.
+        cost: Counts of what was spent.
+
+    Raises:
+        ValueError: If the data has fewer rows than one batch.
     """
 
     def __init__(
-        self, encoder: Encoder, data: TrainingData, recipe: Recipe, device: torch.device
+        self,
+        encoder: Encoder,
+        data: TrainingData,
+        method: Method,
+        device: torch.device,
+        *,
+        seed_for: Callable[[str], int],
+        every: int = 10,
+        cache: ContentCache = NOTHING,
+        key: str = "",
     ) -> None:
-        budget = recipe.budget
-        self.recipe, self.done = recipe, 0
+        budget = method.budget
+        self.method, self.done = method, 0
         self.cost: dict[str, float] = {}
-        tokens = token_table(encoder, data.texts, budget.max_length, device, key=recipe.tokens_key)
+        tokens = token_table(encoder, data.texts, budget.max_length, device, key=key)
         known = Known(data, device)
         self.world = World(
             data=data,
@@ -110,34 +71,56 @@ class Training:
             tokens=tokens,
             device=device,
             batch_size=budget.batch_size,
-            seed_for=recipe.seed_for,
+            seed_for=seed_for,
             embed=lambda model: embed_all(model, tokens, self._note),
             note=self._note,
-            cache=recipe.cache,
-            key=recipe.tokens_key,
+            cache=cache,
+            key=key,
         )
-        rank = team().rank  # of processes that train together, each draws dropout of its own
-        torch.manual_seed(recipe.seed_for(f"dropout {rank}" if rank else "dropout"))
-        self.pool = recipe.open_pool(self.world)
-        self.extras = Extras(recipe.sampler, self.world, recipe.objective)
-        self.feed = feed_for(recipe.sampler, self.world)
+        rank = team().rank  # each of several processes draws its own dropout
+        torch.manual_seed(seed_for(f"dropout {rank}" if rank else "dropout"))
+        self.pool = method.pool.open(self.world)
+        self.extras = Extras(method.sampler, self.world, method.objective)
+        self.feed = feed_for(method.sampler, self.world)
         mode = replay_mode(device, budget.chunk)
         fixed = mode != "never" or (device.type == "cuda" and team().size == 1)
-        self.make_step = Step(recipe, self.world, known, self.pool, self.extras, fixed=fixed)
+        self.make_step = Step(method, self.world, known, self.pool, self.extras, fixed=fixed)
         if mode == "compiled":
             compile_layers(encoder)
-        self.measures = Measures(recipe, self.world, known, recipe.difficulty_every)
-        self.run = recorder(self._run, mode, device, list(self.make_step.draw.values()))
+        self.measures = Measures(method, self.world, known, every)
+        self.run = recorder(self._run, mode, list(self.make_step.draw.values()))
 
     def _note(self, name: str, value: float) -> None:
         self.cost[name] = self.cost.get(name, 0.0) + value
 
-    def step(self) -> None:
-        """Make the next step, and measure it."""
+    def __iter__(self) -> Iterator[int]:
+        """Make the steps that are left; each yields its number."""
+        if not self.done:
+            self.measures.start()
+        while self.done < self.method.budget.steps:
+            self._step()
+            yield self.done - 1
+
+    def finish(self) -> Trained:
+        """Make the steps that are left and return everything measured; see `result`."""
+        for _ in self:
+            pass
+        return self.result()
+
+    def result(self) -> Trained:
+        """Read out everything measured.
+
+        Raises:
+            DivergedError: If a loss is not finite.
+        """
+        return self.measures.trained(self.cost)
+
+    def _step(self) -> None:
+        """Make the next step and measure it."""
         step, pool = self.done, self.pool
         pool.refresh(step)
-        self.extras.refresh(step, self.recipe.budget.steps)
-        batch = batch_of(self.world, self.recipe, next(self.feed), step, pool)
+        self.extras.refresh(step, self.method.budget.steps)
+        batch = batch_of(self.world, self.method, next(self.feed), step, pool)
         stepped, seen = self.run(batch, self.measures.due(step))
         for name, count in stepped.passes.items():
             self._note(name, count)
@@ -146,12 +129,12 @@ class Training:
         self.done += 1
 
     def _run(self, batch: Batch, measured: bool) -> tuple[Stepped, dict[str, Tensor]]:
-        """All that a step does on the device, and what was seen where it is measured."""
+        """Do all device work of a step; statistics come with it where it is measured."""
         stepped = self.make_step(batch)
         return stepped, self.measures.see(batch, stepped) if measured else {}
 
     def state(self) -> dict[str, Any]:
-        """Everything that a resumed training needs, beside what opening it makes again."""
+        """Return everything a resumed training needs that opening it does not compute again."""
         return {
             "done": self.done,
             "cost": self.cost,
@@ -162,10 +145,10 @@ class Training:
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Go on from a `state`: what follows is what would have followed then.
+        """Resume from a `state`, as if the training had never stopped.
 
-        What is made of the encoder as it is before its first step (topics, a guide's embeddings)
-        is made again, before the weights are put in place.
+        What is derived from the encoder before its first step (topics, a guide's embeddings) is
+        computed before the weights are put in place.
         """
         self.extras.start()
         self.done = state["done"]
@@ -182,7 +165,7 @@ class Training:
 def batch_of(
     world: World, method: Method, rows: NDArray[np.int64], step: int, pool: OpenPool
 ) -> Batch:
-    """A batch of some rows: their texts, their given negatives and the mined ones."""
+    """Return the batch of some rows: their texts, given negatives and mined ones."""
     data, budget, device = world.data, method.budget, world.device
     index = torch.from_numpy(rows)
     texts1, texts2 = torch.from_numpy(data.anchor[rows]), torch.from_numpy(data.positive[rows])

@@ -4,7 +4,7 @@ import pytest
 
 from nsbench.benchmarks.data import datasets
 from nsbench.benchmarks.encoders import encoders
-from tools.timing.difficulty import CASES, LOOKS, Measured, Trainer, line, measure
+from tools.timing.difficulty import CASES, MEASUREMENTS, Measured, Trainer, line, measure
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def test_numbers_and_the_mark_follow_the_measurement() -> None:
     slow = Measured((1.0, 1.0, 1.0), (1.05, 1.05, 1.05), (0.05, 0.05, 0.05), 0.4)
     assert slow.ratios == pytest.approx([1.05] * 3)
     assert slow.added == pytest.approx(0.05)
-    assert slow.probe_share(100) == pytest.approx((LOOKS + 1) * 0.4 / 100)
+    assert slow.probe_share(100) == pytest.approx((MEASUREMENTS + 1) * 0.4 / 100)
     assert "over target" in line(CASES[0], slow)
     assert "over target" not in line(CASES[1], slow)
     fast = Measured((1.0, 1.0, 1.0), (1.01, 1.01, 1.01), (0.01, 0.01, 0.01), 0.4)

@@ -12,6 +12,7 @@ import torch
 from nsbench.benchmarks.training.replay.capture import VARIABLE, Captured
 from tools.timing import gpu
 from tools.timing._device_steps import open_training
+from tools.timing.tape import SOFTWARE, modes
 
 CPU = torch.device("cpu")
 ABSENT = ("pydantic", "orjson", "faiss", "mteb", "datasets", "bm25s", "scikit_posthocs", "polars")
@@ -48,7 +49,6 @@ def test_rows_say_what_was_measured_and_what_was_not(
     assert ways == [
         ("as they come", 1),
         ("software", 1),
-        ("software, packed", 1),
         ("software", 4),
     ]
     for row in bench.rows[1:]:
@@ -64,7 +64,7 @@ def test_rows_say_what_was_measured_and_what_was_not(
 
 def test_the_mode_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(VARIABLE, raising=False)
-    with gpu.replay("software"):
+    with modes(SOFTWARE):
         under = open_training(CPU, gpu.SMALL, encoder="static")
     assert isinstance(under.run, Captured)
     assert VARIABLE not in os.environ

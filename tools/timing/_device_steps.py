@@ -20,7 +20,8 @@ from nsbench.benchmarks.records.cell import Budget
 from nsbench.benchmarks.seeds import seed_for
 from nsbench.benchmarks.training.replay.capture import Captured
 from nsbench.benchmarks.training.replay.side_by_side import in_turn
-from nsbench.benchmarks.training.train import Recipe, Training
+from nsbench.benchmarks.training.step import Method
+from nsbench.benchmarks.training.train import Training
 from nsbench.samplers import samplers
 from tools.timing._trainer import trainer_stamps
 
@@ -110,7 +111,7 @@ def open_training(
 ) -> Training:
     """A training before its first step, its texts cut to ``tokens`` tokens.
 
-    ``one_by_one`` has it make its steps as they come, of the operations that are recorded else.
+    ``one_by_one`` makes each step by the operations that are otherwise recorded.
     """
     data = planted(size.rows)
     if encoder == "bert":
@@ -118,10 +119,11 @@ def open_training(
     else:
         made = encoders.make(encoder, dimension=size.width).build(data.texts, seed)
     augment = bound(augmentations.make(view), made)
-    recipe = Recipe(
+    method = Method(
         sampler=samplers.make(sampler),
         objective=objectives.make("info_nce"),
         views=([augment], [augment]),
+        pool=candidates.make(pool, **(params or {})),
         directions="both",
         budget=Budget(
             steps=steps,
@@ -130,11 +132,10 @@ def open_training(
             max_length=tokens,
             precision=precision,
         ),
-        difficulty_every=10,
-        seed_for=lambda purpose: seed_for(seed, purpose),
-        open_pool=candidates.make(pool, **(params or {})).open,
     )
-    under = Training(made.to(device), data, recipe, device)
+    under = Training(
+        made.to(device), data, method, device, seed_for=lambda purpose: seed_for(seed, purpose)
+    )
     if one_by_one:
         under.run = under._run
     return under
@@ -150,14 +151,14 @@ def _trained(
     **given: Any,
 ) -> Losses:
     under = open_training(device, size, steps=steps, **given)
-    under.measures.start()
+    made = iter(under)
     while under.done < steps:
         # The probe and the end look at numbers; the steps between must not.
         looks = under.measures.probe.due(under.done) or under.done < 4
         with nullcontext() if looks else guard(device):
-            under.step()
+            next(made)
         pass_on()
-    losses = under.measures.trained(under.cost).training["loss"]
+    losses = under.result().training["loss"]
     replayed = under.run.replayed if isinstance(under.run, Captured) else 0
     return Losses(tuple(losses), replayed)
 

@@ -56,7 +56,11 @@ def our_steps(cell: Cell, data: TrainingData) -> Side:
     def run() -> tuple[list[float], None]:
         encoder = make(encoders, cell.encoder).build(data.texts, 0)
         stamps: list[float] = []
-        train_cell(cell, data, encoder, CPU, lambda step: stamps.append(time.perf_counter()))
+
+        def stamp(step: int) -> None:
+            stamps.append(time.perf_counter())
+
+        train_cell(cell, data, encoder, CPU, on_step=stamp)
         return _intervals(stamps), None
 
     return Side("nsbench", run)

@@ -23,12 +23,13 @@ import torch
 
 from nsbench.benchmarks.candidates import candidates
 from nsbench.benchmarks.data import TrainingData, datasets
-from nsbench.benchmarks.difficulty.probe import LOOKS
+from nsbench.benchmarks.difficulty.probe import MEASUREMENTS
 from nsbench.benchmarks.encoders import Encoder, encoders
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.records.cell import Budget
 from nsbench.benchmarks.seeds import seed_for
-from nsbench.benchmarks.training.train import Recipe, Training, batch_of
+from nsbench.benchmarks.training.step import Method
+from nsbench.benchmarks.training.train import Training, batch_of
 from nsbench.samplers import samplers
 
 TARGET = 1.03
@@ -93,7 +94,7 @@ class Measured:
 
     def probe_share(self, steps: int) -> float:
         """Time of the probe's looks as a share of a cell's steps."""
-        return (LOOKS + 1) * self.probe / (steps * numbers.median(self.plain))
+        return (MEASUREMENTS + 1) * self.probe / (steps * numbers.median(self.plain))
 
 
 class Trainer:
@@ -118,17 +119,22 @@ class Trainer:
             max_length=length,
             precision="fp32",
         )
-        recipe = Recipe(
+        method = Method(
             sampler=samplers.make("in_batch"),
             objective=objectives.make("info_nce"),
             views=((), ()),
+            pool=candidates.make("in_batch"),
             directions="one",
             budget=budget,
-            difficulty_every=every,
-            seed_for=lambda purpose: seed_for(1, purpose),
-            open_pool=candidates.make("in_batch").open,
         )
-        self.training = Training(encoder, data, recipe, torch.device("cpu"))
+        self.training = Training(
+            encoder,
+            data,
+            method,
+            torch.device("cpu"),
+            seed_for=lambda purpose: seed_for(1, purpose),
+            every=every,
+        )
 
     def block(self, start: int, steps: int, *, logged: bool) -> tuple[float, float]:
         """Seconds of processor time per step over a block of steps, and those spent in logging.
@@ -139,12 +145,12 @@ class Trainer:
             logged: Whether difficulty is logged.
         """
         made, inside = self.training, 0.0
-        size, rows = made.recipe.budget.batch_size, made.world.data.rows
+        size, rows = made.method.budget.batch_size, made.world.data.rows
         before = time.process_time()
         for step in range(start, start + steps):
             first = step * size % (rows - size)
             taken = np.arange(first, first + size)
-            batch = batch_of(made.world, made.recipe, taken, step, made.pool)
+            batch = batch_of(made.world, made.method, taken, step, made.pool)
             stepped = made.make_step(batch)
             if logged:
                 began = time.process_time()
@@ -171,7 +177,7 @@ def measure(trainer: Trainer, blocks: int) -> Measured:
             whole, part = trainer.block(block * every, every, logged=logged)
             seconds[logged].append(whole)
             inside += [part] if logged else []
-    look = _seconds(trainer.training.measures.probe.look)
+    look = _seconds(trainer.training.measures.probe.measure)
     return Measured(tuple(seconds[False]), tuple(seconds[True]), tuple(inside), look)
 
 

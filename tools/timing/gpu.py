@@ -2,13 +2,12 @@
 
     python -m tools.timing.gpu [--minutes 8] [--out DIR] [--rehearse]
 
-Checks: recorded steps against steps made one by one, packed texts against padded ones, side by side
-against alone, no wait for the device anywhere in a step (torch's own watch, set to raise), a device
-against the CPU, the fused search against the reference. Times: a contrastive step of MiniLM-L6 and
-BERT-base (random weights of their sizes, texts of the planted data) made as it comes, recorded,
-packed, compiled, and several trainings side by side; the sentence-transformers trainer where it can
-run; search; each beside the measured rate of a matrix product and of a copy. Needs torch,
-transformers, pandas and pyarrow only.
+Checks: recorded steps against steps made one by one, side by side against alone, no wait for the
+device anywhere in a step (torch's own watch, set to raise), a device against the CPU, the fused
+search against the reference. Times: a contrastive step of MiniLM-L6 and BERT-base (random weights
+of their sizes, texts of the planted data) made as it comes, recorded, compiled, and several
+trainings side by side; the sentence-transformers trainer where it can run; search; each beside the
+measured rate of a matrix product and of a copy. Needs torch, transformers, pandas and pyarrow only.
 ``--rehearse`` goes through all of it on a CPU, at a tiny size, recorded in software: it shows that
 the script works, and its times mean nothing.
 """
@@ -27,9 +26,6 @@ from typing import Any
 
 import torch
 
-from nsbench.benchmarks.encoders._attention import PACKED
-from nsbench.benchmarks.runs.executors.variables import variables
-from nsbench.benchmarks.training.replay.capture import VARIABLE
 from nsbench.benchmarks.training.replay.side_by_side import Turn
 from tools.timing._compare import PLACE, keep, place
 from tools.timing._device_steps import (
@@ -40,6 +36,7 @@ from tools.timing._device_steps import (
     trainer_seconds,
 )
 from tools.timing.gpu_search import interpret, search_checks, search_rows
+from tools.timing.tape import SOFTWARE, modes
 
 GPU = "gpu.csv"
 COLUMNS = (
@@ -73,13 +70,6 @@ class Check:
 
 
 @contextmanager
-def replay(mode: str, *, packed: bool = False) -> Iterator[None]:
-    """Within, trainings are opened in a mode of `training.replay.capture`, padded or packed."""
-    with variables({VARIABLE: mode, PACKED: str(int(packed))}):
-        yield
-
-
-@contextmanager
 def no_waiting(device: torch.device) -> Iterator[None]:
     """Within, anything that waits for a CUDA device raises."""
     if device.type != "cuda":
@@ -108,7 +98,7 @@ class Bench:
 
     def __init__(self, device: torch.device, seconds: float) -> None:
         self.device, self.rehearsal = device, device.type != "cuda"
-        self.recorded = "software" if self.rehearsal else "graph"
+        self.recorded = SOFTWARE if self.rehearsal else "graph"
         self.until = time.perf_counter() + seconds
         self.rows: list[dict[str, Any]] = []
         self.checks: list[Check] = []
@@ -134,7 +124,6 @@ class Bench:
         """All checks of the training step, and of search."""
         for name, given in CHECKED.items():
             self.check(f"recorded = one by one, {name}", partial(self._same, given))
-        self.check("packed = padded", self._packed)
         self.check("side by side = alone", self._beside)
         self.check("a device = the CPU", self._as_on_cpu)
         found = search_checks(self.device, small=self.rehearsal, no_waiting=no_waiting)
@@ -143,7 +132,7 @@ class Bench:
 
     def _same(self, given: dict[str, Any]) -> str:
         given = {"guard": no_waiting, "steps": 16 if self.rehearsal else 40} | given
-        with replay(self.recorded):
+        with modes(self.recorded):
             one = losses_of(self.device, SMALL, one_by_one=True, **given)
             two = losses_of(self.device, SMALL, **given)
         apart = max(abs(a - b) for a, b in zip(one.losses, two.losses, strict=True))
@@ -151,19 +140,8 @@ class Bench:
             raise AssertionError(f"{two.replayed} steps replayed, losses {apart:.1e} apart")
         return f"{two.replayed} of {len(two.losses)} steps replayed, losses {apart:.1e} apart"
 
-    def _packed(self) -> str:
-        found, limit = [], 1e-5 if self.rehearsal else 2e-2
-        for packed in (False, True):
-            with replay(self.recorded, packed=packed):
-                given: dict[str, Any] = {"dropout": 0.0, "batch": 32, "tokens": 32, "steps": 12}
-                found.append(losses_of(self.device, SMALL, guard=no_waiting, **given).losses)
-        apart = max(abs(a - b) for a, b in zip(*found, strict=True))
-        if not 0 < apart <= limit:
-            raise AssertionError(f"losses {apart:.1e} apart, of at most {limit:g}, and not equal")
-        return f"losses of 12 steps {apart:.1e} apart"
-
     def _beside(self) -> str:
-        with replay(self.recorded):
+        with modes(self.recorded):
             given: dict[str, Any] = {"view": "dropout", "steps": 16}
             alone = [losses_of(self.device, SMALL, seed=s, **given) for s in (1, 2, 3)]
             beside = interleaved(self.device, SMALL, seeds=(1, 2, 3), **given)
@@ -174,7 +152,7 @@ class Bench:
         return f"losses of three trainings {apart:.1e} apart"
 
     def _as_on_cpu(self) -> str:
-        with replay("never"):
+        with modes("never"):
             here = losses_of(self.device, SMALL, precision="fp32", steps=8)
             there = losses_of(torch.device("cpu"), SMALL, precision="fp32", steps=8)
         apart = max(abs(a - b) for a, b in zip(here.losses, there.losses, strict=True))
@@ -211,18 +189,17 @@ class Bench:
     def steps(self, size: Size, batch: int, tokens: int) -> None:
         """Steps of one size: as they come, recorded, compiled, and side by side."""
         job = f"{size.name} step of {batch}, {tokens} tokens"
-        ways = [("never", 1, False), (self.recorded, 1, False), (self.recorded, 1, True)]
-        ways += [(self.recorded, 4, False)]
+        ways = [("never", 1), (self.recorded, 1), (self.recorded, 4)]
         if not self.rehearsal:
-            ways += [(self.recorded, 8, False), ("compiled", 1, False), ("compiled", 4, False)]
+            ways += [(self.recorded, 8), ("compiled", 1), ("compiled", 4)]
         eager = 0.0
-        for mode, beside, packed in ways:
-            how = {"never": "as they come"}.get(mode, mode) + (", packed" if packed else "")
+        for mode, beside in ways:
+            how = {"never": "as they come"}.get(mode, mode)
             if not self.left():
                 self._row(job, how, beside=beside, note="not measured: no time left")
                 continue
             try:
-                with replay(mode, packed=packed):
+                with modes(mode):
                     seconds = self._seconds(size, batch, tokens, beside)
             except Exception as error:
                 traceback.print_exc()
@@ -253,16 +230,15 @@ class Bench:
         under = []
         for seed, turn in enumerate(turns, start=1):
             with turn.taken():
-                under.append(
-                    open_training(
-                        self.device, size, seed=seed, batch=batch, tokens=tokens, view="dropout"
-                    )
+                made = open_training(
+                    self.device, size, seed=seed, batch=batch, tokens=tokens, view="dropout"
                 )
+                under.append(iter(made))
 
         def round_() -> None:
             for turn, training in zip(turns, under, strict=True):
                 with turn.taken():
-                    training.step()
+                    next(training)
 
         for _ in range(warm):
             round_()

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from nsbench.benchmarks.mining.bm25 import STEMMERS
 from nsbench.benchmarks.mining.corpus import AGAINST, AMONG, SHORTAGE, Window
 from nsbench.benchmarks.search.exact import BACKENDS
-from nsbench.samplers import Sampler, at_least, in_range, make, one_of, parse_choice
+from nsbench.samplers import TEMPERATURE, Sampler, at_least, in_range, make, one_of, parse_choice
 
 PICKS = ("top", "random")
 FORMATS = (
@@ -83,7 +83,7 @@ class MineSettings:
     b: float = 0.4
     stemmer: str = "none"
 
-    temperature: ClassVar[float] = 0.05
+    temperature: ClassVar[float] = TEMPERATURE
 
     def __post_init__(self) -> None:
         for name, legal in (

@@ -108,7 +108,7 @@ def run_job(job: Job, after_step: Callable[[], None] = lambda: None) -> RunRecor
     Raises:
         StorageError: If the results folder cannot be written.
     """
-    from nsbench.benchmarks.runs.cell_run import run_cell
+    from nsbench.benchmarks.runs.cell_run import Place, run_cell
 
     if job.paths.folder.is_symlink():
         raise StorageError(f"{job.paths.folder} is a link: a cell is never written through one")
@@ -130,13 +130,15 @@ def run_job(job: Job, after_step: Callable[[], None] = lambda: None) -> RunRecor
             return run_cell(
                 job.planned.cell,
                 job.paths,
-                device=job.device,
-                threads=job.threads,
+                Place(
+                    device=job.device,
+                    threads=job.threads,
+                    snapshot_seconds=job.snapshot_seconds,
+                    cache=job.cache,
+                    keep_weights=job.keep_weights,
+                ),
                 skip=job.planned.skip,
                 on_step=on_step,
-                keep_weights=job.keep_weights,
-                snapshot_seconds=job.snapshot_seconds,
-                cache=job.cache,
             )
         finally:
             claim.release()

@@ -85,7 +85,7 @@ def follow(jobs: Sequence[Job], wanted: Team) -> None:
     Raises:
         ApartError: If the processes no longer do the same.
     """
-    from nsbench.benchmarks.runs.cell_run import train_along
+    from nsbench.benchmarks.runs.cell_run import Place, train_along
 
     cells = {job.planned.cell.key: job for job in jobs}
     join(wanted, jobs[0].device if jobs else "cpu")
@@ -97,9 +97,11 @@ def follow(jobs: Sequence[Job], wanted: Team) -> None:
         train_along(
             job.planned.cell,
             job.paths,
-            device=job.device,
-            threads=job.threads,
-            snapshot_seconds=job.snapshot_seconds,
-            cache=job.cache,
+            Place(
+                device=job.device,
+                threads=job.threads,
+                snapshot_seconds=job.snapshot_seconds,
+                cache=job.cache,
+            ),
         )
     leave()

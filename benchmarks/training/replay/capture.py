@@ -1,8 +1,8 @@
-"""A step recorded once per shape of its batch, then replayed.
+"""Record a step once per shape of its batch, then replay it.
 
 At small batches a device waits for Python most of the time. A recorded step is one call, and gives
-what the step would have given. ``NSBENCH_REPLAY`` decides, see `MODES`; it is no part of a cell's
-key, and stands in its record.
+what the step would have given. ``NSBENCH_REPLAY`` decides; it is no part of a cell's key, and its
+record names it.
 """
 
 import logging
@@ -18,42 +18,38 @@ from nsbench.benchmarks.contrast.distributed import team
 from nsbench.benchmarks.contrast.views import Texts
 from nsbench.benchmarks.contrast.world import Stored
 from nsbench.benchmarks.encoders import Encoder
-from nsbench.benchmarks.encoders._attention import packing
-from nsbench.benchmarks.training.replay.graphs import DeviceGraph, Graph, Tape, Watch
+from nsbench.benchmarks.training.replay.graphs import DeviceGraph, Graph, Watch
 from nsbench.benchmarks.training.step import Batch
 from nsbench.samplers import one_of
 
 _log = logging.getLogger(__name__)
 VARIABLE = "NSBENCH_REPLAY"
-MODES = ("auto", "never", "graph", "compiled", "software")
-"""``auto`` is ``graph`` on a CUDA device and ``never`` elsewhere; ``graph`` records CUDA graphs,
-``compiled`` does after ``torch.compile`` of the encoder's layers; ``software`` records operations
-on any device, which is slower than ``never`` and there to check what a graph would do."""
+"""``auto`` (``graph`` on a CUDA device, ``never`` elsewhere), ``never``, or a mode of `GRAPHS`."""
 
 T = TypeVar("T")
 Run = Callable[[Batch, bool], T]
 WARM = 2
-"""Steps of one shape that are made as they come before one is recorded: what is made at first use
+"""Steps of one shape that are made before one is recorded: memory allocated at first use
 (workspaces, the optimizer's moments) must not be part of a recording."""
 MOST = 64
-"""Recordings kept; steps of further shapes are made as they come."""
+"""Recordings kept; steps of further shapes are made one by one."""
 
 
 class Captured(Generic[T]):
-    """Does what ``run`` does; batches whose shape has been seen before are replayed.
+    """Does what ``run`` does; batches of a shape seen before are replayed.
 
-    What a replayed step returns are the tensors of the recorded one with new numbers in them: they
-    are to be read before the next step.
+    A replayed step returns the tensors of the recorded one with new numbers in them: read them
+    before the next step.
 
     Args:
-        run: Of a batch and whether it is measured. All it reads that changes from step to step is
-            in the batch, or in tensors that stay where they are.
+        run: Makes a step from a batch and whether it is measured. Everything it reads that changes
+            from step to step is in the batch, or in tensors that stay in place.
         new_graph: Makes an empty graph.
 
     Attributes:
         replayed: Steps that were replayed.
         recorded: Steps that were recorded.
-        waits: Operations of a step that wait for the device; where there are any, nothing is
+        waits: Operations of a step that wait for the device; if there are any, nothing is
             recorded.
     """
 
@@ -79,7 +75,7 @@ class Captured(Generic[T]):
                 out = self._run(batch, measured)
             self.waits = watch.waits
             if self.waits:
-                _log.warning("steps are made as they come, not recorded: %s", self.waits[0])
+                _log.warning("steps are made one by one, not recorded: %s", self.waits[0])
             return out
         if times <= WARM or self.waits or len(self._kept) >= MOST:
             return self._run(batch, measured)
@@ -90,52 +86,52 @@ class Captured(Generic[T]):
         return out
 
 
+def _device_graphs(generators: Sequence[torch.Generator]) -> Callable[[], Graph]:
+    pool = torch.cuda.graph_pool_handle()
+    return lambda: DeviceGraph(generators, pool)
+
+
+GRAPHS: dict[str, Callable[[Sequence[torch.Generator]], Callable[[], Graph]]] = {
+    "graph": _device_graphs,
+    "compiled": _device_graphs,
+}
+"""Modes that record: ``graph`` records CUDA graphs, ``compiled`` does so after ``torch.compile`` of
+the encoder's layers. Each takes the generators that steps draw from, in addition to the device's
+own, and gives a maker of empty graphs."""
+
+
 def replay_mode(device: torch.device, chunk: int = 0) -> str:
-    """How steps are made here: ``never``, ``graph``, ``compiled`` or ``software``.
+    """Return how steps are made here: ``never``, ``graph`` or ``compiled``.
 
     Args:
         device: Where training happens.
         chunk: Of the budget; passes in chunks set random states, which cannot be recorded.
 
     Raises:
-        ValueError: If the variable says something else, or asks for a graph without a device.
+        ValueError: If the variable has another value, or asks for a graph without a device.
     """
-    packing()  # which may be said wrongly, too
     wanted = os.environ.get(VARIABLE, "") or "auto"
-    one_of("replay", VARIABLE, wanted, MODES)
-    if wanted in ("graph", "compiled") and device.type != "cuda":
+    one_of("replay", VARIABLE, wanted, ("auto", "never", *GRAPHS))
+    if GRAPHS.get(wanted) is _device_graphs and device.type != "cuda":
         raise ValueError(f"{VARIABLE} is {wanted!r}, which needs a CUDA device, not {device}")
     if wanted == "auto":
         wanted = "graph" if device.type == "cuda" else "never"
     return "never" if chunk or team().size > 1 else wanted
 
 
-def way_of_steps(device: torch.device, chunk: int) -> str:
-    """What a record says of how its steps were made: the `replay_mode`, and whether packed."""
-    return replay_mode(device, chunk) + (", packed" if packing() else "")
-
-
-def recorder(
-    run: Run[T], mode: str, device: torch.device, generators: Sequence[torch.Generator]
-) -> Run[T]:
-    """What makes steps in a mode.
+def recorder(run: Run[T], mode: str, generators: Sequence[torch.Generator]) -> Run[T]:
+    """Return the maker of steps in a mode.
 
     Args:
-        run: Makes them as they come.
+        run: Makes them one by one.
         mode: As `replay_mode` gives it.
-        device: Where they are made.
-        generators: Those that steps draw from, beside the device's own.
+        generators: Those that steps draw from, in addition to the device's own.
     """
-    if mode == "never":
-        return run
-    if mode == "software":
-        return Captured(run, Tape)
-    pool = torch.cuda.graph_pool_handle()
-    return Captured(run, lambda: DeviceGraph(generators, pool))
+    return run if mode == "never" else Captured(run, GRAPHS[mode](generators))
 
 
 def compile_layers(encoder: Encoder) -> None:
-    """Have ``torch.compile`` make one program of the layers of a transformer, shape by shape.
+    """Compile the layers of a transformer by ``torch.compile``, shape by shape.
 
     Raises:
         ValueError: If the encoder has no layers.
@@ -147,11 +143,11 @@ def compile_layers(encoder: Encoder) -> None:
 
 
 def held(batch: Batch, change: Callable[[Tensor], Tensor] = Tensor.clone) -> Batch:
-    """A batch whose tensors belong to nobody else, but for those that stay where they are.
+    """Return a batch with its own tensors, except columns that a pool stores, which stay in place.
 
     Args:
-        batch: The batch; what a pool stores stays, but for which of it is valid.
-        change: Makes its own tensor of each of the others.
+        batch: The batch.
+        change: Makes the new tensor of each other one.
     """
 
     def own(value: Any) -> Any:
@@ -167,7 +163,7 @@ def held(batch: Batch, change: Callable[[Tensor], Tensor] = Tensor.clone) -> Bat
 
 
 def _fed(batch: Batch) -> list[Tensor]:
-    """The tensors of a batch that are new in every step."""
+    """Return the tensors of a batch that are new in every step."""
     found: list[Tensor] = []
 
     def note(value: Tensor) -> Tensor:
@@ -179,9 +175,9 @@ def _fed(batch: Batch) -> list[Tensor]:
 
 
 def shape_of(batch: Batch) -> tuple[Any, ...]:
-    """What must be the same for a recorded step to be replayed: shapes, widths, fixed places."""
+    """Return shapes, widths and fixed places, which must equal those of the recorded step."""
     texts, stored = (batch.texts1, batch.texts2, batch.more), batch.stored
-    widths = tuple((t.width, t.room if packing() else 0) for t in texts if t is not None)
+    widths = tuple(t.width for t in texts if t is not None)
     absent = tuple(getattr(batch, f.name) is None for f in fields(batch))
     fixed = () if stored is None else (stored.embeddings, stored.texts)
     places = tuple((t.data_ptr(), t.shape, t.dtype) for t in fixed)
@@ -189,7 +185,7 @@ def shape_of(batch: Batch) -> tuple[Any, ...]:
 
 
 def fill(still: Batch, batch: Batch) -> None:
-    """Put the numbers of a batch where a `held` one has its own."""
+    """Copy the numbers of a batch into the tensors of a `held` one."""
     with torch.no_grad():
         for mine, new in zip(_fed(still), _fed(batch), strict=True):
             mine.copy_(new, non_blocking=True)

@@ -1,9 +1,8 @@
-"""Several trainings in one process, in turn, each as if it were alone.
+"""Interleave several trainings in one process, each with the results it has alone.
 
-While one waits for its device the others hand it work: on streams of their own, their steps run at
-the same time there. Only one thread works at a time, so nothing in a cell needs to know; it gives
-its turn away after each step. Random numbers that belong to the process are changed with the turn,
-and every training draws what it would have drawn alone.
+Each works on a separate stream, so the device runs steps of several at the same time. Only one
+thread works at a time; a training passes its turn on after each step. Random numbers of the process
+change with the turn, so every training draws what it would have drawn alone.
 """
 
 import threading
@@ -15,15 +14,15 @@ import torch
 
 R = TypeVar("R")
 Work = Callable[[Callable[[], None]], R]
-"""What one thread does; it is given what gives the turn away."""
+"""Work of one thread; its argument passes the turn on."""
 
 
 class Turn:
-    """What of a process belongs to one of those that share it, while it works.
+    """State of the process during the turn of one of the works that share it.
 
     Args:
-        device: Where it works. Random numbers start as the process has them now; on a CUDA device
-            there is a stream of its own.
+        device: Where it works. Random numbers start as the process has them now; a CUDA device
+            gets a separate stream.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -60,15 +59,14 @@ class Turn:
 
 
 def in_turn(works: Sequence[Work[R]], device: torch.device) -> list[R | BaseException]:
-    """Do several things, each in a thread of its own, of which one works at a time.
+    """Do several works in turn, each in a separate thread.
 
     Args:
-        works: Each is called with a function to call after every step, which returns when it is
-            its turn again.
+        works: Each gets a function to call after every step, which returns at its next turn.
         device: Where they work.
 
     Returns:
-        What each gave, or what it raised.
+        The result of each, or its exception.
     """
     turns = [Turn(device) for _ in works]
     go = [threading.Semaphore(0) for _ in works]
@@ -113,5 +111,5 @@ def in_turn(works: Sequence[Work[R]], device: torch.device) -> list[R | BaseExce
 
 
 def _after(place: int, left: Sequence[int]) -> int:
-    """Whose turn comes after that of one of those that are left."""
+    """Return the place whose turn follows, among those left."""
     return left[(left.index(place) + 1) % len(left)]

@@ -9,15 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from made_training import method, trained
 
-from nsbench.benchmarks.candidates import candidates
 from nsbench.benchmarks.data import TrainingData, datasets
 from nsbench.benchmarks.encoders import Encoder, encoders
 from nsbench.benchmarks.export.sentence_transformer import to_sentence_transformer
 from nsbench.benchmarks.objectives import objectives
-from nsbench.benchmarks.records.cell import Budget
-from nsbench.benchmarks.seeds import seed_for
-from nsbench.benchmarks.training import train as engine
 from nsbench.benchmarks.training.optimizer import Optimizer
 from nsbench.samplers import make, parse_choice
 from nsbench.samplers.testing import make_context
@@ -64,9 +61,9 @@ def by_engine(
     step = Optimizer.step
 
     def watched(self: Optimizer, factor: float) -> torch.Tensor:
-        found = [p.grad for p in self.parameters]
+        grads = [p.grad for p in self.parameters]
         gradients.extend(
-            (g.to_dense() if g.is_sparse else g).clone() for g in found if g is not None
+            (g.to_dense() if g.is_sparse else g).clone() for g in grads if g is not None
         )
         return step(self, factor)
 
@@ -74,22 +71,17 @@ def by_engine(
     name, params = parse_choice(sampler)
     kind, given = parse_choice(objective)
     made = objectives.make(kind, **given)
-    trained = engine.train(
-        encoder,
-        data,
-        engine.Recipe(
-            sampler=make(name, **params),
-            objective=made,
-            views=((), ()),
-            directions=str(getattr(made, "views", "one")),
-            budget=Budget(steps=1, batch_size=data.rows, precision="fp32", max_length=128),
-            difficulty_every=1,
-            seed_for=lambda purpose: seed_for(1, purpose),
-            open_pool=candidates.make("in_batch").open,
-        ),
-        torch.device("cpu"),
+    step_once = method(
+        make(name, **params),
+        objective=made,
+        directions=str(getattr(made, "views", "one")),
+        steps=1,
+        batch_size=data.rows,
+        precision="fp32",
+        max_length=128,
     )
-    return float(trained.training["loss"][0]), torch.cat([g.flatten() for g in gradients])
+    found = trained(encoder, data, step_once, every=1)
+    return float(found.training["loss"][0]), torch.cat([g.flatten() for g in gradients])
 
 
 PAIRINGS = [

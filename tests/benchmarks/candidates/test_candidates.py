@@ -1,32 +1,28 @@
 """Pools: what they hold, what they may not hold, and that they change nothing else."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from made_training import CPU, method, trained, world_of
 from torch import Tensor
 
 from nsbench.benchmarks.augmentations import augmentations
-from nsbench.benchmarks.candidates import OpenPool, candidates
+from nsbench.benchmarks.candidates import CandidatePool, candidates
 from nsbench.benchmarks.candidates._ring import Ring
 from nsbench.benchmarks.candidates.corpus import CorpusPool, OpenCorpus
 from nsbench.benchmarks.candidates.memory import MemoryPool
 from nsbench.benchmarks.candidates.queue import OpenQueue, QueuePool
-from nsbench.benchmarks.contrast.context import Known, lay_out, mask_candidates, owners
+from nsbench.benchmarks.contrast.context import Further, Known, lay_out, mask_candidates, owners
 from nsbench.benchmarks.contrast.world import Stored, World
 from nsbench.benchmarks.data import TrainingData
-from nsbench.benchmarks.encoders import Encoder, encoders, token_table
+from nsbench.benchmarks.encoders import Encoder, encoders
 from nsbench.benchmarks.mining.corpus import ShortageError
 from nsbench.benchmarks.objectives import objectives
-from nsbench.benchmarks.records.cell import Budget
-from nsbench.benchmarks.seeds import seed_for
 from nsbench.benchmarks.training.measures import Trained
-from nsbench.benchmarks.training.train import Recipe, train
-from nsbench.samplers import Selection, SimilarityContext, samplers
+from nsbench.samplers import Selection, SimilarityContext
 
-CPU = torch.device("cpu")
 WORDS = ("red", "blue", "old", "new", "cat", "dog", "boat", "train", "sleeps", "sings", "waits")
 
 
@@ -55,40 +51,13 @@ def an_encoder(data: TrainingData, seed: int = 0, **params: Any) -> Encoder:
     return encoder
 
 
-def world_of(
+def world_on(data: TrainingData, **given: Any) -> World:
+    return world_of(an_encoder(data), data, **given)
+
+
+def run(
     data: TrainingData,
-    *,
-    batch_size: int = 8,
-    seed: int = 1,
-    costs: dict[str, float] | None = None,
-) -> World:
-    encoder = an_encoder(data)
-    tokens = token_table(encoder, data.texts, 16, CPU)
-    cost = {} if costs is None else costs
-
-    def embed(model: Encoder) -> Tensor:
-        ids, mask = tokens.rows(torch.arange(len(data.texts)), tokens.ids.shape[1])
-        with torch.no_grad():
-            return torch.nn.functional.normalize(model(model.plain_view(ids, mask)), dim=1)
-
-    def note(name: str, value: float) -> None:
-        cost[name] = cost.get(name, 0.0) + value
-
-    return World(
-        data=data,
-        encoder=encoder,
-        tokens=tokens,
-        device=CPU,
-        batch_size=batch_size,
-        seed_for=lambda purpose: seed_for(seed, purpose),
-        embed=embed,
-        note=note,
-    )
-
-
-def trained(
-    data: TrainingData,
-    pool: Callable[[World], OpenPool],
+    pool: CandidatePool,
     *,
     steps: int = 6,
     sampler: str = "in_batch",
@@ -97,19 +66,16 @@ def trained(
     precision: str = "fp32",
 ) -> tuple[Trained, Encoder]:
     encoder = an_encoder(data) if encoder is None else encoder
-    views = ([augmentations.make("token_cutoff", rate=0.3)], [augmentations.make("none")])
-    recipe = Recipe(
-        sampler=samplers.make(sampler),
+    made = method(
+        sampler,
         objective=objectives.make("info_nce", temperature=0.1),
-        views=views,
-        directions="one",
-        budget=Budget(steps=steps, batch_size=8, learning_rate=0.05, precision=precision),
-        difficulty_every=2,
-        seed_for=lambda purpose: seed_for(seed, purpose),
-        open_pool=pool,
+        pool=pool,
+        views=([augmentations.make("token_cutoff", rate=0.3)], [augmentations.make("none")]),
+        steps=steps,
+        learning_rate=0.05,
+        precision=precision,
     )
-    with torch.random.fork_rng():
-        return train(encoder, data, recipe, CPU), encoder
+    return trained(encoder, data, made, seed=seed), encoder
 
 
 def cases() -> list[tuple[str, dict[str, Any]]]:
@@ -127,8 +93,8 @@ def cases() -> list[tuple[str, dict[str, Any]]]:
 @pytest.mark.parametrize(("name", "params"), cases(), ids=str)
 def test_every_pool_trains_and_repeats_itself(name: str, params: dict[str, Any]) -> None:
     pool = candidates.make(name, **params)
-    one, first = trained(unsupervised(), pool.open)
-    two, second = trained(unsupervised(), pool.open)
+    one, first = run(unsupervised(), pool)
+    two, second = run(unsupervised(), pool)
     assert np.isfinite(one.training["loss"]).all()
     assert one.training.equals(two.training)
     for a, b in zip(first.parameters(), second.parameters(), strict=True):
@@ -142,13 +108,13 @@ def test_every_pool_keeps_losses_and_gradients_finite_in_bf16(
     data = unsupervised()
     encoder: Encoder = encoders.make("tiny", dimension=8).build(data.texts, 0)
     pool = candidates.make(name, **params)
-    found, _ = trained(data, pool.open, steps=3, encoder=encoder, precision="bf16")
+    found, _ = run(data, pool, steps=3, encoder=encoder, precision="bf16")
     assert np.isfinite(found.training[["loss", "gradient_norm"]]).all(axis=None)
 
 
 @pytest.mark.parametrize(("name", "params"), cases(), ids=str)
 def test_every_pool_works_with_pairs_and_both_layouts(name: str, params: dict[str, Any]) -> None:
-    world = world_of(paired())
+    world = world_on(paired())
     pool = candidates.make(name, **params).open(world)
     known = Known(world.data, CPU)
     for step in range(5):
@@ -157,13 +123,13 @@ def test_every_pool_works_with_pairs_and_both_layouts(name: str, params: dict[st
         texts1, texts2 = rows, rows + 60
         z1, z2 = world.embed(world.encoder)[texts1], world.embed(world.encoder)[texts2]
         mined = pool.mined(rows)
-        extra = owned = None
+        further = None
         if mined is not None:
-            extra = (world.embed(world.encoder)[mined.clamp(min=0)], mined)
             owned = owners(8, 0, len(mined) // 8, share=pool.share)
+            further = Further(world.embed(world.encoder)[mined.clamp(min=0)], mined, *owned)
         for both in (False, True):
             contrast = lay_out(
-                z1, z2, texts1, texts2, both=both, extra=extra, owned=owned, stored=pool.stored()
+                z1, z2, texts1, texts2, both=both, further=further, stored=pool.stored()
             )
             masks = mask_candidates(contrast, known)
             group = torch.from_numpy(world.data.group)
@@ -205,8 +171,8 @@ def test_law_memory_is_first_in_first_out() -> None:
 
 @pytest.mark.parametrize("pool", [MemoryPool(warmup_steps=1000), MemoryPool(size=8)], ids=str)
 def test_law_empty_memory_is_the_base_loss(pool: MemoryPool) -> None:
-    base, _ = trained(unsupervised(), candidates.make("in_batch").open)
-    with_memory, _ = trained(unsupervised(), pool.open)
+    base, _ = run(unsupervised(), candidates.make("in_batch"))
+    with_memory, _ = run(unsupervised(), pool)
     steps = 6 if pool.warmup_steps else 1
     one, two = (t.training["loss"].to_numpy()[:steps] for t in (base, with_memory))
     assert (one == two).all()
@@ -215,14 +181,14 @@ def test_law_empty_memory_is_the_base_loss(pool: MemoryPool) -> None:
 
 
 def test_law_empty_queue_is_the_base_loss() -> None:
-    base, _ = trained(unsupervised(), candidates.make("in_batch").open)
-    queue, _ = trained(unsupervised(), QueuePool(size=16).open)
+    base, _ = run(unsupervised(), candidates.make("in_batch"))
+    queue, _ = run(unsupervised(), QueuePool(size=16))
     assert base.training["loss"][0] == queue.training["loss"][0]
     assert queue.cost["passes_key"] == 6 * 8
 
 
 def test_queue_alone_has_no_negatives_while_it_is_empty() -> None:
-    found, _ = trained(unsupervised(), QueuePool(size=16, in_batch=False).open)
+    found, _ = run(unsupervised(), QueuePool(size=16, in_batch=False))
     assert found.training["loss"][0] == 0
     assert (found.training["loss"][1:] > 0).all()
     assert found.cost["empty_rows"] >= 8
@@ -230,7 +196,7 @@ def test_queue_alone_has_no_negatives_while_it_is_empty() -> None:
 
 @pytest.mark.parametrize("name", ["queue", "memory"])
 def test_a_warm_start_holds_encoded_texts_and_never_random_vectors(name: str) -> None:
-    world = world_of(paired())
+    world = world_on(paired())
     held = candidates.make(name, size=40, start="warm").open(world).stored()
     assert held is not None
     assert held.valid.all()
@@ -245,7 +211,7 @@ def test_memory_agrees_with_pytorch_metric_learning() -> None:
     z = torch.nn.functional.normalize(
         torch.randn(80, 8, generator=torch.Generator().manual_seed(0))
     )
-    world = world_of(data)
+    world = world_on(data)
     pool = MemoryPool(size=30).open(world)
     theirs = losses.CrossBatchMemory(losses.NTXentLoss(temperature=0.2), 8, memory_size=38)
     ours = objectives.make("info_nce", temperature=0.2)
@@ -270,7 +236,7 @@ def test_memory_agrees_with_pytorch_metric_learning() -> None:
 
 def test_law_no_gradient_into_memory() -> None:
     for pool in (QueuePool(size=16), MemoryPool(size=16)):
-        world = world_of(unsupervised())
+        world = world_on(unsupervised())
         open_pool = pool.open(world)
         open_pool.refresh(0)
         texts = torch.arange(8)
@@ -283,13 +249,13 @@ def test_law_no_gradient_into_memory() -> None:
         before = held.embeddings.clone()
         (live @ held.embeddings.T).sum().backward()
         assert torch.equal(before, held.embeddings)
-    keys = QueuePool().open(world_of(unsupervised())).keys
+    keys = QueuePool().open(world_on(unsupervised())).keys
     assert not any(p.requires_grad for p in keys.parameters())
 
 
 def moved_queue(momentum: float) -> tuple[OpenQueue, Tensor, Tensor]:
     """A queue whose encoder has moved; its first weights and the encoder's new ones."""
-    world = world_of(unsupervised())
+    world = world_on(unsupervised())
     queue = QueuePool(momentum=momentum).open(world)
     first = next(world.encoder.parameters()).detach().clone()
     with torch.no_grad():
@@ -316,7 +282,7 @@ def test_momentum_between_is_an_exponential_mean() -> None:
 
 
 def test_queue_keys_are_the_second_texts_without_dropout() -> None:
-    world = world_of(paired())
+    world = world_on(paired())
     world.encoder.dropout = 0.5
     queue = QueuePool(momentum=0.0).open(world)
     queue.refresh(0)
@@ -378,7 +344,7 @@ def brute_force(world: World, row: int, count: int) -> list[int]:
 
 
 def test_law_ance_refreshed_each_step_without_lag_is_the_current_top_k() -> None:
-    world = world_of(unsupervised())
+    world = world_on(unsupervised())
     pool = corpus_of(world, refresh=1, depth=4, negatives=4)
     draw = torch.Generator().manual_seed(0)
     for step in range(4):
@@ -393,7 +359,7 @@ def test_law_ance_refreshed_each_step_without_lag_is_the_current_top_k() -> None
 
 
 def test_law_ance_never_refreshed_is_static_mining() -> None:
-    world = world_of(unsupervised())
+    world = world_on(unsupervised())
     pool = corpus_of(world, depth=4, negatives=4)
     pool.refresh(0)
     before = pool.mined(torch.arange(20))
@@ -408,7 +374,7 @@ def test_law_ance_never_refreshed_is_static_mining() -> None:
 
 
 def test_lag_puts_a_ranking_to_use_later() -> None:
-    world = world_of(unsupervised())
+    world = world_on(unsupervised())
     pool = corpus_of(world, refresh=4, lag=2, depth=4, negatives=4)
     uses = []
     for step in range(12):
@@ -420,7 +386,7 @@ def test_lag_puts_a_ranking_to_use_later() -> None:
 
 def test_refresh_every_epoch_mines_once_an_epoch() -> None:
     costs: dict[str, float] = {}
-    world = world_of(unsupervised(60), costs=costs)
+    world = world_on(unsupervised(60), costs=costs)
     pool = corpus_of(world, refresh="epoch")
     for step in range(21):
         pool.refresh(step)
@@ -433,7 +399,7 @@ def test_law_drawn_20_of_200_have_the_mean_rank_of_uniform_draws() -> None:
     texts = tuple(f"w{i}" for i in range(300))
     rows = np.arange(300)
     data = TrainingData("t", texts, rows, rows, np.empty((300, 0), np.int64))
-    world = world_of(data)
+    world = world_on(data)
     pool = corpus_of(world, depth=200, stop=200, negatives=20)
     pool.refresh(0)
     rank = {(r, int(t)): i + 1 for r in range(40) for i, t in enumerate(pool.found.ids[r])}
@@ -456,7 +422,7 @@ def test_own_candidates_are_for_their_own_anchor_only() -> None:
     z = torch.eye(16)
     for both in (False, True):
         contrast = lay_out(
-            z[:3], z[:3], texts, texts, both=both, extra=(z[:9], extra), owned=(owner, private)
+            z[:3], z[:3], texts, texts, both=both, further=Further(z[:9], extra, owner, private)
         )
         masks = mask_candidates(contrast, Known(data, CPU))
         first = 6 if both else 3
@@ -472,7 +438,7 @@ def test_own_candidates_are_for_their_own_anchor_only() -> None:
 @pytest.mark.parametrize("share", ["own", "batch"])
 def test_training_with_mined_candidates_counts_them(share: str) -> None:
     pool = CorpusPool(shortage="fewer", negatives=2, depth=5, stop=10, refresh=3, share=share)
-    found, _ = trained(unsupervised(), pool.open)
+    found, _ = run(unsupervised(), pool)
     assert found.cost["passes_negative"] == 6 * 8 * 2
     assert found.cost["passes_mining"] == 2 * 60
     assert found.cost["mining_refreshes"] == 2
@@ -483,22 +449,22 @@ def test_training_with_mined_candidates_counts_them(share: str) -> None:
 
 
 def test_cells_of_one_process_share_what_no_seed_decides(monkeypatch: pytest.MonkeyPatch) -> None:
-    first = corpus_of(world_of(unsupervised()), source="bm25")
+    first = corpus_of(world_on(unsupervised()), source="bm25")
     first.refresh(0)
     monkeypatch.setattr("nsbench.benchmarks.candidates.corpus.mine", None)
     costs: dict[str, float] = {}
-    second = corpus_of(world_of(unsupervised(), seed=2, costs=costs), source="bm25")
+    second = corpus_of(world_on(unsupervised(), seed=2, costs=costs), source="bm25")
     second.refresh(0)
     assert second.found is first.found
     assert costs["mining_refreshes"] == 1
-    other = corpus_of(world_of(unsupervised(54)), source="bm25")
+    other = corpus_of(world_on(unsupervised(54)), source="bm25")
     with pytest.raises(TypeError):
         other.refresh(0)
 
 
 def test_guides_of_another_dimension_are_welcome() -> None:
     costs: dict[str, float] = {}
-    world = world_of(unsupervised(), costs=costs)
+    world = world_on(unsupervised(), costs=costs)
     pool = corpus_of(world, source="guide", guide="static[dimension=24]", depth=3, negatives=3)
     pool.refresh(0)
     assert (pool.found.ids >= 0).all()
@@ -516,12 +482,12 @@ def test_one_repeated_sentence_meets_the_policy_and_never_nan() -> None:
     rows = np.arange(16)
     data = TrainingData("one", ("same text",) * 16, rows, rows, np.empty((16, 0), np.int64))
     for shortage in ("drop", "fewer", "pad_random"):
-        found, _ = trained(data, CorpusPool(shortage=shortage).open)
+        found, _ = run(data, CorpusPool(shortage=shortage))
         assert (found.training["loss"] == 0).all()
     with pytest.raises(ShortageError, match="16 of 16 rows"):
-        trained(data, CorpusPool(shortage="error").open)
+        run(data, CorpusPool(shortage="error"))
     for pool in (QueuePool(), MemoryPool()):
-        found, _ = trained(data, pool.open)
+        found, _ = run(data, pool)
         assert (found.training["loss"] == 0).all()
 
 
@@ -552,37 +518,32 @@ def means(found: Trained, quantity: str) -> dict[int, float]:
 
 
 def test_mined_candidates_grow_old_between_refreshes() -> None:
-    pool = CorpusPool(shortage="fewer", negatives=2, depth=4, refresh=4).open
-    found, _ = trained(unsupervised(), pool, steps=9)
+    pool = CorpusPool(shortage="fewer", negatives=2, depth=4, refresh=4)
+    found, _ = run(unsupervised(), pool, steps=9)
     assert means(found, "mined_age") == {0: 0, 2: 2, 4: 0, 6: 2, 8: 0}
     assert sorted(means(found, "mined_recall")) == [4, 8]
     assert all(0 <= value < 1 for value in means(found, "mined_recall").values())
-    never, _ = trained(unsupervised(), CorpusPool(shortage="fewer", depth=4).open, steps=9)
+    never, _ = run(unsupervised(), CorpusPool(shortage="fewer", depth=4), steps=9)
     assert means(never, "mined_age") == {s: s for s in (0, 2, 4, 6, 8)}
     assert means(never, "mined_recall") == {}
 
 
 def test_lagging_candidates_count_their_age_from_the_mining() -> None:
-    pool = CorpusPool(shortage="fewer", depth=4, refresh=4, lag=2).open
-    found, _ = trained(unsupervised(), pool, steps=9)
+    pool = CorpusPool(shortage="fewer", depth=4, refresh=4, lag=2)
+    found, _ = run(unsupervised(), pool, steps=9)
     assert means(found, "mined_age") == {0: 0, 2: 2, 4: 4, 6: 2, 8: 4}
 
 
 def test_just_mined_candidates_are_scored_as_they_were_mined() -> None:
     """Anchors and candidates without augmentation: the first step sees the mining's own scores."""
     data = unsupervised()
-    plain = ([augmentations.make("none")], [augmentations.make("none")])
-    recipe = Recipe(
-        sampler=samplers.make("in_batch"),
-        objective=objectives.make("info_nce"),
-        views=plain,
-        directions="one",
-        budget=Budget(steps=5, batch_size=8, learning_rate=0.2, precision="fp32"),
-        difficulty_every=4,
-        seed_for=lambda purpose: seed_for(1, purpose),
-        open_pool=CorpusPool(shortage="fewer", negatives=2, depth=4).open,
+    made = method(
+        pool=CorpusPool(shortage="fewer", negatives=2, depth=4),
+        steps=5,
+        learning_rate=0.2,
+        precision="fp32",
     )
-    found = train(an_encoder(data), data, recipe, CPU)
+    found = trained(an_encoder(data), data, made, every=4)
     now, then = means(found, "mined_similarity"), means(found, "mined_similarity_then")
     assert now[0] == pytest.approx(then[0], abs=1e-5)
     assert abs(now[4] - then[4]) > 1e-3
@@ -591,8 +552,8 @@ def test_just_mined_candidates_are_scored_as_they_were_mined() -> None:
 
 
 def test_bm25_has_no_cosines_to_compare() -> None:
-    pool = CorpusPool(shortage="fewer", source="bm25", depth=4).open
-    found, _ = trained(unsupervised(), pool)
+    pool = CorpusPool(shortage="fewer", source="bm25", depth=4)
+    found, _ = run(unsupervised(), pool)
     table = found.difficulty.set_index("quantity")
     assert table.loc["mined_percentile", "count"].sum() > 0
     assert table.loc["mined_similarity_then", "count"].sum() == 0
@@ -602,7 +563,7 @@ def test_bm25_has_no_cosines_to_compare() -> None:
     "pool", [QueuePool(size=24, momentum=1.0), MemoryPool(size=24)], ids=["queue", "memory"]
 )
 def test_stored_embeddings_are_compared_with_todays(pool: Any) -> None:
-    found, _ = trained(unsupervised(), pool.open, steps=9)
+    found, _ = run(unsupervised(), pool, steps=9)
     drift = means(found, "stored_drift")
     assert set(drift) == {1, 3, 5, 8}  # where the probe looks, but for the start: nothing is there
     assert 0 < drift[8] < 2

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from nsbench.benchmarks.contrast.context import Known, lay_out, mask_candidates
+from nsbench.benchmarks.contrast.context import Further, Known, lay_out, mask_candidates
 from nsbench.benchmarks.contrast.world import Stored
 from nsbench.benchmarks.data import TrainingData, normalise
 
@@ -44,8 +44,8 @@ def test_mask_equals_the_rule_in_a_loop(both: bool) -> None:
     z1, z2 = torch.randn(2, 4, 8).unbind()
     t1, t2 = torch.tensor([r[0] for r in rows]), torch.tensor([r[1] for r in rows])
     stored = Stored(torch.randn(3, 8), torch.tensor([1, 5, 4]), torch.tensor([True, True, False]))
-    extra = (torch.randn(2, 8), torch.tensor([2, -1]))
-    contrast = lay_out(z1, z2, t1, t2, both=both, extra=extra, stored=stored)
+    extra = Further(torch.randn(2, 8), torch.tensor([2, -1]))
+    contrast = lay_out(z1, z2, t1, t2, both=both, further=extra, stored=stored)
     mask = mask_candidates(contrast, known).negative
     anchors = [*rows, *((p, a) for a, p in rows)] if both else rows
     columns = ([r[0] for r in rows] if both else []) + [r[1] for r in rows]
@@ -80,8 +80,8 @@ def test_a_twin_of_the_positive_is_counted_as_duplicate_and_a_known_positive_as_
     """Anchor 2 has the positive 0; column 1 is a twin of 0, column 3 another positive of 2."""
     known = Known(data([(2, 0), (2, 3)]), torch.device("cpu"))
     z = torch.randn(1, 8)
-    extra = (torch.randn(3, 8), torch.tensor([1, 3, 5]))
-    contrast = lay_out(z, z, torch.tensor([2]), torch.tensor([0]), both=False, extra=extra)
+    extra = Further(torch.randn(3, 8), torch.tensor([1, 3, 5]))
+    contrast = lay_out(z, z, torch.tensor([2]), torch.tensor([0]), both=False, further=extra)
     masks = mask_candidates(contrast, known)
     assert masks.duplicate.tolist() == [[False, True, False, False]]
     assert masks.known.tolist() == [[False, False, True, False]]

@@ -4,18 +4,15 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from made_training import method, trained
 
 from nsbench.benchmarks.candidates import candidates
 from nsbench.benchmarks.data import datasets
 from nsbench.benchmarks.difficulty.alarms import find_alarms
 from nsbench.benchmarks.encoders import encoders
-from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.records import Score
 from nsbench.benchmarks.records.cell import Budget, Cell, Choice, Evaluation
-from nsbench.benchmarks.seeds import seed_for
 from nsbench.benchmarks.training.measures import Trained
-from nsbench.benchmarks.training.train import Recipe, train
-from nsbench.samplers import samplers
 
 QUIET = {
     "clamp_rate": 0.1,
@@ -91,17 +88,9 @@ def test_an_undefined_score_rings() -> None:
 def queue_run(momentum: float) -> Trained:
     data = datasets.make("planted", rows=200)()
     encoder = encoders.make("static", dimension=8).build(data.texts, 0)
-    recipe = Recipe(
-        sampler=samplers.make("in_batch"),
-        objective=objectives.make("info_nce"),
-        views=((), ()),
-        directions="one",
-        budget=Budget(steps=40, batch_size=16, learning_rate=1.0, precision="fp32"),
-        difficulty_every=10,
-        seed_for=lambda purpose: seed_for(1, purpose),
-        open_pool=candidates.make("queue", size=64, momentum=momentum).open,
-    )
-    return train(encoder, data, recipe, next(encoder.parameters()).device)
+    pool = candidates.make("queue", size=64, momentum=momentum)
+    made = method(pool=pool, steps=40, batch_size=16, learning_rate=1.0, precision="fp32")
+    return trained(encoder, data, made, every=10)
 
 
 def test_a_queue_whose_keys_stood_still_looks_random_and_one_that_follows_does_not() -> None:

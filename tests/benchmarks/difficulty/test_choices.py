@@ -42,7 +42,7 @@ def test_rows_equal_loops(data: TrainingData, both: bool) -> None:
     contrast, context = a_batch(data, both=both)
     selection = samplers.make("hard", k=12)(context)
     choices = Choices(Known(data, CPU), 5)
-    choices.look(0, contrast, context, selection)
+    choices.add(0, contrast, context, selection)
     table = choices.table()
     weights = softmax_weights(context, selection)
     for i in range(ANCHORS):
@@ -62,7 +62,7 @@ def test_only_the_first_and_the_last_step_are_kept(data: TrainingData) -> None:
     contrast, context = a_batch(data)
     choices = Choices(Known(data, CPU), 7)
     for step in range(7):
-        choices.look(step, contrast, context, samplers.make("in_batch")(context))
+        choices.add(step, contrast, context, samplers.make("in_batch")(context))
     assert sorted(set(choices.table()["step"])) == [0, 6]
 
 
@@ -71,7 +71,7 @@ def test_made_candidates_have_no_text(data: TrainingData) -> None:
     made = functional.normalize(torch.ones(len(contrast.anchors), 3, 8), dim=-1)
     context, _ = extend(context, context.similarity, contrast.anchors, made)
     choices = Choices(Known(data, CPU), 1)
-    choices.look(0, contrast, context, Selection(mask=context.negative_mask))
+    choices.add(0, contrast, context, Selection(mask=context.negative_mask))
     table = choices.table()
     sums = table.groupby("place")["weight"].sum()
     assert np.allclose(sums, 1, atol=1e-5)
@@ -81,9 +81,9 @@ def test_made_candidates_have_no_text(data: TrainingData) -> None:
 def test_saved_and_restored_gives_the_same_table(data: TrainingData) -> None:
     contrast, context = a_batch(data)
     one, other = Choices(Known(data, CPU), 2), Choices(Known(data, CPU), 2)
-    one.look(0, contrast, context, samplers.make("hard")(context))
+    one.add(0, contrast, context, samplers.make("hard")(context))
     other.load(one.state())
     for choices in (one, other):
-        choices.look(1, contrast, context, samplers.make("easiest")(context))
+        choices.add(1, contrast, context, samplers.make("easiest")(context))
     pd.testing.assert_frame_equal(one.table(), other.table())
     assert set(other.table()["step"]) == {0, 1}

@@ -7,17 +7,12 @@ share no row, so the standard error over batches is, if anything, too large.
 
 import numpy as np
 import pytest
-import torch
+from made_training import method, trained
 
-from nsbench.benchmarks.candidates import candidates
 from nsbench.benchmarks.data import datasets, false_negative_rate
 from nsbench.benchmarks.encoders import encoders
 from nsbench.benchmarks.matrix.config import load_config
-from nsbench.benchmarks.objectives import objectives
-from nsbench.benchmarks.records.cell import Budget
 from nsbench.benchmarks.runs.cell_run import describe_data
-from nsbench.benchmarks.seeds import seed_for
-from nsbench.benchmarks.training.train import Recipe, train
 from nsbench.samplers import samplers
 
 RATES = (0.0, 0.05, 0.2)
@@ -28,17 +23,14 @@ def measured(rate: float, sampler: str, steps: int, **given: object) -> np.ndarr
     """Rate of false negatives among the chosen of every batch."""
     data = datasets.make("planted", rows=640, false_negative_rate=rate)()
     encoder = encoders.make("static", dimension=16).build(data.texts, 0)
-    recipe = Recipe(
-        sampler=samplers.make(sampler, **given),
-        objective=objectives.make("info_nce"),
-        views=((), ()),
-        directions="one",
-        budget=Budget(steps=steps, batch_size=BATCH, learning_rate=0.05, precision="fp32"),
-        difficulty_every=1,
-        seed_for=lambda purpose: seed_for(1, purpose),
-        open_pool=candidates.make("in_batch").open,
+    made = method(
+        samplers.make(sampler, **given),
+        steps=steps,
+        batch_size=BATCH,
+        learning_rate=0.05,
+        precision="fp32",
     )
-    table = train(encoder, data, recipe, torch.device("cpu")).difficulty
+    table = trained(encoder, data, made, every=1).difficulty
     found = table[table["quantity"] == "false_negative"]["mean"].to_numpy()
     assert len(found) == steps
     return found

@@ -36,11 +36,11 @@ def test_looks_equal_loops(data: TrainingData) -> None:
     tables = [vectors(data, seed) for seed in (0, 1)]
     now = tables[0]
     probe = Probe(data, Known(data, CPU), lambda ids: now[ids], 40, CPU)
-    first = probe.look()
+    first = probe.measure()
     assert first["probe_drift"][0].item() == pytest.approx(0, abs=1e-6)
     assert first["probe_overlap"][0].item() == 1
     now = tables[1]
-    second = probe.look()
+    second = probe.measure()
 
     ids = probe_texts(data)
     anchors, k = len(ids) // 2, int(0.05 * len(ids))
@@ -83,8 +83,8 @@ def test_looks_equal_loops(data: TrainingData) -> None:
     again = Probe(data, known, lambda ids: tables[0][ids], 40, CPU)
     again.load(probe.state())
     assert again.ranking().equals(probe.ranking())
-    assert again.look()["probe_overlap_with_start"][0].item() == 1
-    assert again.look()["probe_drift"][0].item() == pytest.approx(0, abs=1e-6)
+    assert again.measure()["probe_overlap_with_start"][0].item() == 1
+    assert again.measure()["probe_drift"][0].item() == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 40, 151])

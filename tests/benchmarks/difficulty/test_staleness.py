@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from nsbench.benchmarks.contrast.context import Known, lay_out, mask_candidates, owners
+from nsbench.benchmarks.contrast.context import Further, Known, lay_out, mask_candidates, owners
 from nsbench.benchmarks.data import datasets
 from nsbench.benchmarks.difficulty.staleness import mined_statistics, stored_statistics
 from nsbench.samplers import SimilarityContext
@@ -28,8 +28,7 @@ def test_mined_columns_equal_loops(share: str, given: int) -> None:
         unit(size, 1),
         *texts,
         both=False,
-        extra=(unit(len(more), 2), more),
-        owned=owners(size, given, m, share=share),
+        further=Further(unit(len(more), 2), more, *owners(size, given, m, share=share)),
     )
     context = SimilarityContext(
         similarity=contrast.anchors @ contrast.columns.T,

@@ -1,10 +1,12 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import pytest
 import torch
 
-from nsbench.benchmarks.encoders import encode_texts, encoders
+from nsbench.benchmarks.encoders import Encoder, encode_texts, encoders
 from nsbench.benchmarks.encoders.static import StaticEncoder
 from nsbench.benchmarks.evaluation.checkpoint import EvaluatedModel
 from nsbench.benchmarks.evaluation.evaluate import evaluate
@@ -36,8 +38,7 @@ def test_frequent_tokens_are_counted_without_special_ones(encoder: StaticEncoder
 def test_what_is_left_out_of_the_mean_no_longer_counts(name: str) -> None:
     encoder = encoders.make(name).build(TEXTS, 0)
     whole = encode_texts(encoder, TEXTS)
-    encoder.unpooled = most_frequent(encoder, TEXTS, 1)
-    without = encode_texts(encoder, TEXTS)
+    without = encode_texts(encoder, TEXTS, unpooled=most_frequent(encoder, TEXTS, 1))
     assert not (abs(whole - without) < 1e-6).all(axis=1).any()
     if name == "static":
         plain = encode_texts(encoder, ["cat sat", "dog sat", "bird"])
@@ -46,10 +47,15 @@ def test_what_is_left_out_of_the_mean_no_longer_counts(name: str) -> None:
 
 def test_a_text_of_frequent_tokens_alone_keeps_them(encoder: StaticEncoder) -> None:
     whole = encode_texts(encoder, ["the", "the sat"])
-    encoder.unpooled = most_frequent(encoder, TEXTS, 2)
-    torch.testing.assert_close(
-        torch.from_numpy(encode_texts(encoder, ["the", "the sat"])), torch.from_numpy(whole)
-    )
+    found = encode_texts(encoder, ["the", "the sat"], unpooled=most_frequent(encoder, TEXTS, 2))
+    torch.testing.assert_close(torch.from_numpy(found), torch.from_numpy(whole))
+
+
+def model_without(encoder: Encoder, ids: torch.Tensor | None) -> EvaluatedModel:
+    def encode(texts: Sequence[str]) -> Any:
+        return encode_texts(encoder, texts, unpooled=ids)
+
+    return EvaluatedModel("nsbench/x", "abc", encoder.dimension, encode)
 
 
 def cell_of_a_plan() -> Cell:
@@ -82,28 +88,27 @@ def test_scores_without_frequent_tokens_on_a_real_task(need_tasks: Callable[...,
     loaded = mteb_tasks.load(mteb_tasks.TaskRequest("STSBenchmark"))
     texts = [t for test in loaded.pair_tests for t in test.pairs.sentence1]
     encoder = encoders.make("static", dimension=32).build(texts, 0)
-    model = EvaluatedModel("nsbench/x", "abc", 32, lambda found: encode_texts(encoder, found))
-    plain = next(s for s in evaluate(model, ["STSBenchmark"], geometry=False).scores if s.main)
-    found = frequent_token_scores(encoder, model, "STSBenchmark", [0, 1, 34])
+    without = partial(model_without, encoder)
+    plain = next(
+        s for s in evaluate(without(None), ["STSBenchmark"], geometry=False).scores if s.main
+    )
+    found = frequent_token_scores(encoder, without, task="STSBenchmark", numbers=[0, 1, 34])
     assert [s.metric for s in found] == ["without_0", "without_1", "without_34"]
     assert not any(s.main for s in found)
     assert found[0].value == plain.value
     assert len({s.value for s in found}) == 3, "each number of tokens gives another mean"
     for k, score in ((1, found[1]), (34, found[2])):
-        encoder.unpooled = most_frequent(
-            encoder, [*texts, *(t for x in loaded.pair_tests for t in x.pairs.sentence2)], k
-        )
+        both = [*texts, *(t for x in loaded.pair_tests for t in x.pairs.sentence2)]
+        model = without(most_frequent(encoder, both, k))
         again = evaluate(model, ["STSBenchmark"], geometry=False).scores
         assert score.value == next(s.value for s in again if s.main)
-    encoder.unpooled = None
 
 
 def test_pooling_by_one_token_is_refused() -> None:
     tiny = encoders.make("tiny").build(TEXTS, 0)
     tiny.pooling = "cls"
-    model = EvaluatedModel("nsbench/x", "abc", 2, lambda found: encode_texts(tiny, found))
     with pytest.raises(ValueError, match="pooling is 'cls'"):
-        frequent_token_scores(tiny, model, "STSBenchmark", [1])
+        frequent_token_scores(tiny, partial(model_without, tiny), task="STSBenchmark", numbers=[1])
 
 
 def test_keys_of_cells_that_never_asked_for_it_stay_what_they_were() -> None:

@@ -17,7 +17,7 @@ from nsbench.benchmarks.matrix.expand import expand
 from nsbench.benchmarks.records.cell import Budget
 from nsbench.benchmarks.regimes import Phase, check_labels, regimes
 from nsbench.benchmarks.testing.augmentations import small_encoder
-from nsbench.benchmarks.training.phases import few_shot, phase_data
+from nsbench.benchmarks.training.regime import few_shot, phase_data
 from nsbench.benchmarks.training.supervision import EntailmentHead, Supervision
 from nsbench.samplers.testing import expect_refusals
 

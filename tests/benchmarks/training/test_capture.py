@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from made_training import CPU, as_they_come, finished, same, training
+from made_training import CPU, one_by_one, same, training
 from torch import Tensor
 
 from nsbench.benchmarks.contrast.distributed import team
@@ -17,7 +17,7 @@ from nsbench.benchmarks.data import datasets
 from nsbench.benchmarks.encoders import encoders
 from nsbench.benchmarks.training.optimizer import NamedRowAdam, Optimizer, RowAdam
 from nsbench.benchmarks.training.replay.capture import (
-    MODES,
+    GRAPHS,
     VARIABLE,
     Captured,
     _fed,
@@ -29,6 +29,7 @@ from nsbench.benchmarks.training.replay.capture import (
 )
 from nsbench.benchmarks.training.step import Batch
 from nsbench.samplers import Selection, SimilarityContext
+from tools.timing.tape import SOFTWARE, modes
 
 Views = tuple[list[Any], list[Any]]
 CASES: dict[str, tuple[str, str, str, dict[str, Any], tuple[str, ...]]] = {
@@ -53,16 +54,13 @@ class Waits:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_law_a_replayed_training_equals_one_made_step_by_step(
-    monkeypatch: pytest.MonkeyPatch, case: str
-) -> None:
-    monkeypatch.setenv(VARIABLE, "software")
+def test_law_a_replayed_training_equals_one_made_step_by_step(software: None, case: str) -> None:
     with torch.random.fork_rng():
         replayed = training(*CASES[case])
-        finished(replayed)
+        replayed.finish()
     with torch.random.fork_rng():
-        plain = as_they_come(training(*CASES[case]))
-        finished(plain)
+        plain = one_by_one(training(*CASES[case]))
+        plain.finish()
     assert isinstance(replayed.run, Captured)
     assert replayed.run.replayed >= 2
     assert replayed.run.waits == []
@@ -70,10 +68,10 @@ def test_law_a_replayed_training_equals_one_made_step_by_step(
 
 
 @pytest.mark.parametrize("encoder", ["tiny", "static"])
-def test_fixed_shapes_change_only_rounding(monkeypatch: pytest.MonkeyPatch, encoder: str) -> None:
-    usual = finished(training(encoder, "hard", views=("token_cutoff",)))
-    monkeypatch.setenv(VARIABLE, "software")
-    fixed = finished(training(encoder, "hard", views=("token_cutoff",)))
+def test_fixed_shapes_change_only_rounding(encoder: str) -> None:
+    usual = training(encoder, "hard", views=("token_cutoff",)).finish()
+    with modes(SOFTWARE):
+        fixed = training(encoder, "hard", views=("token_cutoff",)).finish()
     assert fixed.training["loss"].to_numpy() == pytest.approx(
         usual.training["loss"].to_numpy(), abs=2e-5
     )
@@ -89,9 +87,9 @@ def test_a_held_batch_is_filled_with_all_that_is_new_and_shares_what_a_pool_keep
 
         return Batch(
             rows=numbers(2),
-            texts1=Texts(numbers(2), numbers(2), 8, 128),
-            texts2=Texts(numbers(2), numbers(2) + 1, 8, 128),
-            more=Texts(numbers(3), numbers(3) + 2, 8, 128),
+            texts1=Texts(numbers(2), numbers(2), 8),
+            texts2=Texts(numbers(2), numbers(2) + 1, 8),
+            more=Texts(numbers(3), numbers(3) + 2, 8),
             owned=(numbers(3), numbers(3) > start),
             stored=Stored(kept, kept[:, 0].long(), numbers(4) % 2 == 0),
             mined_scores=numbers(3).float(),
@@ -114,23 +112,20 @@ def test_a_held_batch_is_filled_with_all_that_is_new_and_shares_what_a_pool_keep
     assert shape_of(one) != shape_of(replace(one, stored=Stored(kept[:2], one.rows, one.rows > 0)))
 
 
-def test_a_training_goes_on_in_the_middle_and_ends_the_same(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv(VARIABLE, "software")
+def test_a_training_goes_on_in_the_middle_and_ends_the_same(software: None) -> None:
     with torch.random.fork_rng():
         whole = training(*CASES["table"])
-        finished(whole)
+        whole.finish()
     with torch.random.fork_rng():
         first = training(*CASES["table"])
-        first.measures.start()
-        while first.done < 7:
-            first.step()
+        for step in first:
+            if step == 6:
+                break
         kept = torch_copy(first.state())
     with torch.random.fork_rng():
         second = training(*CASES["table"])
         second.load(kept)
-        finished(second)
+        second.finish()
     same(whole, second)
 
 
@@ -146,16 +141,15 @@ def torch_copy(value: Any) -> Any:
 
 
 def test_a_sampler_that_waits_is_named_and_never_recorded(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    software: None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setenv(VARIABLE, "software")
     under = training("static", Waits())
     with caplog.at_level(logging.WARNING):
-        finished(under)
+        under.finish()
     assert isinstance(under.run, Captured)
     assert under.run.recorded == under.run.replayed == 0
     assert [r.message for r in caplog.records] == [
-        "steps are made as they come, not recorded: aten._local_scalar_dense.default needs numbers "
+        "steps are made one by one, not recorded: aten._local_scalar_dense.default needs numbers "
         "of the device on the host"
     ]
 
@@ -201,7 +195,6 @@ def test_a_recorded_optimizer_reads_its_rate_where_it_stands() -> None:
         ("auto", "cuda", 16, "never"),
         ("never", "cuda", 0, "never"),
         ("compiled", "cuda", 0, "compiled"),
-        ("software", "cpu", 0, "software"),
     ],
 )
 def test_the_mode_follows_from_the_device_unless_said(
@@ -216,7 +209,7 @@ def test_a_mode_that_is_none_or_cannot_be_is_refused(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv(VARIABLE, "grph")
     with pytest.raises(ValueError, match=r"'grph'.*graph") as error:
         replay_mode(CPU)
-    assert all(mode in str(error.value) for mode in MODES)
+    assert all(mode in str(error.value) for mode in ("auto", "never", *GRAPHS))
     monkeypatch.setenv(VARIABLE, "graph")
     with pytest.raises(ValueError, match="needs a CUDA device, not cpu"):
         replay_mode(CPU)
@@ -231,13 +224,12 @@ def test_only_an_encoder_with_layers_is_compiled() -> None:
 @pytest.mark.slow  # torch.compile takes half a minute
 @pytest.mark.filterwarnings("default")  # of torch.compile itself
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
-def test_compiled_layers_change_only_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(VARIABLE, "software")
-    plain = finished(as_they_come(training("tiny", "hard", views=("token_cutoff",))))
-    under = as_they_come(training("tiny", "hard", views=("token_cutoff",)))
+def test_compiled_layers_change_only_rounding(software: None) -> None:
+    plain = one_by_one(training("tiny", "hard", views=("token_cutoff",))).finish()
+    under = one_by_one(training("tiny", "hard", views=("token_cutoff",)))
     names = list(under.world.encoder.state_dict())
     compile_layers(under.world.encoder)
-    compiled = finished(under)
+    compiled = under.finish()
     assert list(under.world.encoder.state_dict()) == names
     assert not compiled.training["loss"].equals(plain.training["loss"])
     assert compiled.training["loss"].to_numpy() == pytest.approx(

@@ -5,26 +5,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from made_training import world_of
 
-from nsbench.benchmarks.contrast.context import Contrast, lay_out, owners
+from nsbench.benchmarks.contrast.context import Contrast, Further, lay_out, owners
 from nsbench.benchmarks.contrast.world import World
 from nsbench.benchmarks.data import TrainingData
-from nsbench.benchmarks.encoders import Encoder, encoders, token_table
+from nsbench.benchmarks.encoders import Encoder, encoders
 from nsbench.benchmarks.mining.clusters import ClusterMatch, nearest, row_topics, spherical_kmeans
-from nsbench.benchmarks.seeds import seed_for
 from nsbench.benchmarks.training.batches import feed_for
 from nsbench.benchmarks.training.extras import Extras
 from nsbench.samplers import SimilarityContext, make
 
-CPU = torch.device("cpu")
 
-
-class Costs(dict[str, float]):
-    def note(self, name: str, value: float) -> None:
-        self[name] = self.get(name, 0.0) + value
-
-
-def a_world(texts: int = 60, costs: Costs | None = None) -> World:
+def a_world(texts: int = 60, costs: dict[str, float] | None = None) -> World:
     """Unsupervised texts, of which the last six equal the first six."""
     rng = np.random.default_rng(0)
     words = [f"word{i}" for i in range(20)]
@@ -33,23 +26,7 @@ def a_world(texts: int = 60, costs: Costs | None = None) -> World:
     empty = np.empty((texts, 0), np.int64)
     data = TrainingData("t", tuple(said + [s.upper() for s in said[:6]]), rows, rows, empty)
     encoder: Encoder = encoders.make("static", dimension=8).build(data.texts, 0)
-    tokens = token_table(encoder, data.texts, 16, CPU)
-
-    def embed(model: Encoder) -> torch.Tensor:
-        ids, mask = tokens.rows(torch.arange(texts), tokens.ids.shape[1])
-        with torch.no_grad():
-            return torch.nn.functional.normalize(model(model.plain_view(ids, mask)), dim=1)
-
-    return World(
-        data=data,
-        encoder=encoder,
-        tokens=tokens,
-        device=CPU,
-        batch_size=10,
-        seed_for=lambda purpose: seed_for(3, purpose),
-        embed=embed,
-        note=(Costs() if costs is None else costs).note,
-    )
+    return world_of(encoder, data, batch_size=10, seed=3, costs=costs)
 
 
 def a_batch(world: World, rows: list[int]) -> tuple[SimilarityContext, Contrast]:
@@ -66,7 +43,7 @@ def built(world: World, sampler: Any, rows: list[int], steps: int = 10) -> Simil
     for step in range(steps):
         extras.refresh(step, steps)
     context, contrast = a_batch(world, rows)
-    return extras.add(context, contrast, ())
+    return extras.add(context, contrast)
 
 
 def test_guide_is_the_encoder_as_it_started_and_never_moves() -> None:
@@ -79,7 +56,7 @@ def test_guide_is_the_encoder_as_it_started_and_never_moves() -> None:
         next(world.encoder.parameters()).normal_()
     extras.refresh(1, 10)
     context, contrast = a_batch(world, rows)
-    guide = extras.add(context, contrast, ()).require("guide_similarity")
+    guide = extras.add(context, contrast).require("guide_similarity")
     torch.testing.assert_close(guide, first @ first.T)
 
 
@@ -88,7 +65,7 @@ def test_guide_may_be_another_encoder_of_another_dimension() -> None:
         needs = frozenset({"guide_similarity"})
         guide = "static[dimension=20]"
 
-    costs = Costs()
+    costs = dict[str, float]()
     world = a_world(costs=costs)
     guide = built(world, Guided(), [1, 2, 55, 20]).require("guide_similarity")
     assert guide.shape == (4, 4)
@@ -119,12 +96,11 @@ def test_own_negative_is_true_for_what_was_mined_for_the_row() -> None:
         texts,
         texts,
         both=True,
-        extra=(z[extra], extra),
-        owned=owners(2, 0, 2, share="batch"),
+        further=Further(z[extra], extra, *owners(2, 0, 2, share="batch")),
     )
     similarity = contrast.anchors @ contrast.columns.T
     context = SimilarityContext(similarity, contrast.positive, similarity > -2)
-    found = Extras(Own(), world).add(context, contrast, ()).require("own_negative")  # type: ignore[arg-type]
+    found = Extras(Own(), world).add(context, contrast).require("own_negative")  # type: ignore[arg-type]
     mine, its = [True, True, False, False], [False, False, True, True]
     assert found[:, :4].sum() == 0
     assert found[:, 4:].tolist() == [mine, its, mine, its]
@@ -166,7 +142,7 @@ def matcher(world: World, progress_steps: int = 10, **params: Any) -> ClusterMat
 
 
 def test_law_ifnd_acceptance_0_trusts_nobody_and_costs_nothing() -> None:
-    costs = Costs()
+    costs = dict[str, float]()
     world = a_world(costs=costs)
     clusters = matcher(world, start=0.0, end=0.0)
     every = torch.arange(60)
@@ -217,7 +193,7 @@ def test_law_ifnd_the_relation_is_symmetric() -> None:
 
 
 def test_clusters_are_made_as_often_as_asked_and_compared() -> None:
-    costs = Costs()
+    costs = dict[str, float]()
     clusters = matcher(a_world(costs=costs), 20, start=0.5, end=1.0, refreshes=4)
     assert costs["cluster_refreshes"] == 4
     assert costs["cluster_comparisons"] == 3

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional
 
-from nsbench.benchmarks.training.replay.graphs import Tape, WaitError, Watch
+from nsbench.benchmarks.training.replay.graphs import WaitError, Watch
+from tools.timing.tape import Tape
 
 
 def test_a_tape_does_it_again_with_what_its_inputs_hold_now() -> None:

@@ -5,13 +5,12 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from made_training import STEPS, training
+from made_training import CPU, training
 
 from nsbench.benchmarks.training.measures import Trained
-from nsbench.benchmarks.training.replay.capture import VARIABLE
 from nsbench.benchmarks.training.replay.side_by_side import Work, in_turn
+from tools.timing.tape import SOFTWARE, modes
 
-CPU = torch.device("cpu")
 SAMPLERS = ("hard", "random", "mixed")
 
 
@@ -71,26 +70,21 @@ def test_random_numbers_are_those_of_each_alone_and_the_processes_own_are_left()
     assert len({tuple(a) for a in alone if isinstance(a, list)}) == 3
 
 
-@pytest.mark.parametrize("mode", ["never", "software"])
-def test_law_trainings_side_by_side_equal_each_alone(
-    monkeypatch: pytest.MonkeyPatch, mode: str
-) -> None:
-    monkeypatch.setenv(VARIABLE, mode)
-
+@pytest.mark.parametrize("mode", ["never", SOFTWARE])
+def test_law_trainings_side_by_side_equal_each_alone(mode: str) -> None:
     def trains(sampler: str) -> Work[Trained]:
         def work(pass_on: Callable[[], None]) -> Trained:
             under = training("tiny", sampler, views=("dropout",))
-            under.measures.start()
-            while under.done < STEPS:
-                under.step()
+            for _ in under:
                 pass_on()
-            return under.measures.trained(under.cost)
+            return under.result()
 
         return work
 
-    together = in_turn([trains(s) for s in SAMPLERS], CPU)
-    for sampler, found in zip(SAMPLERS, together, strict=True):
-        alone = in_turn([trains(sampler)], CPU)[0]
+    with modes(mode):
+        together = in_turn([trains(s) for s in SAMPLERS], CPU)
+        each = [in_turn([trains(s)], CPU)[0] for s in SAMPLERS]
+    for sampler, found, alone in zip(SAMPLERS, together, each, strict=True):
         assert isinstance(found, Trained)
         assert isinstance(alone, Trained)
         for name in ("difficulty", "training", "histograms", "probe", "choices"):

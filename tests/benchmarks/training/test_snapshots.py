@@ -20,13 +20,14 @@ from nsbench.benchmarks.contrast.distributed import ApartError
 from nsbench.benchmarks.matrix.config import parse_config
 from nsbench.benchmarks.matrix.expand import expand
 from nsbench.benchmarks.records import CellPaths, ResultsFolder, read_record
-from nsbench.benchmarks.runs.cell_run import run_cell
+from nsbench.benchmarks.runs.cell_run import Place, run_cell
 from nsbench.benchmarks.runs.executors.base import Job, plan_jobs, run_job
 from nsbench.benchmarks.runs.garbage import find_waste
 from nsbench.benchmarks.training.snapshots import Snapshots, frame_of, frame_state
 
 Build = Callable[..., dict[str, Any]]
 OFTEN = 1e-6
+HERE = Place("cpu", snapshot_seconds=OFTEN)
 FILES = (
     "scores.csv",
     "training.csv",
@@ -79,7 +80,7 @@ def killed(job: Job, after: int) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_cell(job.planned.cell, job.paths, device="cpu", on_step=stop, snapshot_seconds=OFTEN)
+        run_cell(job.planned.cell, job.paths, HERE, on_step=stop)
 
 
 def assert_goes_on_as_if_unbroken(raw: dict[str, Any], root: Path, breaks: tuple[int, ...]) -> None:
@@ -145,7 +146,7 @@ def test_a_cell_killed_while_it_is_scored_is_not_trained_again(
         with pytest.raises(KeyboardInterrupt):
             run_job(job)
     steps: list[int] = []
-    record = run_cell(job.planned.cell, job.paths, device="cpu", on_step=steps.append)
+    record = run_cell(job.planned.cell, job.paths, Place("cpu"), on_step=steps.append)
     assert steps == []
     assert unbroken is not None
     assert (record.cost, record.weights) == (unbroken.cost, unbroken.weights)
@@ -228,7 +229,7 @@ def test_a_damaged_or_foreign_checkpoint_is_not_used(small: Build, tmp_path: Pat
 def test_a_checkpoint_of_other_threads_is_not_used(tmp_path: Path) -> None:
     path = tmp_path / "x"
     one = Snapshots(path, {"threads": 1}, 1.0)
-    one.write(5, lambda: {"numbers": torch.arange(3), "more": (1, [2.5, None], {3: "x"})})
+    one.write(5, {"numbers": torch.arange(3), "more": (1, [2.5, None], {3: "x"})})
     assert Snapshots(path, {"threads": 2}, 1.0).read() is None
     again = Snapshots(path, {"threads": 1}, 1.0)
     found = again.read()
@@ -239,7 +240,7 @@ def test_a_checkpoint_of_other_threads_is_not_used(tmp_path: Path) -> None:
 
 def test_a_linked_checkpoint_is_not_followed(tmp_path: Path) -> None:
     real = tmp_path / "real"
-    Snapshots(real, {}, 1.0).write(5, list)
+    Snapshots(real, {}, 1.0).write(5, [])
     link = tmp_path / "link"
     link.symlink_to(real)
     assert Snapshots(real, {}, 1.0).read() == []
@@ -259,10 +260,10 @@ def test_a_checkpoint_outlives_its_processes_and_not_its_cell(
     job = job_of(small(), tmp_path)
     killed(job, 3)
 
-    def fail(*args: Any) -> Any:
+    def fail(*args: Any, **more: Any) -> Any:
         raise error("no luck")
 
-    monkeypatch.setattr(run, "_train_together", fail)
+    monkeypatch.setattr(run, "train_cell", fail)
     record = run_job(job)
     assert record is not None
     assert record.reason == f"{error.__name__}: no luck"

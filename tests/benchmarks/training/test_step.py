@@ -4,31 +4,23 @@ import importlib
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
+from made_training import CPU, method, one_by_one, opened
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from nsbench.benchmarks.augmentations import augmentations
 from nsbench.benchmarks.candidates import candidates
-from nsbench.benchmarks.contrast.context import Known
-from nsbench.benchmarks.contrast.views import Texts, embed_all, embed_texts
-from nsbench.benchmarks.contrast.world import World
+from nsbench.benchmarks.contrast.views import Texts, embed_texts
 from nsbench.benchmarks.data import datasets
 from nsbench.benchmarks.encoders import Encoder, TokenTable, encoders, token_table
-from nsbench.benchmarks.objectives import objectives
-from nsbench.benchmarks.records.cell import Budget
-from nsbench.benchmarks.seeds import seed_for
-from nsbench.benchmarks.training.extras import Extras
-from nsbench.benchmarks.training.measures import Measures
 from nsbench.benchmarks.training.optimizer import Optimizer
 from nsbench.benchmarks.training.replay.graphs import Watch
-from nsbench.benchmarks.training.step import Batch, Method, Step
-from nsbench.benchmarks.training.train import batch_of
-from nsbench.samplers import samplers
+from nsbench.benchmarks.training.step import Batch
+from nsbench.benchmarks.training.train import Training, batch_of
+from tools.timing.tape import SOFTWARE, modes
 
-CPU = torch.device("cpu")
 ELSEWHERE = torch.device("meta")
 CASES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("tiny", "hard", "in_batch", {}),
@@ -42,63 +34,40 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
 ]
 
 
-def quiet(name: str, value: float) -> None:
-    """Count nothing."""
-
-
-def opened(encoder: str, sampler: str, pool: str, params: dict[str, Any]) -> tuple[Step, Measures]:
-    """A step and its measures on the CPU, opened as a training opens them."""
+def under_way(
+    encoder: str, sampler: str, pool: str, params: dict[str, Any]
+) -> tuple[Training, Batch]:
+    """A training of fixed shapes after two steps, and the batch of the third."""
     data = datasets.make("planted", rows=60)()
     made = encoders.make(encoder, dimension=16).build(data.texts, 0)
-    tokens = token_table(made, data.texts, 32, CPU)
-    world = World(
-        data=data,
-        encoder=made,
-        tokens=tokens,
-        device=CPU,
-        batch_size=8,
-        seed_for=lambda purpose: seed_for(1, purpose),
-        embed=lambda model: embed_all(model, tokens, quiet),
-        note=quiet,
-    )
-    method = Method(
-        sampler=samplers.make(sampler),
-        objective=objectives.make("info_nce"),
+    chosen = method(
+        sampler,
+        pool=candidates.make(pool, **params),
         views=([augmentations.make("token_cutoff")], [augmentations.make("embedding_dropout")]),
         directions="both",
-        budget=Budget(steps=50, batch_size=8),
+        steps=50,
+        max_length=32,
     )
-    known, places = Known(data, CPU), candidates.make(pool, **params).open(world)
-    extras = Extras(method.sampler, world, method.objective)
-    return Step(method, world, known, places, extras, fixed=True), Measures(method, world, known)
-
-
-def batches(make_step: Step, measures: Measures) -> Batch:
-    """The batch of step 2, after steps 0 and 1 were made."""
-    world, pool = make_step.world, make_step.pool
-    for step in range(3):
-        pool.refresh(step)
-        make_step.extras.refresh(step, 50)
-        batch = batch_of(world, make_step.method, np.arange(8) + 8 * step, step, pool)
-        if step < 2:
-            stepped = make_step(batch)
-            pool.after_step(torch.cat([batch.texts1.host, batch.texts2.host]), stepped.embeddings)
-            seen = measures.see(batch, stepped) if measures.due(step) else {}
-            measures.add(step, stepped, seen, pool)
-    return batch
+    with modes(SOFTWARE):
+        under = one_by_one(opened(made, data, chosen, every=10))
+    steps = iter(under)
+    assert [next(steps), next(steps)] == [0, 1]
+    under.pool.refresh(2)
+    under.extras.refresh(2, 50)
+    return under, batch_of(under.world, chosen, next(under.feed), 2, under.pool)
 
 
 @pytest.mark.parametrize(("encoder", "sampler", "pool", "params"), CASES)
 def test_law_a_step_and_its_measures_read_nothing_from_the_device(
     encoder: str, sampler: str, pool: str, params: dict[str, Any]
 ) -> None:
-    make_step, measures = opened(encoder, sampler, pool, params)
-    batch = batches(make_step, measures)
+    under, batch = under_way(encoder, sampler, pool, params)
+    make_step, measures = under.make_step, under.measures
     with FakeTensorMode(allow_non_fake_inputs=True):
         stepped = make_step(batch)
         measures.add(20, stepped, measures.see(batch, stepped), make_step.pool)
     assert stepped.loss.shape == (16,)
-    assert measures.difficulty.steps == [0, 20]
+    assert measures.difficulty.steps == [0, 0, 20]
 
 
 def on(value: Any) -> Any:
@@ -121,8 +90,8 @@ def on(value: Any) -> Any:
 def test_law_on_another_device_nothing_is_read_and_nothing_is_brought(
     monkeypatch: pytest.MonkeyPatch, encoder: str, sampler: str, pool: str, params: dict[str, Any]
 ) -> None:
-    make_step, measures = opened(encoder, sampler, pool, params)
-    batch = batches(make_step, measures)
+    under, batch = under_way(encoder, sampler, pool, params)
+    make_step, measures = under.make_step, under.measures
     # The stand-in device is none for which torch has a fused optimizer; of its call we see that
     # all it is given is on the device.
     adam = importlib.import_module("torch.optim.adam")

@@ -1,4 +1,4 @@
-"""A cell's own log: what it warned of and what the libraries under it said."""
+"""A log per cell: its warnings and those of the libraries it calls."""
 
 import logging
 import threading
@@ -11,7 +11,7 @@ from typing import Any
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
-_open: dict[int, Path] = {}  # by thread: cells side by side have one each
+_open: dict[int, Path] = {}  # by thread: interleaved cells have one each
 _before: dict[str, Any] = {}
 
 
@@ -26,11 +26,11 @@ class _Quiet(logging.FileHandler):
 def cell_log(path: Path, title: str) -> Iterator[logging.Logger]:
     """Send warnings and log records of this process to a file while a cell runs.
 
-    Those of a thread in which another cell runs are that cell's.
+    Records of a thread that runs another cell go to that cell's file.
 
     Args:
         path: The file; a rerun of the cell adds to it.
-        title: What the cell is, for the first line.
+        title: Name of the cell, for the first line.
     """
     if path.is_symlink():  # never add to a file elsewhere
         path.unlink()
@@ -52,7 +52,7 @@ def cell_log(path: Path, title: str) -> Iterator[logging.Logger]:
         yield mine
     finally:
         del _open[here]
-        if not _open:  # the last of those that run side by side
+        if not _open:  # the last of the interleaved cells
             logging.captureWarnings(False)
             warnings.showwarning = _before["shown"]
             mine.setLevel(_before["level"])
