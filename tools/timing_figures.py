@@ -17,8 +17,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullFormatter
 
-from nsbench.analysis.figures.drawing import caption, legend, title
-from nsbench.analysis.figures.registry import picture
+from nsbench.analysis.figures.drawing import add_caption, add_legend, add_title
+from nsbench.analysis.figures.pictures import picture
 from nsbench.analysis.figures.style import COLUMN_WIDTH, look
 from nsbench.benchmarks.files import write_atomically
 from tools.timing._compare import PEERS
@@ -51,11 +51,11 @@ def ratios(table: pd.DataFrame, ax: Axes) -> Axes:
     ax.axvline(1, color="0.4", linewidth=0.8, linestyle=":")
     ax.set_xlim(0, 1.15 * float(table["ratio"].max()))
     ax.set_xlabel("their time / our time (1: as fast)")
-    title(ax, "Time beside other libraries")
+    add_title(ax, "Time beside other libraries")
     against = table.drop_duplicates("job")
     whom = "; ".join(f"{r.job}: {r.against}" for r in against.itertuples())
     machine = ", ".join(sorted({f"torch {r.torch}, {r.platform}" for r in table.itertuples()}))
-    caption(ax, f"Dots: rounds; bar: their median. {machine}. {whom}.")
+    add_caption(ax, f"Dots: rounds; bar: their median. {machine}. {whom}.")
     return ax
 
 
@@ -83,9 +83,9 @@ def growth(table: pd.DataFrame, ax: Axes, *, column: str = "seconds") -> Axes:
     _logarithmic(ax)
     ax.set_xlabel("size")
     ax.set_ylabel(label)
-    title(ax, "Time" if column == "seconds" else "Peak memory")
-    caption(ax, "Size is, for " + "; ".join(axes) + ". Exponent 1 is linear, 0 constant.")
-    legend(ax, len(axes))
+    add_title(ax, "Time" if column == "seconds" else "Peak memory")
+    add_caption(ax, "Size is, for " + "; ".join(axes) + ". Exponent 1 is linear, 0 constant.")
+    add_legend(ax, len(axes))
     return ax
 
 
@@ -118,13 +118,13 @@ def per_cell(table: pd.DataFrame, ax: Axes) -> Axes:
     _logarithmic(ax)
     ax.set_xlabel("recorded cells")
     ax.set_ylabel("processor time of a cell, ms")
-    title(ax, "Cost of a cell in a large folder")
-    caption(
+    add_title(ax, "Cost of a cell in a large folder")
+    add_caption(
         ax,
         f"Above what a folder of {SMALLEST} cells takes. Legend: all of it, and the peak memory, "
         f"at {table['cells'].max():,} cells.",
     )
-    legend(ax, table["what"].nunique())
+    add_legend(ax, table["what"].nunique())
     return ax
 
 

@@ -1,7 +1,6 @@
 """Difficulty tables, histograms and other tables of single cells."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +9,7 @@ import pandas as pd
 
 from nsbench.analysis.read.columns import AXES
 from nsbench.analysis.read.load import Results
-from nsbench.benchmarks.records import (
-    DIFFICULTY_COLUMNS,
-    HISTOGRAM_COLUMNS,
-    RecordError,
-)
+from nsbench.benchmarks.records import DIFFICULTY_COLUMNS, RecordError
 
 DIFFICULTY_IDENTITY = ("key", *AXES, "seed")
 
@@ -160,16 +155,6 @@ def histogram_window(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     after = wide[steps[-1]] - (wide[steps[-2]] if len(steps) > 1 else 0.0)
     named = {"before": wide[steps[0]], "after": after}
     return {k: v.rename("count").reset_index() for k, v in named.items()}
-
-
-def load_histograms(results: Results) -> dict[str, pd.DataFrame]:
-    """The histograms of every finished cell that has readable ones, by key."""
-    out: dict[str, pd.DataFrame] = {}
-    for cell in results.loaded:
-        if cell.status == "done" and cell.paths is not None and cell.paths.histograms.is_file():
-            with suppress(RecordError):
-                out[cell.key] = read_table(cell.paths.histograms, HISTOGRAM_COLUMNS)
-    return out
 
 
 def load_random_pairs(results: Results) -> dict[str, list[int]]:

@@ -16,7 +16,8 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from nsbench.analysis.figures.drawing import Material
-from nsbench.analysis.figures.registry import figures, gather, pictures, render
+from nsbench.analysis.figures.pictures import gather, pictures, render
+from nsbench.analysis.figures.registry import figures
 from nsbench.analysis.figures.style import look
 from nsbench.analysis.read.leakage import leakage_words
 from nsbench.analysis.read.load import LoadedCell, Results
@@ -25,7 +26,8 @@ from nsbench.analysis.report.toml_text import toml_text
 from nsbench.analysis.tables.alarms import alarm_table
 from nsbench.analysis.tables.leaderboard import Leaderboard, PoolStatistics, make_leaderboard, words
 from nsbench.analysis.tables.ranks import ALPHA
-from nsbench.analysis.tables.write import of_pool, records, shown, varies
+from nsbench.analysis.tables.text import records
+from nsbench.analysis.tables.write import of_pool, shown, varies
 from nsbench.benchmarks.files import write_atomically
 
 _STATIC_CURVES = "difficulty_curves"  # the page draws these itself
@@ -184,14 +186,15 @@ def _table(rows: pd.DataFrame, tasks: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _pictures(material: Material) -> list[dict[str, str]]:
-    names = [n for n in figures if n != _STATIC_CURVES]
+    kinds = figures()
+    names = [n for n in kinds if n != _STATIC_CURVES]
     out = []
     for name, stem, csv in pictures(material, names):
         svg = base64.b64encode(render(name, csv, "svg")).decode("ascii")
         out.append(
             {
                 "name": stem.replace("_", " "),
-                "summary": figures[name].summary,
+                "summary": kinds[name].summary,
                 "source": f"figures/{stem}.csv",
                 "uri": f"data:image/svg+xml;base64,{svg}",
             }

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from nsbench.analysis.figures.registry import figure, figures, gather, pictures, render
+from nsbench.analysis.figures.pictures import gather, pictures, render
+from nsbench.analysis.figures.registry import figure_kind, figures
 from nsbench.analysis.read.load import load_results
 from nsbench.analysis.report.page import report_html
 from nsbench.analysis.tables.bands import write_bands
@@ -50,7 +51,7 @@ def publish(
         One line for every file that could not be read.
     """
     for name in names:
-        figure(name)
+        figure_kind(name)
     _, bad = pack(root, out / CELLS)
     for stale in (out / "figures").glob("*"):
         stale.unlink()
@@ -115,7 +116,7 @@ def stored_figures(folder: Path) -> tuple[str, ...]:
     """Names of the figures whose CSVs stand in a published folder."""
     stems = [p.stem for p in (folder / "figures").glob("*.csv")]
     return tuple(
-        name for name in figures if any(s == name or s.startswith(f"{name}-") for s in stems)
+        name for name in figures() if any(s == name or s.startswith(f"{name}-") for s in stems)
     )
 
 

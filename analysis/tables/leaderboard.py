@@ -4,7 +4,6 @@ Scores are kept as stored in ``scores.csv``; the leaderboards show points, which
 score. A mean is over the same tasks for every method of a pool, or it is empty.
 """
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ import pandas as pd
 
 from nsbench.analysis.read.leakage import LEAKS, leakage_table
 from nsbench.analysis.read.load import Results
+from nsbench.analysis.read.names import did_you_mean
 from nsbench.analysis.statistics import comparisons, stats
 from nsbench.analysis.statistics.stats import Array
 from nsbench.analysis.tables.pools import COSTS, POOL_KEYS, SECONDS, Pool, marginal, pools
@@ -144,11 +144,9 @@ def words(statistics: PoolStatistics) -> str:
 def _check_baseline(results: Results, baseline: str) -> None:
     known = sorted({*results.cells["sampler"], *results.cells["sampler_name"]})
     if known and baseline not in known:
-        close = difflib.get_close_matches(baseline, known, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
         raise ValueError(
-            f"no cell has the sampler {baseline!r}, so it cannot be the baseline.{hint} "
-            f"Known: {', '.join(known)}"
+            f"no cell has the sampler {baseline!r}, so it cannot be the baseline. "
+            f"{did_you_mean(baseline, known)}"
         )
 
 

@@ -63,7 +63,7 @@ def test_plot_refuses_an_unknown_figure_before_reading(invoke, tmp_path):
 
 
 def test_figures_are_listed_with_a_summary():
-    assert [row["name"] for row in listed()] == list(figures)
+    assert [row["name"] for row in listed()] == list(figures())
     assert all(row["summary"] for row in listed())
 
 
@@ -74,7 +74,7 @@ def test_the_console_entry_has_all_commands(build):
 
 
 def test_a_terminal_is_shown_no_backslashes_of_markdown():
-    from nsbench.analysis.tables.write import markdown_text, unescaped
+    from nsbench.analysis.tables.text import markdown_text, unescaped
 
     text = r"a_b [1, 2] <x> `c` \ |"
     assert markdown_text(text) != text

@@ -3,7 +3,7 @@ import io
 import pandas as pd
 import pytest
 
-from nsbench.analysis.figures.registry import gather, pictures
+from nsbench.analysis.figures.pictures import gather, pictures
 from nsbench.analysis.read.load import load_results
 
 

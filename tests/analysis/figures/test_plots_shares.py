@@ -5,8 +5,8 @@ import io
 import pandas as pd
 import pytest
 
-from nsbench.analysis.figures.registry import gather, pictures, render
-from nsbench.analysis.read.difficulty import histogram_window, load_histograms
+from nsbench.analysis.figures.pictures import gather, pictures, render
+from nsbench.analysis.read.difficulty import histogram_window
 from nsbench.analysis.read.load import load_results
 from nsbench.benchmarks.records import HISTOGRAM_COLUMNS, ResultsFolder, read_record
 
@@ -81,4 +81,5 @@ def test_unreadable_histograms_are_passed_over(build):
     root = build()
     for paths in ResultsFolder(root).folders():
         paths.histograms.write_bytes(b"no parquet")
-    assert load_histograms(load_results(root)) == {}
+    material = gather(load_results(root))[0]
+    assert list(pictures(material, ["similarity_ridge"])) == []

@@ -3,7 +3,7 @@ import io
 import pandas as pd
 from made_results import make_cell, write_cell, write_matrix
 
-from nsbench.analysis.figures.registry import gather, pictures, write_figures
+from nsbench.analysis.figures.pictures import gather, pictures, write_figures
 from nsbench.analysis.read.load import load_results
 from nsbench.benchmarks.records import ResultsFolder
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from made_results import make_cell, write_cell
 
-from nsbench.analysis.figures.registry import gather, pictures, render
+from nsbench.analysis.figures.pictures import gather, pictures, render
 from nsbench.analysis.read.difficulty import load_difficulty
 from nsbench.analysis.read.load import load_results
 from nsbench.analysis.tables.false_negatives import rate_table, write_false_negatives

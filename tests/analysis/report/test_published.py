@@ -9,7 +9,7 @@ from nsbench.analysis.cli.main import add_commands
 from nsbench.analysis.read.load import load_results
 from nsbench.analysis.report.published import differences, publish, rebuild, stored_figures
 from nsbench.analysis.tables.leaderboard import make_leaderboard
-from nsbench.analysis.tables.write import csv_text
+from nsbench.analysis.tables.text import csv_text
 from nsbench.benchmarks.records import RecordError
 
 

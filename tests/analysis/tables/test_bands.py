@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from made_results import TASKS, make_cell, write_cell, write_matrix
 
-from nsbench.analysis.figures.registry import gather, pictures, render
+from nsbench.analysis.figures.pictures import gather, pictures, render
 from nsbench.analysis.read.load import load_results
 from nsbench.analysis.tables.bands import band_table, band_tables, claims
 from nsbench.benchmarks.records import ResultsFolder, read_record

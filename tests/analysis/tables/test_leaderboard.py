@@ -9,12 +9,8 @@ from made_results import TASKS, make_cell, true_score, write_cell, write_matrix
 from nsbench.analysis.read.load import load_results, tidy_scores
 from nsbench.analysis.tables.leaderboard import make_leaderboard, words
 from nsbench.analysis.tables.pools import pools
-from nsbench.analysis.tables.write import (
-    latex_text,
-    markdown_document,
-    markdown_text,
-    write_leaderboard,
-)
+from nsbench.analysis.tables.text import latex_text, markdown_text
+from nsbench.analysis.tables.write import markdown_document, write_leaderboard
 from nsbench.benchmarks.keys import content_key
 from nsbench.benchmarks.records import ResultsFolder
 
