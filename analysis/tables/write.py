@@ -14,6 +14,7 @@ from nsbench.analysis.tables.scores import write_scores
 from nsbench.analysis.tables.text import (
     csv_text,
     latex_text,
+    markdown_lines,
     markdown_text,
     records,
     with_interval,
@@ -75,32 +76,22 @@ def markdown_table(table: pd.DataFrame, tasks: tuple[str, ...], most: int = DOCU
         most: Rows shown of a table with over twice as many, with a note about the others.
     """
     few = _few(table, most)
-    text = _render(
-        *shown(few, tasks),
-        escape=markdown_text,
-        bold=lambda text: f"**{text}**",
-        row=lambda cells: "| " + " | ".join(cells) + " |",
-        rule=lambda n: "| " + " | ".join(["---"] * n) + " |",
-    )
+    columns, rows = _escaped(few, tasks, markdown_text, bold="**{}**")
+    text = "\n".join(markdown_lines(columns, rows))
     left = len(table) - len(few)
     return f"{text}\n\nand {left:,} more rows in leaderboard.csv" if left else text
 
 
 def latex_table(table: pd.DataFrame, tasks: tuple[str, ...], most: int = DOCUMENT) -> str:
     """Return a LaTeX tabular for booktabs; see `markdown_table`."""
-    text, marked = shown(_few(table, most), tasks)
-    body = _render(
-        text,
-        marked,
-        escape=latex_text,
-        bold=lambda cell: rf"\textbf{{{cell}}}",
-        row=lambda cells: " & ".join(cells) + r" \\",
-        rule=lambda n: r"\midrule",
-    )
-    labels = ("rank", "group", "sampler", "augmentation", "objective")
-    columns = "".join("l" if c in labels else "r" for c in text)
-    begin = r"\begin{tabular}{" + columns + "}"
-    return "\n".join([begin, r"\toprule", body, r"\bottomrule", r"\end{tabular}", ""])
+    columns, rows = _escaped(_few(table, most), tasks, latex_text, bold=r"\textbf{{{}}}")
+    lines = [" & ".join(row) + r" \\" for row in (columns, *rows)]
+    left = ("rank", "group", "sampler", "augmentation", "objective")
+    places = "".join("l" if c in left else "r" for c in columns)
+    begin = r"\begin{tabular}{" + places + "}"
+    head, *body = lines
+    lines = [begin, r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}", ""]
+    return "\n".join(lines)
 
 
 def _few(table: pd.DataFrame, most: int) -> pd.DataFrame:
@@ -171,20 +162,16 @@ def _notes(title: str, lines: tuple[str, ...]) -> list[str]:
     return [f"### {title}", "", *(f"- {markdown_text(n)}" for n in lines), ""] if lines else []
 
 
-def _render(
-    text: pd.DataFrame,
-    marked: "pd.Series[bool]",
-    *,
-    escape: Callable[[object], str],
-    bold: Callable[[str], str],
-    row: Callable[[list[str]], str],
-    rule: Callable[[int], str],
-) -> str:
-    lines = [row([escape(c) for c in text]), rule(len(text.columns))]
-    for record, strong in zip(records(text), marked, strict=True):
-        cells: Mapping[str, Any] = {k: escape(v) for k, v in record.items()}
-        lines.append(row([bold(v) if strong and k == "mean" else v for k, v in cells.items()]))
-    return "\n".join(lines)
+def _escaped(
+    table: pd.DataFrame, tasks: tuple[str, ...], escape: Callable[[object], str], *, bold: str
+) -> tuple[list[str], list[list[str]]]:
+    """Return columns and rows of a leaderboard as escaped text, with significant means in bold."""
+    text, marked = shown(table, tasks)
+    rows = [[escape(v) for v in row] for row in text.to_numpy().tolist()]
+    place = list(text.columns).index("mean")
+    for row, strong in zip(rows, marked, strict=True):
+        row[place] = bold.format(row[place]) if strong else row[place]
+    return [escape(c) for c in text], rows
 
 
 def _rank(row: Mapping[str, Any]) -> str:
