@@ -1,9 +1,7 @@
-"""Pictures of the timing scripts' CSV files: ratios to other libraries, growth, cost of a cell.
+"""Draw the CSV files of the timing scripts: ``python -m tools.timing_figures DIR``.
 
-    python -m tools.timing_figures DIR
-
-Reads ``peers.csv``, ``growth.csv`` and ``scale.csv`` of the folder, whichever is there, and draws
-``peers.png``, ``growth_time.png``, ``growth_memory.png``, ``scale.png`` and their SVGs beside them.
+Reads ``peers.csv``, ``growth.csv`` and ``scale.csv`` of the folder, those that are there, and draws
+``peers``, ``growth_time``, ``growth_memory`` and ``scale`` as PNG and SVG.
 """
 
 import argparse
@@ -75,10 +73,8 @@ def growth(table: pd.DataFrame, ax: Axes, *, column: str = "seconds") -> Axes:
         slope = exponent(list(rows["size"]), list(values)) if len(rows) > 1 else float("nan")
         style = look(str(what))
         text = f"{what}, {threads} thread{'' if threads == 1 else 's'}: exponent {slope:.2f}"
-        ax.plot(
-            rows["size"], values, color=style.colour, marker=style.marker,
-            linestyle=style.dash, label=text,
-        )  # fmt: skip
+        shape = {"color": style.colour, "marker": style.marker, "linestyle": style.dash}
+        ax.plot(rows["size"], values, **shape, label=text)
         axes.append(f"{what}: {rows['axis'].iloc[0]}")
     _logarithmic(ax)
     ax.set_xlabel("size")
@@ -90,7 +86,7 @@ def growth(table: pd.DataFrame, ax: Axes, *, column: str = "seconds") -> Axes:
 
 
 def _logarithmic(ax: Axes) -> None:
-    """Both axes logarithmic, with plain numbers: the house style prints dollars as they are."""
+    """Make both axes logarithmic, with plain numbers: dollar signs are not read as mathematics."""
     ax.set_xscale("log")
     ax.set_yscale("log")
     for axis in (ax.xaxis, ax.yaxis):
@@ -111,10 +107,8 @@ def per_cell(table: pd.DataFrame, ax: Axes) -> Axes:
         rows = rows[rows["cell_ms"] > 0]
         style = look(str(what))
         text = f"{what}: {seconds:.3g} s, {memory / 1024:.2g} GiB"
-        ax.plot(
-            rows["cells"], rows["cell_ms"], color=style.colour, marker=style.marker,
-            linestyle=style.dash, label=text,
-        )  # fmt: skip
+        shape = {"color": style.colour, "marker": style.marker, "linestyle": style.dash}
+        ax.plot(rows["cells"], rows["cell_ms"], **shape, label=text)
     _logarithmic(ax)
     ax.set_xlabel("recorded cells")
     ax.set_ylabel("processor time of a cell, ms")
@@ -129,7 +123,7 @@ def per_cell(table: pd.DataFrame, ax: Axes) -> Axes:
 
 
 def draw(path: Path, table: pd.DataFrame, plot: Callable[[pd.DataFrame, Axes], object]) -> None:
-    """One picture as PNG and SVG, one text column wide."""
+    """Draw one picture as PNG and SVG, one text column wide."""
     rows = table.groupby(list(table.columns[:2])).ngroups
     height = 1.3 + _ROW * rows if plot is ratios else 3.6
     for form in ("png", "svg"):
@@ -138,7 +132,7 @@ def draw(path: Path, table: pd.DataFrame, plot: Callable[[pd.DataFrame, Axes], o
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Draw what is there; exit code 2 if nothing is."""
+    """Draw the files that are there; exit code 2 if there are none."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else "")
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args(arguments).folder
