@@ -1,21 +1,9 @@
 import pytest
-import typer
 from made_results import all_cells, write_cell
-from typer.testing import CliRunner
 
 from nsbench.analysis.cli.main import add_commands, listed
 from nsbench.analysis.figures.registry import figures
 from nsbench.benchmarks.records import ResultsFolder
-
-
-@pytest.fixture
-def invoke():
-    app = add_commands(typer.Typer())
-
-    def call(*arguments):
-        return CliRunner().invoke(app, [str(a) for a in arguments])
-
-    return call
 
 
 def test_leaderboard_writes_its_files_and_says_what_it_left_out(build, invoke):

@@ -32,8 +32,8 @@ NEED_MORE = {
 
 
 @pytest.fixture
-def material(build):
-    return gather(load_results(build()))[0]
+def material(standard_material):
+    return standard_material
 
 
 def drawn(name, csv):

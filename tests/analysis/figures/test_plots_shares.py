@@ -1,11 +1,10 @@
 """Pictures of shares, histograms, drift and truth: what their CSV holds is what was planted."""
 
-import io
-
 import pandas as pd
 import pytest
+from made_results import table_of
 
-from nsbench.analysis.figures.pictures import gather, pictures, render
+from nsbench.analysis.figures.pictures import gather, pictures
 from nsbench.analysis.read.difficulty import histogram_window
 from nsbench.analysis.read.load import load_results
 from nsbench.benchmarks.records import HISTOGRAM_COLUMNS, ResultsFolder, read_record
@@ -33,11 +32,6 @@ def material(build):
         ]
         pd.DataFrame(rows, columns=list(HISTOGRAM_COLUMNS)).to_parquet(paths.histograms)
     return gather(load_results(root))[0]
-
-
-def table_of(material, name):
-    ((_, _, csv),) = list(pictures(material, [name]))
-    return pd.read_csv(io.StringIO(csv)), render(name, csv, "svg").decode()
 
 
 def test_gradient_shares_come_from_the_last_quarter(material):
