@@ -73,8 +73,7 @@ def growth(table: pd.DataFrame, ax: Axes, *, column: str = "seconds") -> Axes:
         slope = exponent(list(rows["size"]), list(values)) if len(rows) > 1 else float("nan")
         style = look(str(what))
         text = f"{what}, {threads} thread{'' if threads == 1 else 's'}: exponent {slope:.2f}"
-        shape = {"color": style.colour, "marker": style.marker, "linestyle": style.dash}
-        ax.plot(rows["size"], values, **shape, label=text)
+        ax.plot(rows["size"], values, **style.line, label=text)
         axes.append(f"{what}: {rows['axis'].iloc[0]}")
     _logarithmic(ax)
     ax.set_xlabel("size")
@@ -107,8 +106,7 @@ def per_cell(table: pd.DataFrame, ax: Axes) -> Axes:
         rows = rows[rows["cell_ms"] > 0]
         style = look(str(what))
         text = f"{what}: {seconds:.3g} s, {memory / 1024:.2g} GiB"
-        shape = {"color": style.colour, "marker": style.marker, "linestyle": style.dash}
-        ax.plot(rows["cells"], rows["cell_ms"], **shape, label=text)
+        ax.plot(rows["cells"], rows["cell_ms"], **style.line, label=text)
     _logarithmic(ax)
     ax.set_xlabel("recorded cells")
     ax.set_ylabel("processor time of a cell, ms")

@@ -51,7 +51,7 @@ class Cast:
         return cls.of(mean.sort_values(ascending=False, kind="stable").index)
 
     def drawn(self, table: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, Look, dict[str, Any]]]:
-        """Yield each sampler's rows, its look, and label and place as matplotlib takes them."""
+        """Yield each sampler's rows, its style, and label and place as matplotlib takes them."""
         for sampler in self.order:
             named = sampler in self.named
             line = {"label": sampler, "zorder": 2.5} if named else {"zorder": 1.5}

@@ -43,7 +43,7 @@ def _named(pool: Pool) -> pd.DataFrame:
 
 
 def _looks(table: pd.DataFrame) -> dict[str, Look]:
-    """Return the look of each method: a sampler's own, an augmentation's by its place."""
+    """Return the style of each method: a sampler's own, an augmentation's by its place."""
     methods = list(table["method"].unique())
     if table["by"].iloc[0] == "sampler":
         return {m: look(m) for m in methods}

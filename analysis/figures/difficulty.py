@@ -181,8 +181,7 @@ def score_vs_difficulty(table: pd.DataFrame, ax: Axes) -> Axes:
     """One dot per sampler and augmentation."""
     cast = Cast.by(table, "mean")
     for part, style, line in cast.drawn(table):
-        shape = {"linestyle": "none", "marker": style.marker, "color": style.colour}
-        ax.plot(part["value"], part["mean"], **shape, **line)
+        ax.plot(part["value"], part["mean"], **style.dots, **line)
     quantity = str(table["quantity"].iloc[0])
     ax.set_xlabel(textwrap.fill(axis_label(quantity) + ", mean over training", 44))
     ax.set_ylabel("mean score (points)")

@@ -22,7 +22,7 @@ ROW = 0.19  # inches per row of a picture
 
 @dataclass(frozen=True)
 class Material:
-    """What figures are made from.
+    """Data that figures are made from.
 
     Attributes:
         board: The leaderboard.
@@ -113,8 +113,7 @@ def banded_line(
         line: Further settings of the line, such as its label.
     """
     mean, low, high = (scale * rows[name] for name in ("mean", "min", "max"))
-    look = {"color": style.colour, "marker": style.marker, "linestyle": style.dash}
-    ax.plot(x, mean, **look, **line)
+    ax.plot(x, mean, **style.line, **line)
     ax.fill_between(
         x, low, high, color=style.colour, alpha=0.15, linewidth=0, zorder=line.get("zorder", 1)
     )
@@ -130,32 +129,17 @@ def interval_line(
     scale: float = 1.0,
     **line: Any,
 ) -> None:
-    """Draw a line with an error bar at each point; arguments as in `banded_line`.
+    """Draw a line with an error bar at each point; see `banded_line`.
 
-    Args:
-        ax: Where to draw.
-        x: n positions.
-        rows: n rows.
-        style: Colour, marker and dash of the line.
-        columns: The value and the ends of its interval.
-        scale: Factor on all values.
-        line: Further settings, in place of these.
+    ``columns`` are the value and the ends of its interval; ``line`` replaces settings.
     """
     value, low, high = (rows[name] for name in columns)
     ends = [scale * (value - low), scale * (high - value)]
-    look = {"color": style.colour, "marker": style.marker, "linestyle": style.dash, "capsize": 2}
-    ax.errorbar(x, scale * value, yerr=ends, **(look | line))
+    ax.errorbar(x, scale * value, yerr=ends, **(style.line | {"capsize": 2} | line))
 
 
 def name_rows(ax: Axes, names: Iterable[str], places: Any = None, *, rows: int = 0) -> None:
-    """Name rows from top to bottom.
-
-    Args:
-        ax: Where.
-        names: Labels.
-        places: The rows they belong to; all rows if ``None``.
-        rows: How many rows there are, if more than names.
-    """
+    """Name rows from top to bottom; if there are more ``rows`` than names, those at ``places``."""
     names = list(names)
     ax.set_yticks(range(len(names)) if places is None else places, names)
     ax.set_ylim((rows or len(names)) - 0.4, -0.6)

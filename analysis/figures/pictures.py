@@ -116,8 +116,7 @@ def write_figures(material: Material, out: Path, names: Sequence[str] = ()) -> l
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     for name, stem, csv in pictures(material, names):
-        files = {"csv": csv, **{fmt: render(name, csv, fmt) for fmt in ("svg", "png")}}
-        for ending, data in files.items():
+        for ending in ("csv", "svg", "png"):
             written.append(folder / f"{stem}.{ending}")
-            write_atomically(written[-1], data)
+            write_atomically(written[-1], csv if ending == "csv" else render(name, csv, ending))
     return written

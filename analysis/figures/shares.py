@@ -3,6 +3,7 @@
 import re
 import textwrap
 from collections.abc import Iterator
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -28,7 +29,7 @@ from nsbench.analysis.figures.drawing import (
     shorten,
 )
 from nsbench.analysis.figures.registry import figure
-from nsbench.analysis.figures.style import COLUMN_WIDTH, look
+from nsbench.analysis.figures.style import COLUMN_WIDTH, DASHES, SOLID, look
 from nsbench.analysis.read.difficulty import histogram_window
 from nsbench.analysis.tables.pools import Pool
 from nsbench.analysis.tables.predictors import LAST, late_rows, late_values, predictor_table
@@ -67,8 +68,7 @@ def gradient_share(table: pd.DataFrame, ax: Axes) -> Axes:
     ax.plot(percents, percents, color="0.6", linestyle=":", label="equal weights")
     cast = Cast.by(table, "mean")
     for part, style, line in cast.drawn(table):
-        shape = {"color": style.colour, "marker": style.marker, "linestyle": style.dash}
-        ax.plot(part["percent"], 100 * part["mean"], **shape, **line)
+        ax.plot(part["percent"], 100 * part["mean"], **style.line, **line)
     ax.set_xscale("log")
     ax.set_xticks(percents, [f"{p:g}" for p in percents])
     ax.minorticks_off()
@@ -106,8 +106,8 @@ def false_negative_vs_score(table: pd.DataFrame, ax: Axes) -> Axes:
     for part, style, line in cast.drawn(table):
         rate, low, high = (part[f"rate_{name}"] for name in ("mean", "min", "max"))
         across = [100 * (rate - low), 100 * (high - rate)]
-        shape = {"linestyle": "none", "capsize": 0, "elinewidth": 0.7}
-        interval_line(ax, 100 * rate, part, style, xerr=across, **shape, **line)
+        line |= {"linestyle": "none", "capsize": 0, "elinewidth": 0.7, "xerr": across}
+        interval_line(ax, 100 * rate, part, style, **line)
     ax.set_xlabel("false negatives among the chosen (percent)")
     ax.set_ylabel("mean score (points)")
     ax.margins(0.08)
@@ -158,26 +158,22 @@ def similarity_ridge(table: pd.DataFrame, ax: Axes) -> Axes:
     samplers = list(dict.fromkeys(table["sampler"]))
     lows = np.sort(table["bin_low"].unique())
     width = float(np.diff(lows).min())
-    for place, sampler in enumerate(samplers):
-        base = len(samplers) - 1 - place
-        for quantity in _RIDGES:
-            colour = "0.1" if quantity == "positive_similarity" else look(sampler).colour
-            for moment in ("before", "after"):
-                part = table[
-                    (table["sampler"] == sampler)
-                    & (table["quantity"] == quantity)
-                    & (table["moment"] == moment)
-                ].set_index("bin_low")["count"]
-                density = part.reindex(lows, fill_value=0.0).to_numpy()
-                if not density.max(initial=0):
-                    continue
-                height = base + _HEIGHT * density / density.max()
-                x = lows + width / 2
-                if moment == "before":
-                    ax.plot(x, height, color=colour, linewidth=0.8, linestyle=(0, (1.5, 1.2)))
-                else:
-                    ax.fill_between(x, base, height, color=colour, alpha=0.3, linewidth=0)
-                    ax.plot(x, height, color=colour, linewidth=0.8)
+    counted = table.set_index(["sampler", "quantity", "moment", "bin_low"])["count"].sort_index()
+    x = lows + width / 2
+    bases = range(len(samplers) - 1, -1, -1)
+    for (base, sampler), quantity in product(zip(bases, samplers, strict=True), _RIDGES):
+        colour = "0.1" if quantity == "positive_similarity" else look(sampler).colour
+        for moment, dash in (("before", DASHES[2]), ("after", SOLID)):
+            if (sampler, quantity, moment) not in counted.index:
+                continue
+            part = counted.loc[(sampler, quantity, moment)]
+            density = part.reindex(lows, fill_value=0.0).to_numpy()
+            if not density.max(initial=0):
+                continue
+            height = base + _HEIGHT * density / density.max()
+            if moment == "after":
+                ax.fill_between(x, base, height, color=colour, alpha=0.3, linewidth=0)
+            ax.plot(x, height, color=colour, linewidth=0.8, linestyle=dash)
     filled = table.loc[table["count"] > 0, "bin_low"]
     ax.set_xlim(float(filled.min()) - width, min(1.0, float(filled.max()) + 2 * width))
     ax.set_yticks(range(len(samplers)), [shorten(s) for s in reversed(samplers)])
@@ -219,8 +215,8 @@ def predictors(table: pd.DataFrame, ax: Axes) -> Axes:
         if part.any():
             x, low, high = (table.loc[part, column] for column in columns)
             ends = [(x - low).clip(lower=0), (high - x).clip(lower=0)]
-            shape = {"linestyle": "none", "marker": marker, "color": look(sampler).colour}
-            ax.errorbar(x, rows[part] + shift, xerr=ends, elinewidth=0.8, label=label, **shape)
+            dots = look(sampler).dots | {"marker": marker}
+            ax.errorbar(x, rows[part] + shift, xerr=ends, elinewidth=0.8, label=label, **dots)
     ax.axvline(0, color="0.5", linewidth=0.8)
     names = [UNITS.get(q, q.replace("_", " ")).partition(" (")[0] for q in table["quantity"]]
     name_rows(ax, [textwrap.shorten(n, _NAME_WIDTH, placeholder=" ...") for n in names])

@@ -122,8 +122,7 @@ def cost_quality(table: pd.DataFrame, ax: Axes) -> Axes:
     """Mean score against what a cell cost; each dot is a sampler with an augmentation."""
     cast = Cast.by(table, "mean")
     for part, style, line in cast.drawn(table):
-        shape = {"linestyle": "none", "marker": style.marker, "color": style.colour}
-        ax.plot(part["cost"], part["mean"], **shape, **line)
+        ax.plot(part["cost"], part["mean"], **style.dots, **line)
         ends = part["cost"], part["ci_low"], part["ci_high"]
         ax.vlines(*ends, color=style.colour, linewidth=0.7, zorder=line["zorder"])
     unit = str(table["unit"].iloc[0])

@@ -114,9 +114,10 @@ class CellTables(Mapping[str, pd.DataFrame]):
 
     def __getitem__(self, key: str) -> pd.DataFrame:
         try:
-            return _arrow_table(self._paths[key], self._columns, every=True).to_pandas()
+            table = _arrow_table(self._paths[key], self._columns, every=True)
         except RecordError as error:
             raise KeyError(key) from error
+        return pd.DataFrame(table.to_pandas())
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._paths)

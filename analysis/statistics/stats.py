@@ -1,7 +1,7 @@
 """Estimates with intervals, as pure functions of scores shaped (methods, seeds, tasks).
 
 One seed is one trained checkpoint scored on every task, so scores of one seed rise and fall
-together; whatever resamples or tests here takes whole seeds. Intervals over seeds hold for these
+together; all resampling and testing here takes whole seeds. Intervals over seeds hold for these
 tasks; intervals over seeds and tasks hold for tasks like these. Five seeds are few: the plain
 percentile bootstrap over them covers far less than its nominal level (see `tools.calibration`), so
 intervals of means are Student's over seeds, and bootstrap intervals are widened by default.

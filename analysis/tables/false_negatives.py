@@ -135,8 +135,10 @@ def markdown(table: pd.DataFrame) -> str:
         "Shares are counted over candidates of all measured steps and seeds. The score is the "
         "leaderboard's mean, the difference is to the baseline, paired by seed.",
     ]
-    headings = ("sampler", "augmentation", "removed", "precision", "recall", "attracted precision")
-    headings += ("attracted recall", "left among the chosen", "score", "difference")
+    headings = (
+        *("sampler", "augmentation", "removed", "precision", "recall", "attracted precision"),
+        *("attracted recall", "left among the chosen", "score", "difference"),
+    )
     for data, rows in table.groupby("data", sort=True):
         lines += ["", f"## {markdown_text(data)}", ""]
         lines += markdown_lines(headings, map(_cells, records(rows)))

@@ -79,8 +79,8 @@ def _of_moment(table: pd.DataFrame, moment: str) -> pd.DataFrame:
 def _answers(tables: list[pd.DataFrame]) -> list[tuple[float, Array]]:
     """Return per cell the mean number of candidates of an anchor, and weights (A, C).
 
-    Anchors are the (place, text) pairs that any cell has; a weight of 0 stands for a choice whose
-    weight underflows as well, so chosen ones count at least the smallest float. The last column is
+    Anchors are the (place, text) pairs that any cell has; the weight of a choice may
+    underflow to 0, so chosen ones count at least the smallest float. The last column is
     that of made candidates.
     """
     everything = pd.concat(tables, ignore_index=True)
@@ -108,7 +108,7 @@ def _measure(left: float, mine: Array, right: float, its: Array) -> dict[str, fl
         return None
     same = mine is its
     mine, its = mine[common], its[common]
-    known = slice(None) if same else slice(0, -1)  # made candidates are one's own
+    known = slice(None) if same else slice(0, -1)  # made candidates are not shared
     both = ((mine > 0) & (its > 0))[:, known].sum(axis=1)
     k, other = (mine > 0).sum(axis=1), (its > 0).sum(axis=1)
     shared = np.minimum(mine, its)[:, known].sum(axis=1)

@@ -107,8 +107,10 @@ def _document(table: pd.DataFrame, notes: Sequence[str]) -> str:
         "once.",
         "",
     ]
-    headings = ("rank", "rank at defaults", "sampler", "augmentation", "default", "tuned")
-    headings += ("difference", "p", "trials", "setting")
+    headings = (
+        *("rank", "rank at defaults", "sampler", "augmentation", "default", "tuned"),
+        *("difference", "p", "trials", "setting"),
+    )
     rows = [
         [
             *(row["rank_tuned"], row["rank_default"], row["sampler"], row["augmentation"]),
@@ -118,7 +120,7 @@ def _document(table: pd.DataFrame, notes: Sequence[str]) -> str:
         ]
         for _, row in table.iterrows()
     ]
-    lines += markdown_lines(headings, [map(markdown_text, row) for row in rows])
+    lines += markdown_lines(headings, [[markdown_text(c) for c in row] for row in rows])
     lines += ["", *(f"- {markdown_text(n)}" for n in notes)]
     return "\n".join(lines).rstrip() + "\n"
 
