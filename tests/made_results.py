@@ -1,20 +1,26 @@
-"""Real results folders, written by the same functions that write them in a run."""
+"""Results folders, written by the same functions that write them in a run."""
 
+import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from nsbench.benchmarks.keys import content_key, describe_choice
+from nsbench.analysis.figures.pictures import pictures, render
+from nsbench.analysis.read.load import Results
+from nsbench.analysis.tables.scores import csv_lines
+from nsbench.benchmarks.files import write_atomically
+from nsbench.benchmarks.keys import canonical_json, content_key, describe_choice
 from nsbench.benchmarks.records import (
     DIFFICULTY_COLUMNS,
     CellPaths,
     ResultsFolder,
     RunRecord,
     Score,
+    read_json,
     scores_csv,
     write_record,
 )
@@ -68,17 +74,18 @@ def write_cell(
     key = content_key(cell)
     paths = folder.cell(cell["sampler"]["name"], key)
     paths.folder.mkdir(parents=True)
-    paths.cell.write_text(json.dumps(cell))
+    write_atomically(paths.cell, canonical_json(cell))
     if status == "done":
         values = scores if scores is not None else {t: true_score(cell, t) for t in tasks}
         rows = [
             Score(t, "test", "default", "cosine_spearman", v, 100, True) for t, v in values.items()
-        ] + [Score("geometry", "test", "default", "uniformity", -2.0, 100, False)]
+        ]
+        rows += [Score("geometry", "test", "default", "uniformity", -2.0, 100, False)]
         rows += [
             Score("frequent_tokens", "test", "STS12", f"without_{k}", 0.5 + k / 100, 100, False)
             for k in (0, 4, 16)
         ]
-        paths.scores.write_text(scores_csv(rows))
+        write_atomically(paths.scores, scores_csv(rows))
         difficulty_table(cell).to_parquet(paths.difficulty)
     write_record(
         paths,
@@ -123,12 +130,42 @@ def difficulty_table(cell: Mapping[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(DIFFICULTY_COLUMNS))
 
 
-def write_matrix(folder: ResultsFolder, cells: list[dict[str, Any]], name: str = "tiny") -> None:
-    folder.root.mkdir(parents=True, exist_ok=True)
+def write_difficulty(
+    paths: CellPaths, steps: Mapping[int, Mapping[str, tuple[float, float]]]
+) -> None:
+    """Write ``difficulty.parquet`` from mean and count of each quantity by step."""
+    empty = dict.fromkeys(DIFFICULTY_COLUMNS, float("nan"))
+    rows = [
+        empty | {"step": step, "quantity": name, "mean": mean, "count": count}
+        for step, values in steps.items()
+        for name, (mean, count) in values.items()
+    ]
+    pd.DataFrame(rows).to_parquet(paths.difficulty)
+
+
+def change_record(paths: CellPaths, **fields: Any) -> None:
+    """Replace fields of the stored record of a cell."""
+    write_atomically(paths.record, json.dumps(read_json(paths.record) | fields))
+
+
+def table_of(material: Any, name: str) -> tuple[pd.DataFrame, str]:
+    """Table and SVG of the only picture of a figure."""
+    ((_, _, csv),) = pictures(material, [name])
+    return pd.read_csv(io.StringIO(csv)), render(name, csv, "svg").decode()
+
+
+def scores_of(results: Results) -> pd.DataFrame:
+    """``scores.csv`` of a folder, as pandas reads it."""
+    text = "".join(csv_lines(results))
+    return pd.read_csv(io.StringIO(text), dtype={"key": "str"}, low_memory=False)
+
+
+def write_matrix(
+    folder: ResultsFolder, cells: Iterable[dict[str, Any]], name: str = "tiny", **config: Any
+) -> None:
     listed = [{"key": content_key(c), "folder": "", "cell": c} for c in cells]
-    folder.matrix.write_text(
-        json.dumps({"schema": 1, "name": name, "config": {"seeds": [0, 1]}, "cells": listed})
-    )
+    folder.root.mkdir(parents=True, exist_ok=True)
+    folder.write_matrix(name, {"seeds": [0, 1]} | config, listed)
 
 
 def all_cells(seeds: int = 3) -> list[dict[str, Any]]:
@@ -162,6 +199,5 @@ def evil_folder(tmp_path: Path, name: str = "evil") -> Path:
             write_cell(folder, cell | {"variant": label}, scores={EVIL: 0.5, "STS12": 0.6 + seed})
     write_cell(folder, make_cell("random", "none", 0), status="failed")
     (folder.runs / EVIL.replace("/", "_")).write_text("")
-    config = {"description": EVIL, "name": EVIL}
-    folder.matrix.write_text(json.dumps({"name": EVIL, "config": config, "cells": []}))
+    write_matrix(folder, [], name=EVIL, description=EVIL)
     return folder.root

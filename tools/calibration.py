@@ -1,4 +1,4 @@
-"""Do the statistics keep their word? Matrices whose truth is known; ``python -m`` prints it.
+"""Calibration of the reported statistics on simulated matrices: ``python -m tools.calibration``.
 
 A matrix is (methods, seeds, tasks). Its noise has the parts that real ones have: seeds that are
 good or bad for every method (shared initial weights and batches), a checkpoint's own luck on all
@@ -42,7 +42,7 @@ class Design:
 
 
 def simulate(design: Design, rng: np.random.Generator, effect: Array | None = None) -> Array:
-    """One matrix, shape (M, S, T).
+    """Return one matrix, shape (M, S, T).
 
     Args:
         design: Its shape and noise.
@@ -60,7 +60,7 @@ def simulate(design: Design, rng: np.random.Generator, effect: Array | None = No
 
 
 def false_positives(design: Design, *, repetitions: int, seed: int) -> dict[str, float]:
-    """Share of matrices without any difference in which some verdict says there is one.
+    """Return the share of matrices without any difference in which some verdict claims one.
 
     Returns:
         ``baseline``: any corrected difference to the baseline; ``pairs``: any of all pairs;
@@ -78,7 +78,7 @@ def false_positives(design: Design, *, repetitions: int, seed: int) -> dict[str,
 
 
 def coverage(design: Design, *, repetitions: int, seed: int) -> dict[str, float]:
-    """Share of 95 % intervals that hold the truth, by kind of interval.
+    """Return the share of 95 % intervals that hold the truth, by kind of interval.
 
     The truth of an interval over seeds is the mean over these tasks; bootstrap intervals are of
     the paired difference to the baseline, drawn over seeds.
@@ -101,7 +101,7 @@ def coverage(design: Design, *, repetitions: int, seed: int) -> dict[str, float]
 
 
 def detectable(design: Design, *, repetitions: int, seed: int) -> dict[str, float]:
-    """The reported smallest detectable difference beside the true one.
+    """Return the reported smallest detectable difference and the true one.
 
     Methods are equally noisy here, so that the truth has one value: the effect at which the lone
     different method is found in 80 % of matrices, by simulation.

@@ -25,6 +25,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import tomli_w
+
 from nsbench.benchmarks.records import RUN_FIELDS, CellPaths, ResultsFolder, claims, read_json
 
 SAMPLERS = ("in_batch", "random", "hard", "semi_hard", "easiest")
@@ -41,7 +43,7 @@ _EXACT = (
 
 @dataclass
 class Report:
-    """What was done to a matrix and what came of it.
+    """The kills that a matrix met, and their effects.
 
     Attributes:
         cells: Cells of the matrix.
@@ -76,20 +78,6 @@ def matrix(cells: int, steps: int) -> dict[str, Any]:
     }
 
 
-def toml_text(table: dict[str, Any]) -> str:
-    """A table of plain data as the text of a TOML file, a line for each key."""
-    return "".join(f"{key} = {to_toml(value)}\n" for key, value in table.items())
-
-
-def to_toml(value: Any) -> str:
-    """Plain data as TOML: tables of numbers, texts and lists."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{k} = {to_toml(v)}" for k, v in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(to_toml, value)) + "]"
-    return json.dumps(value)
-
-
 def digests(root: Path) -> dict[str, str]:
     """SHA-256 of everything in a results folder that is a function of its cells."""
     out = {}
@@ -105,7 +93,7 @@ def digests(root: Path) -> dict[str, str]:
 
 
 def command(config: Path, out: Path, workers: int) -> list[str]:
-    """The command of a user who goes on with a matrix, failed cells included."""
+    """Return the command of a user who resumes a matrix, failed cells included."""
     code = "from nsbench.benchmarks.cli.main import main; main()"
     return [
         *(sys.executable, "-c", code, "run", str(config), "--out", str(out)),
@@ -114,7 +102,7 @@ def command(config: Path, out: Path, workers: int) -> list[str]:
 
 
 def start(arguments: list[str], log: Path) -> subprocess.Popen[bytes]:
-    """Start a run in a session of its own, so that only it is hit."""
+    """Start a run in its own session, so that only it is killed."""
     with log.open("ab") as handle:
         return subprocess.Popen(
             arguments,
@@ -151,7 +139,7 @@ def torture(
 
     A kill waits for a worker to have claimed a cell, and then for an exponential time of mean
     ``typical`` seconds, so that every point of a cell's life is hit. Once every cell has ended,
-    random cells are wiped, as if they had never run, and it goes on.
+    random cells are wiped, as if they had never run, and the run is resumed.
     """
     rng = random.Random(seed)
     log = out.with_suffix(".log")
@@ -175,7 +163,7 @@ def torture(
             report.kills[kinds] += 1
             if kinds == "parent":
                 process.wait()
-                _all_gone(members)
+                _wait_for_end(members)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
@@ -193,8 +181,8 @@ def _wait_for_claim(folder: ResultsFolder, process: subprocess.Popen[bytes]) -> 
     return False
 
 
-def _all_gone(members: dict[int, str]) -> None:
-    """Wait until all processes of a run whose parent was killed are gone; they have 10 s."""
+def _wait_for_end(members: dict[int, str]) -> None:
+    """Wait until all processes of a run whose parent was killed have ended; they have 10 s."""
     end = time.monotonic() + 10
     while any(kind == "worker" and claims.process_born(pid) for pid, kind in members.items()):
         if time.monotonic() > end:
@@ -203,7 +191,7 @@ def _all_gone(members: dict[int, str]) -> None:
 
 
 def _wipe_if_complete(folder: ResultsFolder, cells: int, rng: random.Random) -> None:
-    """Once all cells are done, forget a third of them, so that there is something to kill."""
+    """Once all cells are done, delete a third of them, so that there is something to kill."""
     done = [p for p in folder.folders() if p.record.is_file()]
     if len(done) == cells and not any(_failed(p) for p in done):
         for paths in rng.sample(done, max(1, cells // 3)):
@@ -233,7 +221,7 @@ def check(report: Report, unbroken: Path, broken: Path) -> None:
 
 
 def inject(out: Path, *, cells: int, kills: int, steps: int, workers: int, seed: int) -> Report:
-    """Do all of it.
+    """Run a matrix without kills and again with them, and compare the two.
 
     Args:
         out: Folder for the two results folders and their logs; must not exist.
@@ -244,12 +232,12 @@ def inject(out: Path, *, cells: int, kills: int, steps: int, workers: int, seed:
         seed: Of the times and victims.
 
     Raises:
-        RuntimeError: If a run that nobody killed does not end well; the message names its log.
+        RuntimeError: If a run without kills does not end well; the message names its log.
     """
     out.mkdir(parents=True)
     plain = matrix(cells, steps)
     config = out / "faults.toml"
-    config.write_text(toml_text(plain))
+    config.write_text(tomli_w.dumps(plain), "utf-8")
     unbroken, broken = out / "unbroken", out / "broken"
     report = Report(cells=len(plain["seeds"]) * 2 * len(SAMPLERS))
     report.seconds["unbroken"] = _clean(command(config, unbroken, workers), unbroken)
@@ -271,7 +259,7 @@ def _clean(arguments: list[str], out: Path) -> float:
     code = start(arguments, log).wait()
     if code:
         tail = log.read_text()[-2000:]
-        raise RuntimeError(f"a run that nobody killed ended with {code}; {log} ends: {tail}")
+        raise RuntimeError(f"a run without kills ended with {code}; {log} ends: {tail}")
     return time.perf_counter() - clock
 
 

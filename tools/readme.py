@@ -1,4 +1,4 @@
-"""Rewrites the generated tables of a document from the registries, between marked lines."""
+"""Rewrite generated tables of documents: ``python -m tools.readme README.md docs/samplers.md``."""
 
 import ast
 import re
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from nsbench.analysis.tables.text import markdown_lines
 from nsbench.benchmarks.augmentations import augmentations
 from nsbench.benchmarks.candidates import candidates
 from nsbench.benchmarks.data import datasets
@@ -34,35 +35,40 @@ def _parameters(entry: Entry[Any]) -> str:
     )
 
 
+def _own(registry: Registry[Any]) -> list[Entry[Any]]:
+    """Return the entries of this package."""
+    return [entry for entry in registry if entry.provider.startswith("nsbench.")]
+
+
+def _cells(entry: Entry[Any]) -> tuple[str, str, str, str]:
+    """Return name, idea, parameters and source of an entry."""
+    source = _cell(_short(entry.source))
+    return f"`{entry.name}`", _cell(entry.summary), _cell(_parameters(entry)), source
+
+
 def sampler_table() -> str:
-    """Name, idea, source, objective, pool and parameters of every sampler that ships here."""
-    rows = [
-        "| sampler | which negatives | objective | pool | parameters | source |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
-    for entry in samplers:
-        if not entry.provider.startswith("nsbench."):
-            continue
+    """Return every sampler with idea, objective, pool, parameters and source."""
+    rows = []
+    for entry in _own(samplers):
         instance = entry.cls()
         pairing = []
         for attribute, default in (("objective", "info_nce"), ("pool", "in_batch")):
             value = getattr(instance, attribute, default)
             pairing.append(value if isinstance(value, str) else value[0])
-        rows.append(
-            f"| `{entry.name}` | {_cell(entry.summary)} | `{pairing[0]}` | `{pairing[1]}` | "
-            f"{_cell(_parameters(entry))} | {_cell(_short(entry.source))} |"
-        )
-    return "\n".join(rows)
+        name, idea, *rest = _cells(entry)
+        rows.append((name, idea, *(f"`{p}`" for p in pairing), *rest))
+    columns = ("sampler", "which negatives", "objective", "pool", "parameters", "source")
+    return "\n".join(markdown_lines(columns, rows))
 
 
 def law_table(tests: Path) -> str:
-    """Every sampler and objective with the tests that speak of it.
+    """Return every sampler and objective with the tests that name it.
 
     Args:
-        tests: The folder of tests. A test speaks of a component whose name it quotes or whose
-            class it uses, or whose module its own file is named after.
+        tests: The folder of tests. A test belongs to a component if it quotes its name or uses
+            its class, or if its file is named after the component's module.
 
-    The contract suite, which meets every one of them, is not repeated.
+    The contract suite, which covers all of them, is not repeated.
     """
     functions = [
         (path, node.name, ast.get_source_segment(text, node) or "", decorators(text, node))
@@ -72,12 +78,10 @@ def law_table(tests: Path) -> str:
         for node in ast.parse(text).body
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
     ]
-    rows = ["| component | what its tests say |", "| --- | --- |"]
-    components: list[tuple[str, Entry[Any]]] = [("sampler", e) for e in samplers]
-    components += [("objective", e) for e in objectives]
+    rows = []
+    components = [("sampler", e) for e in _own(samplers)]
+    components += [("objective", e) for e in _own(objectives)]
     for kind, entry in components:
-        if not entry.provider.startswith("nsbench."):
-            continue
         module = entry.cls.__module__.rsplit(".", 1)[1]
         speaks = re.compile(rf"[\"']{entry.name}[\"'\[]|\b{entry.cls.__name__}\(")
         found = [
@@ -86,8 +90,8 @@ def law_table(tests: Path) -> str:
             if speaks.search(body + marks)
             or (kind == "sampler" and path.name == f"test_{module}.py")
         ]
-        rows.append(f"| {kind} `{entry.name}` | {'; '.join(dict.fromkeys(found))} |")
-    return "\n".join(rows)
+        rows.append((f"{kind} `{entry.name}`", "; ".join(dict.fromkeys(found))))
+    return "\n".join(markdown_lines(("component", "what its tests say"), rows))
 
 
 def decorators(text: str, node: ast.FunctionDef) -> str:
@@ -96,42 +100,31 @@ def decorators(text: str, node: ast.FunctionDef) -> str:
 
 
 def plain_table(registry: Registry[Any]) -> str:
-    """Name, idea, parameters and source of everything in a registry that ships here."""
-    rows = [
-        f"| {registry.kind} | what it does | parameters | source |",
-        "| --- | --- | --- | --- |",
-    ]
-    rows += [
-        f"| `{entry.name}` | {_cell(entry.summary)} | {_cell(_parameters(entry))} | "
-        f"{_cell(_short(entry.source))} |"
-        for entry in registry
-        if entry.provider.startswith("nsbench.")
-    ]
-    return "\n".join(rows)
+    """Return name, idea, parameters and source of a registry's entries of this package."""
+    columns = (registry.kind, "what it does", "parameters", "source")
+    return "\n".join(markdown_lines(columns, map(_cells, _own(registry))))
 
 
 def plugin_table() -> str:
-    """What packages beside this one bring, of every kind."""
+    """Return the entries of other packages, of every kind."""
     rows = [
-        "| kind | name | what it does | parameters | package |",
-        "| --- | --- | --- | --- | --- |",
+        (registry.kind, f"`{e.name}`", _cell(e.summary), _parameters(e), f"`{e.provider}`")
+        for registry in (samplers, objectives, augmentations, candidates, encoders, datasets)
+        for e in registry
+        if not e.provider.startswith("nsbench.")
     ]
-    for registry in (samplers, objectives, augmentations, candidates, encoders, datasets):
-        for entry in registry:
-            if not entry.provider.startswith("nsbench."):
-                cells = (_cell(entry.summary), _parameters(entry), f"`{entry.provider}`")
-                rows.append(f"| {registry.kind} | `{entry.name}` | {' | '.join(cells)} |")
-    return "\n".join(rows)
+    columns = ("kind", "name", "what it does", "parameters", "package")
+    return "\n".join(markdown_lines(columns, rows))
 
 
 def suite_table() -> str:
-    """Every suite that ships here, with the question it answers."""
-    rows = [f"| `{name}` | {_cell(question)} |" for name, question in suites().items()]
-    return "\n".join(["| suite | question |", "| --- | --- |", *rows])
+    """Return every suite of this package, with the question it answers."""
+    rows = [(f"`{name}`", _cell(question)) for name, question in suites().items()]
+    return "\n".join(markdown_lines(("suite", "question"), rows))
 
 
 def rewrite(text: str, tests: Path = Path("tests")) -> str:
-    """The document with every ``<!-- table: NAME -->`` section renewed.
+    """Return the document with every ``<!-- table: NAME -->`` section made again.
 
     Args:
         text: The document.

@@ -1,8 +1,7 @@
-"""One page of documentation per sampler, with a picture of what it takes out of one fixed row.
+"""Write a page of documentation per sampler: ``python -m tools.sampler_pages docs/samplers``.
 
-    python -m tools.sampler_pages docs/samplers
-
-Pages and pictures are functions of the registry alone; the site is built from them.
+Each page has a picture of the sampler's choice in one fixed row. Pages and pictures are functions
+of the registry alone; the site is built from them.
 """
 
 import inspect
@@ -16,6 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
+from nsbench.analysis.tables.text import markdown_lines
 from nsbench.benchmarks.difficulty.statistics import flatten
 from nsbench.samplers import Entry, Sampler, SimilarityContext, append_synthetic, samplers
 
@@ -38,7 +38,7 @@ SHOWN: Mapping[str, dict[str, Any]] = {
 
 
 def fixed_row() -> SimilarityContext:
-    """One anchor, its positive, and 40 candidates whose similarities fall evenly.
+    """Return one anchor, its positive, and 40 candidates whose similarities fall evenly.
 
     The three hardest mean the same as the anchor, and a guide and the token overlap say so; the
     second and fifth share a trusted cluster with it.
@@ -74,7 +74,7 @@ def fixed_row() -> SimilarityContext:
 
 
 def weights(sampler: Sampler) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Similarity and weight of every candidate of `fixed_row`, those that were made included.
+    """Return similarity and weight of every candidate of `fixed_row`, with those that were made.
 
     Returns:
         ``(N,)`` similarities and ``(N,)`` weights, 0 for what is not chosen; attracted ones are
@@ -120,16 +120,15 @@ def draw(name: str, sampler: Sampler, path: Path) -> None:
 
 
 def page(entry: Entry[Any], picture: str) -> str:
-    """The page of one sampler: idea, picture, words, parameters, source, laws."""
+    """Return the page of one sampler: idea, picture, words, parameters, source, laws."""
     instance = entry.cls()
     module = inspect.getmodule(entry.cls)
     words = (inspect.getdoc(entry.cls) or "").partition("\nArgs:")[0].strip()
     idea = (module.__doc__ or "").strip() if module else ""
     rows = [
-        f"| `{p.name}` | {p.type} | `{p.default!r}` | {_cell(p.description)} |"
-        for p in entry.parameters
+        (f"`{p.name}`", p.type, f"`{p.default!r}`", _cell(p.description)) for p in entry.parameters
     ]
-    table = ["| parameter | type | default | meaning |", "| --- | --- | --- | --- |", *rows]
+    table = markdown_lines(("parameter", "type", "default", "meaning"), rows)
     needs = ", ".join(f"`{n}`" for n in sorted(getattr(instance, "needs", ()))) or "similarities"
     return "\n\n".join(
         part
@@ -169,7 +168,7 @@ def write_pages(folder: Path, *, pictures: bool = True) -> list[Path]:
 
     Args:
         folder: Where; made if missing.
-        pictures: Whether to draw them, too.
+        pictures: Draw them, too.
 
     Returns:
         The pages, without the index.

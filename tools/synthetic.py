@@ -1,6 +1,6 @@
-"""A large study as if it had run, made from a few real records, to time what reads large folders.
+"""Make a large study from real records: ``python -m tools.synthetic REAL OUT --cells 100000``.
 
-``python -m tools.synthetic REAL OUT --cells 100000`` plans a matrix of that size and
+It serves to time the commands that read large folders. It plans a matrix of that size and
 records every cell of it: 25 samplers x 20 augmentations x 5 seeds, and as many encoders as needed.
 Records and scores are those of real cells, of the same sampler where there is one, under the
 planned cells' keys; scores are moved a little from cell to cell, and files of difficulty are links
@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import tomli_w
+
 from nsbench.benchmarks.keys import canonical_json
 from nsbench.benchmarks.records import CellPaths, ResultsFolder, read_json, record_text
-from tools.faults import toml_text
 
 _NUMBERS = [4, 8, 16, 32, 64]
 SAMPLERS: list[dict[str, Any]] = [
@@ -95,7 +96,7 @@ def templates(real: ResultsFolder) -> dict[str, list[Real]]:
 
 
 def write(real: ResultsFolder, out: ResultsFolder, matrix: dict[str, Any]) -> int:
-    """Write the folder of a matrix as if all of it had run, and the matrix beside it.
+    """Write the folder of a matrix as if all of it had run, and the matrix file.
 
     Args:
         real: Results folder with at least one finished cell.
@@ -112,7 +113,7 @@ def write(real: ResultsFolder, out: ResultsFolder, matrix: dict[str, Any]) -> in
     known = templates(real)
     jobs = plan_jobs(expand(parse_config(matrix)), out, "cpu", 1)
     out.runs.mkdir(parents=True)
-    (out.root / "synthetic.toml").write_text(toml_text(matrix))
+    (out.root / "synthetic.toml").write_text(tomli_w.dumps(matrix), "utf-8")
     plan = []
     for number, job in enumerate(jobs):
         cell = job.planned.cell

@@ -1,9 +1,7 @@
-"""Pictures of the timing scripts' CSV files: ratios to other libraries, growth, cost of a cell.
+"""Draw the CSV files of the timing scripts: ``python -m tools.timing_figures DIR``.
 
-    python -m tools.timing_figures DIR
-
-Reads ``peers.csv``, ``growth.csv`` and ``scale.csv`` of the folder, whichever is there, and draws
-``peers.png``, ``growth_time.png``, ``growth_memory.png``, ``scale.png`` and their SVGs beside them.
+Reads ``peers.csv``, ``growth.csv`` and ``scale.csv`` of the folder, those that are there, and draws
+``peers``, ``growth_time``, ``growth_memory`` and ``scale`` as PNG and SVG.
 """
 
 import argparse
@@ -17,8 +15,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullFormatter
 
-from nsbench.analysis.figures.drawing import caption, legend, title
-from nsbench.analysis.figures.registry import picture
+from nsbench.analysis.figures.drawing import add_caption, add_legend, add_title
+from nsbench.analysis.figures.pictures import picture
 from nsbench.analysis.figures.style import COLUMN_WIDTH, look
 from nsbench.benchmarks.files import write_atomically
 from tools.timing._compare import PEERS
@@ -51,11 +49,11 @@ def ratios(table: pd.DataFrame, ax: Axes) -> Axes:
     ax.axvline(1, color="0.4", linewidth=0.8, linestyle=":")
     ax.set_xlim(0, 1.15 * float(table["ratio"].max()))
     ax.set_xlabel("their time / our time (1: as fast)")
-    title(ax, "Time beside other libraries")
+    add_title(ax, "Time beside other libraries")
     against = table.drop_duplicates("job")
     whom = "; ".join(f"{r.job}: {r.against}" for r in against.itertuples())
     machine = ", ".join(sorted({f"torch {r.torch}, {r.platform}" for r in table.itertuples()}))
-    caption(ax, f"Dots: rounds; bar: their median. {machine}. {whom}.")
+    add_caption(ax, f"Dots: rounds; bar: their median. {machine}. {whom}.")
     return ax
 
 
@@ -75,22 +73,19 @@ def growth(table: pd.DataFrame, ax: Axes, *, column: str = "seconds") -> Axes:
         slope = exponent(list(rows["size"]), list(values)) if len(rows) > 1 else float("nan")
         style = look(str(what))
         text = f"{what}, {threads} thread{'' if threads == 1 else 's'}: exponent {slope:.2f}"
-        ax.plot(
-            rows["size"], values, color=style.colour, marker=style.marker,
-            linestyle=style.dash, label=text,
-        )  # fmt: skip
+        ax.plot(rows["size"], values, **style.line, label=text)
         axes.append(f"{what}: {rows['axis'].iloc[0]}")
     _logarithmic(ax)
     ax.set_xlabel("size")
     ax.set_ylabel(label)
-    title(ax, "Time" if column == "seconds" else "Peak memory")
-    caption(ax, "Size is, for " + "; ".join(axes) + ". Exponent 1 is linear, 0 constant.")
-    legend(ax, len(axes))
+    add_title(ax, "Time" if column == "seconds" else "Peak memory")
+    add_caption(ax, "Size is, for " + "; ".join(axes) + ". Exponent 1 is linear, 0 constant.")
+    add_legend(ax, len(axes))
     return ax
 
 
 def _logarithmic(ax: Axes) -> None:
-    """Both axes logarithmic, with plain numbers: the house style prints dollars as they are."""
+    """Make both axes logarithmic, with plain numbers: dollar signs are not read as mathematics."""
     ax.set_xscale("log")
     ax.set_yscale("log")
     for axis in (ax.xaxis, ax.yaxis):
@@ -111,25 +106,22 @@ def per_cell(table: pd.DataFrame, ax: Axes) -> Axes:
         rows = rows[rows["cell_ms"] > 0]
         style = look(str(what))
         text = f"{what}: {seconds:.3g} s, {memory / 1024:.2g} GiB"
-        ax.plot(
-            rows["cells"], rows["cell_ms"], color=style.colour, marker=style.marker,
-            linestyle=style.dash, label=text,
-        )  # fmt: skip
+        ax.plot(rows["cells"], rows["cell_ms"], **style.line, label=text)
     _logarithmic(ax)
     ax.set_xlabel("recorded cells")
     ax.set_ylabel("processor time of a cell, ms")
-    title(ax, "Cost of a cell in a large folder")
-    caption(
+    add_title(ax, "Cost of a cell in a large folder")
+    add_caption(
         ax,
         f"Above what a folder of {SMALLEST} cells takes. Legend: all of it, and the peak memory, "
         f"at {table['cells'].max():,} cells.",
     )
-    legend(ax, table["what"].nunique())
+    add_legend(ax, table["what"].nunique())
     return ax
 
 
 def draw(path: Path, table: pd.DataFrame, plot: Callable[[pd.DataFrame, Axes], object]) -> None:
-    """One picture as PNG and SVG, one text column wide."""
+    """Draw one picture as PNG and SVG, one text column wide."""
     rows = table.groupby(list(table.columns[:2])).ngroups
     height = 1.3 + _ROW * rows if plot is ratios else 3.6
     for form in ("png", "svg"):
@@ -138,7 +130,7 @@ def draw(path: Path, table: pd.DataFrame, plot: Callable[[pd.DataFrame, Axes], o
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Draw what is there; exit code 2 if nothing is."""
+    """Draw the files that are there; exit code 2 if there are none."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else "")
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args(arguments).folder

@@ -65,8 +65,9 @@ def leaderboard(
     from nsbench.analysis.tables.leaderboard import make_leaderboard
     from nsbench.analysis.tables.pools import pools
     from nsbench.analysis.tables.predictors import write_predictors
+    from nsbench.analysis.tables.text import unescaped
     from nsbench.analysis.tables.tuned import write_tuned
-    from nsbench.analysis.tables.write import markdown_document, unescaped, write_leaderboard
+    from nsbench.analysis.tables.write import markdown_document, write_leaderboard
     from nsbench.benchmarks.records import PROBE_COLUMNS
 
     target = out or folders[0]
@@ -106,16 +107,17 @@ def plot(
     out: Out = None,
 ) -> None:
     """Draw figures as SVG and PNG, each beside the CSV it was drawn from."""
-    from nsbench.analysis.figures import registry as figures
+    from nsbench.analysis.figures.pictures import gather, write_figures
+    from nsbench.analysis.figures.registry import figure_kind
     from nsbench.analysis.read.load import load_results
     from nsbench.analysis.tables.leaderboard import make_leaderboard
 
     for name in figure or ():
-        figures.figure(name)
+        figure_kind(name)
     results = load_results(folder)
     board = make_leaderboard(results, baseline=baseline)
-    material, bad = figures.gather(results, board, quantities=quantity or ())
-    written = figures.write_figures(material, out or folder, figure or ())
+    material, bad = gather(results, board, quantities=quantity or ())
+    written = write_figures(material, out or folder, figure or ())
     for line in bad:
         typer.echo(f"left out: {line}", err=True)
     _say_left_out(results)
@@ -141,7 +143,7 @@ def listed() -> list[dict[str, Any]]:
     """Figures by name with their summaries, for ``nsbench list figures``."""
     from nsbench.analysis.figures.registry import figures
 
-    return [{"name": name, "summary": kind.summary} for name, kind in figures.items()]
+    return [{"name": name, "summary": kind.summary} for name, kind in figures().items()]
 
 
 def add_commands(app: typer.Typer) -> typer.Typer:

@@ -1,1 +1,1 @@
-"""One figure a module, each drawn from tables and written beside its CSV."""
+"""Figures by name, each drawn from a table that is stored next to it as CSV."""

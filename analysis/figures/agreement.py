@@ -11,13 +11,15 @@ from matplotlib.transforms import blended_transform_factory
 
 from nsbench.analysis.figures.drawing import (
     Material,
-    caption,
     counts,
     each_pool,
-    legend,
+    finish,
+    joined,
+    name_rows,
+    rows_size,
     shorten,
-    title,
 )
+from nsbench.analysis.figures.registry import figure
 from nsbench.analysis.figures.style import COLUMN_WIDTH, look
 from nsbench.analysis.tables.agreement import KINDS, agreement_table
 from nsbench.analysis.tables.overlap import MOMENTS, overlap_table
@@ -33,17 +35,26 @@ def collect_overlap(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
         for moment in MOMENTS:
             table = overlap_table(pool, material.choices, moment)
             if not table.empty:
-                detail = " ".join(filter(None, (moment, name)))
-                yield detail, table.assign(moment=moment, pool=pool.title)
+                yield joined(moment, name), table.assign(moment=moment, pool=pool.title)
 
 
+def overlap_size(table: pd.DataFrame) -> tuple[float, float]:
+    """Size of one column, wider for many samplers, so that their names stay legible."""
+    n = table["sampler"].nunique()
+    names = 0.066 * min(_NAME_WIDTH, max(len(str(s)) for s in table["sampler"]))
+    side = max(1.4, 0.14 * n)
+    width = max(COLUMN_WIDTH, 1.0 + names + side)
+    return width, 1.3 + max(side, 0.8 * (width - 1.0 - names))
+
+
+@figure(
+    "how alike samplers choose on the same batches, first and last",
+    collect_overlap,
+    size=overlap_size,
+    needs=["choices"],
+)
 def sampler_overlap(table: pd.DataFrame, ax: Axes) -> Axes:
-    """Above the diagonal overlap of the chosen sets, below it overlap of their softmax weight.
-
-    Args:
-        table: As `collect_overlap` makes it.
-        ax: Where to draw.
-    """
+    """Above the diagonal overlap of the chosen sets, below it overlap of their softmax weight."""
     names = list(dict.fromkeys(table["sampler"]))
     sets, weight = (
         table.pivot_table(index="sampler", columns="other", values=v).reindex(names, columns=names)
@@ -77,24 +88,15 @@ def sampler_overlap(table: pd.DataFrame, ax: Axes) -> Axes:
     ax.set_xlabel("sampler, by number")
     ax.set_ylabel("")
     moment = table["moment"].iloc[0]
-    title(ax, f"Overlap of samplers on the {moment} batch")
     model = "one model" if moment == "first" else "each ranks it by its own model"
-    caption(
+    return finish(
         ax,
-        f"{counts(table)}. The same batches for all, {model}. Above the diagonal: Jaccard index of "
-        f"the chosen sets (by chance {table['chance'].median():.2f} in the median pair); below: "
-        f"shared softmax weight. {table['pool'].iloc[0]}",
+        table,
+        title=f"Overlap of samplers on the {moment} batch",
+        caption=f"{counts(table)}. The same batches for all, {model}. Above the diagonal: Jaccard "
+        f"index of the chosen sets (by chance {table['chance'].median():.2f} in the median pair); "
+        "below: shared softmax weight",
     )
-    return ax
-
-
-def overlap_size(table: pd.DataFrame) -> tuple[float, float]:
-    """One column wide, wider for many samplers, so that their names stay legible."""
-    n = table["sampler"].nunique()
-    names = 0.066 * min(_NAME_WIDTH, max(len(str(s)) for s in table["sampler"]))
-    side = max(1.4, 0.14 * n)
-    width = max(COLUMN_WIDTH, 1.0 + names + side)
-    return width, 1.3 + max(side, 0.8 * (width - 1.0 - names))
 
 
 def collect_agreement(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -105,13 +107,14 @@ def collect_agreement(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
         yield (f"{encoder} on {data}" if len(groups) > 1 else ""), part
 
 
+@figure(
+    "whether models agree on what is hard: between seeds, with in_batch, between encoders",
+    collect_agreement,
+    size=rows_size,
+    needs=["probes"],
+)
 def agreement(table: pd.DataFrame, ax: Axes) -> Axes:
-    """Filled: correlation of whole rankings; hollow: overlap of the hardest; bars span all pairs.
-
-    Args:
-        table: As `collect_agreement` makes it.
-        ax: Where to draw.
-    """
+    """Filled: correlation of whole rankings; hollow: overlap of the hardest; bars: all pairs."""
     rows = np.arange(len(table))
     for kind, marker in _KIND_MARKERS.items():
         part = table[table["kind"] == kind]
@@ -126,15 +129,11 @@ def agreement(table: pd.DataFrame, ax: Axes) -> Axes:
         ax.plot([], [], marker, color="0.3", linestyle="none", label=_short(kind, part))
     ax.axvline(table["chance"].median(), color="0.6", linewidth=0.8, linestyle=(0, (3, 2)))
     first = ~table.duplicated("sampler")
-    ax.set_yticks(rows[first], [shorten(s) for s in table.loc[first, "sampler"]])
+    name_rows(ax, map(shorten, table.loc[first, "sampler"]), rows[first], rows=len(table))
     for place in rows[first][1:]:
         ax.axhline(place - 0.5, color="0.85", linewidth=0.5, zorder=0)
-    ax.set_ylim(len(table) - 0.4, -0.6)
     ax.set_xlim(min(0.0, float(table["rho_low"].min())) - 0.03, 1.03)
-    ax.grid(axis="y", visible=False)
     ax.set_xlabel("agreement (1 = the same ranking)")
-    title(ax, "Do models agree on what is hard?")
-    legend(ax, table["kind"].nunique())
     across = blended_transform_factory(ax.transData, ax.transAxes)
     ax.annotate(
         "by chance",
@@ -146,13 +145,15 @@ def agreement(table: pd.DataFrame, ax: Axes) -> Axes:
         color="0.4",
         va="top",
     )
-    caption(
+    return finish(
         ax,
-        f"{counts(table)}; filled: Spearman's correlation of whole rankings, hollow: Jaccard index "
-        f"of the hardest 5 %; bars: all pairs of cells. {table['encoder'].iloc[0]}, on "
-        f"{table['data'].iloc[0]}",
+        table,
+        title="Do models agree on what is hard?",
+        caption=f"{counts(table)}; filled: Spearman's correlation of whole rankings, hollow: "
+        "Jaccard index of the hardest 5 %; bars: all pairs of cells. "
+        f"{table['encoder'].iloc[0]}, on {table['data'].iloc[0]}",
+        entries=table["kind"].nunique(),
     )
-    return ax
 
 
 def _short(kind: str, part: pd.DataFrame) -> str:

@@ -1,11 +1,20 @@
-"""Pictures of band ablations: the score against the band that was kept or dropped."""
+"""Picture of band ablations: the score against the band that was kept or dropped."""
 
 from collections.abc import Iterator
 
 import pandas as pd
 from matplotlib.axes import Axes
 
-from nsbench.analysis.figures.drawing import Material, caption, counts, each_pool, legend, title
+from nsbench.analysis.figures.drawing import (
+    Material,
+    band_ticks,
+    counts,
+    each_pool,
+    finish,
+    interval_line,
+    joined,
+)
+from nsbench.analysis.figures.registry import figure
 from nsbench.analysis.figures.style import COLUMN_WIDTH, DASHES, look
 from nsbench.analysis.tables.bands import ARMS, band_tables, claims
 
@@ -14,20 +23,20 @@ _LINES = {"all negatives": "in_batch", "random": "random", "untrained": "no_trai
 
 
 def collect_bands(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Per pool with a band experiment, its arms and references; the text beside it as a column."""
+    """Per pool with a band experiment, its arms, its references and its sentences."""
     for name, pool in each_pool(material):
         for table in band_tables(pool, material.board):
-            detail = " ".join(filter(None, (name, str(table["setting"].iloc[0]))))
+            detail = joined(name, table["setting"].iloc[0])
             yield detail, table.assign(text=" ".join(claims(table)))
 
 
+@figure(
+    "score when one band of the ranking is kept alone, or dropped",
+    collect_bands,
+    size=lambda table: (COLUMN_WIDTH, 3.4),
+)
 def band_ablation(table: pd.DataFrame, ax: Axes) -> Axes:
-    """Two lines over the ranking, with t intervals; references as horizontal lines.
-
-    Args:
-        table: As `collect_bands` makes it.
-        ax: Where to draw.
-    """
+    """Two lines over the ranking, with t intervals; references as horizontal lines."""
     bands = table[table["arm"].isin(ARMS.values())]
     edges = sorted({*bands["low"], *bands["high"]})
     wide = bands.drop_duplicates(["low", "high"]).sort_values(["low", "high"])
@@ -37,18 +46,8 @@ def band_ablation(table: pd.DataFrame, ax: Axes) -> Axes:
         part = bands[bands["arm"] == arm].sort_values(["low", "high"])
         if part.empty:
             continue
-        style = look(sampler)
         where = [place[(low, high)] for low, high in part[["low", "high"]].to_numpy()]
-        ax.errorbar(
-            where,
-            part["mean"],
-            yerr=[part["mean"] - part["ci_low"], part["ci_high"] - part["mean"]],
-            color=style.colour,
-            marker=style.marker,
-            linestyle=style.dash,
-            capsize=2,
-            label=_WORDS[arm],
-        )
+        interval_line(ax, where, part, look(sampler), label=_WORDS[arm])
         entries += 1
     for arm, sampler in _LINES.items():
         for count, row in enumerate(table[table["arm"] == arm].to_dict("records")):
@@ -60,23 +59,16 @@ def band_ablation(table: pd.DataFrame, ax: Axes) -> Axes:
                 low, high = row["ci_low"], row["ci_high"]
                 ax.axhspan(low, high, color=style.colour, alpha=0.08, linewidth=0)
             entries += 1
-    names = [f"{100 * low:g}\u2013{100 * high:g}" for low, high in place]
-    ax.set_xticks(range(len(names)), names, rotation=35, ha="right", rotation_mode="anchor")
+    band_ticks(ax, place, scale=100)
     ax.set_xlabel("band of the ranking (percent, 0 = hardest)")
     ax.set_ylabel("mean score (points)")
-    title(ax, "Keeping or dropping one band of negatives")
-    legend(ax, entries)
-    seeds = counts(bands)
-    told = table["setting"].iloc[0]  # empty text is read back from CSV as a missing number
-    setting = "" if pd.isna(told) or not told else f"{told}. "
-    caption(
+    said = table["setting"].iloc[0]  # empty text is read back from CSV as a missing number
+    setting = "" if pd.isna(said) or not said else f". {said}"
+    return finish(
         ax,
-        f"{seeds}; {len(edges) - 1} bands; bars: 95 % t interval over seeds, shade: that of all "
-        f"negatives. {setting}{table['pool'].iloc[0]}",
+        table,
+        title="Keeping or dropping one band of negatives",
+        caption=f"{counts(bands)}; {len(edges) - 1} bands; bars: 95 % t interval over seeds, "
+        f"shade: that of all negatives{setting}",
+        entries=entries,
     )
-    return ax
-
-
-def bands_size(table: pd.DataFrame) -> tuple[float, float]:
-    """One column wide."""
-    return COLUMN_WIDTH, 3.4

@@ -1,6 +1,6 @@
-"""Who is drawn in a look of their own where a picture cannot hold them all."""
+"""Samplers that a picture names and colours if it cannot do so for all."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,7 @@ import pandas as pd
 from nsbench.analysis.figures.style import Look, look
 
 MOST = 9
-"""Samplers that one picture names."""
+"""Most samplers that one picture names."""
 FIRST, LAST = 3, 2
 REFERENCES = ("in_batch", "no_training")
 _OTHERS = Look("#C4C4C4", "o")
@@ -17,15 +17,15 @@ _OTHERS = Look("#C4C4C4", "o")
 
 @dataclass(frozen=True)
 class Cast:
-    """Samplers of a picture, in the order that tells them apart there, such as by score.
+    """Samplers of a picture, in an order that matters there, such as by score.
 
     All of up to `MOST` are named. Of more, the two references are, the first three, the last two
-    and some evenly between; the others are drawn in one grey behind them. The table beside the
-    picture always holds all.
+    and some evenly between; the others are drawn in one grey behind them. The picture's table
+    holds all.
 
     Attributes:
         order: The samplers.
-        named: Those that keep their look and stand in the legend.
+        named: Those in the legend, drawn in their own colours.
     """
 
     order: tuple[str, ...]
@@ -33,7 +33,7 @@ class Cast:
 
     @classmethod
     def of(cls, order: Iterable[str]) -> "Cast":
-        """The cast of samplers in an order."""
+        """Make the cast of samplers in an order."""
         order = tuple(map(str, order))
         if len(order) <= MOST:
             return cls(order, order)
@@ -46,22 +46,19 @@ class Cast:
 
     @classmethod
     def by(cls, table: pd.DataFrame, column: str) -> "Cast":
-        """Samplers of a table by the mean of a column, highest first."""
+        """Make the cast of a table by the mean of a column, highest first."""
         mean = table.groupby("sampler", sort=True)[column].mean()
         return cls.of(mean.sort_values(ascending=False, kind="stable").index)
 
-    def look(self, sampler: str) -> Look:
-        """How a sampler is drawn."""
-        return look(sampler) if sampler in self.named else _OTHERS
-
-    def line(self, sampler: str) -> dict[str, Any]:
-        """Label, and place before or behind the others, as matplotlib takes them."""
-        if sampler in self.named:
-            return {"label": sampler, "zorder": 2.5}
-        return {"zorder": 1.5}
+    def drawn(self, table: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, Look, dict[str, Any]]]:
+        """Yield each sampler's rows, its style, and label and place as matplotlib takes them."""
+        for sampler in self.order:
+            named = sampler in self.named
+            line = {"label": sampler, "zorder": 2.5} if named else {"zorder": 1.5}
+            yield table[table["sampler"] == sampler], look(sampler) if named else _OTHERS, line
 
     @property
     def note(self) -> str:
-        """What the caption says of those without a name."""
+        """Words for the caption about the samplers without a name."""
         others = len(self.order) - len(self.named)
         return f"; grey: {others} more samplers, named in the table" if others else ""

@@ -14,14 +14,13 @@ from matplotlib.ticker import MaxNLocator
 from nsbench.analysis.figures.drawing import (
     Material,
     banded_line,
-    caption,
     counts,
     each_pool,
-    legend,
+    finish,
     legend_columns,
     over_seeds,
-    title,
 )
+from nsbench.analysis.figures.registry import figure
 from nsbench.analysis.figures.style import COLOURS, COLUMN_WIDTH, DASHES, MARKERS, Look, look
 from nsbench.analysis.tables.pools import Pool
 
@@ -44,7 +43,7 @@ def _named(pool: Pool) -> pd.DataFrame:
 
 
 def _looks(table: pd.DataFrame) -> dict[str, Look]:
-    """A look for each method: a sampler's own, an augmentation's by its place."""
+    """Return the style of each method: a sampler's own, an augmentation's by its place."""
     methods = list(table["method"].unique())
     if table["by"].iloc[0] == "sampler":
         return {m: look(m) for m in methods}
@@ -57,9 +56,15 @@ def _looks(table: pd.DataFrame) -> dict[str, Look]:
 
 
 def _shown(table: pd.DataFrame) -> str:
-    """What a caption says of n and of what was averaged."""
+    """Words for the caption about n and about what was averaged."""
     over = ", over all augmentations" if table["by"].iloc[0] == "sampler" else ""
     return f"{counts(table)}{over}"
+
+
+def collapse_size(table: pd.DataFrame) -> tuple[float, float]:
+    """Size of one column, higher with more entries of the legend."""
+    methods = list(table["method"].unique())
+    return COLUMN_WIDTH, 2.7 + 0.145 * -(-len(methods) // legend_columns(methods))
 
 
 def collect_random_pairs(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -78,14 +83,14 @@ def collect_random_pairs(material: Material) -> Iterator[tuple[str, pd.DataFrame
             yield name, table.assign(sampler=table["method"], pool=pool.title)
 
 
+@figure(
+    "similarities of random texts, untrained and trained: the picture of collapse",
+    collect_random_pairs,
+    size=collapse_size,
+    needs=["random_pairs"],
+)
 def random_pairs(table: pd.DataFrame, ax: Axes) -> Axes:
-    """One density per method, the untrained encoder filled: a collapsed space stands to the right.
-
-    Args:
-        table: As `collect_random_pairs` makes it.
-        ax: Where to draw.
-    """
-    methods = list(table["method"].unique())
+    """One density per method, the untrained encoder filled: a collapsed space lies to the right."""
     for method, style in _looks(table).items():
         part = table[table["method"] == method]
         width = float(np.diff(part["bin_low"]).mean())
@@ -100,17 +105,20 @@ def random_pairs(table: pd.DataFrame, ax: Axes) -> Axes:
     ax.set_ylim(bottom=0)
     ax.set_xlabel("similarity of two random texts (cosine)")
     ax.set_ylabel("density")
-    title(ax, "Random pairs before and after")
-    legend(ax, len(methods))
-    caption(ax, f"{_shown(table)}; all pairs of the texts of the test. {table['pool'].iloc[0]}")
-    return ax
+    return finish(
+        ax,
+        table,
+        title="Random pairs before and after",
+        caption=f"{_shown(table)}; all pairs of the texts of the test",
+        entries=table["method"].nunique(),
+    )
 
 
 def collect_frequent_tokens(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
     """Per pool, score by number of frequent tokens left out of the mean, over seeds."""
     for name, pool in each_pool(material):
         rows = material.extra_scores
-        rows = rows[rows["task"] == _TASK] if len(rows) else rows
+        rows = rows[rows["task"] == _TASK]
         if rows.empty:
             continue
         rows = rows[["key", "metric", "value"]].merge(_named(pool), on="key")
@@ -122,14 +130,14 @@ def collect_frequent_tokens(material: Material) -> Iterator[tuple[str, pd.DataFr
         yield name, table.assign(sampler=table["method"], pool=pool.title)
 
 
+@figure(
+    "score when the most frequent tokens are left out of the mean, before and after",
+    collect_frequent_tokens,
+    size=collapse_size,
+    needs=["extra_scores"],
+)
 def frequent_tokens(table: pd.DataFrame, ax: Axes) -> Axes:
-    """One line per method; one that rises hung on frequent tokens.
-
-    Args:
-        table: As `collect_frequent_tokens` makes it.
-        ax: Where to draw.
-    """
-    methods = list(table["method"].unique())
+    """One line per method; one that rises relied on frequent tokens."""
     for method, style in _looks(table).items():
         part = table[table["method"] == method].sort_values("k")
         label = "untrained" if method == UNTRAINED else method
@@ -140,14 +148,17 @@ def frequent_tokens(table: pd.DataFrame, ax: Axes) -> Axes:
     ax.minorticks_off()
     ax.set_xlabel("most frequent tokens left out of the mean")
     ax.set_ylabel("Spearman correlation x 100")
-    title(ax, "Does the mean hang on frequent tokens?")
-    legend(ax, len(methods))
-    caption(ax, f"{_shown(table)}, band: lowest to highest. {table['pool'].iloc[0]}")
-    return ax
+    return finish(
+        ax,
+        table,
+        title="Does the mean hang on frequent tokens?",
+        caption=f"{_shown(table)}, band: lowest to highest",
+        entries=table["method"].nunique(),
+    )
 
 
 def collect_alignment_uniformity(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Per pool, alignment of the views and uniformity of the probe at each look, over seeds."""
+    """Per pool, alignment of the views and uniformity of the probe by step, over seeds."""
     for name, pool in each_pool(material):
         part = material.difficulty.merge(_named(pool)[["key", "method", "by"]], on="key")
         spread = part[part["quantity"] == "probe_uniformity"]
@@ -173,14 +184,14 @@ def collect_alignment_uniformity(material: Material) -> Iterator[tuple[str, pd.D
         yield name, table.assign(sampler=table["method"], pool=pool.title)
 
 
+@figure(
+    "alignment of the views against uniformity, from start to end of training",
+    collect_alignment_uniformity,
+    size=collapse_size,
+    needs=["difficulty"],
+)
 def alignment_uniformity(table: pd.DataFrame, ax: Axes) -> Axes:
-    """One path per method from its start (hollow) to its end: lower left is better on both.
-
-    Args:
-        table: As `collect_alignment_uniformity` makes it.
-        ax: Where to draw.
-    """
-    methods = list(table["method"].unique())
+    """One path per method from its start (hollow) to its end: lower left is better on both."""
     for method, style in _looks(table).items():
         part = table[table["method"] == method].sort_values("step")
         x, y = part["uniformity"].to_numpy(), part["alignment"].to_numpy()
@@ -190,14 +201,10 @@ def alignment_uniformity(table: pd.DataFrame, ax: Axes) -> Axes:
     ax.xaxis.set_major_locator(MaxNLocator(nbins=5))
     ax.set_xlabel("uniformity of the probe's texts (log potential)")
     ax.set_ylabel("alignment of the views\n(squared distance)")
-    title(ax, "Alignment and uniformity over training")
-    legend(ax, len(methods))
-    note = "hollow: start, a mark per quarter; lower is better on both"
-    caption(ax, f"{_shown(table)}; {note}. {table['pool'].iloc[0]}")
-    return ax
-
-
-def collapse_size(table: pd.DataFrame) -> tuple[float, float]:
-    """One column wide; the legend below needs height."""
-    methods = list(table["method"].unique())
-    return COLUMN_WIDTH, 2.7 + 0.145 * -(-len(methods) // legend_columns(methods))
+    return finish(
+        ax,
+        table,
+        title="Alignment and uniformity over training",
+        caption=f"{_shown(table)}; hollow: start, a mark per quarter; lower is better on both",
+        entries=table["method"].nunique(),
+    )

@@ -1,6 +1,5 @@
-"""Pictures of what samplers fed the model: over training, and against the score it led to."""
+"""Pictures of the negatives that samplers chose: over training, and against the score."""
 
-import difflib
 import re
 import textwrap
 from collections.abc import Collection, Iterator
@@ -9,22 +8,26 @@ from math import ceil
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
-from scipy import stats as scipy_stats
 
-from nsbench.analysis.figures.cast import MOST, Cast
+from nsbench.analysis.figures.cast import Cast
 from nsbench.analysis.figures.drawing import (
     Material,
     banded_line,
-    caption,
+    board_rows,
     counts,
     each_pool,
-    legend,
-    legend_columns,
+    finish,
+    joined,
+    name_rows,
+    of_cells,
     over_seeds,
+    rank_correlation,
+    rows_size,
     shorten,
-    title,
 )
-from nsbench.analysis.figures.style import COLUMN_WIDTH, look
+from nsbench.analysis.figures.registry import figure
+from nsbench.analysis.figures.style import look
+from nsbench.analysis.read.names import did_you_mean
 from nsbench.analysis.tables.pools import Pool
 
 MAIN_QUANTITIES = (
@@ -56,7 +59,7 @@ UNITS = {
 
 
 def wanted(material: Material) -> list[str]:
-    """The quantities to draw: those asked for, else the main ones, else what there is.
+    """Return the quantities to draw: those asked for, else the main ones, else all.
 
     Raises:
         ValueError: If one is asked for that no cell has; the message names all there are.
@@ -66,60 +69,47 @@ def wanted(material: Material) -> list[str]:
         return known
     for name in material.quantities:
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
-            raise ValueError(f"no cell has the quantity {name!r}.{hint} Known: {', '.join(known)}")
+            raise ValueError(f"no cell has the quantity {name!r}. {did_you_mean(name, known)}")
     main = [q for q in MAIN_QUANTITIES if q in known]
     return list(material.quantities) or main or known
 
 
 def axis_label(quantity: str) -> str:
-    """Name and unit of a quantity."""
+    """Return name and unit of a quantity."""
     return UNITS.get(quantity, quantity.replace("_", " "))
 
 
 STALENESS = ("mined_percentile", "mined_recall", "mined_drop", "stored_drift", "stored_recognised")
 
 
-def pooled(
-    material: Material, pool: Pool, quantities: Collection[str] | None = None
-) -> pd.DataFrame:
-    """Difficulty of one pool, one row per method, seed, step and quantity.
+def _pooled(material: Material, pool: Pool, quantities: Collection[str]) -> pd.DataFrame:
+    """Return difficulty of one pool, one row per method, seed, step and quantity.
 
-    Args:
-        material: Where from.
-        pool: The pool.
-        quantities: Which; those that `wanted` names without it.
-
-    Returns:
-        Columns ``sampler, augmentation, untrained, seed, step, quantity, value``, without NaN.
+    Columns ``sampler, augmentation, untrained, seed, step, quantity, value``, without NaN.
     """
-    cells = pool.cells[["key", "method", "untrained"]]
-    table = material.difficulty.merge(cells, on="key", how="inner")
+    table = material.difficulty.merge(pool.cells[["key", "untrained"]], on="key", how="inner")
     table = table.rename(columns={"mean": "value"}).dropna(subset=["value"])
-    named = wanted(material) if quantities is None else quantities
-    table = table[table["quantity"].isin(named)]
     columns = ["sampler", "augmentation", "untrained", "seed", "step", "quantity", "value"]
-    return table[columns]
+    return table.loc[table["quantity"].isin(quantities), columns]
 
 
 def collect_curves(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
     """Per pool and quantity: mean over augmentations that all have, then spread over seeds."""
     for name, pool in each_pool(material):
-        yield from _curves(name, pool, pooled(material, pool))
+        yield from _curves(name, pool, _pooled(material, pool, wanted(material)))
 
 
 def collect_staleness(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The same of what says how old a pool's candidates are, for cells whose pool keeps any."""
+    """Curves of the age of candidates, for cells whose pool keeps any."""
     both = {"mined_similarity", "mined_similarity_then"}
     for name, pool in each_pool(material):
-        table = pooled(material, pool, {*STALENESS, *both})
+        table = _pooled(material, pool, {*STALENESS, *both})
         keys = [c for c in table.columns if c not in ("quantity", "value")]
         pairs = table[table["quantity"].isin(both)]
         wide = pairs.pivot_table(index=keys, columns="quantity", values="value").reset_index()
         if both <= set(wide.columns):
-            gone = wide["mined_similarity"] - wide["mined_similarity_then"]
-            table = pd.concat([table, wide[keys].assign(quantity="mined_drop", value=gone)])
+            drop = wide["mined_similarity"] - wide["mined_similarity_then"]
+            table = pd.concat([table, wide[keys].assign(quantity="mined_drop", value=drop)])
         yield from _curves(name, pool, table[table["quantity"].isin(STALENESS)])
 
 
@@ -128,93 +118,83 @@ def _curves(name: str, pool: Pool, table: pd.DataFrame) -> Iterator[tuple[str, p
         common, part = _common_augmentations(part)
         seeds = part.groupby(["sampler", "seed", "step"], sort=True)["value"].mean()
         curve = over_seeds(seeds, ["sampler", "step"])
-        yield (
-            " ".join(filter(None, (str(quantity), name))),
-            curve.assign(quantity=quantity, augmentations=common, pool=pool.title),
-        )
+        curve = curve.assign(quantity=quantity, augmentations=common, pool=pool.title)
+        yield joined(quantity, name), curve
 
 
+@figure(
+    "how old mined and stored candidates have become, one picture per quantity",
+    collect_staleness,
+    needs=["difficulty"],
+)
+def staleness(table: pd.DataFrame, ax: Axes) -> Axes:
+    """Lines as in `difficulty_curves`."""
+    return difficulty_curves(table, ax)
+
+
+@figure(
+    "what each sampler fed the model over training, one picture per quantity",
+    collect_curves,
+    needs=["difficulty"],
+)
 def difficulty_curves(table: pd.DataFrame, ax: Axes) -> Axes:
-    """One line per sampler over training; the band spans lowest and highest seed.
-
-    Args:
-        table: As `collect_curves` makes it.
-        ax: Where to draw.
-    """
+    """One line per sampler over training; the band spans lowest and highest seed."""
     last = table.sort_values("step", kind="stable").groupby("sampler", sort=True)["mean"].last()
     cast = Cast.of(last.sort_values(ascending=False, kind="stable").index)
-    for place, sampler in enumerate(cast.order):
-        curve = table[table["sampler"] == sampler]
-        style = cast.look(sampler)
+    for place, (curve, style, line) in enumerate(cast.drawn(table)):
         every = max(1, ceil(len(curve) / 5))
-        marks = (place % every, every)
-        banded_line(ax, curve["step"], curve, style, markevery=marks, **cast.line(sampler))
+        banded_line(ax, curve["step"], curve, style, markevery=(place % every, every), **line)
     quantity = str(table["quantity"].iloc[0])
     ax.set_xlabel("step (optimizer updates)")
     ax.set_ylabel(textwrap.fill(axis_label(quantity), 28))
     ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
-    title(ax, f"{quantity.replace('_', ' ').capitalize()} over training")
-    legend(ax, len(cast.named))
-    augmentations = table["augmentations"].iloc[0]
-    caption(
+    return finish(
         ax,
-        f"{counts(table)}, band: lowest to highest{cast.note}; augmentations: {augmentations}. "
-        f"{table['pool'].iloc[0]}",
+        table,
+        title=f"{quantity.replace('_', ' ').capitalize()} over training",
+        caption=f"{counts(table)}, band: lowest to highest{cast.note}; augmentations: "
+        f"{table['augmentations'].iloc[0]}",
+        entries=len(cast.named),
     )
-    return ax
 
 
 def collect_scatter(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Per pool and quantity: mean over training and seeds beside the mean score in points."""
+    """Per pool and quantity: mean over training and seeds, and the mean score in points."""
     for name, pool in each_pool(material):
-        rows = material.board.rows
-        rows = rows[rows["pool"] == pool.title]
         columns = ["sampler", "augmentation", "n_seeds", "n_tasks", "mean"]
-        scores = rows.loc[rows["mean"].notna(), columns].drop_duplicates(
-            ["sampler", "augmentation"], keep=False
-        )
-        table = pooled(material, pool)
+        scores = board_rows(material, pool)[columns].drop_duplicates(columns[:2], keep=False)
+        table = _pooled(material, pool, wanted(material))
         for quantity, part in table.groupby("quantity", sort=True):
             level = part.groupby(["sampler", "augmentation", "seed"])["value"].mean()
             level = level.groupby(level=["sampler", "augmentation"]).mean().rename("value")
             both = scores.merge(level.reset_index(), on=["sampler", "augmentation"])
             if len(both) > 1:
-                detail = " ".join(filter(None, (str(quantity), name)))
-                yield detail, both.assign(quantity=quantity, pool=pool.title)
+                yield joined(quantity, name), both.assign(quantity=quantity, pool=pool.title)
 
 
+@figure(
+    "mean score against what the sampler fed the model, one picture per quantity",
+    collect_scatter,
+    needs=["difficulty"],
+)
 def score_vs_difficulty(table: pd.DataFrame, ax: Axes) -> Axes:
-    """One dot per sampler and augmentation.
-
-    Args:
-        table: As `collect_scatter` makes it.
-        ax: Where to draw.
-    """
+    """One dot per sampler and augmentation."""
     cast = Cast.by(table, "mean")
-    for sampler in cast.order:
-        part = table[table["sampler"] == sampler]
-        style = cast.look(sampler)
-        ax.plot(
-            part["value"],
-            part["mean"],
-            linestyle="none",
-            marker=style.marker,
-            color=style.colour,
-            **cast.line(sampler),
-        )
+    for part, style, line in cast.drawn(table):
+        ax.plot(part["value"], part["mean"], **style.dots, **line)
     quantity = str(table["quantity"].iloc[0])
     ax.set_xlabel(textwrap.fill(axis_label(quantity) + ", mean over training", 44))
     ax.set_ylabel("mean score (points)")
     ax.margins(0.08)
     ax.xaxis.set_major_locator(MaxNLocator(nbins=5))
-    title(ax, f"Score against {quantity.replace('_', ' ')}")
-    legend(ax, len(cast.named))
-    caption(
+    return finish(
         ax,
-        f"{counts(table)}; one dot per sampler and augmentation, {len(table)} dots{cast.note}"
-        f"{_rank_correlation(table)}. {table['pool'].iloc[0]}",
+        table,
+        title=f"Score against {quantity.replace('_', ' ')}",
+        caption=f"{counts(table)}; one dot per sampler and augmentation, {len(table)} dots"
+        f"{cast.note}{rank_correlation(table['value'], table['mean'])}",
+        entries=len(cast.named),
     )
-    return ax
 
 
 def collect_ledger(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -223,7 +203,7 @@ def collect_ledger(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
     quantiles = [str(c) for c in table.columns if re.fullmatch(r"q\d\d", str(c))]
     table = table[(table["quantity"] == "chosen_percentile") & table["mean"].notna()]
     for name, pool in each_pool(material):
-        part = table.merge(pool.cells[["key"]], on="key", how="inner")
+        part = of_cells(table, pool)
         if part.empty or not quantiles:
             continue
         groups = part.groupby("sampler", sort=True)
@@ -234,13 +214,14 @@ def collect_ledger(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
         yield name, levels.assign(pool=pool.title)
 
 
+@figure(
+    "which part of the ranked candidates every sampler took",
+    collect_ledger,
+    size=rows_size,
+    needs=["difficulty"],
+)
 def percentile_ledger(table: pd.DataFrame, ax: Axes) -> Axes:
-    """Which part of the ranked candidates each sampler took: bars of quantiles, a dot at the mean.
-
-    Args:
-        table: As `collect_ledger` makes it.
-        ax: Where to draw.
-    """
+    """The part of the ranking that each sampler took: bars of quantiles, a dot at the mean."""
     quantiles = sorted(c for c in table.columns if re.fullmatch(r"q\d\d", c))
     nested = list(zip(quantiles, reversed(quantiles), strict=True))[: len(quantiles) // 2]
     for place, row in enumerate(table.to_dict("records")):
@@ -256,42 +237,25 @@ def percentile_ledger(table: pd.DataFrame, ax: Axes) -> Axes:
                 linewidth=0,
             )
         ax.plot(row["mean"], place, style.marker, color=style.colour, markeredgecolor="white")
-    ax.set_yticks(range(len(table)), [shorten(s) for s in table["sampler"]])
-    ax.set_ylim(len(table) - 0.4, -0.6)
+    name_rows(ax, map(shorten, table["sampler"]))
     ax.set_xlim(-0.02, 1.02)
-    ax.grid(axis="y", visible=False)
     ax.set_xlabel("percentile among the candidates\n(0 hardest, 1 easiest)")
-    title(ax, "What each sampler chose")
     shares = ", ".join(f"{int(h[1:]) - int(q[1:])} %" for q, h in nested)
-    caption(
+    return finish(
         ax,
-        f"Dot: mean; bars hold the middle {shares} of the chosen, mean over steps; "
-        f"{counts(table)}. {table['pool'].iloc[0]}",
+        table,
+        title="What each sampler chose",
+        caption=f"Dot: mean; bars hold the middle {shares} of the chosen, mean over steps; "
+        f"{counts(table)}",
     )
-    return ax
-
-
-def curves_size(table: pd.DataFrame) -> tuple[float, float]:
-    """One column wide; the legend below needs height."""
-    names = list(table["sampler"].unique())
-    rows = ceil(min(len(names), MOST) / legend_columns(names))
-    return COLUMN_WIDTH, 2.9 + 0.145 * rows
 
 
 def _common_augmentations(part: pd.DataFrame) -> tuple[str, pd.DataFrame]:
-    """The rows in augmentations that every sampler has, where there are any; else all rows.
+    """Return the augmentations that every sampler has, and their rows; if there are none, all.
 
-    Untrained encoders have no augmentation of their own and are kept.
+    Untrained encoders have no augmentation and are kept.
     """
     sets = [set(s["augmentation"]) for _, s in part[~part["untrained"]].groupby("sampler")]
     common = (set.intersection(*sets) or set.union(*sets)) if sets else set(part["augmentation"])
     kept = part["augmentation"].isin(common) | part["untrained"]
     return ", ".join(sorted(common)), part[kept]
-
-
-def _rank_correlation(table: pd.DataFrame) -> str:
-    """Spearman's rank correlation in words, or nothing where it is not defined."""
-    if len(table) < 3 or table["value"].nunique() < 2 or table["mean"].nunique() < 2:
-        return ""
-    rho = scipy_stats.spearmanr(table["value"], table["mean"]).statistic
-    return f"; Spearman's rank correlation {rho:+.2f}"

@@ -1,4 +1,4 @@
-"""What all pictures share: their material, titles, captions, legends and labels."""
+"""Parts that pictures share: their material, titles, captions, legends and labels."""
 
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -7,7 +7,9 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
+from scipy import stats as scipy_stats
 
+from nsbench.analysis.figures.cast import MOST
 from nsbench.analysis.figures.style import COLUMN_WIDTH, Look
 from nsbench.analysis.tables.leaderboard import Leaderboard
 from nsbench.analysis.tables.pools import Pool
@@ -15,23 +17,23 @@ from nsbench.analysis.tables.pools import Pool
 _CAPTION_WIDTH = 66  # characters that fit one column
 _TITLE_WIDTH = 44  # the axis is narrower
 _LABEL_WIDTH = 24
-_ROW = 0.19  # inches per row of a picture
+ROW = 0.19  # inches per row of a picture
 
 
 @dataclass(frozen=True)
 class Material:
-    """What figures are made from.
+    """Data that figures are made from.
 
     Attributes:
         board: The leaderboard.
         pools: The pools behind it, in the same order.
         difficulty: The long difficulty table.
-        quantities: Quantities to draw, of those in the table; ``all`` for every one.
+        quantities: Quantities to draw, of those in the table; ``all`` for all.
         histograms: Similarity and percentile histograms by key of the cell.
         choices: What was chosen on shared batches, by key.
         probes: Rankings of the probe at the end, by key.
         random_pairs: Histogram of the similarity of random texts after training, by key.
-        extra_scores: Scores beside the main ones, one row each.
+        extra_scores: Scores in addition to the main ones, one row each.
     """
 
     board: Leaderboard
@@ -46,9 +48,25 @@ class Material:
 
 
 def each_pool(material: Material) -> Iterator[tuple[str, Pool]]:
-    """The pools, with a short name for files: empty where there is one only."""
+    """Yield the pools, each with a short name for files: empty if there is one only."""
     for pool in material.pools:
         yield (pool.title if len(material.pools) > 1 else ""), pool
+
+
+def joined(*parts: object) -> str:
+    """Join the parts of a picture's name that are not empty."""
+    return " ".join(str(part) for part in parts if part)
+
+
+def of_cells(table: pd.DataFrame, pool: Pool) -> pd.DataFrame:
+    """Return the rows of the cells of one pool, with its title in ``pool``."""
+    return table.merge(pool.cells[["key"]].drop_duplicates(), on="key").assign(pool=pool.title)
+
+
+def board_rows(material: Material, pool: Pool) -> pd.DataFrame:
+    """Return the rows of the leaderboard of one pool that have a mean."""
+    rows = material.board.rows
+    return rows[(rows["pool"] == pool.title) & rows["mean"].notna()]
 
 
 def counts(table: pd.DataFrame) -> str:
@@ -64,20 +82,27 @@ def counts(table: pd.DataFrame) -> str:
 
 
 def over_seeds(values: pd.Series, by: Sequence[str]) -> pd.DataFrame:
-    """``mean``, ``min``, ``max`` and ``n_seeds`` of what every seed has, one row per group.
+    """Return ``mean``, ``min``, ``max`` and ``n_seeds`` of each group of levels of the index.
 
     Args:
-        values: One number per group and seed; its index holds ``by`` among its levels.
+        values: One number per group and seed.
         by: Levels that make a group.
     """
     table = values.groupby(level=list(by), sort=True).agg(["mean", "min", "max", "count"])
     return table.rename(columns={"count": "n_seeds"}).reset_index()
 
 
+def rank_correlation(x: pd.Series, y: pd.Series) -> str:
+    """Spearman's rank correlation in words for a caption; empty if it is not defined."""
+    if len(x) < 3 or x.nunique() < 2 or y.nunique() < 2:
+        return ""
+    return f"; Spearman's rank correlation {scipy_stats.spearmanr(x, y).statistic:+.2f}"
+
+
 def banded_line(
     ax: Axes, x: Any, rows: pd.DataFrame, style: Look, *, scale: float = 1.0, **line: Any
 ) -> None:
-    """The mean over seeds as a line, the lowest to the highest seed as a band.
+    """Draw the mean over seeds as a line, and the lowest to the highest seed as a band.
 
     Args:
         ax: Where to draw.
@@ -88,20 +113,68 @@ def banded_line(
         line: Further settings of the line, such as its label.
     """
     mean, low, high = (scale * rows[name] for name in ("mean", "min", "max"))
-    look = {"color": style.colour, "marker": style.marker, "linestyle": style.dash}
-    ax.plot(x, mean, **look, **line)
+    ax.plot(x, mean, **style.line, **line)
     ax.fill_between(
         x, low, high, color=style.colour, alpha=0.15, linewidth=0, zorder=line.get("zorder", 1)
     )
 
 
-def title(ax: Axes, text: str) -> None:
-    """A title wrapped to the picture's width."""
+def interval_line(
+    ax: Axes,
+    x: Any,
+    rows: pd.DataFrame,
+    style: Look,
+    *,
+    columns: tuple[str, str, str] = ("mean", "ci_low", "ci_high"),
+    scale: float = 1.0,
+    **line: Any,
+) -> None:
+    """Draw a line with an error bar at each point; see `banded_line`.
+
+    ``columns`` are the value and the ends of its interval; ``line`` replaces settings.
+    """
+    value, low, high = (rows[name] for name in columns)
+    ends = [scale * (value - low), scale * (high - value)]
+    ax.errorbar(x, scale * value, yerr=ends, **(style.line | {"capsize": 2} | line))
+
+
+def name_rows(ax: Axes, names: Iterable[str], places: Any = None, *, rows: int = 0) -> None:
+    """Name rows from top to bottom; if there are more ``rows`` than names, those at ``places``."""
+    names = list(names)
+    ax.set_yticks(range(len(names)) if places is None else places, names)
+    ax.set_ylim((rows or len(names)) - 0.4, -0.6)
+    ax.grid(axis="y", visible=False)
+
+
+def band_ticks(ax: Axes, bands: Iterable[tuple[float, float]], *, scale: float = 1.0) -> None:
+    """Name places on the x axis by bands of the ranking, such as ``0\u20135``."""
+    names = [f"{scale * low:g}\u2013{scale * high:g}" for low, high in bands]
+    ax.set_xticks(range(len(names)), names, rotation=35, ha="right", rotation_mode="anchor")
+
+
+def finish(ax: Axes, table: pd.DataFrame, *, title: str, caption: str, entries: int = 0) -> Axes:
+    """Add title, legend and caption, and return the axis.
+
+    Args:
+        ax: Where.
+        table: What is drawn; the caption ends with its ``pool``, if it has one.
+        title: Wrapped to the picture's width.
+        caption: Small print: n and what is shown.
+        entries: Entries of the legend; none is drawn for 0.
+    """
+    add_title(ax, title)
+    add_legend(ax, entries)
+    add_caption(ax, f"{caption}. {table['pool'].iloc[0]}" if "pool" in table else caption)
+    return ax
+
+
+def add_title(ax: Axes, text: str) -> None:
+    """Add a title wrapped to the picture's width."""
     ax.set_title(textwrap.fill(text, _wrap(ax, _TITLE_WIDTH)), loc="left", x=0)
 
 
-def caption(ax: Axes, text: str) -> None:
-    """Small print under the picture: n and what is shown, wrapped to the picture's width."""
+def add_caption(ax: Axes, text: str) -> None:
+    """Add small print under the picture, wrapped to its width."""
     figure = ax.get_figure(root=True)
     if figure is not None:
         lines = textwrap.fill(text, _wrap(ax, _CAPTION_WIDTH), max_lines=6, placeholder=" ...")
@@ -109,14 +182,14 @@ def caption(ax: Axes, text: str) -> None:
 
 
 def shorten(text: str) -> str:
-    """A label that leaves room for the picture: long ones are broken over two lines or cut."""
+    """Break a long label over two lines, or cut it, to leave room for the picture."""
     if len(text) > _LABEL_WIDTH:  # break before a parameter list rather than inside a word
         text = text.replace("(", " (", 1)
     return textwrap.fill(text, _LABEL_WIDTH, max_lines=2, placeholder=" ...")
 
 
 def labels(rows: pd.DataFrame) -> list[str]:
-    """The sampler, with what else tells its rows apart, less what all rows have alike."""
+    """Return a label per row: the sampler, and what else its rows differ in."""
     extra = [c for c in ("objective", "candidates", "budget") if c in rows]
     short = {c: telling(rows[c].astype(str).unique()) for c in extra}
     out = []
@@ -128,10 +201,10 @@ def labels(rows: pd.DataFrame) -> list[str]:
 
 
 def telling(names: Iterable[str]) -> dict[str, str]:
-    """``name(a=1, b=2)`` without the parameters that all names of that kind share.
+    """Return each name without the parameters that all names of its kind share.
 
-    ``queue(momentum=0.99, size=256)`` beside ``queue(momentum=0.99, size=1024)`` becomes
-    ``queue(size=256)``; what stands alone stays as it is.
+    ``queue(momentum=0.99, size=256)`` next to ``queue(momentum=0.99, size=1024)`` becomes
+    ``queue(size=256)``; the only name of a kind stays as it is.
     """
     kinds: dict[str, dict[str, list[str]]] = {}
     for name in names:
@@ -147,7 +220,7 @@ def telling(names: Iterable[str]) -> dict[str, str]:
 
 
 def _parts(inside: str) -> list[str]:
-    """Parameters of a label, parted at commas that stand in no bracket."""
+    """Split the parameters of a label at commas outside of brackets."""
     parts, depth = [""], 0
     for sign in inside:
         depth += (sign in "([{") - (sign in ")]}")
@@ -158,11 +231,11 @@ def _parts(inside: str) -> list[str]:
     return [part.strip() for part in parts]
 
 
-def legend(ax: Axes, n: int) -> None:
-    """A legend under the axis, where it hides no line."""
+def add_legend(ax: Axes, entries: int) -> None:
+    """Add a legend under the axis, where it hides no line; none for 0 entries."""
     figure = ax.get_figure(root=True)
     handles, labels = ax.get_legend_handles_labels()
-    if figure is not None and n:
+    if figure is not None and entries:
         figure.legend(
             handles,
             labels,
@@ -175,15 +248,22 @@ def legend(ax: Axes, n: int) -> None:
 
 
 def legend_columns(labels: Sequence[str]) -> int:
-    """How many columns of a legend fit one text column."""
+    """Number of columns of a legend that fit one text column."""
     longest = max((len(s) for s in labels), default=1)
     return 3 if longest <= 12 else 2 if longest <= 26 else 1
 
 
 def rows_size(table: pd.DataFrame) -> tuple[float, float]:
-    """One column wide, higher with more rows, and with labels that take two lines."""
+    """Size of one column, higher with more rows and with labels that take two lines."""
     longest = max((len(str(s)) for s in table.get("label", ())), default=0)
-    return COLUMN_WIDTH, 1.3 + _ROW * len(table) * (1.3 if longest > _LABEL_WIDTH else 1)
+    return COLUMN_WIDTH, 1.3 + ROW * len(table) * (1.3 if longest > _LABEL_WIDTH else 1)
+
+
+def curves_size(table: pd.DataFrame) -> tuple[float, float]:
+    """Size of one column, higher with more entries of the legend."""
+    names = list(table["sampler"].unique())
+    rows = -(-min(len(names), MOST) // legend_columns(names))
+    return COLUMN_WIDTH, 2.9 + 0.145 * rows
 
 
 def _wrap(ax: Axes, characters: int) -> int:

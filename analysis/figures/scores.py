@@ -7,21 +7,22 @@ import seaborn as sns
 from matplotlib.axes import Axes
 
 from nsbench.analysis.figures.drawing import (
+    ROW,
     Material,
-    caption,
     counts,
     each_pool,
+    finish,
     labels,
+    name_rows,
+    rows_size,
     shorten,
-    title,
 )
+from nsbench.analysis.figures.registry import figure
 from nsbench.analysis.figures.style import COLUMN_WIDTH, look
-
-_ROW = 0.19  # inches per row of a picture
 
 
 def collect_leaderboard(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Per pool, the samplers over their common augmentations; without any, all rows."""
+    """Per pool, the samplers over their common augmentations; all rows if there are none."""
     for (name, pool), statistics in zip(each_pool(material), material.board.pools, strict=True):
         rows = material.board.samplers
         rows = rows[(rows["pool"] == pool.title) & rows["mean"].notna()]
@@ -33,12 +34,15 @@ def collect_leaderboard(material: Material) -> Iterator[tuple[str, pd.DataFrame]
         yield name, table
 
 
+@figure(
+    "mean score and interval of every sampler, and which cannot be told apart",
+    collect_leaderboard,
+    size=rows_size,
+)
 def leaderboard(table: pd.DataFrame, ax: Axes) -> Axes:
-    """Mean and 95 % interval per sampler, best on top; letters name what cannot be told apart.
+    """Mean and 95 % interval per sampler, best on top; a common letter: no significant difference.
 
-    Args:
-        table: As `collect_leaderboard` makes it; means in points.
-        ax: Where to draw.
+    Means are in points.
     """
     table = table.sort_values("mean", ascending=False, kind="stable", ignore_index=True)
     base = table[table["sampler"].str.partition("(")[0] == table["baseline"]]
@@ -57,21 +61,18 @@ def leaderboard(table: pd.DataFrame, ax: Axes) -> Axes:
             verticalalignment="center",
             fontsize=7,
         )
-    ax.set_yticks(range(len(table)), [shorten(s) for s in table["label"]])
-    ax.set_ylim(len(table) - 0.4, -0.6)
-    ax.grid(axis="y", visible=False)
+    name_rows(ax, map(shorten, table["label"]))
     ax.set_xlabel("mean score (points)")
     augmentations = ", ".join(dict.fromkeys(table["augmentation"]))
-    title(ax, "Mean score by sampler")
-    interval = (
-        "no interval: one seed" if table["ci_low"].isna().all() else "95 % interval over seeds"
-    )
-    caption(
+    one = table["ci_low"].isna().all()
+    interval = "no interval: one seed" if one else "95 % interval over seeds"
+    return finish(
         ax,
-        f"{interval}, {counts(table)}, augmentations: {augmentations}; samplers with "
-        f"a letter in common cannot be told apart. {table['pool'].iloc[0]}",
+        table,
+        title="Mean score by sampler",
+        caption=f"{interval}, {counts(table)}, augmentations: {augmentations}; samplers with "
+        "a letter in common cannot be told apart",
     )
-    return ax
 
 
 def collect_heatmap(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -90,13 +91,28 @@ def collect_heatmap(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
         yield name, order.drop(columns="best")
 
 
-def draw_grid(wide: pd.DataFrame, ax: Axes) -> None:
-    """Draw mean scores as an annotated grid; what has no score stays grey.
+def heatmap_size(table: pd.DataFrame) -> tuple[float, float]:
+    """Size of one column, wider from five augmentations on; higher with more samplers."""
+    width = max(COLUMN_WIDTH, 1.7 + 0.43 * table["augmentation"].nunique())
+    longest = max(min(len(a), 24) for a in table["augmentation"].astype(str))
+    return width, 1.7 + 0.04 * longest + ROW * table["label"].nunique()
 
-    Args:
-        wide: Scores in points, rows and columns named by their labels.
-        ax: Where to draw.
-    """
+
+@figure("mean score of every sampler with every augmentation", collect_heatmap, size=heatmap_size)
+def heatmap(table: pd.DataFrame, ax: Axes) -> Axes:
+    """Mean score in points of every sampler with every augmentation; blank where there is none."""
+    wide = table.pivot_table(
+        index="label", columns="augmentation", values="mean", sort=False, aggfunc="mean"
+    )
+    draw_grid(wide[sorted(wide.columns)], ax)
+    ax.set_xlabel("augmentation")
+    ax.set_ylabel("")
+    caption = f"{counts(table)}; grey: no score"
+    return finish(ax, table, title="Sampler by augmentation", caption=caption)
+
+
+def draw_grid(wide: pd.DataFrame, ax: Axes) -> None:
+    """Draw mean scores in points, rows and columns by label; what has no score stays grey."""
     sns.heatmap(
         wide,
         ax=ax,
@@ -115,29 +131,3 @@ def draw_grid(wide: pd.DataFrame, ax: Axes) -> None:
         label.set(rotation=30, horizontalalignment="right")
     ax.tick_params(axis="y", labelrotation=0)
     ax.tick_params(length=0)
-
-
-def heatmap(table: pd.DataFrame, ax: Axes) -> Axes:
-    """Mean score in points of every sampler with every augmentation; blank where there is none.
-
-    Args:
-        table: As `collect_heatmap` makes it.
-        ax: Where to draw.
-    """
-    wide = table.pivot_table(
-        index="label", columns="augmentation", values="mean", sort=False, aggfunc="mean"
-    )
-    wide = wide[sorted(wide.columns)]
-    draw_grid(wide, ax)
-    ax.set_xlabel("augmentation")
-    ax.set_ylabel("")
-    title(ax, "Sampler by augmentation")
-    caption(ax, f"{counts(table)}; grey: no score. {table['pool'].iloc[0]}")
-    return ax
-
-
-def heatmap_size(table: pd.DataFrame) -> tuple[float, float]:
-    """One column wide for up to four augmentations, then wider; higher with more samplers."""
-    width = max(COLUMN_WIDTH, 1.7 + 0.43 * table["augmentation"].nunique())
-    longest = max(min(len(a), 24) for a in table["augmentation"].astype(str))
-    return width, 1.7 + 0.04 * longest + _ROW * table["label"].nunique()

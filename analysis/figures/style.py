@@ -1,8 +1,8 @@
 """One colour, marker and dash per sampler, the same in every figure; settings for legible figures.
 
-A known name's look is fixed by its place in `_LOOKS`; any other name's by a hash of the name, so
-adding a sampler changes no other's look. A label with parameters, ``band(high=0.05)``, keeps its
-name's colour and takes marker and dash from a hash of the label.
+A known name's style is fixed in `_LOOKS`; any other name's by a hash of the name, so adding a
+sampler changes no other's style. A label with parameters, ``band(high=0.05)``, keeps its name's
+colour and takes marker and dash from a hash of the label.
 
 Source: Okabe, Ito 2008, Color universal design (eight colours); Tol 2021, Colour schemes, "muted".
 https://jfly.uni-koeln.de/color/ https://personal.sron.nl/~pault/
@@ -31,17 +31,21 @@ DASHES: tuple[Any, ...] = (SOLID, (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.2, 1
 
 @dataclass(frozen=True)
 class Look:
-    """How one sampler is drawn.
-
-    Attributes:
-        colour: ``#RRGGBB``.
-        marker: Of matplotlib.
-        dash: A line style of matplotlib.
-    """
+    """Colour (``#RRGGBB``), marker and line style of one sampler."""
 
     colour: str
     marker: str
     dash: Any = SOLID
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """Arguments of matplotlib for a line with markers."""
+        return {"color": self.colour, "marker": self.marker, "linestyle": self.dash}
+
+    @property
+    def dots(self) -> dict[str, Any]:
+        """Arguments of matplotlib for markers without a line."""
+        return self.line | {"linestyle": "none"}
 
 
 _LOOKS: dict[str, Look] = {
@@ -77,11 +81,7 @@ _LOOKS: dict[str, Look] = {
 
 
 def look(label: str) -> Look:
-    """The look of a sampler.
-
-    Args:
-        label: A sampler's name, or its label with parameters in brackets.
-    """
+    """Return the look of a sampler, by its name or its label with parameters in brackets."""
     name, bracket, _ = label.partition("(")
     base = _LOOKS.get(name)
     if base is None:
@@ -126,7 +126,7 @@ RC: Any = {
 
 @contextmanager
 def house_style() -> Iterator[None]:
-    """The settings of all figures; matplotlib's own are back afterwards."""
+    """Apply the settings of all figures; matplotlib's are restored afterwards."""
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(RC)

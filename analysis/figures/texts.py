@@ -9,25 +9,25 @@ from collections.abc import Iterator
 import pandas as pd
 from matplotlib.axes import Axes
 
-from nsbench.analysis.figures.drawing import Material, caption, counts, legend, title
+from nsbench.analysis.figures.drawing import Material, counts, finish, interval_line
+from nsbench.analysis.figures.registry import figure
 from nsbench.analysis.figures.style import look
 
 _ROWS = r", (\d+) rows"
 ALL = 0
-"""Stands for all texts, as in a matrix file."""
+"""Means all texts, as in a matrix file."""
 
 
 def collect_few_texts(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Mean score and t interval by number of texts, of what ran on several numbers of them.
+    """Mean score and t interval by number of texts, of methods trained on several numbers of them.
 
     One picture per encoder, data and regime; a method is a sampler with an augmentation.
     """
-    rows = material.board.rows
-    rows = rows[rows["mean"].notna() & (rows["sampler"] != "no_training")]
+    rated = material.board.rows[material.board.rows["mean"].notna()]
+    rows = rated[rated["sampler"] != "no_training"]
+    untrained = rated[rated["sampler"] == "no_training"]
     limit = rows["data"].str.extract(_ROWS, expand=False).fillna(str(ALL)).astype(int)
     rows = rows.assign(limit=limit, data=rows["data"].str.replace(_ROWS, "", regex=True))
-    untrained = material.board.rows
-    untrained = untrained[(untrained["sampler"] == "no_training") & untrained["mean"].notna()]
     shared = [c for c in ("encoder", "data", "regime") if c in rows]
     columns = ["sampler", "augmentation", "limit", "mean", "ci_low", "ci_high", "n_seeds"]
     groups = rows.groupby(shared, sort=True, dropna=False)
@@ -45,29 +45,14 @@ def collect_few_texts(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
         yield ("" if groups.ngroups == 1 else ", ".join(names)), table.sort_values(order)
 
 
+@figure("mean score against the number of training texts: few-shot", collect_few_texts)
 def few_texts(table: pd.DataFrame, ax: Axes) -> Axes:
-    """One line per method; the grey line is the untrained encoder.
-
-    Args:
-        table: As `collect_few_texts` makes it.
-        ax: Where to draw.
-    """
+    """One line per method; the grey line is the untrained encoder."""
     several = table.groupby("sampler")["augmentation"].nunique().max() > 1
     lines = table.groupby(["sampler", "augmentation"], sort=False)
     for (sampler, augmentation), part in lines:
         label = f"{sampler}({augmentation})" if several else str(sampler)
-        style = look(label)
-        gap = [part["mean"] - part["ci_low"], part["ci_high"] - part["mean"]]
-        ax.errorbar(
-            part["place"],
-            part["mean"],
-            yerr=gap,
-            color=style.colour,
-            marker=style.marker,
-            linestyle=style.dash,
-            capsize=2,
-            label=label,
-        )
+        interval_line(ax, part["place"], part, look(label), label=label)
     floor = float(table["untrained"].iloc[0])
     if floor == floor:
         ax.axhline(floor, color="0.6", linestyle=":", label="untrained")
@@ -78,7 +63,10 @@ def few_texts(table: pd.DataFrame, ax: Axes) -> Axes:
     ax.minorticks_off()
     ax.set_xlabel("training texts (rows)")
     ax.set_ylabel("mean score (points)")
-    title(ax, "How much few texts give")
-    legend(ax, lines.ngroups + 1)
-    caption(ax, f"{counts(table)}, 95 % t intervals. {table['shared'].iloc[0]}")
-    return ax
+    return finish(
+        ax,
+        table,
+        title="How much few texts give",
+        caption=f"{counts(table)}, 95 % t intervals. {table['shared'].iloc[0]}",
+        entries=lines.ngroups + 1,
+    )

@@ -11,14 +11,17 @@ from numpy.typing import NDArray
 from nsbench.analysis.figures.cast import Cast
 from nsbench.analysis.figures.drawing import (
     Material,
-    caption,
+    board_rows,
     counts,
     each_pool,
+    finish,
+    joined,
     labels,
-    legend,
+    name_rows,
+    rows_size,
     shorten,
-    title,
 )
+from nsbench.analysis.figures.registry import figure
 from nsbench.analysis.figures.style import look
 from nsbench.analysis.statistics import comparisons
 from nsbench.analysis.statistics.stats import Array, seed_means
@@ -34,7 +37,7 @@ COST_LABELS = {
 
 
 def collect_ranks(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Per pool, mean rank of each sampler over tasks and Nemenyi's p against every other.
+    """Per pool, mean rank of each sampler over tasks, and the groups of Nemenyi's test.
 
     Scores are means over seeds and over the augmentations that all samplers have; samplers without
     a score on every task are left out. Needs three samplers and two tasks.
@@ -62,13 +65,13 @@ def collect_ranks(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
         yield name, table
 
 
+@figure(
+    "mean rank over tasks, and bars over what Nemenyi's test cannot tell apart",
+    collect_ranks,
+    size=rows_size,
+)
 def critical_difference(table: pd.DataFrame, ax: Axes) -> Axes:
-    """Mean rank over tasks, best on top; bars join samplers that Nemenyi's test cannot tell apart.
-
-    Args:
-        table: As `collect_ranks` makes it.
-        ax: Where to draw.
-    """
+    """Mean rank over tasks, best on top; bars join samplers that do not differ significantly."""
     table = table.reset_index(drop=True)
     worst = len(table)
     for place, row in enumerate(table.to_dict("records")):
@@ -89,54 +92,37 @@ def critical_difference(table: pd.DataFrame, ax: Axes) -> Axes:
                 clip_on=False,
                 solid_capstyle="butt",
             )
-    ax.set_yticks(range(worst), [shorten(s) for s in table["label"]])
-    ax.set_ylim(worst - 0.4, -0.6)
+    name_rows(ax, map(shorten, table["label"]))
     ax.set_xlim(1 - 0.03 * worst, 1.03 * worst)
-    ax.grid(axis="y", visible=False)
     ax.set_xlabel("mean rank over tasks (1 is best)")
-    title(ax, "Critical differences")
-    caption(
+    return finish(
         ax,
-        f"Bars join samplers that cannot be told apart over tasks (Nemenyi, {ALPHA:.0%}); "
-        f"Friedman p = {table['friedman_p'].iloc[0]:.2g}; {counts(table)}. "
-        f"{table['pool'].iloc[0]}",
+        table,
+        title="Critical differences",
+        caption=f"Bars join samplers that cannot be told apart over tasks (Nemenyi, {ALPHA:.0%}); "
+        f"Friedman p = {table['friedman_p'].iloc[0]:.2g}; {counts(table)}",
     )
-    return ax
 
 
 def collect_cost(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
     """Per pool and unit of cost, one row per sampler and augmentation."""
     for name, pool in each_pool(material):
-        rows = material.board.rows
-        rows = rows[(rows["pool"] == pool.title) & rows["mean"].notna()]
+        rows = board_rows(material, pool)
         for cost in COST_LABELS:
             if cost not in rows or rows[cost].notna().sum() < 2:
                 continue
             columns = ["sampler", "augmentation", "n_seeds", "n_tasks", "mean", "ci_low", "ci_high"]
             table = rows.loc[rows[cost].notna(), columns]
             table = table.assign(cost=rows[cost], unit=cost, pool=pool.title)
-            yield " ".join(filter(None, (cost, name))), table
+            yield joined(cost, name), table
 
 
+@figure("mean score against sentences encoded, tokens and seconds", collect_cost)
 def cost_quality(table: pd.DataFrame, ax: Axes) -> Axes:
-    """Mean score against what a cell cost; each dot is a sampler with an augmentation.
-
-    Args:
-        table: As `collect_cost` makes it.
-        ax: Where to draw.
-    """
+    """Mean score against what a cell cost; each dot is a sampler with an augmentation."""
     cast = Cast.by(table, "mean")
-    for sampler in cast.order:
-        part = table[table["sampler"] == sampler]
-        style, line = cast.look(sampler), cast.line(sampler)
-        ax.plot(
-            part["cost"],
-            part["mean"],
-            linestyle="none",
-            marker=style.marker,
-            color=style.colour,
-            **line,
-        )
+    for part, style, line in cast.drawn(table):
+        ax.plot(part["cost"], part["mean"], **style.dots, **line)
         ends = part["cost"], part["ci_low"], part["ci_high"]
         ax.vlines(*ends, color=style.colour, linewidth=0.7, zorder=line["zorder"])
     unit = str(table["unit"].iloc[0])
@@ -152,20 +138,19 @@ def cost_quality(table: pd.DataFrame, ax: Axes) -> Axes:
         ax.xaxis.set_major_formatter("{x:,.9g}")
     ax.set_ylabel("mean score (points)")
     ax.margins(0.08)
-    title(ax, "Quality against cost")
-    legend(ax, len(cast.named))
     interval = "" if table["ci_low"].isna().all() else "lines: 95 % interval over seeds; "
-    caption(
+    return finish(
         ax,
-        f"{interval}one dot per sampler and augmentation, {len(table)} dots; {counts(table)}"
-        f"{cast.note}. "
-        f"{table['pool'].iloc[0]}",
+        table,
+        title="Quality against cost",
+        caption=f"{interval}one dot per sampler and augmentation, {len(table)} dots; "
+        f"{counts(table)}{cast.note}",
+        entries=len(cast.named),
     )
-    return ax
 
 
 def _runs(p: Array, order: NDArray[np.int64]) -> list[str]:
-    """Which bars each method, in order of rank, belongs to: numbers parted by blanks."""
+    """Return the bars of each method, in order of rank, as text."""
     different = np.asarray(p) <= ALPHA
     pairs = comparisons.AllPairs(np.zeros(p.shape), np.asarray(p), different)
     runs = comparisons.letter_runs(pairs, order)

@@ -10,16 +10,18 @@ from matplotlib.axes import Axes
 from nsbench.analysis.figures.cast import Cast
 from nsbench.analysis.figures.drawing import (
     Material,
+    band_ticks,
     banded_line,
-    caption,
     counts,
     each_pool,
-    legend,
+    finish,
+    interval_line,
+    of_cells,
     over_seeds,
-    title,
 )
+from nsbench.analysis.figures.registry import figure
 from nsbench.analysis.tables.false_negatives import rate_table
-from nsbench.analysis.tables.predictors import LAST
+from nsbench.analysis.tables.predictors import late_rows
 
 _SAME = re.compile(r"same_meaning_([\d.]+)_([\d.]+)")
 
@@ -33,60 +35,42 @@ def collect_rates(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
             yield (f"{encoder} {augmentation}" if len(groups) > 1 else ""), part
 
 
+@figure(
+    "false negatives that each sampler picked up against the dialled rate",
+    collect_rates,
+    needs=["difficulty"],
+)
 def false_negative_rates(table: pd.DataFrame, ax: Axes) -> Axes:
-    """One line per sampler over the dialled rates; the grey line is that of a uniform choice.
-
-    Args:
-        table: As `collect_rates` makes it.
-        ax: Where to draw.
-    """
-    dialled = sorted(table["dialled"].unique())
-    ax.plot(
-        100 * np.array(dialled),
-        100 * np.array(dialled),
-        color="0.6",
-        linestyle=":",
-        label="uniform choice",
-    )
+    """One line per sampler over the dialled rates; the grey line is that of a uniform choice."""
+    dialled = 100 * np.array(sorted(table["dialled"].unique()))
+    ax.plot(dialled, dialled, color="0.6", linestyle=":", label="uniform choice")
     order = table.groupby("sampler")["measured"].max().sort_values(ascending=False, kind="stable")
     cast = Cast.of(order.index)
-    for sampler in cast.order:
-        part, style = table[table["sampler"] == sampler].sort_values("dialled"), cast.look(sampler)
-        ax.errorbar(
-            100 * part["dialled"],
-            100 * part["measured"],
-            yerr=100 * np.array([part["measured"] - part["low"], part["high"] - part["measured"]]),
-            color=style.colour,
-            marker=style.marker,
-            linestyle=style.dash,
-            capsize=2,
-            **cast.line(sampler),
-        )
+    for part, style, line in cast.drawn(table.sort_values("dialled", kind="stable")):
+        columns = ("measured", "low", "high")
+        interval_line(ax, 100 * part["dialled"], part, style, columns=columns, scale=100, **line)
     ax.set_xlabel("dialled false negatives\namong all candidates (percent)")
     ax.set_ylabel("false negatives among\nthe chosen (percent)")
-    title(ax, "False negatives: dialled and picked up")
-    legend(ax, len(cast.named) + 1)
-    caption(
+    return finish(
         ax,
-        f"{counts(table)}{cast.note}; counted over all measured steps, bars: 95 % "
-        f"t interval over seeds. {table['encoder'].iloc[0]}, {table['augmentation'].iloc[0]}",
+        table,
+        title="False negatives: dialled and picked up",
+        caption=f"{counts(table)}{cast.note}; counted over all measured steps, bars: 95 % t "
+        f"interval over seeds. {table['encoder'].iloc[0]}, {table['augmentation'].iloc[0]}",
+        entries=len(cast.named) + 1,
     )
-    return ax
 
 
 def collect_same(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
     """Per pool, share of the same meaning by bin of the ranking, over the last quarter."""
-    table = material.difficulty
-    table = table[table["quantity"].astype(str).str.fullmatch(_SAME.pattern)]
+    table = late_rows(material.difficulty)
+    table = table[table["quantity"].astype(str).str.fullmatch(_SAME.pattern) & (table["count"] > 0)]
     if table.empty:
         return
-    last = material.difficulty.groupby("key")["step"].max()
-    table = table[table["step"] >= LAST * table["key"].map(last)]
-    table = table[table["count"] > 0]
     ends = table["quantity"].str.extract(_SAME).astype(float)
     table = table.assign(low=ends[0], high=ends[1], hits=table["mean"] * table["count"])
     for name, pool in each_pool(material):
-        part = table.merge(pool.cells[["key"]].drop_duplicates(), on="key")
+        part = of_cells(table, pool)
         if part.empty:
             continue
         keys = ["sampler", "low", "high"]
@@ -94,30 +78,28 @@ def collect_same(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
         yield name, over_seeds(sums["hits"] / sums["count"], keys).assign(pool=pool.title)
 
 
+@figure(
+    "how often candidates mean the same as their anchor, by place in the ranking",
+    collect_same,
+    needs=["difficulty"],
+)
 def same_meaning(table: pd.DataFrame, ax: Axes) -> Axes:
-    """One line per sampler over the bins of the full ranking, hardest on the left.
-
-    Args:
-        table: As `collect_same` makes it.
-        ax: Where to draw.
-    """
+    """One line per sampler over the bins of the full ranking, hardest on the left."""
     bins = sorted({(low, high) for low, high in table[["low", "high"]].to_numpy()})
     place = {b: i for i, b in enumerate(bins)}
     cast = Cast.by(table[table["low"] == table["low"].min()], "mean")
-    for sampler in cast.order:
-        part, style = table[table["sampler"] == sampler].sort_values("low"), cast.look(sampler)
+    for part, style, line in cast.drawn(table.sort_values("low", kind="stable")):
         where = [place[(low, high)] for low, high in part[["low", "high"]].to_numpy()]
-        banded_line(ax, where, part, style, scale=100, **cast.line(sampler))
-    names = [f"{low:g}\u2013{high:g}" for low, high in bins]
-    ax.set_xticks(range(len(names)), names, rotation=35, ha="right", rotation_mode="anchor")
+        banded_line(ax, where, part, style, scale=100, **line)
+    band_ticks(ax, bins)
     ax.set_xlabel("place in the full ranking (percent, 0 = hardest)")
     ax.set_ylabel("candidates of the same\nmeaning (percent)")
     ax.set_ylim(bottom=0)
-    title(ax, "Same meaning by difficulty")
-    legend(ax, len(cast.named))
-    caption(
+    return finish(
         ax,
-        f"{counts(table)}, band: lowest to highest{cast.note}; all candidates of the last "
-        f"quarter, ranked by the model that the sampler trained. {table['pool'].iloc[0]}",
+        table,
+        title="Same meaning by difficulty",
+        caption=f"{counts(table)}, band: lowest to highest{cast.note}; all candidates of the last "
+        "quarter, ranked by the model that the sampler trained",
+        entries=len(cast.named),
     )
-    return ax

@@ -5,7 +5,16 @@ from collections.abc import Iterator
 import pandas as pd
 from matplotlib.axes import Axes
 
-from nsbench.analysis.figures.drawing import Material, caption, counts, each_pool, labels, title
+from nsbench.analysis.figures.drawing import (
+    Material,
+    board_rows,
+    counts,
+    each_pool,
+    finish,
+    joined,
+    labels,
+)
+from nsbench.analysis.figures.registry import figure
 from nsbench.analysis.figures.scores import draw_grid
 from nsbench.analysis.figures.style import COLUMN_WIDTH
 
@@ -13,31 +22,34 @@ _PAIR = " | "
 
 
 def collect_view_grid(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Per pool and sampler, one row per pair of views; only where the two views differ at times."""
+    """Per pool and sampler, one row per pair of views; none if the two views never differ."""
     for name, pool in each_pool(material):
-        rows = material.board.rows
-        rows = rows[(rows["pool"] == pool.title) & rows["mean"].notna()]
+        rows = board_rows(material, pool)
         if rows.empty:
             continue
         columns = ["sampler", "augmentation", "n_seeds", "n_tasks", "mean", "pool"]
         table = rows[columns].assign(label=labels(rows))
         views = table["augmentation"].str.split(_PAIR, n=1, regex=False)
         table = table.assign(view1=views.str[0], view2=views.str[-1])
-        several = table.groupby("label").ngroups
+        several = table.groupby("label").ngroups > 1
         for label, part in table.groupby("label", sort=False):
-            if (part["view1"] == part["view2"]).all():
-                continue
-            parts = [p for p in (name, str(label) if several > 1 else "") if p]
-            yield " ".join(parts), part
+            if not (part["view1"] == part["view2"]).all():
+                yield joined(name, label if several else ""), part
 
 
+def view_grid_size(table: pd.DataFrame) -> tuple[float, float]:
+    """Room for a square of cells, its names and its caption."""
+    down, across = table["view1"].nunique(), table["view2"].nunique()
+    return max(COLUMN_WIDTH, 2.3 + 0.5 * across), 2.0 + 0.42 * down
+
+
+@figure(
+    "mean score of every ordered pair of augmentations, one picture per sampler",
+    collect_view_grid,
+    size=view_grid_size,
+)
 def view_grid(table: pd.DataFrame, ax: Axes) -> Axes:
-    """Mean score in points, view 1 down and view 2 across; blank where there is no cell.
-
-    Args:
-        table: As `collect_view_grid` makes it.
-        ax: Where to draw.
-    """
+    """Mean score in points, view 1 down and view 2 across; blank where there is no cell."""
     names = sorted({*table["view1"], *table["view2"]}, key=lambda v: (v != "none", v))
     wide = table.pivot_table(index="view1", columns="view2", values="mean", aggfunc="mean")
     wide = wide.reindex(
@@ -47,12 +59,9 @@ def view_grid(table: pd.DataFrame, ax: Axes) -> Axes:
     draw_grid(wide, ax)
     ax.set_xlabel("augmentation of view 2")
     ax.set_ylabel("augmentation of view 1")
-    title(ax, f"Pairs of augmentations, {table['sampler'].iloc[0]}")
-    caption(ax, f"{counts(table)}; grey: no score. {table['pool'].iloc[0]}")
-    return ax
-
-
-def view_grid_size(table: pd.DataFrame) -> tuple[float, float]:
-    """Room for a square of cells, its names and its caption."""
-    down, across = table["view1"].nunique(), table["view2"].nunique()
-    return max(COLUMN_WIDTH, 2.3 + 0.5 * across), 2.0 + 0.42 * down
+    return finish(
+        ax,
+        table,
+        title=f"Pairs of augmentations, {table['sampler'].iloc[0]}",
+        caption=f"{counts(table)}; grey: no score",
+    )

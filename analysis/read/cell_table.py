@@ -12,7 +12,7 @@ _ABSENT: Any = object()
 
 
 def cell_table(rows: Sequence[tuple[Piece, ...]]) -> pd.DataFrame:
-    """A table of rows in pieces, sorted by identity.
+    """Return a table of rows in pieces, sorted by identity.
 
     A table of 100,000 dicts takes gigabytes, and minutes to be sorted; here a column is the
     values of its distinct pieces, taken by row.
@@ -35,7 +35,7 @@ def cell_table(rows: Sequence[tuple[Piece, ...]]) -> pd.DataFrame:
 
 
 class _Slot:
-    """The pieces that stand at one place of every row."""
+    """The pieces at one place of every row."""
 
     def __init__(self, pieces: Sequence[Piece]) -> None:
         ids = np.fromiter(map(id, pieces), dtype=np.int64, count=len(pieces))
@@ -48,7 +48,7 @@ class _Slot:
 
 
 def _column(slots: Sequence[_Slot], name: str) -> Any:
-    """The values of one column, as an array of the type that pandas sees in them."""
+    """Return the values of one column, as an array of the type that pandas infers."""
     holding = [s for s in slots if name in s.names]
     if len(holding) == 1:
         slot = holding[0]

@@ -29,16 +29,16 @@ Piece = Mapping[str, Any]
 
 
 class Columns:
-    """Makes columns of cells and records, looking at each shared piece of them once.
+    """Makes columns of cells and records, reading each shared piece of them once.
 
-    Pieces are told apart as objects: `records.shared.Shared` makes equal ones the same.
+    Pieces are compared as objects: `records.shared.Shared` makes equal ones the same.
     """
 
     def __init__(self) -> None:
         self._made: dict[tuple[str, int, str], tuple[Any, Piece]] = {}
 
     def of_cell(self, cell: Any) -> tuple[Piece, ...]:
-        """Labels, names and parameters of a cell.
+        """Return labels, names and parameters of a cell.
 
         Args:
             cell: A cell as plain data, the content of ``cell.json``.
@@ -69,7 +69,7 @@ class Columns:
         return tuple(pieces)
 
     def of_record(self, record: RunRecord) -> tuple[Piece, ...]:
-        """Cost, provenance and leakage of a cell, in pieces, as many for every record."""
+        """Return cost, provenance and leakage of a cell, in pieces, as many for every record."""
         return (
             cost_columns(record),
             {"run_date": record.finished, "weights": record.weights},
@@ -80,7 +80,7 @@ class Columns:
         )
 
     def leaks(self, record: RunRecord, task: str = "") -> Piece:
-        """What `leak_columns` says of a record and a task."""
+        """Return `leak_columns` of a record and a task."""
         return self._once(
             "leakage", record.leakage, task, lambda _, scanned, task: leak_columns(scanned, task)
         )
@@ -95,12 +95,12 @@ class Columns:
 
 
 def cost_columns(record: RunRecord) -> dict[str, float]:
-    """Encoder passes, tokens and seconds of a cell.
+    """Return encoder passes, tokens and seconds of a cell.
 
     Returns:
         ``encodes_train`` and ``encodes_mining`` (sentences encoded), their sum ``encodes``,
-        ``train_steps``, ``tokens_seen``, ``wall_s``, ``seconds_<phase>`` and what else was counted
-        under its own name. What the record does not count is left out.
+        ``train_steps``, ``tokens_seen``, ``wall_s``, ``seconds_<phase>`` and all other counts
+        under their names. Counts that the record lacks are left out.
     """
     columns: dict[str, float] = {}
     train = mining = 0.0
@@ -180,7 +180,7 @@ def _environment(kind: str, value: Any, label: str) -> Piece:
 
 
 def _renamed(columns: Mapping[str, Any]) -> Piece:
-    """A name that an axis has must not be overwritten by what a record holds."""
+    """Rename columns that an axis has, so that no record overwrites them."""
     return {(f"env_{k}" if k in AXES or k == "seed" else k): v for k, v in columns.items()}
 
 

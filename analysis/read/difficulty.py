@@ -1,7 +1,6 @@
 """Difficulty tables, histograms and other tables of single cells."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +9,7 @@ import pandas as pd
 
 from nsbench.analysis.read.columns import AXES
 from nsbench.analysis.read.load import Results
-from nsbench.benchmarks.records import (
-    DIFFICULTY_COLUMNS,
-    HISTOGRAM_COLUMNS,
-    RecordError,
-)
+from nsbench.benchmarks.records import DIFFICULTY_COLUMNS, RecordError
 
 DIFFICULTY_IDENTITY = ("key", *AXES, "seed")
 
@@ -22,13 +17,13 @@ DIFFICULTY_IDENTITY = ("key", *AXES, "seed")
 def load_difficulty(
     results: Results, columns: Sequence[str] = (), *, compact: bool = False
 ) -> tuple[pd.DataFrame, list[str]]:
-    """The difficulty of every finished cell, long, and one line per file that cannot be read.
+    """Return the difficulty of every finished cell, long, and a line per file that cannot be read.
 
     Args:
         results: As loaded.
-        columns: Those of ``difficulty.parquet`` to read beside ``step`` and ``quantity``; all
-            without any.
-        compact: Texts as categories in order of name: a tenth of the room, for 100,000 cells.
+        columns: Those of ``difficulty.parquet`` to read in addition to ``step`` and ``quantity``;
+            empty for all.
+        compact: Texts as categories in order of name: a tenth of the memory, for 100,000 cells.
 
     Returns:
         Columns `DIFFICULTY_IDENTITY` and those of ``difficulty.parquet``, one row per cell, step
@@ -71,7 +66,7 @@ def load_difficulty(
 
 
 def plain_texts(table: pd.DataFrame) -> pd.DataFrame:
-    """A table with texts in place of categories; for what is left of a compact one."""
+    """Return a table with texts in place of categories, for the rest of a compact one."""
     narrow = [c for c, kind in table.dtypes.items() if isinstance(kind, pd.CategoricalDtype)]
     return table.astype(dict.fromkeys(narrow, "str"))
 
@@ -96,32 +91,15 @@ def _arrow_table(path: Path, columns: Sequence[str], *, every: bool) -> Any:
     raise RecordError(f"{path} lacks the columns {', '.join(absent)}")
 
 
-def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """Read one parquet file of a cell.
-
-    Raises:
-        RecordError: If it is missing, cut short, or lacks a column.
-    """
-    try:
-        table = pd.read_parquet(path)
-    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors or OSErrors
-        line = " ".join(str(error).split())
-        raise RecordError(f"cannot read {path}: {line}") from None
-    absent = [c for c in columns if c not in table]
-    if absent:
-        raise RecordError(f"{path} lacks the columns {', '.join(absent)}")
-    return table
-
-
 class CellTables(Mapping[str, pd.DataFrame]):
-    """One kind of table of the finished cells by key, read whenever it is asked for.
+    """One kind of table of the finished cells by key, read at each access.
 
-    A table that cannot be read is not there: ``get`` gives ``None``.
+    ``get`` gives ``None`` for a table that cannot be read.
 
     Args:
         results: As loaded.
         kind: Property of `CellPaths`: ``choices``, ``probe`` ...
-        columns: What it must hold.
+        columns: Columns it must have.
     """
 
     def __init__(self, results: Results, kind: str, columns: Sequence[str]) -> None:
@@ -136,9 +114,10 @@ class CellTables(Mapping[str, pd.DataFrame]):
 
     def __getitem__(self, key: str) -> pd.DataFrame:
         try:
-            return read_table(self._paths[key], self._columns)
+            table = _arrow_table(self._paths[key], self._columns, every=True)
         except RecordError as error:
             raise KeyError(key) from error
+        return pd.DataFrame(table.to_pandas())
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._paths)
@@ -148,7 +127,7 @@ class CellTables(Mapping[str, pd.DataFrame]):
 
 
 def histogram_window(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Counts of the first logged step (``before``) and of the last logging window (``after``).
+    """Return counts of the first logged step (``before``) and of the last window (``after``).
 
     Args:
         table: A ``histograms.parquet``; its counts are cumulative.
@@ -162,18 +141,8 @@ def histogram_window(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {k: v.rename("count").reset_index() for k, v in named.items()}
 
 
-def load_histograms(results: Results) -> dict[str, pd.DataFrame]:
-    """The histograms of every finished cell that has readable ones, by key."""
-    out: dict[str, pd.DataFrame] = {}
-    for cell in results.loaded:
-        if cell.status == "done" and cell.paths is not None and cell.paths.histograms.is_file():
-            with suppress(RecordError):
-                out[cell.key] = read_table(cell.paths.histograms, HISTOGRAM_COLUMNS)
-    return out
-
-
 def load_random_pairs(results: Results) -> dict[str, list[int]]:
-    """Counts of the similarity of random texts in equal bins on [-1, 1], by key."""
+    """Return counts of the similarity of random texts in equal bins on [-1, 1], by key."""
     out: dict[str, list[int]] = {}
     for cell in results.loaded:
         found = cell.record.evaluation.get("random_pairs") if cell.record else None

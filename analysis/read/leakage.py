@@ -1,4 +1,4 @@
-"""What the training text already held of the evaluation sets, beside the scores it may help."""
+"""Overlap of the training text with the evaluation sets, which may raise scores."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,14 +12,13 @@ _STORED = {"leak_exact": "exact", "leak_pairs": "pairs", "leak_ngram": "ngram"}
 
 
 def leak_columns(scanned: Mapping[str, Any], task: str = "") -> dict[str, Any]:
-    """`LEAKS` of a cell for one task, or the largest over all of its tasks.
+    """Return `LEAKS` of a cell for one task, or the largest over all of its tasks.
+
+    Empty if nothing was scanned: an untrained cell, an old record.
 
     Args:
-        scanned: What its record says of leakage.
-        task: One task; all without it.
-
-    Returns:
-        Empty where nothing was scanned: an untrained cell, a record from before the scan.
+        scanned: The leakage of its record.
+        task: One task; empty for all.
     """
     rows = [r for name, r in scanned.items() if isinstance(r, Mapping) and task in ("", name)]
     if not rows:
@@ -32,13 +31,13 @@ def leak_columns(scanned: Mapping[str, Any], task: str = "") -> dict[str, Any]:
 
 
 def leakage_table(cells: Sequence[Any]) -> pd.DataFrame:
-    """One row per data, regime and task: the scan, and how many finished cells share it.
+    """Return one row per data, regime and task: the scan, and its number of finished cells.
 
     Args:
         cells: ``LoadedCell`` objects.
     """
     alike: dict[tuple[str, str, int], tuple[Mapping[str, Any], int]] = {}
-    for cell in cells:  # cells share what was scanned once, so each scan is looked at once
+    for cell in cells:  # cells share scans as objects, so each is read once
         if cell.record is None or cell.status != "done" or not cell.record.leakage:
             continue
         labels, scanned = cell.cell.get("labels") or {}, cell.record.leakage
@@ -68,7 +67,7 @@ def leakage_table(cells: Sequence[Any]) -> pd.DataFrame:
 
 
 def leakage_words(table: pd.DataFrame) -> list[str]:
-    """The scan in sentences, one per data and regime for each kind of finding."""
+    """Return the scan in sentences, one per data and regime for each kind of finding."""
     out = []
     for (data, regime), part in table.groupby(["data", "regime"], sort=True):
         where = f"{data}" + (f", {regime}" if table["regime"].nunique() > 1 else "")

@@ -1,4 +1,4 @@
-"""Results folders become tidy tables; whatever could not be used is named, never dropped unsaid."""
+"""Results folders as tidy tables; all that could not be used is named."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,6 @@ from nsbench.analysis.read.scores import (
     ScoreReader,
     ScoreRow,
     score_table,
-    with_cells,
 )
 from nsbench.benchmarks.records import (
     AbsentError,
@@ -37,12 +36,11 @@ class LoadedCell:
         key: The cell's key.
         matrix: Name of the matrix it belongs to, or the folder's name.
         cell: The cell as plain data.
-        status: One of ``records.STATUSES``; a cell whose record says done but whose scores cannot
-            be read counts as failed.
+        status: One of ``records.STATUSES``; a finished cell with unreadable scores has failed.
         info: Why it is not done, one line; empty when done.
         planned: Whether ``matrix.json`` lists it.
-        record: Its record, where there is one.
-        paths: Its files, where there are any.
+        record: Its record, if there is one.
+        paths: Its files, if there are any.
         scores: One row per score; empty unless done.
         columns: Labels, names and parameters of the cell, flat, in pieces that cells share.
     """
@@ -68,7 +66,7 @@ class Results:
         loaded: The cells, sorted by identity.
         cells: One row per cell: identity, labels, parameters, budget, cost, provenance.
         scores: One row per score: ``key``, task, split, subset, metric, value, ``n_examples`` and
-            ``main``. `tidy_scores` puts the columns of cells beside them.
+            ``main``.
         left_out: One line for each thing that was found and not used.
         conflicts: One line for each key that was found with different scores.
         matrices: The ``matrix.json`` of each folder that has one.
@@ -122,14 +120,6 @@ def load_results(roots: Path | str | Sequence[Path | str]) -> Results:
         matrices=tuple(matrices),
         columns=reader.columns,
     )
-
-
-def tidy_scores(results: Results) -> pd.DataFrame:
-    """One row per score with every column of its cell: identity, score, leakage, parameters.
-
-    A hundred columns a row: only for what fits in memory so.
-    """
-    return with_cells(results.scores, results.cells, results.loaded, results.columns)
 
 
 class _Reader:
@@ -189,7 +179,7 @@ class _Reader:
     def _cell(
         self, paths: CellPaths, matrix: str, planned: Mapping[str, Mapping[str, Any]]
     ) -> LoadedCell:
-        """What stands in one cell's folder.
+        """Read one cell's folder.
 
         Raises:
             RecordError: If neither its record nor its cell can be used.
@@ -221,7 +211,7 @@ class _Reader:
     def _unfinished(
         self, paths: CellPaths, matrix: str, planned: Mapping[str, Mapping[str, Any]]
     ) -> LoadedCell:
-        """A cell that was begun and has no record."""
+        """Read a cell that was begun and has no record."""
         raw = read_json(paths.cell)
         content = raw.get("cell", raw) if isinstance(raw, dict) else raw
         columns = self._columns(content, paths, "cell")
@@ -272,7 +262,7 @@ def _merge(before: LoadedCell | None, now: LoadedCell, conflicts: list[str]) -> 
 
 
 def _equal(one: Sequence[ScoreRow], two: Sequence[ScoreRow]) -> bool:
-    """Whether two lists of scores are the same, NaN being equal to NaN."""
+    """Return whether two lists of scores are the same; NaN equals NaN."""
     return list(map(str, one)) == list(map(str, two))
 
 

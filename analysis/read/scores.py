@@ -16,8 +16,6 @@ import numpy as np
 import orjson
 import pandas as pd
 
-from nsbench.analysis.read.columns import IDENTITY, Columns
-from nsbench.analysis.read.leakage import LEAKS
 from nsbench.analysis.statistics.stats import Array
 from nsbench.benchmarks.files import read_bytes
 from nsbench.benchmarks.records import SCORE_COLUMNS, CellPaths, RecordError
@@ -30,15 +28,8 @@ _TEXTS = SCORE_COLUMNS[:_VALUE]
 _FLOAT = re.compile(rb",(-?\d+\.\d*(?:e[-+]\d+)?),")
 
 
-@dataclass(frozen=True, eq=False)
-class Layout:
-    """What the rows of a ``scores.csv`` are about.
-
-    Attributes:
-        rows: Task, split, subset, metric, ``n_examples`` and ``main`` of each score.
-    """
-
-    rows: tuple[tuple[str, str, str, str, int, bool], ...]
+Layout = tuple[tuple[str, str, str, str, int, bool], ...]
+"""Task, split, subset, metric, ``n_examples`` and ``main`` of each row of a ``scores.csv``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +37,7 @@ class CellScores:
     """The scores of one cell, as rows of `SCORE_COLUMNS`.
 
     Attributes:
-        layout: What they are about.
+        layout: The rows without values; one object for all cells with equal ones.
         values: One per row of the layout.
     """
 
@@ -54,21 +45,21 @@ class CellScores:
     values: Array
 
     def __iter__(self) -> Iterator[ScoreRow]:
-        for (*texts, n, main), value in zip(self.layout.rows, self.values.tolist(), strict=True):
+        for (*texts, n, main), value in zip(self.layout, self.values.tolist(), strict=True):
             yield (*texts, value, n, main)
 
     def __len__(self) -> int:
         return len(self.values)
 
 
-NO_SCORES = CellScores(Layout(()), np.empty(0))
+NO_SCORES = CellScores((), np.empty(0))
 
 
 class ScoreReader:
-    """Reads ``scores.csv`` of many cells; those that are about the same share their layout.
+    """Reads ``scores.csv`` of many cells; equal rows share their layout.
 
-    What stands around the values of a file, as this project writes it, is the same text for all
-    cells of a layout: where it was met before, only the values are read.
+    The text around the values of a file, as this project writes it, is the same for all cells of a
+    layout: if it is known already, only the values are read.
     """
 
     def __init__(self) -> None:
@@ -86,10 +77,10 @@ class ScoreReader:
             raw = read_bytes(path)
             if not raw.endswith(b"\n"):
                 raise RecordError(f"{path} is cut short: its last line does not end")
-            pieces = _FLOAT.split(raw)  # what stands around the values, and between them these
+            pieces = _FLOAT.split(raw)  # the text around the values, and the values
             around, values = b"\0".join(pieces[::2]), pieces[1::2]
             layout = self._known.get(around)
-            if layout is not None and len(values) == len(layout.rows):
+            if layout is not None and len(values) == len(layout):
                 return CellScores(layout, _floats(values))
             plain = _plain(raw)
             columns: _Columns = plain or _quoted(raw.decode(), path)
@@ -108,8 +99,7 @@ class ScoreReader:
         if key not in self._layouts:
             *texts, n, main = [[_decoded(c) for c in column] for column in columns]
             flags = (m.strip().lower() == "true" for m in main)
-            rows = tuple(zip(*texts, map(int, n), flags, strict=True))
-            self._layouts[key] = Layout(rows)
+            self._layouts[key] = tuple(zip(*texts, map(int, n), flags, strict=True))
         return self._layouts[key]
 
 
@@ -134,7 +124,7 @@ def _decoded(text: str | bytes) -> str:
 
 
 def _plain(raw: bytes) -> list[tuple[bytes, ...]]:
-    """The columns of a file as this project writes it, or nothing if it needs a real reader."""
+    """Return the columns of a file as this project writes it; empty if it needs a CSV reader."""
     header, _, body = raw.partition(b"\n")
     if header != _HEADER or b'"' in raw or b"\r" in raw or not body:
         return []
@@ -156,16 +146,16 @@ def _quoted(text: str, path: str) -> list[tuple[str, ...]]:
 
 
 def score_table(scores: Sequence[CellScores], keys: Sequence[str]) -> pd.DataFrame:
-    """One row per score: the cell's key, then `SCORE_COLUMNS`; texts are categories.
+    """Return one row per score: the cell's key, then `SCORE_COLUMNS`; texts are categories.
 
     Args:
         scores: Of every cell.
         keys: Their keys, each once; the categories of ``key``, in this order.
     """
     layouts = {id(s.layout): s.layout for s in scores}
-    rows = list(dict.fromkeys(row for layout in layouts.values() for row in layout.rows))
+    rows = list(dict.fromkeys(row for layout in layouts.values() for row in layout))
     place = {row: i for i, row in enumerate(rows)}
-    codes = {k: np.array([place[r] for r in v.rows], dtype=np.int32) for k, v in layouts.items()}
+    codes = {k: np.array([place[r] for r in v], dtype=np.int32) for k, v in layouts.items()}
     which = np.concatenate([np.empty(0, np.int32), *(codes[id(s.layout)] for s in scores)])
     columns: dict[str, Any] = {
         "key": pd.Categorical.from_codes(
@@ -179,38 +169,3 @@ def score_table(scores: Sequence[CellScores], keys: Sequence[str]) -> pd.DataFra
     columns["n_examples"] = np.array([row[-2] for row in rows], dtype=np.int64)[which]
     columns["main"] = np.array([row[-1] for row in rows], dtype=bool)[which]
     return pd.DataFrame(columns)
-
-
-def with_cells(
-    scores: pd.DataFrame, cells: pd.DataFrame, loaded: Sequence[Any], columns: Columns
-) -> pd.DataFrame:
-    """One row per score: identity, the score, what of its task was trained on, then its cell.
-
-    Args:
-        scores: As `score_table` makes it, or some of its rows.
-        cells: One row per category of its ``key``.
-        loaded: The cells behind those rows.
-        columns: What made the columns of ``cells``.
-    """
-    where = scores["key"].cat.codes.to_numpy()
-    own = [c for c in cells.columns if c not in LEAKS]
-    cells = cells[own].take(where).reset_index(drop=True)
-    texts = {name: scores[name].astype("str").array for name in _TEXTS}
-    parts = [cells[list(IDENTITY)], scores[list(SCORE_COLUMNS)].assign(**texts)]
-    parts[1] = parts[1].reset_index(drop=True)
-    if any(cell.record is not None and cell.record.leakage for cell in loaded):
-        parts.append(_leaks(where, scores["task"], loaded, columns))
-    parts.append(cells[[c for c in own if c not in IDENTITY]])
-    return pd.concat(parts, axis=1)
-
-
-def _leaks(
-    where: Any, tasks: "pd.Series[str]", loaded: Sequence[Any], columns: Columns
-) -> pd.DataFrame:
-    """`LEAKS` of each score's task, where it was scanned."""
-    empty: dict[str, Any] = {}
-    found = [
-        columns.leaks(record, str(task)) if (record := loaded[i].record) is not None else empty
-        for i, task in zip(where, tasks, strict=True)
-    ]
-    return pd.DataFrame({name: [leaks.get(name) for leaks in found] for name in LEAKS})

@@ -15,7 +15,7 @@ _MOST_BYTES = 2_500_000
 
 
 def curves_data(material: Material) -> dict[str, Any]:
-    """Curves by pool, quantity, augmentation and sampler.
+    """Return curves by pool, quantity, augmentation and sampler.
 
     Returns:
         ``{"looks": {sampler: {"colour", "marker", "dashed"}}, "pools": [{"title", "quantities":
@@ -48,7 +48,7 @@ def _data(material: Material, table: pd.DataFrame) -> dict[str, Any]:
 
 
 def _series(rows: pd.DataFrame) -> dict[str, dict[str, list[list[float]]]]:
-    """By augmentation and sampler; untrained encoders stand under every augmentation."""
+    """Return curves by augmentation and sampler; untrained encoders are in every augmentation."""
     trained = rows[~rows["untrained"]]
     names = sorted(str(a) for a in (trained if len(trained) else rows)["augmentation"].unique())
     out = {}

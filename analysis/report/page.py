@@ -1,6 +1,6 @@
-"""One self-contained HTML file: opens without a network, and every text from a file is escaped.
+"""The report: one HTML file that opens without a network; every text from a file is escaped.
 
-``report.html.j2`` is the page; ``report.css.j2`` and ``report.js.j2`` go into it as they stand. The
+``report.html.j2`` is the page; ``report.css.j2`` and ``report.js.j2`` are copied into it. The
 page's content policy names the hashes of these two and allows no other script, style or address.
 """
 
@@ -12,20 +12,22 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import tomli_w
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from nsbench.analysis.figures.drawing import Material
-from nsbench.analysis.figures.registry import figures, gather, pictures, render
+from nsbench.analysis.figures.pictures import gather, pictures, render
+from nsbench.analysis.figures.registry import figures
 from nsbench.analysis.figures.style import look
 from nsbench.analysis.read.leakage import leakage_words
 from nsbench.analysis.read.load import LoadedCell, Results
 from nsbench.analysis.report.curves import curves_data
-from nsbench.analysis.report.toml_text import toml_text
 from nsbench.analysis.tables.alarms import alarm_table
 from nsbench.analysis.tables.leaderboard import Leaderboard, PoolStatistics, make_leaderboard, words
 from nsbench.analysis.tables.ranks import ALPHA
-from nsbench.analysis.tables.write import of_pool, records, shown, varies
+from nsbench.analysis.tables.text import records
+from nsbench.analysis.tables.write import of_pool, shown, varies
 from nsbench.benchmarks.files import write_atomically
 
 _STATIC_CURVES = "difficulty_curves"  # the page draws these itself
@@ -56,7 +58,7 @@ def write_report(results: Results, out: Path, *, baseline: str = "in_batch") -> 
 
 
 def report_html(results: Results, board: Leaderboard, material: Material, bad: list[str]) -> str:
-    """The page as text."""
+    """Return the page as text."""
     script, style = _resource("report.js.j2"), _resource("report.css.j2")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     page = environment.from_string(_resource("report.html.j2"))
@@ -91,13 +93,13 @@ def report_html(results: Results, board: Leaderboard, material: Material, bad: l
         unfinished=[_ended(c) for c in results.loaded if c.status in ("pending", "running")],
         left_out=[*results.conflicts, *results.left_out, *bad],
         provenance=_provenance(results),
-        configs=[toml_text(c) for c in configs],
+        configs=[tomli_w.dumps(_without_none(c)) for c in configs],
         alpha=f"{ALPHA:.0%}",
     )
 
 
 def inline_json(data: Any) -> Markup:
-    """JSON that cannot end the script element it stands in."""
+    """Return JSON that cannot end the script element that holds it."""
     text = json.dumps(data, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -105,12 +107,12 @@ def inline_json(data: Any) -> Markup:
 
 
 def findings(rows: pd.DataFrame, samplers: pd.DataFrame, statistics: PoolStatistics) -> list[str]:
-    """What the leaderboard of one pool says, in sentences.
+    """Return the findings of one pool's leaderboard in sentences.
 
     Args:
         rows: Its rows by sampler and augmentation.
         samplers: Its rows over augmentations.
-        statistics: What they rest on.
+        statistics: Their basis.
     """
     rated = rows[rows["mean"].notna()]
     if rated.empty:
@@ -146,7 +148,7 @@ def _counts(results: Results) -> list[tuple[str, int]]:
 
 
 def _axes(results: Results) -> list[tuple[str, list[str]]]:
-    """Values of every axis that was asked for."""
+    """Return the values of every axis."""
     out = []
     for axis in (*_FACETS[:5], "encoder", "data", "seed"):
         values = [str(v) for v in sorted(results.cells[axis].unique()) if str(v)]
@@ -156,7 +158,7 @@ def _axes(results: Results) -> list[tuple[str, list[str]]]:
 
 
 def _table(rows: pd.DataFrame, tasks: tuple[str, ...]) -> dict[str, Any]:
-    """A leaderboard with a value to sort by for every cell, and the values to filter by."""
+    """Return a leaderboard with a value to sort by for every cell, and the values to filter by."""
     text, marked = shown(rows, tasks)
     columns = [str(c) for c in text.columns]
     facets = [f for f in _FACETS if f in columns and varies(rows[f])]
@@ -184,14 +186,15 @@ def _table(rows: pd.DataFrame, tasks: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _pictures(material: Material) -> list[dict[str, str]]:
-    names = [n for n in figures if n != _STATIC_CURVES]
+    kinds = figures()
+    names = [n for n in kinds if n != _STATIC_CURVES]
     out = []
     for name, stem, csv in pictures(material, names):
         svg = base64.b64encode(render(name, csv, "svg")).decode("ascii")
         out.append(
             {
                 "name": stem.replace("_", " "),
-                "summary": figures[name].summary,
+                "summary": kinds[name].summary,
                 "source": f"figures/{stem}.csv",
                 "uri": f"data:image/svg+xml;base64,{svg}",
             }
@@ -215,7 +218,7 @@ def _ended(cell: LoadedCell) -> dict[str, str]:
 
 
 def _provenance(results: Results) -> list[tuple[str, list[tuple[str, int]]]]:
-    """What cells were run with, and how many cells with each."""
+    """Return versions, devices and the like, each with its number of cells."""
     cells = results.cells[results.cells["status"] == "done"]
     named = ["device", "platform", "precision", "threads", "git_sha", "data_digest"]
     versions = sorted(c for c in cells.columns if str(c).startswith("version_"))
@@ -237,6 +240,13 @@ def _policy(script: str, style: str) -> str:
         f"default-src 'none'; img-src data:; script-src {digest(script)}; "
         f"style-src {digest(style)}; base-uri 'none'; form-action 'none'"
     )
+
+
+def _without_none(data: Any) -> Any:
+    """Return plain data without missing values, for which TOML has no word."""
+    if isinstance(data, dict):
+        return {k: _without_none(v) for k, v in data.items() if v is not None}
+    return [_without_none(v) for v in data] if isinstance(data, list) else data
 
 
 def _resource(name: str) -> str:

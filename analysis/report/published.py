@@ -1,10 +1,9 @@
-"""Published results: packed records in ``cells``, and beside them everything that is made of them.
+"""Published results: packed records in ``cells``, and all files that are made from them.
 
 Each text file of a published folder is a function of its packed records alone: `rebuild` makes them
-again, and `differences` says which of the stored ones are other bytes. Pictures and the report hang
-on the versions and fonts of what draws them, so they are made again and never compared; each
-picture stands beside the CSV that it is drawn from, which is compared. Which figures are kept, and
-whether a report is, goes by what stands there.
+again, and `differences` lists the stored ones with other bytes. Pictures and the report depend on
+versions and fonts, so they are made again and never compared; the CSV of each picture is. Figures
+and a report are made again if they are there.
 """
 
 import shutil
@@ -12,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from nsbench.analysis.figures.registry import figure, figures, gather, pictures, render
+from nsbench.analysis.figures.pictures import gather, pictures, render
+from nsbench.analysis.figures.registry import figure_kind, figures
 from nsbench.analysis.read.load import load_results
 from nsbench.analysis.report.page import report_html
 from nsbench.analysis.tables.bands import write_bands
@@ -42,15 +42,15 @@ def publish(
     Args:
         root: The results folder.
         out: The published folder; made if missing.
-        names: Figures to keep; none without any.
-        report: Whether to keep a report.
+        names: Figures to keep.
+        report: Keep a report, too.
         baseline: Sampler that differences are to.
 
     Returns:
-        One line for every file that could not be read.
+        One line per file that could not be read.
     """
     for name in names:
-        figure(name)
+        figure_kind(name)
     _, bad = pack(root, out / CELLS)
     for stale in (out / "figures").glob("*"):
         stale.unlink()
@@ -69,8 +69,8 @@ def rebuild(
 
     Args:
         folder: The published folder.
-        names: Figures; those that stand there already if ``None``.
-        report: Whether to write a report; if one stands there already if ``None``.
+        names: Figures; those that are there already if ``None``.
+        report: Write a report; ``None`` to do so if one is there already.
         baseline: Sampler that differences are to.
 
     Returns:
@@ -94,7 +94,7 @@ def rebuild(
 
 
 def differences(folder: Path, *, baseline: str = "in_batch") -> list[str]:
-    """What of a published folder's text files is not what its packed records give; one line each.
+    """Return a line per text file of a published folder that its packed records do not give.
 
     Raises:
         RecordError: If the folder has no packed records.
@@ -112,10 +112,10 @@ def differences(folder: Path, *, baseline: str = "in_batch") -> list[str]:
 
 
 def stored_figures(folder: Path) -> tuple[str, ...]:
-    """Names of the figures whose CSVs stand in a published folder."""
+    """Return the names of the figures whose CSVs are in a published folder."""
     stems = [p.stem for p in (folder / "figures").glob("*.csv")]
     return tuple(
-        name for name in figures if any(s == name or s.startswith(f"{name}-") for s in stems)
+        name for name in figures() if any(s == name or s.startswith(f"{name}-") for s in stems)
     )
 
 
@@ -128,7 +128,7 @@ def _make(
     unpack(folder / CELLS, root)
     results = load_results(root)
     board = make_leaderboard(results, baseline=baseline)
-    # Not every score: one row each with all parameters is large, and made in a second.
+    # scores.csv is left out: it is large, and made in a second.
     write_leaderboard(results, board, out, scores=False)
     material, bad = gather(results, board)
     write_false_negatives(results, board, out, material.difficulty)
@@ -146,14 +146,14 @@ def _make(
 
 
 def _texts(folder: Path) -> dict[str, bytes]:
-    """The text files under a folder by name, those of its packed records left out."""
+    """Return the text files under a folder by name, without those of its packed records."""
     files = (p for p in folder.rglob("*") if p.suffix in TEXTS and p.is_file())
     named = {p.relative_to(folder).as_posix(): p for p in files if p.name != "README.md"}
     return {n: p.read_bytes() for n, p in named.items() if not n.startswith(f"{CELLS}/")}
 
 
 def _first(stored: bytes, made: bytes) -> str:
-    """The first line in which two texts differ."""
+    """Return words for the first line in which two texts differ."""
     one, two = stored.splitlines(), made.splitlines()
     pairs = zip(one, two, strict=False)
     place = next((i for i, (a, b) in enumerate(pairs, 1) if a != b), min(len(one), len(two)) + 1)

@@ -1,9 +1,9 @@
 """Estimates with intervals, as pure functions of scores shaped (methods, seeds, tasks).
 
 One seed is one trained checkpoint scored on every task, so scores of one seed rise and fall
-together; whatever resamples or tests here takes whole seeds. Intervals over seeds hold for these
-tasks; intervals over tasks or over both hold for tasks like these. Five seeds are few: the plain
-percentile bootstrap over them covers far less than it says (see `tools.calibration`), so
+together; all resampling and testing here takes whole seeds. Intervals over seeds hold for these
+tasks; intervals over seeds and tasks hold for tasks like these. Five seeds are few: the plain
+percentile bootstrap over them covers far less than its nominal level (see `tools.calibration`), so
 intervals of means are Student's over seeds, and bootstrap intervals are widened by default.
 
 Source: Agarwal et al. 2021, Deep reinforcement learning at the edge of the statistical precipice,
@@ -12,7 +12,6 @@ Source: Hesterberg 2015, What teachers should know about the bootstrap, section 
 percentile interval). https://arxiv.org/abs/1411.5279
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,8 +20,8 @@ from numpy.typing import NDArray
 from scipy import stats as scipy_stats
 
 Array = NDArray[np.float64]
-Over = Literal["seeds", "tasks", "both", "seeds_within_tasks"]
-OVER: tuple[Over, ...] = ("seeds", "tasks", "both", "seeds_within_tasks")
+Over = Literal["seeds", "both"]
+OVER: tuple[Over, ...] = ("seeds", "both")
 
 
 @dataclass(frozen=True)
@@ -33,15 +32,11 @@ class Interval:
         estimate: Shape (M,).
         low: Lower end, shape (M,); NaN where there are too few seeds.
         high: Upper end, shape (M,).
-        level: Nominal coverage, in (0, 1).
-        over: What the interval generalises over.
     """
 
     estimate: Array
     low: Array
     high: Array
-    level: float
-    over: str
 
 
 def seed_means(scores: Array) -> Array:
@@ -94,7 +89,7 @@ def mean_interval(scores: Array, level: float = 0.95) -> Interval:
     _check_level(level)
     means = seed_means(scores)
     centre, half = _nanmean(means), t_half_width(means, level)
-    return Interval(centre, centre - half, centre + half, level, "seeds")
+    return Interval(centre, centre - half, centre + half)
 
 
 def t_half_width(values: Array, level: float) -> Array:
@@ -127,7 +122,6 @@ def spread(values: Array) -> Array:
 
 def bootstrap_interval(
     scores: Array,
-    statistic: Callable[[Array], Array] = mean,
     *,
     over: Over,
     seed: int,
@@ -135,17 +129,14 @@ def bootstrap_interval(
     resamples: int = 2000,
     expanded: bool = True,
 ) -> Interval:
-    """Stratified bootstrap interval of any statistic: methods are strata and never mixed.
+    """Return the bootstrap interval of each method's mean.
 
     Args:
         scores: Shape (M, S, T), complete (no NaN).
-        statistic: Maps (M, S, T) to (M,), each method by itself.
-        over: ``seeds`` draws whole seeds, the tasks fixed; ``tasks`` draws tasks; ``both`` draws
-            seeds and tasks; ``seeds_within_tasks`` draws seeds anew in every task, as rliable
-            does, which is too narrow where one seed is one checkpoint for all tasks.
+        over: ``seeds`` draws whole seeds, the tasks fixed; ``both`` draws seeds and tasks.
         seed: Decides the resamples, and so the result.
         level: Nominal coverage, in (0, 1).
-        resamples: How many.
+        resamples: Their number.
         expanded: Widen the percentile interval as Student's t would be for so few units
             (Hesterberg's expanded percentile); off gives the plain one.
 
@@ -160,17 +151,15 @@ def bootstrap_interval(
         raise ValueError("the bootstrap needs complete scores; leave out incomplete seeds first")
     rng = np.random.default_rng(seed)
     m, s, t = scores.shape
-    places = _resample(s, t, over, rng, resamples)  # (R, S, T)
-    flat = scores.reshape(m, s * t)
-    if statistic is mean:  # linear in how often each score was drawn, so no score is copied
-        counts = [np.bincount(p, minlength=s * t) for p in places.reshape(resamples, s * t)]
-        draws = flat @ (np.array(counts).T / (s * t))  # (M, R)
-    else:
-        drawn = flat[:, places]  # (M, R, S, T)
-        draws = statistic(drawn.reshape(m * resamples, s, t)).reshape(m, resamples)
+    seeds = rng.integers(s, size=(resamples, s, 1))
+    tasks = np.arange(t) if over == "seeds" else rng.integers(t, size=(resamples, 1, t))
+    places = (seeds * t + tasks).reshape(resamples, s * t)  # scores of each resample
+    # A mean is linear in how often each score was drawn, so no score is copied.
+    counts = [np.bincount(p, minlength=s * t) for p in places]
+    draws = scores.reshape(m, s * t) @ (np.array(counts).T / (s * t))  # (M, R)
     tail = _tail(scores, over, level) if expanded else (1 - level) / 2
     low, high = np.quantile(draws, [tail, 1 - tail], axis=1)
-    return Interval(statistic(scores), low, high, level, over)
+    return Interval(mean(scores), low, high)
 
 
 def probability_of_improvement(a: Array, b: Array) -> Array:
@@ -198,30 +187,13 @@ def probability_of_improvement(a: Array, b: Array) -> Array:
     return out
 
 
-def _resample(
-    s: int, t: int, over: Over, rng: np.random.Generator, resamples: int
-) -> NDArray[np.int64]:
-    """Which of the (S, T) scores, as one axis, make up each resample; the same for all methods."""
-    seeds = np.broadcast_to(np.arange(s)[None, :, None], (resamples, s, t))
-    tasks = np.broadcast_to(np.arange(t)[None, None, :], (resamples, s, t))
-    if over == "seeds_within_tasks":
-        seeds = rng.integers(s, size=(resamples, s, t))
-    if over in ("seeds", "both"):
-        seeds = rng.integers(s, size=(resamples, s, 1))
-    if over in ("tasks", "both"):
-        tasks = rng.integers(t, size=(resamples, 1, t))
-    return np.asarray(seeds * t + tasks, dtype=np.int64)
-
-
 def _tail(scores: Array, over: Over, level: float) -> float:
-    """Tail share at which a normal percentile interval is as wide as Student's.
+    """Return the tail share at which a normal percentile interval is as wide as Student's.
 
-    Widened for the scarcer of the units that are drawn.
+    The number of units is that of the scarcer one that is drawn.
     """
     _, n_seeds, n_tasks = scores.shape
-    units = n_seeds
-    if over in ("tasks", "both"):
-        units = n_tasks if over == "tasks" else min(n_seeds, n_tasks)
+    units = min(n_seeds, n_tasks) if over == "both" else n_seeds
     if units < 2:
         return (1 - level) / 2
     quantile = scipy_stats.t.ppf((1 + level) / 2, units - 1)

@@ -1,1 +1,1 @@
-"""What is computed from results: pools, leaderboard, bands, alarms, agreement."""
+"""Tables computed from results and written: pools, leaderboard, bands, alarms, agreement."""

@@ -1,10 +1,10 @@
-"""Do models agree on which negatives are hard? Between seeds, with the baseline, between encoders.
+"""Agreement of models on which negatives are hard: between seeds and encoders, with the baseline.
 
 Every cell ranks the candidates of the same probe at its end (``probe.parquet``). Compared are
 whole rankings, by Spearman's correlation for each of 32 anchors, and the hardest 5 % of each of up
 to 128 anchors, by the Jaccard index of the two sets.
 
-Source: whether some negatives are hard whoever looks is a question of Cai et al. 2020, Are all
+Source: whether some negatives are hard for every model is a question of Cai et al. 2020, Are all
 negatives created equal in contrastive instance discrimination? https://arxiv.org/abs/2010.06682
 """
 
@@ -18,8 +18,14 @@ import pandas as pd
 
 from nsbench.analysis.statistics.stats import Array
 from nsbench.analysis.tables.pools import Pool
-from nsbench.analysis.tables.write import csv_text, markdown_text, records
-from nsbench.benchmarks.files import write_atomically
+from nsbench.analysis.tables.text import (
+    csv_text,
+    markdown_lines,
+    markdown_text,
+    records,
+    with_interval,
+    write_tables,
+)
 from nsbench.benchmarks.records import PROBE_HARDEST
 
 KINDS = {
@@ -29,25 +35,13 @@ KINDS = {
 }
 BASELINE = "in_batch"
 COLUMNS = (
-    "data",
-    "encoder",
-    "sampler",
-    "kind",
-    "other",
-    "rho",
-    "rho_low",
-    "rho_high",
-    "overlap",
-    "overlap_low",
-    "overlap_high",
-    "chance",
-    "n_pairs",
-    "n_seeds",
+    *("data", "encoder", "sampler", "kind", "other", "rho", "rho_low", "rho_high"),
+    *("overlap", "overlap_low", "overlap_high", "chance", "n_pairs", "n_seeds"),
 )
 
 
 def rank_agreement(one: pd.DataFrame, other: pd.DataFrame) -> tuple[float, float, float]:
-    """Agreement of two probes of the same texts.
+    """Return the agreement of two probes of the same texts.
 
     Args:
         one: A ``probe.parquet``: anchor, place (0 = hardest), candidate.
@@ -55,8 +49,8 @@ def rank_agreement(one: pd.DataFrame, other: pd.DataFrame) -> tuple[float, float
 
     Returns:
         Spearman's correlation of whole rankings, mean over the anchors that have them; Jaccard
-        index of the hardest sets, mean over anchors; and its expectation for sets that know
-        nothing of each other. NaN where the two do not rank the same candidates.
+        index of the hardest sets, mean over anchors; and its expectation for independent sets.
+        NaN where the two do not rank the same candidates.
     """
     left, right = _places(one), _places(other)
     if left.shape != right.shape:
@@ -82,7 +76,7 @@ def rank_agreement(one: pd.DataFrame, other: pd.DataFrame) -> tuple[float, float
 
 
 def agreement_table(every: Sequence[Pool], probes: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """One row per encoder, sampler and kind of comparison.
+    """Return one row per encoder, sampler and kind of comparison.
 
     Args:
         every: The pools; encoders are compared across them, everything else within.
@@ -102,19 +96,9 @@ def agreement_table(every: Sequence[Pool], probes: Mapping[str, pd.DataFrame]) -
     rows = []
     for kind, one, other in _compared([read[k] for k in tables]):
         rho, overlap, chance = rank_agreement(tables[one["key"]], tables[other["key"]])
-        rows.append(
-            {
-                "data": one["data"],
-                "encoder": one["encoder"],
-                "sampler": one["sampler"],
-                "kind": kind,
-                "other": other["encoder"] if kind == "encoders" else "",
-                "rho": rho,
-                "overlap": overlap,
-                "chance": chance,
-                "seed": one["seed"],
-            }
-        )
+        row = {name: one[name] for name in ("data", "encoder", "sampler", "seed")}
+        row |= {"kind": kind, "other": other["encoder"] if kind == "encoders" else ""}
+        rows.append(row | {"rho": rho, "overlap": overlap, "chance": chance})
     found = pd.DataFrame(rows)
     if found.empty:
         return pd.DataFrame(columns=list(COLUMNS))
@@ -128,7 +112,7 @@ def agreement_table(every: Sequence[Pool], probes: Mapping[str, pd.DataFrame]) -
 
 
 def _compared(cells: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
-    """Pairs of cells that are to agree, and what they differ in."""
+    """Yield pairs of cells to compare, and what they differ in."""
     same_but = {
         "seeds": ("pool", "method"),
         "encoders": ("data", "sampler", "augmentation", "objective", "candidates", "seed"),
@@ -152,7 +136,7 @@ def _compared(cells: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]
 
 
 def _places(probe: pd.DataFrame) -> Array:
-    """``(A, T)`` place of each candidate in each anchor's ranking, NaN where it is not stored."""
+    """Return ``(A, T)`` places of candidates in each anchor's ranking, NaN where not stored."""
     out = np.full((int(probe["anchor"].max()) + 1, int(probe["candidate"].max()) + 1), np.nan)
     out[probe["anchor"], probe["candidate"]] = probe["place"]
     return out
@@ -161,19 +145,15 @@ def _places(probe: pd.DataFrame) -> Array:
 def write_agreement(
     every: Sequence[Pool], probes: Mapping[str, pd.DataFrame], out: Path
 ) -> list[Path]:
-    """Write ``tables/agreement.csv`` and ``.md``; nothing where no two cells can be compared."""
+    """Write ``tables/agreement.csv`` and ``.md``; nothing if no two cells can be compared."""
     table = agreement_table(every, probes)
     if table.empty:
         return []
-    (out / "tables").mkdir(parents=True, exist_ok=True)
-    files = {"agreement.csv": csv_text(table), "agreement.md": markdown(table)}
-    for name, text in files.items():
-        write_atomically(out / "tables" / name, text)
-    return [out / "tables" / name for name in files]
+    return write_tables(out, {"agreement.csv": csv_text(table), "agreement.md": markdown(table)})
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """The table in Markdown, one section per data set and encoder."""
+    """Return the table in Markdown, one section per data set and encoder."""
     lines = [
         "# Do models agree on what is hard?",
         "",
@@ -182,19 +162,19 @@ def markdown(table: pd.DataFrame) -> str:
         "cells.",
     ]
     for (data, encoder), rows in table.groupby(["data", "encoder"], sort=True):
-        lines += [
-            "",
-            f"## {markdown_text(encoder)}, on {markdown_text(data)}",
-            "",
-            "| sampler | compared with | correlation | overlap | by chance | pairs |",
-            "| --- | --- | --- | --- | --- | --- |",
-        ]
-        for row in rows.to_dict("records"):
-            other = KINDS[row["kind"]] + (f": {row['other']}" if row["other"] else "")
-            lines.append(
-                f"| {markdown_text(row['sampler'])} | {markdown_text(other)} "
-                f"| {row['rho']:.2f} \\[{row['rho_low']:.2f}, {row['rho_high']:.2f}\\] "
-                f"| {row['overlap']:.2f} \\[{row['overlap_low']:.2f}, {row['overlap_high']:.2f}\\] "
-                f"| {row['chance']:.2f} | {row['n_pairs']} |"
-            )
+        lines += ["", f"## {markdown_text(encoder)}, on {markdown_text(data)}", ""]
+        lines += markdown_lines(_HEADINGS, map(_cells, records(rows)))
     return "\n".join(lines) + "\n"
+
+
+_HEADINGS = ("sampler", "compared with", "correlation", "overlap", "by chance", "pairs")
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    other = KINDS[row["kind"]] + (f": {row['other']}" if row["other"] else "")
+    values = [
+        with_interval(row[n], row[f"{n}_low"], row[f"{n}_high"], ends=r" \[{:.2f}, {:.2f}\]")
+        for n in ("rho", "overlap")
+    ]
+    names = [markdown_text(row["sampler"]), markdown_text(other)]
+    return [*names, *values, f"{row['chance']:.2f}", f"{row['n_pairs']}"]

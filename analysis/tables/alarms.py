@@ -1,4 +1,4 @@
-"""Which cells rang an alarm: one table for leaderboard and report."""
+"""Alarms of cells: one table for leaderboard and report."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,18 +7,23 @@ from typing import Any
 import pandas as pd
 
 from nsbench.analysis.read.load import Results
-from nsbench.analysis.tables.write import csv_text, markdown_text, records
-from nsbench.benchmarks.files import write_atomically
+from nsbench.analysis.tables.text import (
+    csv_text,
+    markdown_lines,
+    markdown_text,
+    records,
+    write_tables,
+)
 
 COLUMNS = ("name", "sampler", "cells", "of", "text")
 
 
 def alarm_table(results: Results) -> pd.DataFrame:
-    """One row per alarm and sampler.
+    """Return one row per alarm and sampler; empty if there was no alarm.
 
     Returns:
-        `COLUMNS`: the alarm, the sampler, how many of its finished cells rang it, of how many, and
-        what the first of them said. Empty if none rang.
+        `COLUMNS`: the alarm, the sampler, the number of its finished cells with the alarm, of how
+        many, and the text of the first.
     """
     found: dict[tuple[str, str], dict[str, Any]] = {}
     done: dict[str, int] = {}
@@ -39,21 +44,18 @@ def alarm_table(results: Results) -> pd.DataFrame:
 
 
 def alarms_markdown(table: pd.DataFrame) -> str:
-    """The table as a section in Markdown; nothing if no alarm rang."""
+    """Return the table as a section in Markdown; empty if there was no alarm."""
     if table.empty:
         return ""
-    lines = ["## Alarms", "", "| alarm | sampler | cells | example |", "| --- | --- | --- | --- |"]
+    rows = []
     for row in records(table):
-        cells = [markdown_text(row[c]) for c in ("name", "sampler")]
-        cells += [f"{row['cells']} of {row['of']}", markdown_text(row["text"])]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        name, sampler, text = (markdown_text(row[c]) for c in ("name", "sampler", "text"))
+        rows.append((name, sampler, f"{row['cells']} of {row['of']}", text))
+    lines = markdown_lines(("alarm", "sampler", "cells", "example"), rows)
+    return "\n".join(["## Alarms", "", *lines]) + "\n"
 
 
 def write_alarms(table: pd.DataFrame, out: Path) -> list[Path]:
-    """Write an `alarm_table` as ``tables/alarms.csv`` and ``.md``, headings alone if none rang."""
-    (out / "tables").mkdir(parents=True, exist_ok=True)
-    files = {"alarms.csv": csv_text(table), "alarms.md": alarms_markdown(table) or "## Alarms\n"}
-    for name, text in files.items():
-        write_atomically(out / "tables" / name, text)
-    return [out / "tables" / name for name in files]
+    """Write an `alarm_table` as ``tables/alarms.csv`` and ``.md``, headings alone if empty."""
+    text = alarms_markdown(table) or "## Alarms\n"
+    return write_tables(out, {"alarms.csv": csv_text(table), "alarms.md": text})

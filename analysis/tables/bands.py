@@ -1,10 +1,10 @@
-"""Band ablation: what keeping, or dropping, one band of the difficulty ranking does to the score.
+"""Band ablation: the effect of keeping, or dropping, one band of the difficulty ranking.
 
 Source: the experiments and claims are those of Cai et al. 2020, Are all negatives created equal in
 contrastive instance discrimination? https://arxiv.org/abs/2010.06682
 """
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,14 @@ import pandas as pd
 
 from nsbench.analysis.tables.leaderboard import Leaderboard
 from nsbench.analysis.tables.pools import Pool
-from nsbench.analysis.tables.write import csv_text, markdown_text
-from nsbench.benchmarks.files import write_atomically
+from nsbench.analysis.tables.text import (
+    csv_text,
+    markdown_lines,
+    markdown_text,
+    records,
+    with_interval,
+    write_tables,
+)
 
 ARMS = {"band": "keep", "drop_band": "drop"}
 REFERENCES = {"in_batch": "all negatives", "no_training": "untrained", "random": "random"}
@@ -27,36 +33,33 @@ _KEPT = ("mean", "ci_low", "ci_high", "difference", "difference_low", "differenc
 
 
 def band_tables(pool: Pool, board: Leaderboard) -> Iterator[pd.DataFrame]:
-    """A band experiment per objective and candidate pool, see `band_table`; those that hold one."""
+    """Yield a `band_table` per objective and candidate pool with a band experiment."""
     if len({m["sampler"] for m in pool.methods if m["sampler_name"] in ARMS}) < LEAST_BANDS:
         return
     rows = board.rows[board.rows["pool"] == pool.title]
     settings = [c for c in ("objective", "candidates") if c in rows]
     free = rows[(rows[settings].fillna("") == "").all(axis=1)]  # the untrained encoder
     trained = rows.drop(free.index)
-    groups = list(trained.groupby(settings, sort=True))
-    for _, part in groups:
+    for _, part in trained.groupby(settings, sort=True):
         table = band_table(pool, pd.concat([free, part]))
         if not table.empty:
-            told = [c for c in settings if trained[c].nunique() > 1]
-            setting = ", ".join(str(part[c].iloc[0]) for c in told)
+            varying = [c for c in settings if trained[c].nunique() > 1]
+            setting = ", ".join(str(part[c].iloc[0]) for c in varying)
             yield table.assign(setting=setting)
 
 
 def band_table(pool: Pool, rows: pd.DataFrame) -> pd.DataFrame:
-    """One row per arm of a band experiment, and one per reference.
+    """Return one row per arm of a band experiment, and one per reference.
 
     Args:
         pool: A pool of cells.
-        rows: Rows of the leaderboard made of it, one objective and candidate pool; scores and
-            differences are in points, differences are to its baseline, paired by seed.
+        rows: Its rows of the leaderboard, of one objective and candidate pool; in points.
 
     Returns:
         Columns ``arm`` (keep, drop, or the reference's name), ``low`` and ``high`` (shares of the
         ranking, 0 = hardest; empty for references), ``sampler``, ``k`` of ``random``, mean with
-        its t interval over seeds, difference, ``n_seeds``, ``n_tasks``, ``candidates`` (negatives
-        that all negatives have per anchor) and ``pool``. Empty if fewer than three bands were
-        kept or dropped.
+        its t interval over seeds, difference, ``n_seeds``, ``n_tasks``, ``candidates`` (number of
+        negatives per anchor of in_batch) and ``pool``. Empty with fewer than three bands.
     """
     cells = pool.cells
     if not {"p_sampler_low", "p_sampler_high"} <= set(cells.columns):
@@ -94,17 +97,24 @@ def band_table(pool: Pool, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def claims(table: pd.DataFrame) -> list[str]:
-    """What holds of the paper's claims here, in sentences made from the numbers alone.
+    """Return sentences on what holds of the paper's claims here, made from the numbers alone.
 
-    A claim holds where the interval of the paired difference says so; where it covers 0 the
-    sentence says that the two could not be told apart, and how far off the truth could lie.
+    A claim holds if the interval of the paired difference excludes 0 on its side; an interval that
+    covers 0 gives a sentence about no shown difference, with the interval.
 
     Args:
         table: As `band_table` makes it.
     """
-    hard = f"hardest {100 * CLAIMED:g} %"
-    kept, dropped = _arm(table, "keep", 0, CLAIMED), _arm(table, "drop", 0, CLAIMED)
-    out = []
+    parts = (_hardest, _easier, _below_untrained, _tiny)
+    return [sentence for part in parts for sentence in part(table)]
+
+
+_HARD = f"hardest {100 * CLAIMED:g} %"
+
+
+def _hardest(table: pd.DataFrame) -> Iterator[str]:
+    """Sentences on the claimed share: kept alone, against as many random ones, and dropped."""
+    kept, dropped = _arm(table, "keep", CLAIMED), _arm(table, "drop", CLAIMED)
     if kept is not None:
         verdict = _verdict(
             kept,
@@ -112,84 +122,85 @@ def claims(table: pd.DataFrame) -> list[str]:
             same="sufficient as far as this design can tell",
             down="not sufficient here",
         )
-        out.append(f"The {hard} alone are {verdict}: {_difference(kept)}.")
+        yield f"The {_HARD} alone are {verdict}: {_difference(kept)}."
     random = table[table["arm"] == "random"]
     if kept is not None and len(random):
         size = float(table["candidates"].fillna(0).max())
         apart = (random["k"].fillna(0) - CLAIMED * size).abs()
-        row = random.iloc[int(apart.to_numpy().argmin())].to_dict()
-        out.append(
+        row = records(random)[int(apart.to_numpy().argmin())]
+        yield (
             f"As a control for their number, {row['k']:g} random negatives gave {_score(row)}, "
-            f"the {hard} alone {_score(kept)}."
+            f"the {_HARD} alone {_score(kept)}."
         )
     if dropped is not None:
-        verdict = _verdict(
-            dropped,
-            up="harmful here: without them the score rises",
-            same="not shown to be necessary here",
-            down="necessary here",
-        )
-        out.append(f"The {hard} are {verdict}: without them {_difference(dropped)}.")
-    others = _others(table, "drop")
-    if len(others):
-        # Bands whose loss does the score any harm, out of all that are not the hardest.
-        harmed = int((others["difference_high"] < 0).sum())
-        worst = others.sort_values("difference").iloc[0].to_dict()
-        out.append(
-            f"Of the {len(others)} easier bands, dropping {harmed or 'none'} lowers the score "
+        same, down = "not shown to be necessary here", "necessary here"
+        verdict = _verdict(dropped, up=_HARMFUL, same=same, down=down)
+        yield f"The {_HARD} are {verdict}: without them {_difference(dropped)}."
+
+
+_HARMFUL = "harmful here: without them the score rises"
+
+
+def _easier(table: pd.DataFrame) -> Iterator[str]:
+    """Sentences on the bands apart from the claimed share."""
+    dropped, kept = _others(table, "drop"), _others(table, "keep")
+    if len(dropped):
+        lower = int((dropped["difference_high"] < 0).sum())
+        worst = records(dropped.sort_values("difference"))[0]
+        yield (
+            f"Of the {len(dropped)} easier bands, dropping {lower or 'none'} lowers the score "
             f"(each at 95 %, not corrected for their number); "
             f"the largest loss is {_band(worst)}: {_difference(worst)}."
         )
-    others = _others(table, "keep")
-    if len(others):
-        below = int((others["difference_high"] < 0).sum())
-        best = others.sort_values("difference").iloc[-1].to_dict()
-        out.append(
-            f"Of the {len(others)} easier bands, {below or 'none'} alone fall short of all "
+    if len(kept):
+        lower = int((kept["difference_high"] < 0).sum())
+        best = records(kept.sort_values("difference"))[-1]
+        yield (
+            f"Of the {len(kept)} easier bands, {lower or 'none'} alone fall short of all "
             f"negatives; the best is {_band(best)}: {_difference(best)}."
         )
-    untrained = table[table["arm"] == "untrained"]
-    kept_bands = table[table["arm"] == "keep"]
-    if len(untrained) and len(kept_bands):
+
+
+def _below_untrained(table: pd.DataFrame) -> Iterator[str]:
+    untrained, kept = table[table["arm"] == "untrained"], table[table["arm"] == "keep"]
+    if len(untrained) and len(kept):
         floor = float(untrained["mean"].iloc[0])
-        worse = kept_bands[kept_bands["ci_high"] < floor]
-        words = ", ".join(_band(r) for r in worse.to_dict("records")) or "no band"
-        out.append(f"Kept alone, {words} ended below the untrained encoder ({floor:.1f}).")
+        worse = records(kept[kept["ci_high"] < floor])
+        words = ", ".join(map(_band, worse)) or "no band"
+        yield f"Kept alone, {words} ended below the untrained encoder ({floor:.1f})."
+
+
+def _tiny(table: pd.DataFrame) -> Iterator[str]:
+    """Sentences on the very hardest, or on why they cannot be tested."""
     share = f"{100 * TINY:g} %"
-    tiny = _arm(table, "drop", 0, TINY)
-    if tiny is not None:
-        verdict = _verdict(
-            tiny,
-            up="harmful here: without them the score rises",
-            same="not shown to matter here",
-            down="needed here",
-        )
-        out.append(f"The hardest {share} are {verdict}: without them {_difference(tiny)}.")
-    candidates = table["candidates"].dropna()
-    if len(candidates):
-        n = float(candidates.iloc[0])
+    dropped = _arm(table, "drop", TINY)
+    if dropped is not None:
+        same, down = "not shown to matter here", "needed here"
+        verdict = _verdict(dropped, up=_HARMFUL, same=same, down=down)
+        yield f"The hardest {share} are {verdict}: without them {_difference(dropped)}."
+    for n in table["candidates"].dropna().head(1):
         if TINY * n < 1:
-            out.append(
+            yield (
                 f"The hardest {share} cannot be asked about at {n:.0f} candidates: it is "
                 f"{TINY * n:.2f} of one negative; at least {1 / TINY:.0f} are needed."
             )
-    return out
 
 
-def _arm(table: pd.DataFrame, arm: str, low: float, high: float) -> dict[Hashable, Any] | None:
+def _arm(table: pd.DataFrame, arm: str, high: float) -> dict[str, Any] | None:
+    """Return the row of an arm whose band starts with the hardest."""
     found = table[
-        (table["arm"] == arm) & np.isclose(table["low"], low) & np.isclose(table["high"], high)
+        (table["arm"] == arm) & np.isclose(table["low"], 0) & np.isclose(table["high"], high)
     ]
-    return None if found.empty else found.iloc[0].to_dict()
+    return None if found.empty else records(found)[0]
 
 
 def _others(table: pd.DataFrame, arm: str) -> pd.DataFrame:
-    """Arms that do not touch the hardest, with a known difference."""
+    """Return the arms without the hardest that have a difference."""
     part = table[(table["arm"] == arm) & (table["low"] >= CLAIMED - 1e-9)]
     return part.dropna(subset=["difference"])
 
 
-def _verdict(row: Mapping[Hashable, Any], *, up: str, same: str, down: str) -> str:
+def _verdict(row: Mapping[str, Any], *, up: str, same: str, down: str) -> str:
     if pd.isna(row["difference_low"]):
         return "not judged (one seed)"
     if row["difference_low"] > 0:
@@ -197,28 +208,24 @@ def _verdict(row: Mapping[Hashable, Any], *, up: str, same: str, down: str) -> s
     return down if row["difference_high"] < 0 else same
 
 
-def _difference(row: Mapping[Hashable, Any]) -> str:
-    text = f"{row['difference']:+.2f} points against all negatives"
-    if pd.isna(row["difference_low"]):
-        return text
-    return (
-        f"{text} (95 % interval {row['difference_low']:+.2f} to {row['difference_high']:+.2f}, "
-        f"n = {row['n_seeds']:g})"
-    )
+def _difference(row: Mapping[str, Any]) -> str:
+    form = "{:+.2f} points against all negatives"
+    ends = f" (95 % interval {{:+.2f}} to {{:+.2f}}, n = {row['n_seeds']:g})"
+    values = (row[f"difference{end}"] for end in ("", "_low", "_high"))
+    return with_interval(*values, form=form, ends=ends)
 
 
-def _score(row: Mapping[Hashable, Any]) -> str:
-    if pd.isna(row["ci_low"]):
-        return f"{row['mean']:.1f}"
-    return f"{row['mean']:.1f} ({row['ci_low']:.1f} to {row['ci_high']:.1f})"
+def _score(row: Mapping[str, Any]) -> str:
+    ends = " ({:.1f} to {:.1f})"
+    return with_interval(row["mean"], row["ci_low"], row["ci_high"], form="{:.1f}", ends=ends)
 
 
-def _band(row: Mapping[Hashable, Any]) -> str:
+def _band(row: Mapping[str, Any]) -> str:
     return f"{100 * row['low']:g} to {100 * row['high']:g} %"
 
 
 def write_bands(every: Sequence[Pool], board: Leaderboard, out: Path) -> list[Path]:
-    """Write ``tables/bands.csv`` and ``.md``; nothing where no bands were kept or dropped.
+    """Write ``tables/bands.csv`` and ``.md``; nothing without a band experiment.
 
     Args:
         every: The pools behind the board.
@@ -234,18 +241,13 @@ def write_bands(every: Sequence[Pool], board: Leaderboard, out: Path) -> list[Pa
         heading = table["pool"].iloc[0] + (f", {setting}" if setting else "")
         lines += ["", f"## {markdown_text(heading)}", ""]
         lines += [f"* {sentence}" for sentence in claims(table)]
-        lines += ["", "| arm | band | score | against all negatives |", "| --- | --- | --- | --- |"]
-        for row in table.to_dict("records"):
-            band = "" if pd.isna(row["low"]) else _band(row)
-            gap = "" if pd.isna(row["difference"]) else _difference(row).split(" against")[0]
-            low, high = row["difference_low"], row["difference_high"]
-            gap += "" if pd.isna(low) else f" ({low:+.2f} to {high:+.2f})"
-            lines.append(f"| {row['arm']} | {band} | {_score(row)} | {gap} |")
-    (out / "tables").mkdir(parents=True, exist_ok=True)
-    files = {
-        "bands.csv": csv_text(pd.concat(tables, ignore_index=True)),
-        "bands.md": "\n".join(lines) + "\n",
-    }
-    for name, text in files.items():
-        write_atomically(out / "tables" / name, text)
-    return [out / "tables" / name for name in files]
+        headings = ("arm", "band", "score", "against all negatives")
+        lines += ["", *markdown_lines(headings, map(_cells, records(table)))]
+    whole = csv_text(pd.concat(tables, ignore_index=True))
+    return write_tables(out, {"bands.csv": whole, "bands.md": "\n".join(lines) + "\n"})
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    gap = (row[f"difference{end}"] for end in ("", "_low", "_high"))
+    text = with_interval(*gap, form="{:+.2f} points", ends=" ({:+.2f} to {:+.2f})")
+    return [row["arm"], "" if pd.isna(row["low"]) else _band(row), _score(row), text]

@@ -1,6 +1,6 @@
-"""What false-negative methods took out, against the truth, beside the score it led to."""
+"""Precision and recall of false-negative methods against the truth, with their scores."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +11,27 @@ from nsbench.analysis.read.difficulty import plain_texts
 from nsbench.analysis.read.load import Results
 from nsbench.analysis.tables.leaderboard import Leaderboard
 from nsbench.analysis.tables.pools import Pool, pools
-from nsbench.analysis.tables.write import csv_text, markdown_text
-from nsbench.benchmarks.files import write_atomically
+from nsbench.analysis.tables.text import (
+    csv_text,
+    markdown_lines,
+    markdown_text,
+    records,
+    with_interval,
+    write_tables,
+)
 
 IDENTITY = ("data", "encoder", "sampler", "augmentation", "objective")
-RATES = {
-    "removed_precision": "false negatives among the removed",
-    "removed_recall": "removed among the false negatives",
-    "attracted_precision": "false negatives among the attracted",
-    "attracted_recall": "attracted among the false negatives",
-    "false_negative_candidates": "false negatives among the candidates",
-    "false_negative": "false negatives among the chosen",
-}
+RATES = (
+    *("removed_precision", "removed_recall", "attracted_precision", "attracted_recall"),
+    *("false_negative_candidates", "false_negative"),
+)
+"""Precision: false negatives among the removed or attracted; recall: the other way round; false
+negatives among the candidates, and among the chosen."""
 SCORES = ("mean", "ci_low", "ci_high", "difference", "difference_low", "difference_high", "n_seeds")
 
 
 def false_negative_table(difficulty: pd.DataFrame, board: Leaderboard) -> pd.DataFrame:
-    """One row per method whose training data knew the truth.
+    """Return one row per method whose training data had the truth.
 
     Args:
         difficulty: The long difficulty table.
@@ -55,7 +59,7 @@ def false_negative_table(difficulty: pd.DataFrame, board: Leaderboard) -> pd.Dat
 
 
 def rate_table(every: Sequence[Pool], difficulty: pd.DataFrame) -> pd.DataFrame:
-    """False negatives that samplers picked up, beside the rate that was dialled.
+    """Return the false negatives that samplers picked up, and the rate that was dialled.
 
     Args:
         every: Pools; their cells know the rate of their data, see
@@ -99,57 +103,55 @@ def rate_table(every: Sequence[Pool], difficulty: pd.DataFrame) -> pd.DataFrame:
 
 
 def _rate_lines(table: pd.DataFrame) -> list[str]:
-    lines = [
+    ends = r" \[{:.1f}, {:.1f}\]"
+    rows = [
+        [
+            *(markdown_text(row[n]) for n in ("data", "sampler", "augmentation")),
+            _percent(row["dialled"]),
+            with_interval(
+                *(100 * row[n] for n in ("measured", "low", "high")), form="{:.1f} %", ends=ends
+            ),
+            *(row["n_seeds"], row["verdict"]),
+        ]
+        for row in records(table)
+    ]
+    headings = ("data", "sampler", "augmentation", "dialled", "measured", "seeds", "verdict")
+    return [
         "",
         "## Dialled and picked up",
         "",
         "What a uniform choice among in-batch candidates meets in expectation, and what was "
         "measured among the chosen; brackets hold the 95 % t interval over seeds.",
         "",
-        "| data | sampler | augmentation | dialled | measured | seeds | |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        *markdown_lines(headings, rows),
     ]
-    for row in table.to_dict("records"):
-        measured = _percent(row["measured"])
-        if not pd.isna(row["low"]):
-            measured += f" \\[{100 * row['low']:.1f}, {100 * row['high']:.1f}\\]"
-        cells = [markdown_text(row[n]) for n in ("data", "sampler", "augmentation")]
-        cells += [_percent(row["dialled"]), measured, str(row["n_seeds"]), row["verdict"]]
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """The table in Markdown, one section per data set; shares in percent, scores in points."""
+    """Return the table in Markdown, a section per data set; shares in percent, scores in points."""
     lines = [
         "# False negatives",
         "",
         "Shares are counted over candidates of all measured steps and seeds. The score is the "
         "leaderboard's mean, the difference is to the baseline, paired by seed.",
     ]
+    headings = (
+        *("sampler", "augmentation", "removed", "precision", "recall", "attracted precision"),
+        *("attracted recall", "left among the chosen", "score", "difference"),
+    )
     for data, rows in table.groupby("data", sort=True):
-        lines += [
-            "",
-            f"## {markdown_text(data)}",
-            "",
-            "| sampler | augmentation | removed | precision | recall | attracted precision "
-            "| attracted recall | left among the chosen | score | difference |",
-            "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-        ]
-        for row in rows.to_dict("records"):
-            shares = (
-                "removed_share",
-                "removed_precision",
-                "removed_recall",
-                "attracted_precision",
-                "attracted_recall",
-                "false_negative",
-            )
-            cells = [markdown_text(row[n]) for n in ("sampler", "augmentation")]
-            cells += [*(_percent(row[s]) for s in shares)]
-            cells += [_interval(row, "mean", "ci"), _interval(row, "difference", "difference")]
-            lines.append(f"| {' | '.join(cells)} |")
+        lines += ["", f"## {markdown_text(data)}", ""]
+        lines += markdown_lines(headings, map(_cells, records(rows)))
     return "\n".join(lines) + "\n"
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    shares = ("removed_share", *RATES[:4], "false_negative")
+    names = [markdown_text(row[n]) for n in ("sampler", "augmentation")]
+    score = with_interval(row["mean"], row["ci_low"], row["ci_high"], ends=r" \[{:.2f}, {:.2f}\]")
+    gap = [row[f"difference{end}"] for end in ("", "_low", "_high")]
+    signed = with_interval(*gap, form="{:+.2f}", ends=r" \[{:+.2f}, {:+.2f}\]")
+    return [*names, *(_percent(row[s]) for s in shares), score, signed]
 
 
 def write_false_negatives(
@@ -157,30 +159,18 @@ def write_false_negatives(
 ) -> list[Path]:
     """Write ``false_negatives.csv`` and ``.md``, ``false_negative_rates.csv`` under ``tables``.
 
-    Nothing where no truth was known; the last one where records say what was dialled.
+    Nothing if no cell had the truth; the last one only if records say what was dialled.
     """
     table = false_negative_table(difficulty, board)
     if table.empty:
         return []
-    (out / "tables").mkdir(parents=True, exist_ok=True)
     files = {"false_negatives.csv": csv_text(table), "false_negatives.md": markdown(table)}
     rates = rate_table(pools(results), difficulty)
     if not rates.empty:
         files["false_negative_rates.csv"] = csv_text(rates)
         files["false_negatives.md"] += "\n".join(_rate_lines(rates)) + "\n"
-    for name, text in files.items():
-        write_atomically(out / "tables" / name, text)
-    return [out / "tables" / name for name in files]
+    return write_tables(out, files)
 
 
 def _percent(value: float) -> str:
     return "" if pd.isna(value) else f"{100 * value:.1f} %"
-
-
-def _interval(row: Mapping[Hashable, Any], name: str, prefix: str) -> str:
-    if pd.isna(row[name]):
-        return ""
-    low, high = row[f"{prefix}_low"], row[f"{prefix}_high"]
-    sign = "+" if name == "difference" else ""
-    text = f"{row[name]:{sign}.2f}"
-    return text if pd.isna(low) else f"{text} \\[{low:{sign}.2f}, {high:{sign}.2f}\\]"

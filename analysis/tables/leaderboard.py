@@ -1,12 +1,11 @@
-"""Leaderboards: ranks, intervals and paired differences of every method, and what they rest on.
+"""Leaderboards: ranks, intervals and paired differences of every method, with their basis.
 
 Scores are kept as stored in ``scores.csv``; the leaderboards show points, which are 100 times the
 score. A mean is over the same tasks for every method of a pool, or it is empty.
 """
 
-import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import pandas as pd
 
 from nsbench.analysis.read.leakage import LEAKS, leakage_table
 from nsbench.analysis.read.load import Results
+from nsbench.analysis.read.names import did_you_mean
 from nsbench.analysis.statistics import comparisons, stats
 from nsbench.analysis.statistics.stats import Array
 from nsbench.analysis.tables.pools import COSTS, POOL_KEYS, SECONDS, Pool, marginal, pools
@@ -34,7 +34,7 @@ _OPTIONAL = ("candidates", "regime", "steps", "batch_size", "budget")
 
 @dataclass(frozen=True)
 class PoolStatistics:
-    """What the numbers of one pool rest on.
+    """Basis of the numbers of one pool.
 
     Attributes:
         title: What its methods share.
@@ -61,15 +61,15 @@ class PoolStatistics:
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """The tables and the words under them.
+    """The tables and the notes under them.
 
     Attributes:
-        rows: One row per sampler and augmentation (and whatever else varies).
+        rows: One row per sampler and augmentation (and all else that varies).
         samplers: One row per sampler, over the augmentations that all samplers have.
         tasks: Names of the task columns, in points.
         pools: One per pool, in the order of the rows.
         notes: Conflicts and everything that was left out.
-        leakage: What of each task the training text held, see `leakage_table`.
+        leakage: Overlap of training text and tasks, see `leakage_table`.
     """
 
     rows: pd.DataFrame
@@ -94,9 +94,9 @@ def make_leaderboard(
         results: As loaded.
         baseline: Sampler, by name or label, that differences are to; compared within the same
             augmentation, by seed. An untrained baseline is compared with every augmentation.
-        match: What compared methods spend alike, see `pools`.
+        match: The equal cost of compared methods, see `pools`.
         aggregate: How a year's STS sub-sets count, see `pools`.
-        every: The pools, where they have been made of these results already.
+        every: The pools, if they are known already.
 
     Raises:
         ValueError: If no cell has this sampler, or an option is unknown.
@@ -118,7 +118,7 @@ def make_leaderboard(
 
 
 def words(statistics: PoolStatistics) -> str:
-    """The statistics of one pool in plain sentences."""
+    """Return the statistics of one pool in plain sentences."""
     s = statistics
     sentences = [
         f"{s.n_methods} methods on {s.n_tasks} tasks.",
@@ -144,16 +144,14 @@ def words(statistics: PoolStatistics) -> str:
 def _check_baseline(results: Results, baseline: str) -> None:
     known = sorted({*results.cells["sampler"], *results.cells["sampler_name"]})
     if known and baseline not in known:
-        close = difflib.get_close_matches(baseline, known, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
         raise ValueError(
-            f"no cell has the sampler {baseline!r}, so it cannot be the baseline.{hint} "
-            f"Known: {', '.join(known)}"
+            f"no cell has the sampler {baseline!r}, so it cannot be the baseline. "
+            f"{did_you_mean(baseline, known)}"
         )
 
 
 def _rate(pool: Pool, baseline: str) -> tuple[pd.DataFrame, PoolStatistics]:
-    """The rows of one pool and what they rest on."""
+    """Return the rows of one pool and their basis."""
     scores = POINTS * pool.scores
     means = stats.seed_means(scores)  # (M, S)
     table = pd.DataFrame([{"pool": pool.title, **pool.shared, **m} for m in pool.methods])
@@ -205,16 +203,10 @@ def _rate(pool: Pool, baseline: str) -> tuple[pd.DataFrame, PoolStatistics]:
 def _spread_of_differences(
     pool: Pool, means: Array, reference: Sequence[int | None], own: Array
 ) -> float:
-    """Standard deviation over seeds of a difference to the baseline, as well as it can be known.
+    """Return the standard deviation over seeds of a difference to the baseline.
 
-    Pooled over all pairs of methods that share a baseline and were trained; the untrained encoder
-    has other noise, and compared with it as the baseline the differences speak for themselves.
-
-    Args:
-        pool: The pool.
-        means: Means over tasks, shape (M, S).
-        reference: Index of each method's baseline.
-        own: Standard deviations of the differences that were tested.
+    Pooled over all pairs of trained methods that share a baseline; the untrained encoder has other
+    noise: with it as the baseline, the mean of the tested differences' own (``own``) is taken.
     """
     variances, weights = [], []
     for base in sorted({j for j in reference if j is not None}):
@@ -233,7 +225,7 @@ def _spread_of_differences(
 
 
 def _baselines(pool: Pool, baseline: str) -> list[int | None]:
-    """Index of what each method is compared with: same augmentation, then most alike otherwise."""
+    """Return the index of each method's baseline: same augmentation, then the most alike."""
     free: list[int] = []
     by_augmentation: dict[Any, list[int]] = {}
     for index, method in enumerate(pool.methods):
@@ -272,7 +264,7 @@ def _differences(
 
 
 def _improvement(scores: Array, reference: Sequence[int | None]) -> Array:
-    """Chance that each method beats its baseline, shape (M,); NaN for the baseline itself."""
+    """Return the chance that each method beats its baseline, (M,); NaN for the baseline itself."""
     out = np.full(len(scores), np.nan)
     for base in {j for j in reference if j is not None}:
         rows = [i for i, j in enumerate(reference) if j == base != i]
@@ -285,16 +277,13 @@ def _counts(table: pd.DataFrame, pool: Pool) -> None:
     method, status = pool.cells["method"].to_numpy(), pool.cells["status"]
     failed = (status == "failed") | ((status == "done") & ~pool.cells["complete"])
     missing = status.isin(["pending", "running"])
-    for name, counted in (
-        ("failed", failed),
-        ("missing", missing),
-        ("skipped", status.eq("skipped")),
-    ):
+    skipped = status.eq("skipped")
+    for name, counted in (("failed", failed), ("missing", missing), ("skipped", skipped)):
         table[f"n_{name}"] = np.bincount(method[counted.to_numpy(dtype=bool)], minlength=len(table))
 
 
 def _costs_and_leaks(table: pd.DataFrame, pool: Pool) -> None:
-    """Fill in mean cost per finished cell, and the largest leak; missing where there is none."""
+    """Fill in mean cost per finished cell, and the largest leak; missing if there is none."""
     done = (pool.cells["status"] == "done").to_numpy()
     method = pool.cells["method"].to_numpy()[done]
     known = [name for name in (*COSTS, *SECONDS) if name in pool.cells]
@@ -313,7 +302,7 @@ def _costs_and_leaks(table: pd.DataFrame, pool: Pool) -> None:
 
 
 def _varies(every: Sequence[Pool], column: str) -> bool:
-    """Whether trained methods differ in a column that is otherwise left out."""
+    """Return whether trained methods differ in a column that is otherwise left out."""
     if column in POOL_KEYS:
         return len({str(p.shared[column]) for p in every}) > 1
     return len({m[column] for p in every for m in p.methods if not m["untrained"]}) > 1
@@ -327,16 +316,8 @@ def _table(
         *varying,
         *("encoder", "data", "n_seeds", "n_tasks", "mean", "std", "ci_low", "ci_high", "iqm"),
         *("difference", "difference_low", "difference_high", "p_holm"),
-        *(
-            "n_failed",
-            "n_missing",
-            "n_skipped",
-            "borda",
-            "rank_borda",
-            "improvement",
-            "tasks_low",
-            "tasks_high",
-        ),
+        *("n_failed", "n_missing", "n_skipped", "borda", "rank_borda"),
+        *("improvement", "tasks_low", "tasks_high"),
         *tasks,
         *COSTS,
         *SECONDS,
@@ -351,6 +332,4 @@ def _table(
 
 
 def _with_notes(statistics: PoolStatistics, averaged: PoolStatistics) -> PoolStatistics:
-    fields = dict(vars(statistics))
-    fields["notes"] = tuple(dict.fromkeys((*statistics.notes, *averaged.notes)))
-    return PoolStatistics(**fields)
+    return replace(statistics, notes=tuple(dict.fromkeys((*statistics.notes, *averaged.notes))))

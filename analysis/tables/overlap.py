@@ -1,4 +1,4 @@
-"""How alike two samplers choose on the same batches.
+"""Overlap of what two samplers choose on the same batches.
 
 Cells of one seed share weights, batch and views in the first step, so there the overlap is that of
 the samplers alone; the last step's batch is shared too, but ranked by the models they made.
@@ -15,20 +15,13 @@ from nsbench.analysis.tables.pools import Pool
 
 MOMENTS = ("first", "last")
 COLUMNS = (
-    "sampler",
-    "other",
-    "jaccard",
-    "shared_weight",
-    "chance",
-    "jaccard_low",
-    "jaccard_high",
-    "n_seeds",
-    "n_anchors",
+    *("sampler", "other", "jaccard", "shared_weight", "chance", "jaccard_low", "jaccard_high"),
+    *("n_seeds", "n_anchors"),
 )
 
 
 def overlap_table(pool: Pool, choices: Mapping[str, pd.DataFrame], moment: str) -> pd.DataFrame:
-    """One row per ordered pair of samplers.
+    """Return one row per ordered pair of samplers; empty with fewer than two samplers.
 
     Args:
         pool: Cells that may be compared.
@@ -39,8 +32,8 @@ def overlap_table(pool: Pool, choices: Mapping[str, pd.DataFrame], moment: str) 
         `COLUMNS`, all shares in [0, 1]: ``jaccard`` of the sets of texts that the two chose for an
         anchor, mean over anchors, then over seeds and augmentations, with its lowest and highest
         seed; ``shared_weight``, the sum of the smaller of their two softmax weights;
-        ``chance``, the Jaccard index of sets of these sizes that know nothing of each other.
-        Candidates that a sampler made are shared with nobody. Empty with fewer than two samplers.
+        ``chance``, the Jaccard index of independent sets of these sizes. Candidates that a sampler
+        made are not shared.
     """
     found = pd.DataFrame(list(_pairs(pool, choices, moment)))
     if found.empty or found["sampler"].nunique() < 2:
@@ -84,10 +77,10 @@ def _of_moment(table: pd.DataFrame, moment: str) -> pd.DataFrame:
 
 
 def _answers(tables: list[pd.DataFrame]) -> list[tuple[float, Array]]:
-    """Per cell: how many candidates an anchor could choose from, on average, and weights (A, C).
+    """Return per cell the mean number of candidates of an anchor, and weights (A, C).
 
-    Anchors are the (place, text) pairs that any cell has; a weight of 0 stands for a choice whose
-    weight underflows as well, so chosen ones count at least the smallest float. The last column is
+    Anchors are the (place, text) pairs that any cell has; the weight of a choice may
+    underflow to 0, so chosen ones count at least the smallest float. The last column is
     that of made candidates.
     """
     everything = pd.concat(tables, ignore_index=True)
@@ -109,13 +102,13 @@ def _answers(tables: list[pd.DataFrame]) -> list[tuple[float, Array]]:
 
 
 def _measure(left: float, mine: Array, right: float, its: Array) -> dict[str, float] | None:
-    """Overlap of two cells over the anchors for which both chose something; `None` without any."""
+    """Return the overlap of two cells over anchors for which both chose something, if any."""
     common = (mine > 0).any(axis=1) & (its > 0).any(axis=1)
     if not common.any():
         return None
     same = mine is its
     mine, its = mine[common], its[common]
-    known = slice(None) if same else slice(0, -1)  # made candidates are one's own
+    known = slice(None) if same else slice(0, -1)  # made candidates are not shared
     both = ((mine > 0) & (its > 0))[:, known].sum(axis=1)
     k, other = (mine > 0).sum(axis=1), (its > 0).sum(axis=1)
     shared = np.minimum(mine, its)[:, known].sum(axis=1)

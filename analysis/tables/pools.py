@@ -2,7 +2,7 @@
 
 A pool shares encoder, data, regime, steps and batch size. Within it, a method is a sampler with its
 augmentation, objective, candidates and what else of the budget varies. Untrained encoders have no
-budget and no augmentation of their own, so they join every pool of their encoder and data.
+budget and no augmentation, so they join every pool of their encoder and data.
 """
 
 from collections.abc import Mapping, Sequence
@@ -52,7 +52,7 @@ class Pool:
 
     @property
     def title(self) -> str:
-        """What all methods share, in words."""
+        """Words for what all methods share."""
         parts = [str(self.shared["encoder"]), f"on {self.shared['data']}"]
         parts += [str(self.shared["regime"])] if self.shared["regime"] else []
         if self.shared.get("encodes"):
@@ -63,16 +63,15 @@ class Pool:
 
 
 def pools(results: Results, *, match: str = "steps", aggregate: str = "all") -> list[Pool]:
-    """Every pool of the results, in order of name.
+    """Return every pool of the results, in order of name.
 
     Args:
         results: As loaded.
-        match: What methods of a pool spend alike. ``steps``: optimizer steps of one batch size.
-            ``encodes``: encoder passes, mining and attacks counted; of each method's budgets the
-            one nearest to what all can reach is taken, and it is left out, with a note, if that
-            is off by more than `TOLERANCE`.
+        match: The equal cost of a pool's methods. ``steps``: optimizer steps of one batch size.
+            ``encodes``: encoder passes with mining and attacks, of each method's budgets the one
+            nearest to what all can reach; off by more than `TOLERANCE`, it is left out with a note.
         aggregate: ``all`` takes a task's main score; ``mean`` the mean over the sub-sets of a
-            year's STS task, where a task has them.
+            year's STS task, if it has them.
 
     Raises:
         ValueError: If an option is unknown, or no cell has scores by sub-set.
@@ -102,7 +101,7 @@ def pools(results: Results, *, match: str = "steps", aggregate: str = "all") -> 
 
 
 def _untrained(cells: pd.DataFrame) -> dict[Any, list[int]]:
-    """Rows of the untrained cells by encoder and data, sorted."""
+    """Return rows of the untrained cells by encoder and data, sorted."""
     free: dict[Any, list[int]] = {}
     for row in np.flatnonzero(cells["untrained"].to_numpy(dtype=bool)):
         free.setdefault((cells["encoder"].iloc[row], cells["data"].iloc[row]), []).append(int(row))
@@ -110,7 +109,7 @@ def _untrained(cells: pd.DataFrame) -> dict[Any, list[int]]:
 
 
 def _matched(cells: pd.DataFrame, scores: "_Main") -> list[Pool]:
-    """One pool per encoder, data and regime: of every method the budget nearest in passes."""
+    """Return a pool per encoder, data and regime: of every method the budget nearest in passes."""
     keys = [k for k in POOL_KEYS if k not in ("steps", "batch_size")]
     free, out = _untrained(cells), []
     for key, members in cells[~cells["untrained"]].groupby(keys, sort=True, dropna=False):
@@ -125,10 +124,9 @@ def _matched(cells: pd.DataFrame, scores: "_Main") -> list[Pool]:
 
 
 def _nearest(members: pd.DataFrame) -> tuple[pd.DataFrame, float, list[str]]:
-    """The cells of each method's budget nearest to the passes that every method can reach.
+    """Return the cells of each method's budget nearest to the passes that all can reach.
 
-    Returns:
-        The cells, the passes they are matched on, and a note for each method that has none near.
+    Also the passes they are matched on, and a note for each method that has no near budget.
     """
     if "encodes" not in members or members["encodes"].isna().all():
         return members.iloc[:0], float("nan"), ["no cell counts its encoder passes"]
@@ -148,7 +146,7 @@ def _nearest(members: pd.DataFrame) -> tuple[pd.DataFrame, float, list[str]]:
 
 
 def _by_parts(scores: pd.DataFrame) -> pd.DataFrame:
-    """Scores in which the mean over sub-sets is the main one of every task that has it."""
+    """Return scores in which the mean over sub-sets is the main one of every task that has it."""
     mean = scores["metric"] == MEAN_METRIC
     tasks = set(scores.loc[mean, "task"])
     if not tasks:
@@ -161,7 +159,7 @@ def _by_parts(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def marginal(pool: Pool) -> Pool:
-    """The pool averaged over augmentations, over complete blocks only.
+    """Return the pool averaged over augmentations, over complete blocks only.
 
     A block is an augmentation that every sampler with any score has a complete seed for. The
     untrained encoder does not depend on the augmentation and counts in every block.
@@ -239,7 +237,7 @@ def _with_keys(cells: pd.DataFrame) -> pd.DataFrame:
 def _pool(
     shared: Mapping[str, Any], table: pd.DataFrame, rows: Sequence[int], scores: "_Main"
 ) -> Pool:
-    """The pool of some rows of the table of cells."""
+    """Return the pool of some rows of the table of cells."""
     keys = [*METHOD_KEYS, "sampler_name", "untrained"]
     cells = table[[*keys, *(c for c in _TELLING if c in table)]].take(np.asarray(rows, dtype=int))
     cells["row"] = rows
@@ -265,7 +263,7 @@ def _pool(
 
 
 def _one_per_seed(cells: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
-    """Of several cells for one method and seed, the finished, planned, latest one."""
+    """Keep, of several cells for one method and seed, the finished, planned, latest one."""
     date = cells["run_date"].fillna("") if "run_date" in cells else ""
     order = cells.assign(_done=cells["status"] == "done", _date=date)
     order = order.sort_values(["method", "seed", "_done", "planned", "_date", "key"])
@@ -280,13 +278,10 @@ def _one_per_seed(cells: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
 
 
 def main_scores(scores: pd.DataFrame) -> pd.DataFrame:
-    """Main scores with one row per cell key and one column per task.
+    """Return main scores with one row per cell key and one column per task.
 
-    A task with several subsets counts as their mean; a cell that lacks one has NaN. Where a task
-    has a test split, other splits (a dev split that chose the checkpoint) do not count.
-
-    Args:
-        scores: As `nsbench.analysis.read.scores.score_table` makes them, or some of them.
+    A task with several subsets counts as their mean; a cell that lacks one has NaN. If a task has
+    a test split, other splits (a dev split that chose the checkpoint) do not count.
     """
     main = _Main(scores)
     keys, means = main.of(np.arange(len(main.keys)))
@@ -294,7 +289,7 @@ def main_scores(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 class _Main:
-    """The main scores of many cells, of which those of some are asked for again and again.
+    """The main scores of many cells, indexed to select those of some quickly.
 
     Args:
         scores: As `nsbench.analysis.read.scores.score_table` makes them, or some of them.
@@ -318,10 +313,10 @@ class _Main:
         ]
 
     def of(self, cells: Any) -> tuple[Any, dict[str, Array]]:
-        """Which of some cells have main scores, and by task, in order of name, those of these.
+        """Return which of some cells have main scores, and these by task, in order of name.
 
         Args:
-            cells: Places in ``keys``, each at most once; below 0 for a cell that is not there.
+            cells: Places in ``keys``, each at most once; below 0 for a cell that has no scores.
         """
         there = np.flatnonzero(cells >= 0)
         first, last = self._starts[cells[there]], self._starts[cells[there] + 1]

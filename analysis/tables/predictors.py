@@ -1,7 +1,7 @@
-"""Does difficulty predict quality? Rank correlation of what was fed with the final score.
+"""Rank correlation of difficulty statistics with the final score.
 
 Every cell counts once: the mean of a difficulty statistic over the last quarter of its training,
-beside its mean score over the tasks. Within a sampler, both are ranked among the cells of one
+and its mean score over the tasks. Within a sampler, both are ranked among the cells of one
 label of sampler, and the correlations are averaged on Fisher's scale, weighted by n - 3.
 Seeds of one method are no independent cases: the interval over all cells counts methods.
 
@@ -20,8 +20,14 @@ from scipy import stats as scipy_stats
 from nsbench.analysis.read.difficulty import plain_texts
 from nsbench.analysis.statistics.stats import Array
 from nsbench.analysis.tables.pools import Pool
-from nsbench.analysis.tables.write import csv_text, markdown_text
-from nsbench.benchmarks.files import write_atomically
+from nsbench.analysis.tables.text import (
+    csv_text,
+    markdown_lines,
+    markdown_text,
+    records,
+    with_interval,
+    write_tables,
+)
 
 LAST = 0.75
 """Statistics count from this share of the training on."""
@@ -30,38 +36,25 @@ LEVEL = 0.95
 _LEAST_WITHIN = 5
 POINTS = 100
 COLUMNS = (
-    "quantity",
-    "rho",
-    "low",
-    "high",
-    "n_cells",
-    "n_methods",
-    "n_samplers",
-    "rho_within",
-    "within_low",
-    "within_high",
-    "n_within",
-    "pool",
+    *("quantity", "rho", "low", "high", "n_cells", "n_methods", "n_samplers"),
+    *("rho_within", "within_low", "within_high", "n_within", "pool"),
 )
 
 
-def late_values(difficulty: pd.DataFrame) -> pd.DataFrame:
-    """Mean of each statistic over the last quarter of each cell's training.
-
-    Args:
-        difficulty: The long difficulty table.
-
-    Returns:
-        One row per cell's key, one column per quantity; NaN where a cell has none.
-    """
+def late_rows(difficulty: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the last quarter of each cell's training."""
     last = difficulty.groupby("key", observed=True)["step"].transform("max")
-    late = difficulty[difficulty["step"] >= LAST * last]
-    sums = late.groupby(["key", "quantity"], observed=True)["mean"].mean()
+    return difficulty[difficulty["step"] >= LAST * last]
+
+
+def late_values(difficulty: pd.DataFrame) -> pd.DataFrame:
+    """Return means over the last quarter of training, a row per key and a column per quantity."""
+    sums = late_rows(difficulty).groupby(["key", "quantity"], observed=True)["mean"].mean()
     return plain_texts(sums.reset_index()).pivot(index="key", columns="quantity", values="mean")
 
 
 def cell_scores(pool: Pool) -> pd.Series:
-    """Mean score over tasks in points, by key, of trained cells that have every task."""
+    """Return mean scores over tasks in points, by key, of trained cells that have every task."""
     place = {seed: i for i, seed in enumerate(pool.seeds)}
     cells = pool.cells[(pool.cells["status"] == "done") & ~pool.cells["untrained"]]
     if not pool.tasks:
@@ -74,7 +67,7 @@ def cell_scores(pool: Pool) -> pd.Series:
 
 
 def predictor_table(pool: Pool, late: pd.DataFrame) -> pd.DataFrame:
-    """One row per difficulty statistic, strongest first.
+    """Return one row per difficulty statistic, strongest first.
 
     Args:
         pool: Cells that may be compared.
@@ -83,8 +76,8 @@ def predictor_table(pool: Pool, late: pd.DataFrame) -> pd.DataFrame:
     Returns:
         `COLUMNS`: Spearman's correlation over all cells and within samplers, each in [-1, 1] with
         a 95 % interval, and how many cells it rests on. A statistic that does not vary is left
-        out. The overall interval takes the methods (sampler with augmentation and whatever else
-        varies) for its n, since seeds of one method repeat each other.
+        out. The n of the overall interval is the number of methods (sampler with augmentation and
+        all else that varies), since seeds of one method repeat each other.
     """
     scores = cell_scores(pool)
     late = late[late.index.isin(scores.index)]
@@ -108,7 +101,7 @@ def predictor_table(pool: Pool, late: pd.DataFrame) -> pd.DataFrame:
 
 
 def fisher_interval(rho: float, n: int, level: float = LEVEL) -> tuple[float, float]:
-    """Interval of Spearman's correlation of n pairs, by Fisher's z; (-1, 1) below four pairs.
+    """Return the interval of Spearman's correlation by Fisher's z; (-1, 1) below four pairs.
 
     Args:
         rho: In [-1, 1].
@@ -124,29 +117,17 @@ def fisher_interval(rho: float, n: int, level: float = LEVEL) -> tuple[float, fl
 
 
 def write_predictors(every: Sequence[Pool], difficulty: pd.DataFrame, out: Path) -> list[Path]:
-    """Write ``tables/predictors.csv`` and ``.md``; nothing where there are too few cells.
-
-    Args:
-        every: Pools.
-        difficulty: The long difficulty table.
-        out: The results folder.
-    """
+    """Write ``tables/predictors.csv`` and ``.md``; nothing if there are too few cells."""
     late = late_values(difficulty)
     tables = [t for pool in every if not (t := predictor_table(pool, late)).empty]
     if not tables:
         return []
-    (out / "tables").mkdir(parents=True, exist_ok=True)
-    files = {
-        "predictors.csv": csv_text(pd.concat(tables, ignore_index=True)),
-        "predictors.md": markdown(tables),
-    }
-    for name, text in files.items():
-        write_atomically(out / "tables" / name, text)
-    return [out / "tables" / name for name in files]
+    whole = csv_text(pd.concat(tables, ignore_index=True))
+    return write_tables(out, {"predictors.csv": whole, "predictors.md": markdown(tables)})
 
 
 def markdown(tables: Sequence[pd.DataFrame]) -> str:
-    """The tables in Markdown, one section per pool."""
+    """Return the tables in Markdown, one section per pool."""
     lines = [
         "# Does difficulty predict quality?",
         "",
@@ -155,26 +136,21 @@ def markdown(tables: Sequence[pd.DataFrame]) -> str:
         "the number of methods for n, since seeds of one method repeat each other. A correlation "
         "between methods is no cause: they differ in more than one statistic.",
     ]
+    headings = ("statistic", "over all cells", "cells", "methods", "within samplers", "cells")
+    form = {"form": "{:+.2f}", "ends": " ({:+.2f} to {:+.2f})"}
     for table in tables:
-        lines += [
-            "",
-            f"## {markdown_text(table['pool'].iloc[0])}",
-            "",
-            "| statistic | over all cells | cells | methods | within samplers | cells |",
-            "| --- | --- | --- | --- | --- | --- |",
+        rows = [
+            (
+                markdown_text(row["quantity"]),
+                with_interval(row["rho"], row["low"], row["high"], **form),
+                *(row["n_cells"], row["n_methods"]),
+                with_interval(row["rho_within"], row["within_low"], row["within_high"], **form),
+                row["n_within"],
+            )
+            for row in records(table)
         ]
-        for row in table.to_dict("records"):
-            within = (
-                ""
-                if pd.isna(row["rho_within"])
-                else f"{row['rho_within']:+.2f} ({row['within_low']:+.2f} to "
-                f"{row['within_high']:+.2f})"
-            )
-            lines.append(
-                f"| {markdown_text(row['quantity'])} | {row['rho']:+.2f} ({row['low']:+.2f} to "
-                f"{row['high']:+.2f}) | {row['n_cells']} | {row['n_methods']} | {within} "
-                f"| {row['n_within']} |"
-            )
+        lines += ["", f"## {markdown_text(table['pool'].iloc[0])}", ""]
+        lines += markdown_lines(headings, rows)
     return "\n".join(lines) + "\n"
 
 
@@ -184,7 +160,7 @@ def _varies(both: pd.DataFrame) -> bool:
 
 
 def _within(both: pd.DataFrame) -> tuple[float, float, float, int]:
-    """Pooled correlation within samplers, its interval, and the cells it rests on."""
+    """Return the pooled correlation within samplers, its interval, and its number of cells."""
     total, weights, variance, cells = 0.0, 0.0, 0.0, 0
     for _, part in both.groupby("sampler", sort=True):
         if len(part) < _LEAST_WITHIN or not _varies(part):

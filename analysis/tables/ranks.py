@@ -9,9 +9,14 @@ from scipy.stats import rankdata
 from nsbench.analysis.statistics import comparisons, stats
 from nsbench.analysis.statistics.stats import Array
 
+ALPHA = 0.05
+PAIRED = 2000
+"""Most methods of a pool that are compared each with each other, for rank intervals and letters."""
+BOOTSTRAP_SEED = 0
+
 
 def over_seeds_and_tasks(scores: Array) -> Array:
-    """Bootstrap interval of each mean over seeds and tasks, shape (M, 2); NaN below two of each."""
+    """Return bootstrap intervals of means over seeds and tasks, (M, 2); NaN below two of each."""
     out = np.full((len(scores), 2), np.nan)
     whole = ~np.isnan(scores).any(axis=2)  # (M, S)
     for kept in np.unique(whole, axis=0):  # of methods that have the same seeds, all at once
@@ -28,8 +33,8 @@ def over_seeds_and_tasks(scores: Array) -> Array:
 def add_ranks(table: pd.DataFrame, means: Array) -> None:
     """Fill in rank, its interval and the group, over the methods that have a mean.
 
-    Above `PAIRED` methods there are ranks alone: corrected for millions of pairs no two could be
-    told apart by a few seeds.
+    Above `PAIRED` methods there are ranks alone: corrected for millions of pairs, no difference
+    over a few seeds is significant.
     """
     rated = np.flatnonzero(table["mean"].notna())
     for column in ("rank", "rank_lo", "rank_hi"):
@@ -47,11 +52,11 @@ def add_ranks(table: pd.DataFrame, means: Array) -> None:
 
 
 def borda(scores: Array) -> tuple[Array, Any]:
-    """Points by Borda's count and the ranks they give; NaN and NA for a method without a mean.
+    """Return points by Borda's count and their ranks; NaN and NA for a method without a mean.
 
     On each task a method gets a point for every rated method it beats and half of one for every
-    tie, by its mean over seeds; the points are summed over tasks. Unlike means, they do not ask
-    that tasks share a scale. mteb's leaderboards rank so (points may be off by one a task).
+    tie, by its mean over seeds; the points are summed over tasks. Unlike means, they need no common
+    scale of tasks. mteb's leaderboards rank like this (points may be off by one a task).
     """
     rated = np.isfinite(stats.mean(scores))
     points = np.full(len(scores), np.nan)
@@ -61,16 +66,6 @@ def borda(scores: Array) -> tuple[Array, Any]:
     return points, pd.Series(points).rank(ascending=False, method="min").astype("Int64")
 
 
-ALPHA = 0.05
-
-
-PAIRED = 2000
-"""Most methods of a pool that are compared each with each other, for rank intervals and letters."""
-
-
-BOOTSTRAP_SEED = 0
-
-
 def mean_of_seeds(values: Array) -> Array:
-    """Mean over the seeds that have the task, shape (M,)."""
-    return stats.mean(np.where(np.isnan(values), np.nan, values)[:, :, None])
+    """Return the mean over the seeds that have the task, shape (M,)."""
+    return stats.mean(values[:, :, None])

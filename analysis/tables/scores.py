@@ -16,21 +16,15 @@ from nsbench.benchmarks.files import write_atomically
 from nsbench.benchmarks.records import SCORE_COLUMNS
 
 MOST = 100_000
-"""Scores of which each has a line in ``scores.csv``, with some two thousand characters."""
+"""Most scores in ``scores.csv``, whose lines have some two thousand characters."""
 _AT_ONCE = 2_000
 FILES = ("scores.csv", "scores.parquet", "cells.parquet")
 
 
 def write_scores(results: Results, out: Path, *, most: int = MOST) -> list[Path]:
-    """Write ``scores.csv``, or ``scores.parquet`` and ``cells.parquet``, to be joined by ``key``.
+    """Write ``scores.csv``, or two parquet files joined by ``key`` for more than ``most`` scores.
 
-    Args:
-        results: As loaded.
-        out: The results folder.
-        most: Scores up to which it is the CSV; files of the other form are removed.
-
-    Returns:
-        The files written.
+    Files of the other form are removed from the results folder.
     """
     if len(results.scores) <= most:
         written = [out / "scores.csv"]
@@ -48,9 +42,9 @@ def write_scores(results: Results, out: Path, *, most: int = MOST) -> list[Path]
 
 
 def csv_lines(results: Results) -> Iterator[str]:
-    """The text of ``scores.csv`` in pieces: `nsbench.analysis.read.load.tidy_scores` as CSV.
+    """Yield the text of ``scores.csv`` in pieces: identity, score, leakage, the rest of the cell.
 
-    A cell's columns are put into words once, not once for every score.
+    A cell's columns are formatted once, not once for every score.
     """
     scanned = any(cell.record is not None and cell.record.leakage for cell in results.loaded)
     leaks = list(LEAKS) if scanned else []
@@ -77,7 +71,7 @@ def csv_lines(results: Results) -> Iterator[str]:
 
 
 def _rows(table: pd.DataFrame, columns: Sequence[str]) -> list[str]:
-    """The rows of a table as lines of CSV, each distinct value put into words once."""
+    """Return the rows of a table as lines of CSV, each distinct value formatted once."""
     texts: list[list[str]] = []
     for name in columns:
         codes, values = pd.factorize(table[name], use_na_sentinel=True)
@@ -105,7 +99,7 @@ def _quoted(text: str) -> str:
 
 
 def _storable(cells: pd.DataFrame) -> pd.DataFrame:
-    """The table with columns of several types as text, which parquet cannot hold otherwise."""
+    """Return the table with columns of several types as text, as parquet requires."""
     mixed: dict[str, Any] = {
         name: [None if pd.isna(v) else str(v) for v in cells[name]]
         for name in cells.columns

@@ -11,8 +11,13 @@ from nsbench.analysis.read.load import Results
 from nsbench.analysis.statistics import comparisons
 from nsbench.analysis.statistics.stats import t_half_width
 from nsbench.analysis.tables.pools import main_scores
-from nsbench.analysis.tables.write import csv_text, markdown_text
-from nsbench.benchmarks.files import write_atomically
+from nsbench.analysis.tables.text import (
+    csv_text,
+    markdown_lines,
+    markdown_text,
+    with_interval,
+    write_tables,
+)
 from nsbench.benchmarks.records import RecordError, read_json
 
 COLUMNS = (
@@ -24,7 +29,7 @@ COLUMNS = (
 
 
 def tuned_table(results: Results) -> tuple[pd.DataFrame, list[str]]:
-    """One row per method of every tuning study among the results' folders.
+    """Return one row per method of every tuning study among the results' folders.
 
     Returns:
         Columns `COLUMNS`, in points, best tuned mean first; means are over fresh seeds and all
@@ -54,19 +59,11 @@ def tuned_table(results: Results) -> tuple[pd.DataFrame, list[str]]:
 
 
 def write_tuned(results: Results, out: Path) -> list[Path]:
-    """Write ``tables/tuned.csv`` and ``.md`` if a study is among the results.
-
-    Returns:
-        The files written.
-    """
+    """Write ``tables/tuned.csv`` and ``.md`` if a study is among the results."""
     table, notes = tuned_table(results)
     if table.empty and not notes:
         return []
-    (out / "tables").mkdir(parents=True, exist_ok=True)
-    files = {"tuned.csv": csv_text(table), "tuned.md": _document(table, notes)}
-    for name, text in files.items():
-        write_atomically(out / "tables" / name, text)
-    return [out / "tables" / name for name in files]
+    return write_tables(out, {"tuned.csv": csv_text(table), "tuned.md": _document(table, notes)})
 
 
 def _row(method: dict[str, Any], values: "pd.Series[float]") -> dict[str, Any]:
@@ -93,7 +90,7 @@ def _row(method: dict[str, Any], values: "pd.Series[float]") -> dict[str, Any]:
 
 
 def _of(keys: Sequence[str], values: "pd.Series[float]") -> Any:
-    """The means of cells by seed, NaN where one is missing."""
+    """Return the means of cells by seed, NaN where one is missing."""
     return values.reindex([str(k) for k in keys]).to_numpy(dtype=float)
 
 
@@ -109,25 +106,25 @@ def _document(table: pd.DataFrame, notes: Sequence[str]) -> str:
         "method had the same number of trials, judged on development data; test scores were read "
         "once.",
         "",
-        "| rank | rank at defaults | sampler | augmentation | default | tuned | difference | p "
-        "| trials | setting |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for _, row in table.iterrows():
-        cells = [
+    headings = (
+        *("rank", "rank at defaults", "sampler", "augmentation", "default", "tuned"),
+        *("difference", "p", "trials", "setting"),
+    )
+    rows = [
+        [
             *(row["rank_tuned"], row["rank_default"], row["sampler"], row["augmentation"]),
-            *(_interval(row, "default"), _interval(row, "tuned"), _interval(row, "difference")),
+            *(_interval(row, name) for name in ("default", "tuned", "difference")),
             "" if pd.isna(row["p_holm"]) else f"{row['p_holm']:.3f}",
             *(row["trials"], row["setting"]),
         ]
-        lines.append("| " + " | ".join(markdown_text(c) for c in cells) + " |")
+        for _, row in table.iterrows()
+    ]
+    lines += markdown_lines(headings, [[markdown_text(c) for c in row] for row in rows])
     lines += ["", *(f"- {markdown_text(n)}" for n in notes)]
     return "\n".join(lines).rstrip() + "\n"
 
 
 def _interval(row: "pd.Series[Any]", name: str) -> str:
-    if pd.isna(row[name]):
-        return ""
-    text = f"{row[name]:+.2f}" if name == "difference" else f"{row[name]:.2f}"
-    low, high = row[f"{name}_low"], row[f"{name}_high"]
-    return text if pd.isna(low) else f"{text} [{low:.2f}, {high:.2f}]"
+    form = "{:+.2f}" if name == "difference" else "{:.2f}"
+    return with_interval(row[name], row[f"{name}_low"], row[f"{name}_high"], form=form)

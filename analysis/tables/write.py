@@ -1,12 +1,9 @@
-"""Leaderboards as CSV, Markdown and LaTeX; every cell of text is escaped for where it goes."""
+"""Leaderboards as CSV, Markdown and LaTeX."""
 
-import math
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from nsbench.analysis.read.leakage import leakage_words
@@ -14,65 +11,30 @@ from nsbench.analysis.read.load import Results
 from nsbench.analysis.tables.leaderboard import Leaderboard, PoolStatistics, words
 from nsbench.analysis.tables.ranks import ALPHA
 from nsbench.analysis.tables.scores import write_scores
+from nsbench.analysis.tables.text import (
+    csv_text,
+    latex_text,
+    markdown_lines,
+    markdown_text,
+    records,
+    with_interval,
+)
 from nsbench.benchmarks.files import write_atomically
 
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-}
 _SHOWN = (
     *("rank", "rank_lo", "rank_hi", "mean", "ci_low", "ci_high"),
     *("difference", "difference_low", "difference_high", "p_holm"),
     *("n_seeds", "n_failed", "n_missing", "n_skipped"),
 )
 DOCUMENT = 100
-"""Rows of a table in a document, where the leaderboard has over twice as many: nobody reads more
-there, and leaderboard.csv has them all."""
+"""Rows shown of a leaderboard with over twice as many; leaderboard.csv has all."""
 UNITS = "All scores, means, intervals and differences are in points: 100 times the stored score."
 
 
-def csv_text(table: pd.DataFrame) -> str:
-    """CSV with six significant digits, so that rounding in the last bits never shows."""
-    floats: dict[str, Any] = {  # pandas' own float_format asks of every value whether it is missing
-        str(name): ["" if math.isnan(v) else f"{v:.6g}" for v in table[name].tolist()]
-        for name, kind in table.dtypes.items()
-        if kind in (np.float64, np.float32)
-    }
-    return table.assign(**floats).to_csv(index=False, lineterminator="\n")
-
-
-def markdown_text(text: object) -> str:
-    """A cell's text, free of what Markdown or HTML would take for markup."""
-    plain = re.sub(r"\s+", " ", str(text)).strip()
-    return re.sub(r"([\\`*_|<>\[\]])", r"\\\1", plain)
-
-
-def unescaped(markdown: str) -> str:
-    """A document as a terminal shows it: without the backslashes of `markdown_text`."""
-    return re.sub(r"\\([\\`*_|<>\[\]])", r"\1", markdown)
-
-
-def latex_text(text: object) -> str:
-    """A cell's text for LaTeX."""
-    plain = re.sub(r"\s+", " ", str(text)).strip()
-    return "".join(_LATEX.get(c, c) for c in plain)
-
-
 def shown(table: pd.DataFrame, tasks: tuple[str, ...]) -> tuple[pd.DataFrame, pd.Series]:
-    """The leaderboard as people read it, in text, and which rows differ from the baseline.
+    """Return the leaderboard in words and rounded numbers, and a mask of significant rows.
 
-    Columns that say the same in every row (encoder, data) are left to the caption.
+    Columns that are the same in every row (encoder, data) are left out.
     """
     needed = [*_SHOWN, *tasks, *(c for c in ("encodes", "wall_s") if c in table)]
     rows = records(table[needed])
@@ -82,9 +44,10 @@ def shown(table: pd.DataFrame, tasks: tuple[str, ...]) -> tuple[pd.DataFrame, pd
     for column in between[: between.index("n_seeds")]:
         if column in ("sampler", "augmentation") or varies(table[column]):
             out[column] = ["" if pd.isna(v) else f"{v}" for v in table[column]]
-    out["mean"] = [_interval(r, "mean", "ci_low", "ci_high") for r in rows]
+    out["mean"] = [with_interval(r["mean"], r["ci_low"], r["ci_high"]) for r in rows]
     out["difference"] = [
-        _interval(r, "difference", "difference_low", "difference_high", signed=True) for r in rows
+        with_interval(r["difference"], r["difference_low"], r["difference_high"], form="{:+.2f}")
+        for r in rows
     ]
     out["p"] = [_p(r["p_holm"]) for r in rows]
     out["seeds"] = [f"{r['n_seeds']}" for r in rows]
@@ -100,83 +63,58 @@ def shown(table: pd.DataFrame, tasks: tuple[str, ...]) -> tuple[pd.DataFrame, pd
 
 
 def varies(values: "pd.Series[Any]") -> bool:
-    """Whether a column tells rows apart; blanks are the untrained encoder's and do not count."""
+    """Return whether a column has several values, apart from the untrained encoder's blanks."""
     return values[values.notna() & (values != "")].nunique() > 1
 
 
 def markdown_table(table: pd.DataFrame, tasks: tuple[str, ...], most: int = DOCUMENT) -> str:
-    """A Markdown table; means that differ from the baseline are bold.
+    """Return a Markdown table; means significantly different from the baseline are bold.
 
     Args:
         table: Rows of a leaderboard, best first.
         tasks: Its task columns.
-        most: Rows shown of a table with over twice as many; how many more there are is said.
+        most: Rows shown of a table with over twice as many, with a note about the others.
     """
-    few = table.head(most) if len(table) > 2 * most else table
-    text = _render(
-        *shown(few, tasks),
-        escape=markdown_text,
-        bold=lambda text: f"**{text}**",
-        row=lambda cells: "| " + " | ".join(cells) + " |",
-        rule=lambda n: "| " + " | ".join(["---"] * n) + " |",
-    )
+    few = _few(table, most)
+    columns, rows = _escaped(few, tasks, markdown_text, bold="**{}**")
+    text = "\n".join(markdown_lines(columns, rows))
     left = len(table) - len(few)
     return f"{text}\n\nand {left:,} more rows in leaderboard.csv" if left else text
 
 
 def latex_table(table: pd.DataFrame, tasks: tuple[str, ...], most: int = DOCUMENT) -> str:
-    """A LaTeX tabular for booktabs; means that differ from the baseline are bold.
+    """Return a LaTeX tabular for booktabs; see `markdown_table`."""
+    columns, rows = _escaped(_few(table, most), tasks, latex_text, bold=r"\textbf{{{}}}")
+    lines = [" & ".join(row) + r" \\" for row in (columns, *rows)]
+    left = ("rank", "group", "sampler", "augmentation", "objective")
+    places = "".join("l" if c in left else "r" for c in columns)
+    begin = r"\begin{tabular}{" + places + "}"
+    head, *body = lines
+    lines = [begin, r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}", ""]
+    return "\n".join(lines)
 
-    Args:
-        table: Rows of a leaderboard, best first.
-        tasks: Its task columns.
-        most: Rows of a table with over twice as many.
-    """
-    text, marked = shown(table.head(most) if len(table) > 2 * most else table, tasks)
-    body = _render(
-        text,
-        marked,
-        escape=latex_text,
-        bold=lambda cell: rf"\textbf{{{cell}}}",
-        row=lambda cells: " & ".join(cells) + r" \\",
-        rule=lambda n: r"\midrule",
-    )
-    labels = ("rank", "group", "sampler", "augmentation", "objective")
-    columns = "".join("l" if c in labels else "r" for c in text)
-    return "\n".join(
-        [
-            r"\begin{tabular}{" + columns + "}",
-            r"\toprule",
-            body,
-            r"\bottomrule",
-            r"\end{tabular}",
-            "",
-        ]
-    )
+
+def _few(table: pd.DataFrame, most: int) -> pd.DataFrame:
+    return table.head(most) if len(table) > 2 * most else table
 
 
 def markdown_document(board: Leaderboard, most: int = DOCUMENT, pools: int | None = None) -> str:
-    """The whole leaderboard in Markdown: units, both tables, statistics in words, what is left out.
-
-    A pool with an encoder or data of its own gets tables of its own.
+    """Return the whole leaderboard in Markdown: units, tables and statistics of each pool, notes.
 
     Args:
         board: The leaderboard.
         most: See `markdown_table`.
-        pools: How many of its pools, the first ones; all without it.
+        pools: Number of pools shown, the first ones; all if ``None``.
     """
     parts = ["# Leaderboard", "", UNITS + " Brackets hold 95 % intervals.", ""]
     for statistics in board.pools[:pools]:
         rows, marginal = of_pool(board.rows, statistics), of_pool(board.samplers, statistics)
         parts += [f"## {markdown_text(statistics.title)}", "", markdown_text(words(statistics)), ""]
-        parts += ["### Sampler by augmentation", ""]
-        parts += [markdown_table(rows, board.tasks, most), ""]
-        parts += [
-            "### Mean over augmentations",
-            "",
-            markdown_table(marginal, board.tasks, most),
-            "",
-        ]
+        for title, table in (
+            ("Sampler by augmentation", rows),
+            ("Mean over augmentations", marginal),
+        ):
+            parts += [f"### {title}", "", markdown_table(table, board.tasks, most), ""]
         parts += _notes("Notes", statistics.notes)
     if left := len(board.pools[len(board.pools) if pools is None else pools :]):
         parts += [f"And {left} more encoders, data sets or budgets in tables/leaderboard.md.", ""]
@@ -186,7 +124,7 @@ def markdown_document(board: Leaderboard, most: int = DOCUMENT, pools: int | Non
 
 
 def latex_document(board: Leaderboard) -> str:
-    """One commented tabular per pool, to be input into a paper."""
+    """Return one commented tabular per pool, to be input into a paper."""
     parts = [f"% {UNITS}", "% Needs booktabs. Brackets hold 95 % intervals.", ""]
     for statistics in board.pools:
         comment = " ".join(f"{statistics.title}: {words(statistics)}".split())
@@ -197,17 +135,10 @@ def latex_document(board: Leaderboard) -> str:
 def write_leaderboard(
     results: Results, board: Leaderboard, out: Path, *, scores: bool = True
 ) -> list[Path]:
-    """Write all forms of the leaderboard.
+    """Write all forms of the leaderboard into a results folder; return their paths.
 
-    Args:
-        results: As loaded.
-        board: The leaderboard made of them.
-        out: The results folder.
-        scores: Whether every single score is written too.
-
-    Returns:
-        ``leaderboard.csv``, ``leaderboard_samplers.csv``, ``leakage.csv``, ``leaderboard.md`` and
-        ``.tex`` under ``tables``, and what `nsbench.analysis.tables.scores.write_scores` writes.
+    These are ``leaderboard.csv``, ``leaderboard_samplers.csv``, ``leakage.csv``, ``leaderboard.md``
+    and ``.tex`` under ``tables``, and every score (see `write_scores`) unless ``scores`` is off.
     """
     (out / "tables").mkdir(parents=True, exist_ok=True)
     files = {
@@ -222,13 +153,8 @@ def write_leaderboard(
     return [*(out / name for name in files), *(write_scores(results, out) if scores else ())]
 
 
-def records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows of a table, each by name of column."""
-    return [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
-
-
 def of_pool(table: pd.DataFrame, statistics: PoolStatistics) -> pd.DataFrame:
-    """The rows of one pool."""
+    """Return the rows of one pool."""
     return table[table["pool"] == statistics.title]
 
 
@@ -236,20 +162,16 @@ def _notes(title: str, lines: tuple[str, ...]) -> list[str]:
     return [f"### {title}", "", *(f"- {markdown_text(n)}" for n in lines), ""] if lines else []
 
 
-def _render(
-    text: pd.DataFrame,
-    marked: "pd.Series[bool]",
-    *,
-    escape: Callable[[object], str],
-    bold: Callable[[str], str],
-    row: Callable[[list[str]], str],
-    rule: Callable[[int], str],
-) -> str:
-    lines = [row([escape(c) for c in text]), rule(len(text.columns))]
-    for record, strong in zip(records(text), marked, strict=True):
-        cells: Mapping[str, Any] = {k: escape(v) for k, v in record.items()}
-        lines.append(row([bold(v) if strong and k == "mean" else v for k, v in cells.items()]))
-    return "\n".join(lines)
+def _escaped(
+    table: pd.DataFrame, tasks: tuple[str, ...], escape: Callable[[object], str], *, bold: str
+) -> tuple[list[str], list[list[str]]]:
+    """Return columns and rows of a leaderboard as escaped text, with significant means in bold."""
+    text, marked = shown(table, tasks)
+    rows = [[escape(v) for v in row] for row in text.to_numpy().tolist()]
+    place = list(text.columns).index("mean")
+    for row, strong in zip(rows, marked, strict=True):
+        row[place] = bold.format(row[place]) if strong else row[place]
+    return [escape(c) for c in text], rows
 
 
 def _rank(row: Mapping[str, Any]) -> str:
@@ -257,14 +179,6 @@ def _rank(row: Mapping[str, Any]) -> str:
         return "-"
     low, high = row["rank_lo"], row["rank_hi"]
     return f"{row['rank']}" if pd.isna(low) or low == high else f"{row['rank']} ({low}-{high})"
-
-
-def _interval(row: Mapping[str, Any], mean: str, low: str, high: str, signed: bool = False) -> str:
-    if pd.isna(row[mean]):
-        return ""
-    sign = "+" if signed else ""
-    centre = f"{row[mean]:{sign}.2f}"
-    return centre if pd.isna(row[low]) else f"{centre} [{row[low]:.2f}, {row[high]:.2f}]"
 
 
 def _p(value: float) -> str:

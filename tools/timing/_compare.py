@@ -34,7 +34,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Compared:
-    """What a job measured.
+    """Result of a job.
 
     Attributes:
         job: Its name.
@@ -91,7 +91,7 @@ class Compared:
 
 
 def place() -> dict[str, str]:
-    """Where something was measured: versions, and the processor's kind."""
+    """Return versions and the processor's kind."""
     try:
         transformers = version("transformers")
     except PackageNotFoundError:

@@ -57,7 +57,7 @@ class Size:
 
 @dataclass(frozen=True)
 class Losses:
-    """What a short training gave.
+    """Losses of a short training.
 
     Attributes:
         losses: One of each step.
@@ -153,9 +153,9 @@ def _trained(
     under = open_training(device, size, steps=steps, **given)
     made = iter(under)
     while under.done < steps:
-        # The probe and the end look at numbers; the steps between must not.
-        looks = under.measures.probe.due(under.done) or under.done < 4
-        with nullcontext() if looks else guard(device):
+        # The probe and the end read numbers; the steps between must not.
+        reads = under.measures.probe.due(under.done) or under.done < 4
+        with nullcontext() if reads else guard(device):
             next(made)
         pass_on()
     losses = under.result().training["loss"]
@@ -164,13 +164,13 @@ def _trained(
 
 
 def losses_of(device: torch.device, size: Size, **given: Any) -> Losses:
-    """Train for a few steps, alone, on a stream of its own.
+    """Train for a few steps, alone, on its own stream.
 
     Args:
         device: Where.
         size: Of the encoder.
         given: Passed to `open_training`; ``steps``; and ``guard``, a context for the steps behind
-            the first few in which the probe does not look.
+            the first few in which the probe is not measured.
     """
     found = in_turn([lambda pass_on: _trained(device, size, pass_on, **given)], device)[0]
     if isinstance(found, BaseException):

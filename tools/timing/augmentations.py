@@ -1,9 +1,9 @@
-"""What augmenting a batch costs, as a ratio to the encoder's forward pass.
+"""Cost of augmenting a batch, as a ratio to the encoder's forward pass.
 
     python -m tools.timing.augmentations
 
 Prints the median of several runs and their quartiles; target: every ratio under 0.05 on the CPU.
-An adversarial view needs a pass of its own, which is counted as passes and not timed here.
+An adversarial view needs another pass, which is counted as passes and not timed here.
 """
 
 import argparse

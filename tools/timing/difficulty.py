@@ -1,13 +1,13 @@
-"""What logging difficulty costs, as a paired ratio of step times with and without it.
+"""Cost of logging difficulty, as a paired ratio of step times with and without it.
 
     python -m tools.timing.difficulty
 
 Two arms of one training run take turns block by block on the same texts; a block is one logging
 interval, so it holds one full measurement; step and measurement are those of a cell. Printed are
 the median of the paired ratios and their quartiles, in processor time of this process, which other
-work on the machine disturbs less than the clock, and what logging itself took of its own blocks.
-Target: under 1.03 on MiniLM's lower layers. The probe, five looks a training whatever its length,
-is timed by itself and shown as a share of a whole cell.
+work on the machine disturbs less than the clock, and the share of logging in its own blocks.
+Target: under 1.03 on MiniLM's lower layers. The probe, measured five times in a training of any
+length, is timed separately and shown as a share of a whole cell.
 """
 
 import argparse
@@ -34,7 +34,9 @@ from nsbench.samplers import samplers
 
 TARGET = 1.03
 EVERY = 10
-_ENDLESS = 1_000_000  # steps of a training whose quarters, when the probe looks, are not reached
+_ENDLESS = (
+    1_000_000  # steps of a training whose quarters, when the probe is measured, are not reached
+)
 SOURCE = "sentence-transformers/all-MiniLM-L6-v2"
 
 
@@ -43,7 +45,7 @@ class Case:
     """A cell that is timed.
 
     Attributes:
-        name: How it is called in the table.
+        name: Its name in the table.
         encoder: Name of the encoder.
         settings: Its parameters.
         batch: B.
@@ -67,13 +69,13 @@ CASES = (
 
 @dataclass(frozen=True)
 class Measured:
-    """What was found.
+    """Times that were measured.
 
     Attributes:
         plain: Seconds of a step without logging, one per block.
         logged: Seconds of a step with it, paired.
         inside: Seconds per step spent in logging itself, within ``logged``.
-        probe: Seconds of one look at the probe.
+        probe: Seconds of one measurement of the probe.
     """
 
     plain: tuple[float, ...]
@@ -93,7 +95,7 @@ class Measured:
         return numbers.median(inside / (whole - inside) for whole, inside in pairs)
 
     def probe_share(self, steps: int) -> float:
-        """Time of the probe's looks as a share of a cell's steps."""
+        """Return the time of measuring the probe as a share of a cell's steps."""
         return (MEASUREMENTS + 1) * self.probe / (steps * numbers.median(self.plain))
 
 

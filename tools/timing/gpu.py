@@ -6,8 +6,9 @@ Checks: recorded steps against steps made one by one, side by side against alone
 device anywhere in a step (torch's own watch, set to raise), a device against the CPU, the fused
 search against the reference. Times: a contrastive step of MiniLM-L6 and BERT-base (random weights
 of their sizes, texts of the planted data) made as it comes, recorded, compiled, and several
-trainings side by side; the sentence-transformers trainer where it can run; search; each beside the
-measured rate of a matrix product and of a copy. Needs torch, transformers, pandas and pyarrow only.
+trainings side by side; the sentence-transformers trainer where it can run; search; each compared
+with the measured rate of a matrix product and of a copy. Needs torch, transformers, pandas and
+pyarrow only.
 ``--rehearse`` goes through all of it on a CPU, at a tiny size, recorded in software: it shows that
 the script works, and its times mean nothing.
 """
@@ -51,13 +52,7 @@ WARM, TIMED = 12, 40
 
 @dataclass(frozen=True)
 class Check:
-    """A thing that must hold, and whether it did.
-
-    Attributes:
-        name: What it is.
-        passed: Whether it held; ``None`` where it was not tried.
-        text: What was seen.
-    """
+    """A condition and its outcome; ``passed`` is ``None`` if it was not tried."""
 
     name: str
     passed: bool | None
@@ -105,7 +100,7 @@ class Bench:
         self.product_rate = 0.0
 
     def left(self) -> bool:
-        """Whether there is time for another row."""
+        """Return whether there is time for another row."""
         return time.perf_counter() < self.until
 
     def check(self, name: str, act: Callable[[], str]) -> None:
@@ -304,7 +299,7 @@ CHECKED: dict[str, dict[str, Any]] = {
     "made negatives": {"sampler": "mixed"},
     "distance weighted, both views cut": {"sampler": "distance_weighted", "view": "token_cutoff"},
 }
-"""What recorded steps are checked on."""
+"""Trainings on which recorded steps are checked."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -45,7 +45,7 @@ def search_checks(
     Args:
         device: Where.
         small: For a rehearsal.
-        no_waiting: Makes whatever waits for the device raise.
+        no_waiting: Makes all that waits for the device raise.
     """
     interpret(device)
     return {
@@ -130,7 +130,7 @@ def _alone(device: torch.device) -> str:
             wrong += int((part != whole[-piece:]).sum())
         wrong += int((keys_of(queries, corpus, 0, row, column, scratch, 1 << 16) != whole).sum())
     if wrong:
-        raise AssertionError(f"{wrong} scores depend on what is scored beside them")
+        raise AssertionError(f"{wrong} scores depend on the other scores of the batch")
     return "scores of 1 to 5,000 pairs at a time, bit for bit"
 
 
@@ -239,7 +239,7 @@ def _product_rate(device: torch.device, width: int, small: bool) -> float:
 
 
 def _blocked(queries: Tensor, corpus: Tensor, k: int, small: bool) -> Tensor:
-    """What one would write: the product of a block of queries with everything, and its best."""
+    """Plain search: the product of a block of queries with all candidates, and its best."""
     low = corpus.bfloat16().T
     step = 100 if small else 4096
     parts = [(q.bfloat16() @ low).topk(k, dim=1).indices for q in queries.split(step)]

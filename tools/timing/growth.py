@@ -1,11 +1,11 @@
-"""How time and memory grow with the corpus and with the batch, with fitted exponents.
+"""Growth of time and memory with the corpus and with the batch, with fitted exponents.
 
     python -m tools.timing.growth [--threads 1] [--out DIR]
 
 ``search``: the exact top 100 of a fixed number of queries in a corpus that is read as a stream, so
 that what is measured is the search and not the corpus; ``step-static`` and ``step-minilm``: a
-training step of growing batches. Every size runs in a process of its own, whose peak memory is
-taken above what it held before. An exponent of 1 is linear; it is fitted to all sizes by least
+training step of growing batches. Every size runs in its own process, whose peak memory is taken
+above what it held before. An exponent of 1 is linear; it is fitted to all sizes by least
 squares on logarithms.
 """
 
@@ -98,7 +98,7 @@ def measure(what: str, size: int, queries: int, steps: int) -> tuple[float, floa
 
 
 def _seconds_to_make(size: int) -> float:
-    """What the stream itself takes, which is no part of the search."""
+    """Return the time of the stream itself, which is no part of the search."""
     began = time.perf_counter()
     for _ in stream(size):
         pass
@@ -111,7 +111,7 @@ def _child(threads: int, arguments: tuple[Any, ...], answer: Any) -> None:
 
 
 def apart(threads: int, *arguments: Any) -> tuple[float, float]:
-    """`measure` in a process of its own.
+    """Run `measure` in its own process.
 
     Raises:
         RuntimeError: If that process failed.

@@ -1,4 +1,4 @@
-"""A whole matrix by ``nsbench run``, beside the same cells by hand with the neighbours' parts.
+"""A whole matrix by ``nsbench run``, compared with the same cells by other libraries.
 
     python -m tools.timing.matrix [--steps 100] [--theirs 3] [--workers 2] [--out DIR]
 
@@ -6,7 +6,7 @@ Ours: 48 cells of a static encoder on ``sts_unlabelled`` (four samplers, four au
 seeds), scored on seven STS tasks, started from the command line with nothing cached in memory:
 wall time, start of the processes and every file included. Theirs: the same budget by
 sentence-transformers' trainer and ``mteb.evaluate``, one cell after the other in one warm process
-that has all cores; a few are timed and the rest is reckoned from their median. Printed besides is
+that has all cores; a few are timed and the rest is estimated from their median. Also printed is
 the suite's own cost: what was neither training nor evaluation of the workers' time, the start and
 end of the processes included, and of the wall time of the cells, from folder to record.
 """
@@ -21,7 +21,9 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import tomli_w
 import torch
 
 from nsbench.benchmarks.data._load import load_data
@@ -39,42 +41,31 @@ CELLS = len(SAMPLERS) * len(AUGMENTATIONS) * len(SEEDS)
 TARGET = 0.05
 
 
-def matrix_file(steps: int, batch: int) -> str:
-    """The matrix as TOML."""
-
-    def listed(names: Sequence[object]) -> str:
-        return "[" + ", ".join(f'"{n}"' if isinstance(n, str) else str(n) for n in names) + "]"
-
-    return f"""
-schema = 1
-name = "timing"
-samplers = {listed(SAMPLERS)}
-augmentations = {listed(AUGMENTATIONS)}
-encoders = [{{ name = "static", source = "{MINILM}" }}]
-data = ["sts_unlabelled"]
-seeds = {listed(SEEDS)}
-no_training = false
-
-[budget]
-steps = {steps}
-batch_size = {batch}
-learning_rate = 1e-3
-max_length = 64
-
-[evaluation]
-tasks = ["STS7"]
-"""
+def matrix(steps: int, batch: int) -> dict[str, Any]:
+    """Return the matrix as plain data."""
+    return {
+        "schema": 1,
+        "name": "timing",
+        "samplers": list(SAMPLERS),
+        "augmentations": list(AUGMENTATIONS),
+        "encoders": [{"name": "static", "source": MINILM}],
+        "data": ["sts_unlabelled"],
+        "seeds": list(SEEDS),
+        "no_training": False,
+        "budget": {"steps": steps, "batch_size": batch, "learning_rate": 1e-3, "max_length": 64},
+        "evaluation": {"tasks": ["STS7"]},
+    }
 
 
 def ours(steps: int, batch: int, workers: int) -> tuple[float, float, float]:
-    """Wall seconds of the matrix; the suite's own share of its workers' time, and of its cells'.
+    """Return wall seconds of the matrix; the suite's share of its workers' time, and of its cells'.
 
     Raises:
         RuntimeError: If a cell did not finish.
     """
     with tempfile.TemporaryDirectory() as folder:
         asked, out = Path(folder, "timing.toml"), Path(folder, "out")
-        asked.write_text(matrix_file(steps, batch), encoding="utf-8")
+        asked.write_text(tomli_w.dumps(matrix(steps, batch)), "utf-8")
         command = "from nsbench.benchmarks.cli.main import command; command()"
         began = time.perf_counter()
         arguments = ["run", str(asked), "--out", str(out), "--workers", str(workers)]
@@ -94,7 +85,7 @@ def ours(steps: int, batch: int, workers: int) -> tuple[float, float, float]:
 
 
 def theirs(steps: int, batch: int, cells: int) -> list[float]:
-    """Seconds of cells trained and scored by the neighbours, after one that warms up."""
+    """Return seconds of cells trained and scored by the other libraries, after a warm-up cell."""
     spec = {"name": "static", "source": MINILM}
     cell = cell_of(spec, "none", steps, batch_size=batch, learning_rate=1e-3, precision="fp32")
     texts, names = load_data(cell.data).texts, check_tasks(["STS7"])

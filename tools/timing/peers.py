@@ -1,4 +1,4 @@
-"""Our step, evaluation and search beside the neighbours', as ratios measured in one run.
+"""Our step, evaluation and search compared with other libraries, as ratios measured in one run.
 
     python -m tools.timing.peers [JOB ...] [--rounds 3] [--threads 1] [--out DIR]
 
@@ -102,7 +102,7 @@ def our_search(points: Tensor, k: int) -> Side:
 
 
 def in_common(ours: Any, theirs: Any) -> str:
-    """How many of their neighbours are among ours."""
+    """Return the share of their neighbours that are among ours."""
     k = theirs.shape[1]
     shared = np.mean([len(np.intersect1d(a, b)) / k for a, b in zip(ours, theirs, strict=True)])
     return f"Share of neighbours in common: {shared:.6f}."

@@ -1,4 +1,4 @@
-"""How far a transformer's training step and evaluation are from what the processor can do.
+"""Distance of a transformer's training step and evaluation from the limit of the processor.
 
     python -m tools.timing.roofline [JOB ...] [--threads 1] [--batch 64] [--out DIR]
 
@@ -78,7 +78,7 @@ def copy_rate() -> float:
 
 @dataclass(frozen=True)
 class Work:
-    """What was timed.
+    """A job that was timed.
 
     Attributes:
         encoder: The transformer at work.

@@ -1,15 +1,15 @@
-"""What planning, status and leaderboard cost, cell by cell, from 100 to 100,000 recorded cells.
+"""Cost of planning, status and leaderboard per cell, from 100 to 100,000 recorded cells.
 
     python -m tools.timing.scale REAL [--out DIR] [--cells 100 1000 10000 100000]
 
 ``plan``: ``nsbench run --dry-run`` of a matrix all of which is recorded; ``start``: ``nsbench run``
-of it, which finds nothing to do; ``status``: ``nsbench status --json``; ``refresh``: a second look
+of it, which finds nothing to do; ``status``: ``nsbench status --json``; ``refresh``: a second poll
 of ``nsbench status --watch``; ``leaderboard``: ``nsbench leaderboard --tables board``. Each runs in
-a process of its own, over folders that `tools.synthetic` makes of REAL's records (a
-results folder, or what ``nsbench pack`` wrote). A folder of `SMALLEST` cells says what a command
-takes anyway; what is above that is divided by the cells, and fitted: an exponent of 0 is a
-constant cost of a cell. Processor time is what is fitted, since other work on the machine disturbs
-it least; wall time stands beside it.
+its own process, over folders that `tools.synthetic` makes of REAL's records (a
+results folder, or what ``nsbench pack`` wrote). A folder of `SMALLEST` cells gives the fixed cost
+of a command; the rest is divided by the cells, and fitted: an exponent of 0 is a constant cost of a
+cell. Processor time is fitted, since other work on the machine disturbs it least; wall time is
+stored, too.
 """
 
 import argparse
@@ -36,7 +36,7 @@ CELLS = (100, 1_000, 10_000, 100_000)
 FEW = 1_000
 """Folders up to which start-up is most of the time, and so every round is measured."""
 SMALLEST = 25
-"""Cells of the folder that says what a command takes whatever the folder holds."""
+"""Cells of the folder that gives the fixed cost of a command."""
 PEAK = """
 import atexit, pathlib, sys
 def say():
@@ -61,7 +61,7 @@ finally: sys.argv.append(last)
 
 @dataclass(frozen=True)
 class Spent:
-    """What a process took.
+    """Time and memory of a process.
 
     Attributes:
         cpu: Processor seconds, user and system.
@@ -95,14 +95,14 @@ def spent(code: str, *arguments: str) -> Spent:
 
 
 def refresh(folder: ResultsFolder) -> Spent:
-    """One more look of ``status --watch``: a tenth of what eleven take above one."""
+    """Return the cost of one more poll of ``status --watch``: a tenth of eleven less one."""
     once, often = (spent(LOOK, str(folder.root), times) for times in ("1", "11"))
     wall = max(often.wall - once.wall, 0.0) / 10
     return Spent(max(often.cpu - once.cpu, 0.0) / 10, wall, often.peak)
 
 
 def measure(folder: ResultsFolder, out: Path) -> dict[str, Spent]:
-    """What each command takes over a folder.
+    """Return the cost of each command over a folder.
 
     Args:
         folder: As `tools.synthetic.write` makes it.

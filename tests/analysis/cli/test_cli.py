@@ -1,21 +1,9 @@
 import pytest
-import typer
 from made_results import all_cells, write_cell
-from typer.testing import CliRunner
 
 from nsbench.analysis.cli.main import add_commands, listed
 from nsbench.analysis.figures.registry import figures
 from nsbench.benchmarks.records import ResultsFolder
-
-
-@pytest.fixture
-def invoke():
-    app = add_commands(typer.Typer())
-
-    def call(*arguments):
-        return CliRunner().invoke(app, [str(a) for a in arguments])
-
-    return call
 
 
 def test_leaderboard_writes_its_files_and_says_what_it_left_out(build, invoke):
@@ -63,7 +51,7 @@ def test_plot_refuses_an_unknown_figure_before_reading(invoke, tmp_path):
 
 
 def test_figures_are_listed_with_a_summary():
-    assert [row["name"] for row in listed()] == list(figures)
+    assert [row["name"] for row in listed()] == list(figures())
     assert all(row["summary"] for row in listed())
 
 
@@ -74,7 +62,7 @@ def test_the_console_entry_has_all_commands(build):
 
 
 def test_a_terminal_is_shown_no_backslashes_of_markdown():
-    from nsbench.analysis.tables.write import markdown_text, unescaped
+    from nsbench.analysis.tables.text import markdown_text, unescaped
 
     text = r"a_b [1, 2] <x> `c` \ |"
     assert markdown_text(text) != text

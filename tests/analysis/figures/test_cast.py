@@ -15,7 +15,10 @@ def test_few_are_all_named() -> None:
     cast = Cast.of(order)
     assert list(cast.named) == order
     assert cast.note == ""
-    assert cast.look("s3") == look("s3")
+    table = pd.DataFrame({"sampler": order})
+    assert [(style, line["label"]) for _, style, line in cast.drawn(table)] == [
+        (look(name), name) for name in order
+    ]
 
 
 @pytest.mark.parametrize("size", [MOST + 1, 29])
@@ -28,9 +31,10 @@ def test_of_many_both_ends_and_the_references_are(size: int) -> None:
     assert cast.named[-2:] == tuple(order[-2:])
     assert "in_batch" in cast.named
     assert f"grey: {size - MOST} more" in cast.note
-    (left_out, *_) = (s for s in order if s not in cast.named)
-    assert cast.look(left_out).colour == "#C4C4C4"
-    assert "label" not in cast.line(left_out)
+    drawn = cast.drawn(pd.DataFrame({"sampler": order}))
+    grey = [style for _, style, line in drawn if "label" not in line]
+    assert len(grey) == size - MOST
+    assert {style.colour for style in grey} == {"#C4C4C4"}
 
 
 def test_order_is_by_the_mean_of_a_column() -> None:

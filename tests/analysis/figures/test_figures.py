@@ -8,14 +8,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from nsbench.analysis.figures.difficulty import axis_label
-from nsbench.analysis.figures.registry import (
-    figure,
-    figures,
-    gather,
-    pictures,
-    render,
-    write_figures,
-)
+from nsbench.analysis.figures.pictures import gather, pictures, render, write_figures
+from nsbench.analysis.figures.registry import figure_kind, figures
 from nsbench.analysis.figures.style import house_style, look
 from nsbench.analysis.figures.tradeoffs import cost_quality
 from nsbench.analysis.read.load import load_results
@@ -38,12 +32,12 @@ NEED_MORE = {
 
 
 @pytest.fixture
-def material(build):
-    return gather(load_results(build()))[0]
+def material(standard_material):
+    return standard_material
 
 
 def drawn(name, csv):
-    kind = figure(name)
+    kind = figure_kind(name)
     table = pd.read_csv(io.StringIO(csv))
     with house_style():
         canvas = FigureCanvasAgg(Figure(figsize=kind.size(table)))
@@ -58,7 +52,7 @@ def test_every_figure_is_written_beside_its_csv(material, tmp_path):
     stems = {p.stem for p in written}
     assert {p.suffix for p in written} == {".csv", ".svg", ".png"}
     assert len(written) == 3 * len(stems)
-    missing = {n for n in figures if not any(s.startswith(n) for s in stems)}
+    missing = {n for n in figures() if not any(s.startswith(n) for s in stems)}
     assert missing == NEED_MORE
     assert "difficulty_curves-chosen_similarity" in stems
     assert plt.get_fignums() == []
@@ -107,7 +101,7 @@ def test_an_unknown_quantity_is_drawn_under_its_own_name():
     assert axis_label("my_new_quantity") == "my new quantity"
 
 
-@pytest.mark.parametrize("name", list(figures))
+@pytest.mark.parametrize("name", list(figures()))
 def test_no_text_leaves_the_picture_or_overlaps(material, name):
     for _, _, csv in pictures(material, [name]):
         ax = drawn(name, csv)
@@ -158,7 +152,7 @@ def test_dollar_signs_and_angle_brackets_are_plain_text(material):
 
 def test_a_misspelt_figure_is_answered_with_the_nearest():
     with pytest.raises(ValueError, match="Did you mean 'heatmap'"):
-        figure("heat_map")
+        figure_kind("heat_map")
 
 
 def test_no_results_no_pictures(tmp_path):

@@ -1,20 +1,12 @@
-import io
-
-import pandas as pd
 import pytest
+from made_results import table_of
 
-from nsbench.analysis.figures.registry import gather, pictures
+from nsbench.analysis.figures.pictures import gather
 from nsbench.analysis.read.load import load_results
 
 
-def table(build, name):
-    (_, _, csv), *more = pictures(gather(load_results(build()))[0], [name])
-    assert not more
-    return pd.read_csv(io.StringIO(csv))
-
-
-def test_random_pairs_of_a_methods_seeds_are_added_up(build):
-    found = table(build, "random_pairs")
+def test_random_pairs_of_a_methods_seeds_are_added_up(standard_material):
+    found, _ = table_of(standard_material, "random_pairs")
     assert set(found["method"]) == {"no_training", "in_batch", "random", "hard"}
     part = found[found["method"] == "no_training"]
     assert part["bin_low"].tolist() == [-1, -0.5, 0, 0.5]
@@ -25,8 +17,8 @@ def test_random_pairs_of_a_methods_seeds_are_added_up(build):
     assert set(part["n_seeds"]) == {3}
 
 
-def test_frequent_tokens_are_read_from_the_scores_beside_the_main_ones(build):
-    found = table(build, "frequent_tokens")
+def test_frequent_tokens_are_read_from_the_additional_scores(standard_material):
+    found, _ = table_of(standard_material, "frequent_tokens")
     part = found[found["method"] == "no_training"]
     assert part["k"].tolist() == [0, 4, 16]
     assert part["mean"].tolist() == pytest.approx([0.5, 0.54, 0.66])
@@ -34,8 +26,8 @@ def test_frequent_tokens_are_read_from_the_scores_beside_the_main_ones(build):
     assert set(part["n_seeds"]) == {3}, "augmentations are averaged within a seed"
 
 
-def test_alignment_is_that_of_the_views_at_the_looks_of_the_probe(build):
-    found = table(build, "alignment_uniformity")
+def test_alignment_is_taken_at_the_steps_of_the_probe(standard_material):
+    found, _ = table_of(standard_material, "alignment_uniformity")
     part = found[found["method"] == "random"]
     assert part["step"].tolist() == [0, 10, 20]
     assert part["uniformity"].tolist() == pytest.approx([-0.995, -1.995, -2.995])
@@ -45,6 +37,5 @@ def test_alignment_is_that_of_the_views_at_the_looks_of_the_probe(build):
 def test_of_one_sampler_the_methods_are_its_augmentations(build):
     root = build(leave_out=lambda cell: cell["sampler"]["name"] in ("random", "hard"))
     material = gather(load_results(root))[0]
-    (_, _, csv), *_ = pictures(material, ["random_pairs"])
-    methods = set(pd.read_csv(io.StringIO(csv))["method"])
-    assert methods == {"no_training", "none", "feature_cutoff"}
+    table, _ = table_of(material, "random_pairs")
+    assert set(table["method"]) == {"no_training", "none", "feature_cutoff"}

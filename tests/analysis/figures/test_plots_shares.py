@@ -1,12 +1,11 @@
 """Pictures of shares, histograms, drift and truth: what their CSV holds is what was planted."""
 
-import io
-
 import pandas as pd
 import pytest
+from made_results import table_of
 
-from nsbench.analysis.figures.registry import gather, pictures, render
-from nsbench.analysis.read.difficulty import histogram_window, load_histograms
+from nsbench.analysis.figures.pictures import gather, pictures
+from nsbench.analysis.read.difficulty import histogram_window
 from nsbench.analysis.read.load import load_results
 from nsbench.benchmarks.records import HISTOGRAM_COLUMNS, ResultsFolder, read_record
 
@@ -33,11 +32,6 @@ def material(build):
         ]
         pd.DataFrame(rows, columns=list(HISTOGRAM_COLUMNS)).to_parquet(paths.histograms)
     return gather(load_results(root))[0]
-
-
-def table_of(material, name):
-    ((_, _, csv),) = list(pictures(material, [name]))
-    return pd.read_csv(io.StringIO(csv)), render(name, csv, "svg").decode()
 
 
 def test_gradient_shares_come_from_the_last_quarter(material):
@@ -81,4 +75,5 @@ def test_unreadable_histograms_are_passed_over(build):
     root = build()
     for paths in ResultsFolder(root).folders():
         paths.histograms.write_bytes(b"no parquet")
-    assert load_histograms(load_results(root)) == {}
+    material = gather(load_results(root))[0]
+    assert list(pictures(material, ["similarity_ridge"])) == []

@@ -1,9 +1,6 @@
-import io
+from made_results import make_cell, table_of, write_cell, write_matrix
 
-import pandas as pd
-from made_results import make_cell, write_cell, write_matrix
-
-from nsbench.analysis.figures.registry import gather, pictures, write_figures
+from nsbench.analysis.figures.pictures import gather, write_figures
 from nsbench.analysis.read.load import load_results
 from nsbench.benchmarks.records import ResultsFolder
 
@@ -23,8 +20,7 @@ def test_scores_stand_by_the_number_of_training_texts(tmp_path):
     for cell in cells:
         write_cell(folder, cell)
     material, _ = gather(load_results(folder.root))
-    ((_, _, csv),) = pictures(material, ["few_texts"])
-    table = pd.read_csv(io.StringIO(csv))
+    table, _ = table_of(material, "few_texts")
     assert table["limit"].tolist() == [10, 100, 0], "all texts last"
     assert table["place"].is_monotonic_increasing
     assert set(table["n_seeds"]) == {2}

@@ -1,29 +1,19 @@
 """Dialled against measured false negatives, and same meanings by rank: tables and pictures."""
 
 import io
-import json
 
 import pandas as pd
 import pytest
-from made_results import make_cell, write_cell
+from made_results import change_record, make_cell, table_of, write_cell, write_difficulty
 
-from nsbench.analysis.figures.registry import gather, pictures, render
+from nsbench.analysis.figures.pictures import gather, pictures, render
 from nsbench.analysis.read.difficulty import load_difficulty
 from nsbench.analysis.read.load import load_results
 from nsbench.analysis.tables.false_negatives import rate_table, write_false_negatives
 from nsbench.analysis.tables.leaderboard import make_leaderboard
-from nsbench.benchmarks.files import write_atomically
-from nsbench.benchmarks.records import DIFFICULTY_COLUMNS, ResultsFolder, read_json
+from nsbench.benchmarks.records import ResultsFolder
 
 RATES = {0.05: 0.05, 0.2: 0.1999}  # dialled, and exact in the data
-
-
-def rows(step, values):
-    return [
-        dict.fromkeys(DIFFICULTY_COLUMNS, float("nan"))
-        | {"step": step, "quantity": name, "mean": mean, "count": count}
-        for name, (mean, count) in values.items()
-    ]
 
 
 @pytest.fixture
@@ -37,11 +27,9 @@ def results(tmp_path):
                 cell["data"]["params"]["false_negative_rate"] = dialled
                 cell["labels"]["data"] = f"planted(false_negative_rate={dialled})"
                 paths = write_cell(folder, cell)
-                record = read_json(paths.record)
-                record["data"]["false_negative_rate"] = exact
-                write_atomically(paths.record, json.dumps(record))
+                change_record(paths, data={"false_negative_rate": exact})
                 rate = times * exact + (seed - 1) * 0.002
-                table = rows(0, {"false_negative": (rate + 0.01, 100), "same_meaning_0_1": (1, 9)})
+                first = {"false_negative": (rate + 0.01, 100), "same_meaning_0_1": (1, 9)}
                 late = {
                     "false_negative": (rate - 0.01, 100),
                     "same_meaning_0_1": (0.6, 30),
@@ -49,7 +37,7 @@ def results(tmp_path):
                     "same_meaning_0_0.1": (float("nan"), 0),
                     "same_meaning_5_100": (0.01 * (seed + 1), 900),
                 }
-                pd.DataFrame(table + rows(16, late) + rows(20, late)).to_parquet(paths.difficulty)
+                write_difficulty(paths, {0: first, 16: late, 20: late})
     return load_results(folder.root)
 
 
@@ -68,7 +56,7 @@ def test_measured_is_counted_and_judged_by_its_interval(results):
     assert (table["n_seeds"] == 3).all()
 
 
-def test_the_table_is_written_beside_the_other(results, tmp_path):
+def test_the_table_is_written_with_the_other(results, tmp_path):
     board = make_leaderboard(results)
     # The other table needs the rate among all candidates too.
     assert write_false_negatives(results, board, tmp_path, load_difficulty(results)[0]) == []
@@ -85,10 +73,9 @@ def test_the_table_is_written_beside_the_other(results, tmp_path):
 
 
 def test_one_picture_over_all_rates(results):
-    ((name, stem, csv),) = list(pictures(gather(results)[0], ["false_negative_rates"]))
-    assert stem == "false_negative_rates"
-    assert "uniform choice" in render(name, csv, "svg").decode()
-    assert pd.read_csv(io.StringIO(csv))["dialled"].nunique() == 2
+    table, svg = table_of(gather(results)[0], "false_negative_rates")
+    assert "uniform choice" in svg
+    assert table["dialled"].nunique() == 2
 
 
 def test_same_meanings_are_counted_over_the_last_quarter(results):
@@ -102,7 +89,6 @@ def test_same_meanings_are_counted_over_the_last_quarter(results):
     assert "same meaning" in render(*found[0][::2], "svg").decode().lower()
 
 
-def test_records_without_a_rate_draw_nothing(build):
-    material = gather(load_results(build()))[0]
-    assert rate_table(material.pools, material.difficulty).empty
-    assert list(pictures(material, ["false_negative_rates", "same_meaning"])) == []
+def test_records_without_a_rate_draw_nothing(standard_material):
+    assert rate_table(standard_material.pools, standard_material.difficulty).empty
+    assert list(pictures(standard_material, ["false_negative_rates", "same_meaning"])) == []

@@ -1,16 +1,15 @@
 """The scan of training text is carried from the records into tables, words and report."""
 
-import json
-
 import numpy as np
 import pytest
+from made_results import change_record, scores_of
 
 from nsbench.analysis.read.leakage import leakage_table, leakage_words
-from nsbench.analysis.read.load import load_results, tidy_scores
+from nsbench.analysis.read.load import load_results
 from nsbench.analysis.report.page import write_report
 from nsbench.analysis.tables.leaderboard import make_leaderboard
 from nsbench.analysis.tables.write import markdown_document, write_leaderboard
-from nsbench.benchmarks.records import ResultsFolder
+from nsbench.benchmarks.records import ResultsFolder, read_record
 
 SCAN = {
     "STS12": {"texts": 9, "exact": 1.0, "pairs": 1.0, "long_texts": 4, "ngram": 1.0},
@@ -24,17 +23,14 @@ def scanned(build):
     """A folder in which every trained cell has been scanned; STS12 was read on purpose."""
     root = build()
     for paths in ResultsFolder(root).folders():
-        record = json.loads(paths.record.read_text())
-        if record["cell"]["sampler"]["name"] != "no_training":
-            record["leakage"] = {
-                task: row | {"transductive": task == "STS12"} for task, row in SCAN.items()
-            }
-        paths.record.write_text(json.dumps(record))
+        if read_record(paths).cell["sampler"]["name"] != "no_training":
+            scan = {task: row | {"transductive": task == "STS12"} for task, row in SCAN.items()}
+            change_record(paths, leakage=scan)
     return load_results(root)
 
 
-def test_each_score_stands_beside_the_overlap_of_its_own_task(scanned):
-    scores = tidy_scores(scanned)
+def test_each_score_has_the_overlap_of_its_task(scanned):
+    scores = scores_of(scanned)
     hard = scores[(scores["sampler"] == "hard") & (scores["seed"] == 0)]
     by_task = hard.drop_duplicates("task").set_index("task")
     assert by_task["leak_exact"].to_dict() == pytest.approx(
@@ -79,10 +75,9 @@ def test_the_table_counts_cells_and_the_words_tell_purpose_from_accident(scanned
     assert '<td class="number">25.0 %</td>' in page
 
 
-def test_records_without_a_scan_give_no_columns(build):
-    results = load_results(build())
-    board = make_leaderboard(results)
-    assert "leak_exact" not in tidy_scores(results)
+def test_records_without_a_scan_give_no_columns(standard):
+    board = make_leaderboard(standard)
+    assert "leak_exact" not in scores_of(standard)
     assert "leak_exact" not in board.rows
     assert board.leakage.empty
     assert leakage_words(board.leakage) == []

@@ -1,23 +1,23 @@
+import json
 import shutil
 
 import pandas as pd
 import pytest
-from made_results import all_cells, make_cell, true_score, write_cell
+from made_results import all_cells, make_cell, scores_of, true_score, write_cell
 
 from nsbench.analysis.read.difficulty import DIFFICULTY_IDENTITY, load_difficulty, plain_texts
-from nsbench.analysis.read.load import load_results, tidy_scores
+from nsbench.analysis.read.load import load_results
 from nsbench.analysis.tables.predictors import late_values
 from nsbench.benchmarks.keys import content_key
 from nsbench.benchmarks.records import RecordError, ResultsFolder
 
 
-def test_load_gives_one_row_per_score_with_parameters_cost_and_provenance(build):
-    results = load_results(build())
+def test_load_gives_one_row_per_score_with_parameters_cost_and_provenance(standard):
+    results = standard
     assert len(results.cells) == len(all_cells(3))
-    assert len(results.scores) == 7 * len(
-        results.cells
-    )  # three tasks, geometry, three of frequent tokens
-    scores = tidy_scores(results)
+    each = 3 + 1 + 3  # tasks, geometry, frequent tokens
+    assert len(results.scores) == each * len(results.cells)
+    scores = scores_of(results)
     row = scores[
         (scores["sampler"] == "hard")
         & (scores["augmentation"] == "feature_cutoff")
@@ -74,8 +74,8 @@ def test_load_says_what_it_left_out(build):
     assert names[4] in bad[0]
 
 
-def test_difficulty_with_few_columns_and_categories_says_the_same(build, tmp_path):
-    results = load_results(build())
+def test_difficulty_with_few_columns_and_categories_says_the_same(standard):
+    results = standard
     whole, _ = load_difficulty(results)
     few, bad = load_difficulty(results, ("mean", "count"), compact=True)
     assert bad == []
@@ -86,6 +86,18 @@ def test_difficulty_with_few_columns_and_categories_says_the_same(build, tmp_pat
     one = pd.read_parquet(results.loaded[0].paths.difficulty)
     own = whole[whole["key"] == results.loaded[0].key].reset_index(drop=True)
     pd.testing.assert_frame_equal(own[list(one.columns)], one)
+
+
+def test_a_matrix_of_the_first_schema_is_read(build):
+    """It held whole cells, where parts are shared now."""
+    root = build(seeds=1, leave_out=lambda c: c["sampler"]["name"] == "hard")
+    now = load_results(root)
+    listed = [{"key": content_key(c), "folder": "", "cell": c} for c in all_cells(1)]
+    old = {"schema": 1, "name": "tiny", "config": {"seeds": [0, 1]}, "cells": listed}
+    (root / "matrix.json").write_text(json.dumps(old))
+    then = load_results(root)
+    assert then.left_out == now.left_out == ()
+    pd.testing.assert_frame_equal(then.cells, now.cells)
 
 
 def test_load_shows_planned_cells_that_never_ran(build):

@@ -1,15 +1,12 @@
 """Published folders: every text is a function of the packed records; a change of one is seen."""
 
 import pytest
-import typer
 from made_results import write_results
-from typer.testing import CliRunner
 
-from nsbench.analysis.cli.main import add_commands
 from nsbench.analysis.read.load import load_results
 from nsbench.analysis.report.published import differences, publish, rebuild, stored_figures
 from nsbench.analysis.tables.leaderboard import make_leaderboard
-from nsbench.analysis.tables.write import csv_text
+from nsbench.analysis.tables.text import csv_text
 from nsbench.benchmarks.records import RecordError
 
 
@@ -19,12 +16,6 @@ def published(tmp_path_factory):
     out = tmp_path_factory.mktemp("published") / "mine"
     assert publish(root, out, names=["heatmap", "leaderboard"]) == []
     return root, out
-
-
-@pytest.fixture
-def invoke():
-    app = add_commands(typer.Typer())
-    return lambda *arguments: CliRunner().invoke(app, [str(a) for a in arguments])
 
 
 def test_a_published_leaderboard_is_that_of_the_folder_it_came_from(published):

@@ -4,7 +4,7 @@ import itertools
 import shutil
 
 import pytest
-from made_results import evil_folder, make_cell, write_cell, write_results
+from made_results import evil_folder, make_cell, write_cell
 
 from nsbench.analysis.read.load import load_results
 from nsbench.analysis.report.page import write_report
@@ -36,19 +36,18 @@ def browser():
 
 
 @pytest.fixture(scope="module")
-def standard(tmp_path_factory):
-    """The report of a complete small folder, made once."""
-    root = write_results(tmp_path_factory.mktemp("standard") / "results")
-    return write_report(load_results(root), root)
+def report(standard, tmp_path_factory):
+    """The report of the standard folder, made once."""
+    return write_report(standard, tmp_path_factory.mktemp("report"))
 
 
 @pytest.fixture
-def show(browser, standard):
+def show(browser, report):
     """Opens a report; any message on the console fails the test."""
     messages = []
     contexts = []
 
-    def opened(path=standard, **settings):
+    def opened(path=report, **settings):
         contexts.append(browser.new_context(**settings))
         page = contexts[-1].new_page()
         page.on("console", lambda m: messages.append(m.text))

@@ -84,7 +84,7 @@ def test_the_seed_decides_the_interval(over):
     assert ends(4) != first
 
 
-def test_expanded_is_wider_than_plain_and_seeds_within_tasks_narrower_with_shared_luck():
+def test_expanded_is_wider_than_plain():
     luck = np.random.default_rng(5).normal(size=(1, 5, 1)) + np.zeros((1, 5, 7))
 
     def width(**settings):
@@ -92,7 +92,6 @@ def test_expanded_is_wider_than_plain_and_seeds_within_tasks_narrower_with_share
         return interval.high[0] - interval.low[0]
 
     assert width(over="seeds") > 1.2 * width(over="seeds", expanded=False)
-    assert width(over="seeds_within_tasks", expanded=False) < width(over="seeds", expanded=False)
 
 
 def test_bootstrap_refuses_gaps_and_unknown_units():

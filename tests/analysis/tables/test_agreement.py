@@ -8,7 +8,7 @@ import pytest
 from made_results import make_cell, write_cell
 from scipy.stats import spearmanr
 
-from nsbench.analysis.figures.registry import gather, pictures, render
+from nsbench.analysis.figures.pictures import gather, pictures, render
 from nsbench.analysis.read.load import load_results
 from nsbench.analysis.tables.agreement import agreement_table, rank_agreement, write_agreement
 from nsbench.benchmarks.records import PROBE_COLUMNS, PROBE_HARDEST, ResultsFolder

@@ -8,8 +8,8 @@ from nsbench.analysis.tables.alarms import alarm_table, alarms_markdown, write_a
 from nsbench.benchmarks.cli.main import app
 
 
-def test_cells_are_counted_by_alarm_and_sampler(build):
-    table = alarm_table(load_results(build(seeds=3)))
+def test_cells_are_counted_by_alarm_and_sampler(standard):
+    table = alarm_table(standard)
     assert table.to_dict("records") == [
         {"name": "collapse", "sampler": "hard", "cells": 6, "of": 6, "text": "rank < 2"}
     ]

@@ -1,14 +1,13 @@
 """Band ablation: the table, the sentences made of it and the picture."""
 
-import io
 from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 import pytest
-from made_results import TASKS, make_cell, write_cell, write_matrix
+from made_results import TASKS, make_cell, table_of, write_cell, write_matrix
 
-from nsbench.analysis.figures.registry import gather, pictures, render
+from nsbench.analysis.figures.pictures import gather, pictures
 from nsbench.analysis.read.load import load_results
 from nsbench.analysis.tables.bands import band_table, band_tables, claims
 from nsbench.benchmarks.records import ResultsFolder, read_record
@@ -50,12 +49,12 @@ def material(tmp_path):
     return gather(load_results(bands_folder(tmp_path / "bands")))[0]
 
 
-def table_of(material):
+def bands_of(material):
     return band_table(material.pools[0], material.board.rows)
 
 
 def test_one_row_per_arm_and_reference(material):
-    table = table_of(material)
+    table = bands_of(material)
     arms = table["arm"].value_counts()
     assert arms["keep"] == arms["drop"] == len(EDGES) - 1
     assert set(arms.index) == {"keep", "drop", "all negatives", "untrained", "random"}
@@ -67,29 +66,29 @@ def test_one_row_per_arm_and_reference(material):
 
 
 def test_the_text_follows_the_numbers(material, tmp_path):
-    text = " ".join(claims(table_of(material)))
+    text = " ".join(claims(bands_of(material)))
     assert "hardest 5 % alone are sufficient here, and better than all" in text
     assert "hardest 5 % are necessary here" in text
     assert "3 random negatives" in text
     other = gather(load_results(bands_folder(tmp_path / "other", hardest_only=0.56)))[0]
-    assert "hardest 5 % alone are not sufficient here" in " ".join(claims(table_of(other)))
+    assert "hardest 5 % alone are not sufficient here" in " ".join(claims(bands_of(other)))
 
 
 @pytest.mark.parametrize(("candidates", "said"), [(255.0, True), (65536.0, False)])
 def test_the_hardest_tenth_of_a_percent_needs_a_thousand_candidates(material, candidates, said):
-    table = table_of(material).assign(candidates=candidates)
+    table = bands_of(material).assign(candidates=candidates)
     assert ("cannot be asked" in " ".join(claims(table))) is said
 
 
 def test_the_hardest_tenth_of_a_percent_is_judged_where_it_was_dropped(material):
-    table = table_of(material)
+    table = bands_of(material)
     row = table[(table["arm"] == "drop") & (table["low"] == 0)].assign(high=0.001)
     text = " ".join(claims(pd.concat([table, row])))
     assert "The hardest 0.1 % are needed here: without them -5" in text
 
 
 def test_the_random_control_is_of_the_same_number(material):
-    table = table_of(material).assign(candidates=4000.0)
+    table = bands_of(material).assign(candidates=4000.0)
     more = table[table["arm"] == "random"].assign(k=200.0, mean=77.0)
     assert "200 random negatives gave 77.0" in " ".join(claims(pd.concat([table, more])))
 
@@ -117,20 +116,17 @@ def test_each_objective_has_a_table_of_its_own(tmp_path):
 
 
 def test_one_seed_is_not_judged(material):
-    table = table_of(material).assign(difference_low=np.nan, difference_high=np.nan)
+    table = bands_of(material).assign(difference_low=np.nan, difference_high=np.nan)
     assert "not judged (one seed)" in " ".join(claims(table))
 
 
-def test_no_table_without_bands(build):
-    material = gather(load_results(build()))[0]
-    assert table_of(material).empty
-    assert list(pictures(material, ["band_ablation"])) == []
+def test_no_table_without_bands(standard_material):
+    assert bands_of(standard_material).empty
+    assert list(pictures(standard_material, ["band_ablation"])) == []
 
 
 def test_picture_holds_both_arms_and_is_drawn_from_its_csv(material):
-    ((_, stem, csv),) = list(pictures(material, ["band_ablation"]))
-    assert stem == "band_ablation"
-    svg = render("band_ablation", csv, "svg").decode()
+    table, svg = table_of(material, "band_ablation")
     for word in ("this band alone", "all but this band", "untrained", "0\u20135", "(points)"):
         assert word in svg
-    assert "hardest 5 %" in pd.read_csv(io.StringIO(csv))["text"][0]
+    assert "hardest 5 %" in table["text"][0]

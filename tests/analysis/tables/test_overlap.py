@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nsbench.analysis.figures.registry import gather, pictures, render
+from nsbench.analysis.figures.pictures import gather, pictures, render
 from nsbench.analysis.read.load import load_results
 from nsbench.analysis.tables.overlap import overlap_table
 from nsbench.analysis.tables.pools import pools

@@ -1,10 +1,8 @@
 """What is compared with what: the same steps or the same encoder passes; all pairs or sub-sets."""
 
-import json
-
 import numpy as np
 import pytest
-from made_results import make_cell, write_cell
+from made_results import change_record, make_cell, write_cell
 
 from nsbench.analysis.read.load import load_results
 from nsbench.analysis.tables.leaderboard import make_leaderboard
@@ -17,9 +15,8 @@ def run(folder, sampler, steps, passes, score, seed=0):
     cell = make_cell(sampler, "none", seed)
     cell["budget"] = {"steps": steps, "batch_size": 8}
     paths = write_cell(folder, cell, scores={"STS12": score + 0.001 * seed})
-    record = json.loads(paths.record.read_text())
-    record["cost"] = {"steps": steps, "passes_anchor": passes - 10, "passes_mining": 10}
-    paths.record.write_text(json.dumps(record))
+    cost = {"steps": steps, "passes_anchor": passes - 10, "passes_mining": 10}
+    change_record(paths, cost=cost)
 
 
 @pytest.fixture
@@ -65,8 +62,7 @@ def test_the_leaderboard_of_equal_passes_says_so(budgets):
 def test_records_without_passes_are_no_match(tmp_path):
     folder = ResultsFolder(tmp_path / "results")
     paths = write_cell(folder, make_cell())
-    record = json.loads(paths.record.read_text())
-    paths.record.write_text(json.dumps(record | {"cost": {}}))
+    change_record(paths, cost={})
     (pool,) = pools(load_results(folder.root), match="encodes")
     assert pool.methods == ()
     assert pool.notes == ("no cell counts its encoder passes",)

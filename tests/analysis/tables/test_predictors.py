@@ -42,11 +42,10 @@ def test_correlations_are_found_by_name(build):
     assert (cell_scores(pool) > 40).all()
 
 
-def test_constant_statistics_are_left_out(build):
-    results = load_results(build())
-    difficulty, _ = load_difficulty(results)
+def test_constant_statistics_are_left_out(standard_material):
+    difficulty = standard_material.difficulty
     flat = difficulty.assign(mean=difficulty["mean"].where(difficulty["quantity"] != "margin", 1.0))
-    found = predictor_table(pools(results)[0], late_values(flat))
+    found = predictor_table(standard_material.pools[0], late_values(flat))
     assert "margin" not in set(found["quantity"])
 
 
@@ -63,10 +62,9 @@ def test_interval_covers_the_truth_as_often_as_it_says():
     assert 0.92 <= hits / 400 <= 0.985
 
 
-def test_tables_are_written(build, tmp_path):
-    results = load_results(build())
-    difficulty, _ = load_difficulty(results)
-    csv, text = write_predictors(pools(results), difficulty, tmp_path)
+def test_tables_are_written(standard_material, tmp_path):
+    pools, difficulty = standard_material.pools, standard_material.difficulty
+    csv, text = write_predictors(pools, difficulty, tmp_path)
     assert list(pd.read_csv(csv)["quantity"])
     assert "chosen\\_similarity" in text.read_text()
     assert write_predictors([], difficulty, tmp_path) == []

@@ -1,0 +1,122 @@
+"""Pictures of results: each is drawn from one CSV, which is stored next to it.
+
+The table of a picture is written, read again and drawn from what was read. Same table, same bytes.
+"""
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from nsbench.analysis.figures.difficulty import wanted
+from nsbench.analysis.figures.drawing import Material
+from nsbench.analysis.figures.registry import figure_kind, figures
+from nsbench.analysis.figures.style import house_style
+from nsbench.analysis.read.difficulty import CellTables, load_difficulty, load_random_pairs
+from nsbench.analysis.read.load import Results
+from nsbench.analysis.tables.leaderboard import Leaderboard, make_leaderboard
+from nsbench.analysis.tables.pools import pools
+from nsbench.benchmarks.files import write_atomically
+from nsbench.benchmarks.keys import slug
+from nsbench.benchmarks.records import CHOICE_COLUMNS, HISTOGRAM_COLUMNS, PROBE_COLUMNS
+
+
+def gather(
+    results: Results, board: Leaderboard | None = None, *, quantities: Sequence[str] = ()
+) -> tuple[Material, list[str]]:
+    """Collect what figures are made from; return one line per file that could not be read, too.
+
+    Args:
+        results: As loaded.
+        board: Its leaderboard; made here if ``None``.
+        quantities: Difficulty quantities to draw; empty for the main ones, ``all`` for all.
+
+    Raises:
+        ValueError: If no cell has one of the quantities.
+    """
+    difficulty, bad = load_difficulty(results)
+    material = Material(
+        board or make_leaderboard(results),
+        tuple(pools(results)),
+        difficulty,
+        tuple(quantities),
+        CellTables(results, "histograms", HISTOGRAM_COLUMNS),
+        CellTables(results, "choices", CHOICE_COLUMNS),
+        CellTables(results, "probe", PROBE_COLUMNS),
+        load_random_pairs(results),
+        results.scores[~results.scores["main"].astype(bool)],
+    )
+    wanted(material)
+    return material, bad
+
+
+def pictures(material: Material, names: Sequence[str] = ()) -> Iterator[tuple[str, str, str]]:
+    """Yield name of the figure, file name without ending, and the table as CSV of every picture.
+
+    Args:
+        material: What they are made from.
+        names: Figures; empty for all.
+
+    Raises:
+        ValueError: If a figure is not known, before anything is drawn.
+    """
+    kinds = {name: figure_kind(name) for name in (names or figures())}
+    for name, kind in kinds.items():
+        if not all(len(getattr(material, part)) for part in kind.needs):
+            continue
+        for detail, table in kind.collect(material):
+            stem = slug(f"{name}-{detail}" if detail else name, limit=100)
+            yield name, stem, table.to_csv(index=False, lineterminator="\n", float_format="%.9g")
+
+
+def render(name: str, csv: str, fmt: str) -> bytes:
+    """Draw one picture from the text of its CSV; the same table gives the same bytes.
+
+    Args:
+        name: The figure.
+        csv: The table, as written.
+        fmt: ``svg`` or ``png``.
+    """
+    kind = figure_kind(name)
+    table = pd.read_csv(io.StringIO(csv), keep_default_na=False, na_values=[""])
+    return picture(partial(kind.draw, table), kind.size(table), fmt)
+
+
+def picture(draw: Callable[[Axes], object], size: tuple[float, float], fmt: str) -> bytes:
+    """Return the file of one picture in this project's style; the same drawing, the same bytes.
+
+    Args:
+        draw: Draws on the axis.
+        size: Width and height in inches.
+        fmt: ``svg`` or ``png``.
+    """
+    out = io.BytesIO()
+    with house_style():
+        canvas = FigureCanvasAgg(Figure(figsize=size))
+        draw(canvas.figure.add_subplot())
+        metadata = {"Date": None, "Creator": None} if fmt == "svg" else {"Software": None}
+        canvas.figure.savefig(out, format=fmt, metadata=metadata)
+    return out.getvalue()
+
+
+def write_figures(material: Material, out: Path, names: Sequence[str] = ()) -> list[Path]:
+    """Write CSV, SVG and PNG of every picture into ``figures`` of a results folder.
+
+    Args:
+        material: What they are made from.
+        out: The results folder.
+        names: Figures; empty for all.
+    """
+    folder = out / "figures"
+    folder.mkdir(parents=True, exist_ok=True)
+    written: list[Path] = []
+    for name, stem, csv in pictures(material, names):
+        for ending in ("csv", "svg", "png"):
+            written.append(folder / f"{stem}.{ending}")
+            write_atomically(written[-1], csv if ending == "csv" else render(name, csv, ending))
+    return written

@@ -1,0 +1,88 @@
+"""Tables as text: CSV, Markdown and LaTeX, each cell escaped for its format, and their files."""
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nsbench.benchmarks.files import write_atomically
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+}
+
+
+def csv_text(table: pd.DataFrame) -> str:
+    """Return CSV with six significant digits, so that rounding in the last bits never shows."""
+    floats: dict[str, Any] = {  # pandas' own float_format asks of every value whether it is missing
+        str(name): ["" if math.isnan(v) else f"{v:.6g}" for v in table[name].tolist()]
+        for name, kind in table.dtypes.items()
+        if kind in (np.float64, np.float32)
+    }
+    return table.assign(**floats).to_csv(index=False, lineterminator="\n")
+
+
+def markdown_text(text: object) -> str:
+    """Return a cell's text with the characters of Markdown and HTML escaped."""
+    plain = re.sub(r"\s+", " ", str(text)).strip()
+    return re.sub(r"([\\`*_|<>\[\]])", r"\\\1", plain)
+
+
+def unescaped(markdown: str) -> str:
+    """Return a document without the backslashes of `markdown_text`, for a terminal."""
+    return re.sub(r"\\([\\`*_|<>\[\]])", r"\1", markdown)
+
+
+def latex_text(text: object) -> str:
+    """Return a cell's text for LaTeX."""
+    plain = re.sub(r"\s+", " ", str(text)).strip()
+    return "".join(_LATEX.get(c, c) for c in plain)
+
+
+def markdown_lines(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    """Return the lines of a Markdown table; cells are written as they are."""
+    every = [columns, ["---"] * len(columns), *rows]
+    return [f"| {' | '.join(map(str, row))} |" for row in every]
+
+
+def with_interval(
+    value: float,
+    low: float,
+    high: float,
+    *,
+    form: str = "{:.2f}",
+    ends: str = " [{:.2f}, {:.2f}]",
+) -> str:
+    """Return a number and its interval as text; no interval if it is missing, empty if both are."""
+    if pd.isna(value):
+        return ""
+    return form.format(value) + ("" if pd.isna(low) else ends.format(low, high))
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of a table, each by name of column."""
+    return [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
+
+
+def write_tables(out: Path, files: Mapping[str, str]) -> list[Path]:
+    """Write texts by name into ``tables`` of a results folder; return their paths."""
+    (out / "tables").mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        write_atomically(out / "tables" / name, text)
+    return [out / "tables" / name for name in files]
