@@ -1,6 +1,6 @@
 """From a checked configuration to the cells it stands for."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import product
@@ -18,21 +18,22 @@ from nsbench.benchmarks.matrix.config import ConfigError, Entry, MatrixConfig, V
 from nsbench.benchmarks.matrix.plugin_code import of_cell, plugin_code, provided
 from nsbench.benchmarks.mining.guides import guide_fingerprint
 from nsbench.benchmarks.objectives import objectives
-from nsbench.benchmarks.records.cell import Budget, Cell, Choice, Evaluation, make, named, resolve
+from nsbench.benchmarks.records.cell import (
+    Budget,
+    Cell,
+    Choice,
+    Evaluation,
+    Planned,
+    make,
+    named,
+    resolve,
+)
 from nsbench.benchmarks.regimes import check_labels, regimes
 from nsbench.benchmarks.regimes._labels import entailment_data
 from nsbench.samplers import Pairing, Registry, samplers, suggest
 
 NO_TRAINING = "no_training"
 Views = tuple[tuple[Choice, ...], tuple[Choice, ...]]
-
-
-@dataclass(frozen=True)
-class Planned:
-    """A cell of the matrix, and why it is skipped if it is."""
-
-    cell: Cell
-    skip: str = ""
 
 
 def _choices(registry: Registry[Any], entries: list[Entry]) -> list[Choice]:
@@ -282,7 +283,7 @@ def _evaluation(config: MatrixConfig) -> Evaluation:
     return Evaluation(**given, tasks=tasks, dev=dev, absent=absent)
 
 
-def only(planned: list[Planned], patterns: list[str]) -> list[Planned]:
+def only(planned: list[Planned], patterns: Sequence[str]) -> list[Planned]:
     """The cells whose text, a label or key matches one of the globs.
 
     Raises:

@@ -31,11 +31,11 @@ from typing import Any
 from nsbench.benchmarks.files import write_atomically
 from nsbench.benchmarks.keys import canonical_json
 from nsbench.benchmarks.matrix.config import ConfigError, Entry, MatrixConfig, View
-from nsbench.benchmarks.matrix.expand import Planned, expand
+from nsbench.benchmarks.matrix.expand import expand
 from nsbench.benchmarks.matrix.tune_file import Range, TuneConfig
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.records import ResultsFolder, RunRecord, read_json
-from nsbench.benchmarks.records.cell import Cell
+from nsbench.benchmarks.records.cell import Cell, Planned
 from nsbench.benchmarks.runs.executors.base import finished, plan_jobs, run_job, to_replace
 from nsbench.benchmarks.seeds import seed_for
 from nsbench.samplers import samplers
