@@ -49,7 +49,6 @@ EXCEPTIONS: dict[str, str] = {
     "analysis/tables/bands.py:claims": "",
     "benchmarks/cli/mine.py:mine": "",
     "benchmarks/contrast/context.py:lay_out": "",
-    "benchmarks/matrix/expand.py:expand": "",
     "benchmarks/mining/dataset/mined_set.py:mine_set": "",
     "benchmarks/mining/dataset/write.py:mine_to": "",
     "benchmarks/runs/cell_run.py:run_cell": "",

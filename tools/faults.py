@@ -25,6 +25,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import tomli_w
+
 from nsbench.benchmarks.records import RUN_FIELDS, CellPaths, ResultsFolder, claims, read_json
 
 SAMPLERS = ("in_batch", "random", "hard", "semi_hard", "easiest")
@@ -74,20 +76,6 @@ def matrix(cells: int, steps: int) -> dict[str, Any]:
         "budget": {"steps": steps, "batch_size": 8, "learning_rate": 0.05},
         "difficulty": {"every": 5},
     }
-
-
-def toml_text(table: dict[str, Any]) -> str:
-    """A table of plain data as the text of a TOML file, a line for each key."""
-    return "".join(f"{key} = {to_toml(value)}\n" for key, value in table.items())
-
-
-def to_toml(value: Any) -> str:
-    """Plain data as TOML: tables of numbers, texts and lists."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{k} = {to_toml(v)}" for k, v in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(to_toml, value)) + "]"
-    return json.dumps(value)
 
 
 def digests(root: Path) -> dict[str, str]:
@@ -249,7 +237,7 @@ def inject(out: Path, *, cells: int, kills: int, steps: int, workers: int, seed:
     out.mkdir(parents=True)
     plain = matrix(cells, steps)
     config = out / "faults.toml"
-    config.write_text(toml_text(plain))
+    config.write_text(tomli_w.dumps(plain))
     unbroken, broken = out / "unbroken", out / "broken"
     report = Report(cells=len(plain["seeds"]) * 2 * len(SAMPLERS))
     report.seconds["unbroken"] = _clean(command(config, unbroken, workers), unbroken)

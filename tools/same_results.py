@@ -18,6 +18,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import tomli_w
+
 KINDS = ("samplers", "candidates", "objectives", "augmentations", "regimes")
 FILES = (
     "cell.json",
@@ -107,11 +109,9 @@ def make(folder: Path, command: list[str], *, quick: bool) -> None:
     names = {kind: [row["name"] for row in rows] for kind, rows in listed.items()}
     entailment_pairs(folder / "pairs.jsonl")
     for name, changes in matrices(names, "pairs.jsonl").items():
-        # JSON strings, numbers and lists are TOML too; tables are written inline.
-        lines = [
-            f"{key} = {_toml(value)}" for key, value in (BASE | {"name": name} | changes).items()
-        ]
-        (folder / f"{name}.toml").write_text("\n".join(lines) + "\n", "utf-8")
+        (folder / f"{name}.toml").write_text(
+            tomli_w.dumps(BASE | {"name": name} | changes), "utf-8"
+        )
         call("run", f"{name}.toml", "--out", name, "--workers", "2", "--cache", "none")
     for suite in ("smoke",) if quick else ("smoke", "bench"):
         call("run", suite, "--out", suite, "--workers", "2", "--cache", "none")
@@ -125,14 +125,6 @@ def make(folder: Path, command: list[str], *, quick: bool) -> None:
 
 def _folder(name: str) -> str:
     return name.rpartition("/")[0]
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{k} = {_toml(v)}" for k, v in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_toml, value)) + "]"
-    return json.dumps(value)
 
 
 def digest(path: Path) -> str:

@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nsbench.benchmarks.keys import canonical_json
-from nsbench.benchmarks.records import CellPaths, ResultsFolder, read_json, record_text
-from tools.faults import toml_text
+import tomli_w
+
+from nsbench.benchmarks.keys import canonical_json, pretty_json
+from nsbench.benchmarks.records import CellPaths, ResultsFolder, read_json
 
 _NUMBERS = [4, 8, 16, 32, 64]
 SAMPLERS: list[dict[str, Any]] = [
@@ -112,7 +113,7 @@ def write(real: ResultsFolder, out: ResultsFolder, matrix: dict[str, Any]) -> in
     known = templates(real)
     jobs = plan_jobs(expand(parse_config(matrix)), out, "cpu", 1)
     out.runs.mkdir(parents=True)
-    (out.root / "synthetic.toml").write_text(toml_text(matrix))
+    (out.root / "synthetic.toml").write_text(tomli_w.dumps(matrix))
     plan = []
     for number, job in enumerate(jobs):
         cell = job.planned.cell
@@ -128,7 +129,7 @@ def _record(real: Real, paths: CellPaths, cell: dict[str, Any], key: str, number
     paths.folder.mkdir()
     paths.cell.write_text(canonical_json(cell))
     paths.scores.write_text(_moved(real.scores, number))
-    paths.record.write_text(record_text(real.record | {"cell": cell, "key": key}), "utf-8")
+    paths.record.write_text(pretty_json(real.record | {"cell": cell, "key": key}), "utf-8")
     for kind in LINKED:
         if (source := getattr(real.paths, kind)).is_file():
             os.link(source, getattr(paths, kind))

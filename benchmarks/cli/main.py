@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -120,7 +121,8 @@ def _plugins(kind: str) -> bool:
 def _short_rows(kind: str) -> list[dict[str, Any]]:
     """Return name, summary and parameters of all components; imports them for plugins only."""
     if kind in PACKAGES and not _plugins(kind):
-        return shipped(PACKAGES[kind])
+        with suppress(LookupError):
+            return shipped(PACKAGES[kind])
     return _rows(kind)
 
 

@@ -9,7 +9,6 @@ that no accounting database is needed; outcomes are read from the records, never
 """
 
 import importlib.util
-import json
 import shutil
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from typing import Any
 from pydantic import Field
 
 from nsbench.benchmarks.files import write_atomically
+from nsbench.benchmarks.keys import pretty_json
 from nsbench.benchmarks.matrix.executors import ExecutorSettings, register
 from nsbench.benchmarks.records import ResultsFolder
 from nsbench.benchmarks.records.slurm_logs import log_of, logs, submitted, submitted_path
@@ -166,7 +166,7 @@ class SlurmPool:
         if queued:
             self._note(f"{len(queued)} cells are in Slurm's queue already; waiting for them")
         tasks |= self._submit([job for key, job in waiting.items() if key not in tasks])
-        write_atomically(submitted_path(self._folder), _json(before | tasks))
+        write_atomically(submitted_path(self._folder), pretty_json(before | tasks))
         missing: dict[str, int] = {}
         try:
             while waiting:
@@ -264,7 +264,3 @@ def _is_over(state: str) -> bool:
     """Return whether a task in this state has ended; no state: Slurm has forgotten it."""
     active = ("PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "RESIZING", "REQUEUED", "STOPPED")
     return not state.startswith((*active, "REQUEUE_", "COMPLETING", "SIGNALING", "STAGE_OUT"))
-
-
-def _json(tasks: dict[str, str]) -> str:
-    return json.dumps(tasks, indent=1, sort_keys=True) + "\n"

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import tomli_w
 
 from nsbench.benchmarks.records import ResultsFolder
 from tools import faults
@@ -15,7 +16,7 @@ from tools import faults
 
 def matrix_file(folder: Path, *, cells: int, steps: int) -> Path:
     path = folder / "matrix.toml"
-    path.write_text(faults.toml_text(faults.matrix(cells, steps)))
+    path.write_text(tomli_w.dumps(faults.matrix(cells, steps)))
     return path
 
 
