@@ -1,5 +1,6 @@
-"""Files written and read as wholes: atomic writes, fast reads."""
+"""Files written, read and hashed as wholes: atomic writes, fast reads."""
 
+import hashlib
 import os
 import secrets
 from collections.abc import Iterable
@@ -12,7 +13,7 @@ class StorageError(OSError):
 
     @classmethod
     def at(cls, path: Path, error: OSError) -> "StorageError":
-        """The error of the system, with the place and what to do."""
+        """Return an error that names the place and says what to do."""
         if isinstance(error, cls):
             return error
         return cls(
@@ -22,8 +23,6 @@ class StorageError(OSError):
 
 
 _READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-
-
 _AT_ONCE = 1 << 16
 
 
@@ -53,7 +52,7 @@ def write_atomically(path: Path, data: str | bytes | Iterable[bytes]) -> None:
 
 
 def read_bytes(path: str) -> bytes:
-    """All of a file, in fewer calls than `open` makes: a large study has 200,000 of them.
+    """Return the bytes of a file, in fewer calls than `open` makes: a study may have 200,000.
 
     Raises:
         OSError: If it cannot be read.
@@ -66,3 +65,13 @@ def read_bytes(path: str) -> bytes:
     finally:
         os.close(handle)
     return parts[0] if len(parts) == 2 else b"".join(parts)
+
+
+def sha256_of(*paths: Path) -> str:
+    """Return the SHA-256 over the bytes of files, one after the other, as 64 hex digits."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()

@@ -1,1 +1,50 @@
-"""A negative-sampling research benchmark suite for text embeddings."""
+"""A negative-sampling research benchmark suite for text embeddings.
+
+What ``nsbench run``, ``nsbench mine`` and ``nsbench evaluate`` do, as functions, and the tables
+that they leave::
+
+    import nsbench
+
+    if __name__ == "__main__":
+        outcome = nsbench.run("smoke", "out/smoke")
+        print(nsbench.load_results(outcome.folder.root).scores)
+"""
+
+import importlib
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nsbench.analysis.read.load import load_results
+    from nsbench.benchmarks.cli.calls import mine
+    from nsbench.benchmarks.runs.external import evaluate
+    from nsbench.benchmarks.runs.matrix_run import run
+
+    __version__: str
+
+__all__ = ["__version__", "evaluate", "load_results", "mine", "run"]
+
+_HOMES = {
+    "evaluate": "nsbench.benchmarks.runs.external",
+    "load_results": "nsbench.analysis.read.load",
+    "mine": "nsbench.benchmarks.cli.calls",
+    "run": "nsbench.benchmarks.runs.matrix_run",
+}
+"""Modules of the functions, imported on first use: they need torch or pandas."""
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use."""
+    if name == "__version__":
+        try:
+            return version("nsbench")
+        except PackageNotFoundError:
+            return ""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return __all__

@@ -46,9 +46,7 @@ LINES_OF_A_FILE = 400
 LINES_OF_A_FUNCTION = 60
 PARAMETERS = 8
 EXCEPTIONS: dict[str, str] = {
-    "benchmarks/cli/matrix.py:run": "",
     "benchmarks/cli/mine.py:mine": "",
-    "benchmarks/matrix/expand.py:expand": "",
     "benchmarks/mining/dataset/mined_set.py:mine_set": "",
     "benchmarks/mining/dataset/write.py:mine_to": "",
     "benchmarks/search/exact.py:top_k": "",

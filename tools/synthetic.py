@@ -20,8 +20,8 @@ from typing import Any
 
 import tomli_w
 
-from nsbench.benchmarks.keys import canonical_json
-from nsbench.benchmarks.records import CellPaths, ResultsFolder, read_json, record_text
+from nsbench.benchmarks.keys import canonical_json, pretty_json
+from nsbench.benchmarks.records import CellPaths, ResultsFolder, read_json
 
 _NUMBERS = [4, 8, 16, 32, 64]
 SAMPLERS: list[dict[str, Any]] = [
@@ -129,7 +129,7 @@ def _record(real: Real, paths: CellPaths, cell: dict[str, Any], key: str, number
     paths.folder.mkdir()
     paths.cell.write_text(canonical_json(cell))
     paths.scores.write_text(_moved(real.scores, number))
-    paths.record.write_text(record_text(real.record | {"cell": cell, "key": key}), "utf-8")
+    paths.record.write_text(pretty_json(real.record | {"cell": cell, "key": key}), "utf-8")
     for kind in LINKED:
         if (source := getattr(real.paths, kind)).is_file():
             os.link(source, getattr(paths, kind))

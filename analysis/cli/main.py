@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -162,13 +162,6 @@ def main() -> None:
     cli.extra_kinds["figures"] = listed
     cli.add_groups()
     cli.run_app(add_commands(cli.app))
-
-
-def command() -> NoReturn:
-    """Run ``nsbench`` as the command of that name, which ends at once; see `cli.command`."""
-    from nsbench.benchmarks.cli import main as cli
-
-    cli.command(main)
 
 
 def _say_left_out(results: "Results") -> None:

@@ -1,13 +1,16 @@
-"""The command line: list, describe, doctor; `cli_matrix` and `cli.main` add to it."""
+"""The command line ``nsbench``, without the commands that read results."""
 
-import atexit
+import gc
+import importlib
 import json
 import os
 import sys
-import threading
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict
+from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -17,19 +20,22 @@ from nsbench.benchmarks.cli import folder
 from nsbench.benchmarks.cli import matrix as cli_matrix
 from nsbench.benchmarks.cli.console import INTERRUPTED, USAGE, err, escaped, out, settle_hub
 from nsbench.benchmarks.cli.matrix import Config, matrices
+from nsbench.benchmarks.cli.names import shipped
 from nsbench.benchmarks.files import StorageError, write_atomically
+from nsbench.benchmarks.matrix.config import load_config, matrix_model, names_hub, suites
 from nsbench.benchmarks.records import ResultsFolder
+from nsbench.samplers import PLUGIN_PATH, Registry, UnknownNameError, one_of, suggest
 
-KINDS = (
-    "samplers",
-    "augmentations",
-    "objectives",
-    "candidates",
-    "regimes",
-    "encoders",
-    "datasets",
-    "suites",
-)
+PACKAGES = {
+    "samplers": "nsbench.samplers",
+    "augmentations": "nsbench.benchmarks.augmentations",
+    "objectives": "nsbench.benchmarks.objectives",
+    "candidates": "nsbench.benchmarks.candidates",
+    "regimes": "nsbench.benchmarks.regimes",
+    "encoders": "nsbench.benchmarks.encoders",
+    "datasets": "nsbench.benchmarks.data",
+}
+"""Kinds of components, with the package that holds each and its registry."""
 
 app = typer.Typer(
     name="nsbench",
@@ -43,11 +49,11 @@ for _command in (cli_matrix.run, folder.status, folder.retry, folder.gc):
     app.command()(_command)
 
 extra_kinds: dict[str, Callable[[], list[dict[str, Any]]]] = {}
-"""Further things that `list` can show, added by the packages that know them."""
+"""Further kinds that `list` can show, added by the packages that hold them."""
 
 
 def run_app(application: typer.Typer = app) -> None:
-    """Run the command line; a wrong value is one sentence and exit code 2, not a traceback."""
+    """Run the command line; print an error of usage as one sentence, with exit code 2."""
     try:
         plugin_paths(sys.argv)
         application()
@@ -55,8 +61,11 @@ def run_app(application: typer.Typer = app) -> None:
         err.print(f"[bold red]error:[/] {escaped(str(error))}", soft_wrap=True)
         sys.exit(USAGE)
     except KeyboardInterrupt:
-        err.print("interrupted; run the same command again to go on where it stopped")
+        err.print("interrupted; run the same command again to continue")
         sys.exit(INTERRUPTED)
+    finally:
+        if "triton" not in sys.modules:  # which prints a warning for every object that is left
+            gc.freeze()  # no search for cycles among torch's objects at the end: 0.7 s
 
 
 @app.callback()
@@ -66,7 +75,7 @@ def options(
         typer.Option(
             "--plugin-path",
             metavar="FILE.py",
-            help="Components of your own: a file, or a module's name; repeatable, anywhere.",
+            help="Your own components: a file, or a module's name; repeatable, anywhere.",
         ),
     ] = None,
 ) -> None:
@@ -74,9 +83,9 @@ def options(
 
 
 def plugin_paths(arguments: list[str]) -> None:
-    """Take every ``--plugin-path X`` out of the arguments into the environment.
+    """Move every ``--plugin-path X`` from the arguments to the environment, for workers too.
 
-    It may stand before or behind the command, and worker processes read it from there.
+    The option may come before or after the command.
     """
     found = []
     while (place := next((i for i, a in enumerate(arguments) if _names_plugin(a)), 0)) > 0:
@@ -90,8 +99,6 @@ def plugin_paths(arguments: list[str]) -> None:
             raise ValueError(f"--plugin-path {value}: there is no such file")
         found.append(str(path.resolve()) if path.suffix == ".py" else value)
     if found:
-        from nsbench.samplers import PLUGIN_PATH  # and so torch, which many commands do not need
-
         before = os.environ.get(PLUGIN_PATH, "")
         os.environ[PLUGIN_PATH] = os.pathsep.join(filter(None, [before, *found]))
 
@@ -100,23 +107,30 @@ def _names_plugin(argument: str) -> bool:
     return argument == "--plugin-path" or argument.startswith("--plugin-path=")
 
 
-def _registry(kind: str) -> Any:
-    if kind == "samplers":
-        from nsbench.samplers import samplers as registry
+def _registry(kind: str) -> Registry[Any]:
+    module = importlib.import_module(PACKAGES[kind])
+    registry: Registry[Any] = getattr(module, kind)
+    return registry
 
-        return registry
-    import importlib
 
-    module = {"datasets": "data"}.get(kind, kind)
-    return getattr(importlib.import_module(f"nsbench.benchmarks.{module}"), kind)
+def _plugins(kind: str) -> bool:
+    """Return whether something that does not ship here may have registered a component."""
+    return bool(os.environ.get(PLUGIN_PATH) or entry_points(group=f"nsbench.{kind}"))
+
+
+def _short_rows(kind: str) -> list[dict[str, Any]]:
+    """Return name, summary and parameters of all components; imports them for plugins only."""
+    if kind in PACKAGES and not _plugins(kind):
+        with suppress(LookupError):
+            return shipped(PACKAGES[kind])
+    return _rows(kind)
 
 
 def _rows(kind: str) -> list[dict[str, Any]]:
+    """Return all that is known of the components of a kind, which are imported for it."""
     if kind in extra_kinds:
         return extra_kinds[kind]()
     if kind == "suites":
-        from nsbench.benchmarks.matrix.config import suites
-
         return [{"name": n, "summary": d} for n, d in suites().items()]
     rows = []
     for entry in _registry(kind):
@@ -125,20 +139,9 @@ def _rows(kind: str) -> list[dict[str, Any]]:
             "summary": entry.summary,
             "source": entry.source,
             "provider": entry.provider,
-            "parameters": [
-                {
-                    "name": p.name,
-                    "type": p.type,
-                    "default": p.default,
-                    "required": p.required,
-                    "description": p.description,
-                }
-                for p in entry.parameters
-            ],
+            "parameters": [asdict(p) for p in entry.parameters],
         }
-        if kind == "samplers":
-            row |= _pairing(entry)
-        rows.append(row)
+        rows.append(row | _pairing(entry) if kind == "samplers" else row)
     return rows
 
 
@@ -158,28 +161,28 @@ def _pairing(entry: Any) -> dict[str, Any]:
 
 
 def kinds() -> list[str]:
-    """What `list` can show."""
-    return [*KINDS, *extra_kinds]
+    """Return the kinds that `list` can show."""
+    return [*PACKAGES, "suites", *extra_kinds]
 
 
 @app.command(name="list")
 def list_(
     kind: Annotated[
         str,
-        typer.Argument(help="What to list; default everything.", autocompletion=lambda: kinds()),
+        typer.Argument(help="Kind to list; default all.", autocompletion=lambda: kinds()),
     ] = "",
-    as_json: Annotated[bool, typer.Option("--json")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """List samplers, augmentations, objectives, pools, encoders, data sets, suites, figures."""
-    from nsbench.samplers import one_of
-
     if kind:
         one_of("list", "kind", kind, kinds())
-    rows = {k: _rows(k) for k in ([kind] if kind else kinds())}
+    wanted = [kind] if kind else kinds()
     if as_json:
+        rows = {k: _rows(k) for k in wanted}
         out.print_json(json.dumps(rows[kind] if kind else rows, default=str))
         return
-    for title, entries in rows.items():
+    for title in wanted:
+        entries = _short_rows(title)
         table = Table("name", "idea", "parameters", title=title, title_justify="left")
         for row in entries:
             shown = ", ".join(
@@ -192,29 +195,25 @@ def list_(
 
 @app.command()
 def describe(name: Annotated[str, typer.Argument(help="Name of any component or suite.")]) -> None:
-    """Say all that is known of a component: idea, source, parameters with ranges."""
-    from nsbench.samplers import UnknownNameError, suggest
-
-    found, known = False, set()
-    for kind in (*KINDS, *extra_kinds):
-        for row in _rows(kind):
-            known.add(row["name"])
-            if row["name"] != name:
-                continue
-            found = True
-            out.print(f"[bold]{escaped(name)}[/] ({kind})  {escaped(row['summary'])}")
-            for key in ("source", "provider", "objective", "pool"):
-                if row.get(key):
-                    out.print(f"  {key}: {escaped(str(row[key]))}", soft_wrap=True)
-            for p in row.get("parameters", []):
-                default = "required" if p["required"] else f"default {p['default']!r}"
-                out.print(
-                    f"  {p['name']} ({escaped(str(p['type']))}, {escaped(default)}): "
-                    f"{escaped(p['description'])}",
-                    soft_wrap=True,
-                )
+    """Print all that is known of a component: idea, source, parameters with ranges."""
+    names = {kind: [row["name"] for row in _short_rows(kind)] for kind in kinds()}
+    found = [kind for kind, there in names.items() if name in there]
     if not found:
+        known = {known for there in names.values() for known in there}
         raise UnknownNameError(f"nothing is called {name!r}. {suggest(name, known)}")
+    for kind in found:
+        row = next(row for row in _rows(kind) if row["name"] == name)
+        out.print(f"[bold]{escaped(name)}[/] ({kind})  {escaped(row['summary'])}")
+        for key in ("source", "provider", "objective", "pool"):
+            if row.get(key):
+                out.print(f"  {key}: {escaped(str(row[key]))}", soft_wrap=True)
+        for p in row.get("parameters", []):
+            default = "required" if p["required"] else f"default {p['default']!r}"
+            out.print(
+                f"  {p['name']} ({escaped(str(p['type']))}, {escaped(default)}): "
+                f"{escaped(p['description'])}",
+                soft_wrap=True,
+            )
 
 
 @app.command()
@@ -225,7 +224,7 @@ def reproduce(
     ] = None,
     csv: Annotated[Path | None, typer.Option(help="Also write the table here.")] = None,
 ) -> None:
-    """Compare our numbers with the paper's: seed spread, and a verdict for every row."""
+    """Compare our numbers with the paper's: spread over seeds, and a verdict for every row."""
     from nsbench.benchmarks.matrix.reproduce import compare, load_paper, table_csv
 
     paper = load_paper(suite)
@@ -248,36 +247,33 @@ def doctor(
         str, typer.Argument(help="A matrix file or suite to check.", autocompletion=matrices)
     ] = "",
 ) -> None:
-    """Say what is installed, whether the hub answers, and what a matrix lacks; fetches nothing."""
+    """Print what is installed, whether the hub answers, and what a matrix lacks; fetch nothing."""
     cli_check.diagnose(config)
 
 
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of matrix files, for editors that check TOML by one."""
-    from nsbench.benchmarks.matrix.config import MatrixConfig
-
-    text = json.dumps(MatrixConfig.model_json_schema(by_alias=True), indent=1)
-    typer.echo(text)
+    typer.echo(json.dumps(matrix_model().model_json_schema(by_alias=True), indent=1))
 
 
 @app.command()
 def prefetch(
     config: Config,
     out_file: Annotated[
-        Path | None, typer.Option("--manifest", help="Write what was fetched as JSON.")
+        Path | None,
+        typer.Option("--manifest", help="Write what was fetched here, as JSON."),
     ] = None,
     check: Annotated[
         bool,
-        typer.Option("--check", help="Fetch nothing, say what is missing; compare a manifest."),
+        typer.Option("--check", help="Fetch nothing; print what is missing; compare a manifest."),
     ] = False,
 ) -> None:
-    """Fill the Hugging Face cache with all that a matrix names; run it where there is a network."""
+    """Fetch all that a matrix names into the Hugging Face cache; needs a network."""
     if check:
         cli_check.check_cache(config, out_file)
         return
     from nsbench.benchmarks.cli.prefetch import fetch
-    from nsbench.benchmarks.matrix.config import load_config, names_hub
 
     settings, rows = load_config(config), []
     if names_hub(settings):
@@ -290,7 +286,7 @@ def prefetch(
 
 
 def add_groups() -> None:
-    """Add the commands that have modules of their own."""
+    """Add the commands of further modules."""
     from nsbench.benchmarks.cli import mine as cli_mine
     from nsbench.benchmarks.cli import models as cli_models
     from nsbench.benchmarks.cli import plugins as cli_plugins
@@ -303,31 +299,6 @@ def add_groups() -> None:
 
 
 def main() -> None:
-    """Entry point without the analysis commands."""
+    """Run ``nsbench`` without the analysis commands."""
     add_groups()
     run_app(app)
-
-
-def command(run: Callable[[], None] = main) -> NoReturn:
-    """Run the command line and end this process at once.
-
-    Unloading torch and its like takes more than a second, in which nothing is left to be done.
-
-    Args:
-        run: The entry point.
-    """
-    code = 0
-    try:
-        run()
-    except SystemExit as ended:
-        if ended.code is not None and not isinstance(ended.code, int):
-            raise
-        code = ended.code or 0
-    threading._shutdown()  # type: ignore[attr-defined]  # joins threads, as an interpreter does
-    atexit._run_exitfuncs()
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except OSError:  # nobody reads any more
-        code = code or 1
-    os._exit(code)

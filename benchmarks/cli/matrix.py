@@ -1,15 +1,16 @@
-"""Commands that run a matrix and look after its folder: run, status, retry, gc."""
+"""The command ``nsbench run``."""
 
 import os
 import signal
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+from pydantic import Field
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -19,14 +20,23 @@ from nsbench.benchmarks.cli.console import (
     UNFINISHED,
     err,
     escaped,
+    hide_hub_bars,
     out,
     say_left_out,
-    settle_hub,
 )
-from nsbench.benchmarks.files import StorageError
+from nsbench.benchmarks.cli.options import Argument, Option, command_from
+from nsbench.benchmarks.matrix.config import load_config
+from nsbench.benchmarks.matrix.estimate import estimate, measured_cells
 from nsbench.benchmarks.records import ResultsFolder, RunRecord
 from nsbench.benchmarks.records.shared import Shared
 from nsbench.benchmarks.runs.executors import worker_server
+from nsbench.benchmarks.runs.executors.base import Job, finished
+from nsbench.benchmarks.runs.executors.local import worker_count
+from nsbench.benchmarks.runs.settings import RunSettings
+from nsbench.benchmarks.runs.watch import Watch
+
+if TYPE_CHECKING:
+    from nsbench.benchmarks.runs.matrix_run import Outcome, Plan
 
 
 def matrices(incomplete: str) -> list[str]:
@@ -45,218 +55,104 @@ Config = Annotated[
     str,
     typer.Argument(help="A matrix file (TOML), or the name of a suite.", autocompletion=matrices),
 ]
-OutDir = Annotated[
-    Path | None, typer.Option("--out", "-o", help="Results folder; default out/NAME.")
-]
 SHOWN = 100
 """Cells that a dry run lists of a matrix with over twice as many."""
-ExecutorName = Literal["local", "ray", "slurm"]
 
 
-def run(
-    config: Config,
-    out_dir: OutDir = None,
-    only: Annotated[
-        list[str] | None, typer.Option(help="Run the cells whose text matches this glob.")
-    ] = None,
-    workers: Annotated[
-        int, typer.Option(min=0, help="Worker processes; 0 is one per core, or one on a GPU.")
-    ] = 0,
-    beside: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            help="Cells that take turns in one process, for a GPU that one leaves idle; "
-            "0: as many as fit and pay.",
-        ),
-    ] = 1,
-    executor: Annotated[
-        ExecutorName, typer.Option(help="Where cells run; the file's [run] table sets it up.")
-    ] = "local",
-    address: Annotated[
-        str, typer.Option(help="Of a Ray cluster that runs already; 'auto' finds it.")
-    ] = "",
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the cells and what they will cost, run none.")
-    ] = False,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed")] = False,
-    time_limit: Annotated[
-        float, typer.Option(min=0, help="Seconds a cell may take; a slower one fails. 0: no limit.")
-    ] = 0.0,
-    max_hours: Annotated[
-        float, typer.Option(min=0, help="Hours after which to stop, to be gone on with. 0: never.")
-    ] = 0.0,
-    checkpoint_every: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            help="Minutes between checkpoints of a cell, to go on from if it is killed; 0: none. "
-            "Default 10, or the file's.",
-        ),
-    ] = None,
-    cache: Annotated[
-        str | None,
-        typer.Option(
-            help="Where runs share embeddings and mined candidates; 'none': nowhere. "
-            "Default $NSBENCH_CACHE, or nsbench in the user's cache folder."
-        ),
-    ] = None,
-    encoder: Annotated[
-        str | None, typer.Option(help="Use this encoder instead of the file's.")
-    ] = None,
-    scale: Annotated[
-        float, typer.Option(help="Shorten every budget by this factor, for a trial.")
-    ] = 1.0,
-) -> None:
-    """Run a benchmark matrix; what is done already is not done again."""
-    if executor == "local" and not dry_run and os.environ.get("WORLD_SIZE", "1") == "1":
-        worker_server.prepare(config)  # before torch: it is imported there and here at once
-    from nsbench.benchmarks.contrast.distributed import launched
-    from nsbench.benchmarks.device import pick_device
-    from nsbench.benchmarks.matrix.config import load_config, names_hub
-    from nsbench.benchmarks.matrix.expand import expand
-    from nsbench.benchmarks.matrix.expand import only as keep
-    from nsbench.benchmarks.records.cache import default_folder, folder_of
-    from nsbench.benchmarks.runs.executors.base import Job, finished, plan_jobs, to_replace
-    from nsbench.benchmarks.runs.executors.beside import check_beside
-    from nsbench.benchmarks.runs.executors.team import check_team, follow
-    from nsbench.benchmarks.training.replay.capture import replay_mode
+class RunOptions(RunSettings):
+    """The options of ``nsbench run``."""
 
-    settings = load_config(config)
-    if encoder is not None:
-        from nsbench.samplers import parse_choice
-
-        name, params = parse_choice(encoder)
-        settings = settings.model_copy(update={"encoders": [{"name": name} | params]})
-    if scale != 1:
-        from nsbench.benchmarks.matrix.scale import scaled
-
-        settings = scaled(settings, scale)
-    group = launched()
-    limit = time_limit or settings.run.time_limit
-    check_team(group, settings.run, executor=executor, workers=workers, time_limit=limit)
-    if beside != 1:
-        check_beside(group, executor=executor, workers=workers, time_limit=limit)
-    err.quiet = bool(group.rank)
-    if names_hub(settings):
-        settle_hub()
-    replay_mode(pick_device(settings.run.device))
-    with err.status("looking for the evaluation's data"):
-        _check_evaluation(settings.evaluation)
-    with err.status("reading data and checking the matrix"):
-        planned = keep(expand(settings), only or [])
-    say_left_out(planned[0].cell.evaluation.absent)
-    folder = ResultsFolder(out_dir or Path("out") / settings.name)
-    minutes = settings.run.checkpoint_minutes if checkpoint_every is None else checkpoint_every
-    jobs = plan_jobs(
-        planned,
-        folder,
-        settings.run.device,
-        settings.run.threads,
-        keep_weights=settings.run.keep_weights,
-        snapshot_seconds=60 * minutes,
-        cache=default_folder() if cache is None else folder_of(cache),
+    config: Annotated[str, Argument(complete=matrices)] = Field(
+        description="A matrix file (TOML), or the name of a suite."
     )
-    if group.rank:
-        if not dry_run:
-            follow(jobs, group)
-        return
-    count = workers or _default_workers(settings.run.device, settings.run.threads)
-    if dry_run:
-        _print_plan(jobs, folder, count)
-        return
-    _write_matrix(folder, settings, jobs)
-    shared = Shared()
-    before = [finished(job.paths, retry_failed=retry_failed, shared=shared) for job in jobs]
-    todo = [to_replace(job) for job, record in zip(jobs, before, strict=True) if record is None]
-    ended = [record.status for record in before if record is not None]
-    del before, shared  # of a large matrix, they are large
-    run_settings = settings.run
-    if address:
-        ray = run_settings.ray.model_copy(update={"address": address})
-        run_settings = run_settings.model_copy(update={"ray": ray})
-    starter = _executor(
-        executor,
-        folder,
-        run_settings,
-        group,
-        workers=count,
-        beside=beside,
-        limit=limit,
-        hours=max_hours,
+    out_dir: Annotated[Path | None, Option(("--out", "-o"))] = Field(
+        default=None, description="Results folder; default out/NAME."
     )
-    with _resumable(folder, len(jobs)), _progress() as progress:
-        bar = progress.add_task("cells", total=len(jobs), completed=len(ended))
+    dry_run: bool = Field(
+        default=False, description="Print the cells and an estimate of their cost; run none."
+    )
 
-        def started(job: Job) -> None:
-            progress.update(bar, description=f"{job.planned.cell}"[:60])
 
-        for job, record in starter.run(todo, started) if todo or group.size > 1 else ():
-            progress.advance(bar)
-            if record is None:
-                continue
-            ended.append(record.status)
-            if not err.is_terminal or record.status != "done":
-                _print_ended(job.planned.cell, record, len(ended), len(jobs))
-    left = len(jobs) - len(ended)
-    _print_summary(folder, ended, already=len(jobs) - len(todo), left=left)
-    if "failed" in ended:
+@command_from(RunOptions)
+def run(options: RunOptions) -> None:
+    """Run a benchmark matrix; cells that have a record are not run again."""
+    matrix = load_config(options.config)
+    alone = os.environ.get("WORLD_SIZE", "1") == "1"
+    if options.executor == "local" and alone and not options.dry_run:
+        # Before torch: the server imports it at the same time as this process.
+        worker_server.prepare(matrix.run.threads, labels="own" in matrix.evaluation.tasks)
+    from nsbench.benchmarks.runs.matrix_run import plan_matrix, run_plan
+
+    hide_hub_bars()
+    given = options.model_dump(exclude={"config", "dry_run"})
+    watch = Screen()
+    plan = plan_matrix(RunSettings(config=matrix, **given), watch)
+    err.quiet = bool(plan.team.rank)
+    if options.dry_run:
+        if not plan.team.rank:
+            _print_plan(plan)
+        return
+    with _resumable(plan.folder, len(plan.jobs)), watch.progress:
+        outcome = run_plan(plan, watch)
+    if plan.team.rank:
+        return
+    _print_summary(outcome)
+    if "failed" in outcome.statuses:
         raise typer.Exit(SOME_FAILED)
-    if left:
+    if outcome.left:
         raise typer.Exit(UNFINISHED)
 
 
-def _executor(
-    name: ExecutorName,
-    folder: ResultsFolder,
-    settings: Any,
-    group: Any,
-    *,
-    workers: int,
-    beside: int,
-    limit: float,
-    hours: float,
-) -> Any:
-    if name == "slurm":
-        from nsbench.benchmarks.runs.executors.slurm import SlurmPool
+class Screen(Watch):
+    """Shows on standard error how a run goes.
 
-        return SlurmPool(folder, settings.slurm, time_limit=limit, max_hours=hours, on_note=_note)
-    if name == "ray":
-        from nsbench.benchmarks.runs.executors.ray import RayPool
+    Attributes:
+        progress: A bar over the cells, to be entered while they run.
+    """
 
-        return RayPool(settings.ray, time_limit=limit, max_hours=hours, on_note=_note)
-    if group.size > 1:
-        from nsbench.benchmarks.runs.executors.team import TeamPool
+    def __init__(self) -> None:
+        self.progress = Progress(
+            TextColumn("[progress.description]{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=err,
+            disable=not err.is_terminal,
+        )
+        self._bar = self.progress.add_task("cells", start=False, visible=False)
+        self._total = 0
 
-        return TeamPool(group, settings.device, max_hours=hours)
-    from nsbench.benchmarks.runs.executors.local import LocalPool
+    def stage(self, text: str) -> AbstractContextManager[Any]:
+        """Show a spinner."""
+        return err.status(text)
 
-    pool = LocalPool(workers, time_limit=limit, max_hours=hours, on_note=_note)
-    if beside == 1:
-        return pool
-    from nsbench.benchmarks.runs.executors.beside import BesidePool
+    def note(self, text: str) -> None:
+        """Print a sentence."""
+        err.print(escaped(text), soft_wrap=True)
 
-    return BesidePool(beside, pool, max_hours=hours, on_note=_note)
+    def absent(self, tasks: Sequence[str]) -> None:
+        """Print the evaluation tasks that are left out."""
+        say_left_out(tasks)
 
+    def begins(self, ended: int, total: int) -> None:
+        """Show the bar."""
+        self._total = total
+        self.progress.reset(self._bar, total=total, completed=ended, visible=True)
 
-def _note(text: str) -> None:
-    err.print(escaped(text), soft_wrap=True)
+    def started(self, job: Job) -> None:
+        """Show the cell next to the bar."""
+        self.progress.update(self._bar, description=f"{job.planned.cell}"[:60])
 
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("[progress.description]{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=err,
-        disable=not err.is_terminal,
-    )
+    def ended(self, job: Job, record: RunRecord | None, number: int) -> None:
+        """Print the cell, without a terminal or unless it is done."""
+        self.progress.advance(self._bar)
+        if record is not None and not (err.is_terminal and record.status == "done"):
+            _print_ended(job.planned.cell, record, number, self._total)
 
 
 @contextmanager
 def _resumable(folder: ResultsFolder, cells: int) -> Iterator[None]:
-    """Let SIGTERM end a run like Ctrl-C does; both say what is done and how to go on."""
+    """Let SIGTERM end a run as Ctrl-C does; both print what is done and how to continue."""
 
     def interrupt(number: int, frame: Any) -> NoReturn:
         raise KeyboardInterrupt
@@ -276,50 +172,8 @@ def _resumable(folder: ResultsFolder, cells: int) -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _check_evaluation(settings: Any) -> None:
-    from nsbench.benchmarks.evaluation.evaluate import check_dev, check_tasks
-    from nsbench.benchmarks.evaluation.local_tasks import development_task, evaluation_tasks
-    from nsbench.benchmarks.evaluation.mteb.tasks import refuse_missing, resolve
-
-    tasks = evaluation_tasks(settings.tasks)
-    dev = development_task(settings.dev, tasks)
-    names = [t for t in tasks if t != "own"]
-    if names:
-        check_tasks(names)
-    if names and settings.missing == "error":
-        refuse_missing(resolve(names))
-    if dev not in ("", "own"):
-        check_dev(dev)
-
-
-def _default_workers(device: str, threads: int) -> int:
-    import torch
-
-    if device != "cpu" and torch.cuda.is_available():
-        return 1
-    return max(1, (os.cpu_count() or 1) // threads)
-
-
-def _write_matrix(folder: ResultsFolder, settings: Any, jobs: list[Any]) -> None:
-    try:
-        folder.runs.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError.at(folder.root, error) from None
-    cells = [
-        {
-            "key": j.planned.cell.key,
-            "folder": j.paths.folder.name,
-            "cell": j.planned.cell.plain() | {"labels": j.planned.cell.labels},
-        }
-        for j in jobs
-    ]
-    folder.write_matrix(settings.name, settings.model_dump(mode="json", by_alias=True), cells)
-
-
-def _print_plan(jobs: list[Any], folder: ResultsFolder, workers: int) -> None:
-    from nsbench.benchmarks.matrix.estimate import estimate, measured_cells
-    from nsbench.benchmarks.runs.executors.base import finished
-
+def _print_plan(plan: "Plan") -> None:
+    jobs = plan.jobs
     table = Table("key", "sampler", "augmentation", "objective", "encoder", "data", "seed", "state")
     todo = []
     shared = Shared()
@@ -342,7 +196,7 @@ def _print_plan(jobs: list[Any], folder: ResultsFolder, workers: int) -> None:
         f"{len(jobs)} cells, {sum(bool(j.planned.skip) for j in jobs)} of them skipped, "
         f"{len(todo)} to run: {steps} steps, {passes} encoder passes at least"
     )
-    for line in estimate(todo, measured_cells(folder)).words(workers):
+    for line in estimate(todo, measured_cells(plan.folder)).words(worker_count(plan.request)):
         out.print(line, soft_wrap=True)
 
 
@@ -358,12 +212,12 @@ def _print_ended(cell: Any, record: RunRecord, number: int, total: int) -> None:
     )
 
 
-def _print_summary(folder: ResultsFolder, ended: Sequence[str], *, already: int, left: int) -> None:
-    count = Counter(ended)
+def _print_summary(outcome: "Outcome") -> None:
+    count, root = Counter(outcome.statuses), outcome.folder.root
     words = [f"{count[s]} {s}" for s in ("done", "failed", "skipped") if count[s]]
-    if already:
-        words.append(f"{already} of them from before")
-    if left:
-        words.append(f"{left} still to do (run the same command again)")
-    out.print(f"{', '.join(words) or 'nothing to do'} in {folder.root}", soft_wrap=True)
-    out.print(f"next: nsbench leaderboard {folder.root}", soft_wrap=True)
+    if outcome.before:
+        words.append(f"{outcome.before} of them from before")
+    if outcome.left:
+        words.append(f"{outcome.left} still to do (run the same command again)")
+    out.print(f"{', '.join(words) or 'nothing to do'} in {root}", soft_wrap=True)
+    out.print(f"next: nsbench leaderboard {root}", soft_wrap=True)

@@ -1,5 +1,6 @@
 """The commands ``nsbench evaluate`` and ``nsbench export``."""
 
+import csv
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from nsbench.benchmarks.cli.console import (
     say_left_out,
     settle_hub,
 )
+from nsbench.benchmarks.records import ResultsFolder
 
 
 def evaluate(
@@ -34,31 +36,22 @@ def evaluate(
     skip_missing: Annotated[
         bool, typer.Option("--skip-missing", help="Leave out tasks whose data are not here.")
     ] = False,
-    device: Annotated[str, typer.Option()] = "auto",
-    batch_size: Annotated[int, typer.Option(min=1)] = 64,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    batch_size: Annotated[int, typer.Option(min=1, help="Texts encoded at once.")] = 64,
 ) -> None:
-    """Score models that nsbench did not train; each becomes a row of the leaderboard."""
+    """Evaluate models that nsbench did not train; each becomes a row of the leaderboard."""
     from nsbench.benchmarks.device import pick_device
     from nsbench.benchmarks.encoders.pretrained import load_model
-    from nsbench.benchmarks.evaluation.evaluate import check_tasks
-    from nsbench.benchmarks.evaluation.local_tasks import task_of_file
-    from nsbench.benchmarks.evaluation.mteb.tasks import absent_tasks, refuse_missing, resolve
-    from nsbench.benchmarks.records import ResultsFolder
-    from nsbench.benchmarks.runs.external import evaluate_model
+    from nsbench.benchmarks.runs.external import evaluate_model, tasks_of
 
     if task or not test or not all(map(hub.is_local, models)):
         settle_hub()
-    tests = [task_of_file(path) for path in test or ()]
-    tasks = (*(task or (() if tests else ("STS7",))), *tests)
-    check_tasks(tasks)
-    absent = absent_tasks(tasks) if skip_missing else ()
-    if not skip_missing:
-        refuse_missing(resolve(tasks))
+    tasks, absent = tasks_of(task or (), test or (), skip_missing=skip_missing)
     say_left_out(absent)
     folder, failed = ResultsFolder(to), 0
     for name in models:
         try:
-            with err.status(f"scoring {name}"):
+            with err.status(f"evaluating {name}"):
                 model = load_model(name, device=str(pick_device(device)), batch_size=batch_size)
                 record, before = evaluate_model(model, tasks, folder, absent=absent)
         except (ValueError, RuntimeError, OSError) as error:
@@ -81,8 +74,6 @@ def evaluate(
 
 
 def _main_scores(path: Path) -> list[str]:
-    import csv
-
     with path.open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["main"] == "True"]
     shown = [r for r in rows if r["task"] != "geometry"]
@@ -101,7 +92,7 @@ def export(
         str, typer.Option(metavar="OWNER/NAME", help="Also push it to this hub repository.")
     ] = "",
 ) -> None:
-    """Write a trained cell as a sentence-transformers model with a card made of its record."""
+    """Write a trained cell as a sentence-transformers model, with a card from its record."""
     from nsbench.benchmarks.export.cell import check_exportable, export_cell, find_cell
 
     folder, destination = find_cell(cell, key), None

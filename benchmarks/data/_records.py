@@ -5,7 +5,6 @@ Only text, JSON and parquet are read, plain or gzipped; nothing in a file is eve
 
 import csv
 import gzip
-import hashlib
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+from nsbench.benchmarks.files import sha256_of
 from nsbench.samplers import suggest
 
 Record = tuple[str, Mapping[str, Any]]  # where it stands, and its cells by column
@@ -52,13 +52,8 @@ def existing(path: Path) -> Path:
 
 
 def sha256(paths: Iterable[Path]) -> str:
-    """``sha256:...`` over the bytes of files."""
-    h = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                h.update(block)
-    return f"sha256:{h.hexdigest()}"
+    """Return ``sha256:...`` over the bytes of files."""
+    return f"sha256:{sha256_of(*paths)}"
 
 
 def records(path: Path, *, header: bool = True, quotes: str = "auto") -> Iterator[Record]:

@@ -30,6 +30,8 @@ SOURCES = (
     ),
     (Source("mteb/sickr-sts", "20a6d6f312dd54037fe07a32d58e5e168867909d"), ("test",)),
 )
+STS7 = ("STS12", "STS13", "STS14", "STS15", "STS16", "STSBenchmark", "SICK-R")
+"""mteb's names of `SOURCES`, the group of that name."""
 DUPLICATES = ("keep", "drop")
 
 
@@ -50,9 +52,7 @@ class StsUnlabelled(DataSet):
         seed: Seed of that shuffle, >= 0.
     """
 
-    transductive: ClassVar[tuple[str, ...]] = (
-        *("STS12", "STS13", "STS14", "STS15", "STS16", "STSBenchmark", "SICK-R"),
-    )
+    transductive: ClassVar[tuple[str, ...]] = STS7
 
     duplicates: str = "keep"
     limit: int = 0

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nsbench.benchmarks import hub
+from nsbench.benchmarks.files import sha256_of
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 _MINILM_NAMES = {MINILM.lower(), "all-minilm-l6-v2"}
@@ -28,15 +29,6 @@ class SourceError(ValueError):
     """An encoder's weights cannot be had here; the message says what to do."""
 
 
-def sha256_file(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    digest = hashlib.sha256()
-    with path.open("rb") as handle:
-        while block := handle.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 @cache
 def _packaged_minilm() -> Path | None:
     """Folder of the packaged MiniLM, or ``None`` if absent.
@@ -51,7 +43,7 @@ def _packaged_minilm() -> Path | None:
     for config in sorted(root.rglob("modules.json")):
         folder = config.parent
         for name, expected in _MINILM_SHA256.items():
-            if not (folder / name).is_file() or sha256_file(folder / name) != expected:
+            if not (folder / name).is_file() or sha256_of(folder / name) != expected:
                 raise SourceError(
                     f"the package {_MINILM_PACKAGE} carries a {name} whose SHA-256 is not that of "
                     f"the published {MINILM}; it is not used"
@@ -145,7 +137,7 @@ def fingerprint(folder: Path) -> str:
     digest = hashlib.sha256()
     names = [*folder.glob("*.safetensors"), *folder.glob("*.json"), *folder.glob("vocab*")]
     for path in sorted(set(names)):
-        digest.update(f"{path.name}:{sha256_file(path)};".encode())
+        digest.update(f"{path.name}:{sha256_of(path)};".encode())
     return digest.hexdigest()
 
 

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsbench.benchmarks.encoders import Encoder, _sources, encode_texts, encoders
+from nsbench.benchmarks.files import sha256_of
 from nsbench.samplers import parse_choice, suggest
 
 Embeddings = NDArray[np.float32]
@@ -212,7 +213,7 @@ def content_hash(folder: Path) -> str:
     files = [p for p in folder.rglob("*") if p.is_file() and _COUNTS.fullmatch(p.name)]
     for path in sorted(files, key=lambda p: p.relative_to(folder).as_posix()):
         name = path.relative_to(folder).as_posix()
-        digest.update(f"{name}:{_sources.sha256_file(path)};".encode())
+        digest.update(f"{name}:{sha256_of(path)};".encode())
     return digest.hexdigest()
 
 

@@ -2,14 +2,16 @@
 
 import tomllib
 from collections.abc import Iterable, Mapping
+from functools import cache
 from importlib import resources
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, create_model
 
 from nsbench.benchmarks.hub import is_local
+from nsbench.benchmarks.matrix.executors import ExecutorSettings, executors, settings_of
 from nsbench.benchmarks.records.local_task import json_schema
 from nsbench.samplers import UnknownNameError, suggest
 
@@ -86,60 +88,11 @@ class DifficultyConfig(_Strict):
     every: int = Field(default=10, ge=1)
 
 
-_Word = Field(default="", pattern=r"^[A-Za-z0-9_.,:&|@+-]*$", max_length=200)
-"""A word for a scheduler's command file: nothing in it can end a line or start a command."""
-
-
-class SlurmConfig(_Strict):
-    """How cells are given to Slurm.
-
-    Attributes:
-        partition: Partition, or several; Slurm's default without one. So for the next three.
-        account: Account that is charged.
-        qos: Quality of service.
-        constraint: Features that a node must have.
-        gpus: GPUs of a task.
-        cpus: Cores of a task.
-        memory_gb: Memory of a task; Slurm's default for 0.
-        minutes: Time limit of a task.
-        per_task: Cells that a task runs one after the other.
-        parallel: Tasks of an array that may run at once.
-        requeues: How often a task that ran out of time is put back into the queue.
-        signal_seconds: How long before its end a task is told to stop.
-    """
-
-    partition: str = _Word
-    account: str = _Word
-    qos: str = _Word
-    constraint: str = _Word
-    gpus: int = Field(default=0, ge=0, le=64)
-    cpus: int = Field(default=1, ge=1, le=1024)
-    memory_gb: float = Field(default=0.0, ge=0, le=1e5, allow_inf_nan=False)
-    minutes: int = Field(default=60, ge=1, le=100_000)
-    per_task: int = Field(default=1, ge=1, le=100_000)
-    parallel: int = Field(default=256, ge=1, le=100_000)
-    requeues: int = Field(default=3, ge=0, le=1000)
-    signal_seconds: int = Field(default=90, ge=5, le=3600)
-
-
-class RayConfig(_Strict):
-    """How cells are given to Ray.
-
-    Attributes:
-        address: Of a cluster that runs already, ``auto`` to find it; empty starts one here.
-        cpus: Cores of a cell.
-        gpus: GPUs of a cell; a fraction lets several share one.
-        retries: How often a cell whose node or process was lost is started again elsewhere.
-    """
-
-    address: str = Field(default="", pattern=r"^[A-Za-z0-9_.:/\[\]-]*$", max_length=200)
-    cpus: float = Field(default=1.0, ge=0, le=1024, allow_inf_nan=False)
-    gpus: float = Field(default=0.0, ge=0, le=64, allow_inf_nan=False)
-    retries: int = Field(default=3, ge=0, le=1000)
-
-
 class RunConfig(_Strict):
     """How cells are run; none of it is part of a cell's key.
+
+    A matrix file may also hold a table for each executor that has settings, such as
+    ``[run.slurm]``; see `matrix_model`.
 
     Attributes:
         threads: Threads of torch and BLAS in each cell.
@@ -147,8 +100,6 @@ class RunConfig(_Strict):
         checkpoint_minutes: Minutes between two checkpoints of a cell's training, from which it goes
             on should it be killed; 0 for none.
         time_limit: Seconds that a cell may take before it is stopped and fails; 0 for no limit.
-        slurm: For ``--executor slurm``.
-        ray: For ``--executor ray``.
         keep_weights: Whether each cell keeps its trained weights, as safetensors, for
             ``nsbench export``.
     """
@@ -157,9 +108,12 @@ class RunConfig(_Strict):
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     checkpoint_minutes: float = Field(default=10.0, ge=0, le=1e6, allow_inf_nan=False)
     time_limit: float = Field(default=0.0, ge=0, le=1e8, allow_inf_nan=False)
-    slurm: SlurmConfig = SlurmConfig()
-    ray: RayConfig = RayConfig()
     keep_weights: bool = False
+
+    def table(self, executor: str) -> ExecutorSettings:
+        """Return the settings of an executor, the defaults where the file has none."""
+        found: ExecutorSettings | None = getattr(self, executor, None)
+        return settings_of(executor)() if found is None else found
 
 
 class MatrixConfig(_Strict):
@@ -204,6 +158,21 @@ class MatrixConfig(_Strict):
     evaluation: EvaluationConfig = EvaluationConfig()
     difficulty: DifficultyConfig = DifficultyConfig()
     run: RunConfig = RunConfig()
+
+
+def matrix_model() -> type[MatrixConfig]:
+    """Return the model of matrix files, with a table in ``run`` for each executor."""
+    return _matrix_model(tuple(executors.names()))
+
+
+@cache
+def _matrix_model(names: tuple[str, ...]) -> type[MatrixConfig]:
+    models = {name: settings_of(name) for name in names}
+    tables: dict[str, Any] = {n: (m, m()) for n, m in models.items() if m.model_fields}
+    run = create_model("RunConfig", __base__=RunConfig, __doc__=RunConfig.__doc__, **tables)
+    fields: dict[str, Any] = {"run": (run, run())}
+    doc = MatrixConfig.__doc__
+    return create_model("MatrixConfig", __base__=MatrixConfig, __doc__=doc, **fields)
 
 
 def suites() -> dict[str, str]:
@@ -256,12 +225,12 @@ def parse_config(raw: Mapping[str, Any], source: str = "the configuration") -> M
         ConfigError: Naming the key, its value, and for an unknown key the nearest legal one.
     """
     try:
-        return MatrixConfig.model_validate(raw)
+        return matrix_model().model_validate(raw)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            model: Any = MatrixConfig
+            model: Any = matrix_model()
             for part in first["loc"][:-1]:
                 model = getattr(model.model_fields.get(str(part)), "annotation", model)
             legal = [f.alias or n for n, f in model.model_fields.items()]

@@ -1,6 +1,6 @@
-"""From a checked configuration to the cells it stands for."""
+"""Expand a checked configuration into its cells."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import product
@@ -18,21 +18,22 @@ from nsbench.benchmarks.matrix.config import ConfigError, Entry, MatrixConfig, V
 from nsbench.benchmarks.matrix.plugin_code import of_cell, plugin_code, provided
 from nsbench.benchmarks.mining.guides import guide_fingerprint
 from nsbench.benchmarks.objectives import objectives
-from nsbench.benchmarks.records.cell import Budget, Cell, Choice, Evaluation, make, named, resolve
+from nsbench.benchmarks.records.cell import (
+    Budget,
+    Cell,
+    Choice,
+    Evaluation,
+    Planned,
+    make,
+    named,
+    resolve,
+)
 from nsbench.benchmarks.regimes import check_labels, regimes
 from nsbench.benchmarks.regimes._labels import entailment_data
 from nsbench.samplers import Pairing, Registry, samplers, suggest
 
 NO_TRAINING = "no_training"
 Views = tuple[tuple[Choice, ...], tuple[Choice, ...]]
-
-
-@dataclass(frozen=True)
-class Planned:
-    """A cell of the matrix, and why it is skipped if it is."""
-
-    cell: Cell
-    skip: str = ""
 
 
 def _choices(registry: Registry[Any], entries: list[Entry]) -> list[Choice]:
@@ -45,13 +46,13 @@ def _choices(registry: Registry[Any], entries: list[Entry]) -> list[Choice]:
 
 
 def _list_valued(registry: Registry[Any], name: str) -> frozenset[str]:
-    """Parameters whose value is itself a list, so that only a list of lists is a grid."""
+    """Return the parameters whose value is a list: only a list of lists is a grid for them."""
     parameters = registry.entry(name).parameters
     return frozenset(p.name for p in parameters if isinstance(p.default, tuple | list))
 
 
 def _encoder_choices(entries: list[Entry]) -> list[Choice]:
-    """Encoders by registered name; any other name is a transformer's folder or hub name."""
+    """Return encoders by registered name; other names are folders or hub names."""
     out: list[Choice] = []
     for entry in entries:
         name, params = named(entry, "encoder")
@@ -72,7 +73,7 @@ def _one_view(view: View) -> list[tuple[Choice, ...]]:
 
 
 def _views(entry: View) -> list[Views]:
-    """The pairs of views that one entry of the augmentation axis stands for."""
+    """Return the pairs of views that one entry of the augmentation axis describes."""
     if isinstance(entry, list):
         if len(entry) != 2:
             raise ConfigError(f"augmentation {entry!r}: a list names view 1 and view 2")
@@ -94,7 +95,7 @@ def _paired(registry: Registry[Any], pairing: Pairing, common: Mapping[str, Any]
 
 
 def _fingerprints(cell_data: Choice, encoder: Choice) -> dict[str, str]:
-    """Hashes of the bytes a cell starts from; raises if they cannot be had here."""
+    """Return hashes of the data and weights of a cell; raise if they are missing here."""
     spec = make(encoders, encoder)
     spec.check()
     found = {"data": load_data(cell_data).digest, "encoder": str(spec.fingerprint())}
@@ -103,7 +104,7 @@ def _fingerprints(cell_data: Choice, encoder: Choice) -> dict[str, str]:
 
 
 def _label_digest(regime: Choice, data: Choice) -> dict[str, str]:
-    """Hash of the entailment pairs; raises if they are not there or have no such labels."""
+    """Return the hash of the entailment pairs; raise if they or their labels are missing."""
     source = entailment_data(regime, data)
     if source is None:
         return {}
@@ -113,20 +114,20 @@ def _label_digest(regime: Choice, data: Choice) -> dict[str, str]:
 
 
 def _guide(key: str, choice: Choice) -> dict[str, str]:
-    """Hash of the weights of the guide that a sampler or pool names, if it names one."""
+    """Return the hash of the weights of the guide that a sampler or pool names, if any."""
     named = str(choice.params.get("guide") or "")
     return {key: guide_fingerprint(named)} if named else {}
 
 
 def _synonyms(views: Views) -> dict[str, str]:
-    """Hash of the files that augmentations read, such as tables of synonyms."""
+    """Return the hash of the files that augmentations read, such as tables of synonyms."""
     read = [make(augmentations, c) for view in views for c in view]
     found = {a.fingerprint() for a in read if hasattr(a, "fingerprint")} - {""}
     return {"augmentations": " ".join(sorted(found))} if found else {}
 
 
 def why_skip(cell: Cell) -> str:
-    """Why a pairing makes no sense, or an empty string."""
+    """Return the reason why a cell makes no sense, or an empty string."""
     if not getattr(encoders.entry(cell.encoder.name).cls, "has_positions", True):
         for choice in (*cell.view1, *cell.view2):
             if augmentations.entry(choice.name).attribute("needs_positions", False):
@@ -151,7 +152,7 @@ def why_skip(cell: Cell) -> str:
 
 
 def expand_axes(config: MatrixConfig) -> tuple[list[Choice], list[Choice]]:
-    """The encoders and the data sets of a matrix.
+    """Return the encoders and the data sets of a matrix.
 
     Raises:
         ValueError: If a name or parameter is not legal.
@@ -160,18 +161,84 @@ def expand_axes(config: MatrixConfig) -> tuple[list[Choice], list[Choice]]:
 
 
 def label_sources(config: MatrixConfig) -> list[Choice]:
-    """The data sets that the matrix's regimes take their labels from, beside its data."""
+    """Return the further data sets from which the matrix's regimes take their labels."""
     data = _choices(datasets, config.data)
     found = [entailment_data(r, data[0]) for r in _choices(regimes, config.regimes)]
     return [c for i, c in enumerate(found) if c and c not in data and c not in found[:i]]
 
 
 def expand(config: MatrixConfig) -> list[Planned]:
-    """All cells of a matrix, in a fixed order, each once.
+    """Return all cells of a matrix, in a fixed order, each once.
 
     Raises:
         ValueError: If a name or parameter is not legal, or data or weights cannot be had here.
     """
+    axes = _axes(config)
+    untrained, identity = resolve(regimes, "unsupervised", {}), resolve(augmentations, "none", {})
+    no_views = (identity,), (identity,)
+    out: dict[str, Planned] = {}
+    for encoder, data, (sampler, pairing), pair, regime, budget in product(
+        axes.encoders, axes.data, axes.samplers, axes.views, axes.regimes, axes.budgets
+    ):
+        limits = config.limits
+        if not pairing.trains:
+            pair, budget, regime, limits = no_views, Budget(steps=0), untrained, [0]
+        if all(p.kind == "entailment" for p in make(regimes, regime).phases(budget)):
+            pair = no_views  # there is one view of each text
+        first = Cell(
+            sampler=sampler,
+            view1=pair[0],
+            view2=pair[1],
+            objective=pairing.objectives[0],
+            candidates=pairing.pools[0],
+            encoder=encoder,
+            data=data,
+            budget=budget,
+            evaluation=axes.evaluation,
+            difficulty_every=config.difficulty.every,
+            seed=0,
+            inputs=axes.inputs(encoder, data, regime) | _synonyms(pair) | pairing.guide,
+            regime=regime,
+        )
+        paired = [_paired_cell(first, o, p, axes) for o, p in pairing.combinations]
+        for limit, seed, (cell, skip) in product(limits, config.seeds, paired):
+            one = replace(cell, seed=seed, limit=limit)
+            out.setdefault(one.key, Planned(one, skip))
+    return list(out.values())
+
+
+def _paired_cell(first: Cell, objective: Choice, pool: Choice, axes: "_Axes") -> tuple[Cell, str]:
+    """Return the cell with an objective and a pool, and why it is skipped: for all its seeds."""
+    inputs = {**first.inputs, **_guide("pool_guide", pool)}
+    cell = replace(first, objective=objective, candidates=pool, inputs=inputs)
+    if code := plugin_code(of_cell(cell), axes.plugins):
+        cell = replace(cell, inputs={**cell.inputs, **code})
+    return cell, why_skip(cell)
+
+
+@dataclass(frozen=True)
+class _Axes:
+    """The values on every axis of a matrix, with the fingerprints of data, weights and code."""
+
+    encoders: list[Choice]
+    data: list[Choice]
+    samplers: list[tuple[Choice, "_Pairings"]]
+    views: list[Views]
+    regimes: list[Choice]
+    budgets: list[Budget]
+    evaluation: Evaluation
+    fingerprints: dict[tuple[str, str], dict[str, str]]
+    labels: dict[tuple[str, str], dict[str, str]]
+    plugins: Any
+
+    def inputs(self, encoder: Choice, data: Choice, regime: Choice) -> dict[str, str]:
+        """Return the hashes of what a cell starts from, without augmentations and guides."""
+        plain = str(data.plain())
+        labels = self.labels.get((str(regime.plain()), plain), {})
+        return self.fingerprints[str(encoder.plain()), plain] | labels
+
+
+def _axes(config: MatrixConfig) -> _Axes:
     views = [pair for entry in config.augmentations for pair in _views(entry)]
     entries: list[Entry] = list(config.samplers)
     if config.no_training and NO_TRAINING in samplers and NO_TRAINING not in entries:
@@ -188,75 +255,40 @@ def expand(config: MatrixConfig) -> list[Planned]:
     budgets = [Budget(**c) for c in grid(config.budget.model_dump())]
     evaluation = _evaluation(config)
     encoder_choices, data_choices = expand_axes(config)
-    identity = resolve(augmentations, "none", {})
     regime_choices = _choices(regimes, config.regimes)
-    inputs = {
-        (str(e.plain()), str(d.plain())): _fingerprints(d, e)
-        for e, d in product(encoder_choices, data_choices)
-    }
-    labels = {
-        (str(r.plain()), str(d.plain())): _label_digest(r, d)
-        for r, d in product(regime_choices, data_choices)
-    }
-    plugins = provided()
-    pairings = [_pairings(config, c, forced_objectives, forced_pools) for c in chosen]
-    untrained = resolve(regimes, "unsupervised", {})
-    out: dict[str, Planned] = {}
-    for encoder, data, (sampler, pairing), pair, regime, budget in product(
-        encoder_choices,
-        data_choices,
-        zip(chosen, pairings, strict=True),
-        views,
-        regime_choices,
-        budgets,
-    ):
-        limits = config.limits
-        if not pairing.trains:
-            pair, budget = ((identity,), (identity,)), Budget(steps=0)
-            regime, limits = untrained, [0]
-        if all(p.kind == "entailment" for p in make(regimes, regime).phases(budget)):
-            pair = ((identity,), (identity,))  # there is one view of each text
-        shared_inputs = (
-            inputs[str(encoder.plain()), str(data.plain())]
-            | labels.get((str(regime.plain()), str(data.plain())), {})
-            | _synonyms(pair)
-            | pairing.guide
-        )
-        alike = []  # of all seeds and limits
-        for objective, where in product(pairing.objectives, pairing.pools):
-            cell = Cell(
-                sampler=sampler,
-                view1=pair[0],
-                view2=pair[1],
-                objective=objective,
-                candidates=where,
-                encoder=encoder,
-                data=data,
-                budget=budget,
-                evaluation=evaluation,
-                difficulty_every=config.difficulty.every,
-                seed=0,
-                inputs=shared_inputs | _guide("pool_guide", where),
-                regime=regime,
-            )
-            code = plugin_code(of_cell(cell), plugins)
-            if code:
-                cell = replace(cell, inputs={**cell.inputs, **code})
-            alike.append((cell, why_skip(cell)))
-        for limit, seed, (cell, skip) in product(limits, config.seeds, alike):
-            one = replace(cell, seed=seed, limit=limit)
-            out.setdefault(one.key, Planned(one, skip))
-    return list(out.values())
+    return _Axes(
+        encoders=encoder_choices,
+        data=data_choices,
+        views=views,
+        regimes=regime_choices,
+        budgets=budgets,
+        evaluation=evaluation,
+        fingerprints={
+            (str(e.plain()), str(d.plain())): _fingerprints(d, e)
+            for e, d in product(encoder_choices, data_choices)
+        },
+        labels={
+            (str(r.plain()), str(d.plain())): _label_digest(r, d)
+            for r, d in product(regime_choices, data_choices)
+        },
+        plugins=provided(),
+        samplers=[(c, _pairings(config, c, forced_objectives, forced_pools)) for c in chosen],
+    )
 
 
 @dataclass(frozen=True)
 class _Pairings:
-    """What a sampler is run with, whatever else a cell holds."""
+    """What a sampler is run with in every cell of it."""
 
     trains: bool
     objectives: list[Choice]
     pools: list[Choice]
     guide: dict[str, str]
+
+    @property
+    def combinations(self) -> Iterator[tuple[Choice, Choice]]:
+        """Every objective with every pool."""
+        return product(self.objectives, self.pools)
 
 
 def _pairings(
@@ -282,8 +314,8 @@ def _evaluation(config: MatrixConfig) -> Evaluation:
     return Evaluation(**given, tasks=tasks, dev=dev, absent=absent)
 
 
-def only(planned: list[Planned], patterns: list[str]) -> list[Planned]:
-    """The cells whose text, a label or key matches one of the globs.
+def only(planned: list[Planned], patterns: Sequence[str]) -> list[Planned]:
+    """Return the cells whose text, a label or key matches one of the globs.
 
     Raises:
         ValueError: If nothing matches.

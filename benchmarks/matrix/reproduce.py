@@ -1,4 +1,4 @@
-"""Our numbers beside a paper's: means over seeds, their spread, and a verdict for every row.
+"""Our numbers next to a paper's: means over seeds, their spread, and a verdict for every row.
 
 Published numbers are data, ``configs/papers/SUITE.toml``, each with its source.
 """
@@ -14,12 +14,12 @@ from importlib import resources
 from statistics import mean, stdev
 from typing import Any
 
+from nsbench.benchmarks.data.sts_unlabelled import STS7
 from nsbench.benchmarks.matrix.config import ConfigError
 from nsbench.benchmarks.records import CellPaths, ResultsFolder, RunRecord
 from nsbench.samplers import UnknownNameError, suggest
 
 VERDICTS = ("within spread", "above", "below", "one seed", "not run")
-STS7 = ("STS12", "STS13", "STS14", "STS15", "STS16", "STSBenchmark", "SICK-R")
 AVERAGE = "average"
 """Mean of the seven STS tasks, where a run has all of them."""
 

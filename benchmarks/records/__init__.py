@@ -18,7 +18,6 @@ from nsbench.benchmarks.records.record import (
     Score,
     Status,
     read_record,
-    record_text,
     scores_csv,
     write_record,
 )
@@ -43,7 +42,6 @@ __all__ = [
     "Status",
     "read_json",
     "read_record",
-    "record_text",
     "scores_csv",
     "write_record",
 ]

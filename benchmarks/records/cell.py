@@ -189,6 +189,14 @@ class Cell:
         return f"{self.sampler} x {self.augmentation}, seed {self.seed}"
 
 
+@dataclass(frozen=True)
+class Planned:
+    """A cell of a matrix, and the reason why it is skipped, if it is."""
+
+    cell: Cell
+    skip: str = ""
+
+
 def _task(task: str | LocalTask) -> Any:
     return task if isinstance(task, str) else task.plain()
 

@@ -1,6 +1,5 @@
 """Results folders of several machines become one; what does not agree is named. No torch here."""
 
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nsbench.benchmarks.files import write_atomically
+from nsbench.benchmarks.keys import pretty_json
 from nsbench.benchmarks.records.folder import ResultsFolder
 from nsbench.benchmarks.records.json_file import RecordError, read_json
 from nsbench.benchmarks.records.paths import CellPaths
@@ -135,6 +135,5 @@ def _merge_matrices(folders: Sequence[ResultsFolder], target: ResultsFolder) -> 
     if found:
         cells = {k: c for raw in reversed(found) for k, c in raw["cells"].items()}
         merged = {**found[0], "cells": [cells[k] for k in sorted(cells)]}
-        text = json.dumps(merged, indent=1, sort_keys=True, ensure_ascii=False)
-        write_atomically(target.matrix, text + "\n")
+        write_atomically(target.matrix, pretty_json(merged))
     return notes

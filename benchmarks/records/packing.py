@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nsbench.benchmarks.files import write_atomically
-from nsbench.benchmarks.keys import slug
+from nsbench.benchmarks.keys import pretty_json, slug
 from nsbench.benchmarks.records.folder import ResultsFolder
 from nsbench.benchmarks.records.json_file import RecordError, read_json
 from nsbench.benchmarks.records.paths import CellPaths
@@ -107,12 +107,12 @@ def unpack(packed: Path, root: Path) -> int:
     rows = _read(packed / "records.parquet", ("folder", "record")).to_pandas()
     folder.runs.mkdir(parents=True, exist_ok=True)
     for matrix in rows.loc[rows["folder"] == "", "record"]:
-        folder.matrix.write_bytes(_pretty(json.loads(matrix)))
+        folder.matrix.write_text(pretty_json(json.loads(matrix)), "utf-8")
     rows = rows[rows["folder"] != ""]
     paths = {str(name): _paths(folder, name) for name in rows["folder"]}
     for name, text in zip(rows["folder"], rows["record"], strict=True):
         paths[name].folder.mkdir(exist_ok=True)
-        paths[name].record.write_bytes(_pretty(json.loads(text)))
+        paths[name].record.write_text(pretty_json(json.loads(text)), "utf-8")
     for name, columns in _TABLES.items():
         whole = _read(packed / f"{name}.parquet", ()).to_pandas()
         if whole.empty:
@@ -199,7 +199,3 @@ def _read(path: Path, columns: tuple[str, ...]) -> pa.Table:
     if absent := [c for c in columns if c not in table.column_names]:
         raise RecordError(f"{path} lacks the columns {', '.join(absent)}")
     return table
-
-
-def _pretty(value: Any) -> bytes:
-    return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()

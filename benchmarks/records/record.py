@@ -22,14 +22,13 @@ Layout of a results folder::
 No record means not finished. Everything in a record but `RUN_FIELDS` is a function of the cell.
 """
 
-import json
 import math
 import re
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from nsbench.benchmarks.files import write_atomically
+from nsbench.benchmarks.keys import pretty_json
 from nsbench.benchmarks.records.json_file import RecordError, read_json
 from nsbench.benchmarks.records.paths import CellPaths
 from nsbench.benchmarks.records.shared import Shared
@@ -150,12 +149,7 @@ def read_record(paths: CellPaths, shared: Shared | None = None) -> RunRecord:
 
 def write_record(paths: CellPaths, record: RunRecord) -> None:
     """Write ``record.json`` by atomic rename: from now on the cell has ended."""
-    write_atomically(paths.record, record_text(asdict(record)))
-
-
-def record_text(record: Mapping[str, Any]) -> str:
-    """A record's plain data as it stands in ``record.json``."""
-    return json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    write_atomically(paths.record, pretty_json(asdict(record)))
 
 
 def scores_csv(scores: list[Score]) -> str:

@@ -7,16 +7,20 @@ https://arxiv.org/abs/2210.07316
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from nsbench.benchmarks.data import Pairs
-from nsbench.benchmarks.encoders.pretrained import TextModel
+from nsbench.benchmarks.device import pick_device
+from nsbench.benchmarks.encoders.pretrained import TextModel, load_model
 from nsbench.benchmarks.evaluation.checkpoint import EvaluatedModel
-from nsbench.benchmarks.evaluation.evaluate import evaluate
-from nsbench.benchmarks.evaluation.mteb.tasks import scored
+from nsbench.benchmarks.evaluation.evaluate import check_tasks
+from nsbench.benchmarks.evaluation.evaluate import evaluate as scores_of
+from nsbench.benchmarks.evaluation.local_tasks import task_of_file
+from nsbench.benchmarks.evaluation.mteb.tasks import absent_tasks, refuse_missing, resolve, scored
 from nsbench.benchmarks.files import write_atomically
-from nsbench.benchmarks.keys import content_key
+from nsbench.benchmarks.keys import content_key, pretty_json
 from nsbench.benchmarks.records import (
     CellPaths,
     RecordError,
@@ -31,13 +35,68 @@ from nsbench.benchmarks.records.local_task import LocalTask
 from nsbench.benchmarks.runs.cell_run import environment
 
 
+def evaluate(
+    models: Sequence[str],
+    out: str | Path,
+    *,
+    tasks: Sequence[str] = (),
+    tests: Sequence[str | Path] = (),
+    skip_missing: bool = False,
+    device: str = "auto",
+    batch_size: int = 64,
+) -> list[RunRecord]:
+    """Evaluate models that nsbench did not train; each becomes a row of the leaderboard.
+
+    A model whose weights have a record of the same tests is not evaluated again.
+
+    Args:
+        models: Folders or hub names.
+        out: Results folder; may be one of a matrix.
+        tasks: mteb tasks, benchmarks, or ``STS7``, the default without tests.
+        tests: Files with sentence1, sentence2, score or label; BEIR folders.
+        skip_missing: Leave out tasks whose data are not here.
+        device: ``auto``, ``cpu``, ``cuda`` ...
+        batch_size: Texts that are encoded at once.
+
+    Returns:
+        The records, in the order of the models; `nsbench.load_results` reads the scores.
+
+    Raises:
+        ValueError: If a model cannot be loaded, or a task is unknown or its data are missing.
+    """
+    wanted, absent = tasks_of(tasks, tests, skip_missing=skip_missing)
+    loading: dict[str, Any] = {"device": str(pick_device(device)), "batch_size": batch_size}
+    folder = ResultsFolder(Path(out))
+    return [
+        evaluate_model(load_model(name, **loading), wanted, folder, absent=absent)[0]
+        for name in models
+    ]
+
+
+def tasks_of(
+    tasks: Sequence[str], tests: Sequence[str | Path], *, skip_missing: bool
+) -> tuple[tuple[str | LocalTask, ...], tuple[str, ...]]:
+    """Return what models are to be evaluated on, and the tasks that are left out.
+
+    Raises:
+        ValueError: If a task is unknown, or its data are missing and not to be skipped.
+    """
+    wanted: tuple[str | LocalTask, ...] = tuple(task_of_file(Path(path)) for path in tests)
+    wanted = (*(tasks or (() if wanted else ("STS7",))), *wanted)
+    check_tasks(wanted)
+    if skip_missing:
+        return wanted, absent_tasks(wanted)
+    refuse_missing(resolve(wanted))
+    return wanted, ()
+
+
 def cell_of(
     model: TextModel,
     tasks: Sequence[str | LocalTask],
     tests: Sequence[Pairs] = (),
     absent: tuple[str, ...] = (),
 ) -> Cell:
-    """The model as a cell without training; its key is made from its weights and its tests.
+    """Return the model as a cell without training, its key made from weights and tests.
 
     Args:
         model: The model.
@@ -70,7 +129,7 @@ def cell_of(
 
 
 def evaluated(model: TextModel) -> EvaluatedModel:
-    """The model as evaluation sees it."""
+    """Return the model in the form that evaluation takes."""
     return EvaluatedModel(
         name=model.name,
         revision=model.revision,
@@ -87,18 +146,18 @@ def evaluate_model(
     *,
     absent: tuple[str, ...] = (),
 ) -> tuple[RunRecord, bool]:
-    """Score a model and write its record, unless these weights have it already.
+    """Evaluate a model and write its record, unless these weights have one already.
 
     Args:
         model: The model.
         tasks: mteb tasks, benchmarks or groups, such as ``STS7`` or ``MTEB(eng, v2)``, and tasks
             of local files.
-        folder: Where the record goes; ``mteb/`` beside it gets the results in mteb's own layout.
+        folder: Where the record goes; its ``mteb/`` gets the results in mteb's layout.
         tests: Own tests of pairs.
         absent: Tasks to leave out, as `mteb.tasks.absent_tasks` finds them.
 
     Returns:
-        The record, and whether it was there.
+        The record, and True if it was there.
 
     Raises:
         ValueError: If a task is unknown or its data are missing.
@@ -109,12 +168,12 @@ def evaluate_model(
     if there is not None:
         return there, True
     started, clock = datetime.now(UTC), perf_counter()
-    found = evaluate(
+    found = scores_of(
         evaluated(model), scored(tasks, absent), tests, results=paths.mteb if tasks else None
     )
     paths.folder.mkdir(parents=True, exist_ok=True)
     plain: dict[str, Any] = cell.plain() | {"labels": cell.labels}
-    write_atomically(paths.cell, _json(plain))
+    write_atomically(paths.cell, pretty_json(plain))
     write_atomically(paths.scores, scores_csv(found.scores))
     record = RunRecord(
         key=cell.key,
@@ -137,9 +196,3 @@ def _finished(paths: CellPaths) -> RunRecord | None:
     except RecordError:
         return None
     return record if record.status == "done" and paths.scores.is_file() else None
-
-
-def _json(value: Any) -> str:
-    import json
-
-    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n"

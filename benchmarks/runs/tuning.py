@@ -29,13 +29,13 @@ from pathlib import Path
 from typing import Any
 
 from nsbench.benchmarks.files import write_atomically
-from nsbench.benchmarks.keys import canonical_json
+from nsbench.benchmarks.keys import canonical_json, pretty_json
 from nsbench.benchmarks.matrix.config import ConfigError, Entry, MatrixConfig, View
-from nsbench.benchmarks.matrix.expand import Planned, expand
+from nsbench.benchmarks.matrix.expand import expand
 from nsbench.benchmarks.matrix.tune_file import Range, TuneConfig
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.records import ResultsFolder, RunRecord, read_json
-from nsbench.benchmarks.records.cell import Cell
+from nsbench.benchmarks.records.cell import Cell, Planned
 from nsbench.benchmarks.runs.executors.base import finished, plan_jobs, run_job, to_replace
 from nsbench.benchmarks.seeds import seed_for
 from nsbench.samplers import samplers
@@ -148,7 +148,7 @@ class Study:
                     f"{self.config.trials} needs another folder"
                 )
         self.out.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, _pretty(asked))
+        write_atomically(path, pretty_json(asked))
 
     def _tune(self, method: Method) -> None:
         import optuna
@@ -205,7 +205,7 @@ class Study:
                     "tuned": [p.cell.key for p in tuned],
                 }
             )
-        write_atomically(self.out / "tuning.json", _pretty({"schema": 1, "methods": chosen}))
+        write_atomically(self.out / "tuning.json", pretty_json({"schema": 1, "methods": chosen}))
         return chosen
 
     def _compare(self, chosen: list[dict[str, Any]]) -> None:
@@ -281,7 +281,7 @@ class Study:
         ]
         config = self.matrix.model_dump(mode="json", by_alias=True)
         plan = {"schema": 1, "name": f"{self.matrix.name}, tuned", "config": config}
-        write_atomically(folder.matrix, _pretty(plan | {"cells": listed}))
+        write_atomically(folder.matrix, pretty_json(plan | {"cells": listed}))
 
 
 def _methods(config: TuneConfig, matrix: MatrixConfig) -> Iterator[Method]:
@@ -373,7 +373,3 @@ def _append(path: Path, line: str) -> None:
         handle.write(("\n" if cut else "") + line)
         handle.flush()
         os.fsync(handle.fileno())
-
-
-def _pretty(value: Any) -> str:
-    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n"

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from nsbench.benchmarks.matrix.config import ConfigError, SlurmConfig, parse_config
+from nsbench.benchmarks.matrix.config import ConfigError, parse_config
 from nsbench.benchmarks.matrix.expand import expand
 from nsbench.benchmarks.records import ResultsFolder, claims
 from nsbench.benchmarks.runs.executors import slurm as executor_slurm
 from nsbench.benchmarks.runs.executors.base import Job, plan_jobs, to_replace
-from nsbench.benchmarks.runs.executors.slurm import SlurmPool
+from nsbench.benchmarks.runs.executors.slurm import SlurmPool, SlurmSettings
 from tools.faults import digests
 
 Build = Callable[..., dict[str, Any]]
@@ -85,7 +85,7 @@ def test_an_array_with_a_requeued_and_a_cancelled_task_equals_a_local_run(
     local, _ = run_matrix(raw, tmp_path / "local")
     root = tmp_path / "far"
     jobs = jobs_of(raw, root)
-    pool = SlurmPool(ResultsFolder(root), SlurmConfig(partition="debug", minutes=10))
+    pool = SlurmPool(ResultsFolder(root), SlurmSettings(partition="debug", minutes=10))
     threads = [
         when_claimed(jobs[0], root, "scontrol", "requeue"),
         when_claimed(jobs[2], root, "scancel"),
@@ -116,7 +116,7 @@ def test_signals_of_time_out_and_preemption_cost_no_cell(
     local, _ = run_matrix(raw, tmp_path / "local")
     root = tmp_path / "far"
     jobs = jobs_of(raw, root)
-    pool = SlurmPool(ResultsFolder(root), SlurmConfig(partition="debug", minutes=10, per_task=2))
+    pool = SlurmPool(ResultsFolder(root), SlurmSettings(partition="debug", minutes=10, per_task=2))
     thread = when_begun(jobs[0], root, "scancel", f"--signal={sent}")
     ended = [record.status for _, record in pool.run(jobs) if record]
     thread.join()
@@ -132,7 +132,9 @@ def test_a_run_that_was_interrupted_waits_for_what_it_had_submitted(
 ) -> None:
     jobs = jobs_of(small(seeds=[1, 2]), tmp_path / "far")
     notes: list[str] = []
-    pool = SlurmPool(ResultsFolder(tmp_path / "far"), SlurmConfig(per_task=2), on_note=notes.append)
+    pool = SlurmPool(
+        ResultsFolder(tmp_path / "far"), SlurmSettings(per_task=2), on_note=notes.append
+    )
     run = pool.run(jobs)
     thread = threading.Thread(target=lambda: next(run), daemon=True)
     thread.start()

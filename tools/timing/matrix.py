@@ -66,7 +66,7 @@ def ours(steps: int, batch: int, workers: int) -> tuple[float, float, float]:
     with tempfile.TemporaryDirectory() as folder:
         asked, out = Path(folder, "timing.toml"), Path(folder, "out")
         asked.write_text(tomli_w.dumps(matrix(steps, batch)), "utf-8")
-        command = "from nsbench.benchmarks.cli.main import command; command()"
+        command = "from nsbench.benchmarks.cli.main import main; main()"
         began = time.perf_counter()
         arguments = ["run", str(asked), "--out", str(out), "--workers", str(workers)]
         done = subprocess.run(

@@ -13,7 +13,7 @@ from typing import Any
 
 from nsbench.benchmarks import hub
 from nsbench.benchmarks.data import Pairs
-from nsbench.benchmarks.data.sts_unlabelled import SOURCES
+from nsbench.benchmarks.data.sts_unlabelled import SOURCES, STS7
 from nsbench.benchmarks.evaluation.mteb.adapter import contained, installed, mteb_module, version
 from nsbench.benchmarks.evaluation.mteb.local import mteb_task
 from nsbench.benchmarks.evaluation.mteb.requests import (
@@ -28,7 +28,6 @@ from nsbench.benchmarks.evaluation.mteb.requests import (
 from nsbench.benchmarks.records.local_task import OWN, LocalTask
 from nsbench.samplers import UnknownNameError, suggest
 
-STS7 = ("STS12", "STS13", "STS14", "STS15", "STS16", "STSBenchmark", "SICK-R")
 GROUPS: Mapping[str, tuple[str, ...]] = {"STS7": STS7}
 _HEX = frozenset("0123456789abcdef")
 

@@ -1,19 +1,23 @@
 """What every executor shares: a job, when it has ended, and running it under a claim.
 
-Disk is the truth, and an executor only starts cells. Whoever runs one claims it, looks once more
-whether it has been done meanwhile, runs it, and leaves a record; how it was started changes no
-byte of the results.
+The disk says what is done, and an executor only starts cells. A process claims a cell, checks once
+more that no other has run it meanwhile, runs it, and leaves a record; how it was started changes
+no byte of the results.
+
+A new executor is one file in this folder, or a plugin: a class that is an `Executor`, registered
+under a name, with a model of its settings if a matrix file can set it up.
 """
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, ClassVar, Protocol
 
 from nsbench.benchmarks.files import StorageError
-from nsbench.benchmarks.matrix.expand import Planned
+from nsbench.benchmarks.matrix.executors import ExecutorSettings, executors
 from nsbench.benchmarks.records import (
     CellPaths,
     RecordError,
@@ -23,6 +27,7 @@ from nsbench.benchmarks.records import (
     read_record,
     write_record,
 )
+from nsbench.benchmarks.records.cell import Planned
 from nsbench.benchmarks.records.shared import Shared
 
 
@@ -35,10 +40,10 @@ class Job:
         paths: Its files.
         device: ``auto``, ``cpu``, ``cuda`` ...
         threads: Threads of torch and BLAS.
-        replaces: Time stamp of the record that is to be replaced, in ns; 0 if there is none.
-        keep_weights: Whether the trained weights stay in the cell's folder.
+        replaces: Time stamp of the record to replace, in ns; 0 if there is none.
+        keep_weights: Keep the trained weights in the cell's folder.
         snapshot_seconds: Seconds between two snapshots of a long training; 0 for none.
-        cache: Folder where cells share what is slow to make; ``None`` for none.
+        cache: Folder where cells share what takes long to compute; ``None`` for none.
     """
 
     planned: Planned
@@ -52,24 +57,101 @@ class Job:
 
 
 Ended = tuple[Job, RunRecord | None]
+OnStart = Callable[[Job], None]
+
+
+def silent(text: str) -> None:
+    """Say nothing."""
+
+
+def no_start(job: Job) -> None:
+    """Ignore that a job starts."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a run asks of its executor.
+
+    Attributes:
+        folder: The results folder.
+        executor: Name of the executor that was asked for.
+        device: ``auto``, ``cpu``, ``cuda`` ...
+        threads: Threads of torch and BLAS in each cell.
+        workers: Worker processes; 0 lets the executor choose.
+        beside: Cells interleaved in one process; 0 lets the executor choose.
+        address: Address of a cluster; empty for the one in the settings.
+        time_limit: Seconds that a cell may take; 0 for no limit.
+        max_hours: Hours after which the run stops; 0 for no limit.
+        on_note: Called with a sentence when there is something to say.
+    """
+
+    folder: ResultsFolder
+    executor: str = "local"
+    device: str = "auto"
+    threads: int = 1
+    workers: int = 0
+    beside: int = 1
+    address: str = ""
+    time_limit: float = 0.0
+    max_hours: float = 0.0
+    on_note: Callable[[str], None] = silent
+
+
+class Executor(Protocol):
+    """Runs jobs; a class with a name in `nsbench.benchmarks.matrix.executors.executors`.
+
+    Attributes:
+        Settings: Model of the table ``[run.NAME]`` of a matrix file.
+    """
+
+    Settings: ClassVar[type[ExecutorSettings]]
+
+    @classmethod
+    def check(cls, request: Request) -> None:
+        """Raise ``ValueError`` if the request makes no sense, before any data are read."""
+
+    @classmethod
+    def of(cls, request: Request, settings: Any) -> "Executor":
+        """Return an executor for one run.
+
+        Args:
+            request: What is asked.
+            settings: An instance of `Settings`.
+        """
+
+    def run(self, jobs: Sequence[Job], on_start: OnStart = no_start, /) -> Iterator[Ended]:
+        """Run jobs and yield each with its record as it ends.
+
+        A job that another process runs is yielded with ``None``, or not at all.
+
+        Raises:
+            StorageError: If the results folder cannot be written; what has ended is kept.
+        """
+
+
+def executor_of(name: str) -> type[Executor]:
+    """Return the executor of a name.
+
+    Raises:
+        UnknownNameError: If there is none.
+    """
+    return executors.entry(name).cls
 
 
 def deadline(max_hours: float) -> float:
-    """When a run must stop, by the monotonic clock in seconds; infinite where 0 hours are given."""
+    """Return when to stop, in seconds of the monotonic clock; infinite for 0 hours."""
     return time.monotonic() + 3600 * max_hours if max_hours else float("inf")
 
 
 def finished(
     paths: CellPaths, *, retry_failed: bool = False, shared: Shared | None = None
 ) -> RunRecord | None:
-    """The record of a cell that need not run again, or ``None``.
-
-    A record that cannot be read counts as none. A failed one counts unless it is to be retried.
+    """Return the record of a cell that need not run again, or ``None``.
 
     Args:
         paths: Files of the cell.
-        retry_failed: Whether a failed cell is to run again.
-        shared: For one who asks about many.
+        retry_failed: Return ``None`` for a failed cell.
+        shared: Keeps equal parts of many records once.
     """
     if not os.path.exists(f"{paths.folder}/record.json"):  # noqa: PTH110  (asked 100,000 times)
         return None
@@ -81,7 +163,7 @@ def finished(
 
 
 def ended(job: Job) -> RunRecord | None:
-    """The record of a job, unless it has none or only the one that is to be replaced."""
+    """Return the record of a job, ``None`` while there is none but the one to replace."""
     try:
         if job.paths.record.stat().st_mtime_ns == job.replaces:
             return None
@@ -91,7 +173,7 @@ def ended(job: Job) -> RunRecord | None:
 
 
 def to_replace(job: Job) -> Job:
-    """The job, with the record that stands there now marked as one to replace."""
+    """Return the job with the present record, if any, marked as the one to replace."""
     try:
         return replace(job, replaces=job.paths.record.stat().st_mtime_ns)
     except OSError:
@@ -99,7 +181,7 @@ def to_replace(job: Job) -> Job:
 
 
 def run_job(job: Job, after_step: Callable[[], None] = lambda: None) -> RunRecord | None:
-    """Claim a cell and run it; ``None`` if another process is at work on it.
+    """Claim a cell, run it and return its record; ``None`` if another process is running it.
 
     Args:
         job: The cell.
@@ -118,7 +200,7 @@ def run_job(job: Job, after_step: Callable[[], None] = lambda: None) -> RunRecor
             return None
         try:
             record = ended(job)
-            if record is not None:  # done by another process since it was planned
+            if record is not None:  # another process has run it since it was planned
                 return record
             job.paths.record.unlink(missing_ok=True)
             job.paths.drop_temporary()
@@ -142,7 +224,7 @@ def run_job(job: Job, after_step: Callable[[], None] = lambda: None) -> RunRecor
             )
         finally:
             claim.release()
-    except OSError as error:  # of the cell's own errors a record was made
+    except OSError as error:  # errors of the cell itself are in its record
         raise StorageError.at(job.paths.folder, error) from None
 
 
@@ -152,10 +234,10 @@ def record_crash(job: Job, reason: str, seconds: float) -> RunRecord | None:
     Args:
         job: The cell.
         reason: How it ended.
-        seconds: How long it had been at work.
+        seconds: How long it ran.
 
     Returns:
-        Its record, an earlier one if it had one; ``None`` if another process is at work on it.
+        Its record, an earlier one if it had one; ``None`` if another process is running it.
     """
     try:
         claim = claims.acquire(job.paths.claim)
@@ -192,7 +274,7 @@ def plan_jobs(
     snapshot_seconds: float = 0.0,
     cache: Path | None = None,
 ) -> list[Job]:
-    """A job for every planned cell."""
+    """Return a job for every planned cell."""
     return [
         Job(
             planned=p,

@@ -1,8 +1,8 @@
-"""Several cells at a time in one process, for a device that one cell leaves idle.
+"""Interleave several cells in one process to keep a GPU busy.
 
 Their trainings take turns step by step, see `training.replay.side_by_side`: results are those of
-cells run alone. What a group leaves without a record, because its process died or because another
-run was at work on it, is run alone by `runs.executors.local`, which finds out why.
+cells run alone. A cell that a group leaves without a record, because its process died or because
+another run has claimed it, is run alone by `runs.executors.local`, which finds out why.
 """
 
 import gc
@@ -15,16 +15,23 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from nsbench.benchmarks import hub
-from nsbench.benchmarks.contrast.distributed import Team
+from nsbench.benchmarks.device import pick_device
 from nsbench.benchmarks.files import StorageError
+from nsbench.benchmarks.matrix.executors import ExecutorSettings, register
 from nsbench.benchmarks.records import RunRecord
-from nsbench.benchmarks.runs.executors.base import Ended, Job, deadline, ended, run_job
-from nsbench.benchmarks.runs.executors.local import LocalPool
-from nsbench.benchmarks.runs.executors.worker_server import (
-    no_main,
-    process_context,
-    threads_of_workers,
+from nsbench.benchmarks.runs.executors.base import (
+    Ended,
+    Job,
+    OnStart,
+    Request,
+    deadline,
+    ended,
+    no_start,
+    run_job,
+    silent,
 )
+from nsbench.benchmarks.runs.executors.local import LocalPool
+from nsbench.benchmarks.runs.executors.worker_server import process_context, threads_of_workers
 
 MOST = 8
 """Cells that the packer lets share a device at most."""
@@ -36,10 +43,10 @@ _STOP_SECONDS = 5.0
 
 
 class Packer:
-    """How many cells share a device: twice as many as before while that pays and they fit.
+    """Number of cells that share a device: doubled while it pays and they fit.
 
     Args:
-        memory: Bytes of the device; 0 for one whose memory does not matter.
+        memory: Bytes of the device; 0 for no limit.
 
     Attributes:
         size: Cells of the next group.
@@ -50,12 +57,12 @@ class Packer:
         self._memory, self._rate, self._settled = memory, 0.0, False
 
     def ended(self, cells: int, seconds: float, peak: int) -> None:
-        """Take in a group that has ended.
+        """Choose the size of the next group from one that has ended.
 
         Args:
-            cells: Its cells; a group that was not full says nothing of speed.
-            seconds: What it took.
-            peak: Bytes of the device that it held at most.
+            cells: Its number of cells; a group that was not full says nothing of speed.
+            seconds: Its wall time.
+            peak: Most bytes of the device that it held.
         """
         if cells != self.size or self._settled or seconds <= 0:
             return
@@ -71,15 +78,40 @@ class Packer:
             self._settled = True
 
 
+@register("beside")
 class BesidePool:
     """Runs jobs in groups that share a process and its device.
 
     Args:
         beside: Cells of a group; 0 lets a `Packer` choose.
-        alone: Runs what the groups leave.
+        alone: Runs the cells that groups leave without a record.
         max_hours: Hours after which no group is begun; 0 for no limit.
         on_note: Called with a sentence when there is something to say.
     """
+
+    Settings = ExecutorSettings
+
+    @classmethod
+    def check(cls, request: Request) -> None:
+        """Refuse what makes no sense for cells in one process, before any data are read.
+
+        Raises:
+            ValueError: If something does.
+        """
+        with_ = "--beside does not work with"
+        if request.executor not in ("local", "beside"):
+            raise ValueError(f"{with_} --executor {request.executor}: cells run elsewhere")
+        if request.workers > 1:
+            raise ValueError(f"{with_} --workers {request.workers}: all cells share one process")
+        if request.time_limit:
+            raise ValueError(f"{with_} a time limit of a cell: it would stop them all")
+
+    @classmethod
+    def of(cls, request: Request, settings: ExecutorSettings) -> "BesidePool":
+        """Return an executor for one run."""
+        alone = LocalPool.of(request, settings)
+        beside, hours = request.beside, request.max_hours
+        return cls(beside, alone, max_hours=hours, on_note=request.on_note)
 
     def __init__(
         self,
@@ -87,16 +119,14 @@ class BesidePool:
         alone: LocalPool,
         *,
         max_hours: float = 0.0,
-        on_note: Callable[[str], None] = lambda text: None,
+        on_note: Callable[[str], None] = silent,
     ) -> None:
         self._beside, self._alone, self._note = beside, alone, on_note
         self._deadline = deadline(max_hours)
         self.packer: Packer | None = None
         self.groups: list[int] = []
 
-    def run(
-        self, jobs: Sequence[Job], on_start: Callable[[Job], None] = lambda job: None, /
-    ) -> Iterator[Ended]:
+    def run(self, jobs: Sequence[Job], on_start: OnStart = no_start, /) -> Iterator[Ended]:
         """Run jobs and yield each with its record as it ends.
 
         Raises:
@@ -120,10 +150,10 @@ class BesidePool:
                     continue
                 if (found := ended(job)) is None:
                     left.append(job)
-                else:  # its process died before it could say so
+                else:  # its process died before it could send it
                     yield job, found
         if left:
-            self._note(f"{len(left)} cells that a group left without a record are run alone")
+            self._note(f"{len(left)} cells that ended without a record are run again, alone")
             yield from self._alone.run(left, on_start)
 
     def _run_group(self, group: Sequence[Job]) -> Iterator[Ended]:
@@ -132,7 +162,7 @@ class BesidePool:
         given = (theirs, list(group), hub.state())
         process = context.Process(target=_work, args=given, daemon=True)
         began, peak = time.monotonic(), 0
-        with threads_of_workers(group[0].threads), no_main():
+        with threads_of_workers(group[0].threads):
             process.start()
         theirs.close()
         try:
@@ -157,30 +187,8 @@ class BesidePool:
             pipe.close()
 
 
-def check_beside(group: Team, *, executor: str, workers: int, time_limit: float) -> None:
-    """See that cells can share a process, before anything is read.
-
-    Raises:
-        ValueError: If something else that was asked for makes no sense with it.
-    """
-    if executor != "local":
-        raise ValueError(f"--beside does not work with --executor {executor}: cells run elsewhere")
-    if group.size > 1:
-        raise ValueError("--beside does not work under torchrun: a cell has several processes")
-    if workers > 1:
-        raise ValueError(
-            f"--beside does not work with --workers {workers}: one process takes turns"
-        )
-    if time_limit:
-        raise ValueError(
-            "--beside does not work with a time limit of a cell: it would stop them all"
-        )
-
-
 def device_memory(name: str) -> int:
-    """Bytes of the device that a cell would take; 0 on a CPU."""
-    from nsbench.benchmarks.device import pick_device
-
+    """Return the bytes of memory of a device; 0 for a CPU."""
     device = pick_device(name)
     if device.type != "cuda":
         return 0
@@ -190,13 +198,12 @@ def device_memory(name: str) -> int:
 
 
 def _work(pipe: Connection, jobs: list[Job], hub_state: tuple[bool, tuple[str, ...]]) -> None:
-    """Run a group; say what became of each cell, and the peak of the device's memory."""
+    """Run a group; send the record of each cell, and the peak of the device's memory."""
     import torch
 
-    from nsbench.benchmarks.device import pick_device
     from nsbench.benchmarks.training.replay.side_by_side import in_turn
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too, and stops us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too, and stops this process
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     hub.take(hub_state)
     device = pick_device(jobs[0].device)

@@ -1,8 +1,8 @@
-"""Worker processes on this machine: a crash, or a cell that takes too long, costs that cell only.
+"""Run cells in worker processes on this machine: a crash or a slow cell costs that cell only.
 
 Workers are forked from a server that has imported the engine once and does nothing else, so that
 starting another one is cheap. Each gets one cell at a time; the parent notices when one dies,
-writes the cell's failed record and starts another worker. When the parent dies, so do they.
+writes the cell's failed record and starts another worker. When the parent dies, the workers end.
 """
 
 import os
@@ -23,46 +23,64 @@ from tqdm import tqdm
 
 from nsbench.benchmarks import hub
 from nsbench.benchmarks.files import StorageError
+from nsbench.benchmarks.matrix.executors import ExecutorSettings, register
 from nsbench.benchmarks.records import RunRecord, claims
 from nsbench.benchmarks.runs.executors.base import (
     Ended,
     Job,
+    OnStart,
+    Request,
     deadline,
     ended,
+    no_start,
     record_crash,
     run_job,
+    silent,
 )
-from nsbench.benchmarks.runs.executors.worker_server import (
-    no_main,
-    process_context,
-    threads_of_workers,
-)
+from nsbench.benchmarks.runs.executors.worker_server import process_context, threads_of_workers
 
 START_TRIES = 20
-"""Workers that may die one after the other before taking a cell, until we call it hopeless."""
+"""Workers in a row that may die before they take a cell, until the run gives up."""
 ASKED_TO_STOP = (-signal.SIGTERM, 255)
-"""Exit codes of a worker that a scheduler or a person ended, not its cell: by SIGTERM, or with the
-server it was forked from (which then cannot tell)."""
+"""Exit codes of a worker that a scheduler or a person ended, not its cell: SIGTERM, or unknown
+because the server it was forked from has died."""
 PUT_BACK = 3
 """How often such a cell is started again before it counts as crashed."""
-_LOOK = 0.5
+_POLL_SECONDS = 0.5
 _STOP_SECONDS = 5.0
 
 
+@register("local")
 class LocalPool:
     """Runs jobs in worker processes.
 
     Args:
         workers: Processes, >= 1.
         time_limit: Seconds that a cell may take; 0 for no limit.
-        max_hours: Hours after which no cell is at work; 0 for no limit. A cell that would not fit
-            (by the median of those that ended) is not begun.
+        max_hours: Hours after which running cells are stopped; 0 for no limit. A cell that would
+            take longer (by the median of those that ended) is not begun.
         on_note: Called with a sentence when there is something to say, such as waiting for
-            cells at work elsewhere.
+            cells that run elsewhere.
 
     Attributes:
         left: Cells that `max_hours` left undone, after the run.
     """
+
+    Settings = ExecutorSettings
+
+    @classmethod
+    def check(cls, request: Request) -> None:
+        """Accept every request."""
+
+    @classmethod
+    def of(cls, request: Request, settings: ExecutorSettings) -> "LocalPool":
+        """Return an executor for one run."""
+        return cls(
+            worker_count(request),
+            time_limit=request.time_limit,
+            max_hours=request.max_hours,
+            on_note=request.on_note,
+        )
 
     def __init__(
         self,
@@ -70,7 +88,7 @@ class LocalPool:
         *,
         time_limit: float = 0.0,
         max_hours: float = 0.0,
-        on_note: Callable[[str], None] = lambda text: None,
+        on_note: Callable[[str], None] = silent,
     ) -> None:
         self.left = 0
         self._size = workers
@@ -83,21 +101,19 @@ class LocalPool:
         self._again: list[Job] = []
         self._put_back: Counter[str] = Counter()
 
-    def run(
-        self, jobs: Sequence[Job], on_start: Callable[[Job], None] = lambda job: None, /
-    ) -> Iterator[Ended]:
+    def run(self, jobs: Sequence[Job], on_start: OnStart = no_start, /) -> Iterator[Ended]:
         """Run jobs and yield each with its record as it ends.
 
-        A cell that another process is at work on is waited for, and taken over should that
-        process die.
+        A cell that another process is running is waited for, and taken over if that process
+        dies.
 
         Raises:
-            StorageError: If the results folder cannot be written; nothing is lost by it.
+            StorageError: If the results folder cannot be written; what has ended is kept.
             RuntimeError: If no worker can be started.
         """
         waiting = deque(jobs)
         elsewhere: dict[str, tuple[Job, float]] = {}
-        told = False
+        noted = False
         try:
             while waiting or elsewhere or any(w.job for w in self._workers):
                 if not self._in_time(waiting, elsewhere):
@@ -114,17 +130,17 @@ class LocalPool:
                     yield job, record
                 waiting.extendleft(self._again)
                 self._again.clear()
-                yield from self._look_elsewhere(elsewhere, waiting)
-                if elsewhere and not told and not any(w.job for w in self._workers):
-                    told = True
+                yield from self._ended_elsewhere(elsewhere, waiting)
+                if elsewhere and not noted and not any(w.job for w in self._workers):
+                    noted = True
                     self._note(_waiting_for([job for job, _ in elsewhere.values()]))
         finally:
             self._stop()
 
-    def _look_elsewhere(
+    def _ended_elsewhere(
         self, elsewhere: dict[str, tuple[Job, float]], waiting: deque[Job]
     ) -> Iterator[Ended]:
-        """Cells that other processes ended; those whose process died wait for us again."""
+        """Yield cells that other processes ended; put back those whose process died."""
         now = time.monotonic()
         for key, (job, due) in list(elsewhere.items()):
             if due > now:
@@ -135,10 +151,10 @@ class LocalPool:
             elif claims.free(job.paths.claim):
                 waiting.append(job)
             else:
-                elsewhere[key] = job, now + 2 * _LOOK
+                elsewhere[key] = job, now + 2 * _POLL_SECONDS
 
     def _in_time(self, waiting: deque[Job], elsewhere: dict[str, tuple[Job, float]]) -> bool:
-        """False once `max_hours` are over; cells that do not fit are no longer waiting then."""
+        """Return False once `max_hours` are over; drop waiting cells that would take longer."""
         rest = self._deadline - time.monotonic()
         if waiting and rest < (median(self._took) if self._took else 0.0):
             self.left += len(waiting)
@@ -164,15 +180,15 @@ class LocalPool:
                 )
             try:
                 return _Worker(threads)
-            except (OSError, EOFError):  # the server was killed; it is started again
+            except (OSError, EOFError):  # the server died; it is started again
                 self._failed_starts += 1
 
     def _ready(self) -> list["_Worker"]:
-        """Workers that said something, died, or are out of time; waits a moment for one."""
+        """Wait a moment; return workers that sent a message, died, or are out of time."""
         watched: dict[Any, _Worker] = {}
         for worker in self._workers:
             watched |= {worker.pipe: worker, worker.process.sentinel: worker}
-        seconds = min([_LOOK, max(self._deadline - time.monotonic(), 0.0)])
+        seconds = min(_POLL_SECONDS, max(self._deadline - time.monotonic(), 0.0))
         if not watched:
             time.sleep(seconds)
         hit = connection.wait(list(watched), seconds) if watched else []
@@ -180,15 +196,15 @@ class LocalPool:
         return list(dict.fromkeys([*(watched[h] for h in hit), *late]))
 
     def _outcome(self, worker: "_Worker") -> tuple[Job, RunRecord | None] | None:
-        """What became of a worker's cell; ``None`` if it has said nothing of one."""
+        """Return a worker's cell and its record; ``None`` if no cell of it has ended."""
         job, seconds = worker.job, worker.seconds
         try:
             if worker.pipe.poll():
-                return self._said(worker, worker.pipe.recv())
+                return self._received(worker, worker.pipe.recv())
             late = job is not None and 0 < self._time_limit < seconds
             if worker.process.is_alive() and not late:
                 return None
-        except (EOFError, OSError):  # it hung up, which is to say that it died
+        except (EOFError, OSError):  # it closed the pipe: it died
             late = False
         if late:
             worker.process.kill()
@@ -208,19 +224,19 @@ class LocalPool:
             reason = _cause(code, memory)
         return job, record_crash(job, reason, seconds)
 
-    def _said(self, worker: "_Worker", said: Any) -> tuple[Job, RunRecord | None] | None:
-        """Take in a message: that it is ready, what became of its cell, or that it cannot write."""
+    def _received(self, worker: "_Worker", message: Any) -> tuple[Job, RunRecord | None] | None:
+        """Handle a message: the worker is ready, its cell has ended, or it cannot write."""
         worker.idle, self._failed_starts = True, 0
-        if isinstance(said, StorageError):
-            raise said
-        if isinstance(said, str):
-            worker.born = said
+        if isinstance(message, StorageError):
+            raise message
+        if isinstance(message, str):
+            worker.born = message
             return None
         job, worker.job = worker.job, None
-        return None if job is None else (job, said)
+        return None if job is None else (job, message)
 
     def _stop(self) -> None:
-        """End all workers and free their cells, which another run may go on with."""
+        """End all workers and free their cells for another run."""
         for worker in self._workers:
             worker.process.terminate()
         for worker in self._workers:
@@ -239,7 +255,7 @@ class _Worker:
         self.process: BaseProcess = context.Process(
             target=_work, args=(theirs, hub.state()), daemon=True
         )
-        with threads_of_workers(threads), no_main():
+        with threads_of_workers(threads):
             self.process.start()
         theirs.close()
         self.idle = False
@@ -250,11 +266,11 @@ class _Worker:
 
     @property
     def seconds(self) -> float:
-        """How long it has been at its cell."""
+        """Seconds since it was given its cell."""
         return time.monotonic() - self._since
 
     def give(self, job: Job) -> bool:
-        """Hand it a cell; False if it is dead."""
+        """Give it a cell; return False if it is dead."""
         try:
             self.pipe.send(job)
         except OSError:
@@ -264,10 +280,10 @@ class _Worker:
         return True
 
     def end(self) -> int:
-        """Make sure that it is gone; its exit code, negative for a signal."""
+        """End the process and return its exit code, negative for a signal."""
         self.process.join(_STOP_SECONDS if self.process.exitcode is None else 0)
         pid = self.process.pid or 0
-        # The exit code comes from the server: if that died, the worker itself may still live.
+        # The exit code comes from the server: if that died, the worker may still live.
         if pid and self.born and claims.process_born(pid) == self.born:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -279,16 +295,16 @@ class _Worker:
 
 
 def _work(pipe: Connection, hub_state: tuple[bool, tuple[str, ...]]) -> None:
-    """A worker's life: a cell at a time until the parent hangs up or dies."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too, and stops us
+    """Run one cell at a time until the parent closes the pipe or dies."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too, and stops this process
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     parent = parent_process()
     if parent is not None:
         threading.Thread(target=_die_with, args=(parent.sentinel,), daemon=True).start()
     hub.take(hub_state)
-    import nsbench.benchmarks.runs.cell_run  # noqa: F401  # imported by the server already, if there is one
+    import nsbench.benchmarks.runs.cell_run  # noqa: F401  # the server, if any, has imported it
 
-    # A bar's default lock is a semaphore of the system, which would outlive a worker that is ended.
+    # A bar's default lock is a system semaphore, which would outlive a worker that is killed.
     tqdm.set_lock(threading.RLock())
 
     pipe.send(claims.process_born(os.getpid()))
@@ -313,11 +329,22 @@ def _die_with(sentinel: int) -> None:
 def _waiting_for(jobs: Sequence[Job]) -> str:
     owners = [claims.read_owner(job.paths.claim) for job in jobs]
     places = sorted({f"process {o.pid} on {o.host}" for o in owners if o})
-    return f"waiting for {len(jobs)} cells at work elsewhere ({', '.join(places) or 'just ended'})"
+    return f"waiting for {len(jobs)} cells that run elsewhere ({', '.join(places) or 'just ended'})"
+
+
+def worker_count(request: Request) -> int:
+    """Return the number of worker processes: one per core, or one on a GPU, if none is given."""
+    if request.workers:
+        return request.workers
+    import torch  # here: the settings of executors are read without it
+
+    if request.device != "cpu" and torch.cuda.is_available():
+        return 1
+    return max(1, (os.cpu_count() or 1) // request.threads)
 
 
 def _struck_for_memory() -> int:
-    """How many processes the kernel has killed for memory since boot; 0 where it does not say."""
+    """Return how many processes the kernel has killed for memory since boot; 0 if unknown."""
     with suppress(OSError, ValueError):
         for line in Path("/proc/vmstat").read_text().splitlines():
             if line.startswith("oom_kill "):
@@ -326,7 +353,7 @@ def _struck_for_memory() -> int:
 
 
 def _cause(code: int, struck: int) -> str:
-    """Why a worker died, in words."""
+    """Describe why a worker died."""
     if code == -signal.SIGKILL and struck:
         return (
             "the kernel killed the worker process because memory ran out: "

@@ -1,6 +1,6 @@
-"""Cells as Ray tasks, with declared cores and (fractions of) GPUs, here or on a running cluster.
+"""Run cells as Ray tasks, with declared cores and (fractions of) GPUs, here or on a cluster.
 
-A task runs its cell in a worker process of its own, as on one machine, so that a crash is a failed
+A task runs its cell in a separate worker process, as on one machine, so that a crash is a failed
 record; a lost node's cells are started again elsewhere. Records are written to the results folder,
 which all nodes must share; Ray carries them back only to say that a cell has ended.
 """
@@ -8,22 +8,32 @@ which all nodes must share; Ray carries them back only to say that a cell has en
 import importlib.util
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from pydantic import Field
+
 from nsbench.benchmarks.files import StorageError
-from nsbench.benchmarks.matrix.config import RayConfig
+from nsbench.benchmarks.matrix.executors import ExecutorSettings, register
 from nsbench.benchmarks.records import CellPaths, RunRecord
-from nsbench.benchmarks.runs.executors.base import Ended, Job, deadline, record_crash
+from nsbench.benchmarks.runs.executors.base import (
+    Ended,
+    Job,
+    OnStart,
+    Request,
+    deadline,
+    no_start,
+    record_crash,
+)
 from nsbench.benchmarks.runs.executors.local import LocalPool
 
-_LOOK = 0.5
+_POLL_SECONDS = 0.5
 _AT_ONCE = 100
 
 
 def run_isolated(job: Job, time_limit: float) -> RunRecord | None:
-    """Run one cell in a worker process of this one; what a Ray task does.
+    """Run one cell in a worker process: the work of a Ray task.
 
     Raises:
         StorageError: If the results folder cannot be written on this node.
@@ -33,37 +43,58 @@ def run_isolated(job: Job, time_limit: float) -> RunRecord | None:
     return None
 
 
+class RaySettings(ExecutorSettings):
+    """How cells are given to Ray.
+
+    Attributes:
+        address: Address of a running cluster, ``auto`` to find it; empty starts one here.
+        cpus: Cores of a cell.
+        gpus: GPUs of a cell; a fraction lets several share one.
+        retries: How often a cell whose node or process was lost is started again elsewhere.
+    """
+
+    address: str = Field(default="", pattern=r"^[A-Za-z0-9_.:/\[\]-]*$", max_length=200)
+    cpus: float = Field(default=1.0, ge=0, le=1024, allow_inf_nan=False)
+    gpus: float = Field(default=0.0, ge=0, le=64, allow_inf_nan=False)
+    retries: int = Field(default=3, ge=0, le=1000)
+
+
+@register("ray")
 class RayPool:
     """Runs jobs as Ray tasks.
 
     Args:
         settings: Address, cores and GPUs of a cell, retries of lost ones.
         time_limit: Seconds a cell may take; 0 for no limit.
-        max_hours: Hours after which no cell is at work; 0 for no limit.
-        on_note: Called with a sentence when there is something to say.
+        max_hours: Hours after which running cells are stopped; 0 for no limit.
 
     Raises:
         ModuleNotFoundError: If Ray is not installed.
     """
 
+    Settings = RaySettings
+
+    @classmethod
+    def check(cls, request: Request) -> None:
+        """Accept every request."""
+
+    @classmethod
+    def of(cls, request: Request, settings: RaySettings) -> "RayPool":
+        """Return an executor for one run; the request's address goes before the file's."""
+        if request.address:
+            settings = settings.model_copy(update={"address": request.address})
+        return cls(settings, time_limit=request.time_limit, max_hours=request.max_hours)
+
     def __init__(
-        self,
-        settings: RayConfig,
-        *,
-        time_limit: float = 0.0,
-        max_hours: float = 0.0,
-        on_note: Callable[[str], None] = lambda text: None,
+        self, settings: RaySettings, *, time_limit: float = 0.0, max_hours: float = 0.0
     ) -> None:
         if importlib.util.find_spec("ray") is None:
             raise ModuleNotFoundError("--executor ray needs Ray: pip install 'nsbench[ray]'")
         self._settings = settings
         self._time_limit = time_limit
         self._deadline = deadline(max_hours)
-        self._note = on_note
 
-    def run(
-        self, jobs: Sequence[Job], on_start: Callable[[Job], None] = lambda job: None, /
-    ) -> Iterator[Ended]:
+    def run(self, jobs: Sequence[Job], on_start: OnStart = no_start, /) -> Iterator[Ended]:
         """Run jobs and yield each with its record as it ends.
 
         Raises:
@@ -84,7 +115,9 @@ class RayPool:
                 there = replace(job, paths=CellPaths(job.paths.folder.absolute()))
                 refs[task.remote(there, self._time_limit)] = job
             while refs:
-                done, _ = ray.wait(list(refs), num_returns=min(len(refs), _AT_ONCE), timeout=_LOOK)
+                done, _ = ray.wait(
+                    list(refs), num_returns=min(len(refs), _AT_ONCE), timeout=_POLL_SECONDS
+                )
                 for ref in done:
                     job = refs.pop(ref)
                     yield job, self._outcome(ray, ref, job)
@@ -97,7 +130,7 @@ class RayPool:
                 ray.shutdown()
 
     def _connect(self) -> tuple[Any, bool]:
-        """Ray, connected; and whether it was we who did so."""
+        """Connect to Ray; return it, and whether this call connected it."""
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         import ray
@@ -113,7 +146,7 @@ class RayPool:
         return ray, True
 
     def _check(self, ray: Any) -> None:
-        """See that some node is large enough, since a task that fits nowhere waits for ever."""
+        """Refuse a cell that is too large for every node: its task would wait for ever."""
         nodes = [n["Resources"] for n in ray.nodes() if n["Alive"]]
         want = {"CPU": self._settings.cpus, "GPU": self._settings.gpus}
         if not any(all(n.get(k, 0.0) >= v for k, v in want.items()) for n in nodes):

@@ -1,15 +1,14 @@
-"""Cells as Slurm job arrays, through submitit: submitted, requeued, watched; results stay on disk.
+"""Run cells as Slurm job arrays, through submitit.
 
-Each task of an array runs its cells in a worker process of its own, as on one machine, so that a
-crash is a failed record. A task that is preempted or runs into its time limit is put back into the
-queue and goes on with what is missing. What was submitted is written to ``slurm/submitted.json``
-in the results folder: a run that is interrupted and started again waits for the tasks that are
-still queued instead of submitting their cells twice. The state of tasks is asked of ``squeue``, so
+Each task of an array runs its cells in a separate worker process, as on one machine, so that a
+crash is a failed record. A task that is preempted or reaches its time limit is put back into the
+queue and continues with the missing cells. The file ``slurm/submitted.json`` in the results folder
+lists the submitted cells: an interrupted run that is started again waits for the tasks that are
+still queued instead of submitting their cells twice. The state of tasks is read from ``squeue``, so
 that no accounting database is needed; outcomes are read from the records, never from pickles.
 """
 
 import importlib.util
-import json
 import shutil
 import subprocess
 import sys
@@ -17,21 +16,34 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from pydantic import Field
+
 from nsbench.benchmarks.files import write_atomically
-from nsbench.benchmarks.matrix.config import SlurmConfig
+from nsbench.benchmarks.keys import pretty_json
+from nsbench.benchmarks.matrix.executors import ExecutorSettings, register
 from nsbench.benchmarks.records import ResultsFolder
 from nsbench.benchmarks.records.slurm_logs import log_of, logs, submitted, submitted_path
-from nsbench.benchmarks.runs.executors.base import Ended, Job, deadline, ended, record_crash
+from nsbench.benchmarks.runs.executors.base import (
+    Ended,
+    Job,
+    OnStart,
+    Request,
+    deadline,
+    ended,
+    no_start,
+    record_crash,
+    silent,
+)
 from nsbench.benchmarks.runs.executors.local import LocalPool
 
 LARGEST_ARRAY = 1000
 """Tasks of one array; Slurm's own default limit is 1001."""
-_LOOK = 2.0
-_GONE_LOOKS = 3
+_POLL_SECONDS = 2.0
+_POLLS_WITHOUT_RECORD = 3
 
 
 class SlurmCells:
-    """What a task runs: some cells, in a worker process, and again after a requeue.
+    """The work of a task: some cells, in a worker process, and again after a requeue.
 
     Args:
         time_limit: Seconds a cell may take; 0 for no limit.
@@ -47,12 +59,49 @@ class SlurmCells:
             sys.stdout.write(f"{job.planned.cell}: {record.status if record else 'elsewhere'}\n")
 
     def checkpoint(self, jobs: list[Job]) -> Any:
-        """What submitit puts back into the queue: the same, since disk says what is done."""
+        """Return what submitit puts back into the queue: the same cells."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self, jobs)
 
 
+_Word = Field(default="", pattern=r"^[A-Za-z0-9_.,:&|@+-]*$", max_length=200)
+"""A word for a scheduler's command file: nothing in it can end a line or start a command."""
+
+
+class SlurmSettings(ExecutorSettings):
+    """How cells are given to Slurm.
+
+    Attributes:
+        partition: Partition, or several; empty for Slurm's default. So for the next three.
+        account: Account that is charged.
+        qos: Quality of service.
+        constraint: Features that a node must have.
+        gpus: GPUs of a task.
+        cpus: Cores of a task.
+        memory_gb: Memory of a task; 0 for Slurm's default.
+        minutes: Time limit of a task.
+        per_task: Cells that a task runs one after the other.
+        parallel: Tasks of an array that may run at once.
+        requeues: How often a task that ran out of time is put back into the queue.
+        signal_seconds: How long before its end a task is told to stop.
+    """
+
+    partition: str = _Word
+    account: str = _Word
+    qos: str = _Word
+    constraint: str = _Word
+    gpus: int = Field(default=0, ge=0, le=64)
+    cpus: int = Field(default=1, ge=1, le=1024)
+    memory_gb: float = Field(default=0.0, ge=0, le=1e5, allow_inf_nan=False)
+    minutes: int = Field(default=60, ge=1, le=100_000)
+    per_task: int = Field(default=1, ge=1, le=100_000)
+    parallel: int = Field(default=256, ge=1, le=100_000)
+    requeues: int = Field(default=3, ge=0, le=1000)
+    signal_seconds: int = Field(default=90, ge=5, le=3600)
+
+
+@register("slurm")
 class SlurmPool:
     """Runs jobs as tasks of Slurm job arrays.
 
@@ -60,7 +109,7 @@ class SlurmPool:
         folder: The results folder, on storage that all nodes share.
         settings: Partition, GPUs, time and the like.
         time_limit: Seconds a cell may take; 0 for no limit.
-        max_hours: Hours after which what is not running is cancelled; 0 for no limit.
+        max_hours: Hours after which the remaining tasks are cancelled; 0 for no limit.
         on_note: Called with a sentence when there is something to say.
 
     Raises:
@@ -68,14 +117,31 @@ class SlurmPool:
         ValueError: If there is no Slurm here.
     """
 
+    Settings = SlurmSettings
+
+    @classmethod
+    def check(cls, request: Request) -> None:
+        """Accept every request."""
+
+    @classmethod
+    def of(cls, request: Request, settings: SlurmSettings) -> "SlurmPool":
+        """Return an executor for one run."""
+        return cls(
+            request.folder,
+            settings,
+            time_limit=request.time_limit,
+            max_hours=request.max_hours,
+            on_note=request.on_note,
+        )
+
     def __init__(
         self,
         folder: ResultsFolder,
-        settings: SlurmConfig,
+        settings: SlurmSettings,
         *,
         time_limit: float = 0.0,
         max_hours: float = 0.0,
-        on_note: Callable[[str], None] = lambda text: None,
+        on_note: Callable[[str], None] = silent,
     ) -> None:
         if importlib.util.find_spec("submitit") is None:
             raise ModuleNotFoundError(
@@ -90,9 +156,7 @@ class SlurmPool:
         self._deadline = deadline(max_hours)
         self._note = on_note
 
-    def run(
-        self, jobs: Sequence[Job], on_start: Callable[[Job], None] = lambda job: None, /
-    ) -> Iterator[Ended]:
+    def run(self, jobs: Sequence[Job], on_start: OnStart = no_start, /) -> Iterator[Ended]:
         """Submit what is not queued already, and yield each cell as its record appears."""
         states = task_states()
         before = submitted(self._folder)
@@ -102,7 +166,7 @@ class SlurmPool:
         if queued:
             self._note(f"{len(queued)} cells are in Slurm's queue already; waiting for them")
         tasks |= self._submit([job for key, job in waiting.items() if key not in tasks])
-        write_atomically(submitted_path(self._folder), _json(before | tasks))
+        write_atomically(submitted_path(self._folder), pretty_json(before | tasks))
         missing: dict[str, int] = {}
         try:
             while waiting:
@@ -113,7 +177,7 @@ class SlurmPool:
                         on_start(job)
                     if (record := ended(job)) is None and _is_over(state):
                         missing[key] = missing.get(key, 0) + 1
-                        if missing[key] >= _GONE_LOOKS:  # shared storage may lag behind
+                        if missing[key] >= _POLLS_WITHOUT_RECORD:  # shared storage may lag behind
                             record = record_crash(job, self._cause(tasks[key], state), 0.0)
                     if record is not None:
                         del waiting[key]
@@ -122,17 +186,17 @@ class SlurmPool:
                     self._cancel({tasks[key] for key in waiting})
                     return
                 if waiting:
-                    time.sleep(_LOOK)
+                    time.sleep(_POLL_SECONDS)
         except KeyboardInterrupt:
             ids = sorted({tasks[key].partition("_")[0] for key in waiting})
             self._note(
-                f"{len(waiting)} cells stay in Slurm's queue and go on without this command: the "
-                f"same command waits for them again, scancel {' '.join(ids)} ends them"
+                f"{len(waiting)} cells stay in Slurm's queue and continue without this command: "
+                f"run it again to wait for them, or scancel {' '.join(ids)} to end them"
             )
             raise
 
     def _submit(self, jobs: list[Job]) -> dict[str, str]:
-        """Submit jobs as arrays; the task of each cell by the cell's key."""
+        """Submit jobs as arrays and return the task of each cell by the cell's key."""
         import submitit
 
         size = self._settings.per_task
@@ -157,12 +221,12 @@ class SlurmPool:
         return f"Slurm task {task} ended ({state or 'not in the queue any more'}); its log is {log}"
 
     def _cancel(self, tasks: set[str]) -> None:
-        self._note(f"out of time: cancelling {len(tasks)} tasks; what they did stays")
+        self._note(f"out of time: cancelling {len(tasks)} tasks; finished cells are kept")
         subprocess.run(["scancel", *sorted(tasks)], check=False, capture_output=True, timeout=60)
 
 
-def _parameters(settings: SlurmConfig) -> dict[str, Any]:
-    """The settings in submitit's words."""
+def _parameters(settings: SlurmSettings) -> dict[str, Any]:
+    """Return the settings under submitit's names."""
     wanted: dict[str, Any] = {
         "timeout_min": settings.minutes,
         "cpus_per_task": settings.cpus,
@@ -184,7 +248,7 @@ def _parameters(settings: SlurmConfig) -> dict[str, Any]:
 
 
 def task_states() -> dict[str, str]:
-    """State of every task that Slurm still knows of, by ``<array>_<index>``.
+    """Return the state of every task that Slurm still knows, by ``<array>_<index>``.
 
     Raises:
         ValueError: If squeue fails; the message holds its own.
@@ -197,10 +261,6 @@ def task_states() -> dict[str, str]:
 
 
 def _is_over(state: str) -> bool:
-    """Whether a task in this state will not go on by itself; no state: Slurm has forgotten it."""
-    going_on = ("PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "RESIZING", "REQUEUED", "STOPPED")
-    return not state.startswith((*going_on, "REQUEUE_", "COMPLETING", "SIGNALING", "STAGE_OUT"))
-
-
-def _json(tasks: dict[str, str]) -> str:
-    return json.dumps(tasks, indent=1, sort_keys=True) + "\n"
+    """Return whether a task in this state has ended; no state: Slurm has forgotten it."""
+    active = ("PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "RESIZING", "REQUEUED", "STOPPED")
+    return not state.startswith((*active, "REQUEUE_", "COMPLETING", "SIGNALING", "STAGE_OUT"))

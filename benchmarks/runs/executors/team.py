@@ -1,44 +1,33 @@
-"""Cells one after the other, each trained by all processes that torchrun started.
+"""Run cells one after the other, each trained by all processes that torchrun started.
 
-The first process claims cells, keeps the records and scores; the others wait for the key of the
-next cell that is to be trained, and train it along.
+The first process claims cells, evaluates them and writes the records; the others wait for the key
+of the next cell and train it together with the first.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from nsbench.benchmarks.contrast.distributed import ApartError, Team, join, leave, team
-from nsbench.benchmarks.matrix.config import RunConfig
-from nsbench.benchmarks.runs.executors.base import Ended, Job, deadline, run_job
+from nsbench.benchmarks.matrix.executors import ExecutorSettings, register
+from nsbench.benchmarks.runs.executors.base import (
+    Ended,
+    Job,
+    OnStart,
+    Request,
+    deadline,
+    no_start,
+    run_job,
+)
+
+if TYPE_CHECKING:
+    from nsbench.benchmarks.contrast.distributed import Team
 
 _OVER = bytes(12)
 
 
-def check_team(
-    wanted: Team, settings: RunConfig, *, executor: str, workers: int, time_limit: float
-) -> None:
-    """See that a run makes sense under torchrun, before anything is read.
-
-    Raises:
-        ValueError: If it does not.
-    """
-    if wanted.size == 1:
-        return
-    under = f"under torchrun, with {wanted.size} processes for each cell"
-    if executor != "local":
-        raise ValueError(f"--executor {executor} does not work {under}: it starts its own")
-    if workers > 1:
-        raise ValueError(f"--workers {workers} does not work {under}: cells run one by one")
-    if time_limit:
-        raise ValueError(f"a time limit of a cell does not work {under}")
-    if settings.device.startswith("cuda:"):
-        raise ValueError(
-            f"device is {settings.device!r}, but {under} each takes its own: say 'cuda'"
-        )
-
-
+@register("team")
 class TeamPool:
-    """Runs jobs on all processes together; the executor of the first one.
+    """Runs jobs on all processes of torchrun together; the executor of the first one.
 
     Args:
         wanted: The team, as `nsbench.benchmarks.contrast.distributed.launched` gives it.
@@ -46,19 +35,55 @@ class TeamPool:
         max_hours: Hours after which no cell is begun; 0 for no limit.
     """
 
-    def __init__(self, wanted: Team, device: str, *, max_hours: float = 0.0) -> None:
+    Settings = ExecutorSettings
+
+    @classmethod
+    def check(cls, request: Request) -> None:
+        """Refuse what makes no sense under torchrun, before any data are read.
+
+        Raises:
+            ValueError: If something does.
+        """
+        under = "under torchrun, with several processes for each cell"
+        if request.executor != "local":
+            raise ValueError(
+                f"--executor {request.executor} does not work {under}: it starts its own"
+            )
+        if request.workers > 1:
+            raise ValueError(
+                f"--workers {request.workers} does not work {under}: cells run one by one"
+            )
+        if request.beside != 1:
+            raise ValueError(f"--beside does not work {under}")
+        if request.time_limit:
+            raise ValueError(f"a time limit of a cell does not work {under}")
+        if request.device.startswith("cuda:"):
+            raise ValueError(
+                f"device is {request.device!r}, but {under} each takes a separate one: say 'cuda'"
+            )
+
+    @classmethod
+    def of(cls, request: Request, settings: ExecutorSettings) -> "TeamPool":
+        """Return an executor for one run."""
+        from nsbench.benchmarks.contrast.distributed import launched  # with torch
+
+        return cls(launched(), request.device, max_hours=request.max_hours)
+
+    def __init__(self, wanted: "Team", device: str, *, max_hours: float = 0.0) -> None:
+        from nsbench.benchmarks.contrast.distributed import join
+
         self._deadline = deadline(max_hours)
         join(wanted, device)
 
-    def run(
-        self, jobs: Sequence[Job], on_start: Callable[[Job], None] = lambda job: None, /
-    ) -> Iterator[Ended]:
-        """Run jobs and yield each with its record as it ends; other processes' cells are left.
+    def run(self, jobs: Sequence[Job], on_start: OnStart = no_start, /) -> Iterator[Ended]:
+        """Run jobs and yield each with its record as it ends.
 
         Raises:
             StorageError: If the results folder cannot be written.
             ApartError: If the processes no longer do the same; the cell's record says how.
         """
+        from nsbench.benchmarks.contrast.distributed import ApartError
+
         for job in jobs:
             if time.monotonic() > self._deadline:
                 break
@@ -70,13 +95,15 @@ class TeamPool:
         self.close()
 
     def close(self) -> None:
-        """Tell the others that there is no more to do."""
+        """Tell the other processes that all is done."""
+        from nsbench.benchmarks.contrast.distributed import leave, team
+
         team().announce(_OVER)
         leave()
 
 
-def follow(jobs: Sequence[Job], wanted: Team) -> None:
-    """Train along, in another process than the first, until there is no more to do.
+def follow(jobs: Sequence[Job], wanted: "Team") -> None:
+    """Train with the first process, in any of the others, until all is done.
 
     Args:
         jobs: All cells of the matrix, as the first process planned them.
@@ -85,6 +112,7 @@ def follow(jobs: Sequence[Job], wanted: Team) -> None:
     Raises:
         ApartError: If the processes no longer do the same.
     """
+    from nsbench.benchmarks.contrast.distributed import ApartError, join, leave, team
     from nsbench.benchmarks.runs.cell_run import Place, train_along
 
     cells = {job.planned.cell.key: job for job in jobs}

@@ -1,4 +1,4 @@
-"""Environment variables, for as long as they are wanted."""
+"""Set environment variables for a while."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def variables(wanted: Mapping[str, str]) -> Iterator[None]:
-    """Within, some environment variables have other values, or values at all."""
+    """Set environment variables, and restore them at the end."""
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
     try:

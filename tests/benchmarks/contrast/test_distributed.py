@@ -15,9 +15,9 @@ import pytest
 import torch
 
 from nsbench.benchmarks.contrast.distributed import ALONE, Team, launched
-from nsbench.benchmarks.matrix.config import RunConfig
 from nsbench.benchmarks.records import CellPaths, ResultsFolder, read_record
-from nsbench.benchmarks.runs.executors.team import check_team
+from nsbench.benchmarks.runs.executors.base import Request
+from nsbench.benchmarks.runs.executors.team import TeamPool
 
 CONFIG = """
 schema = 1
@@ -211,13 +211,14 @@ def test_torchrun_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ({"executor": "ray"}, "--executor ray does not work"),
         ({"workers": 4}, "--workers 4 does not work"),
+        ({"beside": 0}, "--beside does not work under torchrun"),
         ({"time_limit": 5.0}, "time limit"),
         ({"device": "cuda:1"}, "say 'cuda'"),
     ],
 )
-def test_what_does_not_work_together_is_refused(given: dict[str, Any], words: str) -> None:
-    settings = RunConfig(device=given.pop("device", "cpu"))
-    plain: dict[str, Any] = {"executor": "local", "workers": 0, "time_limit": 0.0}
+def test_what_does_not_work_together_is_refused(
+    given: dict[str, Any], words: str, tmp_path: Path
+) -> None:
     with pytest.raises(ValueError, match=words):
-        check_team(Team(0, 2), settings, **(plain | given))
-    check_team(ALONE, settings, **(plain | given))
+        TeamPool.check(Request(ResultsFolder(tmp_path), **given))
+    TeamPool.check(Request(ResultsFolder(tmp_path)))

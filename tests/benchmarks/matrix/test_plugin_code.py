@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from nsbench.benchmarks.matrix.config import parse_config
-from nsbench.benchmarks.matrix.expand import Planned, expand
+from nsbench.benchmarks.matrix.expand import expand
 from nsbench.benchmarks.records import ResultsFolder
+from nsbench.benchmarks.records.cell import Planned
 from nsbench.benchmarks.runs.executors.base import plan_jobs, run_job
 from nsbench.samplers import PLUGIN_PATH, _plugins, samplers
 from nsbench.samplers._plugins import code_digest, load_plugin_paths

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from nsbench.benchmarks.records import record_text
+from nsbench.benchmarks.keys import pretty_json
 from nsbench.benchmarks.records.shared import Shared, parse
 
 RECORD = {
@@ -18,20 +18,20 @@ RECORD = {
     "status": "done",
 }
 TEXTS = {
-    "as written": record_text(RECORD),
+    "as written": pretty_json(RECORD),
     "compact": json.dumps(RECORD),
     "indented otherwise": json.dumps(RECORD, indent=2) + "\n",
-    "NaN inside": record_text(RECORD | {"cost": {"steps": math.nan}}),
-    "NaN in the cell": record_text(RECORD | {"cell": {"seed": math.inf}}),
-    "empty cell": record_text(RECORD | {"cell": {}}),
-    "cell of another shape": record_text(RECORD | {"cell": [1, 2]}),
+    "NaN inside": pretty_json(RECORD | {"cost": {"steps": math.nan}}),
+    "NaN in the cell": pretty_json(RECORD | {"cell": {"seed": math.inf}}),
+    "empty cell": pretty_json(RECORD | {"cell": {}}),
+    "cell of another shape": pretty_json(RECORD | {"cell": [1, 2]}),
     "no object": "[1]\n",
     "empty": "{}\n",
     "key twice": '{\n "a": 1,\n "a": 2\n}\n',
 }
 BROKEN = {
-    "cut short": record_text(RECORD)[:-40],
-    "cut inside, whole at the end": record_text(RECORD)[:100] + "\n}\n",
+    "cut short": pretty_json(RECORD)[:-40],
+    "cut inside, whole at the end": pretty_json(RECORD)[:100] + "\n}\n",
     "two commas": '{\n "a": 1,,\n "b": 2\n}\n',
     "member missing": '{\n "a": 1,\n "b"\n}\n',
     "two members on a line": '{\n "a": 1, "b": 2,\n "c"\n}\n',
@@ -58,10 +58,10 @@ def test_a_broken_text_is_refused_whatever_was_read_before(name: str) -> None:
 
 def test_equal_pieces_are_one_object_and_others_are_not() -> None:
     shared = Shared()
-    one = shared.parse(record_text(RECORD).encode())
-    two = shared.parse(record_text(RECORD | {"key": "other", "status": "failed"}).encode())
+    one = shared.parse(pretty_json(RECORD).encode())
+    two = shared.parse(pretty_json(RECORD | {"key": "other", "status": "failed"}).encode())
     other = {"versions": {"torch": "3"}}
-    three = shared.parse(record_text(RECORD | {"environment": other}).encode())
+    three = shared.parse(pretty_json(RECORD | {"environment": other}).encode())
     assert one["environment"] is two["environment"]
     assert one["cell"]["sampler"] is two["cell"]["sampler"]
     assert three["environment"] == other

@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 
-from nsbench.benchmarks.contrast.distributed import Team
 from nsbench.benchmarks.matrix.config import parse_config
 from nsbench.benchmarks.matrix.expand import expand
 from nsbench.benchmarks.records import ResultsFolder, claims
-from nsbench.benchmarks.runs.executors.base import Job, plan_jobs, to_replace
-from nsbench.benchmarks.runs.executors.beside import BETTER, MOST, BesidePool, Packer, check_beside
+from nsbench.benchmarks.runs.executors.base import Job, Request, plan_jobs, to_replace
+from nsbench.benchmarks.runs.executors.beside import BETTER, MOST, BesidePool, Packer
 from nsbench.benchmarks.runs.executors.local import LocalPool
 from tools.faults import digests
 
@@ -47,7 +46,7 @@ def test_law_cells_side_by_side_leave_the_bytes_of_cells_run_alone(
 
 def test_a_group_that_dies_is_done_again_cell_by_cell(small: Build, tmp_path: Path) -> None:
     raw = small(seeds=[1, 2])
-    raw["budget"]["steps"] = 60
+    raw["budget"]["steps"] = 400
     jobs = jobs_of(raw, tmp_path)[:2]
     notes: list[str] = []
 
@@ -66,7 +65,7 @@ def test_a_group_that_dies_is_done_again_cell_by_cell(small: Build, tmp_path: Pa
     assert sorted(j.planned.cell.key for j, _ in found) == sorted(j.planned.cell.key for j in jobs)
     assert {record.status for _, record in found if record} == {"done"}
     assert notes
-    assert "run alone" in notes[0]
+    assert "run again, alone" in notes[0]
 
 
 def test_the_packer_doubles_while_it_pays_and_fits() -> None:
@@ -100,8 +99,9 @@ def test_the_packer_leaves_room_and_learns_nothing_of_a_group_that_is_not_full()
         ({"time_limit": 5.0}, "time limit"),
     ],
 )
-def test_what_makes_no_sense_with_it_is_said(given: dict[str, Any], why: str) -> None:
-    usual: dict[str, Any] = {"executor": "local", "workers": 0, "time_limit": 0.0}
-    check_beside(Team(), **usual)
+def test_what_makes_no_sense_with_it_is_refused(
+    given: dict[str, Any], why: str, tmp_path: Path
+) -> None:
+    BesidePool.check(Request(ResultsFolder(tmp_path), beside=0))
     with pytest.raises(ValueError, match=why):
-        check_beside(Team(), **(usual | given))
+        BesidePool.check(Request(ResultsFolder(tmp_path), beside=0, **given))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nsbench.benchmarks.matrix.config import RayConfig, parse_config
+from nsbench.benchmarks.matrix.config import parse_config
 from nsbench.benchmarks.matrix.expand import expand
 from nsbench.benchmarks.records import ResultsFolder
 from nsbench.benchmarks.runs.executors.base import Job, plan_jobs
@@ -46,13 +46,13 @@ def jobs_of(raw: dict[str, Any], root: Path) -> list[Job]:
 def test_a_node_killed_in_the_middle_costs_nothing_but_time(
     cluster: Any, small: Build, run_matrix: Callable[..., Any], tmp_path: Path
 ) -> None:
-    from nsbench.benchmarks.runs.executors.ray import RayPool
+    from nsbench.benchmarks.runs.executors.ray import RayPool, RaySettings
 
     raw = small(samplers=["in_batch", "hard"], seeds=[1, 2, 3])
     raw["budget"]["steps"] = 200
     local, _ = run_matrix(raw, tmp_path / "local")
     jobs = jobs_of(raw, tmp_path / "far")
-    run = RayPool(RayConfig(cpus=1)).run(jobs)
+    run = RayPool(RaySettings(cpus=1)).run(jobs)
     ended = [next(run)]
     while not list((tmp_path / "far").rglob("claim.json")):
         time.sleep(0.05)
@@ -65,8 +65,8 @@ def test_a_node_killed_in_the_middle_costs_nothing_but_time(
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_cell_that_fits_on_no_node_is_refused(cluster: Any, small: Build, tmp_path: Path) -> None:
-    from nsbench.benchmarks.runs.executors.ray import RayPool
+    from nsbench.benchmarks.runs.executors.ray import RayPool, RaySettings
 
     with pytest.raises(ValueError, match="asks for 1 cores and 2 GPUs a cell, and no node"):
-        next(RayPool(RayConfig(gpus=2)).run(jobs_of(small(), tmp_path)))
+        next(RayPool(RaySettings(gpus=2)).run(jobs_of(small(), tmp_path)))
     assert list(tmp_path.iterdir()) == []

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tomllib
+import tomli_w
 from typer.testing import CliRunner
 
 from nsbench.benchmarks.cli import matrix as cli_matrix
@@ -80,6 +82,7 @@ def test_a_study_has_the_cells_asked_for(cells: int) -> None:
     made = study(cells)
     axes = ("samplers", "augmentations", "encoders", "seeds")
     assert math.prod(len(made[a]) for a in axes) == cells
+    assert tomllib.loads(tomli_w.dumps(made)) == made
 
 
 def test_a_synthetic_folder_is_the_matrix_it_says_all_recorded(

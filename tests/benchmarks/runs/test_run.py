@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -91,20 +90,24 @@ def test_killed_and_resumed_equals_unbroken(
         "folder = ResultsFolder(Path(sys.argv[2]))\n"
         "raw = json.loads(Path(sys.argv[1]).read_text())\n"
         "jobs = plan_jobs(expand(parse_config(raw)), folder, 'cpu', 1)\n"
-        "for _ in map(run_job, [j for j in jobs if finished(j.paths) is None]):\n"
-        "    print('ended', flush=True)\n"
+        "steps = iter(range(1000))\n"
+        "def after_step():\n"
+        "    if next(steps) == 90:\n"
+        "        print('in the middle of the second cell', flush=True)\n"
+        "        sys.stdin.read()\n"
+        "for job in [j for j in jobs if finished(j.paths) is None]:\n"
+        "    run_job(job, after_step)\n"
     )
     broken = tmp_path / "broken"
     command = [sys.executable, "-c", code, str(config), str(broken)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdout is not None
-    process.stdout.readline()  # one cell has ended, another is at work
-    time.sleep(0.1)
+    assert process.stdout.readline()
     process.send_signal(signal.SIGKILL)
     process.wait()
     done = len(list((broken / "runs").glob("*/record.json")))
-    assert 1 <= done < 6
-    subprocess.run(command, check=True, capture_output=True)
+    assert done == 1
+    subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL)
     assert contents(broken) == contents(unbroken.root)
     assert not list((broken / "runs").glob("*/claim.json"))
 

@@ -1,0 +1,252 @@
+"""Run a matrix: plan its cells, run those that have no record, and say what has become of them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nsbench.benchmarks import hub
+from nsbench.benchmarks.contrast.distributed import Team, launched
+from nsbench.benchmarks.device import pick_device
+from nsbench.benchmarks.evaluation.evaluate import check_dev, check_tasks
+from nsbench.benchmarks.evaluation.local_tasks import development_task, evaluation_tasks
+from nsbench.benchmarks.evaluation.mteb.tasks import refuse_missing
+from nsbench.benchmarks.evaluation.mteb.tasks import resolve as resolve_tasks
+from nsbench.benchmarks.files import StorageError
+from nsbench.benchmarks.matrix.config import (
+    EvaluationConfig,
+    MatrixConfig,
+    load_config,
+    names_hub,
+    parse_config,
+)
+from nsbench.benchmarks.matrix.expand import expand, only
+from nsbench.benchmarks.matrix.scale import scaled
+from nsbench.benchmarks.records import ResultsFolder
+from nsbench.benchmarks.records.cache import default_folder, folder_of
+from nsbench.benchmarks.records.shared import Shared
+from nsbench.benchmarks.runs.executors.base import (
+    Job,
+    Request,
+    executor_of,
+    finished,
+    plan_jobs,
+    to_replace,
+)
+from nsbench.benchmarks.runs.executors.team import follow
+from nsbench.benchmarks.runs.settings import RunSettings
+from nsbench.benchmarks.runs.watch import Watch
+from nsbench.benchmarks.training.replay.capture import replay_mode
+from nsbench.samplers import parse_choice
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cells of a run and how they are to be run.
+
+    Attributes:
+        matrix: The matrix, changed as the settings of the run say.
+        jobs: A job for every cell.
+        request: What is asked of the executor.
+        executor: Name of the executor.
+        team: The processes that torchrun started; mostly one.
+        retry_failed: Run failed cells again.
+    """
+
+    matrix: MatrixConfig
+    jobs: list[Job]
+    request: Request
+    executor: str
+    team: Team
+    retry_failed: bool
+
+    @property
+    def folder(self) -> ResultsFolder:
+        """The results folder."""
+        return self.request.folder
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run leaves.
+
+    Attributes:
+        folder: The results folder.
+        statuses: Status of every cell that has a record: ``done``, ``failed`` or ``skipped``.
+        before: Cells that had a record before the run.
+        left: Cells without a record.
+    """
+
+    folder: ResultsFolder
+    statuses: tuple[str, ...] = ()
+    before: int = 0
+    left: int = 0
+
+
+def run(
+    matrix: str | Path | dict[str, Any] | MatrixConfig,
+    out: str | Path | None = None,
+    *,
+    watch: Watch | None = None,
+    **options: Any,
+) -> Outcome:
+    """Run a benchmark matrix; cells that have a record are not run again.
+
+    Cells run in worker processes. As with every use of `multiprocessing`, a script that calls
+    this needs ``if __name__ == "__main__":`` around its code.
+
+    Args:
+        matrix: A matrix file (TOML), the name of a suite, or a matrix as plain data.
+        out: Results folder; ``out/NAME`` by default.
+        watch: Hears how the run goes; silent by default.
+        **options: Further fields of `RunSettings`, such as ``workers``, ``only`` or
+            ``executor``: the options of ``nsbench run``.
+
+    Returns:
+        The results folder, and how many cells are done, failed, skipped and left.
+
+    Raises:
+        ValueError: If the matrix or an option is not legal, or data are missing.
+        StorageError: If the results folder cannot be written.
+    """
+    config = parse_config(matrix) if isinstance(matrix, dict) else matrix
+    given = {"config": str(config) if isinstance(config, Path) else config, "out_dir": out}
+    return run_matrix(RunSettings.model_validate(given | options), watch)
+
+
+def run_matrix(settings: RunSettings, watch: Watch | None = None) -> Outcome:
+    """Plan a matrix and run the cells that have no record.
+
+    Raises:
+        ValueError: If something that was asked for is not legal, or data are missing.
+        StorageError: If the results folder cannot be written.
+    """
+    return run_plan(plan_matrix(settings, watch), watch)
+
+
+def plan_matrix(settings: RunSettings, watch: Watch | None = None) -> Plan:
+    """Read a matrix and its data, and check all that can be checked before anything runs.
+
+    Raises:
+        ValueError: If something that was asked for is not legal, or data are missing.
+    """
+    team = launched()
+    watch = Watch() if watch is None or team.rank else watch
+    matrix = _matrix(settings)
+    request = _request(settings, matrix, watch)
+    executor = settings.executor
+    if executor == "local" or team.size > 1:
+        executor = "team" if team.size > 1 else "local" if settings.beside == 1 else "beside"
+    elif settings.beside != 1:
+        executor_of("beside").check(request)
+    executor_of(executor).check(request)
+    if names_hub(matrix):
+        hub.settle(watch.note)
+    replay_mode(pick_device(matrix.run.device))
+    with watch.stage("looking for the evaluation's data"):
+        _check_evaluation(matrix.evaluation)
+    with watch.stage("reading data and checking the matrix"):
+        planned = only(expand(matrix), settings.only)
+    watch.absent(planned[0].cell.evaluation.absent)
+    minutes = settings.checkpoint_every
+    jobs = plan_jobs(
+        planned,
+        request.folder,
+        matrix.run.device,
+        matrix.run.threads,
+        keep_weights=matrix.run.keep_weights,
+        snapshot_seconds=60 * (matrix.run.checkpoint_minutes if minutes is None else minutes),
+        cache=default_folder() if settings.cache is None else folder_of(settings.cache),
+    )
+    return Plan(matrix, jobs, request, executor, team, settings.retry_failed)
+
+
+def run_plan(plan: Plan, watch: Watch | None = None) -> Outcome:
+    """Run the cells of a plan that have no record.
+
+    Raises:
+        StorageError: If the results folder cannot be written.
+    """
+    jobs = plan.jobs
+    if plan.team.rank:
+        follow(jobs, plan.team)
+        return Outcome(plan.folder)
+    watch = watch or Watch()
+    _write_matrix(plan)
+    todo, statuses = _split(plan)
+    before = len(statuses)
+    settings = plan.matrix.run.table(plan.executor)
+    executor = executor_of(plan.executor).of(plan.request, settings)
+    watch.begins(before, len(jobs))
+    for job, record in executor.run(todo, watch.started) if todo or plan.team.size > 1 else ():
+        if record is not None:
+            statuses.append(record.status)
+        watch.ended(job, record, len(statuses))
+    return Outcome(plan.folder, tuple(statuses), before, len(jobs) - len(statuses))
+
+
+def _matrix(settings: RunSettings) -> MatrixConfig:
+    """Return the matrix, with the encoder and the scale that the settings ask for."""
+    given = settings.config
+    matrix = given if isinstance(given, MatrixConfig) else load_config(given)
+    if settings.encoder is not None:
+        name, params = parse_choice(settings.encoder)
+        matrix = matrix.model_copy(update={"encoders": [{"name": name} | params]})
+    return matrix if settings.scale == 1 else scaled(matrix, settings.scale)
+
+
+def _request(settings: RunSettings, matrix: MatrixConfig, watch: Watch) -> Request:
+    return Request(
+        folder=ResultsFolder(settings.out_dir or Path("out") / matrix.name),
+        executor=settings.executor,
+        device=matrix.run.device,
+        threads=matrix.run.threads,
+        workers=settings.workers,
+        beside=settings.beside,
+        address=settings.address,
+        time_limit=settings.time_limit or matrix.run.time_limit,
+        max_hours=settings.max_hours,
+        on_note=watch.note,
+    )
+
+
+def _split(plan: Plan) -> tuple[list[Job], list[str]]:
+    """Return the jobs to run, and the statuses of the others."""
+    todo: list[Job] = []
+    statuses: list[str] = []
+    shared = Shared()
+    for job in plan.jobs:
+        record = finished(job.paths, retry_failed=plan.retry_failed, shared=shared)
+        if record is None:
+            todo.append(to_replace(job))
+        else:
+            statuses.append(record.status)
+    return todo, statuses
+
+
+def _check_evaluation(settings: EvaluationConfig) -> None:
+    tasks = evaluation_tasks(settings.tasks)
+    dev = development_task(settings.dev, tasks)
+    names = [t for t in tasks if t != "own"]
+    if names:
+        check_tasks(names)
+    if names and settings.missing == "error":
+        refuse_missing(resolve_tasks(names))
+    if dev not in ("", "own"):
+        check_dev(dev)
+
+
+def _write_matrix(plan: Plan) -> None:
+    try:
+        plan.folder.runs.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError.at(plan.folder.root, error) from None
+    cells = [
+        {
+            "key": j.planned.cell.key,
+            "folder": j.paths.folder.name,
+            "cell": j.planned.cell.plain() | {"labels": j.planned.cell.labels},
+        }
+        for j in plan.jobs
+    ]
+    config = plan.matrix.model_dump(mode="json", by_alias=True)
+    plan.folder.write_matrix(plan.matrix.name, config, cells)
