@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from nsbench.samplers import Selection, SimilarityContext, in_range, make
-from nsbench.samplers.testing import CHECKS, ContractError, check_sampler
+from nsbench.samplers.testing import SAMPLERS, ContractError, check_sampler
 
 
 def kept(context: SimilarityContext) -> Selection:
@@ -258,7 +258,7 @@ BROKEN: list[tuple[Callable[[], Any], str]] = [
 
 @pytest.mark.parametrize(("broken", "law"), BROKEN, ids=lambda x: getattr(x, "__name__", x))
 def test_suite_catches(broken: Callable[[], Any], law: str) -> None:
-    check = next(c for c in CHECKS if c.__name__ == law)
+    check = next(one for one in SAMPLERS.laws if one.name == law)
     with pytest.raises(ContractError):
         check(broken())
     with pytest.raises(ContractError, match=r"\(.*\) breaks \w+: "):
@@ -273,4 +273,4 @@ def test_suite_passes_a_sound_sampler_by_name_and_by_instance() -> None:
 
 def test_suite_has_a_broken_sampler_for_nearly_every_law() -> None:
     crashes_only = {"survives_tiny_batches", "survives_equal_similarities"}
-    assert {law for _, law in BROKEN} == {c.__name__ for c in CHECKS} - crashes_only
+    assert {law for _, law in BROKEN} == {law.name for law in SAMPLERS.laws} - crashes_only
