@@ -54,7 +54,6 @@ EXCEPTIONS: dict[str, str] = {
     "benchmarks/mining/dataset/mined_set.py:mine_set": "",
     "benchmarks/mining/dataset/write.py:mine_to": "",
     "benchmarks/runs/cell_run.py:run_cell": "",
-    "benchmarks/search/exact.py:top_k": "",
     "benchmarks/search/kernel.py:_scores": "a Triton kernel: its arguments are pointers and sizes",
     "benchmarks/search/kernel.py:scan_kernel": "a Triton kernel",
     "benchmarks/search/kernel.py:maxima_kernel": "a Triton kernel",

@@ -110,7 +110,7 @@ def test_scores_of_pairs_depend_on_nothing_but_the_pair() -> None:
     row, column = torch.arange(30).repeat_interleave(40), torch.arange(1200) % 400
     exact = (queries[row].double() * corpus[column].double()).sum(dim=1)
     scratch = blocked.Scratch(queries.device)
-    for score in (blocked._gathered, blocked._sampled):
+    for score in (blocked._gather_scores, blocked._sample_scores):
         whole = score(queries, corpus, row, column, scratch, 1 << 19)
         assert (whole - exact).abs().max() < 65 * 2**-23
         for pair in range(0, 1200, 37):
