@@ -48,11 +48,8 @@ PARAMETERS = 8
 EXCEPTIONS: dict[str, str] = {
     "analysis/tables/bands.py:claims": "",
     "benchmarks/cli/matrix.py:run": "",
-    "benchmarks/cli/mine.py:mine": "",
     "benchmarks/contrast/context.py:lay_out": "",
     "benchmarks/matrix/expand.py:expand": "",
-    "benchmarks/mining/dataset/mined_set.py:mine_set": "",
-    "benchmarks/mining/dataset/write.py:mine_to": "",
     "benchmarks/runs/cell_run.py:run_cell": "",
     "benchmarks/search/kernel.py:_scores": "a Triton kernel: its arguments are pointers and sizes",
     "benchmarks/search/kernel.py:scan_kernel": "a Triton kernel",

@@ -18,12 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsbench.benchmarks.data import TrainingData
+from nsbench.benchmarks.mining.settings import AMONG, SHORTAGE, Window
 from nsbench.benchmarks.mining.sources import Floats, Ints, Source
-from nsbench.samplers import at_least, one_of
+from nsbench.samplers import one_of
 
-AMONG = ("documents", "all")
-AGAINST = ("own", "lowest")
-SHORTAGE = ("drop", "fewer", "pad_random", "error")
 REASONS = (
     "kept",
     "nothing",  # an empty place of the ranking: the corpus is used up, or has no score
@@ -41,55 +39,6 @@ _CODE = {name: code for code, name in enumerate(REASONS)}
 
 class ShortageError(ValueError):
     """A row found fewer candidates than it needs, and the policy is ``error``."""
-
-
-@dataclass(frozen=True)
-class Window:
-    """Which places of a ranking are wanted.
-
-    Args:
-        depth: Most candidates per row, M, >= 1.
-        need: Candidates without which a row is short, at most ``depth``; 0 stands for ``depth``.
-        start: Places skipped at the top, >= 0; known positives do not count as places.
-        stop: Place behind the last that is looked at, above ``start``.
-        margin: Keep scores <= s_pos - margin, >= 0; ``None`` for any.
-        relative_margin: Keep scores <= s_pos - |s_pos| * relative_margin, >= 0.
-        max_score: Keep scores <= max_score.
-        min_score: Keep scores >= min_score.
-        against: Whose score s_pos is where an anchor has several positives: the row's ``own``, or
-            the ``lowest`` of them all.
-    """
-
-    depth: int
-    need: int = 0
-    start: int = 0
-    stop: int = 200
-    margin: float | None = None
-    relative_margin: float | None = None
-    max_score: float | None = None
-    min_score: float | None = None
-    against: str = "own"
-
-    def __post_init__(self) -> None:
-        one_of("mining", "against", self.against, AGAINST)
-        at_least("mining", "depth", self.depth, 1)
-        at_least("mining", "need", self.need, 0)
-        if self.need > self.depth:
-            raise ValueError(f"mining: need is {self.need}, above depth, which is {self.depth}")
-        at_least("mining", "start", self.start, 0)
-        at_least("mining", "stop", self.stop, self.start + 1)
-        for name in ("margin", "relative_margin"):
-            value = getattr(self, name)
-            if value is not None and not value >= 0:
-                raise ValueError(f"mining: {name} must be at least 0, got {value!r}")
-        if self.stop - self.start < self.depth:
-            raise ValueError(
-                f"mining: depth is {self.depth}, but the window has only "
-                f"{self.stop - self.start} places"
-            )
-        low, high = self.min_score, self.max_score
-        if low is not None and high is not None and not low <= high:
-            raise ValueError(f"mining: max_score {high!r} is below min_score {low!r}")
 
 
 @dataclass(frozen=True, eq=False)
