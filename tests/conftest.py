@@ -33,13 +33,13 @@ def need_tasks() -> Callable[..., None]:
     def need(*names: str) -> None:
         import datasets
 
-        from nsbench.benchmarks.evaluation.evaluate import check_available
+        from nsbench.benchmarks.evaluation.mteb.tasks import missing_data, resolve
 
         if not datasets.config.HF_HUB_OFFLINE:
             pytest.skip("needs HF_HUB_OFFLINE=1 and an HF_HOME that holds the data")
-        missing = check_available(names)
+        missing = missing_data(resolve(names))
         if missing:
-            pytest.skip(missing[0])
+            pytest.skip(str(missing[0]))
 
     return need
 

@@ -114,8 +114,10 @@ def test_workers_take_over_that_the_hub_is_off(monkeypatch: pytest.MonkeyPatch) 
 def test_the_seven_sts_are_looked_for_without_mteb(tmp_path: Path) -> None:
     code = (
         "import sys\n"
-        "from nsbench.benchmarks.evaluation.evaluate import check_available, check_tasks\n"
-        "print(check_tasks(['STS7']), len(check_available(['STS7'])), 'mteb' in sys.modules)"
+        "from nsbench.benchmarks.evaluation.evaluate import check_tasks\n"
+        "from nsbench.benchmarks.evaluation.mteb.tasks import missing_data, resolve\n"
+        "missing = missing_data(resolve(['STS7']))\n"
+        "print(check_tasks(['STS7']), len(missing), 'mteb' in sys.modules)"
     )
     _, out, err = apart(code, HF_HOME=str(tmp_path), HF_HUB_OFFLINE="1")
     assert out.endswith("'STSBenchmark', 'SICK-R') 7 False\n"), err
