@@ -25,7 +25,7 @@ def inner_sampler(owner: str, parameter: str, text: str) -> Sampler:
 
 
 def pairing_of(sampler: Sampler, axis: str, default: str) -> Pairing:
-    """What a sampler is paired with on an axis, or the default."""
+    """The pairing of a sampler on an axis, or the default."""
     value = getattr(sampler, axis, default)
     assert isinstance(value, str | tuple)
     return value

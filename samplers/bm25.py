@@ -22,18 +22,18 @@ from nsbench.samplers import (
 @register("bm25")
 @dataclass(frozen=True)
 class BM25:
-    """Contrast with texts that BM25 ranks high for the anchor, beside the batch or alone.
+    """Contrast with texts that BM25 ranks high for the anchor, with the batch or alone.
 
     With ``keep="own"`` a row for which nothing was mined keeps none.
 
     Args:
         k: Mined negatives per anchor and step, >= 1.
         depth: Places of the ranking that a step draws its k from, >= k.
-        keep: ``all``: the batch's columns and everybody's mined ones; ``own``: only those mined
+        keep: ``all``: the batch's columns and all mined ones; ``own``: only those mined
             for the anchor.
         k1: BM25's saturation of term counts, in [0, 10].
         b: BM25's share of length normalisation, in [0, 1].
-        shortage: What to do where too few are found: ``fewer``, ``drop``, ``pad_random`` or
+        shortage: Policy if too few are found: ``fewer``, ``drop``, ``pad_random`` or
             ``error``.
     """
 
@@ -68,12 +68,12 @@ class BM25:
 
     @property
     def needs(self) -> frozenset[str]:
-        """Whose a mined column is, if only the own ones are kept."""
+        """``own_negative``, if only an anchor's own mined columns are kept."""
         return frozenset({"own_negative"} if self.keep == "own" else ())
 
     @property
     def may_empty(self) -> bool:
-        """Whether a row may be left with nothing of its own."""
+        """True if a row may keep nothing."""
         return self.keep == "own"
 
     def __call__(self, context: SimilarityContext) -> Selection:

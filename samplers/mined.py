@@ -22,7 +22,7 @@ from nsbench.samplers import (
 @register("mined")
 @dataclass(frozen=True)
 class MinedByModel:
-    """Contrast with texts that the model ranks high for the anchor, beside the batch or alone.
+    """Contrast with texts that the model ranks high for the anchor, with the batch or alone.
 
     With ``keep="own"`` a row for which nothing was mined keeps none.
 
@@ -32,9 +32,9 @@ class MinedByModel:
         start: Places skipped at the top of the ranking, >= 0.
         refresh_every: Steps between two rankings, >= 0; 0 keeps the one made at the start.
         lag: Steps that a new ranking waits before it is used, >= 0.
-        keep: ``all``: the batch's columns and everybody's mined ones; ``own``: only those mined
+        keep: ``all``: the batch's columns and all mined ones; ``own``: only those mined
             for the anchor.
-        shortage: What to do where too few are found: ``fewer``, ``drop``, ``pad_random`` or
+        shortage: Policy if too few are found: ``fewer``, ``drop``, ``pad_random`` or
             ``error``.
     """
 
@@ -73,12 +73,12 @@ class MinedByModel:
 
     @property
     def needs(self) -> frozenset[str]:
-        """Whose a mined column is, if only the own ones are kept."""
+        """``own_negative``, if only an anchor's own mined columns are kept."""
         return frozenset({"own_negative"} if self.keep == "own" else ())
 
     @property
     def may_empty(self) -> bool:
-        """Whether a row may be left with nothing of its own."""
+        """True if a row may keep nothing."""
         return self.keep == "own"
 
     def __call__(self, context: SimilarityContext) -> Selection:

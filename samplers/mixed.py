@@ -36,7 +36,7 @@ class Mixed:
     Args:
         kind: ``mochi``: mixes of two hard negatives, and of a hard negative with the anchor;
             ``mixcse``: one mix of the positive with a negative.
-        hardest: How many of the hardest candidates ``mochi`` mixes, >= 1.
+        hardest: Number of hardest candidates that ``mochi`` mixes, >= 1.
         pairs: Mixes of two hard negatives per anchor, >= 0; ``mochi`` only.
         with_anchor: Mixes of a hard negative with the anchor, >= 0; ``mochi`` only.
         weight: Share of the positive in the mix, in [0, 1]; ``mixcse`` only.

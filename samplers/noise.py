@@ -1,4 +1,4 @@
-"""Negatives made of noise, moved a little to where the loss is larger.
+"""Negatives from noise, moved a little to increase the loss.
 
 Source: Zhou et al. 2022, Debiased Contrastive Learning of Unsupervised Sentence Representations
 (DCLR). https://arxiv.org/abs/2205.00656 Defaults are those of the released code. The

@@ -125,10 +125,10 @@ class MaxPooledEncoder(Encoder):
     def __init__(self, tokenizer: object, dimension: int, generator: torch.Generator) -> None:
         super().__init__()
         self.tokenizer, self.width, self.dimension = tokenizer, dimension, dimension
-        self.table = nn.Parameter(torch.randn(len(tokenizer), dimension, generator=generator))
+        self.values = nn.Parameter(torch.randn(len(tokenizer), dimension, generator=generator))
 
     def forward(self, view: TokenView) -> Tensor:
-        states = self.table[view.ids]  # (B, L, d)
+        states = self.values[view.ids]  # (B, L, d)
         states = states if view.scale is None else states * view.scale
         states = states if view.shift is None else states + view.shift
         return states.masked_fill(~view.mask[:, :, None], -torch.inf).amax(dim=1)

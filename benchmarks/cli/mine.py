@@ -13,7 +13,7 @@ from nsbench.benchmarks.mining.settings import MinedFiles, MineSettings
 
 
 class MineCommand(MinedFiles, MineSettings):
-    """All that ``nsbench mine`` can be told."""
+    """Arguments and options of ``nsbench mine``."""
 
     data: Annotated[str, Argument()] = Field(
         description="Pairs: a file, a BEIR folder, or a data set by name, planted\\[rows=200]."

@@ -7,7 +7,7 @@ https://arxiv.org/abs/2407.15831 The ranking is over texts that differ after nor
 relative margins are taken of the positive score's magnitude, so that its sign does not matter.
 
 A candidate is never the anchor, its positive, another known positive or a text equal to one.
-Everything that was looked at and not kept has a reason, and running short is a setting.
+Every candidate that is not kept has a reason, and a policy decides about rows that find too few.
 """
 
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ REASONS = (
     "too_dissimilar",  # score below `min_score`
     "surplus",  # the row had its `depth` already
 )
-"""Why a candidate of the ranking was not kept, by its code."""
+"""Reasons for not keeping a candidate of the ranking, by code."""
 _CODE = {name: code for code, name in enumerate(REASONS)}
 
 
@@ -43,16 +43,16 @@ class ShortageError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Mined:
-    """What mining found for R rows.
+    """Candidates found for R rows.
 
     Attributes:
         ids: ``(R, M)`` int64 text of each candidate, best first; -1 in empty places.
         scores: ``(R, M)`` float32 score by the source; NaN in empty places.
         ranks: ``(R, M)`` int64 place in the row's ranking of all that may be a negative, from 0;
             -1 for empty places and for random padding.
-        codes: ``(R, W)`` int8 index into `REASONS`, for each of the W candidates looked at.
+        codes: ``(R, W)`` int8 index into `REASONS`, for each of the W candidates examined.
         dropped: ``(R,)`` bool, True where the policy ``drop`` took the row's candidates away.
-        source: Whose scores these are.
+        source: Name of the source of the scores.
         shortage: The policy.
         short_rows: Rows that found fewer than they need.
         padded: Places filled at random.
@@ -74,7 +74,7 @@ class Mined:
         object.__setattr__(self, "rejected", dict(zip(REASONS, counts, strict=True)))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """All of it as arrays, for a cache."""
+        """Return everything as arrays, for a cache."""
         counts = np.array([self.short_rows, self.padded], np.int64)
         source = np.frombuffer(self.source.encode(), np.uint8)
         names = ("ids", "scores", "ranks", "codes", "dropped")
@@ -82,7 +82,7 @@ class Mined:
 
     @classmethod
     def of(cls, arrays: Mapping[str, NDArray[Any]], shortage: str) -> "Mined":
-        """What gave these `arrays`, found under a policy."""
+        """Rebuild from `arrays`, found under a policy."""
         more = dict(arrays)
         short, padded = more.pop("counts").tolist()
         source = more.pop("source").tobytes().decode()
@@ -131,7 +131,7 @@ class Corpus:
         self.most_known = int((stop - each).max(initial=0))
 
     def is_known(self, left: Ints, right: Ints) -> NDArray[np.bool_]:
-        """Whether two distinct texts are a known positive pair."""
+        """Return whether two distinct texts are a known positive pair."""
         keys = left * self.size + right
         if not len(self.known):
             return np.zeros(keys.shape, np.bool_)
@@ -148,13 +148,13 @@ def mine(
     shortage: str,
     rng: np.random.Generator,
 ) -> Mined:
-    """Candidates of every row, out of a window of its anchor's ranking.
+    """Find the candidates of every row in a window of its anchor's ranking.
 
     Args:
         corpus: The distinct texts.
         source: Scores between them.
-        window: Which of the ranking are wanted.
-        shortage: What to do with a row that finds fewer than ``window.need``: ``drop`` all of
+        window: Wanted places of the ranking.
+        shortage: Policy for a row that finds fewer than ``window.need``: ``drop`` all of
             its candidates, keep the ``fewer`` there are, ``pad_random`` with texts that may be
             negatives, or ``error``.
         rng: Draws the padding.
@@ -275,7 +275,7 @@ def pad(
         rng: Draws the padding.
 
     Returns:
-        How many places were filled; fewer than were empty where the corpus is used up.
+        Number of places filled; fewer than were empty if the corpus is used up.
     """
     filled: list[tuple[int, int]] = []
     for row in rows.tolist():

@@ -37,7 +37,7 @@ class Window:
 
     Args:
         depth: Most candidates per row, M, >= 1.
-        need: Candidates without which a row is short, at most ``depth``; 0 stands for ``depth``.
+        need: Candidates without which a row is short, at most ``depth``; 0 means ``depth``.
         start: Places skipped at the top, >= 0; known positives do not count as places.
         stop: Place after the last, above ``start``.
         margin: Keep scores <= s_pos - margin, >= 0; ``None`` for any.
@@ -81,7 +81,7 @@ class Window:
 
 
 class MineSettings(BaseModel):
-    """How negatives are chosen for every row.
+    """Settings for choosing the negatives of every row.
 
     A candidate's place in the anchor's ranking and its score decide whether it is in the window;
     the sampler chooses in the window; ``pick`` keeps ``negatives`` of what the sampler chose.

@@ -160,7 +160,7 @@ _SEARCHES: dict[str, Callable[[Tensor, int, int, Tensor | None, str], Search]] =
     "faiss": _faiss_search,
     "fused": _fused_search,
 }
-"""How each backend makes a search."""
+"""Functions that make a search, by backend."""
 
 
 def check_backend(backend: str, devices: Sequence[torch.device | str] = ()) -> None:

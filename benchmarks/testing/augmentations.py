@@ -87,7 +87,7 @@ def augmentation_cases(augmentation: Augmentation) -> Iterator[tuple[Encoder, Au
 
 
 def same_view(a: TokenView, b: TokenView) -> bool:
-    """Whether two views are equal to the last bit."""
+    """Return whether two views are equal to the last bit."""
     for item in fields(a):
         one, two = getattr(a, item.name), getattr(b, item.name)
         if isinstance(one, Tensor) and isinstance(two, Tensor):
@@ -139,7 +139,8 @@ def keeps_rows_in_order(augmentation: Augmentation) -> None:
             place = torch.arange(view.ids.shape[1])
             expect(view.mask.any(dim=1).all(), "a text lost all its tokens")
             expect(
-                torch.equal(view.mask, place < view.lengths[:, None]), "a pad stands between tokens"
+                torch.equal(view.mask, place < view.lengths[:, None]),
+                "there is a pad between tokens",
             )
             order = torch.where(view.mask, view.positions, place).sort(dim=1).values
             expect((order == place).all(), "positions are no permutation of 0 .. n-1")

@@ -31,8 +31,8 @@ class Verdict:
     Attributes:
         kind: ``sampler``, ``objective`` ...
         name: The component.
-        law: What was asked, in words.
-        problem: What was seen instead; empty if it holds.
+        law: The law in words.
+        problem: Violation that was seen; empty if the law holds.
     """
 
     kind: str
@@ -42,10 +42,10 @@ class Verdict:
 
 
 def check_plugin(name: str) -> Iterator[Verdict]:
-    """Run the contract suite over everything that is called ``name``, law by law.
+    """Check every component called ``name`` against its contract, law by law.
 
     Raises:
-        UnknownNameError: If nothing is called so, with the nearest right name.
+        UnknownNameError: If nothing has the name, with the nearest right name.
     """
     found = False
     for contract in CONTRACTS:
@@ -120,7 +120,7 @@ def new_sampler(name: str, folder: Path) -> list[Path]:
 
     Args:
         name: In lower case with underscores, ``my_sampler``.
-        folder: Where; made if missing.
+        folder: Destination; made if missing.
 
     Raises:
         ValueError: If the name is no such name or is taken.
