@@ -8,20 +8,13 @@ each step draws, are our numbers.
 from dataclasses import dataclass
 from typing import ClassVar
 
-from nsbench.samplers import (
-    Pairing,
-    Selection,
-    SimilarityContext,
-    at_least,
-    in_range,
-    one_of,
-    register,
-)
+from nsbench.samplers import Pairing, at_least, in_range, one_of, register
+from nsbench.samplers._mined import FromCorpus
 
 
 @register("bm25")
 @dataclass(frozen=True)
-class BM25:
+class BM25(FromCorpus):
     """Contrast with texts that BM25 ranks high for the anchor, with the batch or alone.
 
     With ``keep="own"`` a row for which nothing was mined keeps none.
@@ -65,18 +58,3 @@ class BM25:
             "k1": self.k1,
             "b": self.b,
         }
-
-    @property
-    def needs(self) -> frozenset[str]:
-        """``own_negative``, if only an anchor's own mined columns are kept."""
-        return frozenset({"own_negative"} if self.keep == "own" else ())
-
-    @property
-    def may_empty(self) -> bool:
-        """True if a row may keep nothing."""
-        return self.keep == "own"
-
-    def __call__(self, context: SimilarityContext) -> Selection:
-        if self.keep == "all":
-            return Selection(mask=context.negative_mask)
-        return Selection(mask=context.negative_mask & context.require("own_negative"))

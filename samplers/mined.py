@@ -9,19 +9,13 @@ a refresh it is static mining.
 from dataclasses import dataclass
 from typing import ClassVar
 
-from nsbench.samplers import (
-    Pairing,
-    Selection,
-    SimilarityContext,
-    at_least,
-    one_of,
-    register,
-)
+from nsbench.samplers import Pairing, at_least, one_of, register
+from nsbench.samplers._mined import FromCorpus
 
 
 @register("mined")
 @dataclass(frozen=True)
-class MinedByModel:
+class MinedByModel(FromCorpus):
     """Contrast with texts that the model ranks high for the anchor, with the batch or alone.
 
     With ``keep="own"`` a row for which nothing was mined keeps none.
@@ -70,18 +64,3 @@ class MinedByModel:
             "refresh": self.refresh_every or "never",
             "lag": self.lag,
         }
-
-    @property
-    def needs(self) -> frozenset[str]:
-        """``own_negative``, if only an anchor's own mined columns are kept."""
-        return frozenset({"own_negative"} if self.keep == "own" else ())
-
-    @property
-    def may_empty(self) -> bool:
-        """True if a row may keep nothing."""
-        return self.keep == "own"
-
-    def __call__(self, context: SimilarityContext) -> Selection:
-        if self.keep == "all":
-            return Selection(mask=context.negative_mask)
-        return Selection(mask=context.negative_mask & context.require("own_negative"))
