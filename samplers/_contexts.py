@@ -41,7 +41,7 @@ def make_context(
         batch: Anchors, >= 1.
         columns: Candidates, >= ``batch``; read by layout ``one`` only.
         needs: Which extras to build, out of `EXTRAS`.
-        layout: ``one``: the positives stand in shuffled columns, the rest is a queue; ``both``:
+        layout: ``one``: the positives are in shuffled columns, the rest is a queue; ``both``:
             the 2 * batch views are anchors and candidates at once, as for NT-Xent.
         dimensions: Of the embeddings behind the similarities.
         ineligible: Share of further candidates that may not be chosen, in [0, 1].
@@ -206,7 +206,7 @@ hardest first) -> columns it chooses``."""
 
 
 def by_loops(context: SimilarityContext, rule: Rule) -> list[set[int]]:
-    """What ``rule`` chooses, anchor by anchor, in nested loops: the slow and obvious form."""
+    """Choices of ``rule``, anchor by anchor, in nested loops: the slow and obvious form."""
     out = []
     for i in range(context.similarity.shape[0]):
         row = context.similarity[i].tolist()

@@ -1,21 +1,23 @@
-"""What the laws share: how a sampler is asked, how answers are compared, how a breach is told."""
+"""Contracts: laws that every component of one kind keeps, their runner, and checks they share."""
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import fields, is_dataclass, replace
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from nsbench.samplers import Sampler, Selection, SimilarityContext, append_synthetic
-from nsbench.samplers._contexts import make_context
+from nsbench.samplers import Entry, Registry
 
-SEEDS = range(3)
+T = TypeVar("T")
+A = TypeVar("A")
+Change = Callable[[Tensor], Tensor]
 
 
 class ContractError(AssertionError):
-    """A sampler or objective broke a law of its contract."""
+    """A component broke a law of its contract."""
 
 
 def expect(condition: object, message: str) -> None:
@@ -24,105 +26,156 @@ def expect(condition: object, message: str) -> None:
         raise ContractError(message)
 
 
-def needs_of(sampler: Sampler) -> frozenset[str]:
-    """The extras a sampler reads."""
-    return frozenset(getattr(sampler, "needs", ()))
+@dataclass(frozen=True)
+class Law(Generic[T]):
+    """One promise of a contract.
+
+    Attributes:
+        name: Name of the function that checks it.
+        says: The promise in one sentence.
+        check: Raises for a component that breaks it.
+    """
+
+    name: str
+    says: str
+    check: Callable[[T], None]
+
+    def __call__(self, component: T) -> None:
+        """Check one component.
+
+        Raises:
+            ContractError: If the law is broken, naming component and law.
+        """
+        try:
+            self.check(component)
+        except Exception as error:
+            kind = "" if isinstance(error, ContractError) else f"{type(error).__name__}: "
+            text = f"{component!r} breaks {self.name}: {kind}{error}"
+            raise ContractError(text) from error
 
 
-def answer(sampler: Sampler, context: SimilarityContext) -> tuple[SimilarityContext, Selection]:
-    """What the engine does with a sampler: append what it makes, then let it choose."""
-    synthesize = getattr(sampler, "synthesize", None)
-    if synthesize is not None:
-        context = append_synthetic(context, synthesize(context))
-    return context, sampler(context)
+class Contract(Generic[T]):
+    """The laws of one kind of component, in the order in which they are checked.
+
+    Args:
+        registry: The registered components of that kind.
+    """
+
+    def __init__(self, registry: Registry[T]) -> None:
+        self.registry = registry
+        self.laws: list[Law[T]] = []
+
+    def law(self, check: Callable[[T], None]) -> Callable[[T], None]:
+        """Decorator that adds a law: its name and first docstring line are those of ``check``."""
+        says = (check.__doc__ or "").strip().split("\n", 1)[0]
+        self.laws.append(Law(check.__name__, says, check))
+        return check
+
+    def cases(self, component: T | str, parameters: Mapping[str, Any]) -> list[T]:
+        """Instances to check.
+
+        Args:
+            component: An instance, or the name of a registered one.
+            parameters: Of the named one; without any, its defaults and ``test_configs``.
+        """
+        if not isinstance(component, str):
+            return [component]
+        given = [parameters] if parameters else configurations_of(self.registry.entry(component))
+        return [self.registry.make(component, **g) for g in given]
+
+    def check(self, component: T | str, /, **parameters: Any) -> None:
+        """Check every law on every case of a component.
+
+        Raises:
+            ContractError: On the first broken law, naming component and law.
+        """
+        for case in self.cases(component, parameters):
+            for law in self.laws:
+                law(case)
+
+    def verdicts(self, name: str) -> Iterator[tuple[Law[T], str]]:
+        """Every law with what was seen instead, empty if all cases of ``name`` keep it."""
+        cases = self.cases(name, {})
+        for law in self.laws:
+            problem = ""
+            try:
+                for case in cases:
+                    law(case)
+            except ContractError as error:
+                problem = str(error)
+            yield law, problem
 
 
-def contexts(sampler: Sampler) -> Iterator[SimilarityContext]:
-    """Contexts of either layout, with only the extras the sampler asks for."""
-    needs = needs_of(sampler)
-    for seed in SEEDS:
-        yield make_context(needs=needs, seed=seed)
-        yield make_context(5, layout="both", needs=needs, seed=seed)
-    yield make_context(3, 200, needs=needs, seed=7)
-    wide = make_context(4, 12, needs=needs, seed=8)
-    bare = wide.negative_mask.clone()
-    bare[-1] = False
-    yield wide.replace(negative_mask=bare)
+def configurations(registry: Registry[Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Name and parameters of every case of a registry: the defaults, then ``test_configs``."""
+    return [(entry.name, given) for entry in registry for given in configurations_of(entry)]
 
 
-def refresh(context: SimilarityContext, seed: int) -> SimilarityContext:
-    """The same context with its generator in the state that ``seed`` sets."""
-    return context.replace(generator=torch.Generator().manual_seed(seed))
+def configurations_of(entry: Entry[Any]) -> list[dict[str, Any]]:
+    """Parameter sets that one registered class is checked with."""
+    return [{}, *(dict(given) for given in entry.attribute("test_configs", ()))]
 
 
-def tensors(context: SimilarityContext) -> dict[str, Tensor]:
-    """The tensor fields of a context by name."""
-    values = ((f.name, getattr(context, f.name)) for f in fields(context))
+# --- checks that several kinds share ------------------------------------------------------------
+
+
+def expect_declared(component: object, *flags: str) -> None:
+    """Expect a docstring, and flags that are True or False."""
+    for flag in flags:
+        value = getattr(component, flag, False)
+        expect(isinstance(value, bool), f"{flag} must be True or False, not {value!r}")
+    expect((type(component).__doc__ or "").strip(), "the class has no docstring")
+
+
+def expect_frozen(component: object) -> None:
+    """Expect a dataclass to be frozen."""
+    if is_dataclass(component):
+        frozen = getattr(component, "__dataclass_params__").frozen  # noqa: B009  # not in stubs
+        expect(frozen, "the dataclass must be frozen: @dataclass(frozen=True)")
+
+
+def tensors(given: Any) -> dict[str, Tensor]:
+    """The tensor fields of a dataclass by name."""
+    values = ((f.name, getattr(given, f.name)) for f in fields(given))
     return {name: value for name, value in values if isinstance(value, Tensor)}
 
 
-def same(a: Selection, b: Selection) -> bool:
-    """Whether two selections say the same; weights of what is not chosen do not count."""
-    if a.mask.shape != b.mask.shape or not torch.equal(a.mask, b.mask):
-        return False
-    if (a.log_weight is None) != (b.log_weight is None):
-        return False
-    if (a.attract is None) != (b.attract is None):
-        return False
-    if a.attract is not None and b.attract is not None and not torch.equal(a.attract, b.attract):
-        return False
-    if a.log_weight is None or b.log_weight is None:
-        return True
-    one, two = (w.masked_fill(~a.mask, 0) for w in (a.log_weight, b.log_weight))
-    return torch.allclose(one, two, rtol=1e-5, atol=1e-6)
+def with_tensors(given: A, change: Change) -> A:
+    """A copy of a frozen dataclass with ``change`` applied to every tensor field."""
+    changes: Any = {name: change(value) for name, value in tensors(given).items()}
+    return replace(given, **changes)  # type: ignore[type-var]  # a dataclass
 
 
-def expect_well_formed(context: SimilarityContext, picked: Selection) -> None:
-    """Expect bool masks and floating weights of the context's shape and device."""
-    shape, device = context.similarity.shape, context.similarity.device
-    mask = picked.mask
-    expect(mask.dtype == torch.bool, f"mask is {mask.dtype}, not bool")
-    expect(
-        mask.dim() in (2, 3) and mask.shape[-2:] == shape,
-        f"mask is {tuple(mask.shape)}, the context {tuple(shape)}",
-    )
-    expect(mask.device == device, f"mask is on {mask.device}, the context on {device}")
-    if picked.attract is not None:
-        expect(picked.attract.dtype == torch.bool, f"attract is {picked.attract.dtype}, not bool")
-        expect(picked.attract.shape == mask.shape, "attract and mask differ in shape")
-        expect(picked.attract.device == device, f"attract is on {picked.attract.device}")
-    if picked.log_weight is not None:
-        weight = picked.log_weight
-        expect(weight.is_floating_point(), f"log_weight is {weight.dtype}")
-        expect(weight.shape == mask.shape, "log_weight and mask differ in shape")
-        expect(weight.device == device, f"log_weight is on {weight.device}")
-        expect(not weight.requires_grad, "log_weight carries a gradient")
+def expect_untouched(act: Callable[[], object], *given: Any) -> None:
+    """Expect that ``act`` writes to no tensor field of some dataclasses."""
+    found = [pair for one in given for pair in tensors(one).items()]
+    before = [(value.clone(), value._version) for _, value in found]
+    act()
+    for (name, value), (kept, version) in zip(found, before, strict=True):
+        expect(value._version == version, f"wrote to {name} of its input")
+        expect(torch.equal(value, kept), f"changed {name} of its input")
 
 
-def indexed(picked: Selection, index: tuple[Any, ...]) -> Selection:
-    """A selection with every tensor indexed alike."""
-    return Selection(
-        mask=picked.mask[index],
-        log_weight=None if picked.log_weight is None else picked.log_weight[index],
-        attract=None if picked.attract is None else picked.attract[index],
-    )
+def seeded(seed: int) -> torch.Generator:
+    """A CPU generator in the state that ``seed`` sets."""
+    return torch.Generator().manual_seed(seed)
 
 
-def cast(dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
-    """A change of floating type, for `SimilarityContext.map`."""
-    return lambda tensor: tensor.to(dtype) if tensor.is_floating_point() else tensor
+def expect_repeatable(ask: Callable[[torch.Generator], A], same: Callable[[A, A], bool]) -> None:
+    """Expect equal answers from equal generator states, and no use of other randomness."""
+    outside = torch.get_rng_state()
+    first = ask(seeded(5))
+    ask(seeded(6))
+    again = ask(seeded(5))
+    expect(same(first, again), "answered differently from the same generator state")
+    expect(torch.equal(outside, torch.get_rng_state()), "drew from torch's global generator")
 
 
-def expect_finite(picked: Selection) -> None:
-    """Expect a finite log weight for everything that was chosen."""
-    if picked.log_weight is not None:
-        kept = picked.log_weight.masked_fill(~picked.mask, 0)
-        expect(torch.isfinite(kept).all(), "a chosen negative's log_weight is not finite")
-
-
-def pretended(device: str) -> Callable[[Tensor], Tensor]:
-    """A stand-in on another device, for `SimilarityContext.map` under fake tensors."""
-    return lambda tensor: torch.empty(tensor.shape, dtype=tensor.dtype, device=device)
+def expect_chance(component: object, *, varied: bool) -> None:
+    """Expect ``stochastic`` to say if answers varied with the generator."""
+    claims = getattr(component, "stochastic", False)
+    expect(varied or not claims, "says it is stochastic, but answers the same every time")
+    expect(claims or not varied, "answers by chance; say so with `stochastic = True`")
 
 
 class NoBooleanIndex(TorchDispatchMode):
@@ -131,7 +184,7 @@ class NoBooleanIndex(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        """Look at one operation, then run it."""
+        """Check one operation, then run it."""
         if func.overloadpacket in (torch.ops.aten.index_put_, torch.ops.aten.index_put):
             for index in args[1]:
                 is_mask = index is not None and index.dtype == torch.bool
@@ -139,8 +192,39 @@ class NoBooleanIndex(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+def expect_no_waiting(act: Callable[[Change, str], object], *, real: bool = False) -> None:
+    """Expect that no number leaves the device and nothing is made on another device.
+
+    Args:
+        act: Does what is checked; gets the change that makes a tensor fake, and its device. Fake
+            tensors have shape, dtype and device only, and raise on any wait for the device.
+        real: Allow real tensors, such as weights, among the fake ones.
+    """
+    for device in ("cpu", "meta"):
+
+        def elsewhere(tensor: Tensor) -> Tensor:
+            return torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")
+
+        with FakeTensorMode(allow_non_fake_inputs=real) as mode:
+            try:
+                with NoBooleanIndex():  # type: ignore[no-untyped-call]  # torch's own
+                    act(mode.from_tensor if device == "cpu" else elsewhere, device)
+            except ContractError:
+                raise
+            except Exception as error:
+                raise ContractError(
+                    f"waits for the device or mixes devices ({device}): "
+                    f"{type(error).__name__}: {error}"
+                ) from error
+
+
+def refuses_illegal_parameters(component: Any) -> None:
+    """Every number refuses NaN, words and absurd sizes; every word refuses nonsense."""
+    expect_refusals(component)
+
+
 def expect_refusals(component: object) -> None:
-    """Feed every parameter of a frozen dataclass illegal values, and expect a clear refusal.
+    """Give every parameter of a frozen dataclass illegal values, and expect a clear refusal.
 
     Parameters that the class lists in ``free_text`` may be any string, such as a model's name.
     """

@@ -1,9 +1,14 @@
-"""Samplers that hold another sampler: how it is named, made and passed through."""
+"""Samplers that hold another sampler, by name."""
 
+from abc import abstractmethod
 from functools import lru_cache
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
 
 from nsbench.samplers._registry import parse_choice
-from nsbench.samplers._types import Pairing, Sampler
+from nsbench.samplers._types import Pairing, Sampler, Selection, SimilarityContext
 
 
 @lru_cache(maxsize=256)  # samplers are frozen and keep no state, so one of a kind is enough
@@ -25,7 +30,44 @@ def inner_sampler(owner: str, parameter: str, text: str) -> Sampler:
 
 
 def pairing_of(sampler: Sampler, axis: str, default: str) -> Pairing:
-    """What a sampler is paired with on an axis, or the default."""
+    """The pairing of a sampler on an axis, or the default."""
     value = getattr(sampler, axis, default)
     assert isinstance(value, str | tuple)
     return value
+
+
+class ChoosesThen:
+    """Base of samplers that make candidates, among which, and the real ones, ``then`` chooses."""
+
+    then: str
+    reads: ClassVar[frozenset[str]]
+    """Extras that making the candidates needs."""
+
+    @abstractmethod
+    def made(self, context: SimilarityContext) -> Tensor:
+        """``(B, S, d)`` new candidates of every anchor."""
+
+    @property
+    def _then(self) -> Any:
+        return inner_sampler(type(self).__name__.lower(), "then", self.then)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Its own extras, and those of the choosing sampler."""
+        return self.reads | frozenset(getattr(self._then, "needs", ()))
+
+    @property
+    def may_empty(self) -> bool:
+        """As the choosing sampler."""
+        return bool(getattr(self._then, "may_empty", False))
+
+    def synthesize(self, context: SimilarityContext) -> Tensor:
+        """``(B, S, d)`` new candidates, then those that the choosing sampler makes."""
+        own, then = self.made(context), self._then
+        if not hasattr(then, "synthesize"):
+            return own
+        return torch.cat([own, then.synthesize(context)], dim=1)
+
+    def __call__(self, context: SimilarityContext) -> Selection:
+        chosen: Selection = self._then(context)
+        return chosen

@@ -1,4 +1,4 @@
-"""Components of one's own: importing files and modules by name, and what their code is."""
+"""Your own components: import files and modules by name, and hash their code."""
 
 import hashlib
 import importlib
@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 PLUGIN_PATH = "NSBENCH_PLUGIN_PATH"
-"""Files and modules with components of one's own, apart by the system's path separator."""
+"""Variable with files and modules of your own components, joined by the path separator."""
 OURS = __name__.partition(".")[0]
 _imported: set[str] = set()
 

@@ -153,7 +153,7 @@ class Registry(Generic[T]):
     """Names of one kind of component.
 
     Args:
-        kind: What one is called in messages: ``"sampler"``.
+        kind: Name of one component in messages: ``"sampler"``.
         package: Import name of the folder that is walked for built-ins; also the entry-point
             group unless ``group`` is given.
         group: Entry-point group for plugins.
@@ -189,7 +189,7 @@ class Registry(Generic[T]):
         return claim
 
     def load(self) -> None:
-        """Import the built-ins of the folder, then the plugins; done once, on first look-up."""
+        """Import the built-ins of the folder, then the plugins, once, on first use."""
         if self._loaded:
             return
         self._loaded = True

@@ -1,4 +1,4 @@
-"""The three types every sampler meets: what it may look at, what it answers, and itself.
+"""The types of every sampler: its input, its answer, and the sampler itself.
 
 Shapes are written behind every tensor: B anchors, N candidates, d dimensions. Similarity is always
 cosine, higher is closer. Rank 0 is the hardest (most similar) candidate.
@@ -95,7 +95,7 @@ def places(order: Tensor) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class SimilarityContext:
-    """What a sampler may look at when it chooses. All tensors are detached and on one device.
+    """Input of a sampler. All tensors are detached and on one device.
 
     Attributes:
         similarity: ``(B, N)`` cosine of anchor and candidate in [-1, 1], float32.
@@ -103,8 +103,8 @@ class SimilarityContext:
         negative_mask: ``(B, N)`` bool, True where the candidate may become a negative. The anchor
             itself, its positive, other known positives and texts equal to any of them after
             normalisation are False already.
-        progress: 0-dim float tensor, share of the training that is behind us, in [0, 1].
-        generator: The one source of randomness; ``None`` stands for torch's global generator.
+        progress: 0-dim float tensor, finished share of the training, in [0, 1].
+        generator: The only source of randomness; ``None`` means torch's global generator.
         temperature: Temperature of the objective, for samplers that think in logits; > 0.
         synthetic: ``(N,)`` bool, True for columns that were made, not read. ``None``: none was.
         anchors: Extra. ``(B, d)`` normalised anchor embeddings.
@@ -223,7 +223,7 @@ EXTRAS: dict[str, Extra] = {
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """Which candidates act as negatives, and how strongly.
+    """Candidates that act as negatives, and their weights.
 
     Attributes:
         mask: ``(B, N)`` bool, True where the candidate is a negative; or ``(M, B, N)`` when the
@@ -288,8 +288,8 @@ class Objective(Protocol):
 
         Args:
             similarity: ``(B, N)`` live cosine, through which the gradient flows.
-            context: What the sampler saw (detached).
-            selection: What it chose, two-dimensional.
+            context: Input of the sampler (detached).
+            selection: Its choice, two-dimensional.
 
         Returns:
             ``(B,)`` losses; 0 with zero gradient for a row that has no negative left.

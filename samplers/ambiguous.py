@@ -25,8 +25,8 @@ class Ambiguous:
     Args:
         k: Negatives per anchor, >= 1.
         a: Sharpness in 1 / cosine squared, in [0, 1e8]; 0 draws uniformly.
-        b: Where the peak lies beside the positive's similarity, in [-2, 2] cosine.
-        top: How many of the hardest candidates are drawn from, >= 1.
+        b: Offset of the peak from the positive's similarity, in [-2, 2] cosine.
+        top: Number of hardest candidates to draw from, >= 1.
         variant: ``paper``: peak at s_pos + b; ``official``: peak at s_pos - b.
     """
 

@@ -8,32 +8,25 @@ each step draws, are our numbers.
 from dataclasses import dataclass
 from typing import ClassVar
 
-from nsbench.samplers import (
-    Pairing,
-    Selection,
-    SimilarityContext,
-    at_least,
-    in_range,
-    one_of,
-    register,
-)
+from nsbench.samplers import Pairing, at_least, in_range, one_of, register
+from nsbench.samplers._mined import FromCorpus
 
 
 @register("bm25")
 @dataclass(frozen=True)
-class BM25:
-    """Contrast with texts that BM25 ranks high for the anchor, beside the batch or alone.
+class BM25(FromCorpus):
+    """Contrast with texts that BM25 ranks high for the anchor, with the batch or alone.
 
     With ``keep="own"`` a row for which nothing was mined keeps none.
 
     Args:
         k: Mined negatives per anchor and step, >= 1.
         depth: Places of the ranking that a step draws its k from, >= k.
-        keep: ``all``: the batch's columns and everybody's mined ones; ``own``: only those mined
+        keep: ``all``: the batch's columns and all mined ones; ``own``: only those mined
             for the anchor.
         k1: BM25's saturation of term counts, in [0, 10].
         b: BM25's share of length normalisation, in [0, 1].
-        shortage: What to do where too few are found: ``fewer``, ``drop``, ``pad_random`` or
+        shortage: Policy if too few are found: ``fewer``, ``drop``, ``pad_random`` or
             ``error``.
     """
 
@@ -65,18 +58,3 @@ class BM25:
             "k1": self.k1,
             "b": self.b,
         }
-
-    @property
-    def needs(self) -> frozenset[str]:
-        """Whose a mined column is, if only the own ones are kept."""
-        return frozenset({"own_negative"} if self.keep == "own" else ())
-
-    @property
-    def may_empty(self) -> bool:
-        """Whether a row may be left with nothing of its own."""
-        return self.keep == "own"
-
-    def __call__(self, context: SimilarityContext) -> Selection:
-        if self.keep == "all":
-            return Selection(mask=context.negative_mask)
-        return Selection(mask=context.negative_mask & context.require("own_negative"))

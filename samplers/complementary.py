@@ -1,4 +1,4 @@
-"""A frozen second model gives weight 0 to negatives it holds too similar.
+"""A frozen second model gives weight 0 to negatives that it finds too similar.
 
 Source: Zhou et al. 2022, Debiased Contrastive Learning of Unsupervised Sentence Representations
 (DCLR). https://arxiv.org/abs/2205.00656 ``official`` is what the released code makes
@@ -56,7 +56,7 @@ class Complementary:
 
     @property
     def synthesize(self) -> Callable[[SimilarityContext], Tensor]:
-        """The column that stands for what was dropped: the zero vector. ``official`` only."""
+        """Make the column for dropped candidates: the zero vector. ``official`` only."""
         if self.variant == "paper":
             raise AttributeError("the paper's variant makes no candidates")
         return _zero_column

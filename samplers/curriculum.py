@@ -34,7 +34,7 @@ class Curriculum:
 
     Args:
         inner: The sampler, ``name`` or ``name[parameter=value,...]``.
-        parameter: Which of its parameters moves.
+        parameter: Its parameter that moves.
         start: Value at the start, in the parameter's own range.
         end: Value at the end, in the parameter's own range.
         schedule: ``linear``, ``cosine`` (slow at both ends) or ``step`` (at half time).
@@ -101,7 +101,7 @@ class Curriculum:
         return bool(getattr(self._sampler, "may_empty", False))
 
     def at(self, progress: Tensor) -> Sampler:
-        """The inner sampler as it stands at ``progress``."""
+        """The inner sampler at ``progress``."""
         value = interpolate(self.start, self.end, progress, self.schedule)
         return scheduled(self._sampler, self.parameter, value)
 

@@ -11,7 +11,7 @@ from nsbench.samplers import Pairing, Selection, SimilarityContext, in_range, re
 @register("debiased")
 @dataclass(frozen=True)
 class Debiased:
-    """Keep every candidate; the debiased objective takes the expected false ones out of the sum.
+    """Keep every candidate; the debiased objective subtracts the expected false ones from the sum.
 
     Args:
         prior: Probability that a candidate is a false negative (tau plus in the paper), [0, 1).

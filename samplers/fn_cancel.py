@@ -14,13 +14,13 @@ from nsbench.samplers import Selection, SimilarityContext, at_least, in_range, o
 @register("fn_cancel")
 @dataclass(frozen=True)
 class FNCancel:
-    """Take the top candidates by support, if above a threshold, out of the negatives.
+    """Remove the top candidates by support, if above a threshold, from the negatives.
 
     Support is the largest similarity of the candidate to any view of the anchor. A row whose
     candidates are all false negatives keeps none.
 
     Args:
-        top_k: How many candidates an anchor can declare false at most, >= 0.
+        top_k: Most candidates that an anchor can declare false, >= 0.
         threshold: Support above which a candidate is declared false, in [-1, 1].
         mode: ``attraction``: false negatives become positives; ``elimination``: they are dropped.
     """

@@ -1,4 +1,4 @@
-"""A frozen guide model names the false negatives: what it holds closer than the positive.
+"""A frozen guide model names the false negatives: candidates closer to it than the positive.
 
 Source: Solatorio 2024, GISTEmbed: Guided In-sample Selection of Training Negatives.
 https://arxiv.org/abs/2402.16829 Strictly more similar, as in the released code and in
@@ -21,7 +21,7 @@ class Guided:
     margin above 0 there. A row whose candidates all exceed it keeps none.
 
     Args:
-        margin: How far below the positive's guide similarity dropping begins, in [0, 2].
+        margin: Distance below the positive's guide similarity at which dropping begins, in [0, 2].
         margin_kind: ``absolute``: above g_pos - margin; ``relative``: above g_pos - margin *
             |g_pos|.
         guide: Encoder that judges: a folder, a hub name or a registered encoder such as

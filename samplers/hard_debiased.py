@@ -14,7 +14,7 @@ from nsbench.samplers import Pairing, Selection, SimilarityContext, in_range, on
 @register("hard_debiased")
 @dataclass(frozen=True)
 class HardDebiased:
-    """Keep every candidate; the objective weighs the hard ones up and takes the false ones out.
+    """Keep every candidate; the objective weights the hard ones more and subtracts false ones.
 
     Args:
         prior: Probability that a candidate is a false negative (tau plus in the paper), [0, 1).

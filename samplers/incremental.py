@@ -22,17 +22,17 @@ class Incremental:
     """Drop, or attract, candidates in the anchor's own trusted cluster, level by level.
 
     At each refresh all training texts are clustered, once per level; the most confident members
-    are trusted, all others stand alone. The loss is averaged over levels. A row whose candidates
-    all share its cluster keeps none.
+    are trusted, all others form no cluster. The loss is averaged over levels. A row keeps none if
+    all of its candidates share its cluster.
 
     Args:
         mode: ``elimination``: false negatives are dropped; ``attraction``: they become positives.
         texts_per_cluster: Mean size of a cluster, one number per level, each > 1.
         start: Share of the texts that is trusted at the start, in [0, 1].
         end: Share of the texts that is trusted at the end, in [0, 1].
-        schedule: How the share moves: ``linear``, ``cosine`` or ``step``.
+        schedule: Course of the share: ``linear``, ``cosine`` or ``step``.
         sharpness: Temperature of the confidence, a softmax over centroids, in (0, 10].
-        refreshes: How often the texts are clustered anew over the training, in [1, 10000].
+        refreshes: Number of times the texts are clustered during the training, in [1, 10000].
     """
 
     mode: str = "elimination"

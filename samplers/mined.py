@@ -9,20 +9,14 @@ a refresh it is static mining.
 from dataclasses import dataclass
 from typing import ClassVar
 
-from nsbench.samplers import (
-    Pairing,
-    Selection,
-    SimilarityContext,
-    at_least,
-    one_of,
-    register,
-)
+from nsbench.samplers import Pairing, at_least, one_of, register
+from nsbench.samplers._mined import FromCorpus
 
 
 @register("mined")
 @dataclass(frozen=True)
-class MinedByModel:
-    """Contrast with texts that the model ranks high for the anchor, beside the batch or alone.
+class MinedByModel(FromCorpus):
+    """Contrast with texts that the model ranks high for the anchor, with the batch or alone.
 
     With ``keep="own"`` a row for which nothing was mined keeps none.
 
@@ -32,9 +26,9 @@ class MinedByModel:
         start: Places skipped at the top of the ranking, >= 0.
         refresh_every: Steps between two rankings, >= 0; 0 keeps the one made at the start.
         lag: Steps that a new ranking waits before it is used, >= 0.
-        keep: ``all``: the batch's columns and everybody's mined ones; ``own``: only those mined
+        keep: ``all``: the batch's columns and all mined ones; ``own``: only those mined
             for the anchor.
-        shortage: What to do where too few are found: ``fewer``, ``drop``, ``pad_random`` or
+        shortage: Policy if too few are found: ``fewer``, ``drop``, ``pad_random`` or
             ``error``.
     """
 
@@ -70,18 +64,3 @@ class MinedByModel:
             "refresh": self.refresh_every or "never",
             "lag": self.lag,
         }
-
-    @property
-    def needs(self) -> frozenset[str]:
-        """Whose a mined column is, if only the own ones are kept."""
-        return frozenset({"own_negative"} if self.keep == "own" else ())
-
-    @property
-    def may_empty(self) -> bool:
-        """Whether a row may be left with nothing of its own."""
-        return self.keep == "own"
-
-    def __call__(self, context: SimilarityContext) -> Selection:
-        if self.keep == "all":
-            return Selection(mask=context.negative_mask)
-        return Selection(mask=context.negative_mask & context.require("own_negative"))

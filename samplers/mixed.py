@@ -7,28 +7,20 @@ our numbers for batches; the share of 0.2 is MixCSE's code's, which negative is 
 at random here. That code also contrasts mixed anchors, which has no counterpart here.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from nsbench.samplers import (
-    Selection,
-    SimilarityContext,
-    at_least,
-    in_range,
-    one_of,
-    register,
-)
-from nsbench.samplers._inner import inner_sampler
+from nsbench.samplers import SimilarityContext, at_least, in_range, one_of, register
+from nsbench.samplers._inner import ChoosesThen, inner_sampler
 
 
 @register("mixed")
 @dataclass(frozen=True)
-class Mixed:
+class Mixed(ChoosesThen):
     """Add negatives mixed from the hardest ones, the anchor or the positive.
 
     No gradient flows into what is mixed. A row without candidates gets nothing.
@@ -36,7 +28,7 @@ class Mixed:
     Args:
         kind: ``mochi``: mixes of two hard negatives, and of a hard negative with the anchor;
             ``mixcse``: one mix of the positive with a negative.
-        hardest: How many of the hardest candidates ``mochi`` mixes, >= 1.
+        hardest: Number of hardest candidates that ``mochi`` mixes, >= 1.
         pairs: Mixes of two hard negatives per anchor, >= 0; ``mochi`` only.
         with_anchor: Mixes of a hard negative with the anchor, >= 0; ``mochi`` only.
         weight: Share of the positive in the mix, in [0, 1]; ``mixcse`` only.
@@ -49,6 +41,7 @@ class Mixed:
     with_anchor: int = 4
     weight: float = 0.2
     then: str = "in_batch"
+    reads: ClassVar[frozenset[str]] = frozenset({"anchors", "candidates"})
     stochastic: ClassVar[bool] = True
     test_configs: ClassVar = ({"kind": "mixcse"}, {"hardest": 3, "then": "hard[k=5]"})
 
@@ -62,23 +55,9 @@ class Mixed:
         in_range("mixed", "weight", self.weight, 0, 1)
         inner_sampler("mixed", "then", self.then)
 
-    @property
-    def needs(self) -> frozenset[str]:
-        """Embeddings to mix, and what the choosing sampler reads."""
-        then = inner_sampler("mixed", "then", self.then)
-        return frozenset({"anchors", "candidates"}) | frozenset(getattr(then, "needs", ()))
-
-    @property
-    def may_empty(self) -> bool:
-        """As the choosing sampler."""
-        return bool(getattr(inner_sampler("mixed", "then", self.then), "may_empty", False))
-
-    def synthesize(self, context: SimilarityContext) -> Tensor:
-        """``(B, S, d)`` mixed embeddings, then what the choosing sampler itself makes."""
-        own = self._mochi(context) if self.kind == "mochi" else self._mixcse(context)
-        then: Any = inner_sampler("mixed", "then", self.then)
-        further: Callable[[SimilarityContext], Tensor] | None = getattr(then, "synthesize", None)
-        return own if further is None else torch.cat([own, further(context)], dim=1)
+    def made(self, context: SimilarityContext) -> Tensor:
+        """``(B, S, d)`` mixed embeddings."""
+        return self._mochi(context) if self.kind == "mochi" else self._mixcse(context)
 
     def _mochi(self, context: SimilarityContext) -> Tensor:
         anchors = context.require("anchors")[:, None, :]  # (B, 1, d)
@@ -103,9 +82,6 @@ class Mixed:
         rank = torch.minimum(rank, width - 1)
         order = context.ranks().argsort(dim=1)  # (B, N) columns, hardest first
         return candidates[order.gather(1, rank)]
-
-    def __call__(self, context: SimilarityContext) -> Selection:
-        return inner_sampler("mixed", "then", self.then)(context)
 
 
 def _uniform(context: SimilarityContext, count: int) -> Tensor:

@@ -1,25 +1,24 @@
-"""Negatives made of noise, moved a little to where the loss is larger.
+"""Negatives from noise, moved a little to increase the loss.
 
 Source: Zhou et al. 2022, Debiased Contrastive Learning of Unsupervised Sentence Representations
 (DCLR). https://arxiv.org/abs/2205.00656 Defaults are those of the released code. The
 gradient of the batch's InfoNCE with respect to a noise vector is written out, not traced.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from nsbench.samplers import Selection, SimilarityContext, at_least, in_range, register
-from nsbench.samplers._inner import inner_sampler
+from nsbench.samplers import SimilarityContext, at_least, in_range, register
+from nsbench.samplers._inner import ChoosesThen, inner_sampler
 
 
 @register("noise")
 @dataclass(frozen=True)
-class Noise:
+class Noise(ChoosesThen):
     """Add Gaussian vectors, improved by gradient ascent on the loss, as shared negatives.
 
     Args:
@@ -33,6 +32,7 @@ class Noise:
     steps: int = 4
     step_size: float = 1e-3
     then: str = "in_batch"
+    reads: ClassVar[frozenset[str]] = frozenset({"anchors"})
     stochastic: ClassVar[bool] = True
     test_configs: ClassVar = (
         {"times": 2.5, "steps": 0},
@@ -46,19 +46,8 @@ class Noise:
         in_range("noise", "step_size", self.step_size, 0, 100)
         inner_sampler("noise", "then", self.then)
 
-    @property
-    def needs(self) -> frozenset[str]:
-        """The anchors, and what the choosing sampler reads."""
-        then = inner_sampler("noise", "then", self.then)
-        return frozenset({"anchors"}) | frozenset(getattr(then, "needs", ()))
-
-    @property
-    def may_empty(self) -> bool:
-        """As the choosing sampler."""
-        return bool(getattr(inner_sampler("noise", "then", self.then), "may_empty", False))
-
-    def synthesize(self, context: SimilarityContext) -> Tensor:
-        """``(B, S, d)`` noise, the same for every anchor, then what the choosing sampler makes."""
+    def made(self, context: SimilarityContext) -> Tensor:
+        """``(B, S, d)`` noise, the same for every anchor."""
         anchors = context.require("anchors")  # (B, d)
         batch, size = anchors.shape
         count = max(1, int(batch * self.times))
@@ -67,13 +56,7 @@ class Noise:
         )  # (S, d)
         for _ in range(self.steps):
             raw = raw + self.step_size * normalize(ascent(context, anchors.float(), raw), dim=-1)
-        own = normalize(raw, dim=-1).to(anchors.dtype).expand(batch, count, size)
-        then: Any = inner_sampler("noise", "then", self.then)
-        further: Callable[[SimilarityContext], Tensor] | None = getattr(then, "synthesize", None)
-        return own if further is None else torch.cat([own, further(context)], dim=1)
-
-    def __call__(self, context: SimilarityContext) -> Selection:
-        return inner_sampler("noise", "then", self.then)(context)
+        return normalize(raw, dim=-1).to(anchors.dtype).expand(batch, count, size)
 
 
 def ascent(context: SimilarityContext, anchors: Tensor, raw: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ class PositiveAware:
         filter: ``percent``: s <= s_pos - margin * |s_pos|; ``margin``: s <= s_pos - margin.
         margin: Share of the positive's similarity, or cosine units, in [0, 2].
         k: Negatives per anchor, >= 1.
-        judge: Whose similarities decide and rank: ``self`` or a ``guide`` model.
+        judge: Model whose similarities decide and rank: ``self`` or a ``guide``.
         guide: Encoder that judges: a folder, a hub name or a registered encoder such as
             ``static[source=...]``; empty for the cell's own encoder before training.
     """

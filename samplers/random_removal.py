@@ -1,4 +1,4 @@
-"""A share of the negatives removed at random: what removal does without any judgement.
+"""A share of the negatives removed at random: the effect of removal without judgement.
 
 Source: ours, as the control for every method that removes false negatives, which also lowers the
 number of negatives; cf. the count controls missing from Cai et al. 2020.
@@ -47,7 +47,7 @@ class RandomRemoval:
 
     @property
     def needs(self) -> frozenset[str]:
-        """What the sampler that is counted reads."""
+        """The extras that the counted sampler reads."""
         if self.like == "none":
             return frozenset()
         return frozenset(getattr(inner_sampler("random_removal", "like", self.like), "needs", ()))

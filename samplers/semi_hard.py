@@ -21,7 +21,7 @@ class SemiHard:
     Args:
         margin: Width of the band in cosine units, in (0, 2].
         keep: ``all`` of the band, or only its ``hardest`` member.
-        fallback: What a row with an empty band keeps: ``all`` candidates or only the ``easiest``.
+        fallback: Choice for a row with an empty band: ``all`` candidates or only the ``easiest``.
     """
 
     margin: float = 0.2

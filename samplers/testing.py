@@ -1,18 +1,17 @@
-"""The contract every sampler meets, as functions that plugin authors run too.
+"""The contract of samplers, for plugin authors and for this package's own tests.
 
     from nsbench.samplers.testing import check_sampler
 
     def test_contract():
         check_sampler(MySampler(margin=0.1))
 
-Each law is one function of a sampler in `CHECKS`, so that pytest can run them one by one. A broken
-law raises `ContractError`, an ``AssertionError`` that says what was seen.
+Pytest can run ``SAMPLERS.laws`` one by one. A broken law raises `ContractError`, an
+``AssertionError`` that says what was seen.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
-from nsbench.samplers import Entry, Registry, Sampler
+from nsbench.samplers import Sampler
 from nsbench.samplers._contexts import (
     Rule,
     by_loops,
@@ -28,36 +27,29 @@ from nsbench.samplers._contexts import (
     unit,
 )
 from nsbench.samplers._contract import (
+    Change,
+    Contract,
     ContractError,
-    NoBooleanIndex,
-    answer,
-    contexts,
+    Law,
+    configurations,
     expect,
+    expect_chance,
+    expect_declared,
+    expect_frozen,
+    expect_no_waiting,
     expect_refusals,
-    indexed,
-    needs_of,
-    same,
+    expect_repeatable,
+    expect_untouched,
+    refuses_illegal_parameters,
+    seeded,
+    tensors,
+    with_tensors,
 )
-from nsbench.samplers._laws import CHECKS, Check
-
-T = TypeVar("T")
-
-
-def configurations(registry: Registry[Any]) -> list[tuple[str, dict[str, Any]]]:
-    """Name and parameters of every case of a registry: the defaults, then ``test_configs``."""
-    out: list[tuple[str, dict[str, Any]]] = []
-    for entry in registry:
-        out += [(entry.name, given) for given in configurations_of(entry)]
-    return out
-
-
-def configurations_of(entry: Entry[Any]) -> list[dict[str, Any]]:
-    """The parameter sets one registered class is checked with."""
-    return [{}, *(dict(given) for given in entry.attribute("test_configs", ()))]
+from nsbench.samplers._laws import SAMPLERS, answer, contexts, indexed, needs_of, same
 
 
 def check_sampler(sampler: Sampler | str, /, **parameters: Any) -> None:
-    """Run every law over one sampler.
+    """Check every law on one sampler.
 
     Args:
         sampler: An instance, or the name of a registered one.
@@ -66,37 +58,7 @@ def check_sampler(sampler: Sampler | str, /, **parameters: Any) -> None:
     Raises:
         ContractError: On the first broken law, naming sampler and law.
     """
-    from nsbench.samplers import samplers
-
-    check_component(samplers, sampler, CHECKS, parameters)
-
-
-def check_component(
-    registry: Registry[T],
-    component: T | str,
-    checks: Iterable[Callable[[T], None]],
-    parameters: Mapping[str, Any],
-) -> None:
-    """Run laws over a component: an instance, or a registered name with its configurations.
-
-    Raises:
-        ContractError: On the first broken law, naming component and law.
-    """
-    if not isinstance(component, str):
-        cases = [component]
-    elif parameters:
-        cases = [registry.make(component, **parameters)]
-    else:
-        given = configurations_of(registry.entry(component))
-        cases = [registry.make(component, **g) for g in given]
-    for case in cases:
-        for check in checks:
-            try:
-                check(case)
-            except Exception as error:
-                what = "" if isinstance(error, ContractError) else f"{type(error).__name__}: "
-                text = f"{case!r} breaks {check.__name__}: {what}{error}"
-                raise ContractError(text) from error
+    SAMPLERS.check(sampler, **parameters)
 
 
 def expect_oracle(sampler: Sampler, rule: Rule) -> None:
@@ -114,23 +76,28 @@ def expect_oracle(sampler: Sampler, rule: Rule) -> None:
 
 
 __all__ = [
-    "CHECKS",
-    "Check",
+    "SAMPLERS",
+    "Change",
+    "Contract",
     "ContractError",
-    "NoBooleanIndex",
+    "Law",
     "Rule",
     "answer",
     "by_loops",
-    "check_component",
     "check_sampler",
     "chosen",
     "configurations",
-    "configurations_of",
     "context_of",
     "contexts",
     "expect",
+    "expect_chance",
+    "expect_declared",
+    "expect_frozen",
+    "expect_no_waiting",
     "expect_oracle",
     "expect_refusals",
+    "expect_repeatable",
+    "expect_untouched",
     "indexed",
     "make_context",
     "needs_of",
@@ -138,8 +105,12 @@ __all__ = [
     "one_row",
     "permute_columns",
     "permute_rows",
+    "refuses_illegal_parameters",
     "same",
+    "seeded",
+    "tensors",
     "text_context",
     "two_views",
     "unit",
+    "with_tensors",
 ]

@@ -36,7 +36,7 @@ class Topic:
 
     @property
     def batcher(self) -> Pairing:
-        """How batches are made up; read by the engine."""
+        """Composition of batches; read by the engine."""
         return "topic", {"texts_per_cluster": self.texts_per_cluster, "share": self.share}
 
     def __call__(self, context: SimilarityContext) -> Selection:

@@ -46,10 +46,6 @@ LINES_OF_A_FILE = 400
 LINES_OF_A_FUNCTION = 60
 PARAMETERS = 8
 EXCEPTIONS: dict[str, str] = {
-    "benchmarks/cli/mine.py:mine": "",
-    "benchmarks/mining/dataset/mined_set.py:mine_set": "",
-    "benchmarks/mining/dataset/write.py:mine_to": "",
-    "benchmarks/search/exact.py:top_k": "",
     "benchmarks/search/kernel.py:_scores": "a Triton kernel: its arguments are pointers and sizes",
     "benchmarks/search/kernel.py:scan_kernel": "a Triton kernel",
     "benchmarks/search/kernel.py:maxima_kernel": "a Triton kernel",

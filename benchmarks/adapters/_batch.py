@@ -1,4 +1,4 @@
-"""What the engine knows of texts by their numbers, known here by their tokens."""
+"""Facts about texts that the engine finds by number, found here by tokens."""
 
 from collections.abc import Iterable, Mapping
 
@@ -78,7 +78,7 @@ def pair_keys(left: Tensor, right: Tensor) -> Tensor:
 
 
 class BatchTokens:
-    """Tokens of one batch, for extras that look at words; like the engine's `TokenTable`."""
+    """Tokens of one batch, for extras that compare words; like the engine's `TokenTable`."""
 
     def __init__(self, columns: Iterable[Features]) -> None:
         rows = [token_rows(features) for features in columns]

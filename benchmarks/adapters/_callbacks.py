@@ -1,6 +1,6 @@
-"""What goes along with a training by sentence-transformers: difficulty logged, negatives re-mined.
+"""Callbacks for sentence-transformers: log difficulty, mine negatives again.
 
-Source: Xiong et al. 2021, ANCE, for mining anew with the model in training.
+Source: Xiong et al. 2021, ANCE, for mining again with the model in training.
 https://arxiv.org/abs/2007.00808
 """
 
@@ -27,7 +27,7 @@ LOGGED = {
     "neg/masked": ("masked_count", "mean"),
     "neg/empty_rows": ("empty_rows", "mean"),
 }
-"""What is logged while training, and the statistic it is."""
+"""Logged names, with quantity and statistic."""
 
 
 class DifficultyCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not typed here
@@ -38,7 +38,7 @@ class DifficultyCallback(TrainerCallback):  # type: ignore[misc]  # transformers
 
     Args:
         loss: The `NegativeSamplingLoss` whose choices are measured.
-        trainer: Whose ``log`` reaches TensorBoard, W&B, trackio or whatever it reports to.
+        trainer: Its ``log`` reaches TensorBoard, W&B, trackio or any other tracker it reports to.
         every: Steps between measurements, >= 1.
     """
 
@@ -83,10 +83,10 @@ class DifficultyCallback(TrainerCallback):  # type: ignore[misc]  # transformers
 
 
 class Remine(TrainerCallback):  # type: ignore[misc]  # transformers is not typed here
-    """Mines anew with the model in training every so many steps, and feeds what it found.
+    """Mines with the model in training every few steps, and supplies the new negatives.
 
     Give the trainer ``remine.dataset``: its columns ``negative_1 ... negative_n`` are looked up
-    when a batch is made. Data-loader workers hold a copy of their own: leave
+    when a batch is made. Data-loader workers hold their own copies: leave
     ``dataloader_num_workers`` at 0. One batch is made ahead, so new negatives come a step late.
 
     Args:
@@ -111,7 +111,7 @@ class Remine(TrainerCallback):  # type: ignore[misc]  # transformers is not type
         self.mine()
 
     def mine(self) -> None:
-        """Mine with the model as it stands."""
+        """Mine with the model in its current state."""
         from nsbench.benchmarks.encoders import hash_weights
         from nsbench.benchmarks.encoders.pretrained import sentence_model
         from nsbench.benchmarks.mining.dataset import mine_set

@@ -20,7 +20,7 @@ class PmlMiner:
     """Keep the negatives that a miner of pytorch-metric-learning pairs with the anchor.
 
     The miner sees anchors and columns with labels: a column that an anchor may not choose has the
-    anchor's own label, all others have one of their own. What it pairs beyond that is masked. An
+    anchor's own label, all others have separate labels. What it pairs beyond that is masked. An
     anchor for which it finds nothing keeps nothing. Its answer depends on the data, so it waits
     for the device, which our own samplers never do.
 

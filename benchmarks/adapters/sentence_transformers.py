@@ -180,7 +180,7 @@ class NegativeSamplingLoss(nn.Module):
         return row_losses(self.objective, live, context, selection).mean(), context, selection
 
     def get_config_dict(self) -> dict[str, Any]:
-        """What the model card says of this loss."""
+        """Text of the model card on this loss."""
         return {
             "sampler": repr(self.sampler),
             "objective": repr(self.objective),

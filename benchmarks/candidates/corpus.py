@@ -20,20 +20,18 @@ from nsbench.benchmarks.contrast.world import World
 from nsbench.benchmarks.difficulty.statistics import point, summary
 from nsbench.benchmarks.encoders.pretrained import guide_spec
 from nsbench.benchmarks.keys import canonical_json
-from nsbench.benchmarks.mining.bm25 import STEMMERS, Bm25
+from nsbench.benchmarks.mining.bm25 import Bm25
 from nsbench.benchmarks.mining.corpus import (
-    AMONG,
-    SHORTAGE,
     Corpus,
     Mined,
-    Window,
     mine,
 )
 from nsbench.benchmarks.mining.guides import guide_embeddings, guide_fingerprint, own_embeddings
+from nsbench.benchmarks.mining.settings import AMONG, SHORTAGE, STEMMERS, Window
 from nsbench.benchmarks.mining.sources import DenseSource, LexicalSource, Source
 from nsbench.benchmarks.records.cache import Arrays
 from nsbench.benchmarks.records.cell import RECIPE
-from nsbench.benchmarks.search.exact import BACKENDS
+from nsbench.benchmarks.search import BACKENDS
 from nsbench.samplers import at_least, in_range, one_of
 
 SOURCES = ("model", "guide", "bm25")

@@ -2,159 +2,117 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-import typer
+from pydantic import Field, model_validator
 
 from nsbench.benchmarks import hub
 from nsbench.benchmarks.cli.console import err, escaped, out, settle_hub
+from nsbench.benchmarks.cli.options import Argument, Option, command_from
+from nsbench.benchmarks.mining.settings import MinedFiles, MineSettings
 
 
-def mine(
-    data: Annotated[
-        str,
-        typer.Argument(
-            help="Pairs: a file, a BEIR folder, or a data set by name, planted\\[rows=200]."
-        ),
-    ],
-    to: Annotated[Path, typer.Option("--out", "-o", help="Folder of the mined set.")],
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="Whose ranking: a folder or hub name.")
-    ] = "",
-    sampler: Annotated[
-        str | None, typer.Option(help="Chooses in the window: name\\[parameter=value,...].")
-    ] = None,
-    shortage: Annotated[
-        str | None, typer.Option(help="drop, fewer, pad_random or error; has to be said.")
-    ] = None,
-    negatives: Annotated[int | None, typer.Option("--negatives", "-n")] = None,
-    form: Annotated[
-        str,
-        typer.Option(
-            "--format",
-            help="triplet, n-tuple, labeled-pair, labeled-list, flagembedding, tevatron, beir.",
-        ),
-    ] = "triplet",
-    scores: Annotated[bool, typer.Option("--scores", help="Write similarities along.")] = False,
-    file_type: Annotated[str, typer.Option(help="jsonl or parquet.")] = "jsonl",
-    corpus: Annotated[Path | None, typer.Option(help="Further texts to mine from.")] = None,
-    column: Annotated[
-        list[str] | None, typer.Option(help="anchor=question: names of the columns; repeatable.")
-    ] = None,
-    split: Annotated[str, typer.Option(help="Of a BEIR folder or hub data set.")] = "",
-    pick: Annotated[str | None, typer.Option(help="top or random.")] = None,
-    source: Annotated[str | None, typer.Option(help="model or bm25.")] = None,
-    range_min: Annotated[int | None, typer.Option()] = None,
-    range_max: Annotated[int | None, typer.Option()] = None,
-    margin: Annotated[float | None, typer.Option(help="Keep s_neg <= s_pos - margin.")] = None,
-    relative_margin: Annotated[
-        float | None, typer.Option(help="Keep s_neg <= s_pos - |s_pos| * margin.")
-    ] = None,
-    max_score: Annotated[float | None, typer.Option()] = None,
-    min_score: Annotated[float | None, typer.Option()] = None,
-    against: Annotated[str | None, typer.Option(help="own or lowest positive.")] = None,
-    among: Annotated[str | None, typer.Option(help="documents or all texts.")] = None,
-    query_prompt: Annotated[str | None, typer.Option()] = None,
-    corpus_prompt: Annotated[str | None, typer.Option()] = None,
-    query_prompt_name: Annotated[str, typer.Option(help="A prompt of the model.")] = "",
-    corpus_prompt_name: Annotated[str, typer.Option(help="A prompt of the model.")] = "",
-    cross_encoder: Annotated[str, typer.Option(help="Scores the window again.")] = "",
-    judge: Annotated[
-        str, typer.Option(help="A second model: for the report, and for samplers with a guide.")
-    ] = "",
-    backend: Annotated[
-        str | None, typer.Option(help="torch, faiss or fused (CUDA); same answer.")
-    ] = None,
-    search_devices: Annotated[
-        str | None, typer.Option(help="Where the search runs: cuda:0,cuda:1; default the CPU.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option()] = None,
-    cache: Annotated[
-        Path | None, typer.Option(help="Where embeddings are kept; default OUT/.cache.")
-    ] = None,
-    device: Annotated[str, typer.Option()] = "auto",
-    batch_size: Annotated[int, typer.Option(min=1)] = 64,
-    revision: Annotated[str, typer.Option(help="Hub revision of the model.")] = "",
-    overwrite: Annotated[bool, typer.Option("--overwrite")] = False,
-) -> None:
+class MineCommand(MinedFiles, MineSettings):
+    """Arguments and options of ``nsbench mine``."""
+
+    data: Annotated[str, Argument()] = Field(
+        description="Pairs: a file, a BEIR folder, or a data set by name, planted\\[rows=200]."
+    )
+    to: Annotated[Path, Option(("--out", "-o"))] = Field(description="Folder of the mined set.")
+    model: Annotated[str, Option(("--model", "-m"))] = Field(
+        "", description="Ranks the texts: a folder or hub name."
+    )
+    sampler: str = Field(
+        "in_batch", description="Chooses in the window: name\\[parameter=value,...]."
+    )
+    negatives: Annotated[int, Option(("--negatives", "-n"))] = Field(
+        3, ge=1, description="Negatives per row."
+    )
+    form: Annotated[str, Option(("--format",))] = Field(
+        "triplet", description=MinedFiles.model_fields["form"].description
+    )
+    devices: Annotated[str, Option(("--search-devices",))] = Field(
+        "", description=MineSettings.model_fields["devices"].description
+    )
+    corpus: Path | None = Field(None, description="Further texts to mine from.")
+    column: tuple[str, ...] = Field(
+        (), description="anchor=question: names of the columns; repeatable."
+    )
+    split: str = Field("", description="Of a BEIR folder or hub data set.")
+    query_prompt_name: str = Field("", description="A prompt of the model.")
+    corpus_prompt_name: str = Field("", description="A prompt of the model.")
+    cross_encoder: str = Field("", description="Scores the window again.")
+    judge: str = Field(
+        "", description="A second model: for the report, and for samplers with a guide."
+    )
+    cache: Path | None = Field(None, description="Folder of embeddings; default: OUT/.cache.")
+    device: str = Field("auto", description="Device of the models: auto, cpu, cuda, cuda:0.")
+    batch_size: int = Field(64, ge=1, description="Texts encoded at once.")
+    revision: str = Field("", description="Hub revision of the model.")
+    overwrite: bool = Field(False, description="Replace another mined set in the folder.")
+
+    @model_validator(mode="after")
+    def _can_start(self) -> Self:
+        self.check(self)
+        if self.source == "model" and not self.model:
+            raise ValueError("mine: name a model with --model, or choose --source bm25")
+        wrong = [c for c in self.column if "=" not in c]
+        if wrong:
+            raise ValueError(f"mine: cannot read the column {wrong[0]!r}: write anchor=question")
+        return self
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Names of the columns by their role."""
+        return dict(c.split("=", 1) for c in self.column)
+
+
+@command_from(MineCommand)
+def mine(given: MineCommand) -> None:
     """Mine negatives as a data set, with a difficulty report and a card; it can be resumed."""
     from nsbench.benchmarks.device import pick_device
     from nsbench.benchmarks.encoders.pretrained import load_model
     from nsbench.benchmarks.mining.dataset.cache import EmbeddingCache
-    from nsbench.benchmarks.mining.dataset.formats import check_format
+    from nsbench.benchmarks.mining.dataset.mined_set import Mining
     from nsbench.benchmarks.mining.dataset.rescore import load_rescorer
-    from nsbench.benchmarks.mining.dataset.settings import from_sampler
-    from nsbench.benchmarks.mining.dataset.write import Wanted, mine_to, read_data, with_corpus
+    from nsbench.benchmarks.mining.dataset.write import mine_to, read_data, with_corpus
 
-    given = {
-        "sampler": sampler,
-        "shortage": shortage,
-        "negatives": negatives,
-        "pick": pick,
-        "source": source,
-        "range_min": range_min,
-        "range_max": range_max,
-        "margin": margin,
-        "relative_margin": relative_margin,
-        "max_score": max_score,
-        "min_score": min_score,
-        "against": against,
-        "among": among,
-        "query_prompt": query_prompt,
-        "corpus_prompt": corpus_prompt,
-        "backend": backend,
-        "devices": search_devices,
-        "seed": seed,
-    }
-    of_hub = data.partition("[")[0] in ("hub", "sts_unlabelled")
-    if of_hub or not all(map(hub.is_local, (model, judge, cross_encoder))):
+    of_hub = given.data.partition("[")[0] in ("hub", "sts_unlabelled")
+    if of_hub or not all(map(hub.is_local, (given.model, given.judge, given.cross_encoder))):
         settle_hub()
-    settings = from_sampler(given)
-    check_format(form, settings.shortage, file_type)
-    if settings.source == "model" and not model:
-        raise ValueError("mine: name a model with --model, or choose --source bm25")
-    rows, documents = with_corpus(read_data(data, _columns(column or []), split), corpus)
+    rows = read_data(given.data, given.columns, given.split)
+    rows, documents = with_corpus(rows, given.corpus)
     loading: dict[str, Any] = {
-        "device": str(pick_device(device)),
-        "batch_size": batch_size,
+        "device": str(pick_device(given.device)),
+        "batch_size": given.batch_size,
     }
+    settings, ranker = MineSettings(**given.plain()), None
     with err.status("loading models"):
-        ranker = None
         if settings.source == "model":
-            ranker = load_model(model, revision=revision, **loading)
-        if ranker and (query_prompt_name or corpus_prompt_name):
-            prompts = {
-                "query_prompt": ranker.prompt(query_prompt_name) if query_prompt_name else None,
-                "corpus_prompt": ranker.prompt(corpus_prompt_name) if corpus_prompt_name else None,
-            }
-            settings = from_sampler({k: v for k, v in prompts.items() if v} | given)
-        second = load_model(judge, **loading) if judge else None
-        rescorer = load_rescorer(cross_encoder, **loading) if cross_encoder else None
+            ranker = load_model(given.model, revision=given.revision, **loading)
+            settings = settings.replace(**_prompts(given, ranker))
+        judge = load_model(given.judge, **loading) if given.judge else None
+        rescorer = load_rescorer(given.cross_encoder, **loading) if given.cross_encoder else None
 
     def say(text: str) -> None:
         err.print(escaped(text), soft_wrap=True)
 
+    cache = EmbeddingCache(given.cache or given.to / ".cache", say)
     with err.status("encoding and ranking"):
-        made, before = mine_to(
-            to,
-            rows,
-            settings,
-            Wanted(form, scores, file_type),
-            model=ranker,
-            judge=second,
-            rescorer=rescorer,
-            documents=documents,
-            cache=EmbeddingCache(cache or to / ".cache", say),
-            overwrite=overwrite,
-        )
-    _show(to, made, before)
+        mining = Mining(rows, settings, ranker, judge, rescorer, documents, cache)
+        made, before = mine_to(given.to, mining, given, overwrite=given.overwrite)
+    _show(given.to, made, before)
 
 
-def _columns(given: list[str]) -> dict[str, str]:
-    wrong = [c for c in given if "=" not in c]
-    if wrong:
-        raise ValueError(f"mine: cannot read the column {wrong[0]!r}: write anchor=question")
-    return dict(c.split("=", 1) for c in given)
+def _prompts(given: MineCommand, model: Any) -> dict[str, str]:
+    """Prompts of the model that are given by name, where none is given in words."""
+    found = {}
+    for kind in ("query_prompt", "corpus_prompt"):
+        name = getattr(given, f"{kind}_name")
+        prompt = model.prompt(name) if name else None
+        if prompt and getattr(given, kind) is None:
+            found[kind] = prompt
+    return found
 
 
 def _show(to: Path, made: dict[str, Any], before: bool) -> None:

@@ -58,9 +58,12 @@ def command_from(
 
     def decorate(function: Callable[[Model], None]) -> Callable[..., None]:
         parameters = [_parameter(name, field) for name, field in model.model_fields.items()]
+        parameters.append(_CONTEXT)
 
         @wraps(function)
-        def command(**given: Any) -> None:
+        def command(**values: Any) -> None:
+            source_of = values.pop(_CONTEXT.name).get_parameter_source
+            given = {k: v for k, v in values.items() if source_of(k).name != "DEFAULT"}
             function(_checked(model, given))
 
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -70,17 +73,22 @@ def command_from(
     return decorate
 
 
+_CONTEXT = inspect.Parameter(
+    "_context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context
+)  # knows which options were given
+
+
 def _checked(model: type[Model], given: dict[str, Any]) -> Model:
-    """Return the settings; an option that was left out takes the model's default."""
+    """Return the settings made from the options that were given."""
     try:
-        return model.model_validate({k: v for k, v in given.items() if v is not None})
+        return model.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else ""
         field = model.model_fields.get(name)
-        shown = name if field is None else _names(name, field)[0]
+        shown = name if field is None else f"'{_names(name, field)[0]}'"
         message = first["msg"].removeprefix("Value error, ")
-        raise typer.BadParameter(message, param_hint=f"'{shown}'") from None
+        raise typer.BadParameter(message, param_hint=shown or None) from None
 
 
 def _names(name: str, field: FieldInfo) -> tuple[str, ...]:

@@ -44,11 +44,11 @@ _FAMILY = 4  # meanings in a family of near misses, where the slot has as many v
 
 @dataclass(frozen=True, order=True)
 class Frame:
-    """Who did what to how many of what, where, when and how, or did not.
+    """The meaning of a planted text: action, object, number, place, time, manner, polarity.
 
     Every field is the number of a concept in ``lexicon.toml``: agent, action, object and place
     within the topic (low agents and places are shared by all topics), the others for all topics.
-    A topic is no slot of its own: action and object decide it.
+    The topic is not a slot: action and object decide it.
     """
 
     topic: int
@@ -95,7 +95,7 @@ def frame(row: Sequence[int] | Ints) -> Frame:
 
 
 def sizes() -> tuple[int, ...]:
-    """How many values every slot has, in the order of `SLOTS`."""
+    """Number of values of every slot, in the order of `SLOTS`."""
     words = lexicon()
     first = words.topics[0]
     return (
@@ -151,7 +151,7 @@ def similarities(f: Ints, g: Ints) -> NDArray[np.float64]:
 
 
 def graded_similarity(f: Frame, g: Frame) -> float:
-    """How alike two frames are, in [0, 5]: 5 if and only if they are the same.
+    """Similarity of two frames, in [0, 5]: 5 if and only if they are equal.
 
     The sum of `WEIGHTS` over the slots they share, times `FLIP` if one is negative and the other
     is not. Agents, actions, objects and places of different topics are different concepts, but
@@ -162,13 +162,13 @@ def graded_similarity(f: Frame, g: Frame) -> float:
 
 
 def group_sizes(rows: int, rate: float) -> list[int]:
-    """How many rows each meaning gets so that two random rows share one at ``rate``.
+    """Number of rows for each meaning so that two random rows share one at ``rate``.
 
     With meanings of n_m rows, of all ordered pairs of different rows ``sum n_m (n_m - 1)`` share
     a meaning; the sizes make that ``rate * rows * (rows - 1)`` to within 2, or less by up to
     ``2 * rows`` where few rows (under 1,000) must meet a high rate (over 0.25). At most about four
     fifths of the rows share their meaning with another wherever the rate allows it; every other
-    row has a meaning of its own.
+    row has its own meaning.
     """
     wanted = rate * rows * (rows - 1)
     largest = min(rows, math.ceil(1 + wanted / (0.8 * rows)))
@@ -184,7 +184,7 @@ def group_sizes(rows: int, rate: float) -> list[int]:
 
 @dataclass(frozen=True)
 class _Plan:
-    """Which meanings are near misses of each other, before any frame is drawn."""
+    """Meanings that are near misses of each other, before any frame is drawn."""
 
     unit: Ints  # (G,) family or lone meaning
     rank: Ints  # (G,) 0 for the base of a unit

@@ -1,4 +1,4 @@
-"""How a planted frame is put into words: templates, tense, voice, negation and agreement.
+"""Put planted frames into words: templates, tense, voice, negation and agreement.
 
 Every template says all eight slots, so any wording of a frame can be read back to that frame and
 to no other. What varies between wordings (template, synonyms, articles, auxiliaries, an opening

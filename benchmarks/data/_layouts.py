@@ -1,4 +1,4 @@
-"""Which columns make a training row: the layouts that files and hub data sets may have.
+"""Layouts of files and hub data sets: the columns that make a training row.
 
 The layout is recognised by its required columns in the first row, in the order of `LAYOUTS`.
 """
@@ -25,11 +25,11 @@ VIEWS = ("pairs", "text")
 
 @dataclass(frozen=True)
 class Options:
-    """What a layout may be told.
+    """Options of a layout.
 
     Attributes:
         min_score: Pairs of ``sentence1, sentence2, score`` count as positives from this score on;
-            ``None`` reads the sentences as plain texts and never looks at the score.
+            ``None`` reads the sentences as plain texts and ignores the score.
         nli: "triplets" or "pairs", see `File`.
         nli_labels: The class that each number stands for.
         passages: Text of every document id, for layouts that name documents.
@@ -380,7 +380,7 @@ def chosen(data: TrainingData, rows: Ints, keep_texts: bool = False) -> Training
 
 
 def unpaired(data: TrainingData) -> TrainingData:
-    """Every anchor and every positive as a row of its own, its own positive, in the old order."""
+    """Make every anchor and every positive a separate row, its own positive, in the old order."""
     if (data.anchor == data.positive).all():
         alone = data.anchor
     else:

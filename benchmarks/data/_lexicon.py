@@ -37,7 +37,7 @@ class Verb:
 
     @property
     def simple(self) -> bool:
-        """Whether it is one word, so that "the chopping of onions" can be said."""
+        """True for a single word, so that "the chopping of onions" can be said."""
         return " " not in self.base
 
 
@@ -66,7 +66,7 @@ class Number:
 
     @property
     def definite(self) -> bool:
-        """Whether "there were ..." cannot introduce it."""
+        """True if "there were ..." cannot introduce it."""
         return self.forms[0].startswith("all")
 
 
@@ -113,7 +113,7 @@ def plural(word: str) -> str:
 
 
 def _doubles(word: str) -> bool:
-    """Whether a one-syllable verb doubles its last letter: stop, stopped, stopping."""
+    """Return whether a one-syllable verb doubles its last letter: stop, stopped, stopping."""
     ends = re.search(r"(?:^|[^aeiou])[aeiou][^aeiouwxy]$", word) is not None
     return ends and len(re.findall(r"[aeiouy]+", word)) == 1
 

@@ -8,7 +8,7 @@ _loaded: dict[str, TrainingData] = {}
 
 
 def load_data(choice: Choice) -> TrainingData:
-    """The data set a choice stands for, read once per process."""
+    """Read the data set of a choice, once per process."""
     key = canonical_json(choice.plain())
     if key not in _loaded:
         dataset = make(datasets, choice)

@@ -1,4 +1,4 @@
-"""Rows of a local file, each with the place it was read from, whatever the format.
+"""Rows of a local file of any format, each with the place it was read from.
 
 Only text, JSON and parquet are read, plain or gzipped; nothing in a file is ever executed.
 """
@@ -15,7 +15,7 @@ from typing import Any, TextIO
 from nsbench.benchmarks.files import sha256_of
 from nsbench.samplers import suggest
 
-Record = tuple[str, Mapping[str, Any]]  # where it stands, and its cells by column
+Record = tuple[str, Mapping[str, Any]]  # its place in the file, and its cells by column
 FORMATS = (".csv", ".json", ".jsonl", ".ndjson", ".parquet", ".tsv", ".txt")
 QUOTES = ("auto", "double", "none")
 

@@ -30,7 +30,7 @@ from nsbench.samplers import at_least, in_range, one_of
 __all__ = ["Frame", "Planted", "graded_similarity"]
 
 MAX_ROWS = 200_000
-_TEST_SEED = 20_240_607  # of the evaluation sets, which are the same whatever the training seed
+_TEST_SEED = 20_240_607  # of the evaluation sets, which are the same for every training seed
 _TEST_PAIRS, _DEV_PAIRS, _BINS = 1000, 500, 10
 _TOPIC_TRAIN, _TOPIC_TEST = 8, 100  # sentences a topic
 _ROUNDS = 100
@@ -122,11 +122,11 @@ class Planted(DataSet):
         return replace(data, revision=f"sha256:{data.digest}"), frames
 
     def tests(self) -> list[Pairs | LabelledTexts]:
-        """``planted-sts``, graded pairs, and ``planted-topics``, twelve topics to tell apart."""
+        """``planted-sts``, graded pairs, and ``planted-topics``, classes of twelve topics."""
         return [graded_pairs("planted-sts", "test", _TEST_PAIRS), topics()]
 
     def dev(self) -> Pairs:
-        """``planted-sts-dev``: graded pairs on frames of its own."""
+        """``planted-sts-dev``: graded pairs on separate frames."""
         return graded_pairs("planted-sts-dev", "dev", _DEV_PAIRS)
 
 
@@ -153,7 +153,7 @@ def wordings(frames: Ints, rng: np.random.Generator) -> list[str]:
             return out
         todo = again
     raise ValueError(
-        f"planted: {len(todo)} texts find no wording of their own; "
+        f"planted: {len(todo)} texts find no wording that is not taken; "
         "use fewer rows or a lower false_negative_rate"
     )
 

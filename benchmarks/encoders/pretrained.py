@@ -1,7 +1,7 @@
-"""Any model by name or folder: something that encodes texts and is known by its content.
+"""Any model by name or folder, identified by its content.
 
-Two folders of one name are two models, and a copy of a folder is the same one: what a model is
-called in caches and results is a hash over its weights, tokenizer and settings.
+Two folders of one name are two models, and a copy of a folder is the same model: caches and results
+identify a model by a hash over its weights, tokenizer and settings.
 
 Source: the files of a sentence-transformers folder, Reimers and Gurevych 2019, Sentence-BERT.
 https://arxiv.org/abs/1908.10084
@@ -37,14 +37,14 @@ class TextModel:
     """A model in memory.
 
     Attributes:
-        name: What it is called: its hub name, ``local/<folder>`` or ``nsbench/<encoder>``.
+        name: Its hub name, ``local/<folder>`` or ``nsbench/<encoder>``.
         revision: 40 hex digits over weights, tokenizer and settings.
         dimension: d.
-        how: What else decides an embedding: the library that computes it, and the longest text.
+        how: Further things that decide an embedding: the library and the longest text.
         run: Texts, role and prompt to ``(n, d)`` float32, not normalised.
         prompts: Named prompts of the model.
         loaded: The model itself, a `SentenceTransformer` or an `Encoder`.
-        symmetric: Whether queries and documents are encoded alike, but for a prompt that is given.
+        symmetric: True if queries and documents are encoded alike, except for a given prompt.
     """
 
     name: str
@@ -61,8 +61,8 @@ class TextModel:
 
         Args:
             texts: n texts.
-            role: ``query``, ``document`` or empty: which of its own prompts the model puts first.
-            prompt: Put before every text in place of that.
+            role: ``query``, ``document`` or empty; decides the prompt that the model puts first.
+            prompt: Put before every text instead of the model's prompt.
 
         Returns:
             ``(n, d)`` float32, not normalised.
@@ -102,7 +102,7 @@ def load_model(
         max_length: Longest text in tokens; 0 for the model's own.
 
     Raises:
-        ValueError: If it cannot be had here, has no weights of its own, or asks for foreign code.
+        ValueError: If it cannot be loaded here, has no stored weights, or asks for foreign code.
     """
     folder = Path(source).expanduser()
     kind: str = "transformer"
@@ -122,13 +122,13 @@ def load_model(
     spec = encoders.make(kind, **params)
     spec.check()
     if spec.fingerprint() == "random":
-        raise ValueError(f"{source} has no weights of its own: name a folder or a hub model")
+        raise ValueError(f"{source} has no stored weights: name a folder or a hub model")
     encoder = spec.build((), 0).to(device)
     return own_model(encoder, _named(source, folder), spec.fingerprint(), repr(params))
 
 
 def own_model(encoder: Encoder, name: str, revision: str, how: str = "") -> TextModel:
-    """One of our encoders as a model; a prompt is put before the text as it stands."""
+    """One of our encoders as a model; a prompt is put directly before the text."""
 
     def run(texts: Sequence[str], role: str, prompt: str | None) -> Embeddings:
         return encode_texts(encoder, [f"{prompt}{t}" for t in texts] if prompt else texts)
@@ -168,14 +168,14 @@ def _sentence_transformer(
 def sentence_model(
     model: Any, name: str, revision: str, batch_size: int = 64, how: str = ""
 ) -> TextModel:
-    """A `SentenceTransformer` that is in memory already, as a model; it goes into eval mode.
+    """A `SentenceTransformer` in memory as a model; sets it to eval mode.
 
     Args:
-        model: It.
-        name: What to call it.
+        model: The `SentenceTransformer`.
+        name: Its name.
         revision: Hash of its weights.
         batch_size: Texts that go through it together.
-        how: What else decides an embedding.
+        how: Further things that decide an embedding.
     """
     model.eval()
 
@@ -246,7 +246,7 @@ def _is_static(folder: Path) -> bool:
 
 
 def guide_spec(name: str) -> tuple[str, dict[str, object]]:
-    """Encoder name and parameters that a guide's text stands for.
+    """Read a guide's text as encoder name and parameters.
 
     Args:
         name: A registered encoder, ``static[source=...]``; any other name is a transformer's

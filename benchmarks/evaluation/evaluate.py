@@ -1,12 +1,12 @@
 """Scores of one checkpoint: own tests, mteb tasks and geometry, every sentence encoded once.
 
-Graded similarity tests are scored as mteb and SentEval's "all" setting do: one correlation over
-all pairs of a split, whatever sub-sets a year's task is made of; that is the setting of ConSERT
-and SimCSE. The mean over those sub-sets is a score of its own beside it, which is never a task's
-main one. Means over tasks are left to the analysis, which sees which are there.
+Graded similarity tests are scored as in mteb and SentEval's "all" setting: one correlation over
+all pairs of a split, across the sub-sets of a year's task; ConSERT and SimCSE do so, too. The mean
+over the sub-sets is a further score, never a task's main one. The analysis computes means over
+tasks, because it knows which tasks there are.
 
-Pure text STS tasks are scored by our own engine on mteb's data: the same formulas, in float64 and
-without mteb's data loaders. Everything else is mteb's own code.
+Our own engine scores pure text STS tasks on mteb's data, by the same formulas, in float64 and
+without mteb's data loaders. mteb's own code scores everything else.
 """
 
 import math
@@ -45,16 +45,15 @@ CLOSE = 0.8
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What `evaluate` found.
+    """Scores of one checkpoint.
 
     Attributes:
-        scores: One row a score.
-        info: How they came about, as plain data. By task: ``engine``, ``source``
-            (``repository@revision``), ``aggregation`` and ``seconds`` (also of ``encode``, what
-            all share). ``notes`` by ``task/split/subset``: why a score is NaN and the like.
+        scores: One row for each score.
+        info: Origin of the scores, as plain data. By task: ``engine``, ``source``
+            (``repository@revision``), ``aggregation`` and ``seconds`` (also of ``encode``, which
+            all share). ``notes`` by ``task/split/subset``: for example, why a score is NaN.
             ``geometry``: the test it was measured on, ``random_pairs``: `similarity_counts` of its
-            texts. ``sentences``: how many were encoded.
-            ``mteb``: its version, if it was used.
+            texts. ``sentences``: number of encoded sentences. ``mteb``: its version, if used.
     """
 
     scores: list[Score]
@@ -62,27 +61,18 @@ class Evaluation:
 
 
 def check_tasks(names: Sequence[Named], languages: Sequence[str] = ("eng",)) -> tuple[str, ...]:
-    """The task names that ``names`` stand for; needs neither data nor network.
+    """Expand ``names`` to task names; needs neither data nor network.
 
     Args:
         names: Tasks (``STS12``), benchmarks (``MTEB(eng, v2)``), or our group ``STS7``.
         languages: Languages wanted of multilingual tasks.
 
     Raises:
-        ValueError: For a name that does not exist, with the nearest right one, or a task that
-            has nothing for us.
+        ValueError: For a name that does not exist, with the nearest right one, or a task without
+            text in the languages.
         ModuleNotFoundError: If mteb is needed and not installed.
     """
     return tuple(request.name for request in mteb_tasks.resolve(names, languages))
-
-
-def check_available(names: Sequence[Named], languages: Sequence[str] = ("eng",)) -> list[str]:
-    """One line for every data set that is not in the cache while the hub is switched off.
-
-    Raises:
-        ValueError: As `check_tasks`.
-    """
-    return [str(m) for m in mteb_tasks.missing_data(mteb_tasks.resolve(names, languages))]
 
 
 def evaluate(
@@ -112,7 +102,7 @@ def evaluate(
         report: Called with each task's name before it is scored.
 
     Returns:
-        Scores sorted as they were asked for, and how they came about.
+        Scores in the order of the tests and tasks, and their origin.
 
     Raises:
         ValueError: For an unknown name, two tests of one name, or embeddings that are not finite.
@@ -136,24 +126,24 @@ def evaluate(
     began = time.perf_counter()
     encode([text for test in (*own_tests, *own_pairs) for text in _texts(test)])
 
-    run = _Run(encode, report or (lambda name: None))
-    run.info["seconds"]["encode"] = time.perf_counter() - began
+    scoring = _Scoring(encode, report or (lambda name: None))
+    scoring.info["seconds"]["encode"] = time.perf_counter() - began
     for test in own_tests:
-        run.own_test(test)
+        scoring.add_own_test(test)
     for task in loaded:
-        run.mteb_task(task, own=task.name not in by_mteb)
+        scoring.add_task(task, own=task.name not in by_mteb)
     if geometry:
-        run.geometry([t for t in own_tests if isinstance(t, Pairs)], loaded)
+        scoring.add_geometry([t for t in own_tests if isinstance(t, Pairs)], loaded)
     if loaded:
-        run.info["mteb"] = mteb_adapter.version()
-    if results is not None and run.outcomes:
-        mteb_adapter.write_results(model, run.outcomes, results)
-    run.info["sentences"] = encode.encoded
-    return Evaluation(run.scores, run.info)
+        scoring.info["mteb"] = mteb_adapter.version()
+    if results is not None and scoring.outcomes:
+        mteb_adapter.write_results(model, scoring.outcomes, results)
+    scoring.info["sentences"] = encode.encoded
+    return Evaluation(scoring.scores, scoring.info)
 
 
 def check_dev(dev: Named, *, split: str = "validation") -> None:
-    """Make sure that `evaluate_dev` will have something to score; loads the data of the one task.
+    """Check that `evaluate_dev` can score ``dev``; loads the data of the task.
 
     Raises:
         ValueError: If ``dev`` is not one task, is unknown, or has no such split; or if ``split`` is
@@ -172,12 +162,12 @@ def _dev_request(dev: Named, split: str) -> Request:
         raise ValueError(f"checkpoints are chosen on one task; {dev!r} is {len(requests)}")
     request = requests[0]
     if isinstance(request, LocalTask):
-        return request  # a file of development data, whatever its split is called
+        return request  # a file of development data; the name of its split does not matter
     return TaskRequest(request.name, request.subsets, (split,))
 
 
 def evaluate_dev(model: EvaluatedModel, dev: Named | Pairs, *, split: str = "validation") -> Score:
-    """The main score on development data, for choosing a checkpoint.
+    """Return the main score on development data, for choosing a checkpoint.
 
     Args:
         model: The checkpoint.
@@ -201,8 +191,8 @@ def _texts(test: OwnTest) -> Sequence[str]:
     return (*test.train_texts, *test.test_texts)
 
 
-class _Run:
-    """Scores of one checkpoint as they come in."""
+class _Scoring:
+    """Collects the scores of one checkpoint and their origin, test by test."""
 
     def __init__(self, encode: SentenceCache, report: Callable[[str], None]) -> None:
         self.encode = encode
@@ -213,7 +203,7 @@ class _Run:
             key: {} for key in ("engine", "source", "aggregation", "seconds", "notes")
         }
 
-    def own_test(self, test: OwnTest) -> None:
+    def add_own_test(self, test: OwnTest) -> None:
         self.report(test.name)
         began = time.perf_counter()
         if isinstance(test, Pairs):
@@ -230,9 +220,9 @@ class _Run:
             for m, value in metrics.items()
         )
         self._note(test.name, "test", "default", reason)
-        self._how(test.name, "own", "", time.perf_counter() - began)
+        self._note_origin(test.name, "own", "", time.perf_counter() - began)
 
-    def mteb_task(self, task: LoadedTask, *, own: bool) -> None:
+    def add_task(self, task: LoadedTask, *, own: bool) -> None:
         self.report(task.name)
         if own:
             began = time.perf_counter()
@@ -240,7 +230,7 @@ class _Run:
             for test in task.pair_tests:
                 metrics, reason = self._pairs(test.pairs)
                 found.append(metrics)
-                self._parts(task.name, test)
+                self._add_mean_of_parts(task.name, test)
                 self._note(task.name, test.split, test.subset, reason)
             outcome = mteb_adapter.own_outcome(task, found, time.perf_counter() - began)
         else:
@@ -254,9 +244,9 @@ class _Run:
                 self.info["notes"][key] = f"mteb reports NaN for {score.metric}"
         self.scores.extend(outcome.scores)
         self.outcomes.append(outcome)
-        self._how(task.name, outcome.engine, outcome.source, outcome.seconds)
+        self._note_origin(task.name, outcome.engine, outcome.source, outcome.seconds)
 
-    def geometry(self, own: Sequence[Pairs], loaded: Sequence[LoadedTask]) -> None:
+    def add_geometry(self, own: Sequence[Pairs], loaded: Sequence[LoadedTask]) -> None:
         from_mteb = sorted(
             (t for task in loaded for t in task.pair_tests),
             key=lambda t: t.pairs.name != "STSBenchmark",
@@ -283,8 +273,8 @@ class _Run:
     def _pairs(self, pairs: Pairs) -> tuple[dict[str, float], str]:
         return pair_metrics(self.encode(pairs.sentence1), self.encode(pairs.sentence2), pairs.score)
 
-    def _parts(self, task: str, test: PairTest) -> None:
-        """The mean over a year's sub-sets, beside the correlation over all of its pairs."""
+    def _add_mean_of_parts(self, task: str, test: PairTest) -> None:
+        """Add the mean over a year's sub-sets to the correlation over all of its pairs."""
         pairs = test.pairs
         if pairs.name not in PARTS:
             return
@@ -299,7 +289,7 @@ class _Run:
         if reason:
             self.info["notes"][f"{task}/{split}/{subset}"] = reason
 
-    def _how(self, task: str, engine: str, source: str, seconds: float) -> None:
+    def _note_origin(self, task: str, engine: str, source: str, seconds: float) -> None:
         self.info["engine"][task] = engine
         self.info["seconds"][task] = seconds
         if source:

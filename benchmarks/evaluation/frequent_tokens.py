@@ -1,7 +1,7 @@
-"""Does the mean over tokens hang on a few frequent ones? Scores with those left out of the mean.
+"""Scores with the most frequent tokens left out of the mean over tokens.
 
-In a collapsed space the most frequent tokens dominate the mean: BERT's STS score rises by far when
-they are left out, that of a model trained contrastively hardly moves.
+In a collapsed space these tokens dominate the mean: without them BERT's STS score rises a lot, that
+of a model trained contrastively hardly changes.
 
 Source: Yan et al. 2021, ConSERT, section 5 (analysis of the embedding space).
 https://aclanthology.org/2021.acl-long.393 Counting without special tokens is our choice.

@@ -1,7 +1,7 @@
-"""Does the training text hold the evaluation sets? Exact and n-gram overlap, kept with the scores.
+"""Overlap of the training text with the evaluation sets, exact and by n-grams.
 
-The scan walks the training text once and remembers only what the tests hold, so its memory goes by
-the tests. It reads all texts of a cell's data, whichever of them a seed or a limit leaves.
+The scan reads the training text once and remembers only what the tests hold, so its memory depends
+on the tests. It reads all texts that remain in a cell's data after its seed and limit.
 
 Source: Brown et al. 2020, Language models are few-shot learners, appendix C (n-gram overlap; theirs
 are 8 to 13 words long by data set). https://arxiv.org/abs/2005.14165
@@ -29,7 +29,7 @@ from nsbench.benchmarks.regimes._labels import entailment_data
 WORDS = 8
 """Words in a run that counts as shared; shorter texts are compared whole only."""
 VERSION = 1
-"""Bumped when the meaning of a number changes, so that stored scans are not taken for new ones."""
+"""Raised when the meaning of a number changes, so that stored scans are not reused."""
 _WORD = re.compile(r"\w+")
 _done: dict[str, dict[str, Any]] = {}
 
@@ -41,7 +41,7 @@ class EvaluationTexts:
     Attributes:
         name: The task.
         texts: All of its texts, repeats and all.
-        pairs: Two texts a row, where it is made of pairs.
+        pairs: Two texts a row, if the set consists of pairs.
         transductive: Whether the training data read its texts on purpose, without scores.
     """
 
@@ -69,14 +69,14 @@ class EvaluationTexts:
 
 @dataclass(frozen=True)
 class Overlap:
-    """How much of one evaluation set the training text holds.
+    """Overlap of one evaluation set with the training text.
 
     Attributes:
         texts: Different texts of the test, after `normalise`.
         exact: Share of them that are a training text, in [0, 1].
         pairs: Share of the pairs of which both texts are; ``None`` where there are no pairs.
         long_texts: Different texts of at least `WORDS` words.
-        ngram: Share of those with a run of `WORDS` words that stands in a training text.
+        ngram: Share of those with a run of `WORDS` words that occurs in a training text.
         transductive: Whether the training data read the test's texts on purpose.
     """
 
@@ -118,7 +118,7 @@ def runs(text: str, words: int = WORDS) -> Iterator[str]:
 def scan_stored(
     training: Sequence[TrainingData], tests: Sequence[EvaluationTexts], folder: Path | None = None
 ) -> dict[str, dict[str, Any]]:
-    """`scan` by task as plain data; what was scanned before, here or on disk, is not scanned again.
+    """Scan by task, as plain data; reuse earlier scans, in memory or on disk.
 
     Args:
         training: Everything that a cell trains on.
@@ -194,7 +194,7 @@ def _overlap(test: EvaluationTexts, own: set[str], seen: set[str], seen_runs: se
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """A stored scan, or ``None`` for a file of another shape: it is scanned and written anew."""
+    """Read a stored scan; delete a file of another shape and return ``None``."""
     try:
         raw = read_json(path)
         return asdict(Overlap(**raw))

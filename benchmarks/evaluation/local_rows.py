@@ -34,7 +34,7 @@ class Table:
     header: bool
 
     def rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Where each row stands, and its columns by our names.
+        """Yield the place of each row in its file, and its columns by our names.
 
         Raises:
             ValueError: If a column is not there, or the file has no row.
@@ -83,7 +83,7 @@ def paired(table: Table) -> Columns:
     out = _pairs(table, "labels", label)
     if len(set(out["labels"])) < 2:
         only = out["labels"][0]
-        raise ValueError(f"{table.path} has one label only, {only}: nothing to tell apart")
+        raise ValueError(f"{table.path} has one label only, {only}: nothing to separate")
     return out
 
 
@@ -116,7 +116,7 @@ def _numbered(table: Table, labels: list[str]) -> dict[str, int]:
 
 
 def classified(train: Table, test: Table) -> dict[str, Columns]:
-    """What is fitted and what is scored, labels as numbers."""
+    """Rows to fit and rows to score, labels as numbers."""
     splits = {"train": labelled(train), "test": labelled(test)}
     names = _numbered(train, splits["train"]["label"])
     unknown = sorted(set(splits["test"]["label"]) - set(names))
@@ -133,7 +133,7 @@ def clustered(table: Table) -> Columns:
 
 
 def reranked(table: Table) -> dict[str, Any]:
-    """Queries, each with candidates of its own, as mteb lays out its reranking tasks."""
+    """Queries, each with its own candidates, laid out as mteb's reranking tasks."""
     corpus, queries, relevant, candidates = [], [], {}, {}
     for number, (where, row) in enumerate(table.rows()):
         right, wrong = (texts_of(where, row, column) for column in ("positive", "negative"))
@@ -185,4 +185,4 @@ READERS: Mapping[str, Callable[[Table], dict[str, Any]]] = {
     "clustering": clustered,
     "reranking": reranked,
 }
-"""How a file of a kind is read, where it is one file."""
+"""Functions that read the file of a kind, for kinds of one file."""

@@ -39,7 +39,7 @@ def evaluation_tasks(
 def development_task(
     entry: str | Mapping[str, Any], tasks: Iterable[str | LocalTask]
 ) -> str | LocalTask:
-    """What chooses the checkpoint, read and checked as `evaluation_tasks` does.
+    """Read and check the task that chooses the checkpoint, as `evaluation_tasks` does.
 
     Raises:
         ValueError: As there, or if its files are those of a task that is scored.
@@ -85,7 +85,7 @@ def fingerprinted(task: LocalTask) -> LocalTask:
 
 
 def files(task: LocalTask) -> tuple[Path, ...]:
-    """What it is read from.
+    """Files of a task.
 
     Raises:
         FileNotFoundError: If a file is missing.

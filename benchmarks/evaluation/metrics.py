@@ -1,4 +1,4 @@
-"""What a test says of embeddings: correlation with graded pairs, accuracy on labelled texts."""
+"""Metrics of embeddings: correlation with graded pairs, accuracy on labelled texts."""
 
 import math
 import warnings
@@ -74,7 +74,7 @@ def label_metrics(
 ) -> tuple[dict[str, float], str]:
     """Accuracy and macro F1 of a logistic regression on standardised unit vectors.
 
-    Standardised, so that a collapsed encoder is judged by what it tells apart and not by how
+    Standardised, so that a collapsed encoder is judged by the classes it separates and not by how
     little of the sphere it uses. Deterministic.
 
     Args:

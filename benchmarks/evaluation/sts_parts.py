@@ -1,7 +1,7 @@
-"""The sub-sets that the STS tasks of each year are made of, for the mean over them.
+"""The sub-sets of each year's STS task, for the mean over them.
 
 ConSERT and SimCSE correlate over all pairs of a year at once ("all"); stock SentEval correlates
-each sub-set by itself and averages. The two differ by points, so they are two metrics. mteb's
+each sub-set separately and averages. The two differ by points, so they are two metrics. mteb's
 copies hold the sub-sets one after the other; their sizes are SemEval's counts of scored pairs.
 
 Source: Gao et al. 2021, SimCSE, appendix B ("all", "mean" and "wmean" in earlier work).

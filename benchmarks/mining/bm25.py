@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 
 from nsbench.samplers import in_range
 
-STEMMERS = ("none", "english")
-
 
 class Bm25:
     """BM25 between the texts of one list; every text is a document and can be a query.

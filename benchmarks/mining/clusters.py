@@ -1,4 +1,4 @@
-"""Clusters of the training texts: which of them a model holds to be of one kind, and how surely.
+"""Clusters of the training texts by a model, and the confidence in them.
 
 Source: Chen et al. 2022, Incremental False Negative Detection for Contrastive Learning (IFND):
 k-means with several numbers of clusters, trusted ever more. https://arxiv.org/abs/2106.03719
@@ -23,7 +23,7 @@ _BLOCK = 4096
 
 
 class TrustsClusters(Protocol):
-    """What a sampler that needs ``cluster_match`` answers at a refresh; `incremental` does."""
+    """Methods of a sampler that needs ``cluster_match``, such as `incremental`."""
 
     refreshes: int
 
@@ -53,7 +53,7 @@ def spherical_kmeans(points: Tensor, clusters: int, seed: int) -> Tensor:
 
     Args:
         points: ``(n, d)`` normalised.
-        clusters: K, >= 1; from n on every point is a centroid of its own.
+        clusters: K, >= 1; with n or more, every point is a centroid.
         seed: Decides the first centroids.
 
     Returns:
@@ -87,10 +87,10 @@ def nearest(points: Tensor, centroids: Tensor) -> Tensor:
 
 
 class ClusterMatch:
-    """Trusted clusters of all texts, made anew several times during the training.
+    """Trusted clusters of all texts, renewed several times during the training.
 
     Args:
-        sampler: Says how many clusters, how often, and which members are trusted.
+        sampler: Decides the numbers of clusters, their renewal, and the trusted members.
         world: The cell.
     """
 
@@ -99,12 +99,12 @@ class ClusterMatch:
         self.corpus = Corpus(world.data)
         self.group = torch.from_numpy(world.data.group).to(world.device)  # (T,)
         self.sizes = sampler.clusters(self.corpus.size)
-        nobody = torch.full((len(self.sizes), self.corpus.size), -1, device=world.device)
+        nothing = torch.full((len(self.sizes), self.corpus.size), -1, device=world.device)
         self.labels: Tensor | None = None  # (M, G) cluster of every distinct text
-        self.trusted = nobody  # (M, G) the same for those trusted, -1 for others
+        self.trusted = nothing  # (M, G) the same for trusted texts, -1 for others
 
     def refresh(self, step: int, steps: int) -> None:
-        """Cluster anew at the first step and at equal distances behind it.
+        """Cluster again at the first step and at equal distances after it.
 
         While no text is to be trusted, nothing is clustered.
         """

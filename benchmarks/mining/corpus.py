@@ -7,7 +7,7 @@ https://arxiv.org/abs/2407.15831 The ranking is over texts that differ after nor
 relative margins are taken of the positive score's magnitude, so that its sign does not matter.
 
 A candidate is never the anchor, its positive, another known positive or a text equal to one.
-Everything that was looked at and not kept has a reason, and running short is a setting.
+Every candidate that is not kept has a reason, and a policy decides about rows that find too few.
 """
 
 from collections.abc import Mapping
@@ -18,12 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsbench.benchmarks.data import TrainingData
+from nsbench.benchmarks.mining.settings import AMONG, SHORTAGE, Window
 from nsbench.benchmarks.mining.sources import Floats, Ints, Source
-from nsbench.samplers import at_least, one_of
+from nsbench.samplers import one_of
 
-AMONG = ("documents", "all")
-AGAINST = ("own", "lowest")
-SHORTAGE = ("drop", "fewer", "pad_random", "error")
 REASONS = (
     "kept",
     "nothing",  # an empty place of the ranking: the corpus is used up, or has no score
@@ -35,7 +33,7 @@ REASONS = (
     "too_dissimilar",  # score below `min_score`
     "surplus",  # the row had its `depth` already
 )
-"""Why a candidate of the ranking was not kept, by its code."""
+"""Reasons for not keeping a candidate of the ranking, by code."""
 _CODE = {name: code for code, name in enumerate(REASONS)}
 
 
@@ -43,67 +41,18 @@ class ShortageError(ValueError):
     """A row found fewer candidates than it needs, and the policy is ``error``."""
 
 
-@dataclass(frozen=True)
-class Window:
-    """Which places of a ranking are wanted.
-
-    Args:
-        depth: Most candidates per row, M, >= 1.
-        need: Candidates without which a row is short, at most ``depth``; 0 stands for ``depth``.
-        start: Places skipped at the top, >= 0; known positives do not count as places.
-        stop: Place behind the last that is looked at, above ``start``.
-        margin: Keep scores <= s_pos - margin, >= 0; ``None`` for any.
-        relative_margin: Keep scores <= s_pos - |s_pos| * relative_margin, >= 0.
-        max_score: Keep scores <= max_score.
-        min_score: Keep scores >= min_score.
-        against: Whose score s_pos is where an anchor has several positives: the row's ``own``, or
-            the ``lowest`` of them all.
-    """
-
-    depth: int
-    need: int = 0
-    start: int = 0
-    stop: int = 200
-    margin: float | None = None
-    relative_margin: float | None = None
-    max_score: float | None = None
-    min_score: float | None = None
-    against: str = "own"
-
-    def __post_init__(self) -> None:
-        one_of("mining", "against", self.against, AGAINST)
-        at_least("mining", "depth", self.depth, 1)
-        at_least("mining", "need", self.need, 0)
-        if self.need > self.depth:
-            raise ValueError(f"mining: need is {self.need}, above depth, which is {self.depth}")
-        at_least("mining", "start", self.start, 0)
-        at_least("mining", "stop", self.stop, self.start + 1)
-        for name in ("margin", "relative_margin"):
-            value = getattr(self, name)
-            if value is not None and not value >= 0:
-                raise ValueError(f"mining: {name} must be at least 0, got {value!r}")
-        if self.stop - self.start < self.depth:
-            raise ValueError(
-                f"mining: depth is {self.depth}, but the window has only "
-                f"{self.stop - self.start} places"
-            )
-        low, high = self.min_score, self.max_score
-        if low is not None and high is not None and not low <= high:
-            raise ValueError(f"mining: max_score {high!r} is below min_score {low!r}")
-
-
 @dataclass(frozen=True, eq=False)
 class Mined:
-    """What mining found for R rows.
+    """Candidates found for R rows.
 
     Attributes:
         ids: ``(R, M)`` int64 text of each candidate, best first; -1 in empty places.
         scores: ``(R, M)`` float32 score by the source; NaN in empty places.
         ranks: ``(R, M)`` int64 place in the row's ranking of all that may be a negative, from 0;
             -1 for empty places and for random padding.
-        codes: ``(R, W)`` int8 index into `REASONS`, for each of the W candidates looked at.
+        codes: ``(R, W)`` int8 index into `REASONS`, for each of the W candidates examined.
         dropped: ``(R,)`` bool, True where the policy ``drop`` took the row's candidates away.
-        source: Whose scores these are.
+        source: Name of the source of the scores.
         shortage: The policy.
         short_rows: Rows that found fewer than they need.
         padded: Places filled at random.
@@ -125,7 +74,7 @@ class Mined:
         object.__setattr__(self, "rejected", dict(zip(REASONS, counts, strict=True)))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """All of it as arrays, for a cache."""
+        """Return everything as arrays, for a cache."""
         counts = np.array([self.short_rows, self.padded], np.int64)
         source = np.frombuffer(self.source.encode(), np.uint8)
         names = ("ids", "scores", "ranks", "codes", "dropped")
@@ -133,7 +82,7 @@ class Mined:
 
     @classmethod
     def of(cls, arrays: Mapping[str, NDArray[Any]], shortage: str) -> "Mined":
-        """What gave these `arrays`, found under a policy."""
+        """Rebuild from `arrays`, found under a policy."""
         more = dict(arrays)
         short, padded = more.pop("counts").tolist()
         source = more.pop("source").tobytes().decode()
@@ -182,7 +131,7 @@ class Corpus:
         self.most_known = int((stop - each).max(initial=0))
 
     def is_known(self, left: Ints, right: Ints) -> NDArray[np.bool_]:
-        """Whether two distinct texts are a known positive pair."""
+        """Return whether two distinct texts are a known positive pair."""
         keys = left * self.size + right
         if not len(self.known):
             return np.zeros(keys.shape, np.bool_)
@@ -199,13 +148,13 @@ def mine(
     shortage: str,
     rng: np.random.Generator,
 ) -> Mined:
-    """Candidates of every row, out of a window of its anchor's ranking.
+    """Find the candidates of every row in a window of its anchor's ranking.
 
     Args:
         corpus: The distinct texts.
         source: Scores between them.
-        window: Which of the ranking are wanted.
-        shortage: What to do with a row that finds fewer than ``window.need``: ``drop`` all of
+        window: Wanted places of the ranking.
+        shortage: Policy for a row that finds fewer than ``window.need``: ``drop`` all of
             its candidates, keep the ``fewer`` there are, ``pad_random`` with texts that may be
             negatives, or ``error``.
         rng: Draws the padding.
@@ -326,7 +275,7 @@ def pad(
         rng: Draws the padding.
 
     Returns:
-        How many places were filled; fewer than were empty where the corpus is used up.
+        Number of places filled; fewer than were empty if the corpus is used up.
     """
     filled: list[tuple[int, int]] = []
     for row in rows.tolist():

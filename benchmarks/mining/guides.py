@@ -32,7 +32,7 @@ def guide_embeddings(world: World, name: str) -> Tensor:
 
     Args:
         world: The cell.
-        name: Of the guide, see `guide_spec`; empty for the cell's encoder as it stands now.
+        name: Name of the guide, see `guide_spec`; empty for the cell's encoder as it is now.
     """
     if not name:
         return own_embeddings(world).clone()
@@ -45,7 +45,7 @@ def guide_embeddings(world: World, name: str) -> Tensor:
     spec.check()
 
     def make() -> Arrays:
-        # A guide without weights of its own is random, but the same in all cells.
+        # A guide without stored weights is random, but the same in all cells.
         guide = spec.build(world.data.texts, seed_for(0, "guide")).to(world.device)
         return {"embeddings": encode_texts(guide, world.data.texts)}
 
@@ -57,7 +57,7 @@ def guide_embeddings(world: World, name: str) -> Tensor:
 
 
 def own_embeddings(world: World) -> Tensor:
-    """``(T, d)`` normalised embeddings of all texts by the encoder as it stands.
+    """``(T, d)`` normalised embeddings of all texts by the encoder in its current state.
 
     Shared by the cells that start from the same weights; passes are counted in each.
     """

@@ -1,4 +1,4 @@
-"""Whose scores mining ranks a corpus by: embeddings, or BM25."""
+"""Sources of the scores by which mining ranks a corpus: embeddings, or BM25."""
 
 from collections.abc import Iterator, Sequence
 from typing import Protocol
@@ -37,7 +37,7 @@ class DenseSource:
     Args:
         embeddings: ``(G, d)`` of the distinct texts; normalised here.
         candidates: Numbers of the texts that are ranked, ascending; ``None`` for all.
-        name: Whose embeddings, for the record.
+        name: Name of the model, for the record.
         backend: Of the search.
         memory: Bytes of the search.
         devices: Of the search; none for where the embeddings are.

@@ -1,7 +1,7 @@
-"""The reference search: a cheap product over tiles, and exact scores of the pairs that can matter.
+"""The reference search: a cheap product over tiles, then exact scores of the pairs that can matter.
 
-A cheap product over tiles says which pairs can matter, with a proven bound on its rounding; only
-those are scored again, each by the same float32 formula, and only such scores decide.
+A proven bound on the rounding of the product says which pairs can matter. They are scored again by
+one float32 formula, and only these scores decide.
 """
 
 import math
@@ -16,15 +16,15 @@ from torch.nn import functional
 
 from nsbench.benchmarks.search.keys import EMPTY, ids_of, merged, packed, scores_of
 
-_STEP = 8  # scores are looked at through the maxima of 8, and of 64 where there are k of those
-_WIDEST = 1 << 16  # columns of a tile; more rows a tile make the product no faster
-_TALLEST = 1024
-_EVEN = 64  # a tile's height is a multiple of these: others multiply more slowly
-_PIECE = 4096
-_FEWEST = 64  # pairs at a time: CUDA adds few rows up in another order than many
-# Of norms below, the squares, and products with others, may be too small for float32, in which they
-# count as nothing: no bound holds. Above, what is lost so is far less than sums are rounded by.
-_TINY = 2.0**-50
+_GROUP = 8  # the maxima of 8 scores, or of 64 where there are k of those, are compared first
+_MAX_COLUMNS = 1 << 16  # of a tile; more make the product no faster
+_MAX_ROWS = 1024  # of a tile
+_ROW_MULTIPLE = 64  # a tile of another height multiplies more slowly
+_ROWS_AT_ONCE = 4096
+_MIN_PAIRS = 64  # scored at once: CUDA sums few rows in another order than many
+# Squares and products of smaller norms may underflow float32, so that no error bound holds. Above,
+# what underflows is far less than the rounding of sums.
+_MIN_NORM = 2.0**-50
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,9 +38,8 @@ class TopK:
         product: Precision of the product that found them: ``fp32``, ``tf32``, ``bf16`` or
             ``fp16``. The scores are fp32 either way.
         corpus_size: Rows that were searched.
-        repeated: Tiles (torch) or queries (fused) with too many candidates, and queries for which
-            faiss's answer was not shown to be complete: they were done again, more finely. They
-            cost time, not exactness.
+        repeated: Tiles (torch) or queries (fused) with too many candidates, or queries (faiss)
+            whose answer was not proven complete. Repeating them costs time, not exactness.
         checked: Queries of the faiss backend that were compared with the reference.
         devices: Where the work was done.
     """
@@ -56,26 +55,26 @@ class TopK:
 
 
 def tf32(rows: Tensor) -> Tensor:
-    """The nearest float32 numbers with ten bits behind the point, all that a TF32 product reads.
+    """Round to the nearest float32 numbers with a mantissa of ten bits, which TF32 products read.
 
-    A tensor core that is handed others may cut them off, twice as far away.
+    A tensor core may truncate other numbers, which errs twice as much.
     """
-    bits = rows.view(torch.int32)  # sign and magnitude: a half more in either sign
+    bits = rows.view(torch.int32)  # sign and magnitude: adding a half rounds either sign
     return (bits + 0x1000).bitwise_and_(-0x2000).view(torch.float32)
 
 
 def rounded(rows: Tensor, product: str) -> Tensor:
-    """float32 rows as a product of ``bf16``, ``tf32`` or ``fp32`` reads them."""
+    """Return float32 rows as a product in ``bf16``, ``tf32`` or ``fp32`` reads them."""
     if product == "bf16":
         return rows.bfloat16()
     return tf32(rows) if product == "tf32" else rows
 
 
 def check_capability(device: torch.device, product: str) -> None:
-    """See that a device has a product.
+    """Check that a device supports a product.
 
     Raises:
-        ValueError: If it has not.
+        ValueError: If it does not.
     """
     if device.type == "cuda" and product in ("bf16", "tf32"):
         capability = torch.cuda.get_device_capability(device)
@@ -87,7 +86,7 @@ def check_capability(device: torch.device, product: str) -> None:
 
 
 def has_bf16(tensor: Tensor) -> bool:
-    """Whether products in bf16 are faster than in fp32 where the tensor lives."""
+    """Return whether products in bf16 are faster than in fp32 on a tensor's device."""
     if tensor.device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
@@ -95,33 +94,34 @@ def has_bf16(tensor: Tensor) -> bool:
 
 
 class Search:
-    """The running answer: one int64 key per place, whose order is (score, -id)."""
+    """The best rows so far: one int64 key per place, whose order is (score, -id)."""
 
     def __init__(
         self, queries: Tensor, k: int, memory: int, exclude: Tensor | None, *, product: str
     ) -> None:
         self.queries, self.k = queries, k
-        self.product = self.kind = product  # of the record, of a tile
+        self.product = product  # as the answer names it
+        self.precision = product  # of a tile's product
         self.norms = queries.norm(dim=1)  # (Q,)
         self.best = torch.full((len(queries), k), EMPTY, dtype=torch.int64, device=queries.device)
         self.seen = self.repeated = self.checked = 0
-        self.cells = memory // 12  # scores of a tile; as much again for masks and for candidates
-        self.crowd = max(self.cells // 16, 4 * k)  # candidates of a tile
-        self.rows_per_block = self.widest(memory, queries.shape[1])
+        self.tile_scores = memory // 12  # 4 bytes each, as much for masks, as much for candidates
+        self.max_candidates = max(self.tile_scores // 16, 4 * k)  # of a tile
+        self.rows_per_block = self.block_rows(memory, queries.shape[1])
         self.banned = _banned(exclude, queries.device)
         self.scratch = Scratch(queries.device)
 
     @staticmethod
-    def widest(memory: int, width: int) -> int:
-        """Rows of a block of vectors that long, for that many bytes."""
-        wide = min(_WIDEST, memory // 12 // 64, memory // (16 * max(1, width)))
-        return max(_STEP**2, wide // _STEP**2 * _STEP**2)
+    def block_rows(memory: int, width: int) -> int:
+        """Rows of a block, given the memory in bytes and the dimensions of a vector."""
+        rows = min(_MAX_COLUMNS, memory // 12 // 64, memory // (16 * max(1, width)))
+        return max(_GROUP**2, rows // _GROUP**2 * _GROUP**2)
 
     def add(self, block: Tensor, offset: int) -> None:
-        """Search one block of corpus rows, its first with that id; merge what was found."""
-        tile = Tile(block, offset, product=self.kind)
-        height = min(_TALLEST, self.cells // tile.width, self.crowd // (4 * self.k))
-        height = max(1, height // _EVEN * _EVEN or height)
+        """Search one block of corpus rows, the first of which has id ``offset``."""
+        tile = Tile(block, offset, product=self.precision)
+        height = min(_MAX_ROWS, self.tile_scores // tile.width, self.max_candidates // (4 * self.k))
+        height = max(1, height // _ROW_MULTIPLE * _ROW_MULTIPLE or height)
         for start in range(0, len(self.queries), height):
             self._add(tile, start, min(start + height, len(self.queries)))
         self.seen += len(block)
@@ -132,20 +132,20 @@ class Search:
         row, column = self.banned_in(start, stop, tile.offset, len(tile.block))
         values[row, column] = -torch.inf
         reached = scores_of(self.best[start:stop, -1])
-        found = _candidates(values, reached, slack, self.k, self.crowd, self.scratch)
+        found = _candidates(values, reached, slack, self.k, self.max_candidates, self.scratch)
         if found is not None:
             self._merge(tile, start, stop, *found)
             return
         self.repeated += 1
-        if tile.kind == "bf16":
+        if tile.precision == "bf16":
             self._add(Tile(tile.block, tile.offset, product="fp32"), start, stop)
         elif stop - start > 1:
             middle = (start + stop) // 2
             self._add(tile, start, middle)
             self._add(tile, middle, stop)
-        else:  # one query, and more pairs than room that cannot be told apart: score them all
-            for low in range(0, len(tile.block), self.crowd):
-                part = torch.arange(low, min(low + self.crowd, len(tile.block)))
+        else:  # one query with more possible candidates than there is room for: score all pairs
+            for low in range(0, len(tile.block), self.max_candidates):
+                part = torch.arange(low, min(low + self.max_candidates, len(tile.block)))
                 part = part.to(values.device)
                 part = part[values[0, part] > -torch.inf]
                 self._merge(tile, start, stop, torch.zeros_like(part), part)
@@ -176,18 +176,14 @@ class Search:
 
 
 class Scratch:
-    """Memory that is used again: to ask the system for a large piece costs more than to fill it.
-
-    Args:
-        device: Where.
-    """
+    """Memory that is reused, because allocating a large piece costs more than filling it."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self.held: dict[tuple[str, torch.dtype], Tensor] = {}
 
     def __call__(self, name: str, *shape: int, dtype: torch.dtype) -> Tensor:
-        """Memory of a name, with anything in it; what it held before is lost."""
+        """Return uninitialised memory; what was held under this name and type is overwritten."""
         size = math.prod(shape)
         held = self.held.get((name, dtype))
         if held is None or len(held) < size:
@@ -197,104 +193,103 @@ class Scratch:
 
 
 class Tile:
-    """A block of corpus rows, ready for products in one precision.
+    """A block of corpus rows, prepared for products in one precision.
 
     Args:
         block: ``(c, d)`` float32 rows.
         offset: Id of the first one.
-        product: ``fp32``, ``bf16`` or ``tf32``. Torch decides for all float32 products of a process
-            whether they are made in TF32: in such a search all are, and none is done again in fp32.
+        product: ``fp32``, ``bf16`` or ``tf32``. TF32 is a setting of the process: in such a search
+            every float32 product is made in it, and none is repeated in fp32.
     """
 
     def __init__(self, block: Tensor, offset: int, *, product: str) -> None:
-        self.block, self.offset, self.kind = block, offset, product
-        self.width = -(-len(block) // _STEP**2) * _STEP**2
+        self.block, self.offset, self.precision = block, offset, product
+        self.width = -(-len(block) // _GROUP**2) * _GROUP**2
         low = rounded(block, product)
         self.largest = block.norm(dim=1).max()
         self.lost = torch.zeros_like(self.largest)
         if low is not block:
-            pieces = zip(low.split(_PIECE), block.split(_PIECE), strict=True)
+            pieces = zip(low.split(_ROWS_AT_ONCE), block.split(_ROWS_AT_ONCE), strict=True)
             self.lost = torch.stack([(a.float() - b).norm(dim=1).max() for a, b in pieces]).max()
         if self.width > len(block):
             low = torch.cat([low, low.new_zeros(self.width - len(block), block.shape[1])])
         self.columns = low.T
 
     def product(self, queries: Tensor, norms: Tensor, out: Tensor) -> tuple[Tensor, Tensor]:
-        """Approximate inner products, written to ``out``, and how far they may be off.
+        """Write approximate inner products to ``out``, and bound their errors.
 
         Returns:
-            ``(h, width)`` in the product's precision, -inf behind the block's last row; and
-            ``(h,)`` bounds on the difference between such a number, before it is rounded to that
-            precision, and the exact score.
+            ``(h, width)`` products in the tile's precision, -inf in columns without a row; and
+            ``(h,)`` bounds on their errors before they are rounded to that precision.
         """
-        low = rounded(queries, self.kind)
+        low = rounded(queries, self.precision)
         values = torch.mm(low, self.columns, out=out)
         values[:, len(self.block) :] = -torch.inf
         slack = rounding_of(queries.shape[1], norms, self.largest)
         if low is not queries:
             lost = (low.float() - queries).norm(dim=1)
-            slack = 2 * slack  # tensor cores may cut sums off
+            slack = 2 * slack  # tensor cores may truncate sums
             slack = 1.01 * (slack + lost * self.largest + norms * self.lost + lost * self.lost)
-        return values, slack.nan_to_num(torch.inf, torch.inf)  # norms too large for float32
+        return values, slack.nan_to_num(torch.inf, torch.inf)  # a norm overflowed
 
 
 def rounding_of(depth: int, norms: Tensor, largest: Tensor) -> Tensor:
-    """``(h,)`` bounds on how far two float32 sums of products may be apart; infinite if unknown.
+    """Return ``(h,)`` bounds on the difference of two float32 sums of products, or infinity.
 
     Args:
-        depth: Products.
+        depth: Number of products in a sum.
         norms: ``(h,)`` of the queries.
         largest: ``()`` of the corpus.
     """
     slack = depth * 2.0**-23 * norms * largest
-    return slack.where((norms > _TINY) & (largest > _TINY), torch.inf)
+    return slack.where((norms > _MIN_NORM) & (largest > _MIN_NORM), torch.inf)
 
 
 def _candidates(
-    values: Tensor, reached: Tensor, slack: Tensor, k: int, crowd: int, scratch: "Scratch"
+    values: Tensor, reached: Tensor, slack: Tensor, k: int, most: int, scratch: "Scratch"
 ) -> tuple[Tensor, Tensor] | None:
-    """Pairs that may belong to the k best; all that do are among them.
+    """Find all pairs that may belong to the k best.
 
     Args:
         values: ``(h, w)`` approximate scores.
         reached: ``(h,)`` exact k-th best score so far, -inf where there are fewer.
-        slack: ``(h,)`` largest error of ``values`` before their own rounding.
+        slack: ``(h,)`` bound on the error of ``values`` before their own rounding.
         k: Places.
-        crowd: Largest number of pairs.
+        most: Largest number of pairs.
         scratch: Memory to work in.
 
     Returns:
-        ``(P,)`` rows, ascending, and columns; ``None`` if there are more pairs than ``crowd``.
+        ``(P,)`` rows, ascending, and columns; ``None`` if there are more pairs than ``most``.
     """
     height, width = values.shape
-    parts = values.view(height, _STEP, width // _STEP)
-    shape = height, width // _STEP
+    parts = values.view(height, _GROUP, width // _GROUP)
+    shape = height, width // _GROUP
     highest = scratch("highest", *shape, dtype=values.dtype)  # (h, w / 8)
     torch.amax(parts, dim=1, out=highest)
     bound = reached
-    if width // _STEP**2 >= k:
-        coarse = highest.view(height, _STEP, width // _STEP**2).amax(dim=1)  # (h, w / 64)
+    if width // _GROUP**2 >= k:
+        coarse = highest.view(height, _GROUP, width // _GROUP**2).amax(dim=1)  # (h, w / 64)
     else:
-        coarse = highest if width // _STEP >= k else values
+        coarse = highest if width // _GROUP >= k else values
     if coarse.shape[1] >= k:
-        # At least k values reach the k-th largest of the maxima, so the k-th best score does, too,
-        # but for rounding to the product's precision (2^-8 covers bf16 twice) and its error.
+        # At least k values reach the k-th largest of the maxima. So does the k-th best score, less
+        # the rounding to the product's precision (2^-8 covers bf16 twice) and the error.
         kth = coarse.float().topk(k, dim=1, sorted=False).values.amin(dim=1)  # (h,)
         last = 0.0 if values.dtype == torch.float32 else 2.0**-8
         kth = torch.where(kth > -torch.inf, kth - last * kth.abs() - slack, kth)
         bound = torch.maximum(bound, kth)
-    # Rounding keeps order: a score >= bound has a value >= bound - slack, rounded.
+    # Rounding is monotonic: a score >= bound has a value >= bound - slack, rounded.
     lowest = torch.finfo(values.dtype).min  # -inf is never a candidate
     bound = (bound - slack).to(values.dtype).clamp(min=lowest)[:, None]
     hit = torch.ge(highest, bound, out=scratch("hit", *shape, dtype=torch.bool))
-    if int(hit.count_nonzero()) > crowd:
+    if int(hit.count_nonzero()) > most:
         return None
     row, part = hit.nonzero().unbind(1)
     hit = parts[row, :, part] >= bound[row]  # (H, 8)
-    if int(hit.count_nonzero()) > crowd:
+    if int(hit.count_nonzero()) > most:
         return None
     which, place = hit.nonzero().unbind(1)
-    return row[which], part[which] + place * (width // _STEP)
+    return row[which], part[which] + place * (width // _GROUP)
 
 
 def keys_of(
@@ -306,9 +301,9 @@ def keys_of(
     scratch: "Scratch",
     cells: int = 1 << 19,
 ) -> Tensor:
-    """``(P,)`` int64 keys of pairs: exact float32 scores above, ids below, both in order.
+    """Return ``(P,)`` int64 keys of pairs: exact float32 scores in the high bits, ids in the low.
 
-    Every score is summed up for itself, so it depends on nothing but the two vectors.
+    Every score is summed separately, so it depends on the two vectors only.
 
     Args:
         queries: ``(h, d)``.
@@ -317,22 +312,22 @@ def keys_of(
         row: ``(P,)`` of the queries, ascending.
         column: ``(P,)`` of the block.
         scratch: Memory to work in.
-        cells: Products at a time, on a device.
+        cells: Products at once, on a GPU.
     """
-    score = _sampled if queries.device.type == "cpu" else _gathered
+    score = _sample_scores if queries.device.type == "cpu" else _gather_scores
     return packed(score(queries, block, row, column, scratch, cells), column + offset)
 
 
-def _gathered(
+def _gather_scores(
     queries: Tensor, block: Tensor, row: Tensor, column: Tensor, scratch: "Scratch", cells: int
 ) -> Tensor:
-    """``(P,)`` float32 inner products of pairs, whose vectors are brought together; no waiting."""
+    """Copy the vectors of each pair next to each other; never waits for the device."""
     scores = torch.empty(len(row), device=queries.device)
     width = queries.shape[1]
-    step = max(_FEWEST, cells // max(1, width))
+    step = max(_MIN_PAIRS, cells // max(1, width))
     for low in range(0, len(row), step):
         picked, wanted = column[low : low + step], row[low : low + step]
-        missing = _FEWEST - len(picked)
+        missing = _MIN_PAIRS - len(picked)
         if missing > 0:
             picked, wanted = (torch.cat([x, x.new_zeros(missing)]) for x in (picked, wanted))
         pair = scratch("pair", len(picked), width, dtype=queries.dtype)
@@ -343,13 +338,13 @@ def _gathered(
     return scores
 
 
-def _sampled(
+def _sample_scores(
     queries: Tensor, block: Tensor, row: Tensor, column: Tensor, scratch: "Scratch", cells: int
 ) -> Tensor:
-    """The same without copies of the vectors: for a CPU, whose memory is slow."""
+    """Score pairs without copies of the vectors, for a CPU, whose memory is slow."""
     counts = torch.bincount(row, minlength=len(queries))
     starts = functional.pad(counts.cumsum(0), (1, 0))
-    _hear_of_beta()
+    _silence_beta_warning()
     size, zeros = (len(queries), len(block)), queries.new_zeros(len(row))
     wanted = torch.sparse_csr_tensor(starts, column, zeros, size, check_invariants=False)
     found: Tensor = torch.sparse.sampled_addmm(wanted, queries, block.T, beta=0.0).values()
@@ -357,15 +352,15 @@ def _sampled(
 
 
 @cache
-def _hear_of_beta() -> None:
-    """Let torch say, once in a process, that this layout is in beta, where nobody hears it."""
+def _silence_beta_warning() -> None:
+    """Use up torch's warning, once per process, that sparse CSR tensors are in beta."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.zeros(1, 1).to_sparse_csr()
 
 
 def _banned(exclude: Tensor | None, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Excluded pairs as rows, ascending, and ids."""
+    """Return the excluded pairs as rows, ascending, and ids."""
     if exclude is None:
         return (torch.zeros(0, dtype=torch.int64, device=device),) * 2
     exclude = exclude.to(device)

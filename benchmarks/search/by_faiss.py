@@ -1,4 +1,4 @@
-"""Candidates of an exact search from a flat faiss index, shown to be complete."""
+"""Candidates of an exact search from a flat faiss index, proven complete."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,8 +16,8 @@ _CHECKED = 16
 class FaissSearch(Search):
     """A `Search` whose candidates come from faiss; a sample is compared with the reference.
 
-    A query whose answer is not shown to be complete, by the bound on rounding, is asked again for
-    four times as many.
+    A query whose answer the bound on rounding does not prove complete is repeated with four times
+    as many candidates.
     """
 
     def __init__(self, queries: Tensor, k: int, memory: int, exclude: Tensor | None) -> None:
@@ -33,7 +33,7 @@ class FaissSearch(Search):
         self.most_banned = int(torch.bincount(self.banned[0], minlength=1).max())
 
     def add(self, block: Tensor, offset: int) -> None:
-        """Search one block of corpus rows, its first with that id; merge what was found."""
+        """Search one block of corpus rows, the first of which has id ``offset``."""
         rows = torch.arange(len(self.queries))
         fetch = min(len(block), self.k + self.most_banned + max(16, self.k // 8))
         slack = rounding_of(self.queries.shape[1], self.norms, block.norm(dim=1).max())
@@ -43,7 +43,7 @@ class FaissSearch(Search):
             while len(rows):
                 again = [
                     part[~self._ask(index, part, fetch, slack[part], block, offset)]
-                    for part in rows.split(max(1, self.crowd // fetch))
+                    for part in rows.split(max(1, self.max_candidates // fetch))
                 ]
                 rows = torch.cat(again)
                 self.repeated += len(rows)
@@ -54,7 +54,7 @@ class FaissSearch(Search):
     def _ask(
         self, index: Any, rows: Tensor, fetch: int, slack: Tensor, block: Tensor, offset: int
     ) -> Tensor:
-        """Merge the answers of some queries; ``(h,)`` bool where they are complete."""
+        """Merge the answers of some queries; return ``(h,)`` bool, True where they are complete."""
         found, ids = (torch.from_numpy(x) for x in index.search(self.queries[rows].numpy(), fetch))
         banned_rows, banned_ids = self.banned
         flat = (rows[:, None] << 32) + ids + offset
@@ -63,7 +63,7 @@ class FaissSearch(Search):
         keys = keys_of(self.queries[rows], block, offset, row, ids[row, place], self.scratch)
         best = merged(self.best[rows], row, keys)
         complete = torch.ones(len(rows), dtype=torch.bool)
-        if fetch < len(block):  # what was not fetched is at most as good as the last that was
+        if fetch < len(block):  # rows that were not fetched score no higher than the last that was
             complete = found[:, -1] + slack < scores_of(best[:, -1])
         self.best[rows[complete]] = best[complete]
         return complete
@@ -81,16 +81,15 @@ class FaissSearch(Search):
 
 @contextmanager
 def faiss_threads() -> Iterator[Any]:
-    """Faiss with torch's number of threads.
+    """Yield faiss, set to torch's number of threads.
 
-    Each brings an OpenMP runtime of its own: they run one after the other here, never one inside
-    the other, and with equal numbers of threads.
+    Each has its own OpenMP runtime; they run one after the other here, never nested.
     """
     try:
         import faiss
     except ModuleNotFoundError:
         raise ModuleNotFoundError(
-            "faiss is not installed: pip install faiss-cpu; the backend 'torch' does without"
+            "faiss is not installed: pip install faiss-cpu, or choose the backend 'torch'"
         ) from None
     before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(torch.get_num_threads())

@@ -1,13 +1,13 @@
 """Exact search for the most similar rows, in memory that a setting bounds.
 
-Candidates are found cheaply and shown to be complete; only exact scores, all by one formula,
+A cheap product finds candidates that are proven complete; only exact scores, all by one formula,
 decide. The answer is therefore the same, ties included, for every block size, product, thread
 count and backend.
 """
 
 import numbers
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -17,11 +17,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nsbench.benchmarks.search import BACKENDS
 from nsbench.benchmarks.search.blocked import Search, TopK, check_capability, has_bf16
 from nsbench.benchmarks.search.keys import EMPTY, ids_of, packed, scores_of
 from nsbench.samplers import at_least, one_of
 
-BACKENDS = ("torch", "faiss", "fused")
 PRODUCTS = ("auto", "fp32", "tf32", "bf16", "fp16")
 MEMORY = 256 << 20
 SMALLEST = 1 << 20
@@ -30,7 +30,7 @@ PRODUCTS_OF = {
     "faiss": ("fp32",),
     "fused": ("fp16", "bf16", "tf32", "fp32"),
 }
-
+"""Precisions in which a backend multiplies; ``auto`` chooses one of them."""
 
 __all__ = [
     "BACKENDS",
@@ -55,19 +55,19 @@ def top_k(
     product: str = "auto",
     devices: Sequence[torch.device | str] = (),
 ) -> TopK:
-    """The k corpus rows with the largest inner product, for every query.
+    """Find the k corpus rows with the largest inner product, for every query.
 
     Args:
-        queries: ``(Q, d)`` float; their device is where the work is done, but for ``devices``,
-            and where the answer is.
+        queries: ``(Q, d)`` float. The answer is on their device; so is the work, unless
+            ``devices`` says otherwise.
         corpus: ``(C, d)``, or an iterable of blocks ``(c, d)`` in the order of their ids, for a
             corpus larger than memory; it is read once.
         k: Rows per query, >= 1. Where fewer are left, empty places follow.
         backend: ``torch``, the reference on any device; ``faiss`` (a flat index, CPU), whose
             completeness is shown row by row and a sample of whose rows is compared; or ``fused``
             (CUDA, by Triton), whose scores never reach memory.
-        memory: Bytes for everything but the input and the ``(Q, k)`` answer, about, on each
-            device; >= 1 MiB.
+        memory: Approximate bytes on each device, in addition to the input and the ``(Q, k)``
+            answer; >= 1 MiB.
         exclude: Optional ``(Q, E)`` int64 ids that a query may not find, -1 for none.
         product: Precision of the filtering product. ``torch``: ``fp32``, ``bf16``, on CUDA
             ``tf32``, or ``auto``, which takes bf16 where the processor has it. ``faiss``: ``fp32``.
@@ -77,11 +77,36 @@ def top_k(
             queries; none for that of the queries. Their answers are joined.
 
     Raises:
-        ValueError: If a setting is out of range, a device is not there, dimensions differ, the
+        ValueError: If a setting is out of range, a device does not exist, dimensions differ, the
             corpus is empty or a number is not finite.
         ModuleNotFoundError: If faiss or Triton is asked for and not installed.
         RuntimeError: If faiss and the reference disagree.
     """
+    _check(queries, k, backend=backend, memory=memory, exclude=exclude, product=product)
+    with torch.no_grad(), _exact_products(tf32=backend == "torch" and product == "tf32"):
+        queries = _finite(queries, "queries")
+        places = [_device(d) for d in devices] or [queries.device]
+        make = _SEARCHES[backend]
+        searches = [make(queries.to(at), k, int(memory), exclude, product) for at in places]
+        rows = searches[0].rows_per_block
+        if isinstance(corpus, Tensor):
+            rows = min(rows, max(1, -(-len(corpus) // len(searches))))
+        if not in_turn(searches, _blocks(corpus, rows, queries)):
+            raise ValueError("top_k: the corpus is empty")
+        answers = [search.answer(backend) for search in searches]
+        found = answers[0] if len(answers) == 1 else _joined(answers, [0] * len(answers))
+        return replace(
+            found,
+            scores=found.scores.to(queries.device),
+            ids=found.ids.to(queries.device),
+            devices=tuple(map(str, places)),
+        )
+
+
+def _check(
+    queries: Tensor, k: int, *, backend: str, memory: int, exclude: Tensor | None, product: str
+) -> None:
+    """Raise ``ValueError`` for settings of `top_k` that are out of range or do not fit."""
     at_least("top_k", "k", k, 1)
     one_of("top_k", "backend", backend, BACKENDS)
     one_of("top_k", "product", product, PRODUCTS)
@@ -96,51 +121,50 @@ def top_k(
             f"top_k: backend {backend!r} multiplies in {' or '.join(PRODUCTS_OF[backend])}, "
             f"product is {product!r}"
         )
-    in_tf32 = backend == "torch" and product == "tf32"
-    with torch.no_grad(), _exact_products(tf32=in_tf32):
-        queries = _finite(queries, "queries")
-        places = [queries.device] if not devices else [_device(d) for d in devices]
-        for place in places if in_tf32 else ():
-            if place.type != "cuda":
-                raise ValueError(
-                    f"top_k: backend 'torch' multiplies in fp32 or bf16 on {place}, "
-                    "product is 'tf32': that is for CUDA devices"
-                )
-            check_capability(place, product)
-        made: list[Search] = []
-        for place in places:
-            wanted = queries.to(place)
-            if backend == "faiss":
-                from nsbench.benchmarks.search.by_faiss import FaissSearch
 
-                made.append(FaissSearch(wanted, k, int(memory), exclude))
-            elif backend == "fused":
-                from nsbench.benchmarks.search.fused import FusedSearch
 
-                kind = "fp16" if product == "auto" else product
-                made.append(FusedSearch(wanted, k, int(memory), exclude, kind))
-            else:
-                kind = product
-                if product == "auto":
-                    kind = "bf16" if has_bf16(wanted) else "fp32"
-                made.append(Search(wanted, k, int(memory), exclude, product=kind))
-        rows = made[0].rows_per_block
-        if isinstance(corpus, Tensor):
-            rows = min(rows, max(1, -(-len(corpus) // len(made))))
-        if not in_turn(made, _blocks(corpus, rows, queries)):
-            raise ValueError("top_k: the corpus is empty")
-        answers = [search.answer(backend) for search in made]
-        found = answers[0] if len(answers) == 1 else _joined(answers, [0] * len(answers))
-        return replace(
-            found,
-            scores=found.scores.to(queries.device),
-            ids=found.ids.to(queries.device),
-            devices=tuple(map(str, places)),
-        )
+def _torch_search(
+    queries: Tensor, k: int, memory: int, exclude: Tensor | None, product: str
+) -> Search:
+    if product == "tf32":
+        if queries.device.type != "cuda":
+            raise ValueError(
+                f"top_k: backend 'torch' multiplies in fp32 or bf16 on {queries.device}, "
+                "product is 'tf32': that is for CUDA devices"
+            )
+        check_capability(queries.device, product)
+    if product == "auto":
+        product = "bf16" if has_bf16(queries) else "fp32"
+    return Search(queries, k, memory, exclude, product=product)
+
+
+def _faiss_search(
+    queries: Tensor, k: int, memory: int, exclude: Tensor | None, product: str
+) -> Search:
+    from nsbench.benchmarks.search.by_faiss import FaissSearch
+
+    return FaissSearch(queries, k, memory, exclude)
+
+
+def _fused_search(
+    queries: Tensor, k: int, memory: int, exclude: Tensor | None, product: str
+) -> Search:
+    from nsbench.benchmarks.search.fused import FusedSearch
+
+    product = "fp16" if product == "auto" else product
+    return FusedSearch(queries, k, memory, exclude, product)
+
+
+_SEARCHES: dict[str, Callable[[Tensor, int, int, Tensor | None, str], Search]] = {
+    "torch": _torch_search,
+    "faiss": _faiss_search,
+    "fused": _fused_search,
+}
+"""Functions that make a search, by backend."""
 
 
 def check_backend(backend: str, devices: Sequence[torch.device | str] = ()) -> None:
-    """See that a backend can run, before there is anything to search.
+    """Check that a backend can run, before there is anything to search.
 
     Args:
         backend: As of `top_k`.
@@ -155,10 +179,10 @@ def check_backend(backend: str, devices: Sequence[torch.device | str] = ()) -> N
 
 
 def _device(given: torch.device | str) -> torch.device:
-    """A device that is there.
+    """Return an existing device.
 
     Raises:
-        ValueError: If it is not.
+        ValueError: If it does not exist.
     """
     try:
         device = torch.device(given)
@@ -172,10 +196,10 @@ def _device(given: torch.device | str) -> torch.device:
 
 
 def in_turn(searches: Sequence[Search], blocks: Iterable[Tensor]) -> int:
-    """Give the blocks of a corpus to the searches, in turn, each in a thread of its own.
+    """Give the blocks of a corpus to the searches in turn, each search in its own thread.
 
     Returns:
-        How many rows there were.
+        Number of rows.
     """
     first = 0
     if len(searches) == 1:
@@ -202,7 +226,7 @@ def _add(search: Search, block: Tensor, first: int) -> None:
 
 
 def joined(shards: Sequence[TopK]) -> TopK:
-    """One answer from those of several shards of a corpus, searched apart, on one device or more.
+    """Join the answers from shards of a corpus that were searched separately.
 
     Args:
         shards: Answers to the same queries with the same k, in the order of the shards; ids of
@@ -218,7 +242,7 @@ def joined(shards: Sequence[TopK]) -> TopK:
 
 
 def _joined(shards: Sequence[TopK], first: Sequence[int]) -> TopK:
-    """One answer from several, to whose ids numbers are added."""
+    """Join answers after adding each one's ``first`` to its ids."""
     keys = []
     for shard, start in zip(shards, first, strict=True):
         found = packed(shard.scores, shard.ids + start)
@@ -238,7 +262,7 @@ def _joined(shards: Sequence[TopK], first: Sequence[int]) -> TopK:
 
 @contextmanager
 def _exact_products(*, tf32: bool) -> Iterator[None]:
-    """Products that keep to their stated rounding: TF32 or none, no reduction in bf16."""
+    """Make products keep to their stated rounding: TF32 or none, no reduction in bf16."""
     settings: Any = torch.backends.cuda.matmul
     before = settings.fp32_precision, settings.allow_bf16_reduced_precision_reduction
     settings.fp32_precision = "tf32" if tf32 else "ieee"

@@ -1,4 +1,4 @@
-"""Candidates of an exact search from a product that is filtered in its epilogue, by Triton."""
+"""Candidates of an exact search from a product that a Triton kernel filters in its epilogue."""
 
 import copy
 import math
@@ -11,11 +11,11 @@ from torch import Tensor
 from nsbench.benchmarks.search.blocked import Search, check_capability, has_bf16, keys_of, tf32
 from nsbench.benchmarks.search.keys import EMPTY, scores_of
 
-_PAIR = 72  # bytes of a pair on its way: row, column, key, places, masks
+_PAIR = 72  # bytes of a pair in work: row, column, key, places, masks
 _TALLEST = 1 << 16
-_FINER = 8  # times the room that crowded queries get when they are done again
-# Rows of a block that give a first bound, for each place: multiplying them once more costs about
-# as much as scoring the candidates that a worse bound would let through.
+_FINER = 8  # times as much room for crowded queries that are repeated
+# Rows of a block, for each place, that give the first bound: multiplying them twice costs about as
+# much as scoring the candidates that a worse bound would admit.
 _SAMPLE = 2600
 _OPERANDS = {
     "fp16": torch.float16,
@@ -23,18 +23,18 @@ _OPERANDS = {
     "tf32": torch.float32,
     "fp32": torch.float32,
 }
-_SURE = 4  # groups of the sample for each of the k places, if there are as many
+_SURE = 4  # groups of the sample for each of the k places, if there are enough
 
 
 class FusedSearch(Search):
-    """A `Search` that scans a block in steps, each bounded by what was found before it.
+    """A `Search` that scans a block in steps, each bounded by what earlier steps found.
 
-    A step asks the device for nothing but, at its end, how crowded it was: the pairs of a tile go
-    to buffers of a size set before. A query that finds more than its share is marked, none of its
-    pairs are kept, and it is done again with more room, at last by the reference.
+    The pairs of a tile go to buffers of a fixed size, so a step waits for the device only once, at
+    its end, to read how full they are. A query that finds more than its share is marked, none of
+    its pairs are kept, and it is repeated with more room, and finally by the reference.
 
-    The first bound is the k-th largest of the maxima over disjoint groups of a sample that is
-    spread over the block: at least k rows reach it.
+    The first bound is the k-th largest of the maxima over disjoint groups of a sample spread over
+    the block: at least k rows reach it.
     """
 
     def __init__(
@@ -53,13 +53,13 @@ class FusedSearch(Search):
         row, ids = self.banned
         self.most_banned = int(torch.bincount(row, minlength=1).max())
         self.banned_keys = ((row << 32) | ids).sort().values
-        self.floor = torch.full_like(self.norms, -torch.inf)  # (Q,) the k-th best is no less
+        self.floor = torch.full_like(self.norms, -torch.inf)  # (Q,) lower bound of the k-th best
         self.offset = 0  # id of the first row of a block
-        self.crowding = 1.0  # candidates found to those reckoned with
+        self.crowding = 1.0  # ratio of candidates found to candidates expected
         self.underflow = queries.shape[1] * 2.0**-149  # of an exact score's products
 
     def add(self, block: Tensor, offset: int) -> None:
-        """Search one block of corpus rows, its first with that id; merge what was found."""
+        """Search one block of corpus rows, the first of which has id ``offset``."""
         if not len(self.queries):
             self.seen += len(block)
             return
@@ -69,7 +69,7 @@ class FusedSearch(Search):
         known = self.seen
         if self.seen < max(len(block), places):
             known = max(known, self._first_bound(low, places))
-        if known < places:  # too few rows for a bound: the reference takes these few
+        if known < places:  # too few rows for a bound: the reference searches them
             super().add(block, offset)
             return
         done = 0
@@ -88,11 +88,11 @@ class FusedSearch(Search):
         self.seen += len(block)
 
     def _widest(self) -> int:
-        """Columns of a step: for these, words and pairs of a few hundred queries have room."""
+        """Columns of a step, so that words and pairs of a few hundred queries fit."""
         return max(int(self.kernel.COLUMNS), min(1 << 22, 8 * (self.memory // 4) // 512))
 
     def _first_bound(self, low: "_Low", places: int) -> int:
-        """Raise the floor by a sample of the block; how many rows it is worth, 0 for none."""
+        """Raise the floor by a sample; return how many rows it is worth, 0 for none."""
         rows, config = len(low.block), self._config()
         tiles = min(rows, _SAMPLE * places) // config.columns
         sample = tiles * config.columns
@@ -111,7 +111,7 @@ class FusedSearch(Search):
             small, large = _scales(queries, low)
             best = (best - self._slack(queries, low)) / large / small
             self.floor[part] = torch.maximum(self.floor[part], best - self.underflow)
-        # So many rows, drawn at random, have their best in as many groups as there are places.
+        # So many rows drawn at random have their best in as many groups as there are places.
         drawn = -groups * math.log1p(-min(places / groups, 0.99))
         return round(float(sample * places / drawn))
 
@@ -127,16 +127,15 @@ class FusedSearch(Search):
         return _Low(self.queries[part], depth, tall, by_row=True, product=self.product)
 
     def _slack(self, queries: "_Low", low: "_Low") -> Tensor:
-        """``(h,)`` bounds on the difference between a product's score and the exact one, scaled.
+        """Return ``(h,)`` bounds on the error of the product's scores, scaled.
 
-        With q' and x' what q and x became, |q'x' - qx| <= |q' - q| |x| + |q| |x' - x| +
-        |q' - q| |x' - x|, by Cauchy and Schwarz. They become so on our side, whatever the product:
-        what is lost is measured, and a tensor core finds nothing in an operand to round or cut
-        off. Beside it the rounding of two float32 sums of d products, either added up in any
-        order, rounded or cut off. (Tensor cores multiply exactly and cut every addend off at the
-        last place of the largest: Fasi, Higham, Mikaitis, Pranesh 2021,
-        "Numerical behavior of NVIDIA tensor cores".) What an exact score loses below float32's
-        smallest is in ``underflow``.
+        Let q' and x' be the rounded q and x. By Cauchy and Schwarz, |q'x' - qx| <= |q' - q| |x| +
+        |q| |x' - x| + |q' - q| |x' - x|. We round them before the product, for every precision: the
+        loss is measured, and a tensor core has nothing left to round or truncate in an operand.
+        Added to it is the rounding of two float32 sums of d products, summed in any order, rounded
+        or truncated. (Tensor cores multiply exactly and truncate every addend at the last place of
+        the largest: Fasi, Higham, Mikaitis, Pranesh 2021, "Numerical behavior of NVIDIA tensor
+        cores".) ``underflow`` covers what an exact score loses below float32's smallest number.
         """
         rounding = (self.queries.shape[1] + 8) * 2.0**-22 * queries.norms * low.norms
         lost = queries.lost * low.norms + queries.norms * low.lost + queries.lost * low.lost
@@ -144,18 +143,17 @@ class FusedSearch(Search):
         return slack
 
     def _scan(self, low: "_Low", begin: int, stop: int, room: float, most: float) -> Tensor:
-        """Merge what columns ``begin`` to ``stop`` of a block hold.
+        """Search columns ``begin`` to ``stop`` of a block.
 
         Args:
             low: The block.
             begin: First column, a multiple of ``COLUMNS``.
             stop: Behind the last.
-            room: Pairs that a query may have on average.
-            most: Pairs that one query may have.
+            room: Largest mean number of pairs per query.
+            most: Largest number of pairs of one query.
 
         Returns:
-            ``(Q,)`` numbers of pairs; negative where a query was crowded out and nothing of it
-            was merged.
+            ``(Q,)`` numbers of pairs; negative where there was no room and nothing was merged.
         """
         columns = stop - begin
         wide = min(columns, math.ceil(most))
@@ -199,7 +197,7 @@ class FusedSearch(Search):
             self.queries[part], low.block, self.offset, row, column, self.scratch, self._piece()
         )
         keys = keys.where(there & ~self._is_banned(row + part.start, column + self.offset), EMPTY)
-        # Each query's pairs beside its best so far; what belongs nowhere goes to one last place.
+        # Each query's best so far, then its new pairs; unused entries go to one last place.
         both = keys.new_full((height * (self.k + wide) + 1,), EMPTY)
         table = both[:-1].view(height, self.k + wide)
         table[:, : self.k] = best
@@ -209,7 +207,7 @@ class FusedSearch(Search):
         return torch.where(taken == counts, counts, -counts)
 
     def _piece(self) -> int:
-        """Numbers that are multiplied at a time when pairs are scored: as many as caches hold."""
+        """Numbers multiplied at once when pairs are scored: as many as caches hold."""
         if self.queries.device.type == "cpu":
             return 1 << 19
         return min(1 << 23, max(1 << 19, self.memory // 32))
@@ -222,7 +220,7 @@ class FusedSearch(Search):
         return self.banned_keys[place.clamp(max=len(self.banned_keys) - 1)] == wanted
 
     def _again(self, low: "_Low", begin: int, stop: int, rows: Tensor, most: float) -> None:
-        """Do some queries once more, with more room; then, if that is too little, as reference."""
+        """Repeat some queries with more room, and those that still lack room by the reference."""
         self.repeated += len(rows)
         for part in rows.split(
             max(1, self.memory // 4 // (2 * self.bytes * low.depth + 8 * self.k))
@@ -233,14 +231,14 @@ class FusedSearch(Search):
             self.best[part] = some.best
             if len(left):
                 few, first = some._some(left), self.offset + begin
-                for block in low.block[begin:stop].split(self.widest(self.memory, low.depth)):
+                for block in low.block[begin:stop].split(self.block_rows(self.memory, low.depth)):
                     Search.add(few, block, first)
                     first += len(block)
                 self.best[part[left]] = few.best
                 self.repeated += few.repeated
 
     def _some(self, rows: Tensor) -> "FusedSearch":
-        """The same search for some of the queries, with what they found so far."""
+        """Copy the search for some of the queries, with what they found so far."""
         some = copy.copy(self)
         some.queries, some.norms = self.queries[rows], self.norms[rows]
         some.best, some.floor = self.best[rows], self.floor[rows]
@@ -254,17 +252,17 @@ class FusedSearch(Search):
 
 
 class _Low:
-    """Rows for a product, filled up with zeros and scaled by powers of two so that none overflows.
+    """Rows for a product, padded with zeros and scaled by powers of two so that none overflows.
 
-    Their norms and losses are of scaled rows, too: squares of tiny or huge numbers are nothing or
-    infinite in float32, and a bound made of them none.
+    Norms and losses are those of the scaled rows: squares of tiny or huge numbers would be zero or
+    infinite in float32, and give no bound.
 
     Args:
         block: ``(n, d)`` float32.
         depth: Their width becomes a multiple of this.
         rows: Their number becomes a multiple of this.
-        by_row: Whether every row has a scale of its own; its norm and loss then are, too, and
-            those of all rows else the largest.
+        by_row: Give every row its own scale, norm and loss; otherwise all rows share a scale, and
+            norm and loss are the largest.
         product: ``fp16``, ``bf16``, ``tf32`` or ``fp32``.
     """
 
@@ -293,7 +291,7 @@ class _Low:
 
 
 def _scales(queries: _Low, low: _Low) -> tuple[Tensor, Tensor]:
-    """``(h,)`` the smaller and the larger scale of a score.
+    """Return ``(h,)`` the smaller and the larger scale of a score.
 
     Multiplied by the smaller first, divided by the larger first, a score stays in float32's range.
     """
@@ -301,7 +299,7 @@ def _scales(queries: _Low, low: _Low) -> tuple[Tensor, Tensor]:
 
 
 def _kernel(device: torch.device, product: str) -> ModuleType:
-    """The kernels.
+    """Import the kernels.
 
     Raises:
         ModuleNotFoundError: If Triton is not installed.
@@ -313,7 +311,7 @@ def _kernel(device: torch.device, product: str) -> ModuleType:
         if (error.name or "").split(".")[0] != "triton":
             raise
         raise ModuleNotFoundError(
-            "triton is not installed: pip install triton (Linux); the backend 'torch' does without"
+            "triton is not installed: pip install triton (Linux), or choose the backend 'torch'"
         ) from None
     if device.type != "cuda" and not _search_kernel.INTERPRETED:
         raise ValueError(

@@ -27,7 +27,7 @@ _BAND = 16  # tiles of queries that go over the columns together, so that these 
 
 @dataclass(frozen=True)
 class Config:
-    """How a product is cut: its tile, its warps, and how many loads are under way.
+    """Tile of a product, its warps, and the number of loads in flight.
 
     ``precision`` is that of float32 operands, as ``tl.dot`` names it.
     """
@@ -190,7 +190,7 @@ def _words(words, rows, height, stride, start, columns, BW: tl.constexpr):
 
 @triton.jit
 def _ones(v):
-    """How many bits are set in each 32-bit word."""
+    """Number of set bits in each 32-bit word."""
     v = v - ((v >> 1) & 0x55555555)
     v = (v & 0x33333333) + ((v >> 2) & 0x33333333)
     v = (v + (v >> 4)) & 0x0F0F0F0F
@@ -200,7 +200,7 @@ def _ones(v):
 
 @triton.jit
 def count_kernel(words, counts, height, stride, columns, BR: tl.constexpr, BW: tl.constexpr):
-    """How many bits are set in each row."""
+    """Number of set bits in each row."""
     rows = tl.program_id(0) * BR + tl.arange(0, BR)
     found = tl.zeros((BR,), tl.int32)
     for start in range(0, tl.cdiv(columns, 32), BW):
@@ -252,7 +252,7 @@ def _readable(rows: Tensor) -> Tensor:
 
 
 def _settings(q: Tensor, config: Config) -> dict[str, int | str]:
-    """What a product is compiled for."""
+    """Constants that a product is compiled for."""
     return {
         "D": q.shape[1],
         "BM": config.rows,
@@ -273,7 +273,7 @@ def scan(q: Tensor, x: Tensor, bound: Tensor, words: Tensor, config: Config) -> 
         x: ``(W, D)`` rows of the same type, W a multiple of `COLUMNS`.
         bound: ``(H,)`` float32.
         words: ``(H, W / 32)`` int32, written.
-        config: How the product is cut.
+        config: Tile and launch settings.
     """
     tiles_m, tiles_n = len(q) // config.rows, len(x) // config.columns
     with _turn:
@@ -297,8 +297,8 @@ def maxima(q: Tensor, x: Tensor, group: int, tiles: int, apart: int, config: Con
         x: ``(>= tiles * config.columns * apart, D)`` of the same type.
         group: Rows of a group, one of `GROUPS`.
         tiles: Tiles of columns; each holds ``config.columns // group`` groups.
-        apart: Every how many rows of ``x`` one is looked at, >= 1.
-        config: How the product is cut.
+        apart: Distance between the rows of ``x`` that are used, >= 1.
+        config: Tile and launch settings.
     """
     out = torch.empty(len(q), tiles * config.columns // group, device=q.device)
     tiles_m = len(q) // config.rows
@@ -331,7 +331,7 @@ def collect(words: Tensor, columns: int, starts: Tensor, room: int) -> tuple[Ten
 
     Args:
         words: ``(h, w)`` int32.
-        columns: How many there are.
+        columns: Number of columns.
         starts: ``(h,)`` int32 place of each row's first pair; -1 for rows to leave out.
         room: Places.
 

@@ -1,22 +1,24 @@
-"""The contract every data set meets, as functions that plugin authors run too."""
+"""The contract of data sets, for plugin authors and for this package's own tests."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from nsbench.benchmarks.data import DataSet, LabelledTexts, normalise
-from nsbench.samplers.testing import expect
+from nsbench.benchmarks.data import DataSet, LabelledTexts, datasets, normalise
+from nsbench.samplers.testing import Contract, expect
 
-DataCheck = Callable[[DataSet], None]
+DATA_SETS: Contract[DataSet] = Contract(datasets)
+"""The contract of data sets."""
 
 
+@DATA_SETS.law
 def reads_the_same_twice(dataset: DataSet) -> None:
     """`check` passes, and the same parameters give the same rows."""
     dataset.check()
     expect(dataset().digest == dataset().digest, "two calls give different rows")
 
 
+@DATA_SETS.law
 def points_at_its_texts(dataset: DataSet) -> None:
     """Rows point at texts that are there; anchors and positives always, negatives or -1."""
     data = dataset()
@@ -34,12 +36,14 @@ def points_at_its_texts(dataset: DataSet) -> None:
         expect(value is None or value.shape == (size,), f"{name} does not have {size} entries")
 
 
+@DATA_SETS.law
 def texts_are_filled(dataset: DataSet) -> None:
     """Every text is a string with something in it."""
     bad = [t for t in dataset().texts if not isinstance(t, str) or not t.strip()]
     expect(not bad, f"{len(bad)} texts are empty or no strings: {bad[:1]!r}")
 
 
+@DATA_SETS.law
 def given_negatives_are_no_positives(dataset: DataSet) -> None:
     """A given negative is not the row's positive, nor its anchor, nor equal to one of them."""
     data = dataset()
@@ -50,6 +54,7 @@ def given_negatives_are_no_positives(dataset: DataSet) -> None:
     expect(not clash.any(), f"row {int(clash.argmax())} has its anchor or positive as a negative")
 
 
+@DATA_SETS.law
 def tests_share_no_text_with_its_rows(dataset: DataSet) -> None:
     """Its own evaluation sets hold no training text."""
     seen = {normalise(t) for t in dataset().texts}
@@ -65,12 +70,3 @@ def tests_share_no_text_with_its_rows(dataset: DataSet) -> None:
 
 def _between(values: Any, low: int, high: int) -> bool:
     return bool(values.size == 0 or (values.min() >= low and values.max() < high))
-
-
-DATA_CHECKS: tuple[DataCheck, ...] = (
-    reads_the_same_twice,
-    points_at_its_texts,
-    texts_are_filled,
-    given_negatives_are_no_positives,
-    tests_share_no_text_with_its_rows,
-)

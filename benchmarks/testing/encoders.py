@@ -1,14 +1,13 @@
-"""The contract every encoder meets, as functions that plugin authors run too."""
-
-from collections.abc import Callable
+"""The contract of encoders, for plugin authors and for this package's own tests."""
 
 import numpy as np
 import torch
 
-from nsbench.benchmarks.encoders import Encoder, EncoderSpec, encode_texts, hash_weights
-from nsbench.samplers.testing import expect
+from nsbench.benchmarks.encoders import Encoder, EncoderSpec, encode_texts, encoders, hash_weights
+from nsbench.samplers.testing import Contract, expect
 
-EncoderCheck = Callable[[EncoderSpec], None]
+ENCODERS: Contract[EncoderSpec] = Contract(encoders)
+"""The contract of encoders."""
 TEXTS = (
     "the cat sleeps on the mat",
     "a dog barks",
@@ -18,6 +17,7 @@ TEXTS = (
 )
 
 
+@ENCODERS.law
 def builds_the_same_twice(spec: EncoderSpec) -> None:
     """`check` passes; one seed gives one set of weights."""
     spec.check()
@@ -26,6 +26,7 @@ def builds_the_same_twice(spec: EncoderSpec) -> None:
     expect(bool(spec.fingerprint()), "it has no fingerprint; a random one is called 'random'")
 
 
+@ENCODERS.law
 def random_weights_follow_the_seed(spec: EncoderSpec) -> None:
     """Weights that are drawn differ between seeds, those that are loaded do not."""
     one, two = (hash_weights(spec.build(TEXTS, seed).state_dict().items()) for seed in (1, 2))
@@ -33,6 +34,7 @@ def random_weights_follow_the_seed(spec: EncoderSpec) -> None:
     expect((one != two) == drawn, "the fingerprint does not say whether weights are drawn")
 
 
+@ENCODERS.law
 def encodes_to_its_dimension(spec: EncoderSpec) -> None:
     """``(n, dimension)`` finite numbers, one row a text, in the order given."""
     encoder = spec.build(TEXTS, 7)
@@ -43,6 +45,7 @@ def encodes_to_its_dimension(spec: EncoderSpec) -> None:
     expect(bool(np.allclose(found, turned, atol=1e-5)), "the order of the texts changes them")
 
 
+@ENCODERS.law
 def neighbours_leave_no_trace(spec: EncoderSpec) -> None:
     """A text alone and among longer ones has the same embedding."""
     encoder = spec.build(TEXTS, 7)
@@ -50,6 +53,7 @@ def neighbours_leave_no_trace(spec: EncoderSpec) -> None:
     expect(bool(np.allclose(alone, encode_texts(encoder, TEXTS), atol=1e-5)), "padding shows")
 
 
+@ENCODERS.law
 def learns(spec: EncoderSpec) -> None:
     """A gradient reaches its weights, and dropout is off unless a view asks for it."""
     encoder = spec.build(TEXTS, 7)
@@ -67,12 +71,3 @@ def _plain(encoder: Encoder) -> torch.Tensor:
     mask = torch.arange(width) < torch.tensor([len(row) for row in ids])[:, None]
     out: torch.Tensor = encoder(encoder.plain_view(rows, mask).replace(dropout=0.0))
     return out
-
-
-ENCODER_CHECKS: tuple[EncoderCheck, ...] = (
-    builds_the_same_twice,
-    random_weights_follow_the_seed,
-    encodes_to_its_dimension,
-    neighbours_leave_no_trace,
-    learns,
-)

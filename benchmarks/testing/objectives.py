@@ -1,42 +1,41 @@
-"""The contract every objective meets, as functions that plugin authors run too.
+"""The contract of objectives, for plugin authors and for this package's own tests.
 
     from nsbench.benchmarks.testing.objectives import check_objective
 
     def test_contract():
         check_objective(MyLoss(temperature=0.1))
 
-Each law is one function of an objective in `OBJECTIVE_CHECKS`. A broken law raises
-`nsbench.samplers.testing.ContractError`.
+A broken law raises `nsbench.samplers.testing.ContractError`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 from nsbench.benchmarks.objectives import Objective, objectives
 from nsbench.samplers import Selection, SimilarityContext
 from nsbench.samplers.testing import (
-    ContractError,
-    NoBooleanIndex,
-    check_component,
+    Change,
+    Contract,
     expect,
-    expect_refusals,
+    expect_declared,
+    expect_no_waiting,
+    expect_untouched,
     indexed,
     make_context,
+    needs_of,
     permute_columns,
     permute_rows,
+    refuses_illegal_parameters,
+    with_tensors,
 )
 
-ObjectiveCheck = Callable[[Objective], None]
+OBJECTIVES: Contract[Objective] = Contract(objectives)
+"""The contract of objectives."""
 Case = tuple[SimilarityContext, Selection]
-
-
-def objective_needs(objective: Objective) -> frozenset[str]:
-    """The context's extras that an objective reads."""
-    return frozenset(getattr(objective, "needs", ()))
 
 
 def layout_of(objective: Objective) -> str:
@@ -52,7 +51,7 @@ def objective_cases(objective: Objective, *, bare: bool = True) -> Iterator[Case
         bare: Whether the last row is left without a negative.
     """
     for seed in range(3):
-        needs, layout = objective_needs(objective), layout_of(objective)
+        needs, layout = needs_of(objective), layout_of(objective)
         context = make_context(5, 14, needs=needs, seed=seed, layout=layout)
         draw = torch.Generator().manual_seed(seed)
         lot = torch.rand(context.similarity.shape, generator=draw)
@@ -83,17 +82,15 @@ def _close(a: Tensor, b: Tensor) -> bool:
     return torch.allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
-# --- the laws -----------------------------------------------------------------------------------
-
-
+@OBJECTIVES.law
 def says_which_views(objective: Objective) -> None:
     """``views`` is ``one`` or ``both`` and ``balanced`` a truth value."""
-    views, balanced = layout_of(objective), getattr(objective, "balanced", False)
+    views = layout_of(objective)
     expect(views in ("one", "both"), f"views must be 'one' or 'both', not {views!r}")
-    expect(isinstance(balanced, bool), f"balanced must be True or False, not {balanced!r}")
-    expect((type(objective).__doc__ or "").strip(), "the class has no docstring")
+    expect_declared(objective, "balanced")
 
 
+@OBJECTIVES.law
 def gives_one_finite_loss_per_anchor(objective: Objective) -> None:
     """``(B,)`` finite floats, with a finite gradient, and the same when asked again."""
     for context, selection in objective_cases(objective):
@@ -105,6 +102,7 @@ def gives_one_finite_loss_per_anchor(objective: Objective) -> None:
         expect(torch.equal(loss, _loss(objective, context, selection)), "the second call differs")
 
 
+@OBJECTIVES.law
 def permuting_the_batch_permutes_the_losses(objective: Objective) -> None:
     """Anchors in another order: their losses in that order. Candidates in another: no change."""
     for context, selection in objective_cases(objective):
@@ -122,6 +120,7 @@ def permuting_the_batch_permutes_the_losses(objective: Objective) -> None:
         expect(_close(columns, loss), "the order of the candidates changed the loss")
 
 
+@OBJECTIVES.law
 def gives_nothing_for_an_empty_row(objective: Objective) -> None:
     """An anchor without a negative: loss 0, gradient 0, the others as if it were not there."""
     for context, selection in objective_cases(objective):
@@ -134,6 +133,7 @@ def gives_nothing_for_an_empty_row(objective: Objective) -> None:
     expect((gradient(objective, context, nothing) == 0).all(), "no negatives, yet a gradient")
 
 
+@OBJECTIVES.law
 def masked_candidates_get_no_gradient(objective: Objective) -> None:
     """Exactly zero gradient for whatever is neither positive, negative nor attracted."""
     for context, selection in objective_cases(objective):
@@ -144,6 +144,7 @@ def masked_candidates_get_no_gradient(objective: Objective) -> None:
         expect((slope[~used] == 0).all(), "a masked candidate gets a gradient")
 
 
+@OBJECTIVES.law
 def balances_its_gradient(objective: Objective) -> None:
     """What pushes the negatives pulls the positive: a row's gradient sums to 0, if claimed."""
     if not getattr(objective, "balanced", False):
@@ -154,6 +155,7 @@ def balances_its_gradient(objective: Objective) -> None:
         expect((slope.sum(dim=1).abs() <= 1e-4 * scale).all(), "a row's gradient does not sum to 0")
 
 
+@OBJECTIVES.law
 def a_count_is_a_weight(objective: Objective) -> None:
     """A negative that stands twice in the row equals one of log weight log 2."""
     for context, selection in objective_cases(objective):
@@ -173,6 +175,7 @@ def a_count_is_a_weight(objective: Objective) -> None:
         expect(_close(one, two), "a doubled negative and one of weight 2 differ")
 
 
+@OBJECTIVES.law
 def survives_half_precision_gradients(objective: Objective) -> None:
     """float16 and bfloat16 similarities give finite losses and gradients."""
     for dtype in (torch.float16, torch.bfloat16):
@@ -182,6 +185,7 @@ def survives_half_precision_gradients(objective: Objective) -> None:
             expect(torch.isfinite(gradient(objective, half, selection)).all(), f"{dtype}: gradient")
 
 
+@OBJECTIVES.law
 def survives_extremes(objective: Objective) -> None:
     """Similarities all 1, all -1, and positive worst of all: finite loss and gradient."""
     context, selection = next(objective_cases(objective))
@@ -193,41 +197,29 @@ def survives_extremes(objective: Objective) -> None:
         expect(torch.isfinite(gradient(objective, extreme, selection)).all(), "gradient not finite")
 
 
+@OBJECTIVES.law
 def leaves_its_input_untouched(objective: Objective) -> None:
     """Neither similarities nor the selection are written to."""
-    for context, selection in objective_cases(objective):
-        watched = [context.similarity, selection.mask, selection.log_weight, selection.attract]
-        before = [None if t is None else (t.clone(), t._version) for t in watched]
-        _loss(objective, context, selection)
-        for tensor, kept in zip(watched, before, strict=True):
-            if tensor is not None and kept is not None:
-                expect(tensor._version == kept[1], "wrote to its input")
-                expect(torch.equal(tensor, kept[0]), "changed its input")
+    for case in objective_cases(objective):
+        expect_untouched(partial(_loss, objective, *case), *case)
 
 
-def objective_never_waits(objective: Objective) -> None:
+@OBJECTIVES.law
+def never_waits_for_the_device(objective: Objective) -> None:
     """Forward, backward and diagnostics run under fake tensors, which raise on any host sync."""
-    for context, selection in objective_cases(objective):
-        with FakeTensorMode() as mode:
-            fake = context.map(mode.from_tensor)
-            weight, attract = selection.log_weight, selection.attract
-            picked = Selection(
-                mask=mode.from_tensor(selection.mask),
-                log_weight=None if weight is None else mode.from_tensor(weight),
-                attract=None if attract is None else mode.from_tensor(attract),
-            )
-            try:
-                with NoBooleanIndex():  # type: ignore[no-untyped-call]  # torch's own
-                    gradient(objective, fake, picked)
-                    diagnostics = getattr(objective, "diagnostics", None)
-                    if diagnostics is not None:
-                        diagnostics(fake.similarity, fake, picked)
-            except ContractError:
-                raise
-            except Exception as error:
-                raise ContractError(f"{type(error).__name__}: {error}") from error
+    diagnostics = getattr(objective, "diagnostics", None)
+    for case in objective_cases(objective):
+
+        def act(fake: Change, device: str, case: Case = case) -> None:
+            context, picked = case[0].map(fake), with_tensors(case[1], fake)
+            gradient(objective, context, picked)
+            if diagnostics is not None:
+                diagnostics(context.similarity, context, picked)
+
+        expect_no_waiting(act)
 
 
+@OBJECTIVES.law
 def diagnoses_in_scalars(objective: Objective) -> None:
     """``diagnostics`` gives finite 0-dim shares in [0, 1]."""
     diagnostics = getattr(objective, "diagnostics", None)
@@ -242,30 +234,11 @@ def diagnoses_in_scalars(objective: Objective) -> None:
                 expect(-1e-6 <= float(value) <= 1 + 1e-6, f"{name} is {float(value)}, no share")
 
 
-def objective_refuses_illegal_parameters(objective: Objective) -> None:
-    """Every number refuses NaN, words and absurd sizes; every word refuses nonsense."""
-    expect_refusals(objective)
-
-
-OBJECTIVE_CHECKS: tuple[ObjectiveCheck, ...] = (
-    says_which_views,
-    gives_one_finite_loss_per_anchor,
-    permuting_the_batch_permutes_the_losses,
-    gives_nothing_for_an_empty_row,
-    masked_candidates_get_no_gradient,
-    balances_its_gradient,
-    a_count_is_a_weight,
-    survives_half_precision_gradients,
-    survives_extremes,
-    leaves_its_input_untouched,
-    objective_never_waits,
-    diagnoses_in_scalars,
-    objective_refuses_illegal_parameters,
-)
+OBJECTIVES.law(refuses_illegal_parameters)
 
 
 def check_objective(objective: Objective | str, /, **parameters: Any) -> None:
-    """Run every law over one objective.
+    """Check every law on one objective.
 
     Args:
         objective: An instance, or the name of a registered one.
@@ -274,4 +247,4 @@ def check_objective(objective: Objective | str, /, **parameters: Any) -> None:
     Raises:
         ContractError: On the first broken law, naming objective and law.
     """
-    check_component(objectives, objective, OBJECTIVE_CHECKS, parameters)
+    OBJECTIVES.check(objective, **parameters)

@@ -1,4 +1,4 @@
-"""Components of one's own: a file on the command line, a contract suite, a file to start from.
+"""Your own components: check one against its contract, write a file to start from.
 
 A package names its components as entry points of the groups ``nsbench.samplers``,
 ``nsbench.objectives``, ``nsbench.augmentations``, ``nsbench.encoders``, ``nsbench.datasets``,
@@ -7,35 +7,21 @@ A package names its components as entry points of the groups ``nsbench.samplers`
 
 import keyword
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nsbench.benchmarks.augmentations import augmentations
-from nsbench.benchmarks.data import datasets
-from nsbench.benchmarks.encoders import encoders
 from nsbench.benchmarks.files import write_atomically
-from nsbench.benchmarks.objectives import objectives
-from nsbench.benchmarks.testing.augmentations import AUGMENTATION_CHECKS
-from nsbench.benchmarks.testing.data import DATA_CHECKS
-from nsbench.benchmarks.testing.encoders import ENCODER_CHECKS
-from nsbench.benchmarks.testing.objectives import OBJECTIVE_CHECKS
-from nsbench.samplers import Registry, UnknownNameError, samplers, suggest
-from nsbench.samplers.testing import CHECKS, check_component
+from nsbench.benchmarks.testing.augmentations import AUGMENTATIONS
+from nsbench.benchmarks.testing.data import DATA_SETS
+from nsbench.benchmarks.testing.encoders import ENCODERS
+from nsbench.benchmarks.testing.objectives import OBJECTIVES
+from nsbench.samplers import UnknownNameError, samplers, suggest
+from nsbench.samplers.testing import SAMPLERS, Contract
 
-Suites = tuple[tuple[Registry[Any], tuple[Callable[[Any], None], ...]], ...]
-
-
-def suites() -> Suites:
-    """Every registry whose components have a contract, with its laws."""
-    return (
-        (samplers, tuple(CHECKS)),
-        (objectives, tuple(OBJECTIVE_CHECKS)),
-        (augmentations, tuple(AUGMENTATION_CHECKS)),
-        (encoders, tuple(ENCODER_CHECKS)),
-        (datasets, tuple(DATA_CHECKS)),
-    )
+CONTRACTS: tuple[Contract[Any], ...] = (SAMPLERS, OBJECTIVES, AUGMENTATIONS, ENCODERS, DATA_SETS)
+"""The contract of every kind of component that has one."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +31,8 @@ class Verdict:
     Attributes:
         kind: ``sampler``, ``objective`` ...
         name: The component.
-        law: What was asked, in words.
-        problem: What was seen instead; empty if it holds.
+        law: The law in words.
+        problem: Violation that was seen; empty if the law holds.
     """
 
     kind: str
@@ -56,28 +42,20 @@ class Verdict:
 
 
 def check_plugin(name: str) -> Iterator[Verdict]:
-    """Run the contract suite over everything that is called ``name``, law by law.
+    """Check every component called ``name`` against its contract, law by law.
 
     Raises:
-        UnknownNameError: If nothing is called so, with the nearest right name.
+        UnknownNameError: If nothing has the name, with the nearest right name.
     """
-    found, known = False, set()
-    for registry, laws in suites():
-        known |= set(registry.names())
-        if name not in registry:
-            if name in registry.broken:
-                registry.entry(name)  # raises with what its import said
-            continue
-        found = True
-        for law in laws:
-            problem = ""
-            try:
-                check_component(registry, name, (law,), {})
-            except AssertionError as error:
-                problem = str(error)
-            words = (law.__doc__ or law.__name__).strip().split("\n", 1)[0]
-            yield Verdict(registry.kind, name, words, problem)
+    found = False
+    for contract in CONTRACTS:
+        registry = contract.registry
+        if name in registry or name in registry.broken:
+            found = True
+            for law, problem in contract.verdicts(name):  # raises if the import failed
+                yield Verdict(registry.kind, name, law.says, problem)
     if not found:
+        known = {n for contract in CONTRACTS for n in contract.registry.names()}
         hint = suggest(name, known)
         raise UnknownNameError(f"nothing with a contract is called {name!r}. {hint}")
 
@@ -142,7 +120,7 @@ def new_sampler(name: str, folder: Path) -> list[Path]:
 
     Args:
         name: In lower case with underscores, ``my_sampler``.
-        folder: Where; made if missing.
+        folder: Destination; made if missing.
 
     Raises:
         ValueError: If the name is no such name or is taken.

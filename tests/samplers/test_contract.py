@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from nsbench.samplers import make, samplers
-from nsbench.samplers.testing import CHECKS, Check, configurations
+from nsbench.samplers.testing import SAMPLERS, Law, configurations
 
 CASES = configurations(samplers)
 
@@ -15,11 +15,11 @@ def shown(case: tuple[str, dict[str, Any]]) -> str:
     return f"{name}({', '.join(f'{k}={v}' for k, v in given.items())})"
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("law", SAMPLERS.laws, ids=lambda law: law.name)
 @pytest.mark.parametrize("case", CASES, ids=shown)
-def test_contract(case: tuple[str, dict[str, Any]], check: Check) -> None:
+def test_contract(case: tuple[str, dict[str, Any]], law: Law[Any]) -> None:
     name, given = case
-    check(make(name, **given))
+    law(make(name, **given))
 
 
 @pytest.mark.parametrize("name", samplers.names())

@@ -51,11 +51,11 @@ KEPT_METRICS = (
 
 @dataclass(frozen=True)
 class TaskOutcome:
-    """What one task said of one checkpoint.
+    """Scores of one checkpoint on one task.
 
     Attributes:
         name: mteb's name of the task.
-        engine: Who computed it.
+        engine: Engine that computed them.
         source: ``repository@revision`` of the data.
         result: mteb's ``TaskResult``.
         scores: The rows kept of it.
@@ -222,7 +222,7 @@ def run(loaded: "LoadedTask", encoder: MtebEncoder, *, batch_size: int = 256) ->
     Args:
         loaded: The task.
         encoder: The checkpoint.
-        batch_size: Rows of one batch of mteb's data loader; the encoder batches by itself.
+        batch_size: Rows of one batch of mteb's data loader; the encoder makes its own batches.
     """
     mteb = mteb_module()
     began = time.perf_counter()
@@ -285,8 +285,8 @@ def write_results(
 ) -> list[Path]:
     """Write ``<folder>/results/<model>/<revision>/<Task>.json`` as mteb lays them out.
 
-    mteb's ``ResultCache(folder)`` reads them back. ``run_settings.jsonl`` beside them names the
-    engine that computed each.
+    mteb's ``ResultCache(folder)`` reads them back. ``run_settings.jsonl`` names the engine of
+    each.
 
     Returns:
         The files, one a task.

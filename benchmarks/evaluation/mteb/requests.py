@@ -32,7 +32,7 @@ Request = TaskRequest | LocalTask
 
 
 Named = str | Request
-"""What stands for tasks: a name, or a task."""
+"""A task, or the name of tasks."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class LoadedTask:
         name: mteb's name.
         task: mteb's task object as it was after loading.
         source: ``repository@revision`` of its data.
-        pair_tests: What our own engine scores; empty where only mteb can.
+        pair_tests: Tests that our own engine scores; empty if only mteb can.
         n_examples: Rows scored by split and subset: pairs, labelled texts, or queries.
     """
 

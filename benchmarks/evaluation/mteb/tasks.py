@@ -1,7 +1,7 @@
 """mteb's tasks by name: which there are, which are here, and their data, loaded once.
 
-Names are checked without data. Offline, ``datasets`` falls back to whatever copy of a repository
-was prepared last, whatever its revision; `missing_data` therefore compares revisions itself and
+Names are checked without data. Offline, ``datasets`` falls back to the copy of a repository that
+was prepared last, of any revision; `missing_data` therefore compares revisions itself and
 takes another one for missing.
 """
 
@@ -149,7 +149,7 @@ def _task(request: TaskRequest) -> Any:
 
 
 def _atoms(task: Any) -> list[Any]:
-    """The tasks an aggregate is made of, or the task itself."""
+    """The tasks of an aggregate, or the task itself."""
     parts = getattr(task.metadata, "tasks", None)
     return [task] if parts is None else [atom for part in parts for atom in _atoms(part)]
 
@@ -179,7 +179,7 @@ def missing_data(requests: Iterable[Request]) -> list[Missing]:
 
 
 def _repositories(request: TaskRequest) -> Iterator[tuple[str, str, str, list[str | None]]]:
-    """What a task is loaded from: task, repository, revision and configurations of each part."""
+    """Task, repository, revision and configurations of each part of a task."""
     if request.name in STS7:  # known without mteb, whose import takes seconds
         source = SOURCES[STS7.index(request.name)][0]
         yield request.name, source.path, source.revision, [None]
@@ -203,7 +203,7 @@ def _configs(task: Any) -> list[str | None]:
 
 
 def _why_missing(path: str, config: str | None, revision: str) -> str:
-    """Why this machine cannot load the repository, or an empty string."""
+    """Reason that this machine cannot load the repository, or an empty string."""
     from datasets import load_dataset_builder
     from datasets.packaged_modules.cache.cache import Cache
 
@@ -246,7 +246,7 @@ def _fetched(request: TaskRequest) -> list[Missing]:
             data = task.metadata.dataset
             try:
                 task.load_data()
-            except Exception as error:  # whatever a loader of mteb's raises
+            except Exception as error:  # mteb's loaders raise anything
                 told = str(error).strip().split("\n", 1)[0] or type(error).__name__
                 reason = f"cannot be fetched from {hub.address()}: {told}"
                 name, revision = task.metadata.name, str(data.get("revision"))
@@ -285,7 +285,7 @@ def absent_tasks(names: Iterable[Named]) -> tuple[str, ...]:
 
 
 def scored(names: Iterable[Named], absent: Iterable[str] = ()) -> tuple[Request, ...]:
-    """What a cell is scored on, beside the tests of its data: all tasks but those left out."""
+    """All tasks of a cell but the absent ones and the tests of its own data."""
     out = set(absent)
     return tuple(r for r in resolve(n for n in names if n != OWN) if r.name not in out)
 
@@ -314,10 +314,10 @@ def load(request: Request) -> LoadedTask:
 
 
 def texts(loaded: LoadedTask, limit: int = 200_000) -> tuple[str, ...]:
-    """The texts that a task is scored on, whatever its layout: strings of two words or more.
+    """The texts that a task of any layout is scored on: strings of two words or more.
 
     Args:
-        loaded: The task; an aggregate has none of its own.
+        loaded: The task; an aggregate has no texts.
         limit: Most texts to take, the first ones.
     """
     found = (_data(loaded.task, *part) for part in loaded.n_examples)
@@ -350,7 +350,7 @@ def _data(task: Any, split: str, subset: str) -> Any:
 
 
 def _is_text_sts(task: Any) -> bool:
-    """Whether a task is scored exactly as mteb's ``AbsTaskSTS`` does it, on two text columns."""
+    """Return whether a task is scored as by mteb's ``AbsTaskSTS``, on two text columns."""
     base = mteb_module().abstasks.AbsTaskSTS
     untouched = ("evaluate", "_evaluate_subset", "_calculate_scores", "_normalize")
     return (

@@ -1,6 +1,6 @@
-"""Embeddings kept by the model's weights and settings, the prompt, and the very texts.
+"""Embeddings cached by the model's weights and settings, the prompt, and the texts.
 
-What was made before an interruption is found again, block by block.
+After an interruption, finished blocks are found again.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,10 +18,10 @@ BLOCK = 2048
 
 
 class EmbeddingCache(ContentCache):
-    """A `ContentCache` that knows how embeddings are made.
+    """A `ContentCache` of embeddings.
 
     Args:
-        folder: Where they lie; ``None`` keeps nothing.
+        folder: Folder of the files; ``None`` keeps nothing.
         say: Called with one sentence at the end of every `embed`.
     """
 
@@ -32,7 +32,7 @@ class EmbeddingCache(ContentCache):
     def embed(
         self, model: TextModel, texts: Sequence[str], role: str = "", prompt: str | None = None
     ) -> Floats:
-        """``(n, d)`` embeddings, those that are there already taken from the folder."""
+        """``(n, d)`` embeddings, taken from the folder where they exist."""
         if model.symmetric:
             role = ""
         before = self.found
@@ -46,7 +46,7 @@ class EmbeddingCache(ContentCache):
         ]
         if self.found > before:
             self.say(
-                f"{self.found - before} of {len(parts)} blocks of embeddings were there: "
+                f"{self.found - before} of {len(parts)} blocks of embeddings were cached: "
                 f"{model.name}, weights {model.revision[:12]}, prompt {prompt or '-'}"
             )
         empty = np.zeros((0, model.dimension), np.float32)

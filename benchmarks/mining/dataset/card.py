@@ -1,4 +1,4 @@
-"""The README of a mined data set: what it is, how it was made, how difficult it is."""
+"""The README of a mined data set: content, origin and difficulty."""
 
 import json
 from html import escape
@@ -33,14 +33,14 @@ def card(mined: MinedSet, made: dict[str, Any], found: dict[str, Any]) -> str:
         f"Made by `nsbench mine`. {_READ[form]}."
         + (" `scores`: similarity of the positive, then of the negatives." * made["scores"]),
         _loading(made),
-        "## How it was made",
+        "## Settings",
         _table(("setting", "value"), [(k, _value(v)) for k, v in _settings(made)]),
-        "## How difficult it is",
+        "## Difficulty",
         _difficulty(found),
-        "## Negatives that may be none",
-        "Shares of all negatives; only the first is a count of known ones, the others are signs.",
+        "## Possible false negatives",
+        "Shares of all negatives; only the first counts known ones, the others are signs.",
         _table(("sign", "share"), [(k, _value(v)) for k, v in found["false_negatives"].items()]),
-        "## What was looked at and not taken",
+        "## Candidates that were not taken",
         _table(("reason", "candidates"), [(k, str(v)) for k, v in found["rejected"].items() if v]),
         "## Examples",
         _examples(mined),
@@ -100,7 +100,7 @@ def _difficulty(found: dict[str, Any]) -> str:
     counts = found["counts"]
     words = (
         f"{counts['rows_written']} of {counts['rows']} rows, {counts['negatives']} negatives, "
-        f"{found['texts']['distinct_negatives']} of them different; the most used one stands "
+        f"{found['texts']['distinct_negatives']} of them different; the most frequent one occurs "
         f"{found['texts']['most_often']} times. {counts['rows_short']} rows found too few, "
         f"{counts['padded']} places are filled at random."
     )

@@ -14,51 +14,30 @@ from typing import Any
 
 from nsbench.benchmarks.files import write_atomically
 from nsbench.benchmarks.mining.dataset.mined_set import MinedSet
-from nsbench.benchmarks.mining.dataset.settings import FORMATS
-from nsbench.samplers import one_of
+from nsbench.benchmarks.mining.settings import MinedFiles
 
-FILE_TYPES = ("jsonl", "parquet")
 Rows = Iterator[dict[str, Any]]
 
 
-def check_format(form: str, shortage: str, file_type: str = "jsonl") -> None:
-    """Raise ``ValueError`` for a format that does not exist, or cannot hold short rows."""
-    one_of("mine", "format", form, FORMATS)
-    one_of("mine", "file type", file_type, FILE_TYPES)
-    if form == "n-tuple" and shortage == "fewer":
-        raise ValueError(
-            "mine: n-tuple has as many columns in every row, but the shortage policy is fewer; "
-            "choose drop, pad_random or error, or the format triplet or labeled-list"
-        )
-    if form == "beir" and file_type != "jsonl":
-        raise ValueError("mine: a BEIR folder is jsonl and tsv, not parquet")
-
-
-def write_set(
-    mined: MinedSet, folder: Path, form: str, *, scores: bool = False, file_type: str = "jsonl"
-) -> list[Path]:
+def write_set(mined: MinedSet, folder: Path, wanted: MinedFiles) -> list[Path]:
     """Write the rows.
 
     Args:
         mined: The set.
-        folder: Where; made if missing.
-        form: One of `FORMATS`.
-        scores: Whether similarities go along, as ``output_scores`` of sentence-transformers.
-        file_type: ``jsonl`` or ``parquet``.
+        folder: Destination; made if missing.
+        wanted: Form, file type, and whether similarities are written, as ``output_scores`` of
+            sentence-transformers.
 
     Returns:
         The files, the one with the rows first.
     """
-    check_format(form, mined.settings.shortage, file_type)
+    wanted.check(mined.settings)
     folder.mkdir(parents=True, exist_ok=True)
-    if form == "beir":
+    if wanted.form == "beir":
         return _beir(mined, folder)
-    rows = list(_WRITERS[form](mined, scores))
-    path = folder / f"train.{file_type}"
-    if file_type == "jsonl":
-        write_atomically(path, _lines(rows))
-    else:
-        write_atomically(path, _parquet(rows))
+    rows = list(_WRITERS[wanted.form](mined, wanted.scores))
+    path = folder / f"train.{wanted.file_type}"
+    write_atomically(path, _lines(rows) if wanted.file_type == "jsonl" else _parquet(rows))
     return [path]
 
 

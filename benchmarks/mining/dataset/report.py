@@ -1,4 +1,4 @@
-"""How difficult a mined set is, and how many of its negatives may be none.
+"""Difficulty of a mined set, and the share of its negatives that may be positives.
 
 Source: the vocabulary is `difficulty.statistics`'s; that a negative close to, or above, its
 positive is the likeliest false one is Moreira et al. 2024, NV-Retriever. https://arxiv.org/abs/2407.15831

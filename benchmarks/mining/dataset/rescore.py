@@ -25,7 +25,7 @@ class Rescorer:
     """A model of pairs.
 
     Attributes:
-        name: What it is called.
+        name: Its name.
         revision: Hash of its weights and settings.
         score: Pairs of texts to ``(n,)`` scores, higher is closer.
     """
@@ -40,7 +40,7 @@ def load_rescorer(source: str, *, device: str = "cpu", batch_size: int = 64) -> 
 
     Raises:
         ModuleNotFoundError: If sentence-transformers is not installed.
-        ValueError: If it cannot be had here.
+        ValueError: If it cannot be loaded here.
     """
     folder = _sources.locate(source)
     try:

@@ -1,8 +1,8 @@
-"""From a command line's words to a finished folder; the same command again finds it done."""
+"""Read data, mine, and write a folder; running the same command again finds it done."""
 
 import io
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,12 @@ from nsbench.benchmarks.data._records import existing, records, sha256
 from nsbench.benchmarks.encoders.pretrained import TextModel
 from nsbench.benchmarks.files import write_atomically
 from nsbench.benchmarks.keys import content_key
-from nsbench.benchmarks.mining.dataset.cache import EmbeddingCache
 from nsbench.benchmarks.mining.dataset.card import card
-from nsbench.benchmarks.mining.dataset.formats import check_format, write_set
-from nsbench.benchmarks.mining.dataset.mined_set import MinedSet, mine_set
+from nsbench.benchmarks.mining.dataset.formats import write_set
+from nsbench.benchmarks.mining.dataset.mined_set import MinedSet, Mining
 from nsbench.benchmarks.mining.dataset.report import report
 from nsbench.benchmarks.mining.dataset.rescore import Rescorer
-from nsbench.benchmarks.mining.dataset.settings import MineSettings
+from nsbench.benchmarks.mining.settings import MinedFiles
 from nsbench.benchmarks.mining.sources import Ints
 from nsbench.benchmarks.records import read_json
 from nsbench.samplers import parse_choice
@@ -29,27 +28,12 @@ RECIPE = 1
 """Raised by hand when the same settings give other negatives."""
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """What the folder is to hold.
-
-    Args:
-        form: A format, see `FORMATS`.
-        scores: Whether similarities go along.
-        file_type: ``jsonl`` or ``parquet``.
-    """
-
-    form: str = "triplet"
-    scores: bool = False
-    file_type: str = "jsonl"
-
-
 def read_data(source: str, columns: dict[str, str], split: str = "") -> TrainingData:
-    """The rows to mine for: a file, a BEIR folder, or a data set by name, ``planted[rows=200]``.
+    """Read rows to mine for: a file, a BEIR folder, or a data set by name, ``planted[rows=200]``.
 
     Raises:
-        ValueError: If it cannot be read.
-        FileNotFoundError: If it is not there.
+        ValueError: If the source cannot be read.
+        FileNotFoundError: If the source does not exist.
     """
     if Path(source).expanduser().exists() or "/" in source.partition("[")[0]:
         given: dict[str, Any] = {"path": source}
@@ -66,7 +50,7 @@ def read_data(source: str, columns: dict[str, str], split: str = "") -> Training
 
 
 def with_corpus(data: TrainingData, corpus: Path | None) -> tuple[TrainingData, Ints | None]:
-    """The data with further texts to mine from, and the numbers of these.
+    """Add texts to mine from; return the data and the numbers of these texts.
 
     Args:
         data: The rows.
@@ -108,59 +92,24 @@ def _document(where: str, row: Any) -> str:
 
 
 def mine_to(
-    folder: Path,
-    data: TrainingData,
-    settings: MineSettings,
-    wanted: Wanted,
-    *,
-    model: TextModel | None = None,
-    judge: TextModel | None = None,
-    rescorer: Rescorer | None = None,
-    documents: Ints | None = None,
-    cache: EmbeddingCache | None = None,
-    overwrite: bool = False,
+    folder: Path, mining: Mining, wanted: MinedFiles, *, overwrite: bool = False
 ) -> tuple[dict[str, Any], bool]:
     """Mine and write rows, provenance, report and card; ``mined.json`` last.
 
     Args:
-        folder: Where.
-        data: Rows and texts.
-        settings: How.
-        wanted: In which form.
-        model: As in `mine_set`, like the four after it.
-        judge: See there.
-        rescorer: See there.
-        documents: See there.
-        cache: See there.
-        overwrite: Whether another set that lies there may be replaced.
+        folder: Destination.
+        mining: Data, settings and models.
+        wanted: Form of the files.
+        overwrite: Replace another set in the folder.
 
     Returns:
-        What ``mined.json`` holds, and whether it was there already.
+        The content of ``mined.json``, and True if the folder held this very set already.
 
     Raises:
         ValueError: If the folder holds another set, or a setting is not legal.
     """
-    check_format(wanted.form, settings.shortage, wanted.file_type)
-    if settings.source == "bm25":
-        model = None
-    made = {
-        "recipe": RECIPE,
-        "data": {
-            "name": data.name,
-            "digest": data.digest,
-            "revision": data.revision,
-            "rows": data.rows,
-            "texts": len(data.texts),
-        },
-        "documents": None if documents is None else content_key(documents.tolist()),
-        "model": _who(model),
-        "judge": _who(judge),
-        "cross_encoder": _who(rescorer),
-        "settings": settings.plain(),
-        "format": wanted.form,
-        "scores": wanted.scores,
-        "file_type": wanted.file_type,
-    }
+    wanted.check(mining.settings)
+    made = _origin(mining, wanted)
     key, done = content_key(made), folder / "mined.json"
     if done.is_file():
         there = read_json(done)
@@ -172,16 +121,8 @@ def mine_to(
                 "choose another folder, or --overwrite"
             )
         done.unlink()
-    mined = mine_set(
-        data,
-        settings,
-        model=model,
-        cache=cache,
-        documents=documents,
-        judge=judge,
-        rescorer=rescorer,
-    )
-    files = write_set(mined, folder, wanted.form, scores=wanted.scores, file_type=wanted.file_type)
+    mined = mining.run()
+    files = write_set(mined, folder, wanted)
     found = report(mined)
     names = ("nsbench", "torch", "transformers", "sentence-transformers", "bm25s")
     made |= {
@@ -197,6 +138,30 @@ def mine_to(
     return made, False
 
 
+def _origin(mining: Mining, wanted: MinedFiles) -> dict[str, Any]:
+    """Everything that decides the files of a mined set, as plain data."""
+    data, documents = mining.data, mining.documents
+    lexical = mining.settings.source == "bm25"
+    return {
+        "recipe": RECIPE,
+        "data": {
+            "name": data.name,
+            "digest": data.digest,
+            "revision": data.revision,
+            "rows": data.rows,
+            "texts": len(data.texts),
+        },
+        "documents": None if documents is None else content_key(documents.tolist()),
+        "model": None if lexical else _who(mining.model),
+        "judge": _who(mining.judge),
+        "cross_encoder": _who(mining.rescorer),
+        "settings": mining.settings.plain(),
+        "format": wanted.form,
+        "scores": wanted.scores,
+        "file_type": wanted.file_type,
+    }
+
+
 def _who(model: TextModel | Rescorer | None) -> dict[str, str] | None:
     return None if model is None else {"name": model.name, "revision": model.revision}
 
@@ -209,7 +174,7 @@ def _version(name: str) -> str:
 
 
 def _provenance(mined: MinedSet) -> bytes:
-    """One line a negative: its row, slot, text number, score, and place in the ranking."""
+    """Return a Parquet table of the negatives: row, slot, text number, score, rank."""
     import pandas as pd
 
     row, slot = ((mined.negatives >= 0) & mined.kept[:, None]).nonzero()

@@ -8,11 +8,10 @@ import torch
 
 from nsbench.benchmarks.augmentations import Augmentation, TokenView, augmentations
 from nsbench.benchmarks.testing.augmentations import (
-    AUGMENTATION_CHECKS,
-    AugmentationCheck,
+    AUGMENTATIONS,
     check_augmentation,
 )
-from nsbench.samplers.testing import ContractError, configurations
+from nsbench.samplers.testing import ContractError, Law, configurations
 
 CASES = configurations(augmentations)
 
@@ -22,11 +21,11 @@ def shown(case: tuple[str, dict[str, Any]]) -> str:
     return f"{name}({', '.join(f'{k}={v}' for k, v in given.items())})"
 
 
-@pytest.mark.parametrize("check", AUGMENTATION_CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("law", AUGMENTATIONS.laws, ids=lambda law: law.name)
 @pytest.mark.parametrize("case", CASES, ids=shown)
-def test_contract(case: tuple[str, dict[str, Any]], check: AugmentationCheck) -> None:
+def test_contract(case: tuple[str, dict[str, Any]], law: Law[Any]) -> None:
     name, given = case
-    check(augmentations.make(name, **given))
+    law(augmentations.make(name, **given))
 
 
 @pytest.mark.parametrize("name", augmentations.names())
@@ -109,7 +108,7 @@ BROKEN: list[tuple[type[Augmentation], str]] = [
 
 @pytest.mark.parametrize(("broken", "law"), BROKEN, ids=lambda x: getattr(x, "__name__", x))
 def test_suite_catches(broken: Any, law: str) -> None:
-    check = next(c for c in AUGMENTATION_CHECKS if c.__name__ == law)
+    check = next(one for one in AUGMENTATIONS.laws if one.name == law)
     with pytest.raises(ContractError):
         check(broken())
     with pytest.raises(ContractError, match=r"breaks \w+: "):

@@ -53,6 +53,7 @@ def given(*words: str) -> Settings:
 
 def test_what_is_left_out_takes_the_default_of_the_model() -> None:
     assert given("pear") == Settings(fruit="pear")
+    assert given("pear").model_fields_set == {"fruit"}
 
 
 def test_every_kind_of_option_is_read() -> None:

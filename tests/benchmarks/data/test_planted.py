@@ -462,7 +462,7 @@ def test_a_frame_without_room_for_more_wordings_is_refused(
 ) -> None:
     monkeypatch.setattr("nsbench.benchmarks.data.planted._ROUNDS", 1)
     one = np.repeat(frames(1), 5000, axis=0)
-    with pytest.raises(ValueError, match="texts find no wording of their own"):
+    with pytest.raises(ValueError, match="texts find no wording that is not taken"):
         wordings(one, np.random.default_rng(0))
 
 

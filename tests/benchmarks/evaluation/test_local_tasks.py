@@ -9,10 +9,10 @@ import pytest
 from scipy.stats import spearmanr
 
 from nsbench.benchmarks.cli.prefetch import fetch
-from nsbench.benchmarks.evaluation import evaluate as evaluation
 from nsbench.benchmarks.evaluation.checkpoint import EvaluatedModel
 from nsbench.benchmarks.evaluation.evaluate import check_tasks, evaluate
 from nsbench.benchmarks.evaluation.local_tasks import evaluation_tasks, fingerprinted, task_of_file
+from nsbench.benchmarks.evaluation.mteb import tasks as mteb_tasks
 from nsbench.benchmarks.export.cell import cell_from
 from nsbench.benchmarks.matrix.config import parse_config
 from nsbench.benchmarks.matrix.expand import expand
@@ -261,7 +261,7 @@ def test_names_are_not_those_of_other_tasks(tables: Path) -> None:
     for name in ("STS12", "BIOSSES"):
         with pytest.raises(ValueError, match=f"'{name}' is a task of mteb or a group of ours"):
             check_tasks(evaluation_tasks([table | {"name": name}]))
-    assert evaluation.check_available(evaluation_tasks([table])) == []
+    assert mteb_tasks.missing_data(mteb_tasks.resolve(evaluation_tasks([table]))) == []
 
 
 def test_a_file_says_by_its_columns_what_it_is(tables: Path) -> None:

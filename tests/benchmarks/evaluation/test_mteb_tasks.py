@@ -82,8 +82,12 @@ def empty_cache(monkeypatch, tmp_path):
     mteb_tasks.load.cache_clear()
 
 
+def missing(*names):
+    return list(map(str, mteb_tasks.missing_data(mteb_tasks.resolve(names))))
+
+
 def test_missing_data_are_named_by_repository_and_revision(empty_cache):
-    lines = evaluate.check_available(["STS7", "SciFact"])
+    lines = missing("STS7", "SciFact")
     assert len(lines) == 8
     assert lines[0].startswith(
         "STS12: mteb/sts12-sts@a0d554a64d88156834ff5ae9920b964011b16384 is not in the cache"
@@ -115,7 +119,7 @@ ROWS = {"sentence1": ["a", "b"], "sentence2": ["c", "d"], "score": [0.0, 5.0]}
 
 def test_another_revision_in_the_cache_counts_as_missing(empty_cache):
     prepare(empty_cache, "f" * 40, ROWS)
-    (line,) = evaluate.check_available(["STS12"])
+    (line,) = missing("STS12")
     assert line.endswith(f"is not in the cache, which holds revision {'f' * 40} instead")
     with pytest.raises(MissingDataError, match="1 evaluation data sets are missing: STS12: mteb/"):
         mteb_tasks.load(TaskRequest("STS12"))
@@ -123,7 +127,7 @@ def test_another_revision_in_the_cache_counts_as_missing(empty_cache):
 
 def test_the_right_revision_is_loaded_with_gold_scores_in_0_to_1(empty_cache):
     prepare(empty_cache, "a0d554a64d88156834ff5ae9920b964011b16384", ROWS)
-    assert evaluate.check_available(["STS12"]) == []
+    assert missing("STS12") == []
     loaded = mteb_tasks.load(TaskRequest("STS12"))
     (test,) = loaded.pair_tests
     assert (test.split, test.subset) == ("test", "default")
@@ -155,7 +159,7 @@ def test_online_nothing_is_asked(monkeypatch):
     import datasets
 
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
-    assert evaluate.check_available(["STS7"]) == []
+    assert missing("STS7") == []
 
 
 def test_a_benchmark_is_scored_on_what_is_here(monkeypatch):

@@ -16,10 +16,11 @@ from nsbench.benchmarks.mining.corpus import ShortageError
 from nsbench.benchmarks.mining.dataset import FORMATS, MinedSet, MineSettings, mine_set
 from nsbench.benchmarks.mining.dataset.cache import EmbeddingCache
 from nsbench.benchmarks.mining.dataset.card import card
-from nsbench.benchmarks.mining.dataset.formats import check_format, write_set
+from nsbench.benchmarks.mining.dataset.formats import write_set
+from nsbench.benchmarks.mining.dataset.mined_set import Mining
 from nsbench.benchmarks.mining.dataset.report import report
-from nsbench.benchmarks.mining.dataset.settings import from_sampler
-from nsbench.benchmarks.mining.dataset.write import Wanted, mine_to, read_data, with_corpus
+from nsbench.benchmarks.mining.dataset.write import mine_to, read_data, with_corpus
+from nsbench.benchmarks.mining.settings import MinedFiles
 
 
 def letters(texts: Any, role: str = "", prompt: str | None = None) -> np.ndarray[Any, Any]:
@@ -40,7 +41,7 @@ def data() -> TrainingData:
 
 
 def test_no_negative_is_the_anchor_or_a_known_positive(data: TrainingData) -> None:
-    mined = mine_set(data, replace(BASE, negatives=5, among="all"), model=MODEL)
+    mined = mine_set(data, BASE.replace(negatives=5, among="all"), model=MODEL)
     known = {
         (data.group[a], data.group[p]) for a, p in zip(data.anchor, data.positive, strict=True)
     }
@@ -53,7 +54,7 @@ def test_no_negative_is_the_anchor_or_a_known_positive(data: TrainingData) -> No
 
 
 def test_negatives_are_the_best_places_of_the_ranking(data: TrainingData) -> None:
-    mined = mine_set(data, replace(BASE, range_min=3, negatives=4), model=MODEL)
+    mined = mine_set(data, BASE.replace(range_min=3, negatives=4), model=MODEL)
     np.testing.assert_array_equal(mined.ranks, np.tile([3, 4, 5, 6], (data.rows, 1)))
     assert (np.diff(mined.scores, axis=1) <= 1e-6).all()
 
@@ -62,7 +63,7 @@ def test_where_the_search_runs_decides_nothing_and_is_recorded(tmp_path: Path) -
     many = datasets.make("planted", rows=400, seed=3)()
     plain = mine_set(many, BASE, model=MODEL)
     for changes in ({"devices": "cpu, cpu"}, {"devices": "cpu,cpu", "backend": "faiss"}):
-        settings = replace(BASE, **changes)
+        settings = BASE.replace(**changes)
         mined = mine_set(many, settings, model=MODEL)
         np.testing.assert_array_equal(mined.negatives, plain.negatives)
         np.testing.assert_array_equal(mined.scores, plain.scores)
@@ -77,10 +78,10 @@ def test_a_search_that_cannot_run_is_refused_before_anything_is_encoded(
 
     model = replace(MODEL, run=never)
     with pytest.raises(ValueError, match="no device 'cuda:77'"):
-        mine_set(data, replace(BASE, devices="cuda:77"), model=model)
+        mine_set(data, BASE.replace(devices="cuda:77"), model=model)
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(ModuleNotFoundError, match="pip install faiss-cpu"):
-        mine_set(data, replace(BASE, backend="faiss"), model=model)
+        mine_set(data, BASE.replace(backend="faiss"), model=model)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +96,7 @@ def test_a_search_that_cannot_run_is_refused_before_anything_is_encoded(
 def test_any_sampler_chooses_in_the_window(
     data: TrainingData, sampler: str, expected: list[int]
 ) -> None:
-    settings = replace(BASE, sampler=sampler, range_max=10)
+    settings = BASE.replace(sampler=sampler, range_max=10)
     mined = mine_set(data, settings, model=MODEL)
     for ranks in mined.ranks:
         assert [r for r in ranks.tolist() if r >= 0] == expected
@@ -103,8 +104,8 @@ def test_any_sampler_chooses_in_the_window(
 
 def test_weights_of_a_sampler_are_the_odds_of_the_draw(data: TrainingData) -> None:
     def mean_rank(beta: float) -> float:
-        settings = replace(
-            BASE, sampler=f"hard_reweighted[beta={beta}]", pick="random", range_max=30
+        settings = BASE.replace(
+            sampler=f"hard_reweighted[beta={beta}]", pick="random", range_max=30
         )
         return float(mine_set(data, settings, model=MODEL).ranks.mean())
 
@@ -113,29 +114,29 @@ def test_weights_of_a_sampler_are_the_odds_of_the_draw(data: TrainingData) -> No
 
 
 def test_labels_make_the_oracle_sampler_free_of_false_negatives(data: TrainingData) -> None:
-    plain = report(mine_set(data, replace(BASE, range_max=30), model=MODEL))
-    clean = report(mine_set(data, replace(BASE, range_max=30, sampler="oracle"), model=MODEL))
+    plain = report(mine_set(data, BASE.replace(range_max=30), model=MODEL))
+    clean = report(mine_set(data, BASE.replace(range_max=30, sampler="oracle"), model=MODEL))
     assert plain["false_negatives"]["known_same"] > 0
     assert clean["false_negatives"]["known_same"] == 0
 
 
 def test_a_judge_is_what_guided_reads(data: TrainingData) -> None:
-    settings = replace(BASE, sampler="guided", range_max=30)
+    settings = BASE.replace(sampler="guided", range_max=30)
     with pytest.raises(ValueError, match="name a judge"):
         mine_set(data, settings, model=MODEL)
     mined = mine_set(data, settings, model=MODEL, judge=MODEL)
     assert report(mined)["false_negatives"]["judge_above_positive"] == 0
     assert report(mined)["false_negatives"]["above_positive"] == 0  # the judge is the model
-    both = mine_set(data, replace(BASE, range_max=30), model=MODEL, judge=MODEL)
+    both = mine_set(data, BASE.replace(range_max=30), model=MODEL, judge=MODEL)
     found = report(both)["false_negatives"]
     assert found["judge_above_positive"] == found["above_positive"] > 0
 
 
 def test_corpus_samplers_bring_their_window() -> None:
-    mined = from_sampler({"sampler": "mined[k=2,depth=7,start=3]"})
+    mined = MineSettings(sampler="mined[k=2,depth=7,start=3]")
     assert (mined.negatives, mined.range_min, mined.range_max) == (2, 3, 10)
     assert (mined.pick, mined.source, mined.shortage) == ("random", "model", "fewer")
-    lexical = from_sampler({"sampler": "bm25[k=1,depth=1,k1=1.2]", "shortage": "drop"})
+    lexical = MineSettings(sampler="bm25[k=1,depth=1,k1=1.2]", shortage="drop")
     assert (lexical.source, lexical.pick, lexical.k1, lexical.shortage) == (
         "bm25",
         "top",
@@ -145,31 +146,32 @@ def test_corpus_samplers_bring_their_window() -> None:
 
 
 def test_bm25_needs_no_model(data: TrainingData) -> None:
-    mined = mine_set(data, replace(BASE, source="bm25"))
+    mined = mine_set(data, BASE.replace(source="bm25"))
     assert mined.source == "bm25"
     assert (mined.scores[mined.negatives >= 0] > 0).all()
 
 
 def test_shortage_policies(data: TrainingData) -> None:
-    tight = replace(BASE, max_score=0.85, range_max=80)
+    tight = BASE.replace(max_score=0.85, range_max=80)
     fewer = mine_set(data, tight, model=MODEL)
     short = (fewer.negatives < 0).any(axis=1)
     assert 0 < short.sum() < data.rows
-    dropped = mine_set(data, replace(tight, shortage="drop"), model=MODEL)
+    dropped = mine_set(data, tight.replace(shortage="drop"), model=MODEL)
     np.testing.assert_array_equal(dropped.kept, ~short)
-    padded = mine_set(data, replace(tight, shortage="pad_random"), model=MODEL)
+    padded = mine_set(data, tight.replace(shortage="pad_random"), model=MODEL)
     assert (padded.negatives >= 0).all()
     assert padded.padded == (fewer.negatives < 0).sum() == (padded.ranks < 0).sum()
     with pytest.raises(ShortageError, match=f"{short.sum()} of {data.rows} rows"):
-        mine_set(data, replace(tight, shortage="error"), model=MODEL)
+        mine_set(data, tight.replace(shortage="error"), model=MODEL)
 
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_formats_read_back_as_training_rows(data: TrainingData, tmp_path: Path, form: str) -> None:
     mined = mine_set(data, BASE, model=MODEL)
     shortage = "drop" if form == "n-tuple" else "fewer"
-    mined = replace(mined, settings=replace(BASE, shortage=shortage))
-    first = write_set(mined, tmp_path, form, scores=form not in ("labeled-pair", "labeled-list"))[0]
+    mined = replace(mined, settings=BASE.replace(shortage=shortage))
+    wanted = MinedFiles(form=form, scores=form not in ("labeled-pair", "labeled-list"))
+    first = write_set(mined, tmp_path, wanted)[0]
     if form.startswith("labeled"):
         rows = [json.loads(line) for line in first.read_text().splitlines()]
         expected = {"labeled-pair": 3 * data.rows, "labeled-list": data.rows}[form]
@@ -193,10 +195,9 @@ def test_parquet_holds_the_same_rows(data: TrainingData, tmp_path: Path) -> None
     import pandas as pd
 
     mined = mine_set(data, BASE, model=MODEL)
-    lines = write_set(mined, tmp_path, "triplet", scores=True)[0].read_text().splitlines()
-    table = pd.read_parquet(
-        write_set(mined, tmp_path, "triplet", scores=True, file_type="parquet")[0]
-    )
+    as_lines, as_table = MinedFiles(scores=True), MinedFiles(scores=True, file_type="parquet")
+    lines = write_set(mined, tmp_path, as_lines)[0].read_text().splitlines()
+    table = pd.read_parquet(write_set(mined, tmp_path, as_table)[0])
     assert [json.loads(line)["negative"] for line in lines] == table["negative"].tolist()
 
 
@@ -204,25 +205,26 @@ def test_parquet_holds_the_same_rows(data: TrainingData, tmp_path: Path) -> None
     ("changes", "message"),
     [
         ({"shortage": "few"}, "Did you mean 'fewer'"),
-        ({"negatives": 0}, "negatives must be a whole number >= 1"),
+        ({"negatves": 2}, r"negatves\n.* Extra inputs are not permitted"),
+        ({"negatives": 0}, r"negatives\n.* greater than or equal to 1"),
         ({"range_min": 5, "range_max": 6}, "leaves 1 places"),
         ({"sampler": "hrad"}, "Did you mean 'hard'"),
         ({"sampler": "mixed"}, "needs anchors, candidates: only in training"),
         ({"sampler": "incremental"}, "only in training"),
-        ({"relative_margin": -1.0}, "relative_margin must be at least 0"),
+        ({"relative_margin": -1.0}, r"relative_margin\n.* greater than or equal to 0"),
         ({"source": "bm25", "query_prompt": "q: "}, "bm25 reads texts without one"),
     ],
 )
 def test_wrong_settings_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        replace(BASE, **changes)
+        BASE.replace(**changes)
 
 
 def test_shortage_has_to_be_said() -> None:
     with pytest.raises(ValueError, match="say with --shortage"):
-        from_sampler({"negatives": 2})
+        MineSettings(negatives=2)
     with pytest.raises(ValueError, match="n-tuple has as many columns"):
-        check_format("n-tuple", "fewer")
+        MinedFiles(form="n-tuple").check(BASE)
 
 
 class Interrupted(Exception):
@@ -243,11 +245,10 @@ def test_what_was_encoded_before_an_interruption_is_not_encoded_again(
         return letters(texts)
 
     model = replace(MODEL, run=counting)
-    settings, wanted = BASE, Wanted("triplet")
 
     def once(folder: Path) -> Any:
         cache = EmbeddingCache(tmp_path / "cache")
-        return mine_to(folder, data, settings, wanted, model=model, cache=cache)
+        return mine_to(folder, Mining(data, BASE, model, cache=cache), MinedFiles())
 
     with pytest.raises(Interrupted):
         once(tmp_path / "a")
@@ -255,7 +256,7 @@ def test_what_was_encoded_before_an_interruption_is_not_encoded_again(
     once(tmp_path / "a")
     texts = len(np.unique(data.group))
     assert sum(encoded) == texts
-    whole, _ = mine_to(tmp_path / "b", data, settings, wanted, model=MODEL)
+    whole, _ = mine_to(tmp_path / "b", Mining(data, BASE, MODEL), MinedFiles())
     assert whole["files"] == json.loads((tmp_path / "a" / "mined.json").read_text())["files"]
     before = (tmp_path / "a" / "mined.json").stat().st_mtime_ns
     assert once(tmp_path / "a")[1]  # found done
@@ -288,13 +289,13 @@ def test_prompt_role_weights_and_texts_each_have_their_own_entry(tmp_path: Path)
 
 
 def test_another_set_in_the_folder_is_not_overwritten(data: TrainingData, tmp_path: Path) -> None:
-    mine_to(tmp_path, data, BASE, Wanted(), model=MODEL)
+    mine_to(tmp_path, Mining(data, BASE, MODEL), MinedFiles())
     rows = (tmp_path / "train.jsonl").read_text()
-    other = replace(BASE, negatives=1)
+    other = Mining(data, BASE.replace(negatives=1), MODEL)
     with pytest.raises(ValueError, match="holds another mined set"):
-        mine_to(tmp_path, data, other, Wanted(), model=MODEL)
+        mine_to(tmp_path, other, MinedFiles())
     assert (tmp_path / "train.jsonl").read_text() == rows
-    mine_to(tmp_path, data, other, Wanted(), model=MODEL, overwrite=True)
+    mine_to(tmp_path, other, MinedFiles(), overwrite=True)
     assert len((tmp_path / "train.jsonl").read_text().splitlines()) == data.rows
 
 
@@ -306,7 +307,9 @@ def test_card_records_settings_and_escapes_what_it_quotes(tmp_path: Path) -> Non
     ]
     (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))
     data = read_data(str(tmp_path / "pairs.jsonl"), {})
-    made, _ = mine_to(tmp_path / "out", data, replace(BASE, negatives=1), Wanted(), model=MODEL)
+    made, _ = mine_to(
+        tmp_path / "out", Mining(data, BASE.replace(negatives=1), MODEL), MinedFiles()
+    )
     text = (tmp_path / "out" / "README.md").read_text()
     assert "<script>" not in text
     assert "&lt;script&gt;" in text
@@ -380,7 +383,7 @@ def test_a_document_that_is_an_anchor_too_can_be_mined(tmp_path: Path) -> None:
     both, documents = with_corpus(data, tmp_path / "corpus.tsv")
     with pytest.raises(ValueError, match="mine: name a model"):
         mine_set(both, BASE)
-    mined = mine_set(both, replace(BASE, negatives=1), model=MODEL, documents=documents)
+    mined = mine_set(both, BASE.replace(negatives=1), model=MODEL, documents=documents)
     assert [both.texts[i] for i in mined.negatives[:, 0]] == ["xyz", "abc"]  # never the anchor
 
 
@@ -401,8 +404,21 @@ def test_command_line(tmp_path: Path) -> None:
     rows = [json.loads(line) for line in (out / "train.jsonl").open()]
     assert rows[0] == {"query": "the cat", "pos": ["a cat sat"], "neg": []}
     assert "2 rows, 0 negatives" in done.stdout
-    wrong = runner.invoke(app, [*words, "-o", str(tmp_path / "x"), "--shortage", "drop"])
-    assert "name a model with --model, or choose --source bm25" in str(wrong.exception)
-    wrong = runner.invoke(app, [*words, "-o", str(tmp_path / "x"), "--source", "bm25"])
-    assert "say with --shortage" in str(wrong.exception)
+    made = json.loads((out / "mined.json").read_text())
+    assert made["settings"]["negatives"] == 1  # the sampler's
+    x = ["-o", str(tmp_path / "x")]
+    for wrong, message in (
+        (["--shortage", "drop"], "name a model with --model, or choose --source bm25"),
+        (["--source", "bm25"], "say with --shortage"),
+        (["--sampler", "bm25", "--column", "anchor"], "cannot read the column 'anchor'"),
+        (["--sampler", "bm25", "--negatives", "0"], "'--negatives'"),
+        (["--sampler", "bm25", "--format", "n-tuple"], "n-tuple has as many columns"),
+    ):
+        done = runner.invoke(app, [*words, *x, *wrong], env={"COLUMNS": "200"})
+        assert done.exit_code == 2
+        assert message in done.stderr
     assert not (tmp_path / "x").exists()
+    again = [*words, *form, "--negatives", "2", "--overwrite"]
+    assert runner.invoke(app, again).exit_code == 0
+    made = json.loads((out / "mined.json").read_text())
+    assert made["settings"]["negatives"] == 2  # what was said

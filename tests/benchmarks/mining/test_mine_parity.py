@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -17,6 +17,7 @@ from nsbench.benchmarks.encoders.pretrained import TextModel, load_model
 from nsbench.benchmarks.mining.dataset import MinedSet, MineSettings, mine_set
 from nsbench.benchmarks.mining.dataset.formats import write_set
 from nsbench.benchmarks.mining.dataset.rescore import Rescorer
+from nsbench.benchmarks.mining.settings import MinedFiles
 
 sentence_transformers = pytest.importorskip("sentence_transformers")
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
@@ -169,7 +170,7 @@ FAISS = {"defaults", "absolute_margin", "range_max left out"}  # the other ones 
 def test_equal_to_theirs(data: TrainingData, model: TextModel, option: str, faiss: bool) -> None:
     their, our = EQUAL[option]
     other = theirs(data, model, use_faiss=faiss, **their)
-    settings = replace(BASE, backend="faiss" if faiss else "torch", **our)
+    settings = BASE.replace(backend="faiss" if faiss else "torch", **our)
     compared = expect_equal(mine_set(data, settings, model=model), other)
     assert compared >= 0.9 * sum(map(len, other.negatives.values())) > 0
 
@@ -179,7 +180,7 @@ def test_equal_to_theirs(data: TrainingData, model: TextModel, option: str, fais
 def test_a_transformer_is_equal(data: TrainingData, faiss: bool) -> None:
     minilm = load_model(str(_sources.locate(MINILM)))
     other = theirs(data, minilm, relative_margin=0.05, range_max=400, use_faiss=faiss)
-    settings = replace(BASE, relative_margin=0.05, backend="faiss" if faiss else "torch")
+    settings = BASE.replace(relative_margin=0.05, backend="faiss" if faiss else "torch")
     expect_equal(mine_set(data, settings, model=minilm), other)
 
 
@@ -197,7 +198,7 @@ def test_a_corpus_apart_is_equal(data: TrainingData, model: TextModel, tmp_path:
         if key[0] in texts:
             other.scores[key] = []
             other.negatives[key] = []
-    mined = mine_set(both, replace(BASE, range_max=600), model=model, documents=documents)
+    mined = mine_set(both, BASE.replace(range_max=600), model=model, documents=documents)
     negatives, scores = ours(mined)
     left = {k: v for k, v in other.negatives.items() if v}
     assert len(left) >= len(negatives) - 8
@@ -229,7 +230,7 @@ def test_a_cross_encoder_is_equal(data: TrainingData, model: TextModel) -> None:
     assert calls
     mined = mine_set(
         data,
-        replace(BASE, max_score=4.0, range_max=wide),
+        BASE.replace(max_score=4.0, range_max=wide),
         model=model,
         rescorer=Rescorer("words", "0" * 40, score),
     )
@@ -246,9 +247,9 @@ def test_output_formats_are_equal(
     options = {"relative_margin": 0.05, "range_max": 400}
     other = theirs(data, model, output_format=form, output_scores=scores, **options).rows
     shortage = "drop" if form == "n-tuple" else "fewer"
-    settings = replace(BASE, relative_margin=0.05, shortage=shortage)
+    settings = BASE.replace(relative_margin=0.05, shortage=shortage)
     mined = mine_set(data, settings, model=model)
-    write_set(mined, tmp_path, form, scores=scores)
+    write_set(mined, tmp_path, MinedFiles(form=form, scores=scores))
     mine = load_dataset("json", data_files=str(tmp_path / "train.jsonl"), split="train")
     assert mine.column_names == other.column_names
     rows, numbers = rows_of(mine)
@@ -271,10 +272,10 @@ def rows_of(table: Any) -> tuple[list[Any], list[float]]:
 
 def test_random_draws_from_the_same_candidates(data: TrainingData, model: TextModel) -> None:
     other = theirs(data, model, sampling_strategy="random", range_max=3)
-    mined = mine_set(data, replace(BASE, pick="random", range_max=3), model=model)
+    mined = mine_set(data, BASE.replace(pick="random", range_max=3), model=model)
     expect_equal(mined, other)  # three of three
     drawn = [
-        mine_set(data, replace(BASE, pick="random", range_max=20, seed=s), model=model)
+        mine_set(data, BASE.replace(pick="random", range_max=20, seed=s), model=model)
         for s in (1, 1, 2)
     ]
     assert (drawn[0].negatives == drawn[1].negatives).all()  # theirs has no seed
@@ -286,19 +287,19 @@ def test_random_draws_from_the_same_candidates(data: TrainingData, model: TextMo
 def test_range_min_with_a_filter_differs(data: TrainingData, model: TextModel) -> None:
     """They skip the first places of what is left by the filters, we those of the ranking."""
     other = theirs(data, model, range_min=5, max_score=0.8, range_max=400)
-    mined = mine_set(data, replace(BASE, range_min=5, max_score=0.8), model=model)
+    mined = mine_set(data, BASE.replace(range_min=5, max_score=0.8), model=model)
     negatives, _ = ours(mined)
     assert negatives != other.negatives
     assert mined.ranks[mined.ranks >= 0].min() >= 5
-    whole, _ = ours(mine_set(data, replace(BASE, max_score=0.8, negatives=8), model=model))
+    whole, _ = ours(mine_set(data, BASE.replace(max_score=0.8, negatives=8), model=model))
     for key, texts in other.negatives.items():
         assert set(texts) <= set(whole[key][5:8])
 
 
 def test_multiple_positives_against_each_rows_own(data: TrainingData, model: TextModel) -> None:
     """Theirs takes the lowest positive of an anchor for all of its rows; ``own`` takes each's."""
-    low = mine_set(data, replace(BASE, margin=0.0), model=model)
-    own = mine_set(data, replace(BASE, margin=0.0, against="own"), model=model)
+    low = mine_set(data, BASE.replace(margin=0.0), model=model)
+    own = mine_set(data, BASE.replace(margin=0.0, against="own"), model=model)
     assert (own.scores[own.negatives >= 0] <= 1).all()
     margin = own.positive_score[:, None] - own.scores
     assert np.nanmin(margin) >= 0

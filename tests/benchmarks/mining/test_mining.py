@@ -14,9 +14,9 @@ from nsbench.benchmarks.mining.corpus import (
     Corpus,
     Mined,
     ShortageError,
-    Window,
     mine,
 )
+from nsbench.benchmarks.mining.settings import Window
 from nsbench.benchmarks.mining.sources import DenseSource, LexicalSource
 
 

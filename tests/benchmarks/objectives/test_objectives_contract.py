@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from nsbench.benchmarks.objectives import objectives
-from nsbench.benchmarks.testing.objectives import OBJECTIVE_CHECKS, ObjectiveCheck, check_objective
+from nsbench.benchmarks.testing.objectives import OBJECTIVES, check_objective
 from nsbench.samplers import Selection, SimilarityContext
-from nsbench.samplers.testing import ContractError, configurations
+from nsbench.samplers.testing import ContractError, Law, configurations
 
 CASES = configurations(objectives)
 
@@ -20,11 +20,11 @@ def shown(case: tuple[str, dict[str, Any]]) -> str:
     return f"{name}({', '.join(f'{k}={v}' for k, v in given.items())})"
 
 
-@pytest.mark.parametrize("check", OBJECTIVE_CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("law", OBJECTIVES.laws, ids=lambda law: law.name)
 @pytest.mark.parametrize("case", CASES, ids=shown)
-def test_contract(case: tuple[str, dict[str, Any]], check: ObjectiveCheck) -> None:
+def test_contract(case: tuple[str, dict[str, Any]], law: Law[Any]) -> None:
     name, given = case
-    check(objectives.make(name, **given))
+    law(objectives.make(name, **given))
 
 
 @pytest.mark.parametrize("name", objectives.names())
@@ -94,14 +94,14 @@ BROKEN = [
     (Unguarded, "gives_one_finite_loss_per_anchor"),
     (LogitTimesZero, "masked_candidates_get_no_gradient"),
     (MeanOnly, "gives_one_finite_loss_per_anchor"),
-    (Syncs, "objective_never_waits"),
+    (Syncs, "never_waits_for_the_device"),
     (IgnoresWeights, "a_count_is_a_weight"),
 ]
 
 
 @pytest.mark.parametrize(("broken", "law"), BROKEN, ids=lambda x: getattr(x, "__name__", x))
 def test_suite_catches(broken: Any, law: str) -> None:
-    check = next(c for c in OBJECTIVE_CHECKS if c.__name__ == law)
+    check = next(one for one in OBJECTIVES.laws if one.name == law)
     with pytest.raises(ContractError):
         check(broken())
     with pytest.raises(ContractError, match=r"\(.*\) breaks \w+: "):

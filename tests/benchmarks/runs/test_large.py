@@ -3,13 +3,13 @@
 import csv
 import json
 import math
+import tomllib
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import tomllib
 import tomli_w
 from typer.testing import CliRunner
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from made_vectors import MIB, unit
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -14,7 +15,6 @@ from nsbench.benchmarks.search.blocked import Scratch, keys_of
 from nsbench.benchmarks.search.exact import TopK, joined, top_k
 from nsbench.benchmarks.search.keys import ids_of
 
-MIB = 1 << 20
 WAYS: list[dict[str, Any]] = [
     {"product": "fp32"},
     {"product": "bf16"},
@@ -24,11 +24,6 @@ WAYS: list[dict[str, Any]] = [
 ]
 if sys.platform == "linux" and not torch.cuda.is_available():  # Triton's interpreter
     WAYS.append({"backend": "fused"})
-
-
-def unit(*shape: int, seed: int) -> Tensor:
-    draw = torch.Generator().manual_seed(seed)
-    return torch.nn.functional.normalize(torch.randn(shape, generator=draw), dim=-1)
 
 
 def by_loops(queries: Tensor, corpus: Tensor, k: int, exclude: Tensor | None = None) -> Tensor:
@@ -110,7 +105,7 @@ def test_scores_of_pairs_depend_on_nothing_but_the_pair() -> None:
     row, column = torch.arange(30).repeat_interleave(40), torch.arange(1200) % 400
     exact = (queries[row].double() * corpus[column].double()).sum(dim=1)
     scratch = blocked.Scratch(queries.device)
-    for score in (blocked._gathered, blocked._sampled):
+    for score in (blocked._gather_scores, blocked._sample_scores):
         whole = score(queries, corpus, row, column, scratch, 1 << 19)
         assert (whole - exact).abs().max() < 65 * 2**-23
         for pair in range(0, 1200, 37):

@@ -211,7 +211,7 @@ def test_fused_waits_for_the_device_no_more_often_for_more_tiles(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     quiet(monkeypatch)
-    monkeypatch.setattr(_search_blocked, "_sampled", _search_blocked._gathered)
+    monkeypatch.setattr(_search_blocked, "_sample_scores", _search_blocked._gather_scores)
     corpus, seen = unit(2000, 16, seed=1), []
     for rows, memory in ((40, 64 * MIB), (200, MIB)):
         with Waits() as waits:
@@ -238,7 +238,7 @@ def test_fused_tile_asks_the_device_for_nothing(
     def maxima(q: Tensor, x: Tensor, group: int, tiles: int, *_: Any) -> Tensor:
         return torch.empty(len(q), tiles * 256 // group, device=q.device)
 
-    monkeypatch.setattr(_search_blocked, "_sampled", _search_blocked._gathered)
+    monkeypatch.setattr(_search_blocked, "_sample_scores", _search_blocked._gather_scores)
     monkeypatch.setattr(kernel, "scan", lambda *_: None)
     monkeypatch.setattr(kernel, "count", count)
     monkeypatch.setattr(kernel, "collect", collect)

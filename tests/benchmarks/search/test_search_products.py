@@ -190,7 +190,7 @@ def test_law_norms_whose_squares_are_too_small_give_no_bound(
     (query, *blocks), best = by_a_hair("tf32")
     given = [query * 2.0 ** powers[0], *(block * 2.0 ** powers[1] for block in blocks)]
     assert (searched_in_tf32(*given).ids[:, 0] == best).all()
-    monkeypatch.setattr(blocked, "_TINY", 0.0)
+    monkeypatch.setattr(blocked, "_MIN_NORM", 0.0)
     assert (searched_in_tf32(*given).ids[:, 0] != best).all()
 
 

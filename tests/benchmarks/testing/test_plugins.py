@@ -12,13 +12,12 @@ import typer
 from nsbench.benchmarks.cli.main import plugin_paths
 from nsbench.benchmarks.cli.plugins import check_plugin as check_command
 from nsbench.benchmarks.data import datasets
-from nsbench.benchmarks.encoders import encoders
-from nsbench.benchmarks.testing.data import DATA_CHECKS
-from nsbench.benchmarks.testing.encoders import ENCODER_CHECKS
+from nsbench.benchmarks.testing.data import DATA_SETS
+from nsbench.benchmarks.testing.encoders import ENCODERS
 from nsbench.benchmarks.testing.plugins import check_plugin, new_sampler
 from nsbench.samplers import PLUGIN_PATH, UnknownNameError, samplers
 from nsbench.samplers._plugins import load_plugin_paths
-from nsbench.samplers.testing import ContractError, check_component
+from nsbench.samplers.testing import ContractError
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -151,11 +150,11 @@ def test_a_plugin_file_that_fails_says_so(tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize(("name", "given"), [("static", {"dimension": 8}), ("tiny", {})])
 def test_encoders_keep_their_contract(name: str, given: dict[str, int]) -> None:
-    check_component(encoders, name, ENCODER_CHECKS, given)
+    ENCODERS.check(name, **given)
 
 
 def test_planted_keeps_the_contract_of_data() -> None:
-    check_component(datasets, "planted", DATA_CHECKS, {"rows": 60})
+    DATA_SETS.check("planted", rows=60)
 
 
 def test_contracts_of_data_and_encoders_see_what_is_broken() -> None:
@@ -188,7 +187,7 @@ def test_contracts_of_data_and_encoders_see_what_is_broken() -> None:
         ({"negatives": data.positive[:, None]}, "as a negative"),
     ):
         with pytest.raises(ContractError, match=message):
-            check_component(datasets, Broken(**changes), DATA_CHECKS, {})  # type: ignore[arg-type]
+            DATA_SETS.check(Broken(**changes))  # type: ignore[arg-type]
 
 
 @pytest.mark.slow
