@@ -24,7 +24,7 @@ test-slow: $(VENV)/.dev  ## the tests that take minutes
 	$(BIN)/python -m pytest -q -m slow
 
 timing-gpu:  ## on a machine with a CUDA device, by its own Python: check and time the GPU code
-	PYTHONPATH=.typing $(PYTHON) -m tools.timing.gpu --out out/timing-gpu
+	PYTHONPATH=src $(PYTHON) -m tools.timing.gpu --out out/timing-gpu
 
 check: $(VENV)/.dev  ## format, lint, types
 	$(BIN)/ruff format --check .

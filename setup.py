@@ -6,5 +6,5 @@ FOLDERS = ("samplers", "benchmarks", "analysis")
 found = find_packages(include=[pattern for name in FOLDERS for pattern in (name, f"{name}.*")])
 setup(
     packages=["nsbench", *(f"nsbench.{name}" for name in found)],
-    package_dir={"nsbench": "nsbench", **{f"nsbench.{name}": name for name in FOLDERS}},
+    package_dir={"nsbench": "src/nsbench", **{f"nsbench.{name}": name for name in FOLDERS}},
 )

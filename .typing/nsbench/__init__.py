@@ -1,1 +1,0 @@
-../../nsbench/__init__.py
