@@ -3,11 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-import typer
-
-from nsbench.benchmarks.cli import mine as cli_mine
-from nsbench.benchmarks.cli.console import err, out
-from nsbench.benchmarks.records import read_json
+from nsbench.benchmarks.cli.console import err
+from nsbench.benchmarks.cli.mine import MineCommand, mined
 
 
 def mine(data: str | Path, to: str | Path, *, model: str = "", **options: Any) -> dict[str, Any]:
@@ -28,13 +25,9 @@ def mine(data: str | Path, to: str | Path, *, model: str = "", **options: Any) -
     Raises:
         ValueError: If an option is not legal, or data are missing.
     """
-    before = err.quiet, out.quiet
-    err.quiet = out.quiet = True
+    given = MineCommand(data=str(data), to=Path(to), model=model, **options)
+    before, err.quiet = err.quiet, True
     try:
-        cli_mine.mine(data=str(data), to=Path(to), model=model, **options)
-    except typer.BadParameter as error:
-        raise ValueError(str(error)) from None
+        return mined(given)[0]
     finally:
-        err.quiet, out.quiet = before
-    found: dict[str, Any] = read_json(Path(to) / "mined.json")
-    return found
+        err.quiet = before

@@ -67,9 +67,15 @@ class MineCommand(MinedFiles, MineSettings):
         return dict(c.split("=", 1) for c in self.column)
 
 
-@command_from(MineCommand)
-def mine(given: MineCommand) -> None:
-    """Mine negatives as a data set, with a difficulty report and a card; it can be resumed."""
+def mined(given: MineCommand) -> tuple[dict[str, Any], bool]:
+    """Mine a set into its folder.
+
+    Args:
+        given: Arguments and options.
+
+    Returns:
+        The content of ``mined.json``, and whether the set was there before.
+    """
     from nsbench.benchmarks.device import pick_device
     from nsbench.benchmarks.encoders.pretrained import load_model
     from nsbench.benchmarks.mining.dataset.cache import EmbeddingCache
@@ -100,7 +106,13 @@ def mine(given: MineCommand) -> None:
     cache = EmbeddingCache(given.cache or given.to / ".cache", say)
     with err.status("encoding and ranking"):
         mining = Mining(rows, settings, ranker, judge, rescorer, documents, cache)
-        made, before = mine_to(given.to, mining, given, overwrite=given.overwrite)
+        return mine_to(given.to, mining, given, overwrite=given.overwrite)
+
+
+@command_from(MineCommand)
+def mine(given: MineCommand) -> None:
+    """Mine negatives as a data set, with a difficulty report and a card; it can be resumed."""
+    made, before = mined(given)
     _show(given.to, made, before)
 
 

@@ -43,6 +43,7 @@ class _Module:
     """The source of a module: its classes and constants."""
 
     def __init__(self, path: Path) -> None:
+        path = path / "__init__.py" if path.is_dir() else path
         tree = ast.parse(path.read_text("utf-8"))
         self.classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
         self._path = path
@@ -71,7 +72,8 @@ class _Module:
         found: dict[str, dict[str, Any]] = {}
         for base in cls.bases:
             module, inner = self._find(base)
-            found |= {row["name"]: row for row in module.fields(inner)} if inner else {}
+            if inner and "dataclass" in "".join(map(ast.unparse, inner.decorator_list)):
+                found |= {row["name"]: row for row in module.fields(inner)}
         for node in cls.body:
             if not isinstance(node, ast.AnnAssign) or "ClassVar" in ast.unparse(node.annotation):
                 continue

@@ -287,7 +287,7 @@ def quietly() -> Iterator[None]:
     """Silence transformers' notes on weights of the layers that were cut off on purpose."""
     from transformers.utils import logging
 
-    level = logging.get_verbosity()
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
@@ -296,4 +296,7 @@ def quietly() -> Iterator[None]:
             yield
     finally:
         logging.set_verbosity(level)
-        logging.enable_progress_bar()
+        if bars:
+            with warnings.catch_warnings():  # huggingface_hub's own bars may be off by its variable
+                warnings.simplefilter("ignore")
+                logging.enable_progress_bar()
