@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize
+from scipy import optimize, special
 from scipy import stats as scipy_stats
 
 from nsbench.analysis.statistics.stats import Array
@@ -128,27 +128,43 @@ def _largest(
     draws = draws or int(np.clip(_NUMBERS // max(len(one), 1), 2000, max(most, 2000)))
     if not len(one):
         return np.zeros(draws)
-    size = len(root)
     variance = (root * root).sum(axis=1)
     spread = ((root[one] - root[two]) ** 2).sum(axis=1)
-    whole = np.maximum(variance[one] + variance[two], 1e-300)
-    share = (variance[one] / whole)[:, None].astype(np.float32)
-    scale = (1.0 / np.sqrt(np.maximum(spread, 1e-300)))[:, None].astype(np.float32)
+    moves = spread > 1e-20 * max(float(variance.max()), 1e-300)  # other pairs claim nothing
+    whole = np.where(moves, variance[one] + variance[two], 1.0)
+    share = np.where(moves, variance[one] / whole, 0.5)[:, None].astype(np.float32)
+    scale = (np.where(moves, 1.0, 0.0) / np.sqrt(np.where(moves, spread, 1.0)))[:, None]
     df = pair_freedom[one, two][:, None].astype(np.float32)
     stretch = _stretch(df).astype(np.float32)
     out = np.zeros(draws)
     step = max(1, min(draws, _AT_ONCE // len(one)))
     # Every draw has numbers of its own, whatever the pairs, so that families can be compared.
     normal = np.random.default_rng(_SEED).standard_normal((draws, root.shape[1]))
-    luck = np.random.default_rng(_SEED + 1).chisquare(freedom, size=(draws, size)) / freedom
+    luck = _luck(freedom, draws)
     for start in range(0, draws, step):
         part = slice(start, start + step)
-        value = (root @ normal[part].T).astype(np.float32)  # (M, step)
+        value = root @ normal[part].T  # (M, step)
         noise = luck[part].T.astype(np.float32)
         estimated = share * noise[one] + (1 - share) * noise[two]
-        squared = np.square((value[one] - value[two]) * scale) / np.maximum(estimated, 1e-30)
+        apart = ((value[one] - value[two]) * scale).astype(np.float32)
+        squared = np.square(apart) / np.maximum(estimated, 1e-30)
         score = np.sqrt(df * np.log1p(squared / df)) * stretch
         out[part] = score.max(axis=0)
+    return out
+
+
+def _luck(freedom: Array, draws: int) -> Array:
+    """Estimated over true variance in every draw, shape (draws, M).
+
+    By quantiles of the same uniform draws, so that a last bit of the freedom moves the last bit of
+    the answer: a sampler that rejects would go on with other draws.
+    """
+    grid = np.linspace(-14.0, 14.0, 449)  # log odds
+    odds = np.random.default_rng(_SEED + 1).logistic(size=(draws, len(freedom)))
+    out = np.empty_like(odds)
+    for row, df in enumerate(freedom):
+        quantiles = np.log(np.maximum(scipy_stats.chi2.ppf(special.expit(grid), df), 1e-300))
+        out[:, row] = np.exp(np.interp(odds[:, row], grid, quantiles)) / df
     return out
 
 

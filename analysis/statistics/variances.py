@@ -23,7 +23,7 @@ _ROUNDS = 12  # of weights and residuals; the weights settle in a handful
 _FITS = 30  # of rows and columns in turn where seeds are missing
 _QUIET = 4.0  # a method this much below the median variance weighs no more in the seeds' effects
 _GUESS = 0.8  # variance of log variances over methods, before any is seen
-_DOUBT = 0.7  # standard deviation of that guess
+_DOUBT = 0.8  # standard deviation of that guess
 _LEAST = 0.1
 _NEAR, _FAR = 2.0, 3.0  # standard deviations above the group: own variance counts from, entirely
 _SILENT = 1e-12  # of the scale of the scores: no noise but that of rounding
@@ -60,7 +60,10 @@ def variances(means: Array) -> Variances:
     if not seen.any():
         return Variances(nothing, nothing, np.zeros(len(means)), np.ones(len(means)), 0.0)
     floor = (_SILENT * max(1.0, float(np.nanmax(np.abs(means))))) ** 2
-    effects = np.nanmedian(means[seen] - np.nanmean(means[seen], axis=1)[:, None], axis=0)
+    apart = means[seen] - np.nanmean(means[seen], axis=1)[:, None]
+    held = (~np.isnan(apart)).any(axis=0)
+    effects = np.zeros(means.shape[1])
+    effects[held] = np.nanmedian(apart[:, held], axis=0)  # no single method sways it
     weight = np.ones(len(means))
     for _ in range(_ROUNDS):
         raw, own = _raw(means, effects, weight, seen)
@@ -125,13 +128,17 @@ def _moderate(raw: Array, own: Array, n: Array, floor: float) -> Variances:
     between += (between + float(noise.mean())) / len(known)  # the group's centre is found too
     prior = 2 * _trigamma_inverse(between)
     centre = float(np.exp(logs.mean() + between / 8))
+    prior *= max(len(known) - 2, 0) / len(known)  # what others tell of the two of a pair
     worth = np.full(len(raw), prior)
     above = (np.log(raw[known]) - digamma(half) + np.log(half) - middle) / scale
     worth[known] *= np.clip((_FAR - above) / (_FAR - _NEAR), 0.0, 1.0)
     total = worth + freedom
     most = max(float(freedom.sum()) / 2, 0.5)  # a pair cannot know more than all residuals do
-    value = (worth * centre + freedom * np.where(np.isfinite(raw), raw, 0.0)) / total
-    return Variances(raw, np.where(n > 0, value, np.nan), np.minimum(total, most), own, float(prior))
+    value = worth * centre + freedom * np.where(np.isfinite(raw), raw, 0.0)
+    value = np.where(total > 0, value / np.where(total > 0, total, 1.0), np.nan)
+    return Variances(
+        raw, np.where(n > 0, value, np.nan), np.minimum(total, most), own, float(prior)
+    )
 
 
 def _trigamma_inverse(value: float) -> float:

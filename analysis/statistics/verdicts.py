@@ -15,8 +15,6 @@ Source: Mogstad, Romano, Shaikh, Wilhelm 2024, Inference for ranks with applicat
 section 3 (rank intervals). https://doi.org/10.1093/restud/rdad006
 Source: Schuirmann 1987, two one-sided tests (equivalence: the interval lies within the margin).
 https://doi.org/10.1007/BF01068419
-Source: Piepho 2004, An algorithm for a letter-based representation of all-pairwise comparisons.
-https://doi.org/10.1198/1061860043515
 """
 
 import math
@@ -29,6 +27,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.stats import rankdata
 
+from nsbench.analysis.statistics.footing import contrasts, levels
+from nsbench.analysis.statistics.letters import cliques, letter
 from nsbench.analysis.statistics.simultaneous import (
     claims_p,
     critical_scores,
@@ -190,8 +190,8 @@ def judge(
         raise ValueError(f"alpha must be in (0, 1), got {alpha}")
     size = len(means)
     base = np.array([-1 if r is None else r for r in reference], dtype=np.int64)
-    weights, n = _contrasts(means, base)
-    level = _levels(means, weights, n)
+    weights, n = contrasts(means, base)
+    level = levels(means, weights, n)
     gap = level[:, None] - level[None, :]
     scale = max(1.0, float(np.nanmax(np.abs(means)))) if np.isfinite(means).any() else 1.0
     gap[np.abs(gap) < _ROUNDING * scale] = 0.0
@@ -219,7 +219,7 @@ class _Group:
     """The methods of a group that can be compared, and the intervals of all their pairs.
 
     Args:
-        weights: See `_contrasts`, of all methods.
+        weights: See `contrasts`, of all methods.
         found: Their variances.
         n: Seeds that each shares with its baseline.
         base: Index of each one's baseline.
@@ -280,8 +280,8 @@ class _Group:
 
             def half(seeds: int, pair: NDArray[np.int64] = pair, now: int = now) -> float:
                 df = self._df[pair] + (seeds - now) * own[pair]
-                share = self.own[pair] ** 2 / df
-                freedom = np.array(self.own[pair].sum() ** 2 / max(float(share.sum()), 1e-300))
+                share = float((self.own[pair] ** 2 / df).sum())
+                freedom = self.own[pair].sum() ** 2 / share if share else df.sum()
                 spread = self.per_seed[pair[0]] / math.sqrt(seeds)
                 return float(t_value(self._score, np.minimum(freedom, df.sum()))) * spread
 
@@ -320,95 +320,5 @@ def _first(half: Callable[[int], float], wanted: float, now: int) -> int:
     return max(low, 1)
 
 
-def _contrasts(
-    means: Array, base: NDArray[np.int64]
-) -> tuple[sparse.csr_matrix, NDArray[np.int64]]:
-    """Weights of the scores in each method's `Verdicts.level`, and the seeds behind it.
-
-    A method is held against its baseline on the seeds of both, that baseline likewise against the
-    group's: the baseline, of several, with the most seeds. What a seed does to all cancels out.
-
-    Returns:
-        Shape (M, M * S), a row of zeros without a seed in common; and shape (M,).
-    """
-    size, seeds = means.shape
-    there = ~np.isnan(means)
-    bases = sorted({int(b) for b in base if b >= 0 and there[b].any()})
-    root = max(bases or range(size), key=lambda i: (int(there[i].sum()), -i), default=0)
-    n = np.zeros(size, dtype=np.int64)
-    weights = sparse.lil_matrix((size, size * seeds))
-    if not there.any():
-        return weights.tocsr(), n
-    lines: dict[int, dict[int, float]] = {root: _line(root, there[root], seeds)}
-    n[root] = there[root].sum()
-    others = [i for i in bases if i != root]
-    for i in [*others, *(i for i in range(size) if i != root and i not in others)]:
-        to = int(base[i]) if base[i] in lines and base[i] != i else root
-        both = there[i] & there[to]
-        n[i] = min(int(both.sum()), int(n[to]))
-        if not n[i]:
-            continue
-        line = _line(i, both, seeds)
-        for place, value in (*_line(to, both, seeds, -1.0).items(), *lines[to].items()):
-            line[place] = line.get(place, 0.0) + value
-        lines[i] = {k: v for k, v in line.items() if v}
-    for i, line in lines.items():
-        for place, value in line.items():
-            weights[i, place] = value
-    return weights.tocsr(), n
-
-
-def _line(row: int, there: NDArray[np.bool_], seeds: int, sign: float = 1.0) -> dict[int, float]:
-    count = int(there.sum())
-    return {row * seeds + int(s): sign / count for s in np.flatnonzero(there)}
-
-
-def _levels(means: Array, weights: sparse.csr_matrix, n: NDArray[np.int64]) -> Array:
-    """Weighted scores of each method; its plain mean where no other's take part."""
-    filled = np.where(np.isnan(means), 0.0, means)
-    out = weights @ filled.ravel()
-    count = (~np.isnan(means)).sum(axis=1)
-    plain = filled.sum(axis=1) / np.maximum(count, 1)
-    alone = np.diff(weights.indptr) == count  # its own seeds and nothing else
-    return np.asarray(np.where(n > 0, np.where(alone, plain, out), np.nan))
-
-
 def _diagonal(matrix: Array) -> bool:
     return not (matrix - np.diag(matrix.diagonal())).any()
-
-
-def cliques(alike: NDArray[np.bool_]) -> list[list[int]]:
-    """Sets of methods, none of which can be told apart, that hold every such pair; no larger ones.
-
-    Args:
-        alike: Which cannot be told apart, symmetric, shape (M, M); methods best first.
-
-    Returns:
-        Members of each set, ascending; the sets in order of their best member, then the worst.
-    """
-    size = len(alike)
-    alike = alike | np.eye(size, dtype=bool)
-    covered = np.zeros((size, size), dtype=bool)
-    found: set[tuple[int, ...]] = set()
-    for first in range(size):
-        while True:
-            wanted = np.flatnonzero(alike[first, first:] & ~covered[first, first:])
-            if not len(wanted):
-                break
-            members = np.array(sorted({first, first + int(wanted[0])}))
-            able = alike[members].all(axis=0)
-            able[members] = False
-            for place in (*range(int(members[-1]) + 1, size), *range(int(members[-1]))):
-                if able[place]:
-                    members = np.append(members, place)
-                    able &= alike[place]
-                    able[place] = False
-            covered[np.ix_(members, members)] = True
-            found.add(tuple(sorted(int(m) for m in members)))
-    return [list(s) for s in sorted(found, key=lambda s: (s[0], s[-1], s))]
-
-
-def letter(index: int) -> str:
-    """``a`` to ``z``, then ``a1`` and so on."""
-    turn, place = divmod(index, 26)
-    return chr(ord("a") + place) + (str(turn) if turn else "")

@@ -11,8 +11,10 @@ import pandas as pd
 
 from nsbench.analysis.read.leakage import leakage_words
 from nsbench.analysis.read.load import Results
+from nsbench.analysis.statistics.verdicts import BETTER, MOST_SEEDS, UNDECIDED
+from nsbench.analysis.tables.axes import AXES
+from nsbench.analysis.tables.findings import findings
 from nsbench.analysis.tables.leaderboard import Leaderboard, PoolStatistics, words
-from nsbench.analysis.tables.ranks import ALPHA
 from nsbench.analysis.tables.scores import write_scores
 from nsbench.benchmarks.files import write_atomically
 
@@ -33,7 +35,8 @@ _LATEX = {
 }
 _SHOWN = (
     *("rank", "rank_lo", "rank_hi", "mean", "ci_low", "ci_high"),
-    *("difference", "difference_low", "difference_high", "p_holm"),
+    *("difference", "difference_low", "difference_high", "p_adjusted"),
+    *("verdict", "more_seeds", "alarms", "mean_ranked"),
     *("n_seeds", "n_failed", "n_missing", "n_skipped"),
 )
 DOCUMENT = 100
@@ -70,7 +73,7 @@ def latex_text(text: object) -> str:
 
 
 def shown(table: pd.DataFrame, tasks: tuple[str, ...]) -> tuple[pd.DataFrame, pd.Series]:
-    """The leaderboard as people read it, in text, and which rows differ from the baseline.
+    """The leaderboard as people read it, in text, and which rows are better than the baseline.
 
     Columns that say the same in every row (encoder, data) are left to the caption.
     """
@@ -86,7 +89,10 @@ def shown(table: pd.DataFrame, tasks: tuple[str, ...]) -> tuple[pd.DataFrame, pd
     out["difference"] = [
         _interval(r, "difference", "difference_low", "difference_high", signed=True) for r in rows
     ]
-    out["p"] = [_p(r["p_holm"]) for r in rows]
+    out["p"] = [_p(r["p_adjusted"]) for r in rows]
+    out["verdict"] = [verdict_text(r) for r in rows]
+    if table["alarms"].ne("").any():
+        out["alarm"] = [r["alarms"] for r in rows]
     out["seeds"] = [f"{r['n_seeds']}" for r in rows]
     for name in ("failed", "missing", "skipped"):
         if table[f"n_{name}"].any():
@@ -96,7 +102,17 @@ def shown(table: pd.DataFrame, tasks: tuple[str, ...]) -> tuple[pd.DataFrame, pd
     for cost, name in (("encodes", "encodes"), ("wall_s", "seconds")):
         if cost in table:
             out[name] = [_number(r[cost], places=0) for r in rows]
-    return pd.DataFrame(out), (table["p_holm"] <= ALPHA)
+    return pd.DataFrame(out), (table["verdict"] == BETTER)
+
+
+def verdict_text(row: Mapping[str, Any]) -> str:
+    """A row's verdict, and what would decide an undecided one."""
+    if row["verdict"] != UNDECIDED:
+        return str(row["verdict"])
+    more = row["more_seeds"]
+    if pd.isna(more):
+        return f"{UNDECIDED}: over {MOST_SEEDS} more seeds"
+    return f"{UNDECIDED}: {more} more seed{'' if more == 1 else 's'}"
 
 
 def varies(values: "pd.Series[Any]") -> bool:
@@ -105,7 +121,7 @@ def varies(values: "pd.Series[Any]") -> bool:
 
 
 def markdown_table(table: pd.DataFrame, tasks: tuple[str, ...], most: int = DOCUMENT) -> str:
-    """A Markdown table; means that differ from the baseline are bold.
+    """A Markdown table; means of methods better than the baseline are bold.
 
     Args:
         table: Rows of a leaderboard, best first.
@@ -125,7 +141,7 @@ def markdown_table(table: pd.DataFrame, tasks: tuple[str, ...], most: int = DOCU
 
 
 def latex_table(table: pd.DataFrame, tasks: tuple[str, ...], most: int = DOCUMENT) -> str:
-    """A LaTeX tabular for booktabs; means that differ from the baseline are bold.
+    """A LaTeX tabular for booktabs; means of methods better than the baseline are bold.
 
     Args:
         table: Rows of a leaderboard, best first.
@@ -169,6 +185,8 @@ def markdown_document(board: Leaderboard, most: int = DOCUMENT, pools: int | Non
     for statistics in board.pools[:pools]:
         rows, marginal = of_pool(board.rows, statistics), of_pool(board.samplers, statistics)
         parts += [f"## {markdown_text(statistics.title)}", "", markdown_text(words(statistics)), ""]
+        lines = findings(rows, marginal, statistics, of_pool(board.axes, statistics))
+        parts += _notes("Findings", tuple(lines))
         parts += ["### Sampler by augmentation", ""]
         parts += [markdown_table(rows, board.tasks, most), ""]
         parts += [
@@ -206,7 +224,8 @@ def write_leaderboard(
         scores: Whether every single score is written too.
 
     Returns:
-        ``leaderboard.csv``, ``leaderboard_samplers.csv``, ``leakage.csv``, ``leaderboard.md`` and
+        ``leaderboard.csv``, ``leaderboard_samplers.csv``, ``leaderboard_<axis>.csv`` for each
+        axis that varies, ``leakage.csv``, ``leaderboard.md`` and
         ``.tex`` under ``tables``, and what `nsbench.analysis.tables.scores.write_scores` writes.
     """
     (out / "tables").mkdir(parents=True, exist_ok=True)
@@ -214,9 +233,16 @@ def write_leaderboard(
         "leaderboard.csv": csv_text(board.rows),
         "leaderboard_samplers.csv": csv_text(board.samplers),
         "leakage.csv": csv_text(board.leakage),
+        **{
+            f"leaderboard_{AXES[str(axis)]}.csv": csv_text(part)
+            for axis, part in board.axes.groupby("axis", sort=False)
+        },
         "tables/leaderboard.md": markdown_document(board),
         "tables/leaderboard.tex": latex_document(board),
     }
+    for name in (f"leaderboard_{ending}.csv" for ending in AXES.values()):
+        if name not in files:
+            (out / name).unlink(missing_ok=True)
     for name, text in files.items():
         write_atomically(out / name, text)
     return [*(out / name for name in files), *(write_scores(results, out) if scores else ())]
