@@ -24,7 +24,7 @@ from scipy import stats as scipy_stats
 
 from nsbench.analysis.statistics.stats import Array
 
-DRAWS = 20_000
+DRAWS = 5_000
 SIMULATED = 150
 """Methods up to which all pairs are simulated; above, Tukey and Kramer's bound and half of alpha
 for each family."""

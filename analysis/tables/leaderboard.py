@@ -133,27 +133,32 @@ def make_leaderboard(
 def words(statistics: PoolStatistics) -> str:
     """The statistics of one pool in plain sentences."""
     s = statistics
-    few = f"Under {LEAST_SEEDS} seeds that both have there is no verdict and no letter."
     sentences = [
         f"{_count(s.n_methods, 'method')} on {_count(s.n_tasks, 'task')}.",
         "Means and their intervals are over seeds, for these tasks: Student's 95 % interval.",
-        f"Differences to {s.baseline} are paired by seed within the same augmentation; their "
-        f"variances are moderated over all methods, and their {1 - ALPHA:.0%} intervals hold all "
-        f"at once, for the {_count(s.n_compared, 'comparison')} with the baseline and for all "
-        "pairs.",
-        f"A difference within {s.margin:g} points does not matter: a method is equivalent if its "
-        "whole interval lies within that margin, otherwise better or worse if the interval leaves "
-        "out 0, otherwise undecided.",
+        f"Differences to {s.baseline} are paired by seed within the same augmentation.",
     ]
+    if s.n_compared:
+        sentences += [
+            "Their variances are moderated over all methods, and their intervals, the "
+            f"{_count(s.n_compared, 'difference')} to {s.baseline} and all other pairs together, "
+            f"all hold with {1 - ALPHA:.0%} confidence.",
+            f"A difference within the margin of {s.margin:g} points does not matter: a method is "
+            "equivalent if its whole interval lies within the margin, otherwise better or worse if "
+            "the interval leaves out 0, otherwise undecided.",
+            "Two methods share a letter exactly if they are not significantly different. Letters, "
+            "rank intervals, p and verdicts come from the same intervals.",
+        ]
     if np.isfinite(s.detectable):
         sentences.append(
             f"With {s.n_seeds} seeds, a typical difference under {s.detectable:.2g} points would "
             f"have been missed more often than one time in {1 / (1 - POWER):.0f}."
         )
-    sentences.append(few)
     sentences.append(
-        "Two methods share a letter exactly if they are not significantly different. Letters, rank "
-        "intervals, p and verdicts come from the same intervals."
+        f"With fewer than {LEAST_SEEDS} seeds in common there is no interval, no letter and no "
+        f"verdict; the margin is {s.margin:g} points."
+        if not s.n_compared
+        else f"With fewer than {LEAST_SEEDS} seeds in common there is no verdict and no letter."
     )
     return " ".join(sentences)
 

@@ -156,7 +156,7 @@ def test_one_seed_gives_a_leaderboard_without_verdicts(build):
     assert set(board.rows["group"]) == {""}
     assert board.rows["rank_hi"].isna().all()
     assert set(board.rows["verdict"]) == {"baseline", "no verdict"}
-    assert "Under 3 seeds that both have there is no verdict" in words(board.pools[0])
+    assert "fewer than 3 seeds in common there is no interval" in words(board.pools[0])
     assert "**" not in markdown_table(board.rows, board.tasks)
 
 
