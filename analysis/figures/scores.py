@@ -29,7 +29,8 @@ def collect_leaderboard(material: Material) -> Iterator[tuple[str, pd.DataFrame]
             continue
         columns = ["rank", "rank_lo", "rank_hi", "group", "sampler", "augmentation", "objective"]
         columns += ["n_seeds", "n_tasks", "mean", "ci_low", "ci_high", "pool"]
-        table = rows[columns].assign(label=labels(rows), baseline=statistics.baseline)
+        marked = [f"! {s}" if a else s for s, a in zip(labels(rows), rows["alarms"], strict=True)]
+        table = rows[columns].assign(label=marked, baseline=statistics.baseline)
         yield name, table
 
 
@@ -62,14 +63,15 @@ def leaderboard(table: pd.DataFrame, ax: Axes) -> Axes:
     ax.grid(axis="y", visible=False)
     ax.set_xlabel("mean score (points)")
     augmentations = ", ".join(dict.fromkeys(table["augmentation"]))
+    alarm = "; ! marks an alarm" if table["label"].str.startswith("! ").any() else ""
     title(ax, "Mean score by sampler")
     interval = (
         "no interval: one seed" if table["ci_low"].isna().all() else "95 % interval over seeds"
     )
     caption(
         ax,
-        f"{interval}, {counts(table)}, augmentations: {augmentations}; samplers with "
-        f"a letter in common cannot be told apart. {table['pool'].iloc[0]}",
+        f"{interval}, {counts(table)}, augmentations: {augmentations}; two samplers share a letter "
+        f"exactly if they are not significantly different{alarm}. {table['pool'].iloc[0]}",
     )
     return ax
 

@@ -79,7 +79,8 @@ def report_html(results: Results, board: Leaderboard, material: Material, bad: l
                 "title": s.title,
                 "words": words(s),
                 "findings": findings(
-                    *(of_pool(t, s) for t in (board.rows, board.samplers)),
+                    of_pool(board.rows, s),
+                    of_pool(board.samplers, s),
                     s,
                     of_pool(board.axes, s),
                 ),

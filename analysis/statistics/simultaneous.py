@@ -99,11 +99,11 @@ def critical_scores(
     if not len(rows):
         return Critical(_single(alpha), _single(alpha))
     if size > SIMULATED:
-        base = np.quantile(
+        own = np.quantile(
             _largest(root, freedom, pair_freedom, (ours, reference[ours])), 1 - alpha / 2
         )
-        pairs = _tukey(size, alpha / 2)
-        return Critical(_rounded(min(float(base), pairs)) if len(ours) else pairs, pairs)
+        bound = _tukey(size, alpha / 2)
+        return Critical(_rounded(min(float(own), bound)) if len(ours) else bound, bound)
     pairs = _largest(root, freedom, pair_freedom, (rows, columns))
     if not len(ours):
         return Critical(*[_rounded(float(np.quantile(pairs, 1 - alpha)))] * 2)
@@ -135,7 +135,7 @@ def _largest(
     share = np.where(moves, variance[one] / whole, 0.5)[:, None].astype(np.float32)
     scale = (np.where(moves, 1.0, 0.0) / np.sqrt(np.where(moves, spread, 1.0)))[:, None]
     df = pair_freedom[one, two][:, None].astype(np.float32)
-    stretch = _stretch(df).astype(np.float32)
+    stretch = _stretch(pair_freedom[one, two])[:, None].astype(np.float32)
     out = np.zeros(draws)
     step = max(1, min(draws, _AT_ONCE // len(one)))
     # Every draw has numbers of its own, whatever the pairs, so that families can be compared.

@@ -82,7 +82,7 @@ class Verdicts:
     @cached_property
     def different(self) -> NDArray[np.bool_]:
         """Which pairs' intervals leave out 0, shape (M, M)."""
-        return np.asarray(np.abs(self.difference) > self.half)
+        return np.asarray(np.abs(self.difference) > self.half, dtype=np.bool_)
 
     @property
     def compared(self) -> NDArray[np.bool_]:
@@ -283,7 +283,7 @@ class _Group:
                 share = float((self.own[pair] ** 2 / df).sum())
                 freedom = self.own[pair].sum() ** 2 / share if share else df.sum()
                 spread = self.per_seed[pair[0]] / math.sqrt(seeds)
-                return float(t_value(self._score, np.minimum(freedom, df.sum()))) * spread
+                return float(t_value(self._score, np.minimum(freedom, df.sum())) * spread)
 
             out[place] = _first(half, margin / 2, now)
         return out
@@ -306,7 +306,8 @@ class _Group:
             p[here] = claims_p(normal_score(t[here], df[here]), float(critical), alpha)
         p = np.where(flat, np.where(gap == 0, 1.0, 0.0), p)
         apart = np.abs(gap) > self.half  # the interval has the last word on the last bit
-        return np.where(apart, np.minimum(p, alpha), np.maximum(p, np.nextafter(alpha, 1.0)))
+        p = np.where(apart, np.minimum(p, alpha), np.maximum(p, np.nextafter(alpha, 1.0)))
+        return np.asarray(p, dtype=np.float64)
 
 
 def _first(half: Callable[[int], float], wanted: float, now: int) -> int:

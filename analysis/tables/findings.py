@@ -42,7 +42,7 @@ def findings(
     """
     if not rows["mean"].notna().any():
         return ["No method has a score on every task yet."]
-    averaged = rows["augmentation"].nunique() > 1 and samplers["mean"].notna().any()
+    averaged = rows["augmentation"].nunique() > 1 and bool(samplers["mean"].notna().any())
     table = samplers if averaged else rows[rows["mean"].notna()]
     table = table.sort_values(["rank", "sampler"], kind="stable")
     out = [_advice(table, statistics, averaged)]
@@ -53,20 +53,20 @@ def findings(
     ):
         part = table[table["verdict"] == verdict]
         if len(part):
-            out.append(f"{text}: {_some([_named(r) for r in part.to_dict('records')])}.")
-    open_ = table[table["verdict"] == UNDECIDED].to_dict("records")
+            out.append(f"{text}: {_some([_named(r) for r in _rows(part)])}.")
+    open_ = _rows(table[table["verdict"] == UNDECIDED])
     if open_:
         told = [f"{_method(r)} ({_seeds(r['more_seeds'])} would decide)" for r in open_]
         out.append(f"Nothing here is decided about {_some(told)}.")
     silent = table[(table["verdict"] == NO_VERDICT) & table["mean"].notna()]
     if len(silent):
-        names = _some([_method(r) for r in silent.to_dict("records")])
+        names = _some([_method(r) for r in _rows(silent)])
         out.append(
             f"No verdict on {names}: under {LEAST_SEEDS} seeds shared with {base}, or no {base} "
             "to be compared with."
         )
-    out += [] if axes is None else [_axis(r, statistics.margin) for r in axes.to_dict("records")]
-    return [text for text in (*out, *_alarms(table.to_dict("records"), base)) if text]
+    out += [] if axes is None else [_axis(r, statistics.margin) for r in _rows(axes)]
+    return [text for text in (*out, *_alarms(_rows(table), base)) if text]
 
 
 def _alarms(rows: Sequence[dict[str, Any]], base: str) -> list[str]:
@@ -94,13 +94,13 @@ def _advice(table: pd.DataFrame, statistics: "PoolStatistics", averaged: bool) -
     better = table[table["verdict"] == BETTER]
     if better.empty:
         judged = table["verdict"].isin([WORSE, EQUIVALENT, UNDECIDED])
-        first = table.iloc[0]
-        top = f"The highest mean is that of {_method(first.to_dict())}, {first['mean']:.1f} points"
+        first = _rows(table.head(1))[0]
+        top = f"The highest mean is that of {_method(first)}, {first['mean']:.1f} points"
         if not judged.any():
             return f"{top}; no method has a verdict against {base} on {tasks}."
         return f"No method is significantly better than {base} on {tasks}. {top}."
-    common = _common(table.to_dict("records"))
-    rows = better.to_dict("records")
+    common = _common(_rows(table))
+    rows = _rows(better)
     row = next((r for r in rows if not _own(r, common)), rows[0])
     text = f"Use {_method(row)}: {_points(row)} over {base} on {tasks}, {row['n_seeds']} seeds"
     over = str(row["augmentation"]).removeprefix("mean of ")
@@ -111,7 +111,7 @@ def _advice(table: pd.DataFrame, statistics: "PoolStatistics", averaged: bool) -
         text += f" Its cells ring alarms: {', '.join(own)}."
     else:
         text += " Its cells ring no alarm" + (f" that {base} does not ring." if common else ".")
-    ahead = table[table["rank"] < row["rank"]].to_dict("records")
+    ahead = _rows(table[table["rank"] < row["rank"]])
     if loud := [_method(r) for r in ahead if _own(r, common)]:
         text += f" Ranked above it, but with alarms: {_some(loud)}."
     return text
@@ -122,7 +122,7 @@ def _alike(table: pd.DataFrame, row: dict[str, Any]) -> list[str]:
     own = set(letters(str(row["group"])))
     return [
         _method(r)
-        for r in table.to_dict("records")
+        for r in _rows(table)
         if own & set(letters(str(r["group"])))
         and (r["sampler"], r["augmentation"], r["objective"])
         != (row["sampler"], row["augmentation"], row["objective"])
@@ -166,6 +166,10 @@ def _axis(row: dict[str, Any], margin: float) -> str:
     return f"{text}; no sampler's effect is significantly different from another's."
 
 
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
+
+
 def _method(row: dict[str, Any]) -> str:
     """Sampler, and augmentation where the row is of one."""
     augmentation = str(row["augmentation"])
@@ -184,7 +188,7 @@ def _named(row: dict[str, Any]) -> str:
     return f"{_method(row)} ({row['difference']:+.1f})"
 
 
-def _seeds(more: object) -> str:
+def _seeds(more: Any) -> str:
     if pd.isna(more):
         return f"over {MOST_SEEDS} more seeds"
     return f"{more} more seed{'' if more == 1 else 's'}"
