@@ -82,7 +82,7 @@ class Verdicts:
     @cached_property
     def different(self) -> NDArray[np.bool_]:
         """Which pairs' intervals leave out 0, shape (M, M)."""
-        return np.asarray(np.abs(self.difference) > self.half, dtype=np.bool_)
+        return np.asarray(np.abs(self.difference) > self.half)
 
     @property
     def compared(self) -> NDArray[np.bool_]:
@@ -122,7 +122,7 @@ class Verdicts:
 
     def judged(self) -> NDArray[np.bool_]:
         """Methods with an interval against any other, shape (M,)."""
-        return np.isfinite(self.half).any(axis=1)
+        return np.asarray(np.isfinite(self.half).any(axis=1), dtype=np.bool_)
 
     def rank_intervals(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Lowest and highest rank each method may have among those that have a level.
