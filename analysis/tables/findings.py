@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from nsbench.analysis.tables.leaderboard import PoolStatistics
 
 _NAMED = 8
+_OF_AXIS = 4
 
 
 def findings(
@@ -47,25 +48,27 @@ def findings(
     table = table.sort_values(["rank", "sampler"], kind="stable")
     out = [_advice(table, statistics, averaged)]
     base, margin = statistics.baseline, f"{statistics.margin:g} points"
+    told = _key(_first_better(table))
     for verdict, text in (
+        (BETTER, f"Also better than {base}"),
         (EQUIVALENT, f"Equivalent to {base} within {margin}"),
         (WORSE, f"Worse than {base}"),
     ):
-        part = table[table["verdict"] == verdict]
-        if len(part):
-            out.append(f"{text}: {_some([_named(r) for r in _rows(part)])}.")
+        part = [r for r in _rows(table[table["verdict"] == verdict]) if _key(r) != told]
+        if part:
+            out.append(f"{text}: {_some([_named(r) for r in part])}.")
     open_ = _rows(table[table["verdict"] == UNDECIDED])
     if open_:
-        told = [f"{_method(r)} ({_seeds(r['more_seeds'])} would decide)" for r in open_]
-        out.append(f"Nothing here is decided about {_some(told)}.")
+        names = [f"{_method(r)}: {_seeds(r['more_seeds'])} would" for r in open_]
+        out.append(f"Nothing here is decided about {_some(names, between='; ')}.")
     silent = table[(table["verdict"] == NO_VERDICT) & table["mean"].notna()]
     if len(silent):
-        names = _some([_method(r) for r in _rows(silent)])
+        quiet = _some([_method(r) for r in _rows(silent)])
         out.append(
-            f"No verdict on {names}: under {LEAST_SEEDS} seeds shared with {base}, or no {base} "
+            f"No verdict on {quiet}: under {LEAST_SEEDS} seeds shared with {base}, or no {base} "
             "to be compared with."
         )
-    out += [] if axes is None else [_axis(r, statistics.margin) for r in _rows(axes)]
+    out += [] if axes is None else _axes(_rows(axes), statistics.margin)
     return [text for text in (*out, *_alarms(_rows(table), base)) if text]
 
 
@@ -100,21 +103,31 @@ def _advice(table: pd.DataFrame, statistics: "PoolStatistics", averaged: bool) -
             return f"{top}; no method has a verdict against {base} on {tasks}."
         return f"No method is significantly better than {base} on {tasks}. {top}."
     common = _common(_rows(table))
-    rows = _rows(better)
-    row = next((r for r in rows if not _own(r, common)), rows[0])
-    text = f"Use {_method(row)}: {_points(row)} over {base} on {tasks}, {row['n_seeds']} seeds"
+    row = _first_better(table)
+    own = _own(row, common)
+    text = (
+        f"{_method(row)} is best:" if own else f"Use {_method(row)}:"
+    ) + f" {_points(row)} over {base} on {tasks}, {row['n_seeds']} seeds"
     over = str(row["augmentation"]).removeprefix("mean of ")
-    text += f", mean over {over} augmentation{'' if over == '1' else 's'}." if averaged else "."
+    text += f", mean over {over} augmentation{'' if over == '1' else 's'}" if averaged else ""
+    if own:
+        text += f"; but its cells ring alarms, {', '.join(own)}: look at them before you use it"
+    text += "."
     if alike := _alike(table, row):
         text += f" Not significantly different from it: {_some(alike)}."
-    if own := _own(row, common):
-        text += f" Its cells ring alarms: {', '.join(own)}."
-    else:
+    if not own:
         text += " Its cells ring no alarm" + (f" that {base} does not ring." if common else ".")
     ahead = _rows(table[table["rank"] < row["rank"]])
     if loud := [_method(r) for r in ahead if _own(r, common)]:
         text += f" Ranked above it, but with alarms: {_some(loud)}."
     return text
+
+
+def _first_better(table: pd.DataFrame) -> dict[str, Any]:
+    """The best method that is better than the baseline, quiet ones before others; or nothing."""
+    common = _common(_rows(table))
+    rows = _rows(table[table["verdict"] == BETTER])
+    return next((r for r in rows if not _own(r, common)), rows[0] if rows else {})
 
 
 def _alike(table: pd.DataFrame, row: dict[str, Any]) -> list[str]:
@@ -123,9 +136,7 @@ def _alike(table: pd.DataFrame, row: dict[str, Any]) -> list[str]:
     return [
         _method(r)
         for r in _rows(table)
-        if own & set(letters(str(r["group"])))
-        and (r["sampler"], r["augmentation"], r["objective"])
-        != (row["sampler"], row["augmentation"], row["objective"])
+        if own & set(letters(str(r["group"]))) and _key(r) != _key(row)
     ]
 
 
@@ -140,10 +151,22 @@ def letters(group: str) -> list[str]:
     return out
 
 
+def _axes(rows: Sequence[dict[str, Any]], margin: float) -> list[str]:
+    """Sentences on the values of the axes, the first few of each."""
+    out: list[str] = []
+    for axis in dict.fromkeys(r["axis"] for r in rows):
+        told = [t for r in rows if r["axis"] == axis and (t := _axis(r, margin))]
+        out += told[:_OF_AXIS]
+        if left := len(told[_OF_AXIS:]):
+            out.append(f"And {left} more of the axis {axis}: see its leaderboard_*.csv.")
+    return out
+
+
 def _axis(row: dict[str, Any], margin: float) -> str:
     """One value of a further axis against the axis's baseline, and whether samplers agree."""
     verdict, name = row["verdict"], f"{row['axis']} {row['value']}"
-    place = f"{row['baseline']}, over {row['n_blocks']} settings and {row['n_seeds']} seeds"
+    blocks = f"{row['n_blocks']} setting{'' if row['n_blocks'] == 1 else 's'}"
+    place = f"{row['baseline']}, over {blocks} and {row['n_seeds']} seeds"
     gap = _points(row)
     if verdict in (BETTER, WORSE):
         word = "adds" if verdict == BETTER else "costs"
@@ -168,6 +191,12 @@ def _axis(row: dict[str, Any], margin: float) -> str:
 
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
+
+
+def _key(row: dict[str, Any]) -> tuple[str, ...]:
+    """Names that no two rows of a group share."""
+    names = ("sampler", "augmentation", "objective", "candidates", "budget")
+    return tuple(str(row.get(name, "")) for name in names)
 
 
 def _method(row: dict[str, Any]) -> str:

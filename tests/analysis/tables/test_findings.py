@@ -76,7 +76,8 @@ def test_findings_name_what_to_use_what_is_alike_and_what_is_open(made):
     assert "Worse than in_batch: random (-6" in text
     topic = board.rows.set_index("sampler").loc["topic"]
     assert topic["verdict"] == "undecided"
-    assert f"decided about topic ({topic['more_seeds']} more seeds would decide)" in text
+    assert f"decided about topic: {topic['more_seeds']} more seeds would." in text
+    assert "Also better than in_batch: semi_hard (+4.0)." in lines
     document = markdown_document(board)
     assert lines[0].replace("_", "\\_") in document
 
@@ -103,6 +104,13 @@ def test_an_alarm_marks_its_row_everywhere_and_quiet_methods_are_advised_first(m
     assert lines[0].startswith("Use semi_hard")
     assert "Ranked above it, but with alarms: hard." in lines[0]
     assert "Alarms rang: hard: rank_collapse (5 of 5 cells)." in lines
+
+
+def test_a_winner_with_alarms_is_not_advised_without_a_word(made):
+    gaps = {"in_batch": 0.0, "hard": 8.0, "random": -1.0}
+    (first, *_) = said(make_leaderboard(made(gaps, alarms=("hard",))))
+    assert first.startswith("hard is best: +8.0 points (")
+    assert "alarms, rank_collapse (5 of 5 cells): look at them before you use it" in first
 
 
 def test_two_seeds_give_no_verdict_no_letter_no_bold_and_say_so(made):
