@@ -14,8 +14,10 @@ from scipy import stats as scipy_stats
 
 from nsbench.analysis.statistics import comparisons, stats
 from nsbench.analysis.statistics.stats import Array
+from nsbench.analysis.statistics.verdicts import EQUIVALENT, judge, verdict_of
 
-_MORE = 10
+EFFECT = 0.8
+"""Points by which the lone different method differs."""
 
 
 @dataclass(frozen=True)
@@ -59,26 +61,84 @@ def simulate(design: Design, rng: np.random.Generator, effect: Array | None = No
     return np.asarray(level + truth[:, None, None] + shared + checkpoint + score)
 
 
-def false_positives(design: Design, *, repetitions: int, seed: int) -> dict[str, float]:
-    """Return the share of matrices without any difference in which some verdict claims one.
+@dataclass(frozen=True)
+class Judged:
+    """What one matrix without any true difference was said to hold, and what with one.
+
+    Attributes:
+        baseline: Any method said to differ from the baseline.
+        pairs: Any pair, of all, said to differ.
+        uncorrected: Any method, by Student's paired t without a correction.
+        single: Share of the intervals to the baseline that hold the truth.
+        edge: Any method said to be equivalent, all of them being off by the margin.
+        found: Whether a lone difference was found.
+        found_before: The same by Student's paired t, corrected by Holm.
+    """
+
+    baseline: bool
+    pairs: bool
+    uncorrected: bool
+    single: float
+    edge: bool
+    found: bool
+    found_before: bool
+
+
+def judged(design: Design, rng: np.random.Generator) -> Judged:
+    """Judge one matrix, and the same noise with a lone difference of `EFFECT`."""
+    means = stats.seed_means(simulate(design, rng))
+    verdicts = judge(means, [0] * len(means))
+    held = ~verdicts.different[1:, 0]
+    raw = comparisons.paired(means[1:], means[:1]).p
+    lone = means.copy()
+    lone[1] += EFFECT
+    before = comparisons.holm(comparisons.paired(lone[1:], lone[:1]).p)
+    gap, half = verdicts.gap[1:], verdicts.gap_half[1:]
+    wide = 10.0 * float(half.max())  # a margin that any interval fits in, and all are off by it
+    return Judged(
+        baseline=bool(verdicts.different[1:, 0].any()),
+        pairs=bool(verdicts.different.any()),
+        uncorrected=bool((raw <= 0.05).any()),
+        single=float(held.mean()),
+        edge=any(
+            verdict_of(d + wide, h, wide) == EQUIVALENT for d, h in zip(gap, half, strict=True)
+        ),
+        found=bool(verdicts.difference[1, 0] + EFFECT > verdicts.half[1, 0]),
+        found_before=bool(before[0] <= 0.05),
+    )
+
+
+def verdict_shares(design: Design, *, repetitions: int, seed: int) -> dict[str, float]:
+    """Shares of matrices in which verdicts err, and in which they find what is there.
 
     Returns:
-        ``baseline``: any corrected difference to the baseline; ``pairs``: any of all pairs;
-        ``uncorrected``: any difference to the baseline without Holm, for comparison.
+        ``false, baseline`` and ``false, any``: some claim where nothing differs, against the
+        baseline or of any kind; ``false, uncorrected``: for comparison; ``covers, all``: matrices
+        whose intervals all hold the truth; ``covers, each``: intervals to the baseline that do;
+        ``equivalent at the margin``: some method declared equivalent though off by the margin;
+        ``power`` and ``power, Holm``: a lone difference of `EFFECT` points found, by these verdicts
+        and by the paired t with Holm's correction.
     """
     rng = np.random.default_rng(seed)
-    counts = dict.fromkeys(("baseline", "pairs", "uncorrected"), 0)
-    for _ in range(repetitions):
-        means = stats.seed_means(simulate(design, rng))
-        raw = comparisons.paired(means[1:], means[:1]).p
-        counts["uncorrected"] += bool((raw <= 0.05).any())
-        counts["baseline"] += bool((comparisons.holm(raw) <= 0.05).any())
-        counts["pairs"] += bool(comparisons.all_pairs(means).different.any())
-    return {k: v / repetitions for k, v in counts.items()}
+    all_ = [judged(design, rng) for _ in range(repetitions)]
+
+    def share(name: str) -> float:
+        return float(np.mean([getattr(j, name) for j in all_]))
+
+    return {
+        "false, baseline": share("baseline"),
+        "false, any": share("pairs"),
+        "false, uncorrected": share("uncorrected"),
+        "covers, all": 1 - share("pairs"),
+        "covers, each": share("single"),
+        "equivalent at the margin": share("edge"),
+        "power": share("found"),
+        "power, Holm": share("found_before"),
+    }
 
 
 def coverage(design: Design, *, repetitions: int, seed: int) -> dict[str, float]:
-    """Return the share of 95 % intervals that hold the truth, by kind of interval.
+    """Return the share of 95 % intervals of means that hold the truth, by kind of interval.
 
     The truth of an interval over seeds is the mean over these tasks; bootstrap intervals are of
     the paired difference to the baseline, drawn over seeds.
@@ -141,30 +201,37 @@ def _within(reported: list[float], true: float) -> float:
     return float((np.abs(np.array(reported) / true - 1) <= 0.2).mean())
 
 
+DESIGNS = {
+    "7 methods, 5 seeds": Design(),
+    "equal noise": Design(unequal=0.0),
+    "very unequal noise": Design(unequal=0.6),
+    "3 seeds": Design(seeds=3),
+    "10 seeds": Design(seeds=10),
+    "20 methods": Design(methods=20),
+}
+
+
 def main() -> None:
-    """Print all three for a few designs; the cheap false verdicts of ten times as many matrices."""
+    """Print the shares of the verdicts for six designs as a table; ``--all`` adds the intervals."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--repetitions", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--all", action="store_true", help="with other intervals and detectable")
     given = vars(parser.parse_args())
+    more = given.pop("all")
     rows = []
-    for name, design in {
-        "5 seeds": Design(),
-        "5 seeds, equal noise": Design(unequal=0.0),
-        "5 seeds, very unequal": Design(unequal=0.6),
-        "3 seeds": Design(seeds=3),
-        "10 seeds": Design(seeds=10),
-        "20 methods": Design(methods=20),
-    }.items():
-        alike = Design(**{**vars(design), "unequal": 0.0})
-        many = {**given, "repetitions": _MORE * given["repetitions"]}
-        rows.append(
-            {"design": name}
-            | {f"false, {k}": v for k, v in false_positives(design, **many).items()}
-            | {f"covers, {k}": v for k, v in coverage(design, **given).items()}
-            | {f"detectable, {k}": v for k, v in detectable(alike, **given).items()}
-        )
-    print(pd.DataFrame(rows).set_index("design").T.round(3).to_string())  # noqa: T201
+    for name, design in DESIGNS.items():
+        row = {"design": name} | verdict_shares(design, **given)
+        if more:
+            row |= {f"covers, {k}": v for k, v in coverage(design, **given).items()}
+            alike = Design(**{**vars(design), "unequal": 0.0})
+            row |= {f"detectable, {k}": v for k, v in detectable(alike, **given).items()}
+        rows.append(row)
+    table = pd.DataFrame(rows).set_index("design").T
+    lines = [["", *table.columns], ["---"] * (len(DESIGNS) + 1)]
+    lines += [[str(name), *(f"{v:.3f}" for v in row)] for name, row in table.iterrows()]
+    for line in lines:
+        print("| " + " | ".join(line) + " |")  # noqa: T201
 
 
 if __name__ == "__main__":

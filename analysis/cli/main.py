@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 Folders = Annotated[list[Path], typer.Argument(metavar="DIR...", help="Results folders to merge.")]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Results folder.")]
 Baseline = Annotated[str, typer.Option(help="Sampler that differences are to.")]
+Margin = Annotated[
+    float, typer.Option(help="Difference in points that does not matter, above 0.", min=1e-6)
+]
 Out = Annotated[Path | None, typer.Option(help="Where to write; the first folder without it.")]
 Names = Annotated[
     list[str] | None, typer.Option("--figure", metavar="NAME", help="Only this figure; repeatable.")
@@ -53,6 +56,7 @@ def leaderboard(
     match: Match = "steps",
     aggregate: Aggregate = "all",
     tables: Tables = "auto",
+    margin: Margin = 0.5,
     out: Out = None,
 ) -> None:
     """Rank all methods: leaderboard.csv, leaderboard_samplers.csv, scores.csv, tables/."""
@@ -73,7 +77,7 @@ def leaderboard(
     target = out or folders[0]
     results = load_results(folders)
     every = pools(results, match=match, aggregate=aggregate)
-    board = make_leaderboard(results, baseline=baseline, every=every)
+    board = make_leaderboard(results, baseline=baseline, margin=margin, every=every)
     written = write_leaderboard(results, board, target)
     written += write_bands(every, board, target) + write_tuned(results, target)
     cells = int((results.cells["status"] == "done").sum())
@@ -128,13 +132,15 @@ def plot(
         typer.echo("nothing to draw: no finished cell has what these figures show", err=True)
 
 
-def report(folders: Folders, baseline: Baseline = "in_batch", out: Out = None) -> None:
+def report(
+    folders: Folders, baseline: Baseline = "in_batch", margin: Margin = 0.5, out: Out = None
+) -> None:
     """Write report.html: one self-contained page with everything in it."""
     from nsbench.analysis.read.load import load_results
     from nsbench.analysis.report.page import write_report
 
     results = load_results(folders)
-    path = write_report(results, out or folders[0], baseline=baseline)
+    path = write_report(results, out or folders[0], baseline=baseline, margin=margin)
     _say_left_out(results)
     typer.echo(f"wrote {path}", err=True)
 

@@ -30,7 +30,8 @@ def collect_leaderboard(material: Material) -> Iterator[tuple[str, pd.DataFrame]
             continue
         columns = ["rank", "rank_lo", "rank_hi", "group", "sampler", "augmentation", "objective"]
         columns += ["n_seeds", "n_tasks", "mean", "ci_low", "ci_high", "pool"]
-        table = rows[columns].assign(label=labels(rows), baseline=statistics.baseline)
+        marked = [f"! {s}" if a else s for s, a in zip(labels(rows), rows["alarms"], strict=True)]
+        table = rows[columns].assign(label=marked, baseline=statistics.baseline)
         yield name, table
 
 
@@ -64,14 +65,15 @@ def leaderboard(table: pd.DataFrame, ax: Axes) -> Axes:
     name_rows(ax, map(shorten, table["label"]))
     ax.set_xlabel("mean score (points)")
     augmentations = ", ".join(dict.fromkeys(table["augmentation"]))
+    alarm = "; ! marks an alarm" if table["label"].str.startswith("! ").any() else ""
     one = table["ci_low"].isna().all()
     interval = "no interval: one seed" if one else "95 % interval over seeds"
     return finish(
         ax,
         table,
         title="Mean score by sampler",
-        caption=f"{interval}, {counts(table)}, augmentations: {augmentations}; samplers with "
-        "a letter in common cannot be told apart",
+        caption=f"{interval}, {counts(table)}, augmentations: {augmentations}; two samplers share "
+        f"a letter exactly if they are not significantly different{alarm}",
     )
 
 

@@ -23,8 +23,10 @@ from nsbench.analysis.figures.style import look
 from nsbench.analysis.read.leakage import leakage_words
 from nsbench.analysis.read.load import LoadedCell, Results
 from nsbench.analysis.report.curves import curves_data
+from nsbench.analysis.statistics.verdicts import MARGIN
 from nsbench.analysis.tables.alarms import alarm_table
-from nsbench.analysis.tables.leaderboard import Leaderboard, PoolStatistics, make_leaderboard, words
+from nsbench.analysis.tables.findings import findings
+from nsbench.analysis.tables.leaderboard import Leaderboard, make_leaderboard, words
 from nsbench.analysis.tables.ranks import ALPHA
 from nsbench.analysis.tables.text import records
 from nsbench.analysis.tables.write import of_pool, shown, varies
@@ -39,7 +41,7 @@ _FACETS = (
 _SORT_BY = {
     "mean": "mean",
     "difference": "difference",
-    "p": "p_holm",
+    "p": "p_adjusted",
     "seeds": "n_seeds",
     "failed": "n_failed",
     "missing": "n_missing",
@@ -48,9 +50,11 @@ _SORT_BY = {
 }
 
 
-def write_report(results: Results, out: Path, *, baseline: str = "in_batch") -> Path:
+def write_report(
+    results: Results, out: Path, *, baseline: str = "in_batch", margin: float = MARGIN
+) -> Path:
     """Write ``report.html`` into ``out``; the same results give the same bytes."""
-    board = make_leaderboard(results, baseline=baseline)
+    board = make_leaderboard(results, baseline=baseline, margin=margin)
     material, bad = gather(results, board)
     out.mkdir(parents=True, exist_ok=True)
     write_atomically(out / "report.html", report_html(results, board, material, bad))
@@ -76,7 +80,12 @@ def report_html(results: Results, board: Leaderboard, material: Material, bad: l
             {
                 "title": s.title,
                 "words": words(s),
-                "findings": findings(of_pool(board.rows, s), of_pool(board.samplers, s), s),
+                "findings": findings(
+                    of_pool(board.rows, s),
+                    of_pool(board.samplers, s),
+                    s,
+                    of_pool(board.axes, s),
+                ),
                 "notes": s.notes,
                 "rows": _table(of_pool(board.rows, s), board.tasks),
                 "samplers": _table(of_pool(board.samplers, s), board.tasks),
@@ -104,41 +113,6 @@ def inline_json(data: Any) -> Markup:
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return Markup(text)
-
-
-def findings(rows: pd.DataFrame, samplers: pd.DataFrame, statistics: PoolStatistics) -> list[str]:
-    """Return the findings of one pool's leaderboard in sentences.
-
-    Args:
-        rows: Its rows by sampler and augmentation.
-        samplers: Its rows over augmentations.
-        statistics: Their basis.
-    """
-    rated = rows[rows["mean"].notna()]
-    if rated.empty:
-        return ["No method has a score on every task yet."]
-    best = rated.sort_values("rank", kind="stable").iloc[0]
-    alike = int((rated["rank_lo"] == 1).sum()) - 1
-    out = [
-        f"{best['sampler']} with {best['augmentation']} has the highest mean, "
-        f"{best['mean']:.1f} points; of the other {len(rated) - 1} methods, {alike} may as well "
-        "be first."
-    ]
-    averaged = rows["augmentation"].nunique() > 1 and samplers["mean"].notna().any()
-    compared = samplers if averaged else rated
-    means = "Averaged over augmentations, " if averaged else ""
-    for word, sign in (("above", 1), ("below", -1)):
-        part = compared[(compared["p_holm"] <= ALPHA) & (sign * compared["difference"] > 0)]
-        names = [
-            f"{s} ({d:+.1f})" for s, d in zip(part["sampler"], part["difference"], strict=True)
-        ]
-        more = f" and {len(names) - 12} more" if len(names) > 12 else ""
-        told = ", ".join(names[:12]) + more if names else "none"
-        text = (
-            f"{means}told apart from {statistics.baseline} at {ALPHA:.0%}, and {word} it: {told}."
-        )
-        out.append(text[0].upper() + text[1:])
-    return out
 
 
 def _counts(results: Results) -> list[tuple[str, int]]:

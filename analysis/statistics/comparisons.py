@@ -216,7 +216,12 @@ def friedman_p(scores: Array) -> float:
 
     Args:
         scores: Means over seeds, shape (M, T), at least three methods and no NaN.
+
+    Returns:
+        1 where all methods tie on every task, for which the test has no spread to go by.
     """
+    if (scores == scores[:1]).all():
+        return 1.0
     return float(scipy_stats.friedmanchisquare(*scores).pvalue)
 
 

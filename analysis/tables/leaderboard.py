@@ -14,21 +14,23 @@ import pandas as pd
 from nsbench.analysis.read.leakage import LEAKS, leakage_table
 from nsbench.analysis.read.load import Results
 from nsbench.analysis.read.names import did_you_mean
-from nsbench.analysis.statistics import comparisons, stats
+from nsbench.analysis.statistics import stats
 from nsbench.analysis.statistics.stats import Array
-from nsbench.analysis.tables.pools import COSTS, POOL_KEYS, SECONDS, Pool, marginal, pools
-from nsbench.analysis.tables.ranks import (
-    ALPHA,
+from nsbench.analysis.statistics.verdicts import LEAST_SEEDS, MARGIN
+from nsbench.analysis.tables.axes import axis_table
+from nsbench.analysis.tables.judging import (
     PAIRED,
-    add_ranks,
-    borda,
-    mean_of_seeds,
-    over_seeds_and_tasks,
+    POWER,
+    add_alarms,
+    add_verdicts,
+    alarms_by_key,
+    seed_notes,
 )
+from nsbench.analysis.tables.pools import COSTS, POOL_KEYS, SECONDS, Pool, marginal, pools
+from nsbench.analysis.tables.ranks import ALPHA, borda, mean_of_seeds, over_seeds_and_tasks
 
 POINTS = 100.0
 """Leaderboards show scores times this."""
-POWER = 0.8
 _OPTIONAL = ("candidates", "regime", "steps", "batch_size", "budget")
 
 
@@ -40,11 +42,12 @@ class PoolStatistics:
         title: What its methods share.
         baseline: Name that differences are to.
         n_methods: Methods with a mean.
-        n_compared: Size of Holm's family.
+        n_compared: Methods with an interval against their baseline.
         n_seeds: Seeds of the scarcest comparison.
         n_tasks: Tasks that every mean is over.
         n_different: Methods that differ from the baseline.
         detectable: Smallest true difference in points that is found with `POWER`, or NaN.
+        margin: Difference in points that does not matter.
         notes: What was left out or deserves care.
     """
 
@@ -56,6 +59,7 @@ class PoolStatistics:
     n_tasks: int
     n_different: int
     detectable: float
+    margin: float
     notes: tuple[str, ...]
 
 
@@ -66,6 +70,7 @@ class Leaderboard:
     Attributes:
         rows: One row per sampler and augmentation (and all else that varies).
         samplers: One row per sampler, over the augmentations that all samplers have.
+        axes: One row per value of every other axis that varies, see `axis_table`.
         tasks: Names of the task columns, in points.
         pools: One per pool, in the order of the rows.
         notes: Conflicts and everything that was left out.
@@ -74,6 +79,7 @@ class Leaderboard:
 
     rows: pd.DataFrame
     samplers: pd.DataFrame
+    axes: pd.DataFrame
     tasks: tuple[str, ...]
     pools: tuple[PoolStatistics, ...]
     notes: tuple[str, ...]
@@ -86,6 +92,7 @@ def make_leaderboard(
     baseline: str = "in_batch",
     match: str = "steps",
     aggregate: str = "all",
+    margin: float = MARGIN,
     every: Sequence[Pool] | None = None,
 ) -> Leaderboard:
     """Compare all methods of the results.
@@ -96,23 +103,29 @@ def make_leaderboard(
             augmentation, by seed. An untrained baseline is compared with every augmentation.
         match: The equal cost of compared methods, see `pools`.
         aggregate: How a year's STS sub-sets count, see `pools`.
+        margin: Difference in points that does not matter, above 0.
         every: The pools, if they are known already.
 
     Raises:
-        ValueError: If no cell has this sampler, or an option is unknown.
+        ValueError: If no cell has this sampler, an option is unknown, or the margin is not above 0.
     """
+    if not 0 < margin < np.inf:
+        raise ValueError(f"margin must be a number of points above 0, got {margin}")
     _check_baseline(results, baseline)
     every = pools(results, match=match, aggregate=aggregate) if every is None else every
-    rated = [_rate(pool, baseline) for pool in every]
-    averaged = [_rate(marginal(pool), baseline) for pool in every]
+    alarms = alarms_by_key(results)
+    rated = [_rate(pool, baseline, margin, alarms) for pool in every]
+    averaged = [_rate(marginal(pool), baseline, margin, alarms) for pool in every]
     tasks = tuple(sorted({t for pool in every for t in pool.tasks}))
+    axes, apart = axis_table(every, margin, alarms)
     varying = [c for c in _OPTIONAL if _varies(every, c)]
     return Leaderboard(
         rows=_table([t for t, _ in rated], tasks, varying),
         samplers=_table([t for t, _ in averaged], tasks, varying),
+        axes=axes,
         tasks=tasks,
         pools=tuple(_with_notes(s, m) for (_, s), (_, m) in zip(rated, averaged, strict=True)),
-        notes=(*results.conflicts, *results.left_out),
+        notes=(*results.conflicts, *results.left_out, *apart),
         leakage=leakage_table(results.loaded),
     )
 
@@ -121,24 +134,37 @@ def words(statistics: PoolStatistics) -> str:
     """Return the statistics of one pool in plain sentences."""
     s = statistics
     sentences = [
-        f"{s.n_methods} methods on {s.n_tasks} tasks.",
-        "Means and intervals are over seeds, for these tasks: Student's 95 % interval.",
-        f"Differences to {s.baseline} are paired by seed within the same augmentation; p is the "
-        f"paired t test's, corrected by Holm over {s.n_compared} comparisons.",
-        f"{s.n_different} of them differ at {ALPHA:.0%}.",
+        f"{_count(s.n_methods, 'method')} on {_count(s.n_tasks, 'task')}.",
+        "Means and their intervals are over seeds, for these tasks: Student's 95 % interval.",
+        f"Differences to {s.baseline} are paired by seed within the same augmentation.",
     ]
+    if s.n_compared:
+        sentences += [
+            "Their variances are moderated over all methods, and their intervals, the "
+            f"{_count(s.n_compared, 'difference')} to {s.baseline} and all other pairs together, "
+            f"all hold with {1 - ALPHA:.0%} confidence.",
+            f"A difference within the margin of {s.margin:g} points does not matter: a method is "
+            "equivalent if its whole interval lies within the margin, otherwise better or worse if "
+            "the interval leaves out 0, otherwise undecided.",
+            "Two methods share a letter exactly if they are not significantly different. Letters, "
+            "rank intervals, p and verdicts come from the same intervals.",
+        ]
     if np.isfinite(s.detectable):
         sentences.append(
-            f"With {s.n_seeds} seeds, a lone difference under {s.detectable:.2g} points would "
+            f"With {s.n_seeds} seeds, a typical difference under {s.detectable:.2g} points would "
             f"have been missed more often than one time in {1 / (1 - POWER):.0f}."
         )
-    else:
-        sentences.append("With fewer than two common seeds nothing can be told apart.")
     sentences.append(
-        "Methods that share a letter cannot be told apart; letters go by neighbours in rank. Rank "
-        "intervals and letters come from all pairs, corrected by Holm."
+        f"With fewer than {LEAST_SEEDS} seeds in common there is no interval, no letter and no "
+        f"verdict; the margin is {s.margin:g} points."
+        if not s.n_compared
+        else f"With fewer than {LEAST_SEEDS} seeds in common there is no verdict and no letter."
     )
     return " ".join(sentences)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _check_baseline(results: Results, baseline: str) -> None:
@@ -150,7 +176,9 @@ def _check_baseline(results: Results, baseline: str) -> None:
         )
 
 
-def _rate(pool: Pool, baseline: str) -> tuple[pd.DataFrame, PoolStatistics]:
+def _rate(
+    pool: Pool, baseline: str, margin: float, alarms: Mapping[str, tuple[str, ...]]
+) -> tuple[pd.DataFrame, PoolStatistics]:
     """Return the rows of one pool and their basis."""
     scores = POINTS * pool.scores
     means = stats.seed_means(scores)  # (M, S)
@@ -160,13 +188,13 @@ def _rate(pool: Pool, baseline: str) -> tuple[pd.DataFrame, PoolStatistics]:
     table["n_tasks"] = (~np.isnan(scores)).any(axis=1).sum(axis=1)
     table["mean"], table["std"] = interval.estimate, stats.spread(means)
     table["ci_low"], table["ci_high"], table["iqm"] = interval.low, interval.high, stats.iqm(scores)
-    reference = _baselines(pool, baseline)
-    compared = _differences(table, means, reference)
+    reference = baselines(pool, baseline)
+    n_compared, n_seeds, detectable = add_verdicts(table, means, reference, margin)
     table["improvement"] = _improvement(scores, reference)
     table[["tasks_low", "tasks_high"]] = over_seeds_and_tasks(scores)
-    add_ranks(table, means)
     table["borda"], table["rank_borda"] = borda(scores)
     _counts(table, pool)
+    add_alarms(table, pool, alarms)
     for place, task in enumerate(pool.tasks):
         table[task] = mean_of_seeds(scores[:, :, place])
     _costs_and_leaks(table, pool)
@@ -175,56 +203,28 @@ def _rate(pool: Pool, baseline: str) -> tuple[pd.DataFrame, PoolStatistics]:
         f"no mean for {sampler} x {augmentation}: no seed has a score on every task"
         for sampler, augmentation in zip(empty["sampler"], empty["augmentation"], strict=True)
     ]
-    if table["mean"].notna().sum() > PAIRED:
+    notes += seed_notes(pool, table, means, reference)
+    if len(table) > PAIRED:
         notes.append(
             f"rank intervals and letters are left out: they take all pairs of methods, and these "
             f"are more than {PAIRED:,}"
         )
-    rows = np.array([i for i, j in enumerate(reference) if j is not None and j != i], dtype=int)
-    tested = rows[np.isfinite(compared.p[rows])]
-    n = int(compared.n[tested].min()) if len(tested) else 0
-    sd = _spread_of_differences(pool, means, reference, compared.spread[tested])
     statistics = PoolStatistics(
         title=pool.title,
         baseline=baseline,
         n_methods=int(table["mean"].notna().sum()),
-        n_compared=len(tested),
-        n_seeds=n,
+        n_compared=n_compared,
+        n_seeds=n_seeds,
         n_tasks=len(pool.tasks),
-        n_different=int((table["p_holm"] <= ALPHA).sum()),
-        detectable=comparisons.smallest_detectable(
-            sd, n, comparisons=max(len(tested), 1), alpha=ALPHA, power=POWER
-        ),
+        n_different=int((table["p_adjusted"] <= ALPHA).sum()),
+        detectable=detectable,
+        margin=margin,
         notes=(*pool.notes, *notes),
     )
     return table.sort_values(["rank", "sampler", "augmentation"], kind="stable"), statistics
 
 
-def _spread_of_differences(
-    pool: Pool, means: Array, reference: Sequence[int | None], own: Array
-) -> float:
-    """Return the standard deviation over seeds of a difference to the baseline.
-
-    Pooled over all pairs of trained methods that share a baseline; the untrained encoder has other
-    noise: with it as the baseline, the mean of the tested differences' own (``own``) is taken.
-    """
-    variances, weights = [], []
-    for base in sorted({j for j in reference if j is not None}):
-        if pool.methods[base]["untrained"]:
-            continue
-        block = [
-            i for i, j in enumerate(reference) if j == base and not pool.methods[i]["untrained"]
-        ]
-        sd = comparisons.pooled_spread(means[sorted({base, *block})])
-        if np.isfinite(sd):
-            variances.append(sd**2)
-            weights.append(len(block))
-    if variances:
-        return float(np.sqrt(np.average(variances, weights=weights)))
-    return float(np.sqrt(np.mean(own**2))) if len(own) else float("nan")
-
-
-def _baselines(pool: Pool, baseline: str) -> list[int | None]:
+def baselines(pool: Pool, baseline: str) -> list[int | None]:
     """Return the index of each method's baseline: same augmentation, then the most alike."""
     free: list[int] = []
     by_augmentation: dict[Any, list[int]] = {}
@@ -246,21 +246,6 @@ def _most_alike(pool: Pool, method: Mapping[str, Any], fitting: Sequence[int]) -
         return (other == method, *same)
 
     return max(fitting, key=alike, default=None)
-
-
-def _differences(
-    table: pd.DataFrame, means: Array, reference: Sequence[int | None]
-) -> comparisons.Paired:
-    """Fill in the differences; a method is not compared with itself."""
-    other = np.full(means.shape, np.nan)
-    for i, j in enumerate(reference):
-        if j is not None and j != i:
-            other[i] = means[j]
-    result = comparisons.paired(means, other)
-    table["difference"] = result.difference
-    table["difference_low"], table["difference_high"] = result.low, result.high
-    table["p_holm"] = comparisons.holm(result.p)
-    return result
 
 
 def _improvement(scores: Array, reference: Sequence[int | None]) -> Array:
@@ -315,7 +300,8 @@ def _table(
         *("rank", "rank_lo", "rank_hi", "group", "sampler", "augmentation", "objective"),
         *varying,
         *("encoder", "data", "n_seeds", "n_tasks", "mean", "std", "ci_low", "ci_high", "iqm"),
-        *("difference", "difference_low", "difference_high", "p_holm"),
+        *("difference", "difference_low", "difference_high", "p_adjusted"),
+        *("verdict", "more_seeds", "alarms", "mean_ranked"),
         *("n_failed", "n_missing", "n_skipped", "borda", "rank_borda"),
         *("improvement", "tasks_low", "tasks_high"),
         *tasks,

@@ -248,6 +248,8 @@ def _pool(
     cells = _one_per_seed(cells, notes)
     keys, main = scores.of(scores.keys.get_indexer(pd.Index(cells["key"])))
     tasks = tuple(main)
+    if blank := scores.blank(scores.keys.get_indexer(pd.Index(cells["key"]))):
+        notes.append(f"no method has a finite score on {', '.join(blank)}: left out of every mean")
     seeds = tuple(sorted(int(s) for s in cells["seed"].unique()))
     array = np.full((len(methods), len(seeds), len(tasks)), np.nan)
     whole = np.zeros(len(cells), dtype=bool)
@@ -324,11 +326,7 @@ class _Main:
         before = np.cumsum(counts) - counts
         rows = np.repeat(first - before, counts) + np.arange(counts.sum())
         what = self._what[rows]
-        met = np.flatnonzero(np.bincount(what, minlength=len(self._parts)))
-        tested = {self._parts[i][0] for i in met if self._parts[i][1] == "test"}
-        counted = np.zeros(len(self._parts), dtype=bool)
-        counted[met] = [t not in tested or s == "test" for t, s, _ in (self._parts[i] for i in met)]
-        kept = counted[what]
+        kept = self._counted(what)[what]
         owners, own = np.unique(np.repeat(there, counts)[kept], return_inverse=True)
         values, what = self._values[rows][kept], what[kept]
         wide = np.full((len(owners), len(self._parts)), np.nan)
@@ -339,3 +337,24 @@ class _Main:
         for column in sorted(found, key=lambda c: self._parts[c]):
             of_task.setdefault(self._parts[column][0], []).append(column)
         return owners, {t: wide[:, columns].mean(axis=1) for t, columns in sorted(of_task.items())}
+
+    def blank(self, cells: Any) -> list[str]:
+        """Tasks whose main scores are not finite in any of some cells, see `of`; sorted."""
+        there = cells[cells >= 0]
+        rows = np.concatenate(
+            [np.arange(self._starts[c], self._starts[c + 1]) for c in there] or [np.empty(0, int)]
+        )
+        what = self._what[rows]
+        kept = self._counted(what)[what]
+        tasks = [self._parts[i][0] for i in range(len(self._parts))]
+        met = {tasks[i] for i in np.unique(what[kept])}
+        finite = np.isfinite(self._values[rows]) & kept
+        return sorted(met - {tasks[i] for i in np.unique(what[finite])})
+
+    def _counted(self, what: Any) -> Any:
+        """Which of all parts count where these are met: of a task with a test split, no other."""
+        met = np.flatnonzero(np.bincount(what, minlength=len(self._parts)))
+        tested = {self._parts[i][0] for i in met if self._parts[i][1] == "test"}
+        counted = np.zeros(len(self._parts), dtype=bool)
+        counted[met] = [t not in tested or s == "test" for t, s, _ in (self._parts[i] for i in met)]
+        return counted

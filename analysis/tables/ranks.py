@@ -1,4 +1,4 @@
-"""Ranks of methods, with intervals and groups."""
+"""Further statistics of methods: intervals over seeds and tasks, ranks by Borda's count."""
 
 from typing import Any
 
@@ -6,12 +6,10 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from nsbench.analysis.statistics import comparisons, stats
+from nsbench.analysis.statistics import stats
 from nsbench.analysis.statistics.stats import Array
 
 ALPHA = 0.05
-PAIRED = 2000
-"""Most methods of a pool that are compared each with each other, for rank intervals and letters."""
 BOOTSTRAP_SEED = 0
 
 
@@ -28,27 +26,6 @@ def over_seeds_and_tasks(scores: Array) -> Array:
             )
             out[rows] = np.stack([interval.low, interval.high], axis=1)
     return out
-
-
-def add_ranks(table: pd.DataFrame, means: Array) -> None:
-    """Fill in rank, its interval and the group, over the methods that have a mean.
-
-    Above `PAIRED` methods there are ranks alone: corrected for millions of pairs, no difference
-    over a few seeds is significant.
-    """
-    rated = np.flatnonzero(table["mean"].notna())
-    for column in ("rank", "rank_lo", "rank_hi"):
-        table[column] = pd.array([pd.NA] * len(table), dtype="Int64")
-    table["group"] = ""
-    values = table["mean"].to_numpy()[rated]
-    table.loc[rated, "rank"] = rankdata(-values, method="min").astype(np.int64)
-    if not 0 < len(rated) <= PAIRED:
-        return
-    pairs = comparisons.all_pairs(means[rated], alpha=ALPHA)
-    best, worst = comparisons.rank_intervals(pairs)
-    order = np.argsort(-values, kind="stable")
-    table.loc[rated, "rank_lo"], table.loc[rated, "rank_hi"] = best, worst
-    table.loc[rated, "group"] = comparisons.letter_groups(pairs, order)
 
 
 def borda(scores: Array) -> tuple[Array, Any]:

@@ -8,8 +8,10 @@ import pandas as pd
 
 from nsbench.analysis.read.leakage import leakage_words
 from nsbench.analysis.read.load import Results
+from nsbench.analysis.statistics.verdicts import BETTER, MOST_SEEDS, UNDECIDED
+from nsbench.analysis.tables.axes import AXES
+from nsbench.analysis.tables.findings import findings
 from nsbench.analysis.tables.leaderboard import Leaderboard, PoolStatistics, words
-from nsbench.analysis.tables.ranks import ALPHA
 from nsbench.analysis.tables.scores import write_scores
 from nsbench.analysis.tables.text import (
     csv_text,
@@ -23,7 +25,8 @@ from nsbench.benchmarks.files import write_atomically
 
 _SHOWN = (
     *("rank", "rank_lo", "rank_hi", "mean", "ci_low", "ci_high"),
-    *("difference", "difference_low", "difference_high", "p_holm"),
+    *("difference", "difference_low", "difference_high", "p_adjusted"),
+    *("verdict", "more_seeds", "alarms", "mean_ranked"),
     *("n_seeds", "n_failed", "n_missing", "n_skipped"),
 )
 DOCUMENT = 100
@@ -32,7 +35,7 @@ UNITS = "All scores, means, intervals and differences are in points: 100 times t
 
 
 def shown(table: pd.DataFrame, tasks: tuple[str, ...]) -> tuple[pd.DataFrame, pd.Series]:
-    """Return the leaderboard in words and rounded numbers, and a mask of significant rows.
+    """Return the leaderboard in words and rounded numbers, and a mask of the better rows.
 
     Columns that are the same in every row (encoder, data) are left out.
     """
@@ -49,7 +52,10 @@ def shown(table: pd.DataFrame, tasks: tuple[str, ...]) -> tuple[pd.DataFrame, pd
         with_interval(r["difference"], r["difference_low"], r["difference_high"], form="{:+.2f}")
         for r in rows
     ]
-    out["p"] = [_p(r["p_holm"]) for r in rows]
+    out["p"] = [_p(r["p_adjusted"]) for r in rows]
+    out["verdict"] = [verdict_text(r) for r in rows]
+    if table["alarms"].ne("").any():
+        out["alarm"] = [r["alarms"] for r in rows]
     out["seeds"] = [f"{r['n_seeds']}" for r in rows]
     for name in ("failed", "missing", "skipped"):
         if table[f"n_{name}"].any():
@@ -59,7 +65,17 @@ def shown(table: pd.DataFrame, tasks: tuple[str, ...]) -> tuple[pd.DataFrame, pd
     for cost, name in (("encodes", "encodes"), ("wall_s", "seconds")):
         if cost in table:
             out[name] = [_number(r[cost], places=0) for r in rows]
-    return pd.DataFrame(out), (table["p_holm"] <= ALPHA)
+    return pd.DataFrame(out), (table["verdict"] == BETTER)
+
+
+def verdict_text(row: Mapping[str, Any]) -> str:
+    """A row's verdict, and what would decide an undecided one."""
+    if row["verdict"] != UNDECIDED:
+        return str(row["verdict"])
+    more = row["more_seeds"]
+    if pd.isna(more):
+        return f"{UNDECIDED}: over {MOST_SEEDS} more seeds"
+    return f"{UNDECIDED}: {more} more seed{'' if more == 1 else 's'}"
 
 
 def varies(values: "pd.Series[Any]") -> bool:
@@ -68,7 +84,7 @@ def varies(values: "pd.Series[Any]") -> bool:
 
 
 def markdown_table(table: pd.DataFrame, tasks: tuple[str, ...], most: int = DOCUMENT) -> str:
-    """Return a Markdown table; means significantly different from the baseline are bold.
+    """Return a Markdown table; means of methods better than the baseline are bold.
 
     Args:
         table: Rows of a leaderboard, best first.
@@ -110,6 +126,8 @@ def markdown_document(board: Leaderboard, most: int = DOCUMENT, pools: int | Non
     for statistics in board.pools[:pools]:
         rows, marginal = of_pool(board.rows, statistics), of_pool(board.samplers, statistics)
         parts += [f"## {markdown_text(statistics.title)}", "", markdown_text(words(statistics)), ""]
+        lines = findings(rows, marginal, statistics, of_pool(board.axes, statistics))
+        parts += _notes("Findings", tuple(lines))
         for title, table in (
             ("Sampler by augmentation", rows),
             ("Mean over augmentations", marginal),
@@ -137,17 +155,25 @@ def write_leaderboard(
 ) -> list[Path]:
     """Write all forms of the leaderboard into a results folder; return their paths.
 
-    These are ``leaderboard.csv``, ``leaderboard_samplers.csv``, ``leakage.csv``, ``leaderboard.md``
-    and ``.tex`` under ``tables``, and every score (see `write_scores`) unless ``scores`` is off.
+    These are ``leaderboard.csv``, ``leaderboard_samplers.csv``, ``leaderboard_<axis>.csv`` for each
+    axis that varies, ``leakage.csv``, ``leaderboard.md`` and ``.tex`` under ``tables``, and every
+    score (see `write_scores`) unless ``scores`` is off.
     """
     (out / "tables").mkdir(parents=True, exist_ok=True)
     files = {
         "leaderboard.csv": csv_text(board.rows),
         "leaderboard_samplers.csv": csv_text(board.samplers),
         "leakage.csv": csv_text(board.leakage),
+        **{
+            f"leaderboard_{AXES[str(axis)]}.csv": csv_text(part)
+            for axis, part in board.axes.groupby("axis", sort=False)
+        },
         "tables/leaderboard.md": markdown_document(board),
         "tables/leaderboard.tex": latex_document(board),
     }
+    for name in (f"leaderboard_{ending}.csv" for ending in AXES.values()):
+        if name not in files:
+            (out / name).unlink(missing_ok=True)
     for name, text in files.items():
         write_atomically(out / name, text)
     return [*(out / name for name in files), *(write_scores(results, out) if scores else ())]

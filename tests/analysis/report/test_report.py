@@ -49,8 +49,8 @@ def test_report_says_what_there_is(build, tmp_path):
     (root / "runs" / "stray.txt").write_text("")
     text = write_report(load_results(root), tmp_path).read_text("utf-8")
     for part in (
-        "hard with",
-        "told apart from in_batch at 5%",
+        "hard is best: +",
+        "look at them before you use it",
         "Traceback:",
         "failed &lt;b&gt;because&lt;/b&gt;",
         "collapse",

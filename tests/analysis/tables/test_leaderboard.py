@@ -10,7 +10,7 @@ from nsbench.analysis.read.load import load_results
 from nsbench.analysis.tables.leaderboard import make_leaderboard, words
 from nsbench.analysis.tables.pools import pools
 from nsbench.analysis.tables.text import latex_text, markdown_text
-from nsbench.analysis.tables.write import markdown_document, write_leaderboard
+from nsbench.analysis.tables.write import markdown_document, markdown_table, write_leaderboard
 from nsbench.benchmarks.keys import content_key
 from nsbench.benchmarks.records import ResultsFolder
 
@@ -39,7 +39,7 @@ def test_rows_hold_means_and_paired_differences(build):
     assert row["rank"] in (1, 2)  # of two augmentations
     assert row["ci_low"] < row["mean"] < row["ci_high"]
     assert row["encodes"] == 320
-    assert row_of(board.rows, "in_batch", "none")[["difference", "p_holm"]].isna().all()
+    assert row_of(board.rows, "in_batch", "none")[["difference", "p_adjusted"]].isna().all()
 
 
 def test_columns_are_the_promised_ones(standard):
@@ -47,7 +47,8 @@ def test_columns_are_the_promised_ones(standard):
     promised = (
         *("rank", "rank_lo", "rank_hi", "group", "sampler", "augmentation", "objective"),
         *("encoder", "data", "n_seeds", "n_tasks", "mean", "std", "ci_low", "ci_high", "iqm"),
-        *("difference", "difference_low", "difference_high", "p_holm", "n_failed", "n_missing"),
+        *("difference", "difference_low", "difference_high", "p_adjusted"),
+        *("verdict", "more_seeds", "alarms", "mean_ranked", "n_failed", "n_missing"),
     )
     assert columns[: len(promised)] == list(promised)
     assert columns.index("STS12") < columns.index("encodes")
@@ -146,10 +147,12 @@ def test_a_misspelt_baseline_is_answered_with_the_nearest(standard):
 
 def test_one_seed_gives_a_leaderboard_without_verdicts(build):
     board = make_leaderboard(load_results(build(seeds=1)))
-    assert board.rows["p_holm"].isna().all()
-    assert set(board.rows["group"]) == {"a"}
-    assert set(board.rows["rank_hi"]) == {len(board.rows)}
-    assert "nothing can be told apart" in words(board.pools[0])
+    assert board.rows["p_adjusted"].isna().all()
+    assert set(board.rows["group"]) == {""}
+    assert board.rows["rank_hi"].isna().all()
+    assert set(board.rows["verdict"]) == {"baseline", "no verdict"}
+    assert "fewer than 3 seeds in common there is no interval" in words(board.pools[0])
+    assert "**" not in markdown_table(board.rows, board.tasks)
 
 
 def test_two_cells_for_one_seed_are_named(tmp_path):

@@ -1,0 +1,228 @@
+"""What the leaderboard of one comparison group says, in sentences to act on.
+
+One function writes them for the terminal, for Markdown and for the report, out of the columns of
+the leaderboards and nothing else, so that no sentence can gainsay a table.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from nsbench.analysis.statistics.verdicts import (
+    BASELINE,
+    BETTER,
+    EQUIVALENT,
+    LEAST_SEEDS,
+    MOST_SEEDS,
+    NO_VERDICT,
+    UNDECIDED,
+    WORSE,
+)
+
+if TYPE_CHECKING:
+    from nsbench.analysis.tables.leaderboard import PoolStatistics
+
+_NAMED = 8
+_OF_AXIS = 4
+
+
+def findings(
+    rows: pd.DataFrame,
+    samplers: pd.DataFrame,
+    statistics: "PoolStatistics",
+    axes: pd.DataFrame | None = None,
+) -> list[str]:
+    """Sentences on one comparison group, the one to act on first.
+
+    Args:
+        rows: Its rows by sampler and augmentation.
+        samplers: Its rows over augmentations.
+        statistics: What they rest on.
+        axes: Its rows of the marginal leaderboards of further axes, see `axis_table`.
+    """
+    if not rows["mean"].notna().any():
+        return ["No method has a score on every task yet."]
+    averaged = rows["augmentation"].nunique() > 1 and bool(samplers["mean"].notna().any())
+    table = samplers if averaged else rows[rows["mean"].notna()]
+    table = table.sort_values(["rank", "sampler"], kind="stable")
+    out = [_advice(table, statistics, averaged)]
+    base, margin = statistics.baseline, f"{statistics.margin:g} points"
+    told = _key(_first_better(table))
+    for verdict, text in (
+        (BETTER, f"Also better than {base}"),
+        (EQUIVALENT, f"Equivalent to {base} within {margin}"),
+        (WORSE, f"Worse than {base}"),
+    ):
+        part = [r for r in _rows(table[table["verdict"] == verdict]) if _key(r) != told]
+        if part:
+            out.append(f"{text}: {_some([_named(r) for r in part])}.")
+    open_ = _rows(table[table["verdict"] == UNDECIDED])
+    if open_:
+        names = [f"{_method(r)}: {_seeds(r['more_seeds'])} would" for r in open_]
+        out.append(f"Nothing here is decided about {_some(names, between='; ')}.")
+    silent = table[(table["verdict"] == NO_VERDICT) & table["mean"].notna()]
+    if len(silent):
+        quiet = _some([_method(r) for r in _rows(silent)])
+        out.append(
+            f"No verdict on {quiet}: under {LEAST_SEEDS} seeds shared with {base}, or no {base} "
+            "to be compared with."
+        )
+    out += [] if axes is None else _axes(_rows(axes), statistics.margin)
+    return [text for text in (*out, *_alarms(_rows(table), base)) if text]
+
+
+def _alarms(rows: Sequence[dict[str, Any]], base: str) -> list[str]:
+    """The alarms of the baseline, which all methods may share, then those of single methods."""
+    common = _common(rows)
+    out = [f"Alarms in the cells of {base} too: {', '.join(sorted(common))}."] if common else []
+    told = [f"{_method(row)}: {', '.join(own)}" for row in rows if (own := _own(row, common))]
+    return [*out, f"Alarms rang: {_some(told, between='; ')}."] if told else out
+
+
+def _common(rows: Sequence[dict[str, Any]]) -> set[str]:
+    """Alarms of the baselines, with their counts."""
+    return {a for row in rows if row["verdict"] == BASELINE for a in _own(row, set())}
+
+
+def _own(row: dict[str, Any], common: set[str]) -> list[str]:
+    """Alarms of a row that are not common."""
+    return [a for a in str(row["alarms"]).split(", ") if a and a not in common]
+
+
+def _advice(table: pd.DataFrame, statistics: "PoolStatistics", averaged: bool) -> str:
+    """Use the best of the methods that are better than the baseline, quiet ones before others."""
+    base = statistics.baseline
+    tasks = f"{statistics.n_tasks} task{'' if statistics.n_tasks == 1 else 's'}"
+    better = table[table["verdict"] == BETTER]
+    if better.empty:
+        judged = table["verdict"].isin([WORSE, EQUIVALENT, UNDECIDED])
+        first = _rows(table.head(1))[0]
+        top = f"The highest mean is that of {_method(first)}, {first['mean']:.1f} points"
+        if not judged.any():
+            return f"{top}; no method has a verdict against {base} on {tasks}."
+        return f"No method is significantly better than {base} on {tasks}. {top}."
+    common = _common(_rows(table))
+    row = _first_better(table)
+    own = _own(row, common)
+    text = (
+        f"{_method(row)} is best:" if own else f"Use {_method(row)}:"
+    ) + f" {_points(row)} over {base} on {tasks}, {row['n_seeds']} seeds"
+    over = str(row["augmentation"]).removeprefix("mean of ")
+    text += f", mean over {over} augmentation{'' if over == '1' else 's'}" if averaged else ""
+    if own:
+        text += f"; but its cells ring alarms, {', '.join(own)}: look at them before you use it"
+    text += "."
+    if alike := _alike(table, row):
+        text += f" Not significantly different from it: {_some(alike)}."
+    if not own:
+        text += " Its cells ring no alarm" + (f" that {base} does not ring." if common else ".")
+    ahead = _rows(table[table["rank"] < row["rank"]])
+    if loud := [_method(r) for r in ahead if _own(r, common)]:
+        text += f" Ranked above it, but with alarms: {_some(loud)}."
+    return text
+
+
+def _first_better(table: pd.DataFrame) -> dict[str, Any]:
+    """The best method that is better than the baseline, quiet ones before others; or nothing."""
+    common = _common(_rows(table))
+    rows = _rows(table[table["verdict"] == BETTER])
+    return next((r for r in rows if not _own(r, common)), rows[0] if rows else {})
+
+
+def _alike(table: pd.DataFrame, row: dict[str, Any]) -> list[str]:
+    """Methods that share a letter with a row, the row itself left out."""
+    own = set(letters(str(row["group"])))
+    return [
+        _method(r)
+        for r in _rows(table)
+        if own & set(letters(str(r["group"]))) and _key(r) != _key(row)
+    ]
+
+
+def letters(group: str) -> list[str]:
+    """The letters of a row: ``"abc1"`` has ``a``, ``b`` and ``c1``."""
+    out: list[str] = []
+    for character in group:
+        if character.isdigit():
+            out[-1] += character
+        else:
+            out.append(character)
+    return out
+
+
+def _axes(rows: Sequence[dict[str, Any]], margin: float) -> list[str]:
+    """Sentences on the values of the axes, the first few of each."""
+    out: list[str] = []
+    for axis in dict.fromkeys(r["axis"] for r in rows):
+        told = [t for r in rows if r["axis"] == axis and (t := _axis(r, margin))]
+        out += told[:_OF_AXIS]
+        if left := len(told[_OF_AXIS:]):
+            out.append(f"And {left} more of the axis {axis}: see its leaderboard_*.csv.")
+    return out
+
+
+def _axis(row: dict[str, Any], margin: float) -> str:
+    """One value of a further axis against the axis's baseline, and whether samplers agree."""
+    verdict, name = row["verdict"], f"{row['axis']} {row['value']}"
+    blocks = f"{row['n_blocks']} setting{'' if row['n_blocks'] == 1 else 's'}"
+    place = f"{row['baseline']}, over {blocks} and {row['n_seeds']} seeds"
+    gap = _points(row)
+    if verdict in (BETTER, WORSE):
+        word = "adds" if verdict == BETTER else "costs"
+        text = f"{name[0].upper()}{name[1:]} {word} {gap} against {place}"
+    elif verdict == EQUIVALENT:
+        text = f"{name[0].upper()}{name[1:]} is equivalent to {place}, within {margin:g} points"
+    elif verdict == UNDECIDED:
+        text = f"Nothing is decided about {name} against {place}: {_seeds(row['more_seeds'])} would"
+    else:
+        return ""
+    p = row["interaction_p"]
+    if pd.isna(p):
+        return f"{text}."
+    if p <= 0.05:
+        return (
+            f"{text}; it depends on the sampler: {row['effect_low']:+.1f} with "
+            f"{row['effect_low_sampler']}, {row['effect_high']:+.1f} with "
+            f"{row['effect_high_sampler']}."
+        )
+    return f"{text}; no sampler's effect is significantly different from another's."
+
+
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
+
+
+def _key(row: dict[str, Any]) -> tuple[str, ...]:
+    """Names that no two rows of a group share."""
+    names = ("sampler", "augmentation", "objective", "candidates", "budget")
+    return tuple(str(row.get(name, "")) for name in names)
+
+
+def _method(row: dict[str, Any]) -> str:
+    """Sampler, and augmentation where the row is of one."""
+    augmentation = str(row["augmentation"])
+    free = augmentation in ("", "none") or augmentation.startswith("mean of ")
+    return str(row["sampler"]) if free else f"{row['sampler']} with {augmentation}"
+
+
+def _points(row: dict[str, Any]) -> str:
+    """A difference with its interval, in so many places that no end rounds to 0."""
+    low, high = row["difference_low"], row["difference_high"]
+    places = next((n for n in (1, 2, 3) if min(abs(low), abs(high)) >= 0.5 * 10**-n), 3)
+    return f"{row['difference']:+.{places}f} points ({low:.{places}f} to {high:.{places}f})"
+
+
+def _named(row: dict[str, Any]) -> str:
+    return f"{_method(row)} ({row['difference']:+.1f})"
+
+
+def _seeds(more: Any) -> str:
+    if pd.isna(more):
+        return f"over {MOST_SEEDS} more seeds"
+    return f"{more} more seed{'' if more == 1 else 's'}"
+
+
+def _some(names: Sequence[str], between: str = ", ") -> str:
+    left = len(names) - _NAMED
+    return between.join(names[:_NAMED]) + (f" and {left} more" if left > 0 else "")
