@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 
 def cliques(alike: NDArray[np.bool_]) -> list[list[int]]:
-    """Sets of methods, none of which can be told apart, that hold every such pair; no larger ones.
+    """Return sets of methods without a significant difference that hold every such pair.
 
     Args:
-        alike: Which cannot be told apart, symmetric, shape (M, M); methods best first.
+        alike: Pairs that are not significantly different, symmetric, shape (M, M); methods best first.
 
     Returns:
         Members of each set, ascending; the sets in order of their best member, then the worst.

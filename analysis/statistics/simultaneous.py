@@ -1,4 +1,4 @@
-"""How far apart two of many means must be for every such claim of a table to hold at once.
+"""Distances between means at which all claims of a table hold at once.
 
 Each pair's t is put on the scale of a normal variable by its own degrees of freedom, so that pairs
 known well and badly weigh alike; the largest of all pairs is then simulated, with the group's own

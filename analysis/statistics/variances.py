@@ -1,4 +1,4 @@
-"""How much each method's mean moves from seed to seed, learned from all methods together.
+"""Variances of the methods' means over seeds, estimated from all methods together.
 
 A seed is a block: it lifts or lowers every method (shared initial weights and batch order). What
 is left after methods and seeds is a method's own luck. A few seeds say little about one method's
@@ -77,7 +77,7 @@ def variances(means: Array) -> Variances:
 
 
 def _effects(means: Array, weight: Array) -> Array:
-    """What each seed adds to every method: rows and columns fitted in turn, noisy rows lightly."""
+    """Return the effect of each seed on every method: rows and columns fitted in turn, noisy rows lightly."""
     there = ~np.isnan(means)
     filled = np.where(there, means, 0.0)
     share = there * weight[:, None]
@@ -142,7 +142,7 @@ def _moderate(raw: Array, own: Array, n: Array, floor: float) -> Variances:
 
 
 def _trigamma_inverse(value: float) -> float:
-    """Where the trigamma function has this value, above 0."""
+    """Return the argument above 0 at which the trigamma function has this value."""
 
     def off(x: float) -> float:
         return float(polygamma(1, x)) - value

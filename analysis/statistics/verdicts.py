@@ -1,9 +1,9 @@
 """One procedure for every verdict: who is better, worse, equivalent or undecided, and by how much.
 
 Methods are compared seed by seed (randomised complete blocks), with variances moderated over the
-whole group and intervals that hold all at once: see `variances` and `simultaneous`. A pair is told
-apart exactly where its interval leaves out 0; its p, the letters, the rank intervals and the
-verdicts are read off those intervals, so that none of them can gainsay another.
+whole group and intervals that hold all at once: see `variances` and `simultaneous`. A pair is
+significantly different exactly where its interval leaves out 0; its p, the letters, the rank
+intervals and the verdicts are read off those intervals, so that none of them can contradict another.
 
 Under `LEAST_SEEDS` seeds that both methods have, a pair has no interval and no verdict. A method
 that lacks seeds is held against its baseline on the seeds that both have, and takes its place in
@@ -51,7 +51,7 @@ _ROUNDING = 1e-9  # of the scale of the scores: smaller differences are none
 
 @dataclass(frozen=True)
 class Verdicts:
-    """What is known of M methods of one group.
+    """Verdicts on M methods of one group.
 
     Attributes:
         level: Mean of each method on the footing of its baseline's seeds, shape (M,); its own mean
@@ -81,12 +81,12 @@ class Verdicts:
 
     @cached_property
     def different(self) -> NDArray[np.bool_]:
-        """Which pairs' intervals leave out 0, shape (M, M)."""
+        """Pairs whose intervals leave out 0, shape (M, M)."""
         return np.asarray(np.abs(self.difference) > self.half)
 
     @property
     def compared(self) -> NDArray[np.bool_]:
-        """Which methods have an interval against their baseline, shape (M,)."""
+        """Methods that have an interval against their baseline, shape (M,)."""
         return np.isfinite(self._of_baseline(self.half))
 
     @property
@@ -134,7 +134,7 @@ class Verdicts:
         return better + 1, int(np.isfinite(self.level).sum()) - worse
 
     def letters(self) -> list[str]:
-        """Letters such that two methods share one exactly if they cannot be told apart.
+        """Letters such that two methods share one exactly if they do not differ significantly.
 
         Empty for a method without any interval. The best method has the letter ``a``.
         """
@@ -154,7 +154,7 @@ class Verdicts:
 
 
 def verdict_of(difference: float, half: float, margin: float) -> str:
-    """The verdict that an interval gives: within the margin is equivalent, whatever its sign.
+    """The verdict that an interval gives: within the margin is equivalent, with either sign.
 
     Args:
         difference: Its middle.
@@ -269,7 +269,7 @@ class _Group:
     def more(self, margin: float) -> Array:
         """Further seeds at which half the interval to the baseline is half the margin at most.
 
-        Such an interval cannot hold both 0 and the margin, so some verdict falls, whichever.
+        Such an interval cannot hold both 0 and the margin, so there is some verdict.
         """
         out = np.zeros(len(self._rows))
         own = self._found.own[self._rows]
@@ -311,7 +311,7 @@ class _Group:
 
 
 def _first(half: Callable[[int], float], wanted: float, now: int) -> int:
-    """How many more seeds until ``half`` is at most ``wanted``; -1 above `MOST_SEEDS`."""
+    """Return the number of further seeds until ``half`` is at most ``wanted``; -1 above `MOST_SEEDS`."""
     if half(now + MOST_SEEDS) > wanted:
         return -1
     low, high = 0, MOST_SEEDS
