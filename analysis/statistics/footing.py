@@ -50,7 +50,8 @@ def _footing(
 ) -> Iterator[tuple[int, int]]:
     """Every method and the one that it is held against, which has come before it.
 
-    That is its baseline, where the two share a seed; otherwise ``root``, or the method that shares most.
+    That is its baseline, where the two share a seed; otherwise ``root``, or the method that shares
+    most.
     """
     placed = {root}
     waiting = [i for i in range(len(there)) if i != root and there[i].any()]

@@ -12,7 +12,8 @@ def cliques(alike: NDArray[np.bool_]) -> list[list[int]]:
     """Return sets of methods without a significant difference that hold every such pair.
 
     Args:
-        alike: Pairs that are not significantly different, symmetric, shape (M, M); methods best first.
+        alike: Pairs without a significant difference, symmetric, shape (M, M); methods best
+            first.
 
     Returns:
         Members of each set, ascending; the sets in order of their best member, then the worst.

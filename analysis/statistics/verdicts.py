@@ -3,7 +3,7 @@
 Methods are compared seed by seed (randomised complete blocks), with variances moderated over the
 whole group and intervals that hold all at once: see `variances` and `simultaneous`. A pair is
 significantly different exactly where its interval leaves out 0; its p, the letters, the rank
-intervals and the verdicts are read off those intervals, so that none of them can contradict another.
+intervals and the verdicts are read off those intervals, so that none can contradict another.
 
 Under `LEAST_SEEDS` seeds that both methods have, a pair has no interval and no verdict. A method
 that lacks seeds is held against its baseline on the seeds that both have, and takes its place in
@@ -311,7 +311,7 @@ class _Group:
 
 
 def _first(half: Callable[[int], float], wanted: float, now: int) -> int:
-    """Return the number of further seeds until ``half`` is at most ``wanted``; -1 above `MOST_SEEDS`."""
+    """Return the number of further seeds until ``half <= wanted``; -1 above `MOST_SEEDS`."""
     if half(now + MOST_SEEDS) > wanted:
         return -1
     low, high = 0, MOST_SEEDS
