@@ -51,11 +51,11 @@ $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else "nsbench needs Python 3.11 to 3.13, this is %d.%d" % v)'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.run: $(VENV)/bin/python pyproject.toml constraints.txt
+$(VENV)/.run: $(VENV)/bin/python pyproject.toml setup.py constraints.txt
 	$(PIP) --editable '.[offline]'
 	touch $@
 
-$(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
+$(VENV)/.dev: $(VENV)/bin/python pyproject.toml setup.py constraints.txt
 	$(PIP) --editable '.[dev]'
 	touch $@ $(VENV)/.run
 

@@ -77,7 +77,7 @@ def variances(means: Array) -> Variances:
 
 
 def _effects(means: Array, weight: Array) -> Array:
-    """Return the effect of each seed on every method: rows and columns in turn, noisy rows lightly."""
+    """Return the effect of each seed on every method: rows, then columns, noisy rows lightly."""
     there = ~np.isnan(means)
     filled = np.where(there, means, 0.0)
     share = there * weight[:, None]
