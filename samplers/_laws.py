@@ -227,6 +227,8 @@ def never_waits_for_the_device(sampler: Sampler) -> None:
                 try:
                     with NoBooleanIndex():  # type: ignore[no-untyped-call]  # torch's own
                         seen, picked = answer(sampler, fake)
+                        if hasattr(sampler, "diagnostics"):
+                            sampler.diagnostics(seen)
                 except ContractError:
                     raise
                 except Exception as error:

@@ -30,7 +30,7 @@ from nsbench.benchmarks.data import TrainingData
 from nsbench.benchmarks.difficulty.statistics import statistics
 from nsbench.benchmarks.objectives import Objective, objectives
 from nsbench.benchmarks.seeds import seed_for
-from nsbench.benchmarks.training.extras import Extras
+from nsbench.benchmarks.training.extras import Extras, spares_copies
 from nsbench.benchmarks.training.step import row_losses
 from nsbench.samplers import Sampler, Selection, SimilarityContext, make, parse_choice
 
@@ -149,7 +149,9 @@ class NegativeSamplingLoss(nn.Module):
         context = SimilarityContext(
             similarity=live.detach(),
             positive=contrast.positive,
-            negative_mask=mask_candidates(contrast, cast(Known, known)).negative,
+            negative_mask=mask_candidates(
+                contrast, cast(Known, known), positive_copies=spares_copies(self.sampler)
+            ).negative,
             progress=torch.tensor(done, device=device),
             generator=self._drawn_from(device),
             temperature=self.temperature,

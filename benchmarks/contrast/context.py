@@ -181,14 +181,22 @@ class Masked:
     known: Tensor
 
 
-def mask_candidates(contrast: Contrast, known: Known) -> Masked:
-    """Rule out the anchor, its positive, other known positives and texts equal to any of them."""
+def mask_candidates(contrast: Contrast, known: Known, *, positive_copies: bool = False) -> Masked:
+    """Rule out the anchor, its positive, other known positives and texts equal to any of them.
+
+    Args:
+        contrast: The batch.
+        known: What is known of its texts.
+        positive_copies: Whether texts equal to the positive may be chosen all the same.
+    """
     own = torch.zeros(
         len(contrast.anchors), len(contrast.columns), dtype=torch.bool, device=contrast.valid.device
     ).scatter_(1, contrast.positive[:, None], True)
     duplicate = known.twins(contrast.anchor_texts, contrast.column_texts)
-    duplicate = duplicate | known.twins(contrast.positive_texts, contrast.column_texts)
-    pair = known.pairs(contrast.anchor_texts, contrast.column_texts) & ~duplicate
+    copies = known.twins(contrast.positive_texts, contrast.column_texts)
+    pair = known.pairs(contrast.anchor_texts, contrast.column_texts) & ~duplicate & ~copies
+    if not positive_copies:
+        duplicate = duplicate | copies
     there = contrast.valid & (~contrast.private | contrast.own_negative)  # (B, N)
     return Masked(
         negative=there & ~own & ~duplicate & ~pair,

@@ -53,12 +53,12 @@ class Extras:
         self.guide: Tensor | None = None  # (T, g) normalised, by the guide
         self.clusters: ClusterMatch | None = None
         if "cluster_match" in self.needs:
-            self.clusters = ClusterMatch(_holding(sampler, "trusted"), world)
+            self.clusters = ClusterMatch(holding(sampler, "trusted"), world)
 
     def start(self) -> None:
         """Host work before the first step: the guide's embeddings, once."""
         if "guide_similarity" in self.needs and self.guide is None:
-            named = _holding(self.sampler, "guide", default=None)
+            named = holding(self.sampler, "guide", default=None)
             self.guide = guide_embeddings(self.world, str(getattr(named, "guide", "")))
 
     def refresh(self, step: int, steps: int) -> None:
@@ -129,7 +129,7 @@ class Extras:
         return common / (total - common).clamp(min=1)
 
 
-def _holding(sampler: Sampler | None, attribute: str, **default: Any) -> Any:
+def holding(sampler: Sampler | None, attribute: str, **default: Any) -> Any:
     """The sampler that has an attribute: this one, or one that it holds in a parameter.
 
     Raises:
@@ -147,3 +147,9 @@ def _holding(sampler: Sampler | None, attribute: str, **default: Any) -> Any:
     if "default" in default:
         return default["default"]
     raise ValueError(f"{sampler!r} needs cluster_match, but does not say what it trusts")
+
+
+def spares_copies(sampler: Sampler) -> bool:
+    """Whether texts equal to the positive may be chosen: what a sampler, or its inner one, says."""
+    says = holding(sampler, "positive_copies", default=None)
+    return bool(getattr(says, "positive_copies", False))

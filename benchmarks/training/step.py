@@ -32,7 +32,7 @@ from nsbench.benchmarks.difficulty.statistics import flatten
 from nsbench.benchmarks.precision import autocast
 from nsbench.benchmarks.records.cell import Budget
 from nsbench.benchmarks.training.attacks import attack_loss, attacked, attackers
-from nsbench.benchmarks.training.extras import Extras
+from nsbench.benchmarks.training.extras import Extras, spares_copies
 from nsbench.benchmarks.training.gradcache import Chunked, random_state, set_random_state
 from nsbench.benchmarks.training.optimizer import Optimizer
 from nsbench.benchmarks.training.supervision import Supervision
@@ -152,6 +152,7 @@ class Step:
     ) -> None:
         self.method, self.world, self.known = method, world, known
         self.pool, self.extras = pool, extras
+        self.positive_copies = spares_copies(method.sampler)
         budget, supervision = method.budget, method.supervision
         encoder = world.encoder
         encoder.fixed = fixed
@@ -190,7 +191,7 @@ class Step:
             batch_negatives=self.pool.batch_negatives,
         )
         live = contrast.anchors @ contrast.columns.T  # (A, N)
-        masks = mask_candidates(contrast, self.known)
+        masks = mask_candidates(contrast, self.known, positive_copies=self.positive_copies)
         if supervision is not None:
             masks = replace(masks, negative=supervision.apart(masks.negative, len(batch.rows)))
         context = SimilarityContext(
