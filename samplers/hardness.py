@@ -2,8 +2,8 @@
 
 Source: Lan et al. 2025, LLaVE: Large Language and Vision Embedding Models with Hardness-Weighted
 Contrastive Learning, equation 5. https://arxiv.org/abs/2503.04812 On own hard negatives alone, with
-alpha 5: Vera et al. 2025, EmbeddingGemma. https://arxiv.org/abs/2509.20354 Neither divides
-alpha by the temperature, and the weights are not brought back to mean 1: up to one offset per
+alpha 5: Schechter Vera et al. 2025, EmbeddingGemma. https://arxiv.org/abs/2509.20354 Neither
+divides alpha by the temperature, and the weights are not brought back to mean 1: up to one offset a
 row, this is `hard_reweighted` with beta = alpha * temperature.
 """
 
