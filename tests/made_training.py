@@ -27,6 +27,8 @@ def training(
     pool: str = "in_batch",
     params: dict[str, Any] | None = None,
     views: tuple[str, ...] = (),
+    objective: Any = "info_nce",
+    directions: str = "both",
 ) -> Training:
     """A training about to begin, on few texts."""
     data = datasets.make("planted", rows=120)()
@@ -35,9 +37,9 @@ def training(
     chosen = samplers.make(sampler) if isinstance(sampler, str) else sampler
     recipe = Recipe(
         sampler=chosen,
-        objective=objectives.make("info_nce"),
+        objective=objectives.make(objective) if isinstance(objective, str) else objective,
         views=(augmented, augmented),
-        directions="both",
+        directions=directions,
         budget=Budget(steps=STEPS, batch_size=8, warmup=0.3),
         difficulty_every=3,
         seed_for=lambda purpose: seed_for(1, purpose),

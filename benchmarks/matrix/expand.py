@@ -140,6 +140,8 @@ def why_skip(cell: Cell) -> str:
             f"{cell.regime.name} contrasts the premises and the hypotheses of a batch, each among "
             f"themselves; the pool {cell.candidates.name} is not laid out for that"
         )
+    if reason := _why_skip_directions(cell, [p.kind for p in phases]):
+        return reason
     pooling = cell.evaluation.pooling or cell.encoder.params.get("pooling")
     if cell.evaluation.frequent_tokens and pooling == "cls":
         return "frequent_tokens are left out of a mean over tokens, but the pooling is cls"
@@ -147,6 +149,25 @@ def why_skip(cell: Cell) -> str:
     needed = getattr(sampler, "requires_pool", "")
     if needed and cell.candidates.name != needed:
         return f"{cell.sampler.name} chooses from the pool {needed}, not {cell.candidates.name}"
+    return ""
+
+
+def _why_skip_directions(cell: Cell, phases: list[str]) -> str:
+    """Why a set of directions does not go with a sampler or regime, or an empty string."""
+    directions = cell.candidates.params.get("directions", "auto")
+    if cell.candidates.name != "in_batch" or "_" not in str(directions):
+        return ""
+    if "joint" in phases:
+        return (
+            f"{cell.regime.name} contrasts premises and hypotheses each among themselves; the "
+            f"directions {directions} are not laid out for that"
+        )
+    needs = getattr(make(samplers, cell.sampler), "needs", ())
+    if {"anchors", "candidates"} & set(needs):
+        return (
+            f"{cell.sampler.name} reads anchors and candidates; with the directions {directions} "
+            "some candidates are compared with the positive"
+        )
     return ""
 
 

@@ -33,6 +33,7 @@ class Decoupled:
     positives: str = "plain"
     sigma: float = 0.5
     views: ClassVar[str] = "both"
+    learnable: ClassVar[frozenset[str]] = frozenset({"temperature"})
     test_configs: ClassVar = ({"positives": "weighted"}, {"temperature": 0.02})
 
     def __post_init__(self) -> None:

@@ -34,6 +34,7 @@ class Focal:
     gamma: float = 0.5
     weight: str = "detached"
     views: ClassVar[str] = "one"
+    learnable: ClassVar[frozenset[str]] = frozenset({"temperature"})
     balanced: ClassVar[bool] = True
     test_configs: ClassVar = (
         {"weight": "live"},

@@ -46,6 +46,7 @@ class InfoNCE:
 
     temperature: float = 0.05
     views: ClassVar[str] = "one"
+    learnable: ClassVar[frozenset[str]] = frozenset({"temperature"})
     balanced: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

@@ -29,6 +29,7 @@ class Sigmoid:
     temperature: float = 0.1
     bias: float = -10.0
     views: ClassVar[str] = "one"
+    learnable: ClassVar[frozenset[str]] = frozenset({"temperature", "bias"})
     test_configs: ClassVar = ({"temperature": 0.05, "bias": 0.0},)
 
     def __post_init__(self) -> None:

@@ -17,6 +17,7 @@ from nsbench.benchmarks.contrast.context import Contrast
 from nsbench.benchmarks.contrast.world import World
 from nsbench.benchmarks.mining.clusters import ClusterMatch
 from nsbench.benchmarks.mining.guides import guide_embeddings
+from nsbench.benchmarks.objectives._embedded import compared
 from nsbench.samplers import (
     EXTRAS,
     Objective,
@@ -91,7 +92,12 @@ class Extras:
             made["own_negative"] = contrast.own_negative
         if self.guide is not None:
             columns = self.guide[contrast.column_texts]
-            made["guide_similarity"] = self.guide[contrast.anchor_texts] @ columns.T
+            made["guide_similarity"] = compared(
+                self.guide[contrast.anchor_texts],
+                columns,
+                self.guide[contrast.positive_texts],
+                contrast.of_positive,
+            )
         if self.clusters is not None:
             made["cluster_match"] = self.clusters.match(
                 contrast.anchor_texts, contrast.column_texts

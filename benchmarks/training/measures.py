@@ -117,6 +117,7 @@ class Measures:
         numbers = statistics(context, stepped.selection)
         numbers |= pull_statistics(context, stepped.selection, contrast)
         numbers |= mined_statistics(context, contrast, batch.mined_scores)
+        numbers |= {name: point(value) for name, value in stepped.learned.items()}
         numbers["loss"] = summary(loss, torch.ones_like(loss) > 0, 0, 20)
         numbers |= self._views_seen(batch, stepped)
         if supervision is not None:

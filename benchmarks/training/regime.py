@@ -8,6 +8,7 @@ import torch
 
 from nsbench.benchmarks.augmentations import augmentations, bound
 from nsbench.benchmarks.candidates import candidates
+from nsbench.benchmarks.contrast.directions import directions_of
 from nsbench.benchmarks.contrast.distributed import team
 from nsbench.benchmarks.data import TrainingData, datasets
 from nsbench.benchmarks.data._load import load_data
@@ -192,9 +193,7 @@ def _train_phase(
     views = tuple(
         [bound(make(augmentations, c), encoder) for c in view] for view in (cell.view1, cell.view2)
     )
-    directions = "one" if alone else str(cell.candidates.params.get("directions", "auto"))
-    if directions == "auto":
-        directions = str(getattr(objective, "views", "one"))
+    directions = "one" if alone else directions_of(cell.candidates.params, objective)
     prefix = "nli/" if phase.nli else ""  # contrast draws alike with and without a first phase
     supervision = None
     if phase.kind != "contrast":

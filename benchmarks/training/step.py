@@ -7,7 +7,7 @@ rate) comes with the `Batch`, and what was found stays on the device in `Stepped
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -25,15 +25,18 @@ from nsbench.benchmarks.contrast.context import (
     lay_out,
     mask_candidates,
 )
+from nsbench.benchmarks.contrast.directions import Directions, lay_out_directions
 from nsbench.benchmarks.contrast.distributed import team
 from nsbench.benchmarks.contrast.views import Texts, forward, on_device, view_of
 from nsbench.benchmarks.contrast.world import Stored, World
 from nsbench.benchmarks.difficulty.statistics import flatten
+from nsbench.benchmarks.objectives._embedded import Embedded, losses_of
 from nsbench.benchmarks.precision import autocast
 from nsbench.benchmarks.records.cell import Budget
 from nsbench.benchmarks.training.attacks import attack_loss, attacked, attackers
 from nsbench.benchmarks.training.extras import Extras, spares_copies
 from nsbench.benchmarks.training.gradcache import Chunked, random_state, set_random_state
+from nsbench.benchmarks.training.learned import Numbers
 from nsbench.benchmarks.training.optimizer import Optimizer
 from nsbench.benchmarks.training.supervision import Supervision
 from nsbench.samplers import Objective, Sampler, Selection, SimilarityContext
@@ -47,7 +50,7 @@ class Method:
         sampler: Chooses negatives.
         objective: The estimator.
         views: Augmentations of view 1 and view 2, each applied in order.
-        directions: ``one`` or ``both``.
+        directions: ``one``, ``both``, or a set of directions.
         budget: What it may spend.
         supervision: Labels and their classifier, where the regime has them.
     """
@@ -55,7 +58,7 @@ class Method:
     sampler: Sampler
     objective: Objective
     views: tuple[Sequence[Augmentation], Sequence[Augmentation]]
-    directions: str
+    directions: str | Directions
     budget: Budget
     supervision: Supervision | None = None
 
@@ -110,6 +113,7 @@ class Stepped:
         embeddings: ``(2 A, d)`` normalised, detached, of both views.
         counts: ``(5,)`` negatives per anchor, empty rows, masked twins and pairs, tokens.
         passes: Texts that went through the encoder, by what for.
+        learned: Numbers of the objective that are learned, as they were before the step.
     """
 
     views: tuple[TokenView, TokenView]
@@ -125,6 +129,7 @@ class Stepped:
     embeddings: Tensor
     counts: Tensor
     passes: Mapping[str, float]
+    learned: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class Step:
@@ -156,8 +161,12 @@ class Step:
         budget, supervision = method.budget, method.supervision
         encoder = world.encoder
         encoder.fixed = fixed
+        check = getattr(method.objective, "check_dimension", None)
+        if check is not None:
+            check(encoder.dimension)
+        self.numbers = Numbers(method.objective, world.device)
         self.optimizer = Optimizer(
-            encoder if supervision is None else supervision.trainable(encoder),
+            self.numbers.beside(encoder if supervision is None else supervision.trainable(encoder)),
             learning_rate=budget.learning_rate,
             weight_decay=budget.weight_decay,
             clip=budget.clip,
@@ -179,18 +188,8 @@ class Step:
             parts.append(view_of(self.world.encoder, self.world.tokens, batch.more))
         raw, finish = self._encoded(parts, passes)
         z = [functional.normalize(r.float(), dim=-1) for r in raw]
-        contrast = lay_out(
-            z[0],
-            z[1],
-            batch.texts1.ids,
-            batch.texts2.ids,
-            both=method.directions == "both",
-            extra=None if batch.more is None else (z[2], batch.more.ids),
-            owned=batch.owned,
-            stored=batch.stored,
-            batch_negatives=self.pool.batch_negatives,
-        )
-        live = contrast.anchors @ contrast.columns.T  # (A, N)
+        contrast = self._laid_out(batch, z)
+        live = contrast.similarity()  # (A, N)
         masks = mask_candidates(contrast, self.known, positive_copies=self.positive_copies)
         if supervision is not None:
             masks = replace(masks, negative=supervision.apart(masks.negative, len(batch.rows)))
@@ -205,11 +204,14 @@ class Step:
         )
         context = self.extras.add(context, contrast, z)
         synthesize = getattr(method.sampler, "synthesize", None)
+        made = None
         if synthesize is not None:
-            context, live = extend(context, live, contrast.anchors, synthesize(context))
+            made = synthesize(context)
+            context, live = extend(context, live, contrast.anchors, made)
 
         selection = method.sampler(context)
-        loss = row_losses(method.objective, live, context, selection)  # (A,)
+        embedded = embedded_of(contrast, live, (z[0], z[1]), made)
+        loss = row_losses(self.numbers.bound(), embedded, context, selection)  # (A,)
         total = loss.mean()
         if supervision is not None:
             total = supervision.total(total, supervision.loss(raw, batch.rows))
@@ -232,6 +234,7 @@ class Step:
             embeddings=torch.cat([z[0], z[1]]).detach(),
             counts=_counted(selection, loss, masks, (view1, view2)),
             passes=passes,
+            learned=self.numbers.seen(),
         )
 
     def state(self) -> dict[str, Any]:
@@ -240,6 +243,7 @@ class Step:
         return {
             "encoder": self.world.encoder.state_dict(),
             "head": None if supervision is None else supervision.head.state_dict(),
+            "learned": self.numbers.state_dict(),
             "optimizer": self.optimizer.state(),
             "draw": {purpose: made.get_state() for purpose, made in self.draw.items()},
             "random": [team().collect(part) for part in random_state(self.world.device)],
@@ -250,10 +254,32 @@ class Step:
         self.world.encoder.load_state_dict(state["encoder"])
         if self.method.supervision is not None:
             self.method.supervision.head.load_state_dict(state["head"])
+        self.numbers.load_state_dict(state["learned"])
         self.optimizer.load(state["optimizer"])
         for purpose, made in self.draw.items():
             made.set_state(state["draw"][purpose])
         set_random_state([part[team().rank] for part in state["random"]], self.world.device)
+
+    def _laid_out(self, batch: Batch, z: Sequence[Tensor]) -> Contrast:
+        """The batch's embeddings as anchors and columns."""
+        directions = self.method.directions
+        extra = None if batch.more is None else (z[2], batch.more.ids)
+        if isinstance(directions, Directions):
+            texts = (batch.texts1.ids, batch.texts2.ids)
+            return lay_out_directions(
+                (z[0], z[1]), texts, directions, extra=extra, owned=batch.owned
+            )
+        return lay_out(
+            z[0],
+            z[1],
+            batch.texts1.ids,
+            batch.texts2.ids,
+            both=directions == "both",
+            extra=extra,
+            owned=batch.owned,
+            stored=batch.stored,
+            batch_negatives=self.pool.batch_negatives,
+        )
 
     def _views(self, batch: Batch, passes: dict[str, float]) -> tuple[TokenView, TokenView]:
         """Both views, augmented and, where that is asked for, attacked."""
@@ -324,9 +350,33 @@ def _counted(
     ).double()
 
 
+def embedded_of(
+    contrast: Contrast, live: Tensor, views: tuple[Tensor, Tensor], made: Tensor | None
+) -> Embedded:
+    """The batch as embeddings, for the objective.
+
+    Args:
+        contrast: Anchors and columns.
+        live: ``(A, N + S)`` live similarity.
+        views: ``(R, d)`` each.
+        made: ``(A, S, d)`` candidates that the sampler made.
+    """
+    if made is not None:
+        made = functional.normalize(made.detach(), dim=-1)
+    return Embedded(
+        contrast.anchors,
+        contrast.columns,
+        views,
+        live,
+        made,
+        positives=contrast.positives,
+        of_positive=contrast.of_positive,
+    )
+
+
 def row_losses(
-    objective: Objective, live: Tensor, context: SimilarityContext, selection: Selection
+    objective: Objective, embedded: Embedded, context: SimilarityContext, selection: Selection
 ) -> Tensor:
     """``(B,)`` loss per anchor, averaged over the levels of a levelled selection."""
-    losses = [objective(live, context, part) for part in selection.parts()]
+    losses = [losses_of(objective, embedded, context, part) for part in selection.parts()]
     return torch.stack(losses).mean(dim=0)
