@@ -93,6 +93,8 @@ def context_of(
         "cluster_match": labels[:, :batch, None] == labels[:, None, batch:],
         "own_negative": torch.rand(similarity.shape, generator=draw) < 0.2,
         "rows": torch.arange(columns),
+        "frequency": 0.001 + 0.999 * torch.rand(columns, generator=draw),
+        "of_positive": (torch.rand(columns, generator=draw) < 0.3).index_fill(0, positive, False),
     }
     return SimilarityContext(
         similarity=similarity,
@@ -198,7 +200,7 @@ def permute_columns(context: SimilarityContext, order: Tensor) -> SimilarityCont
     """The same context with its candidates in another order: new column n is old ``order[n]``."""
     inverse = torch.empty_like(order).scatter_(0, order, torch.arange(len(order)))
     changes: dict[str, Any] = {"positive": inverse[context.positive]}
-    last = ("similarity", "negative_mask", "synthetic", "rows", *_PER_PAIR)
+    last = ("similarity", "negative_mask", "synthetic", *_PER_COLUMN, *_PER_PAIR)
     for name in last:
         value = getattr(context, name)
         if value is not None:
@@ -222,6 +224,7 @@ def permute_rows(context: SimilarityContext, order: Tensor) -> SimilarityContext
     return context.replace(**changes)
 
 
+_PER_COLUMN = ("rows", "frequency", "of_positive")
 _PER_PAIR = (
     "guide_similarity",
     "truth",

@@ -15,6 +15,7 @@ _FILL = {
     "cluster_match": False,
     "own_negative": False,
 }
+_FILL_COLUMN = {"rows": -1, "frequency": 1.0, "of_positive": False}
 
 
 def append_synthetic(context: SimilarityContext, made: Tensor) -> SimilarityContext:
@@ -53,6 +54,8 @@ def append_synthetic(context: SimilarityContext, made: Tensor) -> SimilarityCont
         if value is not None:
             pad = value.new_full((*value.shape[:-2], batch, count), fill)
             changes[name] = torch.cat([value, pad], dim=-1)
-    if context.rows is not None:
-        changes["rows"] = torch.cat([context.rows, context.rows.new_full((count,), -1)])
+    for name, fill in _FILL_COLUMN.items():
+        value = getattr(context, name)
+        if value is not None:
+            changes[name] = torch.cat([value, value.new_full((count,), fill)])
     return context.replace(**changes)

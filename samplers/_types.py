@@ -24,6 +24,8 @@ EXTRAS = (
     "cluster_match",
     "own_negative",
     "rows",
+    "frequency",
+    "of_positive",
 )
 """Optional fields of a context; the engine builds one only if the sampler's ``needs`` names it."""
 
@@ -56,6 +58,10 @@ class SimilarityContext:
         own_negative: Extra. ``(B, N)`` bool, True where the candidate was given, or mined, as this
             anchor's own negative.
         rows: Extra. ``(N,)`` int64 row of the training data behind each candidate, -1 if none.
+        frequency: Extra. ``(N,)`` float32 share of the training rows that hold the candidate's
+            text, in (0, 1]; 1 for candidates that were made.
+        of_positive: Extra. ``(N,)`` bool, True where the candidate is compared with the anchor's
+            positive in the anchor's place.
     """
 
     similarity: Tensor
@@ -74,6 +80,8 @@ class SimilarityContext:
     cluster_match: Tensor | None = None
     own_negative: Tensor | None = None
     rows: Tensor | None = None
+    frequency: Tensor | None = None
+    of_positive: Tensor | None = None
 
     @property
     def positive_similarity(self) -> Tensor:

@@ -5,7 +5,9 @@ Foundation Models, the mask of its contrastive loss. https://arxiv.org/abs/2506.
 0.1. There the rule holds for all candidates; negatives that were given or mined for an anchor are
 spared here unless asked for, and how many of them the rule would have hit is measured
 (``own_masked``). A candidate exactly as near as the positive passes the rule, so that copies of the
-positive need one of their own: ``copies``.
+positive need one of their own: ``copies``. Where documents are contrasted with documents too
+(see the pool `in_batch`), the paper masks them by the same bound; ms-swift's code, ``official``,
+spares them.
 """
 
 from dataclasses import dataclass
@@ -28,20 +30,32 @@ class MarginMask:
             ``keep``: they are, unless the margin drops them.
         curated: ``exempt``: an anchor's own given or mined negatives are never dropped; ``mask``:
             the rule holds for them too.
+        variant: ``paper`` or ``official``; they differ where a set of directions has ``d_d``.
     """
 
     margin: float = 0.1
     copies: str = "drop"
     curated: str = "exempt"
+    variant: str = "paper"
     may_empty: ClassVar[bool] = True
     schedulable: ClassVar[frozenset[str]] = frozenset({"margin"})
-    needs: ClassVar[frozenset[str]] = frozenset({"own_negative"})
-    test_configs: ClassVar = ({"margin": -0.2, "curated": "mask"}, {"copies": "keep"})
+    test_configs: ClassVar = (
+        {"margin": -0.2, "curated": "mask"},
+        {"copies": "keep"},
+        {"margin": -0.2, "variant": "official"},
+    )
 
     def __post_init__(self) -> None:
         in_range("margin_mask", "margin", self.margin, -2, 2)
         one_of("margin_mask", "copies", self.copies, ("drop", "keep"))
         one_of("margin_mask", "curated", self.curated, ("exempt", "mask"))
+        one_of("margin_mask", "variant", self.variant, ("paper", "official"))
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Which candidates are curated and, in the official form, which the positive meets."""
+        more = {"of_positive"} if self.variant == "official" else set()
+        return frozenset({"own_negative"} | more)
 
     @property
     def positive_copies(self) -> bool:
@@ -50,7 +64,10 @@ class MarginMask:
 
     def _above(self, context: SimilarityContext) -> Tensor:
         bound = context.positive_similarity[:, None] + self.margin  # (B, 1)
-        return context.negative_mask & (context.similarity > bound)
+        above = context.negative_mask & (context.similarity > bound)
+        if self.variant == "official":
+            above = above & ~context.require("of_positive")
+        return above
 
     def __call__(self, context: SimilarityContext) -> Selection:
         own, above = context.require("own_negative"), self._above(context)

@@ -10,11 +10,13 @@ own encoder as it starts. ``cluster_match`` asks a sampler that answers as
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from nsbench.benchmarks.contrast.context import Contrast
 from nsbench.benchmarks.contrast.world import World
+from nsbench.benchmarks.data import TrainingData
 from nsbench.benchmarks.mining.clusters import ClusterMatch
 from nsbench.benchmarks.mining.guides import guide_embeddings
 from nsbench.benchmarks.objectives._embedded import compared
@@ -52,12 +54,15 @@ class Extras:
         if hasattr(sampler, "synthesize"):
             self.needs |= {"anchors", "candidates"}
         self.guide: Tensor | None = None  # (T, g) normalised, by the guide
+        self.share: Tensor | None = None  # (T,) share of the rows that hold a text
         self.clusters: ClusterMatch | None = None
         if "cluster_match" in self.needs:
             self.clusters = ClusterMatch(holding(sampler, "trusted"), world)
 
     def start(self) -> None:
         """Host work before the first step: the guide's embeddings, once."""
+        if "frequency" in self.needs and self.share is None:
+            self.share = row_share_of(self.world.data).to(self.world.device)
         if "guide_similarity" in self.needs and self.guide is None:
             named = holding(self.sampler, "guide", default=None)
             self.guide = guide_embeddings(self.world, str(getattr(named, "guide", "")))
@@ -88,6 +93,12 @@ class Extras:
             made["candidates"] = contrast.columns.detach()
         if "rows" in self.needs:
             made["rows"] = torch.where(contrast.valid, contrast.column_texts, -1)
+        if "frequency" in self.needs:
+            made["frequency"] = self._frequency()[contrast.column_texts]
+        if "of_positive" in self.needs:
+            made["of_positive"] = contrast.of_positive
+            if contrast.of_positive is None:
+                made["of_positive"] = torch.zeros_like(contrast.valid)
         if "own_negative" in self.needs:
             made["own_negative"] = contrast.own_negative
         if self.guide is not None:
@@ -107,6 +118,11 @@ class Extras:
         if "support_similarity" in self.needs:
             made["support_similarity"] = self._support(contrast, context.similarity)
         return context.replace(**made)
+
+    def _frequency(self) -> Tensor:
+        if self.share is None:
+            raise ValueError("context.frequency needs the training data, which is not known here")
+        return self.share
 
     def _support(self, contrast: Contrast, similarity: Tensor) -> Tensor:
         """Largest cosine of each candidate to the anchor or to its positive view."""
@@ -159,3 +175,16 @@ def spares_copies(sampler: Sampler) -> bool:
     """Whether texts equal to the positive may be chosen: what a sampler, or its inner one, says."""
     says = holding(sampler, "positive_copies", default=None)
     return bool(getattr(says, "positive_copies", False))
+
+
+def row_share_of(data: TrainingData) -> Tensor:
+    """``(T,)`` float32 share of the rows that hold a text: as anchor, or else as a candidate.
+
+    Equal texts count together. Of the share as anchor and the share as positive or given negative
+    the larger one counts; a text of no row counts as if it stood in one.
+    """
+    sides = (data.anchor, np.concatenate([data.positive, data.negatives[data.negatives >= 0]]))
+    groups = int(data.group.max(initial=0)) + 1
+    counts = [np.bincount(data.group[side], minlength=groups) for side in sides]
+    most = np.maximum(np.maximum(*counts), 1) / max(1, data.rows)
+    return torch.from_numpy(np.minimum(most, 1).astype(np.float32)[data.group])

@@ -79,3 +79,13 @@ def test_threshold_mask_counts_the_own_negatives_it_would_have_hit() -> None:
     context = one_row([0.5, 0.9, 0.2, 0.1, 0.95]).replace(own_negative=own)
     found = make("threshold_mask").diagnostics(context)["own_masked"]
     torch.testing.assert_close(found, torch.tensor(1 / 3))
+
+
+def test_margin_mask_official_spares_what_is_compared_with_the_positive() -> None:
+    for seed in range(4):
+        context = make_context(6, 40, seed=seed)
+        paper = masks(context, -0.3, curated="mask")
+        official = masks(context, -0.3, curated="mask", variant="official")
+        spared = context.require("of_positive")[None, :] & context.negative_mask
+        assert torch.equal(official, paper | spared)
+        assert (official & ~paper).any()
