@@ -118,6 +118,13 @@ def _guide(key: str, choice: Choice) -> dict[str, str]:
     return {key: guide_fingerprint(named)} if named else {}
 
 
+def _files(choice: Choice, sampler: Any) -> dict[str, str]:
+    """Hash of the files that a sampler reads, and of its teacher's weights."""
+    found = {"sampler": str(sampler.fingerprint())} if hasattr(sampler, "fingerprint") else {}
+    teacher = str(choice.params.get("teacher") or "")
+    return found | ({"teacher": guide_fingerprint(teacher)} if teacher else {})
+
+
 def _synonyms(views: Views) -> dict[str, str]:
     """Hash of the files that augmentations read, such as tables of synonyms."""
     read = [make(augmentations, c) for view in views for c in view]
@@ -146,6 +153,9 @@ def why_skip(cell: Cell) -> str:
     if cell.evaluation.frequent_tokens and pooling == "cls":
         return "frequent_tokens are left out of a mean over tokens, but the pooling is cls"
     sampler = make(samplers, cell.sampler)
+    refuses = getattr(sampler, "why_not", None)
+    if refuses is not None and (reason := str(refuses(cell.budget.batch_size))):
+        return reason
     needed = getattr(sampler, "requires_pool", "")
     if needed and cell.candidates.name != needed:
         return f"{cell.sampler.name} chooses from the pool {needed}, not {cell.candidates.name}"
@@ -291,7 +301,7 @@ def _pairings(
         trains,
         (trains and objectives_) or [_paired(objectives, pairing, config.objective_parameters)],
         (trains and pools) or [_paired(candidates, pool, {})],
-        _guide("guide", sampler),
+        _guide("guide", sampler) | _files(sampler, instance),
     )
 
 
