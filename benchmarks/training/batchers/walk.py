@@ -5,8 +5,8 @@ Language, and Graphs. https://arxiv.org/abs/2306.03355 Every row is joined to th
 random rows; a walk that returns to its start with a fixed probability visits the batch's rows.
 There a row may come back before all were seen, the graph is made anew every 100 batches and the
 chance of returning falls; here every row is visited at most once an epoch, the graph is a
-frozen teacher's, made anew every epoch, and the chance stays. A walk whose row has no free neighbour
-goes on from its start; where that has none either, from a random free row.
+frozen teacher's, made anew every epoch, and the chance stays. A walk whose row has no free
+neighbour goes on from its start; where that has none either, from a random free row.
 """
 
 from collections.abc import Iterator, Mapping
