@@ -12,7 +12,7 @@ def check_then(owner: str, text: str) -> None:
     """Raise ``ValueError`` unless ``text`` names a sampler that leaves the batches alone."""
     inner = inner_sampler(owner, "then", text)
     if hasattr(inner, "batcher"):
-        raise ValueError(f"{owner}: then is {text!r}, which makes up batches of its own")
+        raise ValueError(f"{owner}: then is {text!r}, which makes up batches too")
     if not getattr(inner, "trains", True):
         raise ValueError(f"{owner}: then is {text!r}, which does not train")
     if getattr(inner, "guide", ""):

@@ -1,7 +1,7 @@
 """All candidates, those that come up often with less weight.
 
 Source: Yi et al. 2019, Sampling-bias-corrected neural modeling for large corpus item
-recommendations (logQ correction). https://doi.org/10.1145/3298689.3346996 A text that stands in
+recommendations (logQ correction). https://doi.org/10.1145/3298689.3346996 A text that is in
 many rows is met in many batches and pushed away more than the corpus warrants; its logit is
 lessened by the logarithm of how often it is drawn. Common code (TensorFlow Recommenders) clips that
 share at 1e-6 and corrects the positive too, which here is a weight relative to the positive's.

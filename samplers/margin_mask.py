@@ -5,7 +5,7 @@ Foundation Models, the mask of its contrastive loss. https://arxiv.org/abs/2506.
 0.1. There the rule holds for all candidates; negatives that were given or mined for an anchor are
 spared here unless asked for, and how many of them the rule would have hit is measured
 (``own_masked``). A candidate exactly as near as the positive passes the rule, so that copies of the
-positive need one of their own: ``copies``. Where documents are contrasted with documents too
+positive need a rule for themselves: ``copies``. Where documents are contrasted with documents too
 (see the pool `in_batch`), the paper masks them by the same bound; ms-swift's code, ``official``,
 spares them.
 """
@@ -53,13 +53,13 @@ class MarginMask:
 
     @property
     def needs(self) -> frozenset[str]:
-        """Which candidates are curated and, in the official form, which the positive meets."""
+        """Extras that say which candidates are curated and, in the official form, which the positive meets."""
         more = {"of_positive"} if self.variant == "official" else set()
         return frozenset({"own_negative"} | more)
 
     @property
     def positive_copies(self) -> bool:
-        """Whether the engine leaves copies of the positive among the candidates."""
+        """True if the engine leaves copies of the positive among the candidates."""
         return self.copies == "keep"
 
     def _above(self, context: SimilarityContext) -> Tensor:

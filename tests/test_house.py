@@ -60,8 +60,6 @@ EXCEPTIONS: dict[str, str] = {
     "benchmarks/search/kernel.py:maxima_kernel": "a Triton kernel",
     "benchmarks/search/kernel.py:collect_kernel": "a Triton kernel",
     "benchmarks/training/regime.py:train_cell": "",
-    "benchmarks/training/regime.py:_train_phase": "",
-    "benchmarks/training/step.py:__call__": "",
 }
 """``path:function`` that is longer or wider, with the reason."""
 

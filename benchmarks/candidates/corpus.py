@@ -38,7 +38,7 @@ from nsbench.benchmarks.search.exact import BACKENDS
 from nsbench.samplers import at_least, in_range, one_of
 
 SOURCES = ("model", "guide", "bm25", "random")
-_CHANGING = {"model", "random"}  # sources that a refresh makes anew
+_CHANGING = {"model", "random"}  # sources that a refresh changes
 _KEPT = 2
 _found: dict[str, Mined] = {}  # what cells of one process can share
 
@@ -301,7 +301,7 @@ class OpenCorpus(OpenPool):
         """What decides what is mined, where other cells may mine the same; else ``None``."""
         settings = self.settings
         if settings.shortage == "pad_random" or len(settings.sources) > 1:
-            return None  # the seed has a say in the first; the second is made of such as these
+            return None  # the seed has a say in the first, and the second consists of several
         if settings.source == "random":
             return None
         if settings.source == "bm25":

@@ -22,7 +22,7 @@ class InBatchPool:
             others (NT-Xent), ``auto`` what the objective estimates on; or a set of directions from
             queries (view 1) and documents (view 2), such as ``q_d+q_q+d_q+d_d``.
         partition: Of a set: ``joint``, one softmax over all, or ``per_direction``, one each.
-        positives: Of a joint set with ``d_q``: ``once``, or ``paper``: the positive stands in the
+        positives: Of a joint set with ``d_q``: ``once``, or ``paper``: the positive is in the
             sum a second time, as document to query (GTE, sentence-transformers).
     """
 

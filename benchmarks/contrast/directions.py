@@ -1,4 +1,4 @@
-"""Which similarities of a batch of pairs are contrasted: queries and documents, four ways.
+"""Similarities of a batch of pairs to contrast: queries and documents, four ways.
 
 Source: Li et al. 2023, Towards General Text Embeddings with Multi-stage Contrastive Learning (GTE),
 its improved contrastive loss, for all four in one softmax. https://arxiv.org/abs/2308.03281 Query
@@ -31,7 +31,7 @@ class Directions:
         partition: ``joint``: one softmax an anchor over all blocks; ``per_direction``: one each,
             averaged.
         positives: What ``joint`` does with the query of a document's own row in ``d_q``: ``once``
-            leaves it out; ``paper`` counts it in the sum, where the positive then stands twice.
+            leaves it out; ``paper`` counts it in the sum, where the positive then is twice.
     """
 
     blocks: frozenset[str]
@@ -93,11 +93,11 @@ def checked(directions: str, partition: str, positives: str) -> "str | Direction
 
 
 def directions_of(params: Mapping[str, Any], objective: Objective) -> "str | Directions":
-    """What a cell contrasts: ``one``, ``both`` or a set.
+    """Read what a cell contrasts: ``one``, ``both`` or a set.
 
     Args:
         params: Of its candidate pool.
-        objective: Says what ``auto`` stands for.
+        objective: Says what ``auto`` means.
     """
     found = checked(
         str(params.get("directions", "auto")),
@@ -137,14 +137,14 @@ def lay_out_directions(
     """
     size, device = len(texts[0]), views[0].device
     place = torch.arange(size, device=device)
-    nobody, there = torch.full_like(place, -1), torch.ones_like(place, dtype=torch.bool)
-    queries = _Columns(views[0], texts[0], there, nobody, place)
-    documents = _Columns(views[1], texts[1], there, nobody, place)
+    none, there = torch.full_like(place, -1), torch.ones_like(place, dtype=torch.bool)
+    queries = _Columns(views[0], texts[0], there, none, place)
+    documents = _Columns(views[1], texts[1], there, none, place)
     given = []
     if extra is not None:
         owner = torch.full_like(extra[1], -1) if owned is None else owned[0]
-        none = torch.full_like(extra[1], -1)
-        given = [_Columns(extra[0], extra[1].clamp(min=0), extra[1] >= 0, owner, none)]
+        rowless = torch.full_like(extra[1], -1)
+        given = [_Columns(extra[0], extra[1].clamp(min=0), extra[1] >= 0, owner, rowless)]
     if directions.partition == "per_direction":
         return _apart(directions, queries, documents, given)
     blocks = [
@@ -195,7 +195,7 @@ def _joint(
 def _apart(
     directions: Directions, queries: _Columns, documents: _Columns, given: list[_Columns]
 ) -> Contrast:
-    """Queries against documents and, if wanted, documents against queries, each by itself."""
+    """Queries against documents and, if wanted, documents against queries, each alone."""
     place, back = queries.row, "d_q" in directions.blocks
     columns = [documents, *given, *([queries] if back else [])]
     sides = [documents, *given], [queries]

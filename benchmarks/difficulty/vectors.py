@@ -62,8 +62,8 @@ def pull_statistics(
 ) -> dict[str, Tensor]:
     """``{gradient_vector_share_x: (S,)}`` over a batch's first anchors.
 
-    Empty where the sampler made candidates of its own, each anchor having other columns then, and
-    where columns pull an anchor's positive.
+    Empty where the sampler made candidates, each anchor having other columns then, and where
+    columns pull an anchor's positive.
 
     Args:
         context: What the sampler saw.

@@ -163,7 +163,7 @@ def why_skip(cell: Cell) -> str:
 
 
 def _why_skip_directions(cell: Cell, phases: list[str]) -> str:
-    """Why a set of directions does not go with a sampler or regime, or an empty string."""
+    """Reason why a set of directions does not go with a sampler or regime, or an empty string."""
     directions = cell.candidates.params.get("directions", "auto")
     if cell.candidates.name != "in_batch" or "_" not in str(directions):
         return ""

@@ -1,4 +1,4 @@
-"""What losses of one contrast per anchor share: its logit, and the loss it gives in a softmax."""
+"""Losses of one contrast per anchor: its logit, and the loss it gives in a softmax."""
 
 import torch
 from torch import Tensor

@@ -37,7 +37,7 @@ class Embedded:
         return self.anchors.shape[1]
 
     def truncated(self, dimension: int) -> "Embedded":
-        """The same batch with the first numbers of every embedding, normalised anew."""
+        """The same batch with the first numbers of every embedding, normalised again."""
 
         def cut(value: Tensor) -> Tensor:
             return functional.normalize(value[..., :dimension], dim=-1)

@@ -44,7 +44,7 @@ class DebiasedRows:
 
     @property
     def needs(self) -> frozenset[str]:
-        """What the judge looks at."""
+        """Extra that the judge reads."""
         return frozenset({_EXTRA[self.judge]})
 
     def __call__(

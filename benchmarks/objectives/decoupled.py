@@ -43,7 +43,7 @@ class Decoupled:
 
     @property
     def balanced(self) -> bool:
-        """Whether the positive pulls as hard as the negatives push."""
+        """True where the positive pulls as hard as the negatives push."""
         return self.positives == "plain"
 
     def __call__(

@@ -1,4 +1,4 @@
-"""A yes-or-no question for every pair, each by itself: no softmax.
+"""A yes-or-no question for every pair, each alone: no softmax.
 
 Source: Zhai et al. 2023, Sigmoid Loss for Language Image Pre-Training (SigLIP), algorithm 1.
 https://arxiv.org/abs/2303.15343 What pushes a negative depends on no other candidate. Scale and

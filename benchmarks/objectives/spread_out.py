@@ -55,7 +55,7 @@ class SpreadOut(Wraps):
     def on_embeddings(
         self, embedded: Embedded, context: SimilarityContext, selection: Selection
     ) -> Tensor:
-        """The inner losses, each with the same penalty added, whatever negatives it has."""
+        """The inner losses, each with the same penalty added, regardless of its negatives."""
         parts = torch.stack([self.penalty(view) for view in embedded.views])
         penalty = parts.mean() if self.over == "mean" else parts.sum()
         return losses_of(self.wrapped, embedded, context, selection) + penalty

@@ -131,7 +131,7 @@ class Cell:
     def plain(self) -> dict[str, Any]:
         """The cell as plain data, without labels: what its key is made from.
 
-        A setting younger than the recipe is left out where it stands at its default, so that
+        A setting younger than the recipe is left out where it has its default, so that
         cells finished before it came keep their keys.
         """
         evaluation = vars(self.evaluation) | {
@@ -212,7 +212,7 @@ def resolve(registry: Registry[Any], name: str, params: Mapping[str, Any]) -> Ch
     """A choice with all parameters filled in; constructing it once has checked them.
 
     A parameter that the class lists in ``younger`` came after cells without it were finished; it
-    is left out where it stands at its default, so that those cells keep their keys.
+    is left out where it has its default, so that those cells keep their keys.
     """
     full = registry.parameters(name, params)
     registry.make(name, **params)

@@ -172,7 +172,7 @@ def holding(sampler: Sampler | None, attribute: str, **default: Any) -> Any:
 
 
 def spares_copies(sampler: Sampler) -> bool:
-    """Whether texts equal to the positive may be chosen: what a sampler, or its inner one, says."""
+    """Ask a sampler, or its inner one, whether texts equal to the positive may be chosen."""
     says = holding(sampler, "positive_copies", default=None)
     return bool(getattr(says, "positive_copies", False))
 

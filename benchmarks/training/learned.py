@@ -1,4 +1,4 @@
-"""Numbers of an objective that the optimizer moves beside the encoder."""
+"""Numbers of an objective that the optimizer moves together with the encoder."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -37,8 +37,8 @@ class Numbers(nn.Module):
         """``{learned_name: 0-dim}`` as they stand: the logarithm of a temperature, a bias."""
         return {f"learned_{name}": value.detach().clone() for name, value in self.values.items()}
 
-    def beside(self, module: nn.Module) -> nn.Module:
-        """What the optimizer moves: the module, and these numbers where there are any."""
+    def added_to(self, module: nn.Module) -> nn.Module:
+        """Everything the optimizer moves: the module, and these numbers where there are any."""
         return _Beside(module, self) if len(self.values) else module
 
 

@@ -166,7 +166,9 @@ class Step:
             check(encoder.dimension)
         self.numbers = Numbers(method.objective, world.device)
         self.optimizer = Optimizer(
-            self.numbers.beside(encoder if supervision is None else supervision.trainable(encoder)),
+            self.numbers.added_to(
+                encoder if supervision is None else supervision.trainable(encoder)
+            ),
             learning_rate=budget.learning_rate,
             weight_decay=budget.weight_decay,
             clip=budget.clip,

@@ -54,7 +54,7 @@ def grow(graph: list[Ints], size: int, rng: np.random.Generator) -> Ints:
 
 
 def community_batches(line: Ints, size: int, batch_size: int, seed: int) -> Iterator[Ints]:
-    """Endless batches of ``batch_size / size`` communities, drawn anew every epoch.
+    """Endless batches of ``batch_size / size`` communities, drawn again every epoch.
 
     Args:
         line: ``(R,)`` rows as `grow` orders them; what is left over after the last whole

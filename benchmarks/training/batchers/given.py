@@ -51,7 +51,7 @@ def read_batches(path: Path, rows: int, batch_size: int) -> Ints:
         batch = [int(word) for word in words]
         if len(set(batch)) < len(batch):
             twice = next(row for row in batch if batch.count(row) > 1)
-            raise ValueError(f"{where}: row {twice} stands twice in one batch")
+            raise ValueError(f"{where}: row {twice} is twice in one batch")
         if len(batch) != batch_size:
             raise ValueError(f"{where} names {len(batch)} rows, but batch_size is {batch_size}")
         out.append(batch)

@@ -1,4 +1,4 @@
-"""Which rows a teacher holds to be near each other: rows by the ranks of their positives."""
+"""Rows that a teacher holds to be near each other, by the ranks of their positives."""
 
 from typing import Any
 

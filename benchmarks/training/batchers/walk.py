@@ -3,9 +3,9 @@
 Source: Yang et al. 2023, BatchSampler: Sampling Mini-Batches for Contrastive Learning in Vision,
 Language, and Graphs. https://arxiv.org/abs/2306.03355 Every row is joined to the K nearest of M
 random rows; a walk that returns to its start with a fixed probability visits the batch's rows.
-There a row may come back before all were seen, the graph is made anew every 100 batches and the
+There a row may come back before all were seen, the graph is made again every 100 batches and the
 chance of returning falls; here every row is visited at most once an epoch, the graph is a
-frozen teacher's, made anew every epoch, and the chance stays. A walk whose row has no free
+frozen teacher's, made again every epoch, and the chance stays. A walk whose row has no free
 neighbour goes on from its start; where that has none either, from a random free row.
 """
 

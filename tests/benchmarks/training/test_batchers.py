@@ -140,7 +140,7 @@ def test_given_batches_are_read_in_order_and_wrong_lines_are_named(tmp_path: Pat
         ("0 1 -2\n", r"line 1: '-2' is no row"),
         ("0 1 x\n", r"line 1: 'x' is no row"),
         ("0 1 " + "9" * 6000, r"is no row"),
-        ("0 1 1\n", r"line 1: row 1 stands twice"),
+        ("0 1 1\n", r"line 1: row 1 is twice"),
         ("0 1\n", r"line 1 names 2 rows, but batch_size is 3"),
         ("\n", r"names no batch"),
     ):
@@ -198,7 +198,7 @@ def test_a_training_takes_the_batches_of_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("then", "message"),
     [
-        ("topic", "makes up batches of its own"),
+        ("topic", "makes up batches too"),
         ("no_training", "does not train"),
         ("guided[guide=static]", "names a guide"),
         ("hrd", "no sampler is called 'hrd'"),
