@@ -36,5 +36,5 @@ class Bandwidth(Batched):
 
     @property
     def batcher(self) -> Pairing:
-        """How batches are made up; read by the engine."""
+        """Batcher and its parameters; read by the engine."""
         return "bandwidth", {"neighbours": self.neighbours, "teacher": self.teacher}

@@ -43,12 +43,12 @@ class Communities(Batched):
 
     @property
     def batcher(self) -> Pairing:
-        """How batches are made up; read by the engine."""
+        """Batcher and its parameters; read by the engine."""
         names = ("size", "skip", "width", "teacher")
         return "communities", {name: getattr(self, name) for name in names}
 
     def why_not(self, batch_size: int) -> str:
-        """Why batches of that size cannot be made, or an empty string."""
+        """Say why batches of that size cannot be made, or nothing."""
         if batch_size % self.size == 0:
             return ""
         return f"communities of {self.size} rows do not fill batches of {batch_size}"

@@ -34,7 +34,7 @@ class GivenBatches(Batched):
 
     @property
     def batcher(self) -> Pairing:
-        """How batches are made up; read by the engine."""
+        """Batcher and its parameters; read by the engine."""
         return "given_batches", {"file": self.file}
 
     def fingerprint(self) -> str:

@@ -53,7 +53,7 @@ class MarginMask:
 
     @property
     def needs(self) -> frozenset[str]:
-        """Extras that say which candidates are curated and, in the official form, which the positive meets."""
+        """Extras on curated candidates and, in the official form, on those of the positive."""
         more = {"of_positive"} if self.variant == "official" else set()
         return frozenset({"own_negative"} | more)
 

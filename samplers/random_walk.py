@@ -47,6 +47,6 @@ class RandomWalk(Batched):
 
     @property
     def batcher(self) -> Pairing:
-        """How batches are made up; read by the engine."""
+        """Batcher and its parameters; read by the engine."""
         names = ("among", "neighbours", "restart", "teacher")
         return "random_walk", {name: getattr(self, name) for name in names}
