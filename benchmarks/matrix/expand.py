@@ -147,6 +147,8 @@ def why_skip(cell: Cell) -> str:
             f"{cell.regime.name} contrasts the premises and the hypotheses of a batch, each among "
             f"themselves; the pool {cell.candidates.name} is not laid out for that"
         )
+    if reason := _why_skip_guides(cell):
+        return reason
     if reason := _why_skip_directions(cell, [p.kind for p in phases]):
         return reason
     pooling = cell.evaluation.pooling or cell.encoder.params.get("pooling")
@@ -160,6 +162,19 @@ def why_skip(cell: Cell) -> str:
     if needed and cell.candidates.name != needed:
         return f"{cell.sampler.name} chooses from the pool {needed}, not {cell.candidates.name}"
     return ""
+
+
+def _why_skip_guides(cell: Cell) -> str:
+    """Say why a sampler and an objective cannot share a guide, or nothing."""
+    reads = "guide_similarity" in getattr(make(samplers, cell.sampler), "needs", ())
+    taught = "guide_similarity" in getattr(make(objectives, cell.objective), "needs", ())
+    one, two = (str(c.params.get("guide") or "") for c in (cell.sampler, cell.objective))
+    if not (reads and taught) or one == two:
+        return ""
+    return (
+        f"{cell.sampler.name} has the guide {one!r} and {cell.objective.name} has {two!r}; "
+        "a cell has one guide"
+    )
 
 
 def _why_skip_directions(cell: Cell, phases: list[str]) -> str:
@@ -267,7 +282,9 @@ def expand(config: MatrixConfig) -> list[Planned]:
                 evaluation=evaluation,
                 difficulty_every=config.difficulty.every,
                 seed=0,
-                inputs=shared_inputs | _guide("pool_guide", where),
+                inputs=shared_inputs
+                | _guide("pool_guide", where)
+                | _guide("objective_guide", objective),
                 regime=regime,
             )
             code = plugin_code(of_cell(cell), plugins)

@@ -25,7 +25,12 @@ def inner_objective(owner: str, text: str) -> Objective:
         raise ValueError(f"{owner}: inner must name an objective, got {text!r}")
     try:
         name, given = parse_choice(text)
-        return objectives.make(name, **given)
+        made = objectives.make(name, **given)
+        if getattr(made, "guide", ""):
+            raise ValueError(
+                f"{text!r} names a guide; only an objective that is not inside another can"
+            )
+        return made
     except (ValueError, TypeError) as error:
         raise ValueError(f"{owner}: inner: {error}") from None
 

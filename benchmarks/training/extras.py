@@ -45,6 +45,7 @@ class Extras:
 
     def __init__(self, sampler: Sampler, world: World, objective: Objective | None = None) -> None:
         self.sampler = sampler
+        self.objective = objective
         self.world = world
         self.needs = frozenset(getattr(sampler, "needs", ()))
         self.needs |= frozenset(getattr(objective, "needs", ()))
@@ -65,7 +66,8 @@ class Extras:
             self.share = row_share_of(self.world.data).to(self.world.device)
         if "guide_similarity" in self.needs and self.guide is None:
             named = holding(self.sampler, "guide", default=None)
-            self.guide = guide_embeddings(self.world, str(getattr(named, "guide", "")))
+            name = str(getattr(named, "guide", "") or getattr(self.objective, "guide", ""))
+            self.guide = guide_embeddings(self.world, name)
 
     def refresh(self, step: int, steps: int) -> None:
         """Host work before a step: the guide's embeddings once, clusters where they are due."""

@@ -154,6 +154,8 @@ def test_a_wrapper_says_of_itself_what_its_inner_objective_says(name: str, inner
     assert hasattr(objectives.make("spread_out", inner="triplet"), "diagnostics")
     with pytest.raises(ValueError, match=f"{name}: inner: no objective is called 'info_mce'"):
         objectives.make(name, inner="info_mce")
+    with pytest.raises(ValueError, match=f"{name}: inner: .* names a guide"):
+        objectives.make(name, inner="listwise_kd[guide=static]")
 
 
 def test_learned_numbers_start_where_the_inner_objective_stands_and_get_its_gradient() -> None:
