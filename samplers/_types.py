@@ -187,6 +187,8 @@ class Sampler(Protocol):
     * ``may_empty``: True if it can leave an anchor that has candidates without a negative,
     * ``schedulable``: names of parameters for which its formula takes a 0-dim tensor in place of
       the number, so that `curriculum` can move them,
+    * ``trains``: False if no step is taken, and ``fits``: True if the engine then fits something
+      to the data in closed form,
     * ``positive_copies``: True if texts equal to the positive may be chosen; without it the engine
       bars them like the positive itself,
     * ``diagnostics(context) -> dict[str, Tensor]``: 0-dim tensors worth watching, computed without

@@ -39,6 +39,7 @@ from nsbench.benchmarks.records.cache import ContentCache
 from nsbench.benchmarks.records.cell import Cell, make
 from nsbench.benchmarks.runs.celllog import cell_log
 from nsbench.benchmarks.training.measures import Trained
+from nsbench.benchmarks.training.projection import project_cell
 from nsbench.benchmarks.training.regime import SkipCellError, built_encoder, train_cell
 from nsbench.benchmarks.training.replay.capture import way_of_steps
 from nsbench.benchmarks.training.snapshots import Snapshots, made_by
@@ -254,6 +255,8 @@ def _train_and_score(
     with phase("train"):
         if cell.budget.steps:
             trained = _train_together(cell, data, encoder, device, on_step, snapshots, cache)
+        else:
+            project_cell(cell, data, encoder)
     if snapshots.resumed:
         seconds["train"] = round(seconds["train"] + snapshots.before, 3)
     with phase("evaluate"):
@@ -291,6 +294,8 @@ def trained_encoder(cell: Cell, *, threads: int = 1) -> Encoder:
     with single_threaded(threads):
         if cell.budget.steps:
             train_cell(cell, load_data(cell.data), encoder, torch.device("cpu"), lambda step: None)
+        else:
+            project_cell(cell, load_data(cell.data), encoder)
     return encoder
 
 
