@@ -191,10 +191,19 @@ def list_(
 
 
 @app.command()
-def describe(name: Annotated[str, typer.Argument(help="Name of any component or suite.")]) -> None:
-    """Say all that is known of a component: idea, source, parameters with ranges."""
+def describe(
+    name: Annotated[
+        str, typer.Argument(help="Name of any component or suite, or the folder of a cell.")
+    ],
+) -> None:
+    """Explain a component (idea, source, parameters), or the negatives of a cell's first step."""
     from nsbench.samplers import UnknownNameError, suggest
 
+    if (Path(name) / "cell.json").is_file():
+        from nsbench.benchmarks.cli.models import describe_cell
+
+        describe_cell(Path(name))
+        return
     found, known = False, set()
     for kind in (*KINDS, *extra_kinds):
         for row in _rows(kind):

@@ -40,8 +40,8 @@ class RandomSource:
             for low in range(0, len(queries), block)
         ]
         places = np.concatenate(ids) if ids else np.empty((0, k), np.int64)
-        scores = np.broadcast_to(1 - np.arange(k, dtype=np.float32) / k, places.shape)
-        return scores.copy(), self.candidates[places]
+        falling = (1 - np.arange(k) / k).astype(np.float32)
+        return np.broadcast_to(falling, places.shape).copy(), self.candidates[places]
 
     def pairs(self, left: Ints, right: Ints) -> Floats:
         """``(n,)`` zeros: no pair is nearer than another."""

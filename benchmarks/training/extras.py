@@ -98,9 +98,8 @@ class Extras:
         if "frequency" in self.needs:
             made["frequency"] = self._frequency()[contrast.column_texts]
         if "of_positive" in self.needs:
-            made["of_positive"] = contrast.of_positive
-            if contrast.of_positive is None:
-                made["of_positive"] = torch.zeros_like(contrast.valid)
+            flags = contrast.of_positive
+            made["of_positive"] = torch.zeros_like(contrast.valid) if flags is None else flags
         if "own_negative" in self.needs:
             made["own_negative"] = contrast.own_negative
         if self.guide is not None:

@@ -175,6 +175,27 @@ def _train_phase(
     **around: Any,
 ) -> Trained:
     """One phase; ``around`` is what of a `Recipe` has nothing to do with what is trained."""
+    recipe = phase_recipe(cell, phase, data, encoder, **around)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        return train(encoder, data, recipe, device)
+
+
+def phase_recipe(
+    cell: Cell, phase: Phase, data: TrainingData, encoder: Encoder, **around: Any
+) -> Recipe:
+    """Make the recipe of one phase.
+
+    Args:
+        cell: The cell.
+        phase: One of its phases.
+        data: The rows of the phase.
+        encoder: On its device already.
+        around: Fields of `Recipe` that have nothing to do with what is trained.
+
+    Raises:
+        SkipCellError: If the sampler needs labels that the data does not have.
+        ValueError: If the data has fewer rows than one batch.
+    """
     budget = phase.budget
     alone = phase.kind == "entailment"
     sampler = samplers.make("in_batch") if alone else make(samplers, cell.sampler)
@@ -205,24 +226,18 @@ def _train_phase(
             joint=not alone,
             seed=seed_for(cell.seed, "entailment_head"),
         )
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        return train(
-            encoder,
-            data,
-            Recipe(
-                sampler=sampler,
-                objective=objective,
-                views=((), ()) if alone else (views[0], views[1]),
-                directions=directions,
-                budget=budget,
-                difficulty_every=cell.difficulty_every,
-                seed_for=lambda purpose: seed_for(cell.seed, prefix + purpose),
-                open_pool=pool.open,
-                tokens_key=content_key(
-                    [cell.encoder.plain(), dict(cell.inputs), data.digest, budget.max_length]
-                ),
-                supervision=supervision,
-                **around,
-            ),
-            device,
-        )
+    return Recipe(
+        sampler=sampler,
+        objective=objective,
+        views=((), ()) if alone else (views[0], views[1]),
+        directions=directions,
+        budget=budget,
+        difficulty_every=cell.difficulty_every,
+        seed_for=lambda purpose: seed_for(cell.seed, prefix + purpose),
+        open_pool=pool.open,
+        tokens_key=content_key(
+            [cell.encoder.plain(), dict(cell.inputs), data.digest, budget.max_length]
+        ),
+        supervision=supervision,
+        **around,
+    )
