@@ -10,13 +10,10 @@ from nsbench.benchmarks.data._load import load_data
 from nsbench.benchmarks.difficulty.statistics import flatten
 from nsbench.benchmarks.records.cell import Cell, make
 from nsbench.benchmarks.regimes import regimes
+from nsbench.benchmarks.regimes._labels import entailment_data
 from nsbench.benchmarks.seeds import seed_for
 from nsbench.benchmarks.training.phases import few_shot, phase_data
-from nsbench.benchmarks.training.regime import (
-    built_encoder,
-    entailment_data,
-    phase_recipe,
-)
+from nsbench.benchmarks.training.regime import built_encoder, phase_recipe
 from nsbench.benchmarks.training.step import Batch, Stepped
 from nsbench.benchmarks.training.train import Training, batch_of
 

@@ -57,7 +57,7 @@ def test_made_and_stored_candidates_are_blocks_and_weights_are_said() -> None:
     made = blocks({"name": "mixed", "hardest": 4, "pairs": 3, "with_anchor": 0})
     assert made["made by the sampler"].columns == 3
     assert np.isfinite(made["made by the sampler"].similarity)
-    queue = blocks("in_batch", {"name": "queue", "size": 32, "start": "random"})
+    queue = blocks("in_batch", {"name": "queue", "size": 32, "start": "warm"})
     assert queue["stored from earlier batches"].columns == 32
     (weighted,) = blocks({"name": "hardness", "alpha": 2.0}).values()
     assert weighted.weight != 1
@@ -67,7 +67,7 @@ def test_sentences_name_blocks_counts_masks_and_false_negatives() -> None:
     found = blocks("in_batch", false_negative_rate=0.2)
     (line,) = told(list(found.values()))
     (block,) = found.values()
-    assert line.startswith("texts of the batch: 32 columns; per anchor ")
+    assert line.startswith("texts of the batch: 16 columns; per anchor ")
     assert f"{block.chosen:g} chosen as negatives" in line
     assert f"{block.false:.1%} false negatives" in line
     assert 0.05 < block.false < 0.4
