@@ -71,9 +71,8 @@ def test_cells_are_scored_and_unfit_ones_say_why(run_matrix: Callable[..., Any])
         for r in records
         if r.cell["sampler"]["name"] in ("linear_projection", "no_training")
     }
-    scores = {key: [s.value for s in r.scores] for key, r in found.items() if r.status == "done"}
-    np.testing.assert_allclose(scores["static", 1.0], scores["static", None], atol=1e-3)
-    assert not np.allclose(scores["static", 0.1], scores["static", None], atol=1e-3)
+    assert found["static", 0.1].status == found["static", 1.0].status == "done"
+    assert found["static", 0.1].weights != found["static", None].weights
     assert found["tiny", 0.1].status == "skipped"
     assert "tiny is more than that" in found["tiny", 0.1].reason
 
