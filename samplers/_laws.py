@@ -312,6 +312,8 @@ def never_waits_for_the_device(sampler: Sampler) -> None:
         def act(fake: Change, device: str, kept: SimilarityContext = kept) -> None:
             generator = kept.generator if device == "cpu" else None
             seen, picked = answer(sampler, kept.map(fake).replace(generator=generator))
+            if hasattr(sampler, "diagnostics"):
+                sampler.diagnostics(seen)
             expect_well_formed(seen, picked)
 
         expect_no_waiting(act)

@@ -57,6 +57,14 @@ class Sample:
         labels = torch.randint(0, 4, (2, batch + columns), generator=self.draw)
         return labels[:, :batch, None] == labels[:, None, batch:]
 
+    def share_of_rows(self) -> Tensor:
+        """``(N,)`` numbers in (0, 1]."""
+        return 0.001 + 0.999 * torch.rand(self.own.shape[1], generator=self.draw)
+
+    def other_side(self) -> Tensor:
+        """``(N,)`` bool, False at positives."""
+        return (torch.rand(self.own.shape[1], generator=self.draw) < 0.3) & ~self.own.any(dim=0)
+
 
 @dataclass(frozen=True)
 class Extra:
@@ -121,6 +129,10 @@ class SimilarityContext:
         own_negative: Extra. ``(B, N)`` bool, True where the candidate was given, or mined, as this
             anchor's own negative.
         rows: Extra. ``(N,)`` int64 row of the training data behind each candidate, -1 if none.
+        frequency: Extra. ``(N,)`` float32 share of the training rows that hold the candidate's
+            text, in (0, 1]; 1 for candidates that were made.
+        of_positive: Extra. ``(N,)`` bool, True where the candidate is compared with the anchor's
+            positive in the anchor's place.
     """
 
     similarity: Tensor
@@ -155,6 +167,12 @@ class SimilarityContext:
     rows: Tensor | None = field(
         default=None,
         metadata=_row("N", lambda s: torch.arange(s.own.shape[1]), made=-1, of_data=True),
+    )
+    frequency: Tensor | None = field(
+        default=None, metadata=_row("N", Sample.share_of_rows, made=1.0, of_data=True)
+    )
+    of_positive: Tensor | None = field(
+        default=None, metadata=_row("N", Sample.other_side, made=False)
     )
 
     @property
@@ -265,6 +283,12 @@ class Sampler(Protocol):
     * ``may_empty``: True if it can leave an anchor that has candidates without a negative,
     * ``schedulable``: names of parameters for which its formula takes a 0-dim tensor in place of
       the number, so that `curriculum` can move them,
+    * ``trains``: False if no step is taken, and ``fits``: True if the engine then fits something
+      to the data in closed form,
+    * ``positive_copies``: True if texts equal to the positive may be chosen; without it the engine
+      bars them like the positive itself,
+    * ``diagnostics(context) -> dict[str, Tensor]``: 0-dim tensors worth watching, computed without
+      waiting for the device,
     * ``synthesize(context) -> Tensor (B, S, d)``: makes further candidate embeddings before
       anything is chosen; they are appended as columns and marked ``synthetic``.
     """

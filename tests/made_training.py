@@ -7,6 +7,7 @@ import torch
 
 from nsbench.benchmarks.augmentations import Augmentation, augmentations, bound
 from nsbench.benchmarks.candidates import candidates
+from nsbench.benchmarks.contrast.directions import Directions
 from nsbench.benchmarks.contrast.views import embed_all
 from nsbench.benchmarks.contrast.world import World
 from nsbench.benchmarks.data import TrainingData, datasets
@@ -29,7 +30,7 @@ def method(
     objective: Any = "info_nce",
     pool: Any = "in_batch",
     views: tuple[Sequence[Augmentation], Sequence[Augmentation]] = ((), ()),
-    directions: str = "one",
+    directions: str | Directions = "one",
     **budget: Any,
 ) -> Method:
     """How steps are made; sampler, objective and pool by name or as objects."""
@@ -66,6 +67,8 @@ def training(
     pool: str = "in_batch",
     params: dict[str, Any] | None = None,
     views: tuple[str, ...] = (),
+    objective: Any = "info_nce",
+    directions: Any = "both",
 ) -> Training:
     """A training about to begin, on few texts."""
     data = datasets.make("planted", rows=120)()
@@ -73,9 +76,10 @@ def training(
     augmented = [bound(augmentations.make(name), made) for name in views]
     chosen = method(
         sampler,
+        objective=objective,
         pool=candidates.make(pool, **(params or {})),
         views=(augmented, augmented),
-        directions="both",
+        directions=directions,
         steps=STEPS,
         warmup=0.3,
     )

@@ -70,6 +70,8 @@ def fixed_row() -> SimilarityContext:
         cluster_match=torch.stack([same, near]),
         own_negative=((place >= 4) & (place <= 9))[None],
         rows=place,
+        frequency=torch.where(place % 5 == 0, 0.03, 0.01),
+        of_positive=place > CANDIDATES,
     )
 
 

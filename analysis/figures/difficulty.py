@@ -54,6 +54,7 @@ UNITS = {
     "mined_drop": "similarity now less when mined (cosine)",
     "stored_drift": "stored from today's embedding (1 - cosine)",
     "stored_recognised": "stored nearest to their own text (share)",
+    "own_masked": "own negatives that the mask's rule hits (share)",
 }
 """Words and unit of known quantities; any other is named as it is stored."""
 

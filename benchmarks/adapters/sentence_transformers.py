@@ -37,8 +37,9 @@ from nsbench.benchmarks.data import TrainingData
 from nsbench.benchmarks.difficulty.statistics import statistics
 from nsbench.benchmarks.objectives import Objective, objectives
 from nsbench.benchmarks.seeds import seed_for
-from nsbench.benchmarks.training.extras import Extras
-from nsbench.benchmarks.training.step import row_losses
+from nsbench.benchmarks.training.extras import Extras, spares_copies
+from nsbench.benchmarks.training.learned import Numbers
+from nsbench.benchmarks.training.step import embedded_of, row_losses
 from nsbench.samplers import (
     EXTRAS,
     TEMPERATURE,
@@ -104,6 +105,7 @@ class NegativeSamplingLoss(nn.Module):
         self._pairs = None if pairs is None else _known_pairs(model, pairs)
         self._generator: torch.Generator | None = None
         self.extras = _extras(self.sampler, self.objective, guide)
+        self.numbers = Numbers(self.objective, torch.device("cpu"))  # trained with the model
 
     def forward(
         self, sentence_features: Iterable[Features], labels: Tensor | None = None
@@ -163,7 +165,9 @@ class NegativeSamplingLoss(nn.Module):
         context = SimilarityContext(
             similarity=live.detach(),
             positive=contrast.positive,
-            negative_mask=mask_candidates(contrast, cast(Known, known)).negative,
+            negative_mask=mask_candidates(
+                contrast, cast(Known, known), positive_copies=spares_copies(self.sampler)
+            ).negative,
             progress=torch.tensor(done, device=device),
             generator=self._drawn_from(device),
             temperature=self.temperature,
@@ -174,10 +178,14 @@ class NegativeSamplingLoss(nn.Module):
             self.extras.guide = self._by_guide(columns)
         context = self.extras.add(context, contrast)
         synthesize = getattr(self.sampler, "synthesize", None)
+        made = None
         if synthesize is not None:
-            context, live = extend(context, live, contrast.anchors, synthesize(context))
+            made = synthesize(context)
+            context, live = extend(context, live, contrast.anchors, made)
         selection = self.sampler(context)
-        return row_losses(self.objective, live, context, selection).mean(), context, selection
+        embedded = embedded_of(contrast, live, (z[0], z[1]), made)
+        total = row_losses(self.numbers.bound(), embedded, context, selection).mean()
+        return total, context, selection
 
     def get_config_dict(self) -> dict[str, Any]:
         """Text of the model card on this loss."""

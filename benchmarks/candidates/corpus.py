@@ -20,6 +20,7 @@ from nsbench.benchmarks.contrast.world import World
 from nsbench.benchmarks.difficulty.statistics import point, summary
 from nsbench.benchmarks.encoders.pretrained import guide_spec
 from nsbench.benchmarks.keys import canonical_json
+from nsbench.benchmarks.mining.blends import BLENDS, BlendSource, RandomSource
 from nsbench.benchmarks.mining.bm25 import Bm25
 from nsbench.benchmarks.mining.corpus import (
     Corpus,
@@ -34,7 +35,8 @@ from nsbench.benchmarks.records.cell import RECIPE
 from nsbench.benchmarks.search import BACKENDS
 from nsbench.samplers import at_least, in_range, one_of
 
-SOURCES = ("model", "guide", "bm25")
+SOURCES = ("model", "guide", "bm25", "random")
+_CHANGING = {"model", "random"}  # sources that a refresh changes
 _KEPT = 2
 _found: dict[str, Mined] = {}  # what cells of one process can share
 
@@ -47,7 +49,8 @@ class CorpusPool:
     Args:
         shortage: What to do with a row that finds too few: ``drop`` its candidates, keep the
             ``fewer`` there are, ``pad_random``, or ``error``. Has to be said.
-        source: Whose ranking: the ``model`` in training, a frozen ``guide``, or ``bm25``.
+        source: Whose ranking: the ``model`` in training, a frozen ``guide``, ``bm25``, or
+            ``random``; several joined by +, such as ``bm25+model``, are blended.
         guide: The guide's name; empty for the cell's encoder as it starts. Read by ``guide``.
         among: Which texts are mined: ``documents``, all but those that are anchors only (queries,
             where there are queries); or ``all``.
@@ -58,7 +61,7 @@ class CorpusPool:
         stop: Place behind the last that is considered, at least ``start + depth``; 0 stands for
             that. A filter needs more room.
         refresh: ``never`` after the start, every ``epoch``, or every so many steps, >= 1. For
-            the source ``model`` only; the others do not change.
+            the sources ``model`` and ``random`` only; the others do not change.
         lag: Steps that a refreshed ranking waits before it is used, >= 0.
         share: ``own`` if mined columns are for the anchor they were mined for, ``batch`` if for
             all anchors.
@@ -68,6 +71,8 @@ class CorpusPool:
         b: BM25's share of length normalisation, in [0, 1].
         stemmer: ``none`` or ``english``; read by ``bm25``.
         backend: Of the exact search, ``torch``, ``faiss`` or ``fused`` (CUDA); same answer.
+        blend: Of several sources: ``fusion`` of their ranks, or each in turn by ``shares``.
+        shares: Weight of each source, in (0, 1000]; a list, empty for equal weights.
     """
 
     shortage: str
@@ -87,15 +92,20 @@ class CorpusPool:
     b: float = 0.4
     stemmer: str = "none"
     backend: str = "torch"
+    blend: str = "fusion"
+    shares: tuple[float, ...] = ()
+    younger: ClassVar[frozenset[str]] = frozenset({"blend", "shares"})
     test_configs: ClassVar = (
         {"shortage": "fewer", "refresh": 3, "lag": 2, "share": "own", "negatives": 2},
         {"shortage": "pad_random", "source": "guide", "relative_margin": 0.05},
         {"shortage": "drop", "source": "bm25", "depth": 1},
+        {"shortage": "fewer", "source": "random", "refresh": 4},
+        {"shortage": "fewer", "source": "bm25+model+random", "refresh": 5, "blend": "shares"},
     )
 
     def __post_init__(self) -> None:
         one_of("corpus", "shortage", self.shortage, SHORTAGE)
-        one_of("corpus", "source", self.source, SOURCES)
+        self._check_sources()
         one_of("corpus", "among", self.among, AMONG)
         one_of("corpus", "share", self.share, ("own", "batch"))
         one_of("corpus", "stemmer", self.stemmer, STEMMERS)
@@ -114,16 +124,56 @@ class CorpusPool:
             one_of("corpus", "refresh", self.refresh, ("never", "epoch"))
         else:
             at_least("corpus", "refresh", self.refresh, 1)
-        if self.source != "model" and self.refresh != "never":
+        if not _CHANGING & set(self.sources) and self.refresh != "never":
             raise ValueError(
                 f"corpus: refresh is {self.refresh!r}, but the source {self.source} does not "
-                "change; only the source model can be refreshed"
+                "change; only the sources model and random can be refreshed"
             )
-        if self.guide and self.source != "guide":
+        if self.guide and "guide" not in self.sources:
             raise ValueError(f"corpus: guide is {self.guide!r}, but source is {self.source!r}")
         if self.guide:
             guide_spec(self.guide)
         assert self.window
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The sources, one by one."""
+        return tuple(part.strip() for part in self.source.split("+"))
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """Weight of each source."""
+        return self.shares or (1.0,) * len(self.sources)
+
+    def _check_sources(self) -> None:
+        if not isinstance(self.source, str):
+            raise ValueError(f"corpus: source must be a word, got {self.source!r}")
+        for part in self.sources:
+            one_of("corpus", "source", part, SOURCES)
+        if len(set(self.sources)) < len(self.sources):
+            raise ValueError(f"corpus: source is {self.source!r}, which names a source twice")
+        one_of("corpus", "blend", self.blend, BLENDS)
+        if isinstance(self.shares, list):  # as a configuration file has it
+            object.__setattr__(self, "shares", tuple(self.shares))
+        elif not isinstance(self.shares, tuple):
+            raise ValueError(f"corpus: shares must be a list, got {self.shares!r}")
+        for share in self.shares:
+            in_range("corpus", "shares", share, 0, 1000, open_low=True)
+        if self.shares and (len(self.sources) < 2 or len(self.shares) != len(self.sources)):
+            raise ValueError(
+                f"corpus: shares has {len(self.shares)} weights, but source is {self.source!r}; "
+                "give one for each of several sources, or none"
+            )
+        if self.blend != "fusion" and len(self.sources) < 2:
+            raise ValueError(
+                f"corpus: blend is {self.blend!r}, but source is {self.source!r}, a single one"
+            )
+        for name in ("margin", "relative_margin"):
+            if self.source not in ("model", "guide", "bm25") and getattr(self, name) != -1:
+                raise ValueError(
+                    f"corpus: {name} is {getattr(self, name)!r}, but the source {self.source} "
+                    "gives places, not scores; leave it at -1"
+                )
 
     @property
     def window(self) -> Window:
@@ -215,7 +265,7 @@ class OpenCorpus(OpenPool):
             self.world.note(f"mining_{reason}", count)
         self.found = found
         scores = torch.from_numpy(found.scores)
-        if self.settings.source == "bm25":  # no cosines
+        if self.settings.source not in ("model", "guide"):  # no cosines
             scores = torch.full_like(scores, torch.nan)
         return torch.from_numpy(found.ids), scores
 
@@ -248,7 +298,9 @@ class OpenCorpus(OpenPool):
     def _made_from(self) -> list[Any] | None:
         """Return everything that decides what is mined; ``None`` if no cell can share it."""
         settings = self.settings
-        if settings.shortage == "pad_random":  # the seed has a say in it
+        if settings.shortage == "pad_random" or len(settings.sources) > 1:
+            return None  # the seed has a say in the first, and the second consists of several
+        if settings.source == "random":
             return None
         if settings.source == "bm25":
             whose = ["bm25", ""]
@@ -263,12 +315,20 @@ class OpenCorpus(OpenPool):
         return ["mined", *whose, RECIPE, asdict(settings), self.world.data.digest]
 
     def _source(self) -> Source:
+        made = [self._one(name) for name in self.settings.sources]
+        if len(made) == 1:
+            return made[0]
+        return BlendSource(made, self.settings.weights, self.settings.blend)
+
+    def _one(self, source: str) -> Source:
         settings, world = self.settings, self.world
-        if settings.source == "bm25":
+        if source == "random":
+            return RandomSource(self.corpus.candidates, self.rng)
+        if source == "bm25":
             texts = [world.data.texts[i] for i in self.corpus.text]
             index = Bm25(texts, k1=settings.k1, b=settings.b, stemmer=settings.stemmer)
             return LexicalSource(index, self.corpus.candidates)
-        if settings.source == "guide":
+        if source == "guide":
             embeddings, name = guide_embeddings(world, settings.guide), settings.guide or "initial"
         else:
             initial = not len(self.ids)

@@ -194,8 +194,17 @@ def list_(
 
 
 @app.command()
-def describe(name: Annotated[str, typer.Argument(help="Name of any component or suite.")]) -> None:
-    """Print all that is known of a component: idea, source, parameters with ranges."""
+def describe(
+    name: Annotated[
+        str, typer.Argument(help="Name of any component or suite, or the folder of a cell.")
+    ],
+) -> None:
+    """Print all that is known of a component, or the negatives of a cell's first step."""
+    if (Path(name) / "cell.json").is_file():
+        from nsbench.benchmarks.cli.models import describe_cell
+
+        describe_cell(Path(name))
+        return
     names = {kind: [row["name"] for row in _short_rows(kind)] for kind in kinds()}
     found = [kind for kind, there in names.items() if name in there]
     if not found:

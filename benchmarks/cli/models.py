@@ -112,3 +112,16 @@ def export(
             address = upload(to, destination, f"nsbench cell {record.key}")
         seen = "private" if destination.private else "public"
         out.print(f"pushed to {push} ({seen}): {address}", soft_wrap=True)
+
+
+def describe_cell(folder: Path) -> None:
+    """Print which negatives the anchors of a cell meet in its first step."""
+    from nsbench.benchmarks.export.cell import cell_from
+    from nsbench.benchmarks.records import CellPaths, read_json
+    from nsbench.benchmarks.training.first_step import first_step, told
+
+    plain = read_json(CellPaths(folder).cell)
+    cell = cell_from({k: v for k, v in plain.items() if k != "labels"})
+    out.print(f"[bold]{escaped(str(cell))}[/]: the first step", soft_wrap=True)
+    for line in told(first_step(cell)):
+        out.print(f"  {escaped(line)}", soft_wrap=True)

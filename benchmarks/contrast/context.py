@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from nsbench.benchmarks.contrast.world import Stored
 from nsbench.benchmarks.data import TrainingData
+from nsbench.benchmarks.objectives._embedded import compared
 from nsbench.samplers import SimilarityContext, append_synthetic
 
 
@@ -70,6 +71,11 @@ class Contrast:
         owner: ``(N,)`` row of the batch that a column was given to, or mined for, as a negative;
             -1 for none.
         private: ``(N,)`` bool, True for columns that only their owner may choose.
+        of_positive: ``(N,)`` bool, True for columns that are compared with an anchor's positive
+            in the anchor's place; ``None`` for none.
+        barred: ``(B, N)`` bool, True for pairs that are not contrasted; ``None`` for none.
+        again: ``(B, N)`` bool, True for pairs that may be chosen although they are known
+            positives; ``None`` for none.
     """
 
     anchors: Tensor
@@ -82,6 +88,18 @@ class Contrast:
     anchor_rows: Tensor
     owner: Tensor
     private: Tensor
+    of_positive: Tensor | None = None
+    barred: Tensor | None = None
+    again: Tensor | None = None
+
+    def similarity(self) -> Tensor:
+        """``(B, N)`` live cosine of every anchor, or its positive, with every column."""
+        return compared(self.anchors, self.columns, self.positives, self.of_positive)
+
+    @property
+    def positives(self) -> Tensor | None:
+        """``(B, d)`` live embeddings of the positives, where columns are compared with them."""
+        return None if self.of_positive is None else self.columns[self.positive]
 
     @property
     def own_negative(self) -> Tensor:
@@ -197,15 +215,31 @@ class Masked:
     known: Tensor
 
 
-def mask_candidates(contrast: Contrast, known: Known) -> Masked:
-    """Rule out the anchor, its positive, other known positives and texts equal to any of them."""
+def mask_candidates(contrast: Contrast, known: Known, *, positive_copies: bool = False) -> Masked:
+    """Rule out the anchor, its positive, other known positives and texts equal to any of them.
+
+    Args:
+        contrast: The batch.
+        known: What is known of its texts.
+        positive_copies: Whether texts equal to the positive may be chosen all the same.
+    """
     own = torch.zeros(
         len(contrast.anchors), len(contrast.columns), dtype=torch.bool, device=contrast.valid.device
     ).scatter_(1, contrast.positive[:, None], True)
     duplicate = known.twins(contrast.anchor_texts, contrast.column_texts)
-    duplicate = duplicate | known.twins(contrast.positive_texts, contrast.column_texts)
-    pair = known.pairs(contrast.anchor_texts, contrast.column_texts) & ~duplicate
+    copies = known.twins(contrast.positive_texts, contrast.column_texts)
+    pair = known.pairs(contrast.anchor_texts, contrast.column_texts)
+    if contrast.of_positive is not None:
+        other = known.pairs(contrast.positive_texts, contrast.column_texts)
+        pair = torch.where(contrast.of_positive[None, :], other, pair)
+    pair = pair & ~duplicate & ~copies
+    if not positive_copies:
+        duplicate = duplicate | copies
     there = contrast.valid & (~contrast.private | contrast.own_negative)  # (B, N)
+    if contrast.barred is not None:
+        there = there & ~contrast.barred
+    if contrast.again is not None:
+        duplicate, pair = duplicate & ~contrast.again, pair & ~contrast.again
     return Masked(
         negative=there & ~own & ~duplicate & ~pair,
         duplicate=there & ~own & duplicate,

@@ -61,14 +61,15 @@ def pull_statistics(
 ) -> dict[str, Tensor]:
     """``{gradient_vector_share_x: (S,)}`` over a batch's first anchors.
 
-    Empty where the sampler synthesised candidates: columns then differ by anchor.
+    Empty where the sampler synthesised candidates, since columns then differ by anchor, and where
+    columns pull an anchor's positive.
 
     Args:
         context: What the sampler saw.
         selection: What it chose.
         contrast: Holds the embeddings.
     """
-    if context.synthetic is not None:
+    if context.synthetic is not None or contrast.of_positive is not None:
         return {}
     selection = flatten(selection)
     few = max(1, min(ANCHORS, PAIRS // selection.mask.shape[1]))

@@ -25,6 +25,7 @@ from nsbench.benchmarks.keys import content_key
 from nsbench.benchmarks.records import RecordError, read_json
 from nsbench.benchmarks.records.cell import Cell, make
 from nsbench.benchmarks.regimes._labels import entailment_data
+from nsbench.samplers import samplers
 
 WORDS = 8
 """Words in a run that counts as shared; shorter texts are compared whole only."""
@@ -154,7 +155,9 @@ def scan_cell(cell: Cell, folder: Path | None = None) -> dict[str, dict[str, Any
             nothing and gets nothing.
         folder: See `scan_stored`.
     """
-    if not cell.budget.steps:
+    name = cell.sampler.name  # a model from elsewhere is no sampler
+    fits = name in samplers and samplers.entry(name).attribute("fits", False)
+    if not cell.budget.steps and not fits:
         return {}
     training = [load_data(cell.data)]
     source = entailment_data(cell.regime, cell.data)

@@ -119,6 +119,13 @@ def _guide(key: str, choice: Choice) -> dict[str, str]:
     return {key: guide_fingerprint(named)} if named else {}
 
 
+def _files(choice: Choice, sampler: Any) -> dict[str, str]:
+    """Hash of the files that a sampler reads, and of its teacher's weights."""
+    found = {"sampler": str(sampler.fingerprint())} if hasattr(sampler, "fingerprint") else {}
+    teacher = str(choice.params.get("teacher") or "")
+    return found | ({"teacher": guide_fingerprint(teacher)} if teacher else {})
+
+
 def _synonyms(views: Views) -> dict[str, str]:
     """Return the hash of the files that augmentations read, such as tables of synonyms."""
     read = [make(augmentations, c) for view in views for c in view]
@@ -141,13 +148,52 @@ def why_skip(cell: Cell) -> str:
             f"{cell.regime.name} contrasts the premises and the hypotheses of a batch, each among "
             f"themselves; the pool {cell.candidates.name} is not laid out for that"
         )
+    if reason := _why_skip_guides(cell):
+        return reason
+    if reason := _why_skip_directions(cell, [p.kind for p in phases]):
+        return reason
     pooling = cell.evaluation.pooling or cell.encoder.params.get("pooling")
     if cell.evaluation.frequent_tokens and pooling == "cls":
         return "frequent_tokens are left out of a mean over tokens, but the pooling is cls"
     sampler = make(samplers, cell.sampler)
+    refuses = getattr(sampler, "why_not", None)
+    if refuses is not None and (reason := str(refuses(cell.budget.batch_size))):
+        return reason
     needed = getattr(sampler, "requires_pool", "")
     if needed and cell.candidates.name != needed:
         return f"{cell.sampler.name} chooses from the pool {needed}, not {cell.candidates.name}"
+    return ""
+
+
+def _why_skip_guides(cell: Cell) -> str:
+    """Say why a sampler and an objective cannot share a guide, or nothing."""
+    reads = "guide_similarity" in getattr(make(samplers, cell.sampler), "needs", ())
+    taught = "guide_similarity" in getattr(make(objectives, cell.objective), "needs", ())
+    one, two = (str(c.params.get("guide") or "") for c in (cell.sampler, cell.objective))
+    if not (reads and taught) or one == two:
+        return ""
+    return (
+        f"{cell.sampler.name} has the guide {one!r} and {cell.objective.name} has {two!r}; "
+        "a cell has one guide"
+    )
+
+
+def _why_skip_directions(cell: Cell, phases: list[str]) -> str:
+    """Reason why a set of directions does not go with a sampler or regime, or an empty string."""
+    directions = cell.candidates.params.get("directions", "auto")
+    if cell.candidates.name != "in_batch" or "_" not in str(directions):
+        return ""
+    if "joint" in phases:
+        return (
+            f"{cell.regime.name} contrasts premises and hypotheses each among themselves; the "
+            f"directions {directions} are not laid out for that"
+        )
+    needs = getattr(make(samplers, cell.sampler), "needs", ())
+    if {"anchors", "candidates"} & set(needs):
+        return (
+            f"{cell.sampler.name} reads anchors and candidates; with the directions {directions} "
+            "some candidates are compared with the positive"
+        )
     return ""
 
 
@@ -209,7 +255,8 @@ def expand(config: MatrixConfig) -> list[Planned]:
 
 def _paired_cell(first: Cell, objective: Choice, pool: Choice, axes: "_Axes") -> tuple[Cell, str]:
     """Return the cell with an objective and a pool, and why it is skipped: for all its seeds."""
-    inputs = {**first.inputs, **_guide("pool_guide", pool)}
+    guides = _guide("pool_guide", pool) | _guide("objective_guide", objective)
+    inputs = {**first.inputs, **guides}
     cell = replace(first, objective=objective, candidates=pool, inputs=inputs)
     if code := plugin_code(of_cell(cell), axes.plugins):
         cell = replace(cell, inputs={**cell.inputs, **code})
@@ -302,7 +349,7 @@ def _pairings(
         trains,
         (trains and objectives_) or [_paired(objectives, pairing, config.objective_parameters)],
         (trains and pools) or [_paired(candidates, pool, {})],
-        _guide("guide", sampler),
+        _guide("guide", sampler) | _files(sampler, instance),
     )
 
 

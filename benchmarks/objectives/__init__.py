@@ -10,6 +10,11 @@ A class may also say:
 * ``balanced``: True if shifting all similarities of a row changes nothing, so that what the
   negatives push is what the positive pulls: their gradients sum to zero;
 * ``needs``: extras of the context that it reads, as a sampler's;
+* ``on_embeddings(embedded, context, selection) -> (B,)``: the losses from live embeddings, an
+  `Embedded`, which the engine then calls in place of ``__call__``;
+* ``learned``: ``{name: start}`` of numbers that the optimizer moves, and ``bind(values)``, a copy
+  with those in place; ``learnable``: names of parameters that may be tensors, for `learned`;
+* ``check_dimension(d)``: raises ``ValueError`` where embeddings of that length do not do;
 * ``diagnostics(similarity, context, selection) -> dict[str, Tensor]``: 0-dim tensors worth
   watching, computed without waiting for the device. Known keys: ``hinge_active`` (share of
   the pairs whose hinge is not at rest: near 0 nothing is learned, always 1 the margin is out of

@@ -58,7 +58,7 @@ def terms(
     )
 
 
-def debiased(t: Terms, log_reweighted: Tensor, prior: float) -> tuple[Tensor, Tensor]:
+def debiased(t: Terms, log_reweighted: Tensor, prior: float | Tensor) -> tuple[Tensor, Tensor]:
     """The loss for a given estimate of the negatives, and where the floor holds.
 
     Ng = max((R - prior * N * pos) / (1 - prior), N * exp(-1 / temperature)), and the loss is
@@ -67,7 +67,7 @@ def debiased(t: Terms, log_reweighted: Tensor, prior: float) -> tuple[Tensor, Te
     Args:
         t: Logits.
         log_reweighted: ``(B, 1)`` log R, the (re)weighted sum over the negatives.
-        prior: Probability that a negative is a false one, in [0, 1).
+        prior: Probability that a negative is a false one, in [0, 1); or one per row, ``(B, 1)``.
 
     Returns:
         ``(B,)`` losses and ``(B,)`` bool, True where the estimate lies at its floor.

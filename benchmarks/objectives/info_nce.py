@@ -46,6 +46,7 @@ class InfoNCE:
 
     temperature: float = TEMPERATURE
     views: ClassVar[str] = "one"
+    learnable: ClassVar[frozenset[str]] = frozenset({"temperature"})
     balanced: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

@@ -32,6 +32,7 @@ class NTXent:
     temperature: float = 0.1
     variant: str = "paper"
     views: ClassVar[str] = "both"
+    learnable: ClassVar[frozenset[str]] = frozenset({"temperature"})
     balanced: ClassVar[bool] = True
     test_configs: ClassVar = ({"variant": "official"},)
 

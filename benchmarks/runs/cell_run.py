@@ -43,6 +43,7 @@ from nsbench.benchmarks.records.cache import ContentCache
 from nsbench.benchmarks.records.cell import Cell, make
 from nsbench.benchmarks.runs.cell_log import cell_log
 from nsbench.benchmarks.training.measures import Trained
+from nsbench.benchmarks.training.projection import project_cell
 from nsbench.benchmarks.training.regime import SkipCellError, built_encoder, train_cell
 from nsbench.benchmarks.training.replay.capture import replay_mode
 from nsbench.benchmarks.training.snapshots import Snapshots, made_by
@@ -248,6 +249,8 @@ def _train_and_score(
                     snapshots=snapshots,
                     cache=place.shared(),
                 )
+        else:
+            project_cell(cell, data, encoder)
     if snapshots.resumed:
         seconds["train"] = round(seconds["train"] + snapshots.before, 3)
     with _timed(seconds, "evaluate"):
@@ -321,6 +324,8 @@ def trained_encoder(cell: Cell, *, threads: int = 1) -> Encoder:
     with single_threaded(threads):
         if cell.budget.steps:
             train_cell(cell, load_data(cell.data), encoder, torch.device("cpu"))
+        else:
+            project_cell(cell, load_data(cell.data), encoder)
     return encoder
 
 

@@ -1,5 +1,6 @@
 """Batches of rows: shuffled, or of one topic."""
 
+import importlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -127,8 +128,24 @@ def _topic(world: World, params: Mapping[str, Any]) -> Iterator[Ints]:
     return topical_batches(topics, world.batch_size, seed, share=params["share"])
 
 
+def _mined(module: str, function: str) -> Callable[[World, Mapping[str, Any]], Iterator[Ints]]:
+    """Return a batcher of the folder ``batchers``, imported when it is used."""
+
+    def made(world: World, params: Mapping[str, Any]) -> Iterator[Ints]:
+        _enough(world.data.rows, world.batch_size)
+        room = importlib.import_module(f"nsbench.benchmarks.training.batchers.{module}")
+        out: Iterator[Ints] = getattr(room, function)(world, params)
+        return out
+
+    return made
+
+
 BATCHERS: dict[str, Callable[[World, Mapping[str, Any]], Iterator[Ints]]] = {
     "shuffled": _shuffled,
     "topic": _topic,
+    "communities": _mined("communities", "communities"),
+    "random_walk": _mined("walk", "walks"),
+    "bandwidth": _mined("bandwidth", "bandwidth"),
+    "given_batches": _mined("given", "given_batches"),
 }
 """Names that a sampler's ``batcher`` may have."""

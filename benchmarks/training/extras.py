@@ -9,13 +9,16 @@ encoder before training. ``cluster_match`` polls a sampler that answers as
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from nsbench.benchmarks.contrast.context import Contrast
 from nsbench.benchmarks.contrast.world import World
+from nsbench.benchmarks.data import TrainingData
 from nsbench.benchmarks.mining.clusters import ClusterMatch
 from nsbench.benchmarks.mining.guides import guide_embeddings
+from nsbench.benchmarks.objectives._embedded import compared
 from nsbench.samplers import (
     EXTRAS,
     Objective,
@@ -41,6 +44,7 @@ class Extras:
 
     def __init__(self, sampler: Sampler, world: World, objective: Objective | None = None) -> None:
         self.sampler = sampler
+        self.objective = objective
         self.world = world
         self.needs = frozenset(getattr(sampler, "needs", ()))
         self.needs |= frozenset(getattr(objective, "needs", ()))
@@ -50,18 +54,22 @@ class Extras:
         if hasattr(sampler, "synthesize"):
             self.needs |= {"anchors", "candidates"}
         self.guide: Tensor | None = None  # (T, g) normalised, by the guide
+        self.share: Tensor | None = None  # (T,) share of the rows that hold a text
         self.clusters: ClusterMatch | None = None
         if "cluster_match" in self.needs:
-            trusting = _holding(sampler, "trusted")
+            trusting = holding(sampler, "trusted")
             if trusting is None:
                 raise ValueError(f"{sampler!r} needs cluster_match, but lacks `trusted`")
             self.clusters = ClusterMatch(trusting, world)
 
     def start(self) -> None:
-        """Embed all texts by the guide, once, before the first step."""
+        """Embed all texts by the guide and count rows, once, before the first step."""
+        if "frequency" in self.needs and self.share is None:
+            self.share = row_share_of(self.world.data).to(self.world.device)
         if "guide_similarity" in self.needs and self.guide is None:
-            named = _holding(self.sampler, "guide")
-            self.guide = guide_embeddings(self.world, str(getattr(named, "guide", "")))
+            named = holding(self.sampler, "guide")
+            name = str(getattr(named, "guide", "") or getattr(self.objective, "guide", ""))
+            self.guide = guide_embeddings(self.world, name)
 
     def refresh(self, step: int, steps: int) -> None:
         """Do the host work of a step: the guide's embeddings once, clusters when due."""
@@ -88,7 +96,18 @@ class Extras:
     def _guide(self, contrast: Contrast) -> Tensor:
         """``(B, N)`` cosine by the guide."""
         assert self.guide is not None, "start() comes first"
-        return self.guide[contrast.anchor_texts] @ self.guide[contrast.column_texts].T
+        return compared(
+            self.guide[contrast.anchor_texts],
+            self.guide[contrast.column_texts],
+            self.guide[contrast.positive_texts],
+            contrast.of_positive,
+        )
+
+    def _frequency(self, contrast: Contrast) -> Tensor:
+        """``(N,)`` share of the rows that hold the candidate's text."""
+        if self.share is None:
+            raise ValueError("context.frequency needs the training data, which is not known here")
+        return self.share[contrast.column_texts]
 
     def _clusters(self, contrast: Contrast) -> Tensor:
         """``(M, B, N)`` bool, True where both fell into the same trusted cluster."""
@@ -127,8 +146,16 @@ _BUILT: dict[str, Callable[[Extras, Contrast, Tensor], Tensor]] = {
     "rows": lambda extras, contrast, similarity: torch.where(
         contrast.valid, contrast.column_texts, -1
     ),
+    "frequency": lambda extras, contrast, similarity: extras._frequency(contrast),
+    "of_positive": lambda extras, contrast, similarity: _other_side(contrast),
 }
 """Builders of all `EXTRAS` but ``truth``, which every context of a cell has."""
+
+
+def _other_side(contrast: Contrast) -> Tensor:
+    """``(N,)`` bool, True where the candidate is compared with the positive."""
+    flags = contrast.of_positive
+    return torch.zeros_like(contrast.valid) if flags is None else flags
 
 
 def _support(contrast: Contrast, similarity: Tensor) -> Tensor:
@@ -137,7 +164,7 @@ def _support(contrast: Contrast, similarity: Tensor) -> Tensor:
     return torch.maximum(similarity, columns[contrast.positive] @ columns.T)
 
 
-def _holding(sampler: Sampler, attribute: str) -> Any:
+def holding(sampler: Sampler, attribute: str) -> Any:
     """Return the sampler with an attribute: this one, one it holds in a parameter, or ``None``."""
     held: Any = sampler
     while not hasattr(held, attribute):
@@ -147,3 +174,21 @@ def _holding(sampler: Sampler, attribute: str) -> Any:
         name, given = parse_choice(text)
         held = make(name, **given)
     return held
+
+
+def spares_copies(sampler: Sampler) -> bool:
+    """Ask a sampler, or its inner one, if texts equal to the positive may be chosen."""
+    return bool(getattr(holding(sampler, "positive_copies"), "positive_copies", False))
+
+
+def row_share_of(data: TrainingData) -> Tensor:
+    """``(T,)`` float32 share of the rows that hold a text: as anchor, or else as a candidate.
+
+    Equal texts count together. Of the share as anchor and the share as positive or given negative
+    the larger one counts; a text of no row counts as if it stood in one.
+    """
+    sides = (data.anchor, np.concatenate([data.positive, data.negatives[data.negatives >= 0]]))
+    groups = int(data.group.max(initial=0)) + 1
+    counts = [np.bincount(data.group[side], minlength=groups) for side in sides]
+    most = np.maximum(np.maximum(*counts), 1) / max(1, data.rows)
+    return torch.from_numpy(np.minimum(most, 1).astype(np.float32)[data.group])

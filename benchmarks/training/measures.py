@@ -27,6 +27,7 @@ from nsbench.benchmarks.difficulty.statistics import (
 from nsbench.benchmarks.difficulty.vectors import pull_statistics
 from nsbench.benchmarks.precision import autocast
 from nsbench.benchmarks.records.cell import Budget
+from nsbench.benchmarks.training.extras import holding
 from nsbench.benchmarks.training.optimizer import schedule
 from nsbench.benchmarks.training.step import Batch, Method, Stepped
 
@@ -116,11 +117,16 @@ class Measures:
         numbers = statistics(context, stepped.selection)
         numbers |= pull_statistics(context, stepped.selection, contrast)
         numbers |= mined_statistics(context, contrast, batch.mined_scores)
+        numbers |= {name: point(value) for name, value in stepped.learned.items()}
         numbers["loss"] = summary(loss, torch.ones_like(loss) > 0, 0, 20)
         numbers |= self._views_seen(batch, stepped)
         if supervision is not None:
             right = supervision.accuracy(stepped.raw, batch.rows)
             numbers["entailment_accuracy"] = point(right.detach())
+        watched = holding(self.method.sampler, "diagnostics")
+        if watched is not None:
+            for name, value in watched.diagnostics(context).items():
+                numbers[name] = point(value)
         diagnostics = getattr(self.method.objective, "diagnostics", None)
         if diagnostics is not None:
             made = cast(Callable[..., dict[str, Tensor]], diagnostics)

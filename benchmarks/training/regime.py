@@ -11,6 +11,7 @@ from torch import Tensor
 
 from nsbench.benchmarks.augmentations import augmentations, bound
 from nsbench.benchmarks.candidates import candidates
+from nsbench.benchmarks.contrast.directions import directions_of
 from nsbench.benchmarks.contrast.distributed import team
 from nsbench.benchmarks.data import TrainingData
 from nsbench.benchmarks.data._layouts import unpaired
@@ -227,9 +228,7 @@ def method_of(phase: Phase, cell: Cell, data: TrainingData, encoder: Encoder) ->
     if data.rows < size:
         raise ValueError(f"batch_size is {size}, but {data.name} has only {data.rows} rows")
     objective = objectives.make("info_nce") if alone else make(objectives, cell.objective)
-    directions = "one" if alone else str(cell.candidates.params.get("directions", "auto"))
-    if directions == "auto":
-        directions = str(getattr(objective, "views", "one"))
+    directions = "one" if alone else directions_of(cell.candidates.params, objective)
     view1, view2 = (
         [bound(make(augmentations, choice), encoder) for choice in view]
         for view in (cell.view1, cell.view2)

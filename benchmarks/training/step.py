@@ -7,7 +7,7 @@ with the `Batch`, and results stay on the device in `Stepped`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -26,15 +26,18 @@ from nsbench.benchmarks.contrast.context import (
     lay_out,
     mask_candidates,
 )
+from nsbench.benchmarks.contrast.directions import Directions, lay_out_directions
 from nsbench.benchmarks.contrast.distributed import team
 from nsbench.benchmarks.contrast.views import Texts, forward, on_device, view_of
 from nsbench.benchmarks.contrast.world import Stored, World
 from nsbench.benchmarks.difficulty.statistics import flatten
+from nsbench.benchmarks.objectives._embedded import Embedded, losses_of
 from nsbench.benchmarks.precision import autocast
 from nsbench.benchmarks.records.cell import Budget
 from nsbench.benchmarks.training.attacks import attack_loss, attacked, attackers
-from nsbench.benchmarks.training.extras import Extras
+from nsbench.benchmarks.training.extras import Extras, spares_copies
 from nsbench.benchmarks.training.gradcache import Chunked, random_state, set_random_state
+from nsbench.benchmarks.training.learned import Numbers
 from nsbench.benchmarks.training.optimizer import Optimizer
 from nsbench.benchmarks.training.supervision import Supervision
 from nsbench.samplers import TEMPERATURE, Objective, Sampler, Selection, SimilarityContext
@@ -49,7 +52,7 @@ class Method:
         objective: The estimator.
         views: Augmentations of view 1 and view 2, each applied in order.
         pool: Brings further candidates.
-        directions: ``one`` or ``both``.
+        directions: ``one``, ``both``, or a set of directions.
         budget: What it may spend.
         supervision: Labels and their classifier, where the regime has them.
     """
@@ -58,7 +61,7 @@ class Method:
     objective: Objective
     views: tuple[Sequence[Augmentation], Sequence[Augmentation]]
     pool: CandidatePool
-    directions: str
+    directions: str | Directions
     budget: Budget
     supervision: Supervision | None = None
 
@@ -113,6 +116,7 @@ class Stepped:
         embeddings: ``(2 A, d)`` normalised, detached, of both views.
         counts: ``(5,)`` negatives per anchor, empty rows, masked twins and pairs, tokens.
         passes: Texts encoded, by purpose.
+        learned: Numbers of the objective that are learned, as they were before the step.
     """
 
     views: tuple[TokenView, TokenView]
@@ -128,6 +132,7 @@ class Stepped:
     embeddings: Tensor
     counts: Tensor
     passes: Mapping[str, float]
+    learned: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class Step:
@@ -156,8 +161,15 @@ class Step:
         self.pool, self.extras = pool, extras
         budget, supervision = method.budget, method.supervision
         self.fixed = fixed
+        self.positive_copies = spares_copies(method.sampler)
+        check = getattr(method.objective, "check_dimension", None)
+        if check is not None:
+            check(world.encoder.dimension)
+        self.numbers = Numbers(method.objective, world.device)
         self.optimizer = Optimizer(
-            world.encoder if supervision is None else supervision.trainable(world.encoder),
+            self.numbers.added_to(
+                world.encoder if supervision is None else supervision.trainable(world.encoder)
+            ),
             learning_rate=budget.learning_rate,
             weight_decay=budget.weight_decay,
             clip=budget.clip,
@@ -178,13 +190,14 @@ class Step:
         raw, finish = self._encoded([view1, view2, *more], passes)
         z = [functional.normalize(r.float(), dim=-1) for r in raw]
         contrast = self._laid_out(batch, z)
-        live = contrast.anchors @ contrast.columns.T  # (A, N)
-        masks = mask_candidates(contrast, self.known)
+        live = contrast.similarity()  # (A, N)
+        masks = mask_candidates(contrast, self.known, positive_copies=self.positive_copies)
         if supervision is not None:
             masks = replace(masks, negative=supervision.apart(masks.negative, len(batch.rows)))
-        context, live = self._context(batch, contrast, masks, live)
+        context, live, made = self._context(batch, contrast, masks, live)
         selection = method.sampler(context)
-        loss = row_losses(method.objective, live, context, selection)  # (A,)
+        embedded = embedded_of(contrast, live, (z[0], z[1]), made)
+        loss = row_losses(self.numbers.bound(), embedded, context, selection)  # (A,)
         total = loss.mean()
         if supervision is not None:
             total = supervision.total(total, supervision.loss(raw, batch.rows))
@@ -209,6 +222,7 @@ class Step:
             embeddings=torch.cat([z[0], z[1]]).detach(),
             counts=_counted(selection, loss, masks, (view1, view2)),
             passes={"passes_negative": 0} | passes,
+            learned=self.numbers.seen(),
         )
 
     def state(self) -> dict[str, Any]:
@@ -217,6 +231,7 @@ class Step:
         return {
             "encoder": self.world.encoder.state_dict(),
             "head": None if supervision is None else supervision.head.state_dict(),
+            "learned": self.numbers.state_dict(),
             "optimizer": self.optimizer.state(),
             "draw": {purpose: made.get_state() for purpose, made in self.draw.items()},
             "random": [team().collect(part) for part in random_state(self.world.device)],
@@ -227,6 +242,7 @@ class Step:
         self.world.encoder.load_state_dict(state["encoder"])
         if self.method.supervision is not None:
             self.method.supervision.head.load_state_dict(state["head"])
+        self.numbers.load_state_dict(state["learned"])
         self.optimizer.load(state["optimizer"])
         for purpose, made in self.draw.items():
             made.set_state(state["draw"][purpose])
@@ -245,15 +261,18 @@ class Step:
 
     def _laid_out(self, batch: Batch, z: Sequence[Tensor]) -> Contrast:
         """Lay out normalised embeddings of both views and of further columns."""
-        further = None
+        directions, further = self.method.directions, None
         if batch.more is not None:
             further = Further(z[2], batch.more.ids, *(batch.owned or ()))
+        if isinstance(directions, Directions):
+            texts = (batch.texts1.ids, batch.texts2.ids)
+            return lay_out_directions((z[0], z[1]), texts, directions, further=further)
         return lay_out(
             z[0],
             z[1],
             batch.texts1.ids,
             batch.texts2.ids,
-            both=self.method.directions == "both",
+            both=directions == "both",
             further=further,
             stored=batch.stored,
             batch_negatives=self.pool.batch_negatives,
@@ -261,8 +280,8 @@ class Step:
 
     def _context(
         self, batch: Batch, contrast: Contrast, masks: Masked, live: Tensor
-    ) -> tuple[SimilarityContext, Tensor]:
-        """Return what the sampler sees, and the live similarity, with synthetic candidates."""
+    ) -> tuple[SimilarityContext, Tensor, Tensor | None]:
+        """Return what the sampler sees, the live similarity, and candidates it synthesised."""
         context = SimilarityContext(
             similarity=live.detach(),
             positive=contrast.positive,
@@ -275,8 +294,9 @@ class Step:
         context = self.extras.add(context, contrast)
         synthesize = getattr(self.method.sampler, "synthesize", None)
         if synthesize is None:
-            return context, live
-        return extend(context, live, contrast.anchors, synthesize(context))
+            return context, live, None
+        made = synthesize(context)
+        return *extend(context, live, contrast.anchors, made), made
 
     def _views(self, batch: Batch, passes: dict[str, float]) -> tuple[TokenView, TokenView]:
         """Return both views, augmented and, if an augmentation asks for it, attacked."""
@@ -347,9 +367,33 @@ def _counted(
     ).double()
 
 
+def embedded_of(
+    contrast: Contrast, live: Tensor, views: tuple[Tensor, Tensor], made: Tensor | None
+) -> Embedded:
+    """Return the batch as embeddings, for the objective.
+
+    Args:
+        contrast: Anchors and columns.
+        live: ``(A, N + S)`` live similarity.
+        views: ``(R, d)`` each.
+        made: ``(A, S, d)`` candidates that the sampler synthesised.
+    """
+    if made is not None:
+        made = functional.normalize(made.detach(), dim=-1)
+    return Embedded(
+        contrast.anchors,
+        contrast.columns,
+        views,
+        live,
+        made,
+        positives=contrast.positives,
+        of_positive=contrast.of_positive,
+    )
+
+
 def row_losses(
-    objective: Objective, live: Tensor, context: SimilarityContext, selection: Selection
+    objective: Objective, embedded: Embedded, context: SimilarityContext, selection: Selection
 ) -> Tensor:
     """``(B,)`` loss per anchor, averaged over the levels of a levelled selection."""
-    losses = [objective(live, context, part) for part in selection.parts()]
+    losses = [losses_of(objective, embedded, context, part) for part in selection.parts()]
     return torch.stack(losses).mean(dim=0)

@@ -497,7 +497,7 @@ def test_corpus_pool_wants_a_shortage_policy_and_sense() -> None:
     for params, message in (
         ({"refresh": "weekly"}, "refresh is 'weekly'"),
         ({"refresh": 0}, "refresh must be a whole number >= 1"),
-        ({"refresh": 5, "source": "bm25"}, "only the source model can be refreshed"),
+        ({"refresh": 5, "source": "bm25"}, "only the sources model and random can be"),
         ({"guide": "static"}, "guide is 'static', but source is 'model'"),
         ({"source": "guide", "guide": "static[dimensoin=3]"}, "Did you mean 'dimension'"),
         ({"negatives": 21}, "depth must be a whole number >= 21"),

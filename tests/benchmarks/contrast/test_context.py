@@ -86,3 +86,7 @@ def test_a_twin_of_the_positive_is_counted_as_duplicate_and_a_known_positive_as_
     assert masks.duplicate.tolist() == [[False, True, False, False]]
     assert masks.known.tolist() == [[False, False, True, False]]
     assert masks.negative.tolist() == [[False, False, False, True]]
+    spared = mask_candidates(contrast, known, positive_copies=True)
+    assert spared.negative.tolist() == [[False, True, False, True]]
+    assert spared.known.tolist() == [[False, False, True, False]]
+    assert not spared.duplicate.any()

@@ -1,0 +1,81 @@
+"""The debiased contrast with a share of false negatives of each anchor's own.
+
+Source: the loss is that of Chuang et al. 2020, Debiased Contrastive Learning, see `debiased`; that
+its prior may differ from anchor to anchor is usage (the library memeff takes a vector), and where
+it is taken from is ours. https://arxiv.org/abs/2007.00224 In a corpus of uneven topics one prior
+is wrong for most anchors.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from nsbench.benchmarks.objectives import register, row_share, without_empty_rows
+from nsbench.benchmarks.objectives._debias import debiased, terms
+from nsbench.samplers import Selection, SimilarityContext, in_range, one_of
+
+_EXTRA = {"truth": "truth", "guide": "guide_similarity"}
+
+
+@register("debiased_rows")
+@dataclass(frozen=True)
+class DebiasedRows:
+    """DCL whose prior is the share of an anchor's negatives that look false.
+
+    Args:
+        temperature: Divides the cosine, in (0, 10].
+        judge: ``truth``: what the labels say is false, an upper bound for any estimate; ``guide``:
+            negatives that a guide holds to be as near as the positive.
+        most: Largest prior of an anchor, in [0, 1).
+    """
+
+    temperature: float = 0.5
+    judge: str = "truth"
+    most: float = 0.5
+    views: ClassVar[str] = "both"
+    test_configs: ClassVar = ({"judge": "guide"}, {"temperature": 0.1, "most": 0.9})
+
+    def __post_init__(self) -> None:
+        in_range("debiased_rows", "temperature", self.temperature, 0, 10, open_low=True)
+        one_of("debiased_rows", "judge", self.judge, _EXTRA)
+        in_range("debiased_rows", "most", self.most, 0, 1, open_high=True)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Extra that the judge reads."""
+        return frozenset({_EXTRA[self.judge]})
+
+    def __call__(
+        self, similarity: Tensor, context: SimilarityContext, selection: Selection
+    ) -> Tensor:
+        return without_empty_rows(self._estimate(similarity, context, selection)[0], selection)
+
+    def diagnostics(
+        self, similarity: Tensor, context: SimilarityContext, selection: Selection
+    ) -> dict[str, Tensor]:
+        """``clamp_rate``: share of the anchors whose estimate lies at its floor."""
+        clamped = self._estimate(similarity, context, selection)[1]
+        return {"clamp_rate": row_share(clamped, selection.mask.any(dim=1))}
+
+    def prior(self, context: SimilarityContext, selection: Selection) -> Tensor:
+        """``(B, 1)`` weighted share of the chosen that the judge holds to be false."""
+        seen = context.require(_EXTRA[self.judge])
+        false = seen
+        if self.judge == "guide":
+            false = seen >= seen.gather(1, context.positive[:, None])
+        weight = selection.mask.float()
+        if selection.log_weight is not None:
+            log = selection.log_weight.float().masked_fill(~selection.mask, -torch.inf)
+            weight = torch.where(selection.mask.any(dim=1, keepdim=True), log, 0.0).softmax(dim=1)
+            weight = weight * selection.mask
+        share = (weight * false).sum(dim=1) / weight.sum(dim=1).clamp(min=1e-12)
+        return share.clamp(max=self.most)[:, None]
+
+    def _estimate(
+        self, similarity: Tensor, context: SimilarityContext, selection: Selection
+    ) -> tuple[Tensor, Tensor]:
+        t = terms(similarity, context, selection, self.temperature)
+        log_sum = (t.negative + t.log_weight).logsumexp(dim=1, keepdim=True)
+        return debiased(t, log_sum, self.prior(context, selection))

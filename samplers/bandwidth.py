@@ -1,0 +1,40 @@
+"""Mined batches: all rows in an order that keeps near rows together, cut into batches.
+
+Source: Sachidananda et al. 2023, Global Selection of Contrastive Batches via Optimization on
+Sample Permutations (GCBS). https://proceedings.mlr.press/v202/sachidananda23a.html Cheap, and the
+batches are among the hardest there are: many of an anchor's hardest negatives are false ones.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from nsbench.samplers import Pairing, at_least, is_text, register
+from nsbench.samplers._batched import Batched, check_then
+
+
+@register("bandwidth")
+@dataclass(frozen=True)
+class Bandwidth(Batched):
+    """Contrast within batches cut from the reverse Cuthill-McKee order of near rows (GCBS).
+
+    Args:
+        neighbours: Nearest rows that a row is joined to, >= 1.
+        teacher: Encoder that says what is near; empty for the cell's own as it starts.
+        then: Which negatives of a batch count: a sampler, ``name[parameter=value,...]``.
+    """
+
+    neighbours: int = 10
+    teacher: str = ""
+    then: str = "in_batch"
+    free_text: ClassVar[frozenset[str]] = frozenset({"teacher"})
+    test_configs: ClassVar = ({"neighbours": 100, "then": "threshold_mask"},)
+
+    def __post_init__(self) -> None:
+        at_least("bandwidth", "neighbours", self.neighbours, 1)
+        is_text("bandwidth", "teacher", self.teacher)
+        check_then("bandwidth", self.then)
+
+    @property
+    def batcher(self) -> Pairing:
+        """Batcher and its parameters; read by the engine."""
+        return "bandwidth", {"neighbours": self.neighbours, "teacher": self.teacher}

@@ -1,0 +1,54 @@
+"""Mined batches: communities of rows that a teacher ranks high for each other, but not highest.
+
+Source: Thirukovalluru et al. 2025, Breaking the Batch Barrier (B3) of Contrastive Learning via
+Smart Batch Mining. https://arxiv.org/abs/2505.11293 There the places are 30 to 130 (70 to 170 for
+questions about images) and METIS cuts the communities; here they grow greedily, to equal size. The
+skipped places should follow how many rows share a meaning: what is skipped too little is false.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from nsbench.samplers import Pairing, at_least, is_text, register
+from nsbench.samplers._batched import Batched, check_then
+
+
+@register("communities")
+@dataclass(frozen=True)
+class Communities(Batched):
+    """Contrast within batches of communities (B3): rows that rank each other in a window.
+
+    Args:
+        size: Rows of a community, K, >= 1; divides the batch. 1 gives random batches.
+        skip: Places skipped at the top of a row's ranking, p, >= 0.
+        width: Places behind those that count, m, >= 1.
+        teacher: Encoder that ranks; empty for the cell's own as it starts.
+        then: Which negatives of a batch count: a sampler, ``name[parameter=value,...]``.
+    """
+
+    size: int = 32
+    skip: int = 30
+    width: int = 100
+    teacher: str = ""
+    then: str = "in_batch"
+    free_text: ClassVar[frozenset[str]] = frozenset({"teacher"})
+    test_configs: ClassVar = ({"size": 2, "then": "margin_mask"},)
+
+    def __post_init__(self) -> None:
+        at_least("communities", "size", self.size, 1)
+        at_least("communities", "skip", self.skip, 0)
+        at_least("communities", "width", self.width, 1)
+        is_text("communities", "teacher", self.teacher)
+        check_then("communities", self.then)
+
+    @property
+    def batcher(self) -> Pairing:
+        """Batcher and its parameters; read by the engine."""
+        names = ("size", "skip", "width", "teacher")
+        return "communities", {name: getattr(self, name) for name in names}
+
+    def why_not(self, batch_size: int) -> str:
+        """Say why batches of that size cannot be made, or nothing."""
+        if batch_size % self.size == 0:
+            return ""
+        return f"communities of {self.size} rows do not fill batches of {batch_size}"

@@ -1,0 +1,49 @@
+"""Batches made elsewhere: a file names the rows of each.
+
+Source: ours, for batches mined elsewhere, such as by the METIS pipeline of Thirukovalluru et al.
+2025 (B3). https://arxiv.org/abs/2505.11293 A line a batch, numbers of rows from 0 in the order of
+the data, with blanks between. The file is gone through again and again, in its order.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from nsbench.samplers import Pairing, is_text, register
+from nsbench.samplers._batched import Batched, check_then
+
+
+@register("given_batches")
+@dataclass(frozen=True)
+class GivenBatches(Batched):
+    """Contrast within the batches of a file.
+
+    Args:
+        file: Its path; every line as long as the matrix's batch size.
+        then: Which negatives of a batch count: a sampler, ``name[parameter=value,...]``.
+    """
+
+    file: str = ""
+    then: str = "in_batch"
+    free_text: ClassVar[frozenset[str]] = frozenset({"file"})
+
+    def __post_init__(self) -> None:
+        is_text("given_batches", "file", self.file)
+        check_then("given_batches", self.then)
+
+    @property
+    def batcher(self) -> Pairing:
+        """Batcher and its parameters; read by the engine."""
+        return "given_batches", {"file": self.file}
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the file.
+
+        Raises:
+            ValueError: If it is not there.
+        """
+        path = Path(self.file).expanduser()
+        if not self.file or not path.is_file():
+            raise ValueError(f"given_batches: file is {self.file!r}, and there is no such file")
+        return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,52 @@
+"""Mined batches: rows that a random walk over near rows visits.
+
+Source: Yang et al. 2023, BatchSampler: Sampling Mini-Batches for Contrastive Learning in Vision,
+Language, and Graphs. https://arxiv.org/abs/2306.03355 Between random batches (far neighbours) and
+nearest-neighbour batches (a walk that always goes on from its start). Where our walk differs from
+the released code, the module that walks says.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from nsbench.samplers import Pairing, at_least, in_range, is_text, register
+from nsbench.samplers._batched import Batched, check_then
+
+
+@register("random_walk")
+@dataclass(frozen=True)
+class RandomWalk(Batched):
+    """Contrast within batches that a random walk with restart visits (BatchSampler).
+
+    Args:
+        among: Random rows of which a row's neighbours are the nearest, M, >= 1.
+        neighbours: Neighbours of a row, K, from 1 to ``among``.
+        restart: Chance of a step that goes on from the start, in [0, 1].
+        teacher: Encoder that says what is near; empty for the cell's own as it starts.
+        then: Which negatives of a batch count: a sampler, ``name[parameter=value,...]``.
+    """
+
+    among: int = 1000
+    neighbours: int = 100
+    restart: float = 0.1
+    teacher: str = ""
+    then: str = "in_batch"
+    free_text: ClassVar[frozenset[str]] = frozenset({"teacher"})
+    test_configs: ClassVar = ({"restart": 1.0, "then": "hard[k=3]"},)
+
+    def __post_init__(self) -> None:
+        at_least("random_walk", "among", self.among, 1)
+        at_least("random_walk", "neighbours", self.neighbours, 1)
+        if self.neighbours > self.among:
+            raise ValueError(
+                f"random_walk: neighbours is {self.neighbours}, more than among, {self.among}"
+            )
+        in_range("random_walk", "restart", self.restart, 0, 1)
+        is_text("random_walk", "teacher", self.teacher)
+        check_then("random_walk", self.then)
+
+    @property
+    def batcher(self) -> Pairing:
+        """Batcher and its parameters; read by the engine."""
+        names = ("among", "neighbours", "restart", "teacher")
+        return "random_walk", {name: getattr(self, name) for name in names}

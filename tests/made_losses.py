@@ -1,0 +1,87 @@
+"""Losses one anchor at a time, in plain Python: the slow and obvious form to compare with."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nsbench.benchmarks.testing.objectives import gradient, objective_cases
+from nsbench.samplers import Objective, Selection, SimilarityContext
+
+
+@dataclass(frozen=True)
+class Row:
+    """What an anchor meets.
+
+    Attributes:
+        s_pos: Similarity of its positive.
+        positives: Those of all its positives, its own first.
+        negatives: Similarity and weight of each chosen negative.
+        columns: Columns of those negatives.
+        number: Of the row.
+    """
+
+    s_pos: float
+    positives: list[float]
+    negatives: list[tuple[float, float]]
+    columns: list[int]
+    number: int
+
+    def total(self, logit: Callable[[float], float]) -> float:
+        """Weighted sum of exp(logit(s)) over the negatives."""
+        return sum(w * math.exp(logit(s)) for s, w in self.negatives)
+
+
+def rows_of(context: SimilarityContext, selection: Selection) -> list[Row]:
+    """Every anchor of a batch."""
+    out = []
+    for i, row in enumerate(context.similarity.double().tolist()):
+        own = row[int(context.positive[i])]
+        chosen = [j for j in range(len(row)) if bool(selection.mask[i, j])]
+        log = [0.0] * len(row)
+        if selection.log_weight is not None:
+            log = selection.log_weight[i].double().tolist()
+        more = []
+        if selection.attract is not None:
+            more = [row[j] for j in range(len(row)) if bool(selection.attract[i, j])]
+        negatives = [(row[j], math.exp(log[j])) for j in chosen]
+        out.append(Row(own, [own, *more], negatives, chosen, i))
+    return out
+
+
+def expect_loops(
+    objective: Objective,
+    formula: Callable[[Row, SimilarityContext, list[Row]], float],
+    *,
+    attract: bool = True,
+    tolerance: float = 1e-5,
+) -> None:
+    """Compare an objective with a formula for one anchor; anchors without negatives cost 0."""
+    seen = 0
+    for context, selection in objective_cases(objective):
+        if selection.attract is not None and not attract:
+            continue
+        rows = rows_of(context, selection)
+        slow = [formula(row, context, rows) if row.negatives else 0.0 for row in rows]
+        fast = objective(context.similarity, context, selection)
+        wanted = torch.tensor(slow, dtype=torch.float64)
+        torch.testing.assert_close(fast.double(), wanted, rtol=tolerance, atol=tolerance)
+        seen += 1
+    assert seen >= 6
+
+
+def info_nce(row: Row, t: float) -> float:
+    """-log of the positive's share, averaged over the positives."""
+    total = row.total(lambda s: s / t) + sum(math.exp(p / t) for p in row.positives)
+    return sum(math.log(total) - p / t for p in row.positives) / len(row.positives)
+
+
+def expect_same_gradient(
+    one: Objective, two: Objective, context: SimilarityContext, selection: Selection
+) -> None:
+    """Expect two objectives to push and pull alike."""
+    a: Tensor = gradient(one, context, selection)
+    torch.testing.assert_close(a, gradient(two, context, selection), rtol=1e-5, atol=1e-6)
+    assert a.abs().sum() > 0

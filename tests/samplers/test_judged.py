@@ -1,0 +1,54 @@
+import pytest
+import torch
+
+from nsbench.samplers import make
+from nsbench.samplers.testing import make_context
+
+
+@pytest.mark.parametrize("mode", ["remove_negative", "remove_row", "relabel"])
+@pytest.mark.parametrize("among", ["own", "all"])
+def test_judged_equals_nested_loops(mode: str, among: str) -> None:
+    low, high = 0.0, 0.3
+    sampler = make("judged", mode=mode, among=among, low=low, high=high)
+    for seed in range(4):
+        context = make_context(5, 14, seed=seed)
+        picked = sampler(context)
+        score, own = context.require("guide_similarity"), context.require("own_negative")
+        for i in range(5):
+            kept, attracted = set(), set()
+            for j in range(14):
+                if not context.negative_mask[i, j]:
+                    continue
+                s = float(score[i, j])
+                if (among == "own" and not own[i, j]) or s < low:
+                    kept.add(j)
+                elif s > high:
+                    attracted.add(j)
+            if mode == "remove_row" and attracted:
+                kept = set()
+            assert {int(j) for j in picked.mask[i].nonzero()} == kept
+            if mode == "relabel":
+                assert picked.attract is not None
+                assert {int(j) for j in picked.attract[i].nonzero()} == attracted
+            else:
+                assert picked.attract is None
+
+
+def test_law_relabelling_by_the_truth_is_the_oracle() -> None:
+    for seed in range(4):
+        context = make_context(6, 40, seed=seed)
+        for mode, oracle in (("relabel", "attraction"), ("remove_negative", "elimination")):
+            one = make("judged", judge="truth", among="all", mode=mode)(context)
+            two = make("oracle", mode=oracle)(context)
+            assert torch.equal(one.mask, two.mask)
+            if mode == "relabel":
+                assert one.attract is not None
+                assert two.attract is not None
+                assert torch.equal(one.attract, two.attract)
+
+
+def test_judged_refuses_thresholds_that_cross_and_a_guide_that_is_not_asked() -> None:
+    with pytest.raises(ValueError, match=r"high is 0\.2, below low, which is 0\.5"):
+        make("judged", low=0.5, high=0.2)
+    with pytest.raises(ValueError, match="judge is 'truth'"):
+        make("judged", judge="truth", guide="static")
