@@ -17,7 +17,7 @@ import orjson
 import pandas as pd
 
 from nsbench.analysis.statistics.stats import Array
-from nsbench.benchmarks.files import read_bytes
+from nsbench.benchmarks.files import read_regular_file
 from nsbench.benchmarks.records import SCORE_COLUMNS, CellPaths, RecordError
 
 ScoreRow = tuple[str, str, str, str, float, int, bool]
@@ -74,7 +74,7 @@ class ScoreReader:
         """
         path = f"{paths.folder}/scores.csv"
         try:
-            raw = read_bytes(path)
+            raw = read_regular_file(path)
             if not raw.endswith(b"\n"):
                 raise RecordError(f"{path} is cut short: its last line does not end")
             pieces = _FLOAT.split(raw)  # the text around the values, and the values
