@@ -35,7 +35,7 @@ from nsbench.benchmarks.evaluation.evaluate import Evaluation as Evaluated
 from nsbench.benchmarks.evaluation.frequent_tokens import frequent_token_scores
 from nsbench.benchmarks.evaluation.leakage import scan_cell
 from nsbench.benchmarks.evaluation.mteb.tasks import scored as scored_tasks
-from nsbench.benchmarks.files import StorageError, write_atomically
+from nsbench.benchmarks.files import FULL, StorageError, write_atomically
 from nsbench.benchmarks.matrix.plugin_code import check_plugin_code
 from nsbench.benchmarks.precision import autocast
 from nsbench.benchmarks.records import CellPaths, RunRecord, scores_csv, write_record
@@ -214,14 +214,25 @@ def _outcome(
         return Outcome({"status": "skipped", "reason": str(reason)})
     except StorageError:  # not the cell's fault: it has yet to run
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a plugin may call sys.exit
+        if isinstance(error, OSError) and error.errno in FULL:  # a library's own file
+            raise StorageError.at(Path(error.filename or paths.folder), error) from None
         logging.getLogger("nsbench.cell").error("failed", exc_info=True)
         failed = {
             "status": "failed",
-            "reason": f"{type(error).__name__}: {error}".splitlines()[0][:500],
+            "reason": _reason(error),
             "traceback": traceback.format_exc(),
         }
         return Outcome(failed, resumable=isinstance(error, ApartError))
+
+
+def _reason(error: BaseException) -> str:
+    """Say in one line why a cell failed."""
+    if isinstance(error, MemoryError):
+        return "MemoryError: memory ran out: use fewer workers or a smaller batch"
+    if isinstance(error, SystemExit):
+        return f"SystemExit: the cell's code called sys.exit({error.code!r})"
+    return f"{type(error).__name__}: {error}".splitlines()[0][:500]
 
 
 def _train_and_score(
