@@ -144,8 +144,9 @@ def write_difficulty(
 
 
 def change_record(paths: CellPaths, **fields: Any) -> None:
-    """Replace fields of the stored record of a cell."""
-    write_atomically(paths.record, json.dumps(read_json(paths.record) | fields))
+    """Replace fields of the stored record of a cell, as a version without digests wrote it."""
+    before = {k: v for k, v in read_json(paths.record).items() if k not in ("files", "digest")}
+    write_atomically(paths.record, json.dumps(before | fields))
 
 
 def table_of(material: Any, name: str) -> tuple[pd.DataFrame, str]:
