@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from nsbench.benchmarks.files import write_atomically
-from nsbench.benchmarks.keys import spreadsheet_plain, spreadsheet_safe
+from nsbench.benchmarks.keys import spreadsheet_plain, spreadsheet_safe, visible
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -67,7 +67,7 @@ def _texts_by(table: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame
 
 def markdown_text(text: object) -> str:
     """Return a cell's text with the characters of Markdown and HTML escaped."""
-    plain = re.sub(r"\s+", " ", str(text)).strip()
+    plain = visible(re.sub(r"\s+", " ", str(text)).strip())
     return re.sub(r"([\\`*_|<>\[\]])", r"\\\1", plain)
 
 
@@ -78,7 +78,7 @@ def unescaped(markdown: str) -> str:
 
 def latex_text(text: object) -> str:
     """Return a cell's text for LaTeX."""
-    plain = re.sub(r"\s+", " ", str(text)).strip()
+    plain = visible(re.sub(r"\s+", " ", str(text)).strip())
     return "".join(_LATEX.get(c, c) for c in plain)
 
 

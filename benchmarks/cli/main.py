@@ -122,7 +122,9 @@ def _flush() -> None:
     except OSError as error:
         text = _said(error)
         _give_up_output()
-        _complain(f"cannot write standard output: {error.strerror}" if error.errno in FULL else text)
+        _complain(
+            f"cannot write standard output: {error.strerror}" if error.errno in FULL else text
+        )
 
 
 def _give_up_output() -> None:

@@ -76,9 +76,7 @@ def merge(roots: Sequence[Path], out: Path) -> Merged:
         merging.plans([merging.target, *folders])
     except OSError as error:
         raise StorageError.at(out, error) from None
-    return Merged(
-        merging.copied, merging.same, tuple(merging.conflicts), tuple(merging.left_out)
-    )
+    return Merged(merging.copied, merging.same, tuple(merging.conflicts), tuple(merging.left_out))
 
 
 @dataclass

@@ -298,10 +298,8 @@ def _write(path: Path, table: pa.Table) -> Path:
 
 def _marked(data: bytes) -> tuple[bytes, int]:
     """Return the digest in the footer of a packed file and its place; empty for an older one."""
-    found = None
-    for found in _DIGEST.finditer(data):  # the last one is the footer's
-        pass
-    return (b"", -1) if found is None else (found[1], found.start(1))
+    found = list(_DIGEST.finditer(data))
+    return (found[-1][1], found[-1].start(1)) if found else (b"", -1)  # the last is the footer's
 
 
 def _read(path: Path, columns: tuple[str, ...]) -> pa.Table:

@@ -127,8 +127,7 @@ class RunRecord:
     digest: str = field(default="", compare=False)
 
     def plain(self) -> dict[str, Any]:
-        """Return the record as plain data; digests that an older version did not write are absent.
-        """
+        """Return the record as plain data, without digests that an older version lacks."""
         out = asdict(self)
         return {k: v for k, v in out.items() if v or k not in ("files", "digest")}
 

@@ -13,7 +13,16 @@ from typing import Any
 
 _START, _END = b'{\n "', b"\n}\n"
 _MEMBER, _INNER = re.compile(rb',\n "'), re.compile(rb',\n  "')
-_OWN = (b'cost"', b'seconds"', b'key"', b'weights"', b'started"', b'finished"', b'files"', b'digest"')
+_OWN = (
+    b'cost"',
+    b'seconds"',
+    b'key"',
+    b'weights"',
+    b'started"',
+    b'finished"',
+    b'files"',
+    b'digest"',
+)
 """Members that hardly two records have alike."""
 _CELL = b'cell": {\n  "'
 

@@ -42,7 +42,10 @@ def cell_log(path: Path, title: str) -> Iterator[logging.Logger]:
         path: The file; a rerun of the cell adds to it.
         title: Name of the cell, for the first line.
     """
-    if in_the_way(path) not in ("", "a directory"):  # never add to a file elsewhere, or wait for a FIFO
+    if in_the_way(path) not in (
+        "",
+        "a directory",
+    ):  # no file elsewhere, no FIFO
         path.unlink()
     handler = _Quiet(path, encoding="utf-8")
     handler.setFormatter(_Visible(FORMAT))

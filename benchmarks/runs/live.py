@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from rich.console import Group, RenderableType
 from rich import markup
+from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table

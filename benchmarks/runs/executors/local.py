@@ -341,9 +341,7 @@ class _Worker:
         return self.process.exitcode or 0
 
 
-def _work(
-    pipe: Connection, hub_state: tuple[bool, tuple[str, ...]], ours: tuple[int, str]
-) -> None:
+def _work(pipe: Connection, hub_state: tuple[bool, tuple[str, ...]], ours: tuple[int, str]) -> None:
     """Run one cell at a time until the parent closes the pipe or dies."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too, and stops this process
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
