@@ -6,6 +6,7 @@ import importlib
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
@@ -23,6 +24,7 @@ from nsbench.benchmarks.cli.console import INTERRUPTED, USAGE, err, escaped, out
 from nsbench.benchmarks.cli.matrix import Config, matrices
 from nsbench.benchmarks.cli.names import shipped
 from nsbench.benchmarks.files import FULL, StorageError, write_atomically
+from nsbench.benchmarks.keys import visible
 from nsbench.benchmarks.matrix.config import load_config, matrix_model, names_hub, suites
 from nsbench.benchmarks.records import ResultsFolder
 from nsbench.samplers import PLUGIN_PATH, Registry, UnknownNameError, one_of, suggest
@@ -62,6 +64,7 @@ def run_app(application: typer.Typer = app) -> None:
     """
     if sys.stdout is None:
         _complain("standard output is closed: give it a place, such as > out.txt")
+    warnings.formatwarning = _shown
     try:
         plugin_paths(sys.argv)
         application()
@@ -82,6 +85,14 @@ def run_app(application: typer.Typer = app) -> None:
     finally:
         if "triton" not in sys.modules:  # which prints a warning for every object that is left
             gc.freeze()  # no search for cycles among torch's objects at the end: 0.7 s
+
+
+_plain_warning = warnings.formatwarning
+
+
+def _shown(*about: Any, **more: Any) -> str:
+    """Return a warning as text on which no terminal acts: libraries quote names in them."""
+    return visible(_plain_warning(*about, **more))
 
 
 def _interrupted(end: BaseException) -> bool:

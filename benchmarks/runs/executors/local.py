@@ -37,24 +37,15 @@ from nsbench.benchmarks.runs.executors.base import (
     run_job,
     silent,
 )
+from nsbench.benchmarks.runs.executors.starts import ASKED_TO_STOP, Starts
 from nsbench.benchmarks.runs.executors.worker_server import (
     process_context,
     threads_of_workers,
     undisturbed,
 )
 
-START_TRIES = 20
-"""Workers in a row that may die before they take a cell, until the run gives up."""
-ASKED_TO_STOP = (-signal.SIGTERM, 255)
-"""Exit codes of a worker that a scheduler or a person ended, not its cell: SIGTERM, or unknown
-because the server it was forked from has died."""
-KILLED = (*ASKED_TO_STOP, -signal.SIGKILL)
-"""Exit codes of a worker that did not end by its own fault, as long as it had no cell."""
 PUT_BACK = 3
 """How often such a cell is started again before it counts as crashed."""
-START_SECONDS = 300.0
-"""Seconds without any worker that came up, until the run gives up; kills from outside pass sooner.
-"""
 _SILENT = object()
 _POLL_SECONDS = 0.5
 _STOP_SECONDS = 5.0
@@ -107,7 +98,7 @@ class LocalPool:
         self._note = on_note
         self._workers: list[_Worker] = []
         self._took: list[float] = []
-        self._starts = _Starts()
+        self._starts = Starts()
         self._again: list[Job] = []
         self._put_back: Counter[str] = Counter()
 
@@ -255,42 +246,6 @@ class LocalPool:
             if worker.job is not None:
                 claims.free(worker.job.paths.claim)
         self._workers.clear()
-
-
-class _Starts:
-    """Counts workers that died before they could take a cell, until one comes up.
-
-    One that was killed, or whose server was, is no sign that none can be started: such ones are
-    waited out, longer each time, for `START_SECONDS` in a row.
-    """
-
-    def __init__(self) -> None:
-        self.came_up()
-
-    def came_up(self) -> None:
-        """Forget what was counted."""
-        self._died = self._killed = 0
-        self._since = time.monotonic()
-
-    def failed(self, code: int) -> None:
-        """Count a worker that ended with this exit code."""
-        if code in KILLED:
-            self._killed += 1
-            time.sleep(min(0.05 * self._killed, 1.0))
-        else:
-            self._died += 1
-
-    def check(self) -> None:
-        """Give up if nothing speaks for another try.
-
-        Raises:
-            RuntimeError: With the number of workers that died.
-        """
-        late = time.monotonic() - self._since > START_SECONDS and self._killed >= START_TRIES
-        if self._died >= START_TRIES or late:
-            raise RuntimeError(
-                f"{self._died + self._killed} workers in a row died before they could take a cell"
-            )
 
 
 class _Worker:

@@ -20,9 +20,10 @@ from nsbench.benchmarks.matrix.config import parse_config
 from nsbench.benchmarks.matrix.expand import expand
 from nsbench.benchmarks.records import ResultsFolder
 from nsbench.benchmarks.runs import cell_run
-from nsbench.benchmarks.runs.executors import local
+from nsbench.benchmarks.runs.executors import starts as starts_module
 from nsbench.benchmarks.runs.executors.base import plan_jobs, run_job
-from nsbench.benchmarks.runs.executors.local import LocalPool, _Starts, _Worker
+from nsbench.benchmarks.runs.executors.local import LocalPool, _Worker
+from nsbench.benchmarks.runs.executors.starts import Starts
 
 Build = Callable[..., dict[str, Any]]
 COMMAND = "from nsbench.analysis.cli.main import main; main()"
@@ -118,11 +119,11 @@ def test_kills_while_workers_start_do_not_count_as_a_broken_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
-    starts = _Starts()
+    starts = Starts()
     for code in (255, -signal.SIGKILL, -signal.SIGTERM) * 100:
         starts.failed(code)
         starts.check()
-    monkeypatch.setattr(local, "START_SECONDS", -1.0)
+    monkeypatch.setattr(starts_module, "START_SECONDS", -1.0)
     with pytest.raises(RuntimeError, match="300 workers in a row died"):
         starts.check()
     starts.came_up()
