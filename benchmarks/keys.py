@@ -31,6 +31,46 @@ def slug(text: str, limit: int = 48) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-.")[:limit] or "cell"
 
 
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
+    "\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+)
+
+
+def spreadsheet_safe(text: str) -> str:
+    """Return a text for a cell of a CSV file that no spreadsheet takes for a formula.
+
+    A text that begins with ``=``, ``+``, ``-``, ``@``, a tab or a carriage return, perhaps after
+    apostrophes, gets one apostrophe in front; `spreadsheet_plain` takes it away again.
+
+    Source: OWASP, CSV Injection. https://owasp.org/www-community/attacks/CSV_Injection
+    """
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def spreadsheet_plain(text: str) -> str:
+    """Return the text that `spreadsheet_safe` was given."""
+    return text[1:] if text[:1] == "'" and _FORMULA.match(text) else text
+
+
+def visible(text: str) -> str:
+    """Return a text with control characters, marks of direction and half characters as escapes.
+
+    Line breaks and tabs stay. Nothing in it can move the cursor of a terminal, set its title or
+    turn the order of what is read.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return _UNSEEN.sub(lambda found: _escape(ord(found[0])), text)
+
+
+def _escape(code: int) -> str:
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
 def describe_choice(choice: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> str:
     """Return a name with the parameters that differ from ``defaults``: ``band(high=0.05)``."""
     given = choice.get("params") or {}

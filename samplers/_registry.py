@@ -205,7 +205,7 @@ class Registry(Generic[T]):
         provider = point.dist.name if point.dist else point.value
         try:
             cls = point.load()
-        except Exception as error:  # a broken plugin must not take the others down
+        except (Exception, SystemExit) as error:  # a broken plugin takes no other down
             self.broken[point.name] = f"{provider}: {type(error).__name__}: {error}"
             return
         self.register(point.name, provider=provider)(cls)

@@ -13,7 +13,7 @@ from nsbench.analysis.figures.pictures import pictures, render
 from nsbench.analysis.read.load import Results
 from nsbench.analysis.tables.scores import csv_lines
 from nsbench.benchmarks.files import write_atomically
-from nsbench.benchmarks.keys import canonical_json, content_key, describe_choice
+from nsbench.benchmarks.keys import canonical_json, content_key, describe_choice, pretty_json
 from nsbench.benchmarks.records import (
     DIFFICULTY_COLUMNS,
     CellPaths,
@@ -70,7 +70,9 @@ def write_cell(
     status: Any = "done",
     tasks: tuple[str, ...] = TASKS,
     scores: Mapping[str, float] | None = None,
+    digests: bool = False,
 ) -> CellPaths:
+    """Write a cell; without digests, as older versions did, a test may change its files."""
     key = content_key(cell)
     paths = folder.cell(cell["sampler"]["name"], key)
     paths.folder.mkdir(parents=True)
@@ -87,27 +89,26 @@ def write_cell(
         ]
         write_atomically(paths.scores, scores_csv(rows))
         difficulty_table(cell).to_parquet(paths.difficulty)
-    write_record(
-        paths,
-        RunRecord(
-            key=key,
-            cell=cell,
-            status=status,
-            reason="" if status == "done" else f"{status} <b>because</b>",
-            traceback='Traceback: "</script><script>alert(1)</script>"'
-            if status == "failed"
-            else "",
-            cost={"steps": 20, "tokens": 1000, "passes_anchor": 160, "passes_positive": 160},
-            alarms=[{"name": "collapse", "value": 0.1, "limit": 0.2, "text": "rank < 2"}]
-            if cell["sampler"]["name"] == "hard"
-            else [],
-            data={"digest": "abc", "rows": 100},
-            evaluation={"random_pairs": [0, 1, 2 + cell["seed"], 1]},
-            seconds={"train": 1.5, "total": 2.0 + 0.1 * cell["seed"]},
-            environment={"versions": {"torch": "2.13.0"}, "device": "cpu"},
-            finished="2026-01-01T00:00:00Z",
-        ),
+    record = RunRecord(
+        key=key,
+        cell=cell,
+        status=status,
+        reason="" if status == "done" else f"{status} <b>because</b>",
+        traceback='Traceback: "</script><script>alert(1)</script>"' if status == "failed" else "",
+        cost={"steps": 20, "tokens": 1000, "passes_anchor": 160, "passes_positive": 160},
+        alarms=[{"name": "collapse", "value": 0.1, "limit": 0.2, "text": "rank < 2"}]
+        if cell["sampler"]["name"] == "hard"
+        else [],
+        data={"digest": "abc", "rows": 100},
+        evaluation={"random_pairs": [0, 1, 2 + cell["seed"], 1]},
+        seconds={"train": 1.5, "total": 2.0 + 0.1 * cell["seed"]},
+        environment={"versions": {"torch": "2.13.0"}, "device": "cpu"},
+        finished="2026-01-01T00:00:00Z",
     )
+    if digests:
+        write_record(paths, record)
+    else:
+        write_atomically(paths.record, pretty_json(record.plain()))
     return paths
 
 
@@ -144,8 +145,9 @@ def write_difficulty(
 
 
 def change_record(paths: CellPaths, **fields: Any) -> None:
-    """Replace fields of the stored record of a cell."""
-    write_atomically(paths.record, json.dumps(read_json(paths.record) | fields))
+    """Replace fields of the stored record of a cell, as a version without digests wrote it."""
+    before = {k: v for k, v in read_json(paths.record).items() if k not in ("files", "digest")}
+    write_atomically(paths.record, json.dumps(before | fields))
 
 
 def table_of(material: Any, name: str) -> tuple[pd.DataFrame, str]:

@@ -1,12 +1,14 @@
 """The console entry: adds the commands that read results to the command line that makes them."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from nsbench.analysis.cli import results as cli_results
+from nsbench.benchmarks.cli.console import echo
 from nsbench.benchmarks.records.shared import no_collection
 
 if TYPE_CHECKING:
@@ -80,27 +82,29 @@ def leaderboard(
     board = make_leaderboard(results, baseline=baseline, margin=margin, every=every)
     written = write_leaderboard(results, board, target)
     written += write_bands(every, board, target) + write_tuned(results, target)
-    cells = int((results.cells["status"] == "done").sum())
+    cells, unread = int((results.cells["status"] == "done").sum()), list[str]()
     if tables == "all" or (tables == "auto" and cells <= MOST_CELLS):
-        difficulty, _ = load_difficulty(results, ("mean", "count"), compact=True)
+        difficulty, bad = load_difficulty(results, ("mean", "count"), compact=True)
+        probes = CellTables(results, "probe", PROBE_COLUMNS)
         written += write_false_negatives(results, board, target, difficulty)
         written += write_predictors(every, difficulty, target)
-        written += write_agreement(every, CellTables(results, "probe", PROBE_COLUMNS), target)
+        written += write_agreement(every, probes, target)
+        unread += [*bad, *probes.left_out.values()]
     elif tables == "auto":
-        typer.echo(
+        echo(
             f"the tables of difficulty are left as they are: they would read files of {cells:,} "
             "cells (--tables all makes them)",
-            err=True,
+            to_err=True,
         )
     alarms = alarm_table(results)
     written += write_alarms(alarms, target)
     texts = [markdown_document(board, pools=ON_SCREEN) + "\n", alarms_markdown(alarms)]
     texts += [path.read_text("utf-8") + "\n" for path in written if path.name == "tuned.md"]
     for text in texts:
-        typer.echo(unescaped(text) if sys.stdout.isatty() else text, nl=False)
-    _say_left_out(results)
+        echo(unescaped(text) if sys.stdout.isatty() else text, nl=False)
+    _say_left_out(results, unread)
     for path in written:
-        typer.echo(f"wrote {path}", err=True)
+        echo(f"wrote {path}", to_err=True)
 
 
 def plot(
@@ -111,7 +115,7 @@ def plot(
     out: Out = None,
 ) -> None:
     """Draw figures as SVG and PNG, each beside the CSV it was drawn from."""
-    from nsbench.analysis.figures.pictures import gather, write_figures
+    from nsbench.analysis.figures.pictures import gather, unread, write_figures
     from nsbench.analysis.figures.registry import figure_kind
     from nsbench.analysis.read.load import load_results
     from nsbench.analysis.tables.leaderboard import make_leaderboard
@@ -122,14 +126,12 @@ def plot(
     board = make_leaderboard(results, baseline=baseline)
     material, bad = gather(results, board, quantities=quantity or ())
     written = write_figures(material, out or folder, figure or ())
-    for line in bad:
-        typer.echo(f"left out: {line}", err=True)
-    _say_left_out(results)
+    _say_left_out(results, [*bad, *unread(material)])
     for path in written:
         if path.suffix == ".png":
-            typer.echo(f"wrote {path}", err=True)
+            echo(f"wrote {path}", to_err=True)
     if not written:
-        typer.echo("nothing to draw: no finished cell has what these figures show", err=True)
+        echo("nothing to draw: no finished cell has what these figures show", to_err=True)
 
 
 def report(
@@ -142,7 +144,7 @@ def report(
     results = load_results(folders)
     path = write_report(results, out or folders[0], baseline=baseline, margin=margin)
     _say_left_out(results)
-    typer.echo(f"wrote {path}", err=True)
+    echo(f"wrote {path}", to_err=True)
 
 
 def listed() -> list[dict[str, Any]]:
@@ -170,9 +172,9 @@ def main() -> None:
     cli.run_app(add_commands(cli.app))
 
 
-def _say_left_out(results: "Results") -> None:
-    for line in (*results.conflicts, *results.left_out):
-        typer.echo(f"left out: {line}", err=True)
+def _say_left_out(results: "Results", more: Sequence[str] = ()) -> None:
+    for line in (*results.conflicts, *results.left_out, *more):
+        echo(f"left out: {line}", to_err=True)
 
 
 if __name__ == "__main__":

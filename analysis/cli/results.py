@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from nsbench.benchmarks.cli.console import echo
+
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Results folder.")]
 Packed = Annotated[Path, typer.Argument(metavar="PACKED", help="Folder that `pack` wrote.")]
 Published = Annotated[
@@ -23,16 +25,16 @@ def pack_(folder: Folder, out: OutFolder) -> None:
 
     files, bad = pack(folder, out)
     for line in bad:
-        typer.echo(f"left out: {line}", err=True)
+        echo(f"left out: {line}", to_err=True)
     for path in files:
-        typer.echo(f"wrote {path} ({path.stat().st_size / 1e3:.0f} kB)", err=True)
+        echo(f"wrote {path} ({path.stat().st_size / 1e3:.0f} kB)", to_err=True)
 
 
 def unpack_(packed: Packed, out: OutFolder) -> None:
     """Make a results folder of packed records; every other command reads it."""
     from nsbench.benchmarks.records.packing import unpack
 
-    typer.echo(f"wrote {unpack(packed, out)} cells to {out}", err=True)
+    echo(f"wrote {unpack(packed, out)} cells to {out}", to_err=True)
 
 
 def publish_(
@@ -46,8 +48,8 @@ def publish_(
     from nsbench.analysis.report.published import publish
 
     for line in publish(folder, out, names=figure or (), report=report, baseline=baseline):
-        typer.echo(f"left out: {line}", err=True)
-    typer.echo(f"wrote {out}; make it again with: nsbench rebuild {out}", err=True)
+        echo(f"left out: {line}", to_err=True)
+    echo(f"wrote {out}; make it again with: nsbench rebuild {out}", to_err=True)
 
 
 def rebuild_(
@@ -65,11 +67,11 @@ def rebuild_(
         if check:
             found = differences(folder, baseline=baseline)
             for line in found:
-                typer.echo(line, err=True)
-            typer.echo(f"{folder}: {'differs' if found else 'as stored, byte for byte'}", err=True)
+                echo(line, to_err=True)
+            echo(f"{folder}: {'differs' if found else 'as stored, byte for byte'}", to_err=True)
             wrong += bool(found)
         else:
-            typer.echo(f"wrote {len(rebuild(folder, baseline=baseline))} files to {folder}")
+            echo(f"wrote {len(rebuild(folder, baseline=baseline))} files to {folder}")
     if wrong:
         raise typer.Exit(1)
 
@@ -83,8 +85,8 @@ def merge_(
 
     found = merge(folders, out)
     for line in (*found.conflicts, *found.left_out):
-        typer.echo(f"{'conflict' if line in found.conflicts else 'left out'}: {line}", err=True)
-    typer.echo(
+        echo(f"{'conflict' if line in found.conflicts else 'left out'}: {line}", to_err=True)
+    echo(
         f"{found.copied} cells copied, {found.same} met again and alike, "
         f"{len(found.conflicts)} in conflict, in {out}"
     )
@@ -105,8 +107,8 @@ def tune(
     tuning, matrix = load_tuning(study)
     if names_hub(matrix):
         settle_hub()
-    Study(tuning, matrix, out, say=lambda line: typer.echo(line, err=True)).run()
-    typer.echo(f"next: nsbench leaderboard {out}")
+    Study(tuning, matrix, out, say=lambda line: echo(line, to_err=True)).run()
+    echo(f"next: nsbench leaderboard {out}")
 
 
 def add_commands(app: typer.Typer) -> None:

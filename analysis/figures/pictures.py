@@ -21,6 +21,7 @@ from nsbench.analysis.read.difficulty import CellTables, load_difficulty, load_r
 from nsbench.analysis.read.load import Results
 from nsbench.analysis.tables.leaderboard import Leaderboard, make_leaderboard
 from nsbench.analysis.tables.pools import pools
+from nsbench.analysis.tables.text import plain_cells, safe_texts
 from nsbench.benchmarks.files import write_atomically
 from nsbench.benchmarks.keys import slug
 from nsbench.benchmarks.records import CHOICE_COLUMNS, HISTOGRAM_COLUMNS, PROBE_COLUMNS
@@ -55,6 +56,12 @@ def gather(
     return material, bad
 
 
+def unread(material: Material) -> list[str]:
+    """Return one line for each table that could not be used when figures were drawn."""
+    tables = (material.histograms, material.choices, material.probes)
+    return [line for t in tables if isinstance(t, CellTables) for line in t.left_out.values()]
+
+
 def pictures(material: Material, names: Sequence[str] = ()) -> Iterator[tuple[str, str, str]]:
     """Yield name of the figure, file name without ending, and the table as CSV of every picture.
 
@@ -71,7 +78,12 @@ def pictures(material: Material, names: Sequence[str] = ()) -> Iterator[tuple[st
             continue
         for detail, table in kind.collect(material):
             stem = slug(f"{name}-{detail}" if detail else name, limit=100)
-            yield name, stem, table.to_csv(index=False, lineterminator="\n", float_format="%.9g")
+            yield name, stem, _csv(table)
+
+
+def _csv(table: pd.DataFrame) -> str:
+    """Return a picture's table as CSV, its texts safe to open in a spreadsheet."""
+    return safe_texts(table).to_csv(index=False, lineterminator="\n", float_format="%.9g")
 
 
 def render(name: str, csv: str, fmt: str) -> bytes:
@@ -83,7 +95,7 @@ def render(name: str, csv: str, fmt: str) -> bytes:
         fmt: ``svg`` or ``png``.
     """
     kind = figure_kind(name)
-    table = pd.read_csv(io.StringIO(csv), keep_default_na=False, na_values=[""])
+    table = plain_cells(pd.read_csv(io.StringIO(csv), keep_default_na=False, na_values=[""]))
     return picture(partial(kind.draw, table), kind.size(table), fmt)
 
 

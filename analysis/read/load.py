@@ -1,6 +1,6 @@
 """Results folders as tidy tables; all that could not be used is named."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from nsbench.analysis.read.scores import (
     ScoreRow,
     score_table,
 )
+from nsbench.benchmarks.files import in_the_way
+from nsbench.benchmarks.keys import visible
 from nsbench.benchmarks.records import (
     AbsentError,
     CellPaths,
@@ -25,6 +27,7 @@ from nsbench.benchmarks.records import (
     read_json,
     read_record,
 )
+from nsbench.benchmarks.records.schema import cell_fault
 from nsbench.benchmarks.records.shared import Shared, no_collection
 
 
@@ -148,7 +151,7 @@ class _Reader:
         notes: list[str] = []
         matrix = _read_matrix(folder, notes)
         name = str(matrix.get("name") or folder.root.resolve().name)
-        planned = {c["key"]: c["cell"] for c in matrix.get("cells", [])}
+        planned: dict[str, Any] = {c["key"]: c["cell"] for c in matrix.get("cells", [])}
         found: dict[str, LoadedCell] = {}
         for paths in there:
             try:
@@ -167,13 +170,15 @@ class _Reader:
             if key not in found:
                 try:
                     columns = self.columns.of_cell(content)
-                except RecordError as error:
+                except (RecordError, RecursionError) as error:
                     notes.append(f"{folder.matrix} lists a cell of another shape: {error}")
                     continue
                 found[key] = LoadedCell(
                     key, name, content, "pending", "not started", columns=columns
                 )
-        strange = [f"{folder.runs / name} is not a cell's folder" for name in sorted(foreign)]
+        strange = [
+            visible(f"{folder.runs / name} is not a cell's folder") for name in sorted(foreign)
+        ]
         return matrix, list(found.values()), [*strange, *notes]
 
     def _cell(
@@ -189,10 +194,11 @@ class _Reader:
         except AbsentError:
             return self._unfinished(paths, matrix, planned)
         status, info, scores = str(record.status), record.reason, NO_SCORES
+        self._once(lambda: self.columns.of_record(record), paths, "record")
         columns = self._columns(record.cell, paths, "record")
         if status == "done":
             try:
-                info, scores = "", self._scores.read(paths)
+                info, scores = "", self._scores.read(paths, record.files)
             except RecordError as error:
                 status, info = "failed", str(error)
         return LoadedCell(
@@ -223,28 +229,31 @@ class _Reader:
         )
 
     def _columns(self, content: Any, paths: CellPaths, file: str) -> tuple[Piece, ...]:
+        if fault := cell_fault(content):
+            raise RecordError(f"{getattr(paths, file)} is not a cell: {fault}")
+        return self._once(lambda: self.columns.of_cell(content), paths, file)
+
+    def _once(
+        self, make: Callable[[], tuple[Piece, ...]], paths: CellPaths, file: str
+    ) -> tuple[Piece, ...]:
         try:
-            return self.columns.of_cell(content)
-        except RecordError as error:
+            return make()
+        except (RecordError, RecursionError, OverflowError) as error:
             raise RecordError(f"{getattr(paths, file)} is not a cell: {error}") from None
 
 
 def _read_matrix(folder: ResultsFolder, notes: list[str]) -> Mapping[str, Any]:
-    if not folder.matrix.is_file():
+    if kind := in_the_way(folder.matrix):
+        notes.append(f"{folder.matrix} is {kind}, not a file")
+        return {}
+    if not folder.matrix.exists():
         notes.append(f"{folder.matrix} is missing: cells that never started cannot be shown")
         return {}
     try:
-        raw = folder.read_matrix()
+        return folder.read_matrix(notes)
     except RecordError as error:
         notes.append(str(error))
         return {}
-    good = []
-    for cell in raw["cells"]:
-        try:
-            good.append({**cell, "key": str(cell["key"]), "cell": cell["cell"]})
-        except (KeyError, TypeError) as error:
-            notes.append(f"{folder.matrix} lists a cell of another shape: {error}")
-    return {**raw, "cells": good}
 
 
 def _merge(before: LoadedCell | None, now: LoadedCell, conflicts: list[str]) -> LoadedCell:

@@ -7,7 +7,7 @@ cell after cell. A layout is kept once, a cell keeps its values.
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -17,8 +17,10 @@ import orjson
 import pandas as pd
 
 from nsbench.analysis.statistics.stats import Array
-from nsbench.benchmarks.files import read_bytes
+from nsbench.benchmarks.files import read_regular_file
+from nsbench.benchmarks.keys import spreadsheet_plain
 from nsbench.benchmarks.records import SCORE_COLUMNS, CellPaths, RecordError
+from nsbench.benchmarks.records.digests import check_digest
 
 ScoreRow = tuple[str, str, str, str, float, int, bool]
 _HEADER = ",".join(SCORE_COLUMNS).encode()
@@ -66,33 +68,43 @@ class ScoreReader:
         self._layouts: dict[Any, Layout] = {}
         self._known: dict[bytes, Layout] = {}
 
-    def read(self, paths: CellPaths) -> CellScores:
+    def read(self, paths: CellPaths, files: Mapping[str, str] | None = None) -> CellScores:
         """Read the scores of one cell.
 
+        Args:
+            paths: Its files.
+            files: SHA-256 by name, of its record; a file that it does not name is believed.
+
         Raises:
-            RecordError: If the file is missing, cut short, or lacks a column.
+            RecordError: If the file is missing, cut short, lacks a column, or is not the one that
+                the record names.
         """
         path = f"{paths.folder}/scores.csv"
         try:
-            raw = read_bytes(path)
-            if not raw.endswith(b"\n"):
-                raise RecordError(f"{path} is cut short: its last line does not end")
-            pieces = _FLOAT.split(raw)  # the text around the values, and the values
-            around, values = b"\0".join(pieces[::2]), pieces[1::2]
-            layout = self._known.get(around)
-            if layout is not None and len(values) == len(layout):
-                return CellScores(layout, _floats(values))
-            plain = _plain(raw)
-            columns: _Columns = plain or _quoted(raw.decode(), path)
-            texts, rest = columns[:_VALUE], columns[_VALUE + 1 :]
-            layout = self._layout((*texts, *rest))
-            if plain and plain[_VALUE] == tuple(values) and b"\0" not in raw:
-                self._known[around] = layout
-            return CellScores(layout, _floats(columns[_VALUE]))
+            raw = read_regular_file(path)
+            found = self._parsed(path, raw)
         except RecordError:
             raise
         except (OSError, csv.Error, IndexError, ValueError) as error:
             raise RecordError(f"cannot read {path}: {error}") from None
+        check_digest(paths.folder, "scores.csv", raw, files or {})
+        return found
+
+    def _parsed(self, path: str, raw: bytes) -> CellScores:
+        if not raw.endswith(b"\n"):
+            raise RecordError(f"{path} is cut short: its last line does not end")
+        pieces = _FLOAT.split(raw)  # the text around the values, and the values
+        around, values = b"\0".join(pieces[::2]), pieces[1::2]
+        layout = self._known.get(around)
+        if layout is not None and len(values) == len(layout):
+            return CellScores(layout, _floats(values))
+        plain = _plain(raw)
+        columns: _Columns = plain or _quoted(raw.decode(), path)
+        texts, rest = columns[:_VALUE], columns[_VALUE + 1 :]
+        layout = self._layout((*texts, *rest))
+        if plain and plain[_VALUE] == tuple(values) and b"\0" not in raw:
+            self._known[around] = layout
+        return CellScores(layout, _floats(columns[_VALUE]))
 
     def _layout(self, columns: "_Columns") -> Layout:
         key = tuple(columns)
@@ -126,7 +138,7 @@ def _decoded(text: str | bytes) -> str:
 def _plain(raw: bytes) -> list[tuple[bytes, ...]]:
     """Return the columns of a file as this project writes it; empty if it needs a CSV reader."""
     header, _, body = raw.partition(b"\n")
-    if header != _HEADER or b'"' in raw or b"\r" in raw or not body:
+    if header != _HEADER or any(sign in raw for sign in (b'"', b"'", b"\r")) or not body:
         return []
     width = len(SCORE_COLUMNS)
     fields = body[:-1].replace(b"\n", b",").split(b",")
@@ -141,7 +153,7 @@ def _quoted(text: str, path: str) -> list[tuple[str, ...]]:
     if absent:
         raise RecordError(f"{path} lacks the columns {', '.join(absent)}")
     place = [header.index(c) for c in SCORE_COLUMNS]
-    rows = [[line[i] for i in place] for line in lines if line]
+    rows = [[spreadsheet_plain(line[i]) for i in place] for line in lines if line]
     return list(zip(*rows, strict=True)) or [() for _ in SCORE_COLUMNS]
 
 

@@ -13,6 +13,7 @@ from nsbench.analysis.read.columns import IDENTITY
 from nsbench.analysis.read.leakage import LEAKS
 from nsbench.analysis.read.load import Results
 from nsbench.benchmarks.files import write_atomically
+from nsbench.benchmarks.keys import spreadsheet_safe
 from nsbench.benchmarks.records import SCORE_COLUMNS
 
 MOST = 100_000
@@ -50,7 +51,8 @@ def csv_lines(results: Results) -> Iterator[str]:
     leaks = list(LEAKS) if scanned else []
     before = list(IDENTITY)
     after = [c for c in results.cells.columns if c not in (*IDENTITY, *LEAKS)]
-    yield _line([*before, *SCORE_COLUMNS, *leaks, *after]) + "\n"
+    names = [*before, *SCORE_COLUMNS, *leaks, *after]
+    yield _line([*map(spreadsheet_safe, names)]) + "\n"
     codes = results.scores["key"].cat.codes.to_numpy()
     ends = np.searchsorted(codes, np.arange(len(results.cells) + 1))
     for start in range(0, len(results.cells), _AT_ONCE):
@@ -83,7 +85,9 @@ def _rows(table: pd.DataFrame, columns: Sequence[str]) -> list[str]:
 def _text(value: Any) -> str:
     if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
         return ""
-    return repr(float(value)) if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return repr(float(value))
+    return spreadsheet_safe(value) if isinstance(value, str) else str(value)
 
 
 def _line(texts: Sequence[str]) -> str:

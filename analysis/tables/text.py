@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from nsbench.benchmarks.files import write_atomically
+from nsbench.benchmarks.keys import spreadsheet_plain, spreadsheet_safe, visible
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -35,12 +36,38 @@ def csv_text(table: pd.DataFrame) -> str:
         for name, kind in table.dtypes.items()
         if kind in (np.float64, np.float32)
     }
-    return table.assign(**floats).to_csv(index=False, lineterminator="\n")
+    safe = _texts_by(table, spreadsheet_safe).assign(**floats)
+    return safe.rename(columns=spreadsheet_safe).to_csv(index=False, lineterminator="\n")
+
+
+def safe_texts(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose texts and columns no spreadsheet takes for formulas.
+
+    See `nsbench.benchmarks.keys.spreadsheet_safe`; numbers stay numbers.
+    """
+    return _texts_by(table, spreadsheet_safe).rename(columns=spreadsheet_safe)
+
+
+def plain_cells(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table that `safe_texts` was given."""
+    return _texts_by(table, spreadsheet_plain).rename(columns=spreadsheet_plain)
+
+
+def _texts_by(table: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
+    changed: dict[str, Any] = {}
+    for name, kind in table.dtypes.items():
+        if pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_bool_dtype(kind):
+            continue
+        values = table[name].tolist()
+        found = [change(v) if isinstance(v, str) else v for v in values]
+        if any(a is not b for a, b in zip(found, values, strict=True)):
+            changed[str(name)] = found
+    return table.assign(**changed)
 
 
 def markdown_text(text: object) -> str:
     """Return a cell's text with the characters of Markdown and HTML escaped."""
-    plain = re.sub(r"\s+", " ", str(text)).strip()
+    plain = visible(re.sub(r"\s+", " ", str(text)).strip())
     return re.sub(r"([\\`*_|<>\[\]])", r"\\\1", plain)
 
 
@@ -51,7 +78,7 @@ def unescaped(markdown: str) -> str:
 
 def latex_text(text: object) -> str:
     """Return a cell's text for LaTeX."""
-    plain = re.sub(r"\s+", " ", str(text)).strip()
+    plain = visible(re.sub(r"\s+", " ", str(text)).strip())
     return "".join(_LATEX.get(c, c) for c in plain)
 
 

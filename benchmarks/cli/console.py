@@ -1,12 +1,16 @@
 """The consoles, the exit codes and the notices that all commands share."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
+import typer
+from rich import markup
 from rich.console import Console
-from rich.markup import escape as escaped
+from rich.segment import Segment
 
 from nsbench.benchmarks import hub
+from nsbench.benchmarks.keys import visible
 
 __all__ = [
     "INTERRUPTED",
@@ -14,6 +18,8 @@ __all__ = [
     "SOME_FAILED",
     "UNFINISHED",
     "USAGE",
+    "SafeConsole",
+    "echo",
     "err",
     "escaped",
     "hide_hub_bars",
@@ -23,10 +29,36 @@ __all__ = [
 ]
 
 OK, SOME_FAILED, USAGE, UNFINISHED, INTERRUPTED = 0, 1, 2, 3, 130
-"""All well; some cells failed; wrong usage; stopped by a budget; stopped by a signal."""
+"""All well; some cells failed; wrong usage or a place that cannot be written; stopped by a budget;
+stopped by a signal."""
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+
+class SafeConsole(Console):
+    """A console on which no text acts: control characters and bidi marks are shown as escapes.
+
+    Names come from matrix files, records and models of other people. Only the console's own
+    sequences, for colours and live views, reach the terminal as they are.
+    """
+
+    def render(self, renderable: Any, options: Any = None) -> Iterable[Segment]:
+        """Yield the segments of what is printed, each with `visible` text."""
+        for part in super().render(renderable, options):
+            text = part.text if part.control else visible(part.text)
+            yield part if text == part.text else Segment(text, part.style)
+
+
+def escaped(text: str) -> str:
+    """Return a text that is shown as it is: neither markup nor the terminal acts on it."""
+    return markup.escape(visible(text))
+
+
+def echo(text: str, *, to_err: bool = False, nl: bool = True) -> None:
+    """Print plain text, without colours; see `visible`."""
+    typer.echo(visible(text), err=to_err, nl=nl)
+
+
+out = SafeConsole(highlight=False)
+err = SafeConsole(stderr=True, highlight=False)
 
 
 def hide_hub_bars() -> None:

@@ -1,16 +1,18 @@
 """The command line ``nsbench``, without the commands that read results."""
 
+import errno
 import gc
 import importlib
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.table import Table
@@ -21,7 +23,8 @@ from nsbench.benchmarks.cli import matrix as cli_matrix
 from nsbench.benchmarks.cli.console import INTERRUPTED, USAGE, err, escaped, out, settle_hub
 from nsbench.benchmarks.cli.matrix import Config, matrices
 from nsbench.benchmarks.cli.names import shipped
-from nsbench.benchmarks.files import StorageError, write_atomically
+from nsbench.benchmarks.files import FULL, StorageError, write_atomically
+from nsbench.benchmarks.keys import visible
 from nsbench.benchmarks.matrix.config import load_config, matrix_model, names_hub, suites
 from nsbench.benchmarks.records import ResultsFolder
 from nsbench.samplers import PLUGIN_PATH, Registry, UnknownNameError, one_of, suggest
@@ -36,6 +39,8 @@ PACKAGES = {
     "datasets": "nsbench.benchmarks.data",
 }
 """Kinds of components, with the package that holds each and its registry."""
+
+AGAIN = "interrupted; run the same command again to continue"
 
 app = typer.Typer(
     name="nsbench",
@@ -53,19 +58,92 @@ extra_kinds: dict[str, Callable[[], list[dict[str, Any]]]] = {}
 
 
 def run_app(application: typer.Typer = app) -> None:
-    """Run the command line; print an error of usage as one sentence, with exit code 2."""
+    """Run the command line; print an error of usage or of a file as one sentence, with exit code 2.
+
+    Ctrl-C gives one sentence too, and exit code 130.
+    """
+    if sys.stdout is None:
+        _complain("standard output is closed: give it a place, such as > out.txt")
+    warnings.formatwarning = _shown
     try:
         plugin_paths(sys.argv)
         application()
-    except (ValueError, FileNotFoundError, StorageError, ModuleNotFoundError) as error:
-        err.print(f"[bold red]error:[/] {escaped(str(error))}", soft_wrap=True)
-        sys.exit(USAGE)
+    except SystemExit as end:
+        if isinstance(end.__context__, OSError):  # typer makes a quiet end of a closed pipe
+            _complain(_said(end.__context__))
+        if _interrupted(end):
+            err.print(AGAIN)
+        _flush()
+        raise
+    except OSError as error:
+        _complain(_said(error))
+    except (ValueError, ModuleNotFoundError, RuntimeError) as error:
+        _complain(str(error))
     except KeyboardInterrupt:
-        err.print("interrupted; run the same command again to continue")
+        err.print(AGAIN)
         sys.exit(INTERRUPTED)
     finally:
         if "triton" not in sys.modules:  # which prints a warning for every object that is left
             gc.freeze()  # no search for cycles among torch's objects at the end: 0.7 s
+
+
+_plain_warning = warnings.formatwarning
+
+
+def _shown(*about: Any, **more: Any) -> str:
+    """Return a warning as text on which no terminal acts: libraries quote names in them."""
+    return visible(_plain_warning(*about, **more))
+
+
+def _interrupted(end: BaseException) -> bool:
+    """Return whether typer made this end of Ctrl-C, about which nothing has been said yet."""
+    if getattr(end, "code", None) != INTERRUPTED:
+        return False
+    return isinstance(getattr(end.__context__, "__cause__", None), KeyboardInterrupt)
+
+
+def _complain(text: str) -> NoReturn:
+    with suppress(OSError):
+        err.print(f"[bold red]error:[/] {escaped(text)}", soft_wrap=True)
+    sys.exit(USAGE)
+
+
+def _said(error: OSError) -> str:
+    """Return an error of a file as a sentence."""
+    if isinstance(error, BrokenPipeError) or error.errno == errno.EPIPE:
+        _give_up_output()
+        return "standard output was closed before all was written"
+    if isinstance(error, StorageError) or error.strerror is None:
+        return str(error)
+    if error.errno in FULL and error.filename is None:
+        return f"{error.strerror}. Nothing that was finished is lost: make room, then run it again"
+    where = [os.fsdecode(name) for name in (error.filename, error.filename2) if name is not None]
+    return ": ".join([*map(str, where[:1]), error.strerror])
+
+
+def _flush() -> None:
+    """Write what is left of standard output, while an error of it can still be told.
+
+    Raises:
+        SystemExit: With exit code 2 if it was closed, or its disk is full.
+    """
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        text = _said(error)
+        _give_up_output()
+        _complain(
+            f"cannot write standard output: {error.strerror}" if error.errno in FULL else text
+        )
+
+
+def _give_up_output() -> None:
+    """Let Python not try once more at its end to write what cannot be written."""
+    with suppress(OSError, ValueError):
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, 1)
+        os.close(nothing)
 
 
 @app.callback()

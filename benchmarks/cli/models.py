@@ -15,6 +15,7 @@ from nsbench.benchmarks.cli.console import (
     say_left_out,
     settle_hub,
 )
+from nsbench.benchmarks.keys import spreadsheet_plain
 from nsbench.benchmarks.records import ResultsFolder
 
 
@@ -77,7 +78,7 @@ def _main_scores(path: Path) -> list[str]:
     with path.open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["main"] == "True"]
     shown = [r for r in rows if r["task"] != "geometry"]
-    return [f"{r['task']} {100 * float(r['value']):.2f}" for r in shown]
+    return [f"{escaped(spreadsheet_plain(r['task']))} {100 * float(r['value']):.2f}" for r in shown]
 
 
 def export(

@@ -11,6 +11,7 @@ from typing import Any
 
 from nsbench.benchmarks.encoders import Encoder, hash_weights
 from nsbench.benchmarks.export.sentence_transformer import save, to_sentence_transformer
+from nsbench.benchmarks.keys import spreadsheet_plain
 from nsbench.benchmarks.records import CellPaths, RunRecord, read_json, read_record
 from nsbench.benchmarks.records.cell import RECIPE, Budget, Cell, Choice, Evaluation
 from nsbench.benchmarks.records.local_task import LocalTask, local_task
@@ -192,7 +193,8 @@ def _alarms(record: RunRecord) -> list[str]:
 
 def _scores(paths: CellPaths) -> list[dict[str, str]]:
     with paths.scores.open(encoding="utf-8", newline="") as file:
-        return [row for row in csv.DictReader(file) if row["main"] == "True"]
+        rows = [row for row in csv.DictReader(file) if row["main"] == "True"]
+    return [{name: spreadsheet_plain(text) for name, text in row.items()} for row in rows]
 
 
 def _front_matter(record: RunRecord, scores: list[dict[str, str]], title: str) -> str:

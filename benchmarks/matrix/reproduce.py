@@ -15,6 +15,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from nsbench.benchmarks.data.sts_unlabelled import STS7
+from nsbench.benchmarks.keys import spreadsheet_plain, spreadsheet_safe
 from nsbench.benchmarks.matrix.config import ConfigError
 from nsbench.benchmarks.records import CellPaths, ResultsFolder, RunRecord
 from nsbench.samplers import UnknownNameError, suggest
@@ -180,7 +181,7 @@ def scores_of(paths: CellPaths) -> dict[str, float]:
     with paths.scores.open(newline="", encoding="utf-8") as handle:
         for line in csv.DictReader(handle):
             if line["main"] == "True" and line["split"] == "test":
-                out[line["task"]] = 100 * float(line["value"])
+                out[spreadsheet_plain(line["task"])] = 100 * float(line["value"])
     if all(task in out for task in STS7):
         out[AVERAGE] = mean(out[task] for task in STS7)
     return out
@@ -191,7 +192,9 @@ def table_csv(report: Report) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(["row", "score", "paper", "ours", "sd", "seeds", "verdict"])
-    writer.writerows(row.shown() for row in report.rows)
+    # Only the name is other people's text; a difference may begin with a minus.
+    for name, *numbers in (row.shown() for row in report.rows):
+        writer.writerow([spreadsheet_safe(name), *numbers])
     return buffer.getvalue()
 
 

@@ -24,6 +24,8 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 
+from nsbench.benchmarks.files import read_regular_file
+
 BEAT = 5.0
 """Seconds between two beats."""
 STALE = 60.0
@@ -94,7 +96,7 @@ def _born_elsewhere(pid: int) -> str:
 def read_owner(path: Path) -> Owner | None:
     """What a claim says, or ``None`` if it is not there or cannot be read."""
     try:
-        return _parse(path.read_bytes())
+        return _parse(read_regular_file(path))
     except OSError:
         return None
 
@@ -185,7 +187,7 @@ def free(path: Path) -> bool:
     stale: ask again and again.
     """
     try:
-        raw = path.read_bytes()
+        raw = read_regular_file(path)
     except FileNotFoundError:
         _watched.pop(path, None)
         return True
@@ -215,7 +217,7 @@ def _remove(path: Path, token: str) -> bool:
     """Remove a claim if it is still the one with this token; True if it is gone."""
     with _locked(path.parent):
         try:
-            owner = _parse(path.read_bytes())
+            owner = _parse(read_regular_file(path))
         except OSError:
             return False
         if (owner.token if owner else "") != token:

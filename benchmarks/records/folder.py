@@ -9,10 +9,27 @@ from typing import Any
 
 from nsbench.benchmarks.files import write_atomically
 from nsbench.benchmarks.keys import canonical_json, slug
-from nsbench.benchmarks.records.json_file import RecordError, read_json
+from nsbench.benchmarks.records.json_file import AbsentError, RecordError, read_json
 from nsbench.benchmarks.records.paths import CellPaths
 from nsbench.benchmarks.records.record import RunRecord, read_record
+from nsbench.benchmarks.records.schema import planned_fault
 from nsbench.benchmarks.records.shared import exact_bytes
+
+
+def unfinished(name: str) -> bool:
+    """Return whether a folder is what `merge` or `unpack` was writing when it was killed."""
+    return name.startswith(".") and name.endswith(".tmp")
+
+
+def is_text(name: str) -> bool:
+    """Return whether the name of a file is UTF-8, so that it can be written into documents."""
+    return name.isascii() or not any("\ud800" <= c <= "\udfff" for c in name)
+
+
+def _part(parts: Any, number: Any) -> Any:
+    if type(number) is not int or number < 0:
+        raise IndexError(f"{number!r} is no number of a part")
+    return parts[number]
 
 
 @dataclass(frozen=True)
@@ -61,8 +78,12 @@ class ResultsFolder:
         ]
         write_atomically(self.matrix, ",\n".join(lines) + "\n")
 
-    def read_matrix(self) -> dict[str, Any]:
+    def read_matrix(self, left_out: list[str] | None = None) -> dict[str, Any]:
         """What was asked, by this version or an older one; equal parts of cells are one object.
+
+        Args:
+            left_out: Takes one line for each listed cell that has another shape and is left out;
+                without it such a cell is an error.
 
         Raises:
             RecordError: If it is missing, truncated or of another shape.
@@ -70,15 +91,27 @@ class ResultsFolder:
         raw = read_json(self.matrix)
         if not isinstance(raw, dict) or not isinstance(raw.get("cells"), list):
             raise RecordError(f"{self.matrix} is not a matrix: it has no list of cells")
-        if raw.get("schema") != 2:
-            return raw
-        parts = raw.pop("parts", None)
-        try:
-            for row in raw["cells"]:
-                row["cell"] = {axis: parts[part] for axis, part in row["cell"].items()}
-        except (AttributeError, IndexError, KeyError, TypeError) as error:
-            raise RecordError(f"{self.matrix} lists a cell of another shape: {error}") from None
-        return raw
+        if not isinstance(raw.get("name", ""), str):
+            raise RecordError(f"{self.matrix} is not a matrix: its name must be a text")
+        parts = raw.pop("parts", None) if raw.get("schema") == 2 else None
+        good: dict[str, Any] = {}
+        for number, row in enumerate(raw["cells"], 1):
+            try:
+                if raw.get("schema") == 2:
+                    row["cell"] = {axis: _part(parts, n) for axis, n in row["cell"].items()}
+                fault = planned_fault(row)
+            except (AttributeError, IndexError, KeyError, TypeError) as error:
+                fault = f"{type(error).__name__}: {error}"
+            if not fault and row["key"] in good:
+                fault = f"the key {row['key']} is listed twice"
+            if fault:
+                line = f"{self.matrix} lists a cell of another shape, number {number}: {fault}"
+                if left_out is None:
+                    raise RecordError(line)
+                left_out.append(line)
+                continue
+            good[row["key"]] = row
+        return raw | {"cells": list(good.values())}
 
     def cell(self, name: str, key: str) -> CellPaths:
         """Files of the cell ``key``; ``name`` only makes the folder readable."""
@@ -95,7 +128,8 @@ class ResultsFolder:
         if not self.runs.is_dir():
             return [], []
         entries = sorted(os.scandir(self.runs), key=lambda e: e.name)
-        real = [e.is_dir(follow_symlinks=False) for e in entries]
+        entries = [e for e in entries if not unfinished(e.name)]
+        real = [e.is_dir(follow_symlinks=False) and is_text(e.name) for e in entries]
         return (
             [CellPaths(self.runs / e.name) for e, own in zip(entries, real, strict=True) if own],
             [e.name for e, own in zip(entries, real, strict=True) if not own],
@@ -106,10 +140,10 @@ class ResultsFolder:
         good: list[tuple[CellPaths, RunRecord]] = []
         bad: list[str] = []
         for paths in self.folders():
-            if not paths.record.exists():
-                continue
             try:
                 good.append((paths, read_record(paths)))
+            except AbsentError:
+                continue
             except RecordError as error:
                 bad.append(str(error))
         return good, bad

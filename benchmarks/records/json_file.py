@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from nsbench.benchmarks.files import read_bytes
+from nsbench.benchmarks.files import read_regular_file
 from nsbench.benchmarks.records.shared import Shared, parse
 
 
@@ -26,9 +26,27 @@ def read_json(path: Path | str, shared: Shared | None = None) -> Any:
         AbsentError: If it is missing.
         RecordError: If it is truncated or not JSON.
     """
+    return parsed(read_json_bytes(path), path, shared)
+
+
+def read_json_bytes(path: Path | str) -> bytes:
+    """Return the bytes of a JSON file.
+
+    Raises:
+        AbsentError: If it is missing.
+        RecordError: If it cannot be read, or something else is in its place.
+    """
     try:
-        return (shared.parse if shared else parse)(read_bytes(str(path)))
+        return read_regular_file(path)
     except FileNotFoundError as error:
         raise AbsentError(f"cannot read {path}: {error}") from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
+        raise RecordError(f"cannot read {path}: {error}") from None
+
+
+def parsed(data: bytes, path: Path | str, shared: Shared | None = None) -> Any:
+    """Parse what was read of a JSON file, see `read_json`."""
+    try:
+        return (shared.parse if shared else parse)(data)
+    except (ValueError, RecursionError) as error:
         raise RecordError(f"cannot read {path}: {error}") from None

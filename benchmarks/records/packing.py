@@ -8,13 +8,19 @@ that are drawn. Weights, logs, losses by step and mteb's own files are not kept.
              scores.parquet       folder, then the columns of scores.csv
              difficulty.parquet   folder, then some of those of difficulty.parquet
              histograms.parquet   folder, then those of histograms.parquet
+
+Each file holds its SHA-256 in its footer, and is refused if it is another; files of older versions
+hold none and are believed.
 """
 
 import io
 import json
 import re
+import secrets
+import shutil
 from collections.abc import Callable
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +29,26 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from nsbench.benchmarks.files import write_atomically
-from nsbench.benchmarks.keys import pretty_json, slug
+from nsbench.benchmarks.files import (
+    StorageError,
+    in_the_way,
+    read_regular_file,
+    sha256_of_bytes,
+    write_atomically,
+)
+from nsbench.benchmarks.keys import pretty_json, slug, spreadsheet_plain
+from nsbench.benchmarks.records.digests import BLANK, UNPACKED, check_digest, unpacked_json
 from nsbench.benchmarks.records.folder import ResultsFolder
 from nsbench.benchmarks.records.json_file import RecordError, read_json
 from nsbench.benchmarks.records.paths import CellPaths
-from nsbench.benchmarks.records.record import HISTOGRAM_COLUMNS, SCORE_COLUMNS
+from nsbench.benchmarks.records.record import (
+    HISTOGRAM_COLUMNS,
+    SCORE_COLUMNS,
+    RunRecord,
+    Score,
+    record_text,
+    scores_csv,
+)
 
 DIGITS = 5
 _DIFFICULTY = ("mean", "q05", "q50", "q95", "count")
@@ -37,6 +57,8 @@ _TABLES = {
     "difficulty": ("step", "quantity", *_DIFFICULTY),
     "histograms": HISTOGRAM_COLUMNS,
 }
+_MARK = b"nsbench.sha256"
+_DIGEST = re.compile(re.escape(_MARK) + rb"[^0-9a-f]{1,8}([0-9a-f]{64})")
 _PLACE = re.compile(r'File ".*?((?:nsbench|samplers|benchmarks|analysis|site-packages)/[^"]*)"')
 
 
@@ -63,13 +85,13 @@ def pack(root: Path, out: Path) -> tuple[list[Path], list[str]]:
     if not records:
         raise RecordError(f"{root} holds no finished cell to pack")
     names = [paths.folder.name for paths, _ in records]
-    texts = [_portable(asdict(record)) for _, record in records]
+    texts = [_portable(record) for _, record in records]
     if folder.matrix.is_file():
         names.append("")
         texts.append(_text(read_json(folder.matrix)))
     out.mkdir(parents=True, exist_ok=True)
     files = [_write(out / "records.parquet", pa.table({"folder": names, "record": texts}))]
-    readers: dict[str, Callable[[CellPaths], pd.DataFrame | None]] = {
+    readers: dict[str, Callable[[CellPaths, RunRecord], pd.DataFrame | None]] = {
         "scores": _scores,
         "difficulty": _difficulty,
         "histograms": _histograms,
@@ -78,7 +100,7 @@ def pack(root: Path, out: Path) -> tuple[list[Path], list[str]]:
         parts = []
         for paths, record in records:
             try:
-                part = read(paths) if record.status == "done" else None
+                part = read(paths, record) if record.status == "done" else None
             except (OSError, ValueError) as error:
                 bad.append(f"{paths.folder.name}, {name}: {' '.join(str(error).split())}")
                 continue
@@ -91,28 +113,69 @@ def pack(root: Path, out: Path) -> tuple[list[Path], list[str]]:
 
 
 def unpack(packed: Path, root: Path) -> int:
-    """Make a results folder of packed files.
+    """Make a results folder of packed files: all of it, or nothing.
 
     Args:
         packed: Where `pack` wrote.
-        root: The results folder; made if missing.
+        root: The results folder; new, or empty.
 
     Returns:
         How many cells were written.
 
     Raises:
-        RecordError: If a file is missing, is of another shape, or names a path.
+        RecordError: If a file is missing, damaged or of another shape, or names a path; or if
+            ``root`` is a link or holds anything.
+        StorageError: If it cannot be written.
     """
-    folder = ResultsFolder(root)
-    rows = _read(packed / "records.parquet", ("folder", "record")).to_pandas()
-    folder.runs.mkdir(parents=True, exist_ok=True)
-    for matrix in rows.loc[rows["folder"] == "", "record"]:
-        folder.matrix.write_text(pretty_json(json.loads(matrix)), "utf-8")
-    rows = rows[rows["folder"] != ""]
-    paths = {str(name): _paths(folder, name) for name in rows["folder"]}
-    for name, text in zip(rows["folder"], rows["record"], strict=True):
-        paths[name].folder.mkdir(exist_ok=True)
-        paths[name].record.write_text(pretty_json(json.loads(text)), "utf-8")
+    _refuse_taken(root)
+    files, cells = _unpacked(packed)
+    made = not root.exists()
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        stage = root / f".unpack.{secrets.token_hex(4)}.tmp"
+        try:
+            (stage / "runs").mkdir(parents=True)
+            for name, data in files.items():
+                target = stage / name
+                target.parent.mkdir(exist_ok=True)
+                target.write_bytes(data)
+            for part in sorted(stage.iterdir()):  # matrix.json, then all cells at once
+                part.rename(root / part.name)
+        finally:
+            shutil.rmtree(stage, ignore_errors=True)
+            if made:
+                with suppress(OSError):
+                    root.rmdir()  # only if nothing was written
+    except OSError as error:
+        raise StorageError.at(root, error) from None
+    return cells
+
+
+def _refuse_taken(root: Path) -> None:
+    kind = in_the_way(root)
+    if kind not in ("", "a directory") or root.is_file():
+        raise RecordError(f"{root} is {kind or 'a file'}: name a new or empty folder")
+    if kind and any(root.iterdir()):
+        raise RecordError(
+            f"{root} is not empty: nothing is unpacked over what is there; name a new folder"
+        )
+
+
+def _unpacked(packed: Path) -> tuple[dict[str, bytes], int]:
+    """Return the files of a results folder by name, and its number of cells; writes nothing."""
+    rows = _texts(_read(packed / "records.parquet", ("folder", "record")), packed)
+    files: dict[str, bytes] = {}
+    records: dict[str, str] = {}
+    for name, text in rows:
+        if name and (slug(name, limit=200) != name or name in records):
+            raise RecordError(f"{name!r} cannot be the name of a cell's folder, or is there twice")
+        try:
+            pretty = pretty_json(json.loads(text))
+        except (ValueError, RecursionError) as error:
+            raise RecordError(f"{packed}/records.parquet, {name!r}: no JSON: {error}") from None
+        records[name] = pretty
+        files[f"runs/{name}/record.json" if name else "matrix.json"] = pretty.encode()
+    written: dict[str, dict[str, bytes]] = {}
     for name, columns in _TABLES.items():
         whole = _read(packed / f"{name}.parquet", ()).to_pandas()
         if whole.empty:
@@ -120,57 +183,93 @@ def unpack(packed: Path, root: Path) -> int:
         if absent := [c for c in ("folder", *columns) if c not in whole]:
             raise RecordError(f"{packed / name}.parquet lacks the columns {', '.join(absent)}")
         for cell, part in whole.groupby("folder", sort=True, observed=True):
-            if str(cell) not in paths:
+            if not cell or str(cell) not in records:
                 raise RecordError(f"{packed / name}.parquet has a cell without a record: {cell!r}")
-            _restore(paths[str(cell)], name, part[list(columns)])
-    return len(rows)
+            try:
+                file, data = _restored(name, part[list(columns)])
+            except (TypeError, ValueError) as error:
+                raise RecordError(f"{packed / name}.parquet, {cell!r}: {error}") from None
+            written.setdefault(str(cell), {})[file] = data
+    for cell, parts in written.items():
+        files |= {f"runs/{cell}/{file}": data for file, data in parts.items()}
+        thin = {file: data for file, data in parts.items() if file != "scores.csv"}
+        if thin:
+            files[f"runs/{cell}/{UNPACKED}"] = unpacked_json(thin).encode()
+    return files, sum(bool(name) for name in records)
 
 
-def _restore(paths: CellPaths, name: str, part: pd.DataFrame) -> None:
+def _texts(table: pa.Table, packed: Path) -> list[tuple[str, str]]:
+    rows = list(zip(table["folder"].to_pylist(), table["record"].to_pylist(), strict=True))
+    for row in rows:
+        if not all(isinstance(text, str) for text in row):
+            raise RecordError(f"{packed}/records.parquet: folder and record must be texts")
+    return rows
+
+
+def _restored(name: str, part: pd.DataFrame) -> tuple[str, bytes]:
+    """Return name and bytes of a cell's file, from its rows of a packed table."""
     if name == "scores":
-        text = part.to_csv(index=False, lineterminator="\n", na_rep="nan")
-        paths.scores.write_text(text, encoding="utf-8")
-        return
-    target = paths.difficulty if name == "difficulty" else paths.histograms
+        rows = [Score(*_typed(row)) for row in part.itertuples(index=False, name=None)]
+        return "scores.csv", scores_csv(rows).encode()
     wide = {"float32": np.float64, "int32": np.int64}
     types = {c: wide[str(t)] for c, t in part.dtypes.items() if str(t) in wide}
-    part.astype(types).to_parquet(target, index=False)
+    buffer = io.BytesIO()
+    part.astype(types).to_parquet(buffer, index=False)
+    return f"{name}.parquet", buffer.getvalue()
 
 
-def _paths(folder: ResultsFolder, name: Any) -> CellPaths:
-    if not isinstance(name, str) or slug(name, limit=200) != name:
-        raise RecordError(f"{name!r} cannot be the name of a cell's folder")
-    return CellPaths(folder.runs / name)
+def _typed(row: tuple[Any, ...]) -> tuple[str, str, str, str, float, int, bool]:
+    """Return a row of scores with its types; names of older packs may be numbers."""
+    task, split, subset, metric, value, count, main = row
+    flag = main if isinstance(main, bool) else str(main).strip().lower() == "true"
+    return str(task), str(split), str(subset), str(metric), float(value), int(count), flag
 
 
-def _portable(record: dict[str, Any]) -> str:
+def _portable(record: RunRecord) -> str:
     """A record as JSON, with file names of its traceback cut to what every machine has."""
-    record["traceback"] = _PLACE.sub(r'File "\1"', record["traceback"])
-    return _text(record)
+    shown = _PLACE.sub(r'File "\1"', record.traceback)
+    if not record.digest:
+        return _text(record.plain() | {"traceback": shown})
+    return _text(json.loads(record_text(replace(record, traceback=shown))))
 
 
 def _text(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
-def _scores(paths: CellPaths) -> pd.DataFrame:
-    text = io.StringIO(paths.scores.read_text(encoding="utf-8"))
-    return pd.read_csv(text, keep_default_na=False, na_values={"value": ["nan"]})
+def _checked(paths: CellPaths, record: RunRecord, name: str) -> io.BytesIO:
+    """Return a cell's file, if it is the one of its record."""
+    data = read_regular_file(paths.folder / name)
+    check_digest(paths.folder, name, data, record.files)
+    return io.BytesIO(data)
 
 
-def _difficulty(paths: CellPaths) -> pd.DataFrame | None:
-    if not paths.difficulty.is_file():
+def _scores(paths: CellPaths, record: RunRecord) -> pd.DataFrame:
+    table = pd.read_csv(
+        _checked(paths, record, "scores.csv"),
+        dtype=dict.fromkeys(SCORE_COLUMNS[:4], "str"),
+        keep_default_na=False,
+        na_values={"value": ["nan"]},
+    )
+    for name in SCORE_COLUMNS[:4]:
+        table[name] = [spreadsheet_plain(text) for text in table[name]]
+    return table
+
+
+def _difficulty(paths: CellPaths, record: RunRecord) -> pd.DataFrame | None:
+    if not paths.difficulty.exists():
         return None
-    table = pd.read_parquet(paths.difficulty).reindex(columns=list(_TABLES["difficulty"]))
+    table = pd.read_parquet(_checked(paths, record, paths.difficulty.name))
+    table = table.reindex(columns=list(_TABLES["difficulty"]))
     values = {c: rounded(table[c].to_numpy(dtype=np.float64)) for c in _DIFFICULTY}
     return table.astype({"step": np.int32}).assign(**values)
 
 
-def _histograms(paths: CellPaths) -> pd.DataFrame | None:
+def _histograms(paths: CellPaths, record: RunRecord) -> pd.DataFrame | None:
     """The first and the last two steps: counts are cumulative, and only these are drawn."""
-    if not paths.histograms.is_file():
+    if not paths.histograms.exists():
         return None
-    table = pd.read_parquet(paths.histograms)
+    table = pd.read_parquet(_checked(paths, record, paths.histograms.name))
     steps = sorted(table["step"].unique())
     kept = table[table["step"].isin({steps[0], *steps[-2:]})] if steps else table
     return kept.astype({"step": np.int32, "bin_low": np.float32, "count": np.float32})
@@ -185,15 +284,34 @@ def rounded(values: np.ndarray[Any, Any], digits: int = DIGITS) -> np.ndarray[An
 
 
 def _write(path: Path, table: pa.Table) -> Path:
+    """Write a table whose footer holds the SHA-256 of the file with zeros in its place."""
     buffer = io.BytesIO()
+    kept = table.schema.metadata or {}
+    table = table.replace_schema_metadata({**kept, _MARK: BLANK.encode()})
     pq.write_table(table, buffer, compression="zstd", compression_level=19)
-    write_atomically(path, buffer.getvalue())
+    data = buffer.getvalue()
+    _, place = _marked(data)
+    digest = sha256_of_bytes(data).encode()
+    write_atomically(path, data[:place] + digest + data[place + len(digest) :])
     return path
+
+
+def _marked(data: bytes) -> tuple[bytes, int]:
+    """Return the digest in the footer of a packed file and its place; empty for an older one."""
+    found = list(_DIGEST.finditer(data))
+    return (found[-1][1], found[-1].start(1)) if found else (b"", -1)  # the last is the footer's
 
 
 def _read(path: Path, columns: tuple[str, ...]) -> pa.Table:
     try:
-        table = pq.read_table(path)
+        data = read_regular_file(path)
+        digest, place = _marked(data)
+        blank = data[:place] + BLANK.encode() + data[place + len(BLANK) :]
+        if digest and sha256_of_bytes(blank) != digest.decode():
+            raise RecordError(f"{path} was changed or damaged: its SHA-256 is another")
+        table = pq.read_table(io.BytesIO(data))
+    except RecordError:
+        raise
     except (OSError, ValueError) as error:  # pyarrow's errors are one or the other
         raise RecordError(f"cannot read {path}: {' '.join(str(error).split())}") from None
     if absent := [c for c in columns if c not in table.column_names]:

@@ -82,9 +82,9 @@ class CellPaths:
         return self.folder / "checkpoint.safetensors"
 
     def is_cell(self) -> bool:
-        """Whether a cell was begun here."""
+        """Whether a cell was begun here; also if something else than a file is in the place."""
         names = (f"{self.folder}/record.json", f"{self.folder}/cell.json")
-        return any(map(os.path.isfile, names))
+        return any(map(os.path.lexists, names))
 
     def temporary(self) -> list[Path]:
         """Files that a process left when it was killed while writing."""

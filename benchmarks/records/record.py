@@ -24,18 +24,20 @@ No record means not finished. Everything in a record but `RUN_FIELDS` is a funct
 
 import math
 import re
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
 from nsbench.benchmarks.files import write_atomically
-from nsbench.benchmarks.keys import pretty_json
-from nsbench.benchmarks.records.json_file import RecordError, read_json
+from nsbench.benchmarks.keys import pretty_json, spreadsheet_safe
+from nsbench.benchmarks.records.digests import BLANK, digests_of, is_signed, signed
+from nsbench.benchmarks.records.json_file import RecordError, parsed, read_json_bytes
 from nsbench.benchmarks.records.paths import CellPaths
+from nsbench.benchmarks.records.schema import record_fault, shortened
 from nsbench.benchmarks.records.shared import Shared
 
 Status = Literal["pending", "running", "done", "failed", "skipped"]
 STATUSES: tuple[Status, ...] = ("pending", "running", "done", "failed", "skipped")
-RUN_FIELDS = ("started", "finished", "seconds", "environment")
+RUN_FIELDS = ("started", "finished", "seconds", "environment", "files", "digest")
 
 SCORE_COLUMNS = ("task", "split", "subset", "metric", "value", "n_examples", "main")
 MEAN_METRIC = "cosine_spearman_mean"
@@ -102,6 +104,8 @@ class RunRecord:
         environment: Versions, platform, device, threads, precision, git commit.
         started: ISO-8601 UTC.
         finished: ISO-8601 UTC.
+        files: SHA-256 of the cell's files by name; empty in records of older versions.
+        digest: SHA-256 of the record's own text with 64 zeros in its place; empty likewise.
     """
 
     key: str
@@ -119,6 +123,13 @@ class RunRecord:
     environment: dict[str, Any] = field(default_factory=dict)
     started: str = ""
     finished: str = ""
+    files: dict[str, str] = field(default_factory=dict, compare=False)
+    digest: str = field(default="", compare=False)
+
+    def plain(self) -> dict[str, Any]:
+        """Return the record as plain data, without digests that an older version lacks."""
+        out = asdict(self)
+        return {k: v for k, v in out.items() if v or k not in ("files", "digest")}
 
 
 _RECORD_FIELDS = frozenset(f.name for f in fields(RunRecord))
@@ -133,32 +144,59 @@ def read_record(paths: CellPaths, shared: Shared | None = None) -> RunRecord:
 
     Raises:
         AbsentError: If it is missing.
-        RecordError: If it is truncated, of another shape, or its status is unknown.
+        RecordError: If it is truncated or of another shape, its status is unknown, it was
+            changed since it was written, or it names another key than its folder.
     """
-    raw = read_json(f"{paths.folder}/record.json", shared)
-    if not isinstance(raw, dict) or not {"key", "cell", "status"} <= raw.keys():
-        raise RecordError(f"{paths.record} is not a record: key, cell and status are needed")
+    data = read_json_bytes(f"{paths.folder}/record.json")
+    raw = parsed(data, paths.record, shared)
+    if fault := record_fault(raw):
+        raise RecordError(f"{paths.record} is not a record: {fault}")
     if raw["status"] not in ("done", "failed", "skipped"):
-        raise RecordError(f"{paths.record}: unknown status {raw['status']!r}")
-    if not isinstance(raw["cell"], dict) or not isinstance(raw["key"], str):
-        raise RecordError(f"{paths.record}: cell must be a table and key a string")
+        raise RecordError(f"{paths.record}: unknown status {shortened(raw['status'])}")
+    if (digest := raw.get("digest")) and not is_signed(data, digest):
+        raise RecordError(
+            f"{paths.record} was changed or damaged: its SHA-256 is not the one that it holds"
+        )
+    if odd := _another_key(paths, raw["key"]):
+        raise RecordError(odd)
     if not raw.keys() <= _RECORD_FIELDS:
         raw = {k: v for k, v in raw.items() if k in _RECORD_FIELDS}
     return RunRecord(**raw)
 
 
+def _another_key(paths: CellPaths, key: str) -> str:
+    """Say that a record names another key than its folder; empty if it does not."""
+    parent, _, name = str(paths.folder).rpartition("/")
+    if not parent.endswith("runs") or name.rpartition("-")[2] == key:
+        return ""
+    return f"{paths.record} is of another cell: it names the key {shortened(key)}, not its folder's"
+
+
+def record_text(record: RunRecord) -> str:
+    """Return the text of a record, with its own digest."""
+    return signed(pretty_json(asdict(record) | {"digest": BLANK}))
+
+
 def write_record(paths: CellPaths, record: RunRecord) -> None:
-    """Write ``record.json`` by atomic rename: from now on the cell has ended."""
-    write_atomically(paths.record, pretty_json(asdict(record)))
+    """Write ``record.json`` by atomic rename: from now on the cell has ended.
+
+    The digests of the files that the cell's folder holds are added.
+    """
+    whole = replace(record, files=digests_of(paths.folder))
+    write_atomically(paths.record, record_text(whole))
 
 
 def scores_csv(scores: list[Score]) -> str:
-    """The scores as CSV, sorted, floats as the shortest text that reads back the same."""
+    """The scores as CSV, sorted, floats as the shortest text that reads back the same.
+
+    Names pass through `spreadsheet_safe`; who reads them undoes it by `spreadsheet_plain`.
+    """
     rows = sorted(scores, key=lambda s: (s.task, s.split, s.subset, s.metric))
     out = [",".join(SCORE_COLUMNS)]
     for s in rows:
         value = repr(float(s.value)) if math.isfinite(s.value) else "nan"
-        cells = (s.task, s.split, s.subset, s.metric, value, str(s.n_examples), str(s.main))
+        names = map(spreadsheet_safe, (s.task, s.split, s.subset, s.metric))
+        cells = (*names, value, str(s.n_examples), str(s.main))
         out.append(",".join(_quoted(c) for c in cells))
     return "\n".join(out) + "\n"
 

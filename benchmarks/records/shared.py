@@ -13,7 +13,16 @@ from typing import Any
 
 _START, _END = b'{\n "', b"\n}\n"
 _MEMBER, _INNER = re.compile(rb',\n "'), re.compile(rb',\n  "')
-_OWN = (b'cost"', b'seconds"', b'key"', b'weights"', b'started"', b'finished"')
+_OWN = (
+    b'cost"',
+    b'seconds"',
+    b'key"',
+    b'weights"',
+    b'started"',
+    b'finished"',
+    b'files"',
+    b'digest"',
+)
 """Members that hardly two records have alike."""
 _CELL = b'cell": {\n  "'
 
@@ -30,7 +39,9 @@ def parse(raw: bytes) -> Any:
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError:  # NaN, which Python writes and reads, or no JSON at all
-        return json.loads(raw)
+        found = json.loads(raw)
+        json.dumps(found, ensure_ascii=False).encode()  # half a character cannot be written again
+        return found
 
 
 def exact_bytes(value: Any) -> bytes:

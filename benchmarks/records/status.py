@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from nsbench.benchmarks.files import in_the_way
+from nsbench.benchmarks.keys import visible
 from nsbench.benchmarks.records import claims
-from nsbench.benchmarks.records.folder import ResultsFolder
+from nsbench.benchmarks.records.folder import ResultsFolder, is_text, unfinished
 from nsbench.benchmarks.records.json_file import RecordError
 from nsbench.benchmarks.records.paths import CellPaths
 from nsbench.benchmarks.records.record import read_record
@@ -50,9 +52,10 @@ class StatusReader:
     def __init__(self, folder: ResultsFolder) -> None:
         self._folder = folder
         self._ended: dict[str, tuple[int, _Ended | str]] = {}
-        self._planned: dict[str, int] = {}
+        self._planned: dict[str, int | None] = {}
         self._plan_stamp = -1
-        self._plan_fault = ""
+        self._plan_faults: list[str] = []
+        self._foreign: list[str] = []
         self._tasks: dict[str, str] = {}
 
     def read(self) -> dict[str, Any]:
@@ -85,8 +88,7 @@ class StatusReader:
         state: dict[str, int] = {name: counts[name] for name in ("done", "failed", "skipped")}
         state["running"] = min(len(at_work), pending)
         state["pending"] = pending - state["running"]
-        if self._plan_fault:
-            unreadable.append(self._plan_fault)
+        unreadable += self._plan_faults + self._foreign
         ended = list(rows.values())
         return {
             "folder": str(folder.root),
@@ -108,12 +110,13 @@ class StatusReader:
             return
         if stamp == self._plan_stamp:
             return
-        self._plan_stamp, self._plan_fault = stamp, ""
+        self._plan_stamp, self._plan_faults = stamp, []
         try:
-            cells = self._folder.read_matrix()["cells"]
-            self._planned = {str(c["key"]): int(c["cell"]["budget"]["steps"]) for c in cells}
-        except (RecordError, KeyError, TypeError, ValueError) as error:
-            self._planned, self._plan_fault = {}, f"{self._folder.matrix}: {error}"
+            cells = self._folder.read_matrix(self._plan_faults)["cells"]
+            self._planned = {c["key"]: _steps(c["cell"]) for c in cells}
+        except RecordError as error:
+            self._planned = {}
+            self._plan_faults.append(f"{error}")
 
     def _read_cells(self) -> list[dict[str, Any]]:
         at_work = []
@@ -121,15 +124,21 @@ class StatusReader:
         shared = Shared()
         runs = self._folder.runs
         entries = sorted(os.scandir(runs), key=lambda e: e.name) if runs.is_dir() else ()
+        self._foreign = []
         for entry in entries:
-            if not entry.is_dir(follow_symlinks=False):
-                continue
             name = entry.name
+            if unfinished(name) or not entry.is_dir(follow_symlinks=False):
+                continue
+            if not is_text(name):
+                self._foreign.append(f"{visible(entry.path)} is not a cell's folder: no UTF-8")
+                continue
             try:
                 stamp = os.stat(f"{entry.path}/record.json").st_mtime_ns  # noqa: PTH116  (speed)
             except OSError:
                 paths = CellPaths(runs / name)
-                if (owner := claims.read_owner(paths.claim)) is not None:
+                if kind := in_the_way(paths.claim):
+                    self._foreign.append(f"{paths.claim} is {kind}, not a file")
+                elif (owner := claims.read_owner(paths.claim)) is not None:
                     at_work.append(self._row(paths, owner))
                 continue
             seen.add(name)
@@ -155,6 +164,11 @@ class StatusReader:
         }
 
 
+def _steps(cell: dict[str, Any]) -> int | None:
+    steps = (cell.get("budget") or {}).get("steps")
+    return steps if isinstance(steps, int) else None
+
+
 def read_status(folder: ResultsFolder) -> dict[str, Any]:
     """The status of a folder, once; see `StatusReader.read`."""
     return StatusReader(folder).read()
@@ -174,8 +188,6 @@ def _summary(paths: CellPaths, shared: Shared) -> _Ended | str:
         )
     except RecordError as error:
         return str(error)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        return f"{paths.record} is not a record: {type(error).__name__}: {error}"
 
 
 def _rates(ended: list[_Ended], pending: int, workers: int) -> dict[str, float | None]:

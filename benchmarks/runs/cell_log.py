@@ -8,6 +8,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from nsbench.benchmarks.files import in_the_way
+from nsbench.benchmarks.keys import visible
+
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -22,6 +25,13 @@ class _Quiet(logging.FileHandler):
         pass
 
 
+class _Visible(logging.Formatter):
+    """What a terminal would act on is written as escapes: logs are read with ``cat``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record))
+
+
 @contextmanager
 def cell_log(path: Path, title: str) -> Iterator[logging.Logger]:
     """Send warnings and log records of this process to a file while a cell runs.
@@ -32,10 +42,13 @@ def cell_log(path: Path, title: str) -> Iterator[logging.Logger]:
         path: The file; a rerun of the cell adds to it.
         title: Name of the cell, for the first line.
     """
-    if path.is_symlink():  # never add to a file elsewhere
+    if in_the_way(path) not in (
+        "",
+        "a directory",
+    ):  # no file elsewhere, no FIFO
         path.unlink()
     handler = _Quiet(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter(FORMAT))
+    handler.setFormatter(_Visible(FORMAT))
     handler.setLevel(logging.INFO)
     here = threading.get_ident()
     handler.addFilter(lambda record: record.thread == here or record.thread not in _open)

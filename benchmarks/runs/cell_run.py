@@ -1,7 +1,6 @@
 """The life of a cell: data, encoder, training, evaluation, record, and every way it can end."""
 
 import io
-import json
 import logging
 import math
 import platform
@@ -35,7 +34,8 @@ from nsbench.benchmarks.evaluation.evaluate import Evaluation as Evaluated
 from nsbench.benchmarks.evaluation.frequent_tokens import frequent_token_scores
 from nsbench.benchmarks.evaluation.leakage import scan_cell
 from nsbench.benchmarks.evaluation.mteb.tasks import scored as scored_tasks
-from nsbench.benchmarks.files import StorageError, write_atomically
+from nsbench.benchmarks.files import FULL, StorageError, write_atomically
+from nsbench.benchmarks.keys import pretty_json
 from nsbench.benchmarks.matrix.plugin_code import check_plugin_code
 from nsbench.benchmarks.precision import autocast
 from nsbench.benchmarks.records import CellPaths, RunRecord, scores_csv, write_record
@@ -171,7 +171,7 @@ def run_cell(
     started, clock = datetime.now(UTC), perf_counter()
     paths.folder.mkdir(parents=True, exist_ok=True)
     plain = cell.plain() | {"labels": cell.labels}
-    write_atomically(paths.cell, _json(plain))
+    write_atomically(paths.cell, pretty_json(plain))
     about, snapshots = place.describe(cell), place.snapshots(cell, paths)
     with cell_log(paths.log, str(cell)) as log:
         outcome = _outcome(cell, paths, place, skip=skip, on_step=on_step, snapshots=snapshots)
@@ -215,14 +215,23 @@ def _outcome(
         return Outcome({"status": "skipped", "reason": str(reason)})
     except StorageError:  # not the cell's fault: it has yet to run
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a plugin may call sys.exit
+        if isinstance(error, OSError) and error.errno in FULL:  # a library's own file
+            raise StorageError.at(Path(error.filename or paths.folder), error) from None
         logging.getLogger("nsbench.cell").error("failed", exc_info=True)
-        failed = {
-            "status": "failed",
-            "reason": f"{type(error).__name__}: {error}".splitlines()[0][:500],
-            "traceback": traceback.format_exc(),
-        }
+        failed = {"reason": _reason(error), "traceback": traceback.format_exc()}
+        failed["status"] = "failed"
         return Outcome(failed, resumable=isinstance(error, ApartError))
+
+
+def _reason(error: BaseException) -> str:
+    """Say in one line why a cell failed."""
+    said = f"{error}"
+    if isinstance(error, MemoryError):
+        said = "memory ran out: use fewer workers or a smaller batch"
+    elif isinstance(error, SystemExit):
+        said = f"the cell's code called sys.exit({error.code!r})"
+    return f"{type(error).__name__}: {said}".splitlines()[0][:500]
 
 
 def _train_and_score(
@@ -394,7 +403,3 @@ def describe_data(data: TrainingData) -> dict[str, Any]:
         "labelled": data.meaning is not None,
         "false_negative_rate": None if math.isnan(rate) else rate,
     }
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n"

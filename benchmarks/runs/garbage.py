@@ -47,8 +47,8 @@ def find_waste(folder: ResultsFolder) -> Iterator[Waste]:
     is left alone, and so are links.
     """
     try:
-        planned = {str(c["key"]) for c in folder.read_matrix()["cells"]}
-    except (RecordError, KeyError, TypeError):
+        planned = {c["key"] for c in folder.read_matrix()["cells"]}
+    except RecordError:
         planned = None
     kept = set()
     for paths in folder.folders():
@@ -66,7 +66,7 @@ def find_waste(folder: ResultsFolder) -> Iterator[Waste]:
             yield _waste(paths.snapshot, "checkpoint of a cell that has ended")
         for file in paths.temporary():
             yield _waste(file, "left by a process that was killed while writing")
-    for file in sorted(folder.root.glob(".*.tmp")):
+    for file in sorted([*folder.root.glob(".*.tmp"), *folder.runs.glob(".*.tmp")]):
         yield _waste(file, "left by a process that was killed while writing")
     for entry in sorted((folder.root / "mteb" / "results").glob("nsbench__*")):
         if entry.name.removeprefix("nsbench__") not in kept and not entry.is_symlink():

@@ -2,17 +2,23 @@
 
 from typing import Any
 
+from rich import markup
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from nsbench.benchmarks.keys import visible
 from nsbench.benchmarks.matrix.estimate import duration
 
 ROWS = 12
 _COLOURS = {"done": "green", "failed": "red", "skipped": "yellow", "running": "cyan"}
+
+
+def escape(text: str) -> str:
+    """Return a text that neither markup nor the terminal acts on."""
+    return markup.escape(visible(text))
 
 
 def view(state: dict[str, Any], rows: int = ROWS) -> RenderableType:

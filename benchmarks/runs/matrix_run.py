@@ -11,7 +11,7 @@ from nsbench.benchmarks.evaluation.evaluate import check_dev, check_tasks
 from nsbench.benchmarks.evaluation.local_tasks import development_task, evaluation_tasks
 from nsbench.benchmarks.evaluation.mteb.tasks import refuse_missing
 from nsbench.benchmarks.evaluation.mteb.tasks import resolve as resolve_tasks
-from nsbench.benchmarks.files import StorageError
+from nsbench.benchmarks.files import StorageError, in_the_way
 from nsbench.benchmarks.matrix.config import (
     EvaluationConfig,
     MatrixConfig,
@@ -21,7 +21,7 @@ from nsbench.benchmarks.matrix.config import (
 )
 from nsbench.benchmarks.matrix.expand import expand, only
 from nsbench.benchmarks.matrix.scale import scaled
-from nsbench.benchmarks.records import ResultsFolder
+from nsbench.benchmarks.records import CellPaths, ResultsFolder
 from nsbench.benchmarks.records.cache import default_folder, folder_of
 from nsbench.benchmarks.records.shared import Shared
 from nsbench.benchmarks.runs.executors.base import (
@@ -172,7 +172,7 @@ def run_plan(plan: Plan, watch: Watch | None = None) -> Outcome:
         return Outcome(plan.folder)
     watch = watch or Watch()
     _write_matrix(plan)
-    todo, statuses = _split(plan)
+    todo, statuses = _split(plan, watch)
     before = len(statuses)
     settings = plan.matrix.run.table(plan.executor)
     executor = executor_of(plan.executor).of(plan.request, settings)
@@ -209,18 +209,29 @@ def _request(settings: RunSettings, matrix: MatrixConfig, watch: Watch) -> Reque
     )
 
 
-def _split(plan: Plan) -> tuple[list[Job], list[str]]:
+def _split(plan: Plan, watch: Watch) -> tuple[list[Job], list[str]]:
     """Return the jobs to run, and the statuses of the others."""
     todo: list[Job] = []
     statuses: list[str] = []
     shared = Shared()
     for job in plan.jobs:
         record = finished(job.paths, retry_failed=plan.retry_failed, shared=shared)
-        if record is None:
+        if record is None and (kind := _obstacle(job.paths)):
+            watch.note(f"{kind}: its cell is passed by")
+        elif record is None:
             todo.append(to_replace(job))
-        else:
+        elif record is not None:
             statuses.append(record.status)
     return todo, statuses
+
+
+def _obstacle(paths: CellPaths) -> str:
+    """Say what is in the place of a file of a cell and is neither a file nor a link."""
+    for path in (paths.record, paths.claim, paths.cell):
+        kind = in_the_way(path)
+        if kind not in ("", "a link"):
+            return f"{path} is {kind}, not a file"
+    return ""
 
 
 def _check_evaluation(settings: EvaluationConfig) -> None:

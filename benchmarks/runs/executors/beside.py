@@ -31,7 +31,11 @@ from nsbench.benchmarks.runs.executors.base import (
     silent,
 )
 from nsbench.benchmarks.runs.executors.local import LocalPool
-from nsbench.benchmarks.runs.executors.worker_server import process_context, threads_of_workers
+from nsbench.benchmarks.runs.executors.worker_server import (
+    process_context,
+    threads_of_workers,
+    undisturbed,
+)
 
 MOST = 8
 """Cells that the packer lets share a device at most."""
@@ -162,7 +166,7 @@ class BesidePool:
         given = (theirs, list(group), hub.state())
         process = context.Process(target=_work, args=given, daemon=True)
         began, peak = time.monotonic(), 0
-        with threads_of_workers(group[0].threads):
+        with threads_of_workers(group[0].threads), undisturbed():
             process.start()
         theirs.close()
         try:

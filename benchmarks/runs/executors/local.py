@@ -37,15 +37,16 @@ from nsbench.benchmarks.runs.executors.base import (
     run_job,
     silent,
 )
-from nsbench.benchmarks.runs.executors.worker_server import process_context, threads_of_workers
+from nsbench.benchmarks.runs.executors.starts import ASKED_TO_STOP, Starts
+from nsbench.benchmarks.runs.executors.worker_server import (
+    process_context,
+    threads_of_workers,
+    undisturbed,
+)
 
-START_TRIES = 20
-"""Workers in a row that may die before they take a cell, until the run gives up."""
-ASKED_TO_STOP = (-signal.SIGTERM, 255)
-"""Exit codes of a worker that a scheduler or a person ended, not its cell: SIGTERM, or unknown
-because the server it was forked from has died."""
 PUT_BACK = 3
 """How often such a cell is started again before it counts as crashed."""
+_SILENT = object()
 _POLL_SECONDS = 0.5
 _STOP_SECONDS = 5.0
 
@@ -97,7 +98,7 @@ class LocalPool:
         self._note = on_note
         self._workers: list[_Worker] = []
         self._took: list[float] = []
-        self._failed_starts = 0
+        self._starts = Starts()
         self._again: list[Job] = []
         self._put_back: Counter[str] = Counter()
 
@@ -174,14 +175,11 @@ class LocalPool:
 
     def _started(self, threads: int) -> "_Worker":
         while True:
-            if self._failed_starts >= START_TRIES:
-                raise RuntimeError(
-                    f"{START_TRIES} workers in a row died before they could take a cell"
-                )
+            self._starts.check()
             try:
                 return _Worker(threads)
             except (OSError, EOFError):  # the server died; it is started again
-                self._failed_starts += 1
+                self._starts.failed(*ASKED_TO_STOP[1:])
 
     def _ready(self) -> list["_Worker"]:
         """Wait a moment; return workers that sent a message, died, or are out of time."""
@@ -198,21 +196,24 @@ class LocalPool:
     def _outcome(self, worker: "_Worker") -> tuple[Job, RunRecord | None] | None:
         """Return a worker's cell and its record; ``None`` if no cell of it has ended."""
         job, seconds = worker.job, worker.seconds
-        try:
+        late, message = False, _SILENT
+        with suppress(EOFError, OSError):  # it closed the pipe: it died
             if worker.pipe.poll():
-                return self._received(worker, worker.pipe.recv())
-            late = job is not None and 0 < self._time_limit < seconds
-            if worker.process.is_alive() and not late:
-                return None
-        except (EOFError, OSError):  # it closed the pipe: it died
-            late = False
+                message = worker.pipe.recv()
+            else:
+                late = job is not None and 0 < self._time_limit < seconds
+                if worker.process.is_alive() and not late:
+                    return None
+        if message is not _SILENT:  # outside: what it reports may be an OSError itself
+            return self._received(worker, message)
         if late:
             worker.process.kill()
         memory = _struck_for_memory() - worker.struck
         self._workers.remove(worker)
         code = worker.end()
         if job is None:
-            self._failed_starts += not worker.idle
+            if not worker.idle:
+                self._starts.failed(code)
             return None
         key = job.planned.cell.key
         if not late and code in ASKED_TO_STOP and self._put_back[key] < PUT_BACK:
@@ -226,7 +227,8 @@ class LocalPool:
 
     def _received(self, worker: "_Worker", message: Any) -> tuple[Job, RunRecord | None] | None:
         """Handle a message: the worker is ready, its cell has ended, or it cannot write."""
-        worker.idle, self._failed_starts = True, 0
+        worker.idle = True
+        self._starts.came_up()
         if isinstance(message, StorageError):
             raise message
         if isinstance(message, str):
@@ -253,9 +255,9 @@ class _Worker:
         context = process_context()
         self.pipe, theirs = context.Pipe()
         self.process: BaseProcess = context.Process(
-            target=_work, args=(theirs, hub.state()), daemon=True
+            target=_work, args=(theirs, hub.state(), _this_process()), daemon=True
         )
-        with threads_of_workers(threads):
+        with threads_of_workers(threads), undisturbed():
             self.process.start()
         theirs.close()
         self.idle = False
@@ -294,13 +296,13 @@ class _Worker:
         return self.process.exitcode or 0
 
 
-def _work(pipe: Connection, hub_state: tuple[bool, tuple[str, ...]]) -> None:
+def _work(pipe: Connection, hub_state: tuple[bool, tuple[str, ...]], ours: tuple[int, str]) -> None:
     """Run one cell at a time until the parent closes the pipe or dies."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too, and stops this process
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     parent = parent_process()
     if parent is not None:
-        threading.Thread(target=_die_with, args=(parent.sentinel,), daemon=True).start()
+        threading.Thread(target=_die_with, args=(parent.sentinel, *ours), daemon=True).start()
     hub.take(hub_state)
     import nsbench.benchmarks.runs.cell_run  # noqa: F401  # the server, if any, has imported it
 
@@ -321,8 +323,15 @@ def _work(pipe: Connection, hub_state: tuple[bool, tuple[str, ...]]) -> None:
             pipe.send(result)
 
 
-def _die_with(sentinel: int) -> None:
-    connection.wait([sentinel])
+def _this_process() -> tuple[int, str]:
+    return os.getpid(), claims.process_born(os.getpid())
+
+
+def _die_with(sentinel: int, pid: int, born: str) -> None:
+    """End this process once its parent has ended, by the pipe or by the process table."""
+    while not connection.wait([sentinel], _STOP_SECONDS):
+        if claims.process_born(pid) != born:
+            break
     os._exit(1)
 
 
@@ -364,7 +373,7 @@ def _cause(code: int, struck: int) -> str:
         extra = {
             signal.SIGKILL: " (by hand, or by a limit on memory)",
             signal.SIGSEGV: " (a crash in native code)",
-            signal.SIGABRT: " (native code gave up)",
+            signal.SIGABRT: " (native code gave up, as it does if memory runs out)",
         }.get(signal.Signals(-code) if -code in names else signal.SIGTERM, "")
         return f"the worker process was killed by {names.get(-code, -code)}{extra}"
     return f"the worker process ended with exit code {code}"

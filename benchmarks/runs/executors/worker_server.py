@@ -4,15 +4,21 @@ Started before the parent imports anything heavy, it imports while the parent pl
 """
 
 import multiprocessing
+import os
+import signal
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker, util
 from typing import Any
 
+from nsbench.benchmarks.files import StorageError
 from nsbench.benchmarks.runs.executors.variables import variables
 
 FOR_LABELS = ("sklearn.pipeline", "sklearn.linear_model", "sklearn.metrics")
 """Modules that cells import which are scored on labels by tests of their own data."""
+LONGEST = 60
+"""Bytes of the path of a folder for temporary files; an address of a socket has 107 in all."""
 PRELOADED = "nsbench.benchmarks.runs.executors._preload"
 
 
@@ -25,6 +31,48 @@ def threads_of_workers(threads: int) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Start processes inside that Ctrl-C does not reach, and whose sockets have a short path.
+
+    A terminal sends Ctrl-C to them too, and while they import they would answer with a traceback;
+    their parent ends them. Meanwhile it waits for the end of the block.
+    """
+    _short_paths()
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # it would let the signal through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _short_paths() -> None:
+    """Let multiprocessing keep its sockets where their paths fit into an address.
+
+    Raises:
+        StorageError: If there is no such folder.
+    """
+    given = tempfile.gettempdir()
+    if len(os.fsencode(given)) <= LONGEST:
+        return
+    for place in ("/tmp", "/var/tmp", "/dev/shm"):
+        if os.access(place, os.W_OK | os.X_OK):
+            tempfile.tempdir = place
+            try:
+                util.get_temp_dir()  # from now on the one of this process
+            finally:
+                tempfile.tempdir = given
+            return
+    raise StorageError(
+        f"the folder for temporary files, {given}, has a path of {len(os.fsencode(given))} bytes: "
+        f"set TMPDIR to one of {LONGEST} at most"
+    )
+
+
 def prepare(threads: int, *, labels: bool = True) -> None:
     """Start the server, which keeps the environment of this moment.
 
@@ -33,7 +81,7 @@ def prepare(threads: int, *, labels: bool = True) -> None:
         labels: Import what tests with labels need, too.
     """
     if "forkserver" in multiprocessing.get_all_start_methods():
-        with threads_of_workers(threads):
+        with threads_of_workers(threads), undisturbed():
             process_context(labels=labels)
             forkserver.ensure_running()
 

@@ -60,7 +60,7 @@ RECORDS = st.builds(
     traceback=st.just(""),
     seconds=st.dictionaries(NAMES, st.floats(0, 1e6), max_size=2),
     cost=st.dictionaries(NAMES, NUMBERS, max_size=2),
-    alarms=st.lists(st.dictionaries(NAMES, TEXTS, max_size=2), max_size=2),
+    alarms=st.lists(st.fixed_dictionaries({"name": NAMES, "text": TEXTS}), max_size=2),
 )
 
 
