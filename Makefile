@@ -1,4 +1,4 @@
-# Everything a person or CI does here. Each target sets up what it needs in .venv.
+# Everything that people and CI run here. Each target sets up what it needs in .venv.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -17,13 +17,13 @@ bench: $(VENV)/.run  ## the embedded benchmark matrix: leaderboard, figures, rep
 test: $(VENV)/.dev  ## the whole quick test suite
 	$(BIN)/python -m pytest -q -n 2
 
-test-examples: $(VENV)/.dev  ## the examples: the plugin installed from its folder, the script of the docs
+test-examples: $(VENV)/.dev  ## the plugin installed from its folder, the script of the docs
 	$(BIN)/python -m pytest -q -m slow tests/test_docs_output.py tests/benchmarks/testing/test_plugins.py -k example
 
 test-slow: $(VENV)/.dev  ## the tests that take minutes
 	$(BIN)/python -m pytest -q -m slow
 
-timing-gpu:  ## on a machine with a CUDA device: check and time all that is done for one, by its own Python
+timing-gpu:  ## on a machine with a CUDA device, by its own Python: check and time the GPU code
 	PYTHONPATH=.typing $(PYTHON) -m tools.timing.gpu --out out/timing-gpu
 
 check: $(VENV)/.dev  ## format, lint, types
@@ -35,9 +35,10 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-report: $(VENV)/.dev  ## rewrite the generated tables of README and docs, and the results from their stored records
+report: $(VENV)/.dev  ## rewrite the generated tables of README, docs and CONTRIBUTING, and the results from their stored records
 	$(BIN)/python -m tools.readme README.md docs/samplers.md docs/questions.md
 	$(BIN)/python -m tools.sampler_pages docs/samplers
+	$(BIN)/python -m tools.contributing CONTRIBUTING.md
 	$(BIN)/nsbench rebuild $(PUBLISHED)
 
 report-check: $(VENV)/.dev  ## the stored results are what their stored records give, byte for byte

@@ -1,5 +1,6 @@
 """The documentation: commands that work, pictures of the real samplers, no dead links."""
 
+import ast
 import os
 import re
 import shlex
@@ -14,6 +15,7 @@ import pytest
 from nsbench.benchmarks.matrix.config import parse_config, suites
 from nsbench.benchmarks.records.local_task import KINDS, local_task
 from nsbench.samplers import samplers
+from tools.contributing import rewrite, rows
 from tools.sampler_pages import SHOWN, fixed_row, weights, write_pages
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -126,8 +128,32 @@ def test_every_suite_has_its_question() -> None:
     assert all(f"`{name}`" in text for name in suites())
 
 
+def test_the_reading_path_names_what_exists() -> None:
+    text = (DOCS / "reading-the-code.md").read_text("utf-8")
+    stops = re.findall(r"`([\w/]+\.py):(\w+)`", text)
+    for path, name in stops:
+        body = ast.parse((ROOT / path).read_text("utf-8")).body
+        names = [n.name for n in body if isinstance(n, ast.FunctionDef | ast.ClassDef)]
+        assert name in names, f"{path} has no {name}"
+    assert len(stops) >= len(re.findall(r"^\d+\. ", text, re.M)) == 12
+
+
+def test_the_list_of_rooms_is_up_to_date() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    assert rewrite(text) == text, "run `make report`"
+    assert all(row.endswith(". |") for row in list(rows())[2:])
+
+
+def test_files_of_the_recipes_exist() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8").partition("## Recipes")[2]
+    named = re.findall(r"`((?:samplers|benchmarks|analysis|docs)/[\w./-]+)`", text)
+    paths = [ROOT / name if "NAME" not in name else (ROOT / name).parent for name in named]
+    assert len(paths) > 15
+    assert [path for path in paths if not path.exists()] == []
+
+
 @pytest.mark.slow
-def test_the_quickstart_works_as_it_stands(tmp_path: Path) -> None:
+def test_the_quickstart_works_as_it_is_written(tmp_path: Path) -> None:
     text = (DOCS / "quickstart.md").read_text()
     (block,) = re.findall(r"```toml\n(.*?)```", text, re.S)
     (tmp_path / "mine.toml").write_text(block)
