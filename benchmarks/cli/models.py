@@ -26,9 +26,18 @@ def evaluate(
         typer.Option(help="An mteb task, a benchmark, or STS7; repeatable."),
     ] = None,
     test: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(
-            help="A file with sentence1, sentence2, score or label; a BEIR folder; repeatable."
+            metavar="[NAME=]PATH",
+            help="A file with sentence1, sentence2, score or label; a BEIR folder; repeatable.",
+        ),
+    ] = None,
+    read: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="OPTION=VALUE",
+            help="How test files are read: header, quotes, delimiter, encoding, ragged or "
+            "bad_rows, as for training data; repeatable.",
         ),
     ] = None,
     skip_missing: Annotated[
@@ -38,17 +47,21 @@ def evaluate(
     batch_size: Annotated[int, typer.Option(min=1)] = 64,
 ) -> None:
     """Score models that nsbench did not train; each becomes a row of the leaderboard."""
+    from nsbench.benchmarks.data._reading import parse_reading, reasons_of
     from nsbench.benchmarks.device import pick_device
     from nsbench.benchmarks.encoders.pretrained import load_model
     from nsbench.benchmarks.evaluation.evaluate import check_tasks
-    from nsbench.benchmarks.evaluation.local_tasks import task_of_file
+    from nsbench.benchmarks.evaluation.local_tasks import left_out, tasks_of_files
     from nsbench.benchmarks.evaluation.mteb.tasks import absent_tasks, refuse_missing, resolve
     from nsbench.benchmarks.records import ResultsFolder
     from nsbench.benchmarks.runs.external import evaluate_model
 
     if task or not test or not all(map(hub.is_local, models)):
         settle_hub()
-    tests = [task_of_file(path) for path in test or ()]
+    tests = tasks_of_files(test or (), parse_reading(read or (), "--read"))
+    for name, reasons in left_out(tests).items():
+        for text in reasons_of(reasons):
+            err.print(escaped(f"{name}: {text}"), soft_wrap=True)
     tasks = (*(task or (() if tests else ("STS7",))), *tests)
     check_tasks(tasks)
     absent = absent_tasks(tasks) if skip_missing else ()
