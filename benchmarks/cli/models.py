@@ -1,7 +1,7 @@
 """The commands ``nsbench evaluate`` and ``nsbench export``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,9 @@ from nsbench.benchmarks.cli.console import (
     say_left_out,
     settle_hub,
 )
+
+if TYPE_CHECKING:
+    from nsbench.benchmarks.records.local_task import LocalTask
 
 
 def evaluate(
@@ -35,9 +38,7 @@ def evaluate(
     read: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="OPTION=VALUE",
-            help="How test files are read: header, quotes, delimiter, encoding, ragged or "
-            "bad_rows, as for training data; repeatable.",
+            metavar="OPTION=VALUE", help="How tests are read: quotes=none; repeatable. See docs."
         ),
     ] = None,
     skip_missing: Annotated[
@@ -47,21 +48,16 @@ def evaluate(
     batch_size: Annotated[int, typer.Option(min=1)] = 64,
 ) -> None:
     """Score models that nsbench did not train; each becomes a row of the leaderboard."""
-    from nsbench.benchmarks.data._reading import parse_reading, reasons_of
     from nsbench.benchmarks.device import pick_device
     from nsbench.benchmarks.encoders.pretrained import load_model
     from nsbench.benchmarks.evaluation.evaluate import check_tasks
-    from nsbench.benchmarks.evaluation.local_tasks import left_out, tasks_of_files
     from nsbench.benchmarks.evaluation.mteb.tasks import absent_tasks, refuse_missing, resolve
     from nsbench.benchmarks.records import ResultsFolder
     from nsbench.benchmarks.runs.external import evaluate_model
 
     if task or not test or not all(map(hub.is_local, models)):
         settle_hub()
-    tests = tasks_of_files(test or (), parse_reading(read or (), "--read"))
-    for name, reasons in left_out(tests).items():
-        for text in reasons_of(reasons):
-            err.print(escaped(f"{name}: {text}"), soft_wrap=True)
+    tests = _tests(test or [], read or [])
     tasks = (*(task or (() if tests else ("STS7",))), *tests)
     check_tasks(tasks)
     absent = absent_tasks(tasks) if skip_missing else ()
@@ -78,19 +74,25 @@ def evaluate(
             failed += 1
             err.print(f"[red]failed[/] {escaped(name)}: {escaped(str(error))}", soft_wrap=True)
             continue
-        paths = folder.cell(model.name, record.key)
-        out.print(
-            f"{escaped(model.name)}@{model.revision[:12]}"
-            + (" (from before)" if before else "")
-            + "  "
-            + "  ".join(_main_scores(paths.scores)),
-            soft_wrap=True,
-        )
-    first = models[0] if len(models) > failed else ""
-    if first:
+        scores = "  ".join(_main_scores(folder.cell(model.name, record.key).scores))
+        shown = f"{escaped(model.name)}@{model.revision[:12]}{' (from before)' if before else ''}"
+        out.print(f"{shown}  {scores}", soft_wrap=True)
+    if len(models) > failed:
         out.print(f"next: nsbench leaderboard {to} --baseline NAME", soft_wrap=True)
     if failed:
         raise typer.Exit(SOME_FAILED)
+
+
+def _tests(given: list[str], read: list[str]) -> "list[LocalTask]":
+    """The tasks of test files; what was left out of them is printed."""
+    from nsbench.benchmarks.data._reading import parse_reading, reasons_of
+    from nsbench.benchmarks.evaluation.local_tasks import left_out, tasks_of_files
+
+    tests = tasks_of_files(given, parse_reading(read, "--read"))
+    for name, reasons in left_out(tests).items():
+        for text in reasons_of(reasons):
+            err.print(escaped(f"{name}: {text}"), soft_wrap=True)
+    return tests
 
 
 def _main_scores(path: Path) -> list[str]:
