@@ -42,6 +42,18 @@ def mine(
         list[str] | None, typer.Option(help="anchor=question: names of the columns; repeatable.")
     ] = None,
     split: Annotated[str, typer.Option(help="Of a BEIR folder or hub data set.")] = "",
+    read: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="OPTION=VALUE",
+            help="How the data are read: header, quotes, delimiter, encoding, ragged, bad_rows; "
+            "repeatable.",
+        ),
+    ] = None,
+    read_corpus: Annotated[
+        list[str] | None,
+        typer.Option(metavar="OPTION=VALUE", help="How --corpus is read; repeatable."),
+    ] = None,
     pick: Annotated[str | None, typer.Option(help="top or random.")] = None,
     source: Annotated[str | None, typer.Option(help="model or bm25.")] = None,
     range_min: Annotated[int | None, typer.Option()] = None,
@@ -78,6 +90,7 @@ def mine(
     overwrite: Annotated[bool, typer.Option("--overwrite")] = False,
 ) -> None:
     """Mine negatives as a data set, with a difficulty report and a card; it can be resumed."""
+    from nsbench.benchmarks.data._reading import parse_reading
     from nsbench.benchmarks.device import pick_device
     from nsbench.benchmarks.encoders.pretrained import load_model
     from nsbench.benchmarks.mining.dataset.cache import EmbeddingCache
@@ -113,7 +126,10 @@ def mine(
     check_format(form, settings.shortage, file_type)
     if settings.source == "model" and not model:
         raise ValueError("mine: name a model with --model, or choose --source bm25")
-    rows, documents = with_corpus(read_data(data, _columns(column or []), split), corpus)
+    if read_corpus and corpus is None:
+        raise ValueError("mine: --read-corpus is given without --corpus")
+    pairs = read_data(data, _columns(column or []), split, parse_reading(read or [], "--read"))
+    rows, documents = with_corpus(pairs, corpus, parse_reading(read_corpus or [], "--read-corpus"))
     loading: dict[str, Any] = {
         "device": str(pick_device(device)),
         "batch_size": batch_size,
@@ -158,6 +174,10 @@ def _columns(given: list[str]) -> dict[str, str]:
 
 
 def _show(to: Path, made: dict[str, Any], before: bool) -> None:
+    from nsbench.benchmarks.data._reading import sentences
+
+    for text in sentences(made.get("read")):
+        out.print(escaped(text), soft_wrap=True)
     found = made["report"]
     counts, false = found["counts"], found["false_negatives"]
     if before:

@@ -149,6 +149,22 @@ class Report:
         }
 
 
+def joined(before: Mapping[str, Any] | None, more: Report) -> dict[str, Any]:
+    """A report as plain data with what another file adds to it."""
+    out = more.plain()
+    if before is None:
+        return out
+    read = dict(before["read"])
+    for name, rows in out["read"].items():
+        read[name] = read.get(name, 0) + rows
+    return {
+        "bad_rows": before["bad_rows"],
+        "read": read,
+        "left_out": [*before["left_out"], *out["left_out"]],
+        "columns_not_read": sorted({*before["columns_not_read"], *out["columns_not_read"]}),
+    }
+
+
 def reasons_of(left_out: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """A line for each reason of ``left_out``."""
     for item in left_out:

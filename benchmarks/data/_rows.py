@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from nsbench.benchmarks.data._reading import Report, RowError
+from nsbench.benchmarks.data._reading import FIRST, Report, RowError
 from nsbench.benchmarks.data._types import Ints, TrainingData
 from nsbench.benchmarks.data._values import Keyed, shown
 
@@ -168,3 +168,31 @@ def unpaired(data: TrainingData) -> TrainingData:
         alone = np.column_stack([data.anchor, data.positive]).reshape(-1)  # (2R,)
     none = np.zeros((len(alone), 0), dtype=np.int64)
     return replace(data, anchor=alone, positive=alone, negatives=none, nli=None)
+
+
+def without_repeats(data: TrainingData) -> TrainingData:
+    """Every pair of an anchor and a positive once, with all negatives that were given for it.
+
+    Pairs are equal if their texts are, letter by letter. Texts stay as they are; the report counts
+    the rows that are left out.
+    """
+    first: dict[str, int] = {}
+    number = np.array([first.setdefault(t, i) for i, t in enumerate(data.texts)], dtype=np.int64)
+    pairs = number[data.anchor] * len(data.texts) + number[data.positive]
+    _, kept, which = np.unique(pairs, return_index=True, return_inverse=True)
+    if len(kept) == data.rows:
+        return data
+    given: dict[int, dict[int, None]] = {row: {} for row in np.sort(kept).tolist()}
+    for row, pair in enumerate(which.reshape(-1).tolist()):
+        of_row = data.negatives[row]
+        given[int(kept[pair])].update(dict.fromkeys(of_row[of_row >= 0].tolist()))
+    negatives = np.full((data.rows, max(map(len, given.values()))), -1, dtype=np.int64)
+    for row, numbers in given.items():
+        negatives[row, : len(numbers)] = list(numbers)
+    report = dict(data.report or Report().plain())
+    repeated = np.setdiff1d(np.arange(data.rows), kept)
+    places = [f"row {row + 1}" for row in repeated[:FIRST].tolist()]
+    item = {"why": "repeats an earlier pair", "count": len(repeated), "first": places}
+    report["left_out"] = [*report["left_out"], item]
+    whole = replace(data, negatives=negatives, report=report)
+    return chosen(whole, np.sort(kept), keep_texts=True)
