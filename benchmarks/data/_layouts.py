@@ -130,6 +130,9 @@ def _triplets(rows: Rows, where: str, row: Mapping[str, Any], options: Options) 
     if "labels" in row:
         _labelled_list(rows, where, row, anchor, negatives)
         return
+    if isinstance(row.get("positive"), list):
+        what = "positive is a list, and no labels say which of its texts are positives"
+        raise RowError(where, what)
     positive = text_of(where, row, "positive")
     label: int | None
     if "label" in row:

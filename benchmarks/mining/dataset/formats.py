@@ -109,16 +109,16 @@ def _labelled_lists(mined: MinedSet, scores: bool) -> Rows:
     for anchor, positive, s_pos, negatives, found in _each(mined):
         if negatives:
             row: dict[str, Any] = {"anchor": anchor, "positive": [positive, *negatives]}
-            row |= {"labels": [1, *[0] * len(negatives)]}
-            yield row | ({"scores": [s_pos, *found]} if scores else {})
+            labels: dict[str, Any] = {"labels": [1, *[0] * len(negatives)]}
+            yield row | ({"scores": [s_pos, *found]} if scores else labels)
 
 
 def _labelled_pairs(mined: MinedSet, scores: bool) -> Rows:
     for anchor, group in _grouped(mined).items():
         for texts, label in ((group.positives, 1), (group.negatives, 0)):
             for text, score in texts.items():
-                row: dict[str, Any] = {"anchor": anchor, "positive": text, "label": label}
-                yield row | ({"score": score} if scores else {})
+                row: dict[str, Any] = {"anchor": anchor, "positive": text}
+                yield row | ({"score": score} if scores else {"label": label})
 
 
 class _Names:

@@ -146,11 +146,12 @@ def test_every_format_is_read_back(
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         first = write_set(mined, folder, form, scores=scores, file_type=file_type)[0]
-        given = {"path": str(folder if form == "beir" else first)}
-        if form == "labeled-pair" and scores:
-            table = datasets.make("file", **given)()  # the label decides
-            assert table.report is not None
-        data = datasets.make("file", **given)()
+        read = datasets.make("file", path=str(folder if form == "beir" else first))
+        if scores and form.startswith("labeled"):  # scores in place of labels, as the peer has it
+            with pytest.raises(ValueError, match=r"(line|row) 1"):
+                read()
+            return
+        data = read()
     if form in ("triplet", "n-tuple"):
         assert found(data) == wanted
     else:
@@ -165,14 +166,20 @@ def test_every_format_is_read_back(
             assert len(set(back.values())) == len(back)
 
 
-def test_labels_of_written_pairs_are_not_lost_with_their_scores(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("form", "message"),
+    [
+        ("labeled-pair", "the pair has a score; say with min_score from which score on a pair"),
+        ("labeled-list", "positive is a list, and no labels say which of its texts are positives"),
+    ],
+)
+def test_scores_in_place_of_labels_are_not_taken_for_positives(
+    tmp_path: Path, form: str, message: str
+) -> None:
     data = datasets.make("planted", rows=20, seed=1)()
-    made, _ = mine_to(tmp_path, data, BASE, Wanted("labeled-pair", scores=True), model=MODEL)
-    rows = lines(tmp_path / "train.jsonl")
-    assert {row["label"] for row in rows} == {0, 1}
-    assert all(isinstance(row["score"], float) for row in rows)
-    back = read_data(str(tmp_path / "train.jsonl"), {})
-    assert back.rows == made["report"]["counts"]["rows"]
+    mine_to(tmp_path, data, BASE, Wanted(form, scores=True), model=MODEL)
+    with pytest.raises(ValueError, match=message):
+        read_data(str(tmp_path / "train.jsonl"), {})
 
 
 # --- ids, repeats and the report
