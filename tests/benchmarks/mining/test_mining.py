@@ -372,15 +372,19 @@ def test_many_positives_of_one_anchor_do_not_widen_the_rankings_of_all() -> None
 def test_anchors_with_many_positives_get_what_loops_find(hubs: list[int], among: str) -> None:
     data = hub_data(hubs, 30)
     corpus = Corpus(data, among)
-    source = dense(corpus)
+    table = dense(corpus).embeddings.clone()
+    anchor, positive = (torch.from_numpy(x) for x in (corpus.anchor, corpus.positive))
+    table[positive] = table[anchor] + 0.1 * table[positive]  # positives lead every ranking
+    source = DenseSource(table, corpus.candidates, name="test")
     embeddings = source.embeddings.double()
-    found = mined(data, among=among, start=1, stop=9, depth=6)
+    window = Window(start=1, stop=9, depth=6)
+    found = mine(corpus, source, window, shortage="fewer", rng=np.random.default_rng(0))
     known = {(int(a), int(b)) for a, b in zip(corpus.anchor, corpus.positive, strict=True)}
     candidates = set(corpus.candidates.tolist())
     for row in [0, 5, *range(30, data.rows, 37)]:
-        anchor = int(corpus.anchor[row])
-        barred = {anchor, *(x for pair in known if anchor in pair for x in pair)}
-        cosine = (embeddings @ embeddings[anchor]).numpy()
+        own = int(corpus.anchor[row])
+        barred = {own, *(x for pair in known if own in pair for x in pair)}
+        cosine = (embeddings @ embeddings[own]).numpy()
         order = sorted(candidates - barred, key=lambda j: -cosine[j])
         assert corpus.text[data.group[found.ids[row]]].tolist() == corpus.text[order[1:7]].tolist()
         assert found.ranks[row].tolist() == list(range(1, 7))
