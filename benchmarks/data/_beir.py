@@ -3,6 +3,7 @@
 Source: Thakur et al. 2021, BEIR, and its data format. https://arxiv.org/abs/2104.08663
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,6 +21,7 @@ def files_of(folder: Path, split: str) -> tuple[Path, Path, Path]:
 
     Raises:
         FileNotFoundError: If one is missing; for a split, the splits that are there are named.
+        ValueError: If a file is there both plain and packed.
     """
     corpus, queries = (_either(folder / f"{name}.jsonl") for name in ("corpus", "queries"))
     judged = _either(folder / "qrels" / f"{split}.tsv", must=False)
@@ -33,6 +35,10 @@ def files_of(folder: Path, split: str) -> tuple[Path, Path, Path]:
 
 def _either(path: Path, *, must: bool = True) -> Path:
     packed = path.with_name(path.name + ".gz")
+    if packed.exists() and path.exists():
+        raise ValueError(
+            f"{path.parent} has both {path.name} and {packed.name}: remove one of them"
+        )
     if packed.exists():
         return packed
     return existing(path) if must else path
@@ -88,17 +94,15 @@ def judgements(
     corpus = keyed(records(corpus_file, reading, report), "_id", text, report)
     queries = keyed(records(query_file, reading, report), "_id", titled, report)
     pairs = Keyed("pair of query-id and corpus-id", report)
-    places: dict[str, tuple[str, str]] = {}
     for where, row in records(judged, replace(reading, quotes="none"), report):
         with report.guarded():
             names = _judged_pair(where, row, queries, corpus)
-            key = "\t".join(names)
             score = number_of(where, "score", row.get("score"))
-            pairs.put(where, key, score, " and ".join(map(repr, names)))
-            places[key] = names
+            if not math.isfinite(score):
+                raise RowError(where, "score must be finite", f", got {score}")
+            pairs.put(where, names, score, " and ".join(map(repr, names)))
     scores: dict[str, dict[str, float]] = {}
-    for key, score in pairs.items():
-        query, document = places[key]
+    for (query, document), score in pairs.items():
         scores.setdefault(query, {})[document] = score
     if not any(score > 0 for score in pairs.values()):
         raise ValueError(f"{judged} names no relevant document")

@@ -22,7 +22,7 @@ TEXT_SIGNS = frozenset(["positive", "positives", "pos", "negative", "negatives",
 PAIR_SIGNS = TEXT_SIGNS | {
     *("class", "duplicate", "entailment", "gold", "grade", "judgement", "judgment", "label"),
     *("labels", "rating", "ratings", "relevance", "relevant", "score", "scores", "sim"),
-    *("similarity", "target"),
+    *("similarity", "target", "match", "paraphrase", "related", "relatedness", "weight", "weights"),
 }
 """Words of columns that say whether, or how much, two texts of a row belong together."""
 

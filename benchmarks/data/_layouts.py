@@ -127,7 +127,10 @@ def _triplets(rows: Rows, where: str, row: Mapping[str, Any], options: Options) 
             else maybe(where, row, c)
         )
     ]
-    if "labels" in row:
+    told_by = rows.told_by(where, row, ("labels", "label", "score"))
+    if told_by != "score":
+        _no_threshold(where, options)
+    if told_by == "labels":
         _labelled_list(rows, where, row, anchor, negatives)
         return
     if isinstance(row.get("positive"), list):
@@ -135,9 +138,9 @@ def _triplets(rows: Rows, where: str, row: Mapping[str, Any], options: Options) 
         raise RowError(where, what)
     positive = text_of(where, row, "positive")
     label: int | None
-    if "label" in row:
+    if told_by == "label":
         label = class_of(where, row["label"])
-    elif "score" in row:
+    elif told_by == "score":
         label = _above(rows, where, row["score"], options)
     else:
         rows.add(anchor, positive, negatives)
@@ -158,6 +161,11 @@ def _labelled_list(
     for text, label in zip(texts, classes, strict=True):
         if rows.judge(where, anchor, text, label):
             rows.add(anchor, text, negatives)
+
+
+def _no_threshold(where: str, options: Options) -> None:
+    if options.min_score is not None:
+        raise RowError(where, f"min_score is {options.min_score}, but the row has no score")
 
 
 def _above(rows: Rows, where: str, value: object, options: Options) -> int | None:
@@ -309,8 +317,9 @@ def _nli_label(where: str, value: object, names: Sequence[str]) -> str | None:
 
 def _sentences(rows: Rows, where: str, row: Mapping[str, Any], options: Options) -> None:
     one, two = text_of(where, row, "sentence1"), text_of(where, row, "sentence2")
-    column = "score" if "score" in row else "label"
-    if column not in row:
+    column = rows.told_by(where, row, ("score", "label"))
+    if not column:
+        _no_threshold(where, options)
         rows.add(one, two)
     elif options.min_score is None:
         rows.add(one, one)

@@ -16,14 +16,14 @@ from typing import Any, TextIO
 
 from nsbench.benchmarks.data._reading import QUOTES, Reading, Report, RowError
 from nsbench.benchmarks.data._tables import lines_of, plain_lines, table_rows
-from nsbench.benchmarks.data._values import Record
+from nsbench.benchmarks.data._values import SURROGATE, Record
 from nsbench.samplers import suggest
 
 __all__ = ["FORMATS", "QUOTES", "Record", "existing", "format_of", "records", "sha256"]
 
 FORMATS = (".csv", ".json", ".jsonl", ".ndjson", ".parquet", ".tsv", ".txt")
 TABLES = (".csv", ".tsv", ".txt")
-LONGEST_FILE = 1 << 30
+LONGEST_FILE = 1 << 32
 """Characters of a json file, which is read as a whole."""
 SAFE_BYTES = 1 << 28
 """Unpacked bytes that are read of any packed file."""
@@ -172,6 +172,8 @@ def _opened(path: Path, encoding: str) -> Iterator[TextIO]:
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
+    if SURROGATE.search("".join(found)):
+        raise ValueError("a key holds half of a surrogate pair, as of a cut emoji")
     if len(found) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(n for i, n in enumerate(names) if n in names[:i])

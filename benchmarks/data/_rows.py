@@ -1,7 +1,8 @@
 """Training rows as they are read from records, before they become arrays."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -39,6 +40,7 @@ class Rows:
     document_ids: dict[str, str] = field(default_factory=dict)
     premises: dict[str, Two] = field(default_factory=dict)
     rejected: dict[str, dict[str, str]] = field(default_factory=dict)
+    _told_by: str | None = None
     _labels: dict[str, tuple[str | None, str]] = field(default_factory=dict)
     _classes: Keyed | None = None
 
@@ -51,6 +53,23 @@ class Rows:
         self.anchor.append(self.text(anchor))
         self.positive.append(self.text(positive))
         self.negatives.append([self.text(n) for n in negatives])
+
+    def told_by(self, where: str, row: Mapping[str, Any], columns: Sequence[str]) -> str:
+        """Name the column that says whether a pair is a positive; the empty text for none.
+
+        Raises:
+            RowError: If it is another than in the rows before.
+        """
+        column = next((c for c in columns if c in row), "")
+        if self._told_by is None:
+            self._told_by = column
+        if column != self._told_by:
+            here, before = (f"a {c}" if c else "none" for c in (column, self._told_by))
+            what = (
+                f"has {here} to say whether the pair belongs together; earlier rows have {before}"
+            )
+            raise RowError(where, what)
+        return column
 
     def add_labelled(self, where: str, text: str, label: str | None) -> None:
         """Add a text as its own positive, with what it means.
@@ -80,7 +99,7 @@ class Rows:
         """
         if self._classes is None:
             self._classes = Keyed("pair of texts", self.report)
-        key = f"{anchor}\0{text}"
+        key = anchor, text
         before = self._classes.get(key)
         if before != label:
             self._classes.put(where, key, label, f"{shown(anchor)} with {shown(text)}")

@@ -6,14 +6,14 @@ A value that cannot be used raises `RowError`, which names file and line.
 import math
 import re
 import reprlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any
 
 from nsbench.benchmarks.data._reading import Report, RowError
 from nsbench.samplers import suggest
 
 Record = tuple[str, Mapping[str, Any]]  # its place in a file, and its cells by column
-_SURROGATE = re.compile("[\ud800-\udfff]")
+SURROGATE = re.compile("[\ud800-\udfff]")
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 80
 CLASSES = {"0": 0, "1": 1, "false": 0, "true": 1, "0.0": 0, "1.0": 1}
@@ -26,7 +26,7 @@ def shown(value: object) -> str:
 
 def whole(where: str, column: str, text: str) -> str:
     """The text itself, unless it holds half of a surrogate pair, which is no character."""
-    half = _SURROGATE.search(text)
+    half = SURROGATE.search(text)
     if half:
         place = f": \\u{ord(half[0]):04x} at character {half.start() + 1}"
         raise RowError(where, f"{column} holds half of a surrogate pair, as of a cut emoji", place)
@@ -88,7 +88,7 @@ def titled(
         may_be_blank: True returns the empty text for a document without one.
     """
     title = maybe(where, row, "title")
-    if may_be_blank:
+    if may_be_blank and not title:
         required(where, row, column)
     lone = not title and not may_be_blank
     body = [text_of(where, row, column)] if lone else maybe(where, row, column)
@@ -142,7 +142,7 @@ def key_of(where: str, row: Mapping[str, Any], column: str) -> str:
     return key
 
 
-class Keyed(dict[str, Any]):
+class Keyed(dict[Any, Any]):
     """A table by key, that does not take a key twice.
 
     Args:
@@ -154,9 +154,9 @@ class Keyed(dict[str, Any]):
     def __init__(self, what: str, report: Report) -> None:
         super().__init__()
         self.what, self.report = what, report
-        self._places: dict[str, str] = {}
+        self._places: dict[Hashable, str] = {}
 
-    def put(self, where: str, key: str, value: Any, label: str = "") -> None:
+    def put(self, where: str, key: Hashable, value: Any, label: str = "") -> None:
         """Put a value under a key."""
         if key not in self:
             self[key], self._places[key] = value, where

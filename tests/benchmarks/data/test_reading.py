@@ -439,7 +439,7 @@ def test_txt_with_tabs_is_refused_or_read_by_columns(tmp_path: Path) -> None:
 
 
 def test_ragged_rows_can_be_allowed(tmp_path: Path) -> None:
-    path = put(tmp_path / "x.tsv", "a\tb\t1\nc\td\t0\textra\te\nf\tg\n")
+    path = put(tmp_path / "x.tsv", "a\tb\t1\nc\td\t0\textra\te\n")
     given: dict[str, Any] = {
         "header": False,
         "columns": {"sentence1": "1", "sentence2": "2", "score": "3"},
@@ -447,7 +447,7 @@ def test_ragged_rows_can_be_allowed(tmp_path: Path) -> None:
     }
     assert refused(path, **given) == "x.tsv, line 2: 5 cells where the first row has 3"
     data = load(path, ragged="allow", **given)
-    assert told(data) == [("a", "b", []), ("c", "d", []), ("f", "g", [])]
+    assert told(data) == [("a", "b", []), ("c", "d", [])]
     assert left_out(data) == {"cells beyond those of the first row": 1}
 
 
@@ -565,3 +565,68 @@ def test_new_options_at_their_defaults_leave_keys_as_they_were(tmp_path: Path) -
     assert LocalTask("t", "sts", "x.csv", quotes="none").plain()["quotes"] == "none"
     assert isinstance(choice, Choice)
     assert Cell.plain  # the key is made of both
+
+
+# --- more of the same kinds
+
+
+@pytest.mark.parametrize("column", ["label", "score"])
+@pytest.mark.parametrize("names", [("anchor", "positive"), ("sentence1", "sentence2")])
+def test_a_row_without_the_column_that_others_have_is_no_positive(
+    tmp_path: Path, names: tuple[str, str], column: str
+) -> None:
+    one, two = ({names[0]: f"a{i}", names[1]: f"b{i}"} for i in range(2))
+    given = {} if (column, names[0]) == ("label", "anchor") else {"min_score": 0.5}
+    for rows in ([one | {column: 1}, two], [one, two | {column: 1}]):
+        message = refused(put(tmp_path / "x.jsonl", rows), **given)
+        assert "to say whether the pair belongs together" in message or "no score" in message
+    path = put(tmp_path / "x.jsonl", [one | {column: 1}, two])
+    data = load(path, bad_rows="skip", **given)
+    assert told(data) == [("a0", "b0", [])]
+    table = put(tmp_path / "x.csv", f"{names[0]},{names[1]},{column}\na,b,1\nc,d\n")
+    assert "x.csv, line 3" in refused(table, ragged="allow", **given)
+
+
+def test_a_table_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    folder = beir(tmp_path / "s", [ONE], "q\t1\t1\n")
+    (folder / "corpus.jsonl.gz").write_bytes(gzip.compress(b'{"_id": "1", "text": "other"}\n'))
+    assert refused(folder) == "s has both corpus.jsonl and corpus.jsonl.gz: remove one of them"
+
+
+@pytest.mark.parametrize("score", ["inf", "nan", "", "high"])
+def test_a_judgement_must_be_a_number(tmp_path: Path, score: str) -> None:
+    folder = beir(tmp_path / "s", [ONE], f"q\t1\t1\nr\t1\t{score}\n")
+    assert "train.tsv, line 3: score must be" in refused(folder)
+    assert load(folder, bad_rows="skip").rows == 1
+
+
+def test_a_document_with_a_title_needs_no_text(tmp_path: Path) -> None:
+    folder = beir(tmp_path / "s", [{"_id": "1", "title": "one"}], "q\t1\t1\n")
+    assert told(load(folder)) == [("Q", "one", [])]
+
+
+def test_a_threshold_needs_scores(tmp_path: Path) -> None:
+    for row in ({"sentence1": "a", "sentence2": "b"}, {"anchor": "a", "positive": "b"}):
+        path = put(tmp_path / "x.jsonl", [row])
+        message = "x.jsonl, line 1: min_score is 0.5, but the row has no score"
+        assert refused(path, min_score=0.5) == message
+
+
+def test_half_a_character_in_a_key_or_an_id_is_refused(tmp_path: Path) -> None:
+    path = put(tmp_path / "x.jsonl", '{"text": "a", "more \\ud83d": 1}\n')
+    assert "a key holds half of a surrogate pair" in refused(path)
+    folder = beir(tmp_path / "s", [{"_id": "1\ud83d", "text": "a"}], "q\t1\t1\n")
+    assert "_id holds half of a surrogate pair" in refused(folder)
+
+
+@pytest.mark.parametrize("key", [None, True, " ", ["1"], "a\tb"])
+def test_a_key_must_be_a_text_or_a_number(tmp_path: Path, key: Any) -> None:
+    folder = beir(tmp_path / "s", [ONE, {"_id": key, "text": "a"}], "q\t1\t1\n")
+    assert "corpus.jsonl, line 2: _id " in refused(folder)
+    assert load(folder, bad_rows="skip").rows == 1
+
+
+def test_a_header_in_words_is_refused_with_the_right_spelling(tmp_path: Path) -> None:
+    path = put(tmp_path / "x.tsv", "a\tb\n")
+    message = "file: header must be true or false, got 'false'; in name[parameter=value], write "
+    assert refused(path, header="false") == message + "False"
