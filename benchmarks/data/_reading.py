@@ -74,7 +74,7 @@ class Reading:
 
     def of(self, path: Path) -> "Reading":
         """The same for another file: without the options of tables if it is none."""
-        table = path.name.lower().removesuffix(".gz").endswith((".csv", ".tsv"))
+        table = path.name.lower().removesuffix(".gz").endswith((".csv", ".tsv", ".txt"))
         return self if table else Reading(encoding=self.encoding, bad_rows=self.bad_rows)
 
 

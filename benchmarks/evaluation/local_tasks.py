@@ -94,7 +94,7 @@ def tasks_of_files(given: Sequence[str], reading: Reading | None = None) -> list
 
     Args:
         given: ``path`` or ``name=path`` each; an existing path may hold "=".
-        reading: How the files are read.
+        reading: How the files are read; options of tables are for the tables among them.
 
     Raises:
         ValueError: As `task_of_file`, or if two tasks have one name.
@@ -109,14 +109,15 @@ def tasks_of_files(given: Sequence[str], reading: Reading | None = None) -> list
     for name in filter(None, names):
         if names.count(name) > 1:
             raise ValueError(f"--test: two test files are called {name!r}")
-    made = dict(
-        zip(
-            unnamed := [i for i, n in enumerate(names) if not n],
-            names_of([paths[i] for i in unnamed], names),
-            strict=True,
-        )
-    )
-    return [task_of_file(path, names[i] or made[i], reading) for i, path in enumerate(paths)]
+    made = iter(names_of([p for p, n in zip(paths, names, strict=True) if not n], names))
+    reading = reading or Reading()
+    each = [reading.of(path) for path in paths]
+    if len(paths) == 1 or reading not in each:  # nothing but files that refuse its options
+        each = [reading] * len(paths)
+    return [
+        task_of_file(path, name or next(made), how)
+        for path, name, how in zip(paths, names, each, strict=True)
+    ]
 
 
 def names_of(paths: Sequence[Path], taken: Iterable[str] = ()) -> list[str]:

@@ -481,3 +481,15 @@ def test_test_files_get_names_that_are_legal_and_differ(tmp_path: Path) -> None:
         tasks_of_files([f"a b={given[1]}"])
     with pytest.raises(FileNotFoundError, match="there is no file"):
         tasks_of_files([f"a={tmp_path / 'nothing.csv'}"])
+
+
+def test_options_of_tables_are_for_the_tables_among_the_test_files(tables: Path) -> None:
+    path = tables / "x.csv"
+    path.write_text('sentence1,sentence2,score\nplain,text,5\n"7" pipe,a pipe,1\n')
+    folder = str(tables / "search")
+    reading = Reading(quotes="none", bad_rows="skip")
+    table, search = tasks_of_files([str(path), folder], reading)
+    assert (table.quotes, table.bad_rows) == ("none", "skip")
+    assert (search.quotes, search.bad_rows) == ("auto", "skip")
+    with pytest.raises(ValueError, match="quotes cannot be set"):
+        tasks_of_files([folder], reading)
