@@ -46,7 +46,7 @@ def _either(path: Path, *, must: bool = True) -> Path:
 
 @dataclass(frozen=True)
 class Judged:
-    """A folder as it is read.
+    """Content of a folder.
 
     Attributes:
         corpus: Text of every document, by id.

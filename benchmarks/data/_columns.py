@@ -1,4 +1,4 @@
-"""What a layout is told, the columns that it reads, and those that it must not pass over."""
+"""Options of a layout, the columns that it reads, and those that it must not pass over."""
 
 import math
 import re
@@ -29,11 +29,11 @@ PAIR_SIGNS = TEXT_SIGNS | {
 
 @dataclass(frozen=True)
 class Options:
-    """What a layout may be told.
+    """Options of a layout.
 
     Attributes:
         min_score: Pairs of ``sentence1, sentence2, score`` count as positives from this score on;
-            ``None`` reads the sentences as plain texts and never looks at the score.
+            ``None`` reads the sentences as plain texts and ignores the score.
         nli: "triplets" or "pairs", see `File`.
         nli_labels: The class that each number stands for.
         passages: Text of every document id, for layouts that name documents.

@@ -1,6 +1,6 @@
 """One split of a hub data set at a pinned revision, from the cache or the hub.
 
-Offline, `datasets` takes the newest prepared copy of a repository whatever its revision
+Offline, `datasets` takes the newest prepared copy of a repository, of any revision
 (huggingface/datasets#7928); here the copy's revision is compared with the one asked for.
 """
 

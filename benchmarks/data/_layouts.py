@@ -1,4 +1,4 @@
-"""Which columns make a training row: the layouts that files and hub data sets may have.
+"""Layouts of files and hub data sets: the columns that make a training row.
 
 The layout is recognised by its required columns in the first row, in the order of `LAYOUTS`.
 """
@@ -29,6 +29,7 @@ from nsbench.samplers import one_of, suggest
 
 _MNLI = ("premise", "hypothesis", "label")
 _SNLI = ("sentence1", "sentence2", "gold_label")
+_NEGATIVES = re.compile(r"negative(_\d+|s)?")
 _CLASSES = frozenset(["nli", "nli_labels"])
 
 
@@ -56,11 +57,13 @@ def read(
     found.check(options, source)
     seen: set[tuple[str, ...]] = set()
     for where, row in renamed:
-        with out.report.guarded():
+        try:
             if not columns and (names := tuple(row)) not in seen:
                 out.report.columns |= found.unread(where, names)
                 seen.add(names)
             found.read(out, where, row, options)
+        except RowError as error:
+            out.report.refuse(error)
     out.finish()
     if not out.anchor:
         why = "; ".join(f"{w} ({n})" for w, (n, _) in out.report.left_out.items())
@@ -116,7 +119,7 @@ def _renamed(rows: Iterable[Record], columns: Mapping[str, str]) -> Iterable[Rec
 
 def _triplets(rows: Rows, where: str, row: Mapping[str, Any], options: Options) -> None:
     anchor = text_of(where, row, "anchor")
-    named = [c for c in row if re.fullmatch(r"negative(_\d+|s)?", c)]
+    named = [c for c in row if c[:8] == "negative" and _NEGATIVES.fullmatch(c)]
     named.sort(key=lambda c: int(c.partition("_")[2] or 0))
     negatives = [
         text

@@ -1,4 +1,4 @@
-"""How files are read, what becomes of bad rows, and the report of what was left out.
+"""Options of reading files, the policy for bad rows, and the report of what was left out.
 
 Every reader takes the same `Reading` and fills the same `Report`.
 """
@@ -98,7 +98,7 @@ class RowError(ValueError):
 
 @dataclass
 class Report:
-    """What was read and what was left out, filled by the readers.
+    """Counts of what was read and what was left out, filled by the readers.
 
     Attributes:
         bad_rows: The policy, one of `BAD_ROWS`.

@@ -1,4 +1,4 @@
-"""Rows of a local file, each with the place it was read from, whatever the format.
+"""Rows of a local file of any format, each with the place it was read from.
 
 Only text, JSON and parquet are read, plain or gzipped; nothing in a file is ever executed, and no
 file makes the reader hold more than a bounded part of it.
@@ -172,13 +172,17 @@ def _opened(path: Path, encoding: str) -> Iterator[TextIO]:
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
-    if SURROGATE.search("".join(found)):
+    names = "".join(found)
+    if not names.isascii() and SURROGATE.search(names):
         raise ValueError("a key holds half of a surrogate pair, as of a cut emoji")
     if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(n for i, n in enumerate(names) if n in names[:i])
+        keys = [name for name, _ in pairs]
+        twice = next(n for i, n in enumerate(keys) if n in keys[:i])
         raise ValueError(f"the key {twice!r} occurs twice in one object")
     return found
+
+
+_JSON = json.JSONDecoder(object_pairs_hook=_object)
 
 
 def _json_lines(path: Path, file: TextIO, report: Report) -> Iterator[Record]:
@@ -187,7 +191,7 @@ def _json_lines(path: Path, file: TextIO, report: Report) -> Iterator[Record]:
             continue
         where = f"{path}, line {number}"
         try:
-            row = json.loads(line, object_pairs_hook=_object)
+            row = _JSON.decode(line)
             if not isinstance(row, dict):
                 got = f", got {type(row).__name__}"
                 raise RowError(where, "a row must be an object", got)
@@ -213,7 +217,7 @@ def _json(path: Path, file: TextIO, report: Report) -> Iterator[Record]:
     if not text.strip():
         return
     try:
-        rows = json.loads(text, object_pairs_hook=_object)
+        rows = _JSON.decode(text)
     except json.JSONDecodeError as error:
         hint = "; is it one object a line? Then call it .jsonl" if "Extra" in error.msg else ""
         raise ValueError(f"{path}, line {error.lineno}: not JSON: {error.msg}{hint}") from None

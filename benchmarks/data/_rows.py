@@ -10,6 +10,8 @@ from nsbench.benchmarks.data._reading import FIRST, Report, RowError
 from nsbench.benchmarks.data._types import Ints, TrainingData
 from nsbench.benchmarks.data._values import Keyed, shown
 
+MOST_NEGATIVES = 1 << 30
+"""Rows times the most negatives that a row may have: 8 GiB."""
 Two = tuple[list[str], list[str]]
 
 
@@ -128,6 +130,11 @@ class Rows:
     def data(self, name: str, revision: str) -> TrainingData:
         """The rows as arrays, lists of negatives filled up with -1."""
         k = max((len(n) for n in self.negatives), default=0)
+        if len(self.anchor) * k > MOST_NEGATIVES:
+            raise ValueError(
+                f"{name}: {len(self.anchor):,} rows with up to {k:,} given negatives each are too "
+                f"many: rows times negatives may be {MOST_NEGATIVES:,}; give each query fewer"
+            )
         negatives = np.full((len(self.anchor), k), -1, dtype=np.int64)
         for row, given in enumerate(self.negatives):
             negatives[row, : len(given)] = given
@@ -180,7 +187,7 @@ def chosen(data: TrainingData, rows: Ints, keep_texts: bool = False) -> Training
 
 
 def unpaired(data: TrainingData) -> TrainingData:
-    """Every anchor and every positive as a row of its own, its own positive, in the old order."""
+    """Make every anchor and every positive a separate row, its own positive, in the old order."""
     if (data.anchor == data.positive).all():
         alone = data.anchor
     else:

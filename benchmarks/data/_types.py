@@ -1,4 +1,4 @@
-"""What a data set is, once read: texts, rows that point at them, and what is known of both."""
+"""Data sets in memory: texts, rows that point at them, and knowledge of both."""
 
 import hashlib
 import unicodedata
@@ -29,7 +29,7 @@ class TrainingData:
     """R training rows over T texts.
 
     Attributes:
-        name: How the data set is called in records.
+        name: Name of the data set in records.
         texts: T texts.
         anchor: ``(R,)`` index of each row's anchor text.
         positive: ``(R,)`` index of its positive text; equal to ``anchor`` where the positive is
@@ -40,7 +40,7 @@ class TrainingData:
             not a known pair are false negatives of each other.
         nli: Optional ``(R,)`` entailment label of the pair (0 contradiction, 1 entailment,
             2 neutral), for supervised regimes.
-        revision: What exactly was read: a hub revision, or ``sha256:...`` of the content.
+        revision: Revision that was read: of the hub, or ``sha256:...`` of the content.
         query_ids: Ids of queries by their text, where the data have any; training sees none.
         document_ids: Ids of documents by their text.
         report: What was read and what was left out, as plain data; ``None`` where nothing was
@@ -126,8 +126,8 @@ def false_negative_rate(data: TrainingData) -> float:
 class DataSet(Protocol):
     """A source of training rows; a frozen dataclass that reads nothing until it is called.
 
-    Subclass it to inherit the defaults: no evaluation sets of its own, no dev set, and no test
-    whose texts it reads on purpose.
+    Subclass it to inherit the defaults: no evaluation sets, no development set, and no test whose
+    texts it reads on purpose.
 
     Attributes:
         transductive: Names of the tasks whose test texts are among the rows on purpose, without

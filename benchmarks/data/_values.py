@@ -26,7 +26,7 @@ def shown(value: object) -> str:
 
 def whole(where: str, column: str, text: str) -> str:
     """The text itself, unless it holds half of a surrogate pair, which is no character."""
-    half = SURROGATE.search(text)
+    half = None if text.isascii() else SURROGATE.search(text)
     if half:
         place = f": \\u{ord(half[0]):04x} at character {half.start() + 1}"
         raise RowError(where, f"{column} holds half of a surrogate pair, as of a cut emoji", place)

@@ -41,21 +41,21 @@ class File(DataSet):
         columns: ``{our name: the file's name}``, such as ``{anchor = "q"}``. If given, only the
             named columns are read.
         min_score: With ``sentence1, sentence2, score``: a pair counts as positive from this score
-            on. Left out, the scores are not looked at and every sentence is a text of its own.
+            on. Left out, scores are ignored and every sentence is a separate text.
             With ``anchor, positive, score`` it has to be given.
         nli: With ``premise, hypothesis, label``: "triplets" makes a row of every entailed pair,
             with what contradicts its premise as negatives; "pairs" keeps every pair that has one
             of the three classes, with it, for objectives that classify.
-        nli_labels: What label numbers mean, in their order, such as ``["entailment", "neutral",
+        nli_labels: Meaning of label numbers, in their order, such as ``["entailment", "neutral",
             "contradiction"]``; not needed where labels are words.
         corpus: File with ``docid, document_text`` (or ``text``), for rows that name documents.
-        split: Which judgements of a BEIR folder: the name of a file in qrels/.
+        split: Judgements of a BEIR folder: the name of a file in qrels/.
         header: Whether a csv or tsv file names its columns; without, they are "1", "2", ...
         quotes: Meaning of a double quote in csv and tsv: "double" (protects delimiters and line
             ends), "none" (a plain character) or "auto" (double in csv, none in tsv; a tsv file
             that was clearly written with protecting quotes is refused).
-        views: "pairs" for rows as they are, "text" for every anchor and every positive as a row of
-            its own, without negatives and classes (unsupervised).
+        views: "pairs" for rows as they are, "text" for every anchor and every positive as a
+            separate row, without negatives and classes (unsupervised).
         limit: Rows to keep, the first of a shuffle, >= 0; 0 keeps all.
         seed: Seed of that shuffle, >= 0.
         delimiter: Of csv, tsv and txt: one character, "tab", or "auto" (a comma in csv, a tab in
@@ -110,7 +110,7 @@ class File(DataSet):
         )
 
     def check(self) -> None:
-        """Look whether the files are there and the first row has a layout."""
+        """Check that the files exist and the first row has a layout."""
         path = existing(self._file)
         if path.is_dir():
             self._check_folder(path)

@@ -33,11 +33,11 @@ class Hub(DataSet):
         split: Split to read.
         columns: ``{our name: the data set's name}``; if given, only these are read.
         min_score: With ``sentence1, sentence2, score``: a pair is positive from this score on.
-            Left out, every sentence is a text of its own.
+            Left out, every sentence is a separate text.
         nli: With ``premise, hypothesis, label``: "triplets" or "pairs", as in `File`.
         nli_labels: What label numbers mean, in their order, where the data set does not say.
-        views: "pairs" for rows as they are, "text" for every anchor and every positive as a row of
-            its own (unsupervised).
+        views: "pairs" for rows as they are, "text" for every anchor and every positive as a
+            separate row (unsupervised).
         limit: Rows to keep, the first of a shuffle, >= 0; 0 keeps all.
         seed: Seed of that shuffle, >= 0.
         bad_rows: Rows that cannot be used: "error", or "skip", which counts them.

@@ -84,7 +84,7 @@ def paired(table: Table) -> Columns:
     out = _pairs(table, "labels", lambda where, row: class_of(where, row["label"]))
     if len(set(out["labels"])) < 2:
         only = out["labels"][0]
-        raise ValueError(f"{table.path} has one label only, {only}: nothing to distinguish")
+        raise ValueError(f"{table.path} has one label only, {only}: nothing to separate")
     return out
 
 
@@ -134,7 +134,7 @@ def _numbered(table: Table, labels: list[str]) -> dict[str, int]:
 
 
 def classified(train: Table, test: Table) -> dict[str, Columns]:
-    """What is fitted and what is scored, labels as numbers."""
+    """Rows to fit and rows to score, labels as numbers."""
     splits = {"train": labelled(train), "test": labelled(test)}
     names = _numbered(train, splits["train"]["label"])
     unknown = sorted(set(splits["test"]["label"]) - set(names))
@@ -151,7 +151,7 @@ def clustered(table: Table) -> Columns:
 
 
 def reranked(table: Table) -> dict[str, Any]:
-    """Queries, each with separate candidates, as mteb lays out its reranking tasks."""
+    """Queries, each with its own candidates, laid out as mteb's reranking tasks."""
     corpus: list[dict[str, str]] = []
     queries: list[dict[str, str]] = []
     relevant: dict[str, dict[str, int]] = {}
@@ -216,4 +216,4 @@ READERS: Mapping[str, Callable[[Table], dict[str, Any]]] = {
     "clustering": clustered,
     "reranking": reranked,
 }
-"""How a file of a kind is read, where it is one file."""
+"""Functions that read the file of a kind, for kinds of one file."""

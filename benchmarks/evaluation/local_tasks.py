@@ -41,7 +41,7 @@ def evaluation_tasks(
 def development_task(
     entry: str | Mapping[str, Any], tasks: Iterable[str | LocalTask]
 ) -> str | LocalTask:
-    """What chooses the checkpoint, read and checked as `evaluation_tasks` does.
+    """Read and check the task that chooses the checkpoint, as `evaluation_tasks` does.
 
     Raises:
         ValueError: As there, or if its files are those of a task that is scored.
@@ -64,7 +64,7 @@ def task_of_file(path: Path, name: str = "", reading: Reading | None = None) -> 
 
     Args:
         path: The file or folder.
-        name: Of the task; empty for one made of the file's name.
+        name: Of the task; empty for one that the file's name gives.
         reading: How the file is read.
 
     Raises:
@@ -160,7 +160,7 @@ def fingerprinted(task: LocalTask) -> LocalTask:
 
 
 def files(task: LocalTask) -> tuple[Path, ...]:
-    """What it is read from.
+    """Files of a task.
 
     Raises:
         FileNotFoundError: If a file is missing.
@@ -188,7 +188,7 @@ def read_task(task: LocalTask) -> dict[str, Any]:
 
 
 def reading_report(task: LocalTask) -> dict[str, Any]:
-    """What was read of its files and what was left out, see `Report.plain`."""
+    """Report of what was read of its files and what was left out, see `Report.plain`."""
     return _checked(task)[1]
 
 
@@ -228,7 +228,7 @@ def _read(task: LocalTask, stamp: object) -> tuple[dict[str, Any], dict[str, Any
 
 
 def reading_of(task: LocalTask) -> Reading:
-    """How its files are read, checked."""
+    """Options of reading its files, checked."""
     found = Reading(**{f.name: getattr(task, f.name) for f in fields(Reading)})
     found.check(f"evaluation task {task.name!r}")
     return found

@@ -80,7 +80,7 @@ def _loading(made: dict[str, Any]) -> str:
 
 
 def _reading(read: dict[str, Any] | None) -> str:
-    """What was read and what was left out, with the first places of each reason."""
+    """Counts of what was read and left out, with the first places of each reason."""
     lines = [_text(line) for line in sentences(read)]
     return "\n".join(["## What was read", "", *(f"- {line}" for line in lines)]) if lines else ""
 
