@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nsbench.benchmarks.data import TrainingData, _records, _tables, datasets
+from nsbench.benchmarks.data import TrainingData, _records, _rows, _tables, datasets
 from nsbench.benchmarks.data._reading import Reading, Report, RowError, parse_reading, sentences
 from nsbench.benchmarks.data._records import records
 from nsbench.benchmarks.records.cell import Cell, Choice, resolve
@@ -630,3 +630,27 @@ def test_a_header_in_words_is_refused_with_the_right_spelling(tmp_path: Path) ->
     path = put(tmp_path / "x.tsv", "a\tb\n")
     message = "file: header must be true or false, got 'false'; in name[parameter=value], write "
     assert refused(path, header="false") == message + "False"
+
+
+def test_the_report_is_part_of_the_record(tmp_path: Path) -> None:
+    from nsbench.benchmarks.runs.cell_run import describe_data
+
+    data = load(put(tmp_path / "x.jsonl", [{"text": "a"}, {"text": " "}]), bad_rows="skip")
+    assert describe_data(data)["report"] == {
+        "bad_rows": "skip",
+        "read": {"x.jsonl": 2},
+        "left_out": [{"why": "text is blank", "count": 1, "first": ["x.jsonl, line 2"]}],
+        "columns_not_read": [],
+    }
+    assert load(tmp_path / "x.jsonl", bad_rows="skip", limit=1).report == data.report
+    assert "report" not in describe_data(datasets.make("planted", rows=5)())
+
+
+def test_more_given_negatives_than_can_be_held_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = {"query": "q", "pos": [f"p{i}" for i in range(9)], "neg": [f"n{i}" for i in range(9)]}
+    path = put(tmp_path / "x.jsonl", [row])
+    assert load(path).negatives.shape == (9, 9)
+    monkeypatch.setattr(_rows, "MOST_NEGATIVES", 80)
+    assert "9 rows with up to 9 given negatives each are too many" in refused(path)
