@@ -11,7 +11,7 @@ from typing import Any
 
 from nsbench.benchmarks.data._columns import NLI, NO_CLASS, TEXT_SIGNS, Layout, Options
 from nsbench.benchmarks.data._reading import Report, RowError
-from nsbench.benchmarks.data._rows import Rows
+from nsbench.benchmarks.data._rows import Rows, unpaired
 from nsbench.benchmarks.data._values import (
     Record,
     class_of,
@@ -26,6 +26,8 @@ from nsbench.benchmarks.data._values import (
     titled,
 )
 from nsbench.samplers import one_of, suggest
+
+__all__ = ["LAYOUTS", "ROLES", "Rows", "check_columns", "read", "recognise", "unpaired"]
 
 _MNLI = ("premise", "hypothesis", "label")
 _SNLI = ("sentence1", "sentence2", "gold_label")

@@ -211,15 +211,15 @@ def make(registry: Registry[Any], choice: Choice) -> Any:
 def resolve(registry: Registry[Any], name: str, params: Mapping[str, Any]) -> Choice:
     """A choice with all parameters filled in; constructing it once has checked them.
 
-    Parameters that a component lists in ``younger`` are left out at their defaults, so that cells
-    that were finished before these parameters existed keep their keys.
+    A parameter that the class lists in ``younger`` came after cells without it were finished; it
+    is left out where it has its default, so that those cells keep their keys.
     """
     full = registry.parameters(name, params)
     registry.make(name, **params)
-    entry = registry.entry(name)
-    defaults = {p.name: p.default for p in entry.parameters if not p.required}
-    younger = {k for k in getattr(entry.cls, "younger", ()) if full[k] == defaults[k]}
-    return Choice(name, {k: v for k, v in full.items() if k not in younger}, defaults)
+    younger = registry.entry(name).attribute("younger", frozenset())
+    defaults = {p.name: p.default for p in registry.entry(name).parameters if not p.required}
+    full = {k: v for k, v in full.items() if k not in younger or v != defaults[k]}
+    return Choice(name, full, defaults)
 
 
 def named(entry: str | Mapping[str, Any], kind: str) -> tuple[str, dict[str, Any]]:

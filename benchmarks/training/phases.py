@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from nsbench.benchmarks.data import TrainingData
-from nsbench.benchmarks.data._rows import unpaired
+from nsbench.benchmarks.data._layouts import unpaired
 from nsbench.benchmarks.regimes import Phase
 from nsbench.benchmarks.training.measures import Trained
 
