@@ -217,10 +217,16 @@ def make(registry: Registry[Any], choice: Choice) -> Any:
 
 
 def resolve(registry: Registry[Any], name: str, params: Mapping[str, Any]) -> Choice:
-    """A choice with all parameters filled in; constructing it once has checked them."""
+    """A choice with all parameters filled in; constructing it once has checked them.
+
+    A parameter that the class lists in ``younger`` came after cells without it were finished; it
+    is left out where it has its default, so that those cells keep their keys.
+    """
     full = registry.parameters(name, params)
     registry.make(name, **params)
+    younger = registry.entry(name).attribute("younger", frozenset())
     defaults = {p.name: p.default for p in registry.entry(name).parameters if not p.required}
+    full = {k: v for k, v in full.items() if k not in younger or v != defaults[k]}
     return Choice(name, full, defaults)
 
 
