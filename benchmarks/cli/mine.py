@@ -39,6 +39,14 @@ class MineCommand(MinedFiles, MineSettings):
         (), description="anchor=question: names of the columns; repeatable."
     )
     split: str = Field("", description="Of a BEIR folder or hub data set.")
+    read: Annotated[tuple[str, ...], Option(metavar="OPTION=VALUE")] = Field(
+        (),
+        description="How the data are read: header, quotes, delimiter, encoding, ragged, bad_rows; "
+        "repeatable.",
+    )
+    read_corpus: Annotated[tuple[str, ...], Option(metavar="OPTION=VALUE")] = Field(
+        (), description="How --corpus is read; repeatable."
+    )
     query_prompt_name: str = Field("", description="A prompt of the model.")
     corpus_prompt_name: str = Field("", description="A prompt of the model.")
     cross_encoder: str = Field("", description="Scores the window again.")
@@ -56,6 +64,8 @@ class MineCommand(MinedFiles, MineSettings):
         self.check(self)
         if self.source == "model" and not self.model:
             raise ValueError("mine: name a model with --model, or choose --source bm25")
+        if self.read_corpus and self.corpus is None:
+            raise ValueError("mine: --read-corpus is given without --corpus")
         wrong = [c for c in self.column if "=" not in c]
         if wrong:
             raise ValueError(f"mine: cannot read the column {wrong[0]!r}: write anchor=question")
@@ -76,6 +86,7 @@ def mined(given: MineCommand) -> tuple[dict[str, Any], bool]:
     Returns:
         The content of ``mined.json``, and whether the set was there before.
     """
+    from nsbench.benchmarks.data._reading import parse_reading
     from nsbench.benchmarks.device import pick_device
     from nsbench.benchmarks.encoders.pretrained import load_model
     from nsbench.benchmarks.mining.dataset.cache import EmbeddingCache
@@ -86,8 +97,10 @@ def mined(given: MineCommand) -> tuple[dict[str, Any], bool]:
     of_hub = given.data.partition("[")[0] in ("hub", "sts_unlabelled")
     if of_hub or not all(map(hub.is_local, (given.model, given.judge, given.cross_encoder))):
         settle_hub()
-    rows = read_data(given.data, given.columns, given.split)
-    rows, documents = with_corpus(rows, given.corpus)
+    reading = parse_reading(given.read, "--read")
+    of_corpus = parse_reading(given.read_corpus, "--read-corpus")
+    rows = read_data(given.data, given.columns, given.split, reading)
+    rows, documents = with_corpus(rows, given.corpus, of_corpus)
     loading: dict[str, Any] = {
         "device": str(pick_device(given.device)),
         "batch_size": given.batch_size,
@@ -128,6 +141,10 @@ def _prompts(given: MineCommand, model: Any) -> dict[str, str]:
 
 
 def _show(to: Path, made: dict[str, Any], before: bool) -> None:
+    from nsbench.benchmarks.data._reading import sentences
+
+    for text in sentences(made.get("read")):
+        out.print(escaped(text), soft_wrap=True)
     found = made["report"]
     counts, false = found["counts"], found["false_negatives"]
     if before:

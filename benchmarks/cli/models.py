@@ -1,6 +1,7 @@
 """The commands ``nsbench evaluate`` and ``nsbench export``."""
 
 import csv
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -29,9 +30,16 @@ def evaluate(
         typer.Option(help="An mteb task, a benchmark, or STS7; repeatable."),
     ] = None,
     test: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(
-            help="A file with sentence1, sentence2, score or label; a BEIR folder; repeatable."
+            metavar="[NAME=]PATH",
+            help="A file with sentence1, sentence2, score or label; a BEIR folder; repeatable.",
+        ),
+    ] = None,
+    read: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="OPTION=VALUE", help="How tests are read: quotes=none; repeatable. See docs."
         ),
     ] = None,
     skip_missing: Annotated[
@@ -47,7 +55,8 @@ def evaluate(
 
     if task or not test or not all(map(hub.is_local, models)):
         settle_hub()
-    tasks, absent = tasks_of(task or (), test or (), skip_missing=skip_missing)
+    tasks, absent = tasks_of(task or (), test or (), read or (), skip_missing=skip_missing)
+    _say_left_out_rows(tasks)
     say_left_out(absent)
     folder, failed = ResultsFolder(to), 0
     for name in models:
@@ -59,19 +68,23 @@ def evaluate(
             failed += 1
             err.print(f"[red]failed[/] {escaped(name)}: {escaped(str(error))}", soft_wrap=True)
             continue
-        paths = folder.cell(model.name, record.key)
-        out.print(
-            f"{escaped(model.name)}@{model.revision[:12]}"
-            + (" (from before)" if before else "")
-            + "  "
-            + "  ".join(_main_scores(paths.scores)),
-            soft_wrap=True,
-        )
-    first = models[0] if len(models) > failed else ""
-    if first:
+        scores = "  ".join(_main_scores(folder.cell(model.name, record.key).scores))
+        shown = f"{escaped(model.name)}@{model.revision[:12]}{' (from before)' if before else ''}"
+        out.print(f"{shown}  {scores}", soft_wrap=True)
+    if len(models) > failed:
         out.print(f"next: nsbench leaderboard {to} --baseline NAME", soft_wrap=True)
     if failed:
         raise typer.Exit(SOME_FAILED)
+
+
+def _say_left_out_rows(tasks: Iterable[object]) -> None:
+    """Print what was left out of the files of tasks."""
+    from nsbench.benchmarks.data._reading import reasons_of
+    from nsbench.benchmarks.evaluation.local_tasks import left_out
+
+    for name, reasons in left_out(tasks).items():
+        for text in reasons_of(reasons):
+            err.print(escaped(f"{name}: {text}"), soft_wrap=True)
 
 
 def _main_scores(path: Path) -> list[str]:

@@ -3,12 +3,17 @@
 Source: Thakur et al. 2021, BEIR, and its data format. https://arxiv.org/abs/2104.08663
 """
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from nsbench.benchmarks.data._layouts import Rows, number_of, titled
+from nsbench.benchmarks.data._reading import Reading, Report, RowError
 from nsbench.benchmarks.data._records import existing, records
+from nsbench.benchmarks.data._rows import Rows
+from nsbench.benchmarks.data._values import Keyed, keyed, number_of, titled
 
 
 def files_of(folder: Path, split: str) -> tuple[Path, Path, Path]:
@@ -16,6 +21,7 @@ def files_of(folder: Path, split: str) -> tuple[Path, Path, Path]:
 
     Raises:
         FileNotFoundError: If one is missing; for a split, the splits that are there are named.
+        ValueError: If a file is there both plain and packed.
     """
     corpus, queries = (_either(folder / f"{name}.jsonl") for name in ("corpus", "queries"))
     judged = _either(folder / "qrels" / f"{split}.tsv", must=False)
@@ -29,6 +35,10 @@ def files_of(folder: Path, split: str) -> tuple[Path, Path, Path]:
 
 def _either(path: Path, *, must: bool = True) -> Path:
     packed = path.with_name(path.name + ".gz")
+    if packed.exists() and path.exists():
+        raise ValueError(
+            f"{path.parent} has both {path.name} and {packed.name}: remove one of them"
+        )
     if packed.exists():
         return packed
     return existing(path) if must else path
@@ -49,31 +59,71 @@ class Judged:
     scores: Mapping[str, Mapping[str, float]]
 
 
-def judgements(folder: Path, split: str) -> Judged:
+def judgements(
+    folder: Path,
+    split: str,
+    reading: Reading | None = None,
+    report: Report | None = None,
+    *,
+    blank_documents: bool = False,
+) -> Judged:
     """Read corpus, queries and one split's judgements.
+
+    Args:
+        folder: The folder.
+        split: Name of a file in qrels/.
+        reading: Encoding and policy for bad rows; the options of tables cannot be set.
+        report: Of what was left out.
+        blank_documents: True keeps documents without a text, as an evaluation must.
 
     Raises:
         FileNotFoundError: If a file is missing.
-        ValueError: If a row cannot be read, or names a query or document that is not there, or no
-            document is relevant.
+        ValueError: If a row cannot be read, or names a query or document that is not there, an id
+            or a judgement occurs twice with different values, or no document is relevant.
     """
+    reading = reading or Reading()
+    report = Report(reading.bad_rows) if report is None else report
+    wrong = reading.of_tables()
+    if wrong:
+        raise ValueError(
+            f"{folder} is a BEIR folder, whose files are laid out in one way: "
+            f"{wrong[0]} cannot be set, got {getattr(reading, wrong[0])!r}"
+        )
     corpus_file, query_file, judged = files_of(folder, split)
-    corpus, queries = _by_id(corpus_file), _by_id(query_file)
+    text = partial(titled, may_be_blank=blank_documents)
+    corpus = keyed(records(corpus_file, reading, report), "_id", text, report)
+    queries = keyed(records(query_file, reading, report), "_id", titled, report)
+    pairs = Keyed("pair of query-id and corpus-id", report)
+    for where, row in records(judged, replace(reading, quotes="none"), report):
+        with report.guarded():
+            names = _judged_pair(where, row, queries, corpus)
+            score = number_of(where, "score", row.get("score"))
+            if not math.isfinite(score):
+                raise RowError(where, "score must be finite", f", got {score}")
+            pairs.put(where, names, score, " and ".join(map(repr, names)))
     scores: dict[str, dict[str, float]] = {}
-    for where, row in records(judged, quotes="none"):
-        for column, known in (("query-id", queries), ("corpus-id", corpus)):
-            if column not in row:
-                raise ValueError(f"{where}: qrels must have query-id, corpus-id and score")
-            if row[column] not in known:
-                raise ValueError(f"{where}: {column} {row[column]!r} is not in the folder")
-        score = number_of(where, "score", row.get("score"))
-        scores.setdefault(row["query-id"], {})[row["corpus-id"]] = score
-    if not any(score > 0 for found in scores.values() for score in found.values()):
+    for (query, document), score in pairs.items():
+        scores.setdefault(query, {})[document] = score
+    if not any(score > 0 for score in pairs.values()):
         raise ValueError(f"{judged} names no relevant document")
     return Judged(corpus, queries, scores)
 
 
-def read_folder(folder: Path, split: str) -> Rows:
+def _judged_pair(
+    where: str, row: Mapping[str, Any], queries: Mapping[str, str], corpus: Mapping[str, str]
+) -> tuple[str, str]:
+    for column, known in (("query-id", queries), ("corpus-id", corpus)):
+        if column not in row:
+            raise ValueError(f"{where}: qrels must have query-id, corpus-id and score")
+        if row[column] not in known:
+            what = f"{column} {row[column]!r} is not in the folder"
+            raise RowError(where, what, kind=f"{column} is not in the folder")
+    return row["query-id"], row["corpus-id"]
+
+
+def read_folder(
+    folder: Path, split: str, reading: Reading | None = None, report: Report | None = None
+) -> Rows:
     """A row for every relevant document of every judged query.
 
     Documents judged irrelevant (score 0 or less) are its given negatives. Documents that no row
@@ -83,8 +133,9 @@ def read_folder(folder: Path, split: str) -> Rows:
         FileNotFoundError: If a file is missing.
         ValueError: As `judgements`.
     """
-    judged = judgements(folder, split)
-    out = Rows()
+    report = Report(reading.bad_rows if reading else "error") if report is None else report
+    judged = judgements(folder, split, reading, report)
+    out = Rows(report)
     for query, scores in judged.scores.items():
         negatives = [judged.corpus[d] for d, score in scores.items() if score <= 0]
         for document, score in scores.items():
@@ -92,13 +143,8 @@ def read_folder(folder: Path, split: str) -> Rows:
                 out.add(judged.queries[query], judged.corpus[document], negatives)
     for text in judged.corpus.values():
         out.text(text)
-    return out
-
-
-def _by_id(path: Path, key: str = "_id") -> Mapping[str, str]:
-    out: dict[str, str] = {}
-    for where, row in records(path):
-        if key not in row:
-            raise ValueError(f"{where}: has no {key!r}")
-        out[str(row[key])] = titled(where, row)
+    for name, text in judged.corpus.items():
+        out.document_ids.setdefault(text, name)
+    for name in (*judged.scores, *judged.queries):
+        out.query_ids.setdefault(judged.queries[name], name)
     return out

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from nsbench.benchmarks import hub
-from nsbench.benchmarks.data._records import Record
+from nsbench.benchmarks.data._reading import Report
+from nsbench.benchmarks.data._values import Record
 from nsbench.samplers import suggest
 
 opened: dict[tuple[str, str], Any] = {}
@@ -120,8 +121,8 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().split("\n", 1)[0]
 
 
-def rows_of(source: Source, split: str) -> Iterator[Record]:
-    """The rows of a split as records; numbers of named classes become their names."""
+def rows_of(source: Source, split: str, report: Report | None = None) -> Iterator[Record]:
+    """The rows of a split as records, counted in a report; numbers of classes become names."""
     import datasets
 
     table = open_split(source, split)
@@ -134,6 +135,8 @@ def rows_of(source: Source, split: str) -> Iterator[Record]:
         for column, names in named.items():
             value = row[column]
             row[column] = names[value] if value is not None and value >= 0 else None
+        if report is not None:
+            report.count(f"{source.path}, {split}")
         yield f"{source.path}, {split} row {number}", row
 
 

@@ -3,128 +3,80 @@
 The layout is recognised by its required columns in the first row, in the order of `LAYOUTS`.
 """
 
-import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from typing import Any
 
-import numpy as np
-
-from nsbench.benchmarks.data._records import Record
-from nsbench.benchmarks.data._types import Ints, TrainingData
+from nsbench.benchmarks.data._columns import NLI, NO_CLASS, TEXT_SIGNS, Layout, Options
+from nsbench.benchmarks.data._reading import Report, RowError
+from nsbench.benchmarks.data._rows import Rows, unpaired
+from nsbench.benchmarks.data._values import (
+    Record,
+    class_of,
+    key_of,
+    label_of,
+    maybe,
+    number_of,
+    required,
+    shown,
+    text_of,
+    texts_of,
+    titled,
+)
 from nsbench.samplers import one_of, suggest
 
-# Entailment classes as `TrainingData.nli` numbers them.
-NLI = {"contradiction": 0, "entailment": 1, "neutral": 2}
-NLI_ROWS = ("triplets", "pairs")
-NO_CLASS = ("", "-", "-1", "not_entailment")  # SNLI without a majority, two-way sets such as RTE
-VIEWS = ("pairs", "text")
+__all__ = ["LAYOUTS", "ROLES", "Rows", "check_columns", "read", "recognise", "unpaired"]
+
+_MNLI = ("premise", "hypothesis", "label")
+_SNLI = ("sentence1", "sentence2", "gold_label")
+_NEGATIVES = re.compile(r"negative(_\d+|s)?")
+_CLASSES = frozenset(["nli", "nli_labels"])
 
 
-@dataclass(frozen=True)
-class Options:
-    """Options of a layout.
-
-    Attributes:
-        min_score: Pairs of ``sentence1, sentence2, score`` count as positives from this score on;
-            ``None`` reads the sentences as plain texts and ignores the score.
-        nli: "triplets" or "pairs", see `File`.
-        nli_labels: The class that each number stands for.
-        passages: Text of every document id, for layouts that name documents.
-    """
-
-    min_score: float | None = None
-    nli: str = "triplets"
-    nli_labels: Sequence[str] = ()
-    passages: Mapping[str, str] | None = None
-
-    def check(self, owner: str) -> None:
-        """Raise ``ValueError`` for an option out of its range."""
-        one_of(owner, "nli", self.nli, NLI_ROWS)
-        for label in self.nli_labels:
-            one_of(owner, "nli_labels", label, NLI)
-        score = self.min_score
-        number = isinstance(score, int | float) and not isinstance(score, bool)
-        if score is not None and not (number and math.isfinite(score)):
-            raise ValueError(f"{owner}: min_score must be a number or left out, got {score!r}")
-
-
-@dataclass
-class Rows:
-    """Rows as they are read; equal texts are held once."""
-
-    texts: dict[str, int] = field(default_factory=dict)
-    anchor: list[int] = field(default_factory=list)
-    positive: list[int] = field(default_factory=list)
-    negatives: list[list[int]] = field(default_factory=list)
-    nli: list[int] = field(default_factory=list)
-    labels: list[object] = field(default_factory=list)
-
-    def text(self, text: str) -> int:
-        """The number of a text."""
-        return self.texts.setdefault(text, len(self.texts))
-
-    def add(self, anchor: str, positive: str, negatives: Iterable[str] = ()) -> None:
-        """Add a row."""
-        self.anchor.append(self.text(anchor))
-        self.positive.append(self.text(positive))
-        self.negatives.append([self.text(n) for n in negatives])
-
-    def data(self, name: str, revision: str) -> TrainingData:
-        """The rows as arrays, lists of negatives filled up with -1."""
-        k = max((len(n) for n in self.negatives), default=0)
-        negatives = np.full((len(self.anchor), k), -1, dtype=np.int64)
-        for row, given in enumerate(self.negatives):
-            negatives[row, : len(given)] = given
-        meaning = None
-        if any(label is not None for label in self.labels):
-            ids: dict[object, int] = {}
-            meaning = np.full(len(self.texts), -1, dtype=np.int64)
-            for text, label in zip(self.anchor, self.labels, strict=True):
-                if label is not None:
-                    meaning[text] = ids.setdefault(label, len(ids))
-        return TrainingData(
-            name=name,
-            texts=tuple(self.texts),
-            anchor=np.array(self.anchor, dtype=np.int64),
-            positive=np.array(self.positive, dtype=np.int64),
-            negatives=negatives,
-            meaning=meaning,
-            nli=np.array(self.nli, dtype=np.int64) if self.nli else None,
-            revision=revision,
-        )
-
-
-@dataclass(frozen=True)
-class Layout:
-    """A set of columns, and how their rows are read."""
-
-    required: tuple[str, ...]
-    optional: str
-    read: Callable[[Rows, Iterable[Record], Options], None]
-
-    def __str__(self) -> str:
-        return ", ".join(self.required) + (f" [, {self.optional}]" if self.optional else "")
-
-
-def read(rows: Iterable[Record], columns: Mapping[str, str], options: Options, source: str) -> Rows:
+def read(
+    rows: Iterable[Record],
+    columns: Mapping[str, str],
+    options: Options,
+    source: str,
+    report: Report | None = None,
+) -> Rows:
     """Recognise the layout of records and read them all.
+
+    Args:
+        rows: The records.
+        columns: As in `recognise`.
+        options: What the layout is told.
+        source: What to call the whole in messages.
+        report: Counts what is left out, and decides about bad rows.
 
     Raises:
         ValueError: If there is no row, no layout fits, or a row does not fit its layout.
     """
-    found, records = recognise(rows, columns, source)
-    out = Rows()
-    found.read(out, records, options)
+    out = Rows(Report() if report is None else report)
+    found, renamed = recognise(rows, columns, source, out.report)
+    found.check(options, source)
+    seen: set[tuple[str, ...]] = set()
+    for where, row in renamed:
+        try:
+            if not columns and (names := tuple(row)) not in seen:
+                out.report.columns |= found.unread(where, names)
+                seen.add(names)
+            found.read(out, where, row, options)
+        except RowError as error:
+            out.report.refuse(error)
+    out.finish()
     if not out.anchor:
-        raise ValueError(f"{source} has rows, but none of them makes a training pair")
+        why = "; ".join(f"{w} ({n})" for w, (n, _) in out.report.left_out.items())
+        raise ValueError(
+            f"{source} has rows, but none of them makes a training pair{why and f': {why}'}"
+        )
     return out
 
 
 def recognise(
-    rows: Iterable[Record], columns: Mapping[str, str], source: str
+    rows: Iterable[Record], columns: Mapping[str, str], source: str, report: Report | None = None
 ) -> tuple[Layout, Iterable[Record]]:
     """The layout that the first record has, and all records with their columns renamed.
 
@@ -132,6 +84,7 @@ def recognise(
         rows: The records.
         columns: ``{our name: the file's name}``; if given, only the named columns are read.
         source: What to call the whole in messages.
+        report: Gets the names of the columns that are not read.
 
     Raises:
         ValueError: If there is no record, or none of `LAYOUTS` fits; names the columns.
@@ -143,9 +96,13 @@ def recognise(
     for theirs in columns.values():
         if theirs not in first[1]:
             raise ValueError(f"{source} has no column {theirs!r}. {suggest(theirs, first[1])}")
+    if columns and report is not None:
+        report.columns |= set(map(str, first[1])) - set(columns.values())
     have = set(columns) if columns else set(first[1])
     for layout in LAYOUTS:
         if have.issuperset(layout.required):
+            if columns or report is None or report.bad_rows == "error":
+                layout.unread(first[0], columns or first[1])
             return layout, _renamed(chain([first], rest), columns)
     legal = "; ".join(map(str, LAYOUTS))
     raise ValueError(
@@ -157,98 +114,153 @@ def recognise(
 def _renamed(rows: Iterable[Record], columns: Mapping[str, str]) -> Iterable[Record]:
     if not columns:
         return rows
-    return ((where, {ours: row.get(c) for ours, c in columns.items()}) for where, row in rows)
+    return (
+        (where, {ours: row[c] for ours, c in columns.items() if c in row}) for where, row in rows
+    )
 
 
-def _filled(where: str, column: str, value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"{where}: {column} must be text, got {value!r} ({type(value).__name__})")
-    if not value.strip():
-        raise ValueError(f"{where}: {column} is blank")
-    return value.strip()
-
-
-def text_of(where: str, row: Mapping[str, Any], column: str) -> str:
-    """The text in a column of a row, without white space around it; it must not be blank."""
-    if column not in row:
-        raise ValueError(f"{where}: has no {column!r}. {suggest(column, row)}")
-    return _filled(where, column, row[column])
-
-
-def texts_of(where: str, row: Mapping[str, Any], column: str) -> list[str]:
-    """The texts of a list in a column of a row, none of them blank; none where it is not there."""
-    values = row.get(column)
-    if values is None:
-        return []
-    if not isinstance(values, list | tuple):
-        raise ValueError(f"{where}: {column} must be a list of texts, got {values!r}")
-    return [_filled(where, column, value) for value in values]
-
-
-def _maybe(where: str, row: Mapping[str, Any], column: str) -> list[str]:
-    value = row.get(column)
-    blank = value is None or (isinstance(value, str) and not value.strip())
-    return [] if blank or value != value else [_filled(where, column, value)]
-
-
-def _triplets(rows: Rows, records: Iterable[Record], options: Options) -> None:
-    for where, row in records:
-        named = [c for c in row if c == "negative" or re.fullmatch(r"negative_\d+", c)]
-        named.sort(key=lambda c: int(c.partition("_")[2] or 0))
-        negatives = chain.from_iterable(
-            texts_of(where, row, c) if isinstance(row[c], list) else _maybe(where, row, c)
-            for c in named
+def _triplets(rows: Rows, where: str, row: Mapping[str, Any], options: Options) -> None:
+    anchor = text_of(where, row, "anchor")
+    named = [c for c in row if c[:8] == "negative" and _NEGATIVES.fullmatch(c)]
+    named.sort(key=lambda c: int(c.partition("_")[2] or 0))
+    negatives = [
+        text
+        for c in named
+        for text in (
+            texts_of(where, row, c)
+            if isinstance(row[c], list) or c == "negatives"
+            else maybe(where, row, c)
         )
-        rows.add(text_of(where, row, "anchor"), text_of(where, row, "positive"), negatives)
+    ]
+    told_by = rows.told_by(where, row, ("labels", "label", "score"))
+    if told_by != "score":
+        _no_threshold(where, options)
+    if told_by == "labels":
+        _labelled_list(rows, where, row, anchor, negatives)
+        return
+    if isinstance(row.get("positive"), list):
+        what = "positive is a list, and no labels say which of its texts are positives"
+        raise RowError(where, what)
+    positive = text_of(where, row, "positive")
+    label: int | None
+    if told_by == "label":
+        label = class_of(where, row["label"])
+    elif told_by == "score":
+        label = _above(rows, where, row["score"], options)
+    else:
+        rows.add(anchor, positive, negatives)
+        return
+    if label is not None and rows.judge(where, anchor, positive, label):
+        rows.add(anchor, positive, negatives)
 
 
-def _simcse(rows: Rows, records: Iterable[Record], options: Options) -> None:
-    for where, row in records:
-        negative = _maybe(where, row, "hard_neg")
-        rows.add(text_of(where, row, "sent0"), text_of(where, row, "sent1"), negative)
+def _labelled_list(
+    rows: Rows, where: str, row: Mapping[str, Any], anchor: str, negatives: list[str]
+) -> None:
+    """A row of our format labeled-list: documents of an anchor, each with 1 or 0."""
+    texts, labels = texts_of(where, row, "positive"), row["labels"]
+    if not isinstance(labels, list) or len(labels) != len(texts):
+        got = f", got {shown(labels)}"
+        raise RowError(where, "labels must be a list with a 0 or 1 for each text of positive", got)
+    classes = [class_of(where, label, "labels") for label in labels]
+    for text, label in zip(texts, classes, strict=True):
+        if rows.judge(where, anchor, text, label):
+            rows.add(anchor, text, negatives)
 
 
-def _flag_embedding(rows: Rows, records: Iterable[Record], options: Options) -> None:
-    for where, row in records:
-        query, negatives = text_of(where, row, "query"), texts_of(where, row, "neg")
-        for positive in texts_of(where, row, "pos"):
-            rows.add(query, positive, negatives)
+def _no_threshold(where: str, options: Options) -> None:
+    if options.min_score is not None:
+        raise RowError(where, f"min_score is {options.min_score}, but the row has no score")
 
 
-def _tevatron(rows: Rows, records: Iterable[Record], options: Options) -> None:
-    for where, row in records:
-        query = text_of(where, row, "query")
-        negatives = _passages(where, row, "negative_passages")
-        for positive in _passages(where, row, "positive_passages"):
-            rows.add(query, positive, negatives)
+def _above(rows: Rows, where: str, value: object, options: Options) -> int | None:
+    """1 for a score from ``min_score`` on; None, counted, for one below."""
+    if options.min_score is None:
+        raise ValueError(
+            f"{where}: the pair has a score; say with min_score from which score on a pair is a "
+            "positive, or name only the columns to read with columns = {...}"
+        )
+    if number_of(where, "score", value) >= options.min_score:
+        return 1
+    rows.report.leave_out(where, "score below min_score")
+    return None
 
 
-def _passages(where: str, row: Mapping[str, Any], column: str) -> list[str]:
+def _simcse(rows: Rows, where: str, row: Mapping[str, Any], options: Options) -> None:
+    negative = maybe(where, row, "hard_neg")
+    rows.add(text_of(where, row, "sent0"), text_of(where, row, "sent1"), negative)
+
+
+def _each_positive(
+    rows: Rows, where: str, query: str, positives: list[str], negatives: list[str]
+) -> None:
+    """A row of every positive of a query; a query without any is counted."""
+    if not positives:
+        rows.report.leave_out(where, "a query without a positive")
+    for positive in positives:
+        rows.add(query, positive, negatives)
+
+
+def _flag_embedding(rows: Rows, where: str, row: Mapping[str, Any], options: Options) -> None:
+    query, negatives = text_of(where, row, "query"), texts_of(where, row, "neg")
+    required(where, row, "pos")
+    positives = texts_of(where, row, "pos")
+    _each_positive(rows, where, query, positives, negatives)
+    if "id" in row:
+        rows.query_ids.setdefault(query, key_of(where, row, "id"))
+    for texts, column in ((positives, "pos_id"), (negatives, "neg_id")):
+        ids = row.get(column)
+        if isinstance(ids, list) and len(ids) == len(texts):
+            for text, name in zip(texts, ids, strict=True):
+                rows.document_ids.setdefault(text, key_of(where, {column: name}, column))
+
+
+def _tevatron(rows: Rows, where: str, row: Mapping[str, Any], options: Options) -> None:
+    query = text_of(where, row, "query")
+    required(where, row, "positive_passages")
+    negatives = _passages(where, row, "negative_passages")
+    positives = _passages(where, row, "positive_passages")
+    _each_positive(
+        rows, where, query, [text for text, _ in positives], [text for text, _ in negatives]
+    )
+    if "query_id" in row:
+        rows.query_ids.setdefault(query, key_of(where, row, "query_id"))
+    for text, name in (*positives, *negatives):
+        if name:
+            rows.document_ids.setdefault(text, name)
+
+
+def _passages(where: str, row: Mapping[str, Any], column: str) -> list[tuple[str, str]]:
+    """Texts of a list of documents, each with its id or the empty text."""
     values = row.get(column) or []
     if not isinstance(values, list) or not all(isinstance(v, dict) for v in values):
-        raise ValueError(f"{where}: {column} must be a list of objects with a text")
-    return [titled(where, value) for value in values]
+        raise RowError(where, f"{column} must be a list of objects with a text")
+    return [
+        (titled(where, v), key_of(where, v, "docid") if v.get("docid") is not None else "")
+        for v in values
+    ]
 
 
-def titled(where: str, row: Mapping[str, Any], column: str = "text") -> str:
-    """A document as one text: its title, if it has one, before its text."""
-    title = _maybe(where, row, "title")
-    body = _maybe(where, row, column) if title else [text_of(where, row, column)]
-    return " ".join(title + body)
-
-
-def _tevatron_ids(rows: Rows, records: Iterable[Record], options: Options) -> None:
+def _tevatron_ids(rows: Rows, where: str, row: Mapping[str, Any], options: Options) -> None:
     known = options.passages
-    for where, row in records:
-        if known is None:
-            raise ValueError(
-                f"{where}: names its documents by id; set corpus to the file with their texts "
-                "(docid, document_text)"
-            )
-        query = text_of(where, row, "query_text")
-        negatives = _documents(where, row, "negative_document_ids", known)
-        for positive in _documents(where, row, "positive_document_ids", known):
-            rows.add(query, positive, negatives)
+    if known is None:
+        raise ValueError(
+            f"{where}: names its documents by id; set corpus to the file with their texts "
+            "(docid, document_text)"
+        )
+    query = text_of(where, row, "query_text")
+    required(where, row, "positive_document_ids")
+    found = {
+        column: _documents(where, row, column, known)
+        for column in ("positive_document_ids", "negative_document_ids")
+    }
+    texts = {column: [known[i] for i in ids] for column, ids in found.items()}
+    _each_positive(rows, where, query, *texts.values())
+    if "query_id" in row:
+        rows.query_ids.setdefault(query, key_of(where, row, "query_id"))
+    for ids in found.values():
+        for name in ids:
+            rows.document_ids.setdefault(known[name], name)
 
 
 def _documents(
@@ -256,39 +268,50 @@ def _documents(
 ) -> list[str]:
     ids = row.get(column) or []
     if not isinstance(ids, list):
-        raise ValueError(f"{where}: {column} must be a list of document ids, got {ids!r}")
-    missing = [i for i in ids if str(i) not in known]
-    if missing:
-        raise ValueError(f"{where}: {column} has {missing[0]!r}, which the corpus does not hold")
-    return [known[str(i)] for i in ids]
+        raise RowError(where, f"{column} must be a list of document ids", f", got {shown(ids)}")
+    for i in ids:
+        if str(i) not in known:
+            kind = f"{column} names a document that the corpus does not hold"
+            raise RowError(
+                where, f"{column} has {shown(i)}, which the corpus does not hold", kind=kind
+            )
+    return [str(i) for i in ids]
 
 
-def _nli(rows: Rows, records: Iterable[Record], options: Options) -> None:
-    of_premise: dict[str, tuple[list[str], list[str]]] = {}
-    for where, row in records:
-        label = _nli_label(where, row.get("label"), options.nli_labels)
-        if label is None:
-            continue
-        premise, hypothesis = text_of(where, row, "premise"), text_of(where, row, "hypothesis")
-        if options.nli == "pairs":
-            rows.add(premise, hypothesis)
-            rows.nli.append(NLI[label])
-        elif label != "neutral":
-            both = of_premise.setdefault(premise, ([], []))
-            both[label == "contradiction"].append(hypothesis)
-    for premise, (entailed, contradicted) in of_premise.items():
-        for hypothesis in entailed:
-            rows.add(premise, hypothesis, contradicted)
+def _nli(
+    rows: Rows,
+    where: str,
+    row: Mapping[str, Any],
+    options: Options,
+    *,
+    columns: tuple[str, str, str] = _MNLI,
+) -> None:
+    one, two, label_column = columns
+    label = _nli_label(where, required(where, row, label_column), options.nli_labels)
+    if label is None:
+        rows.report.leave_out(where, "no class: annotators disagreed, or two-way labels")
+        return
+    premise, hypothesis = text_of(where, row, one), text_of(where, row, two)
+    if options.nli == "pairs":
+        rows.add(premise, hypothesis)
+        rows.nli.append(NLI[label])
+    elif label == "neutral":
+        rows.report.leave_out(where, "neutral: neither a positive nor a negative")
+    else:
+        both = rows.premises.setdefault(premise, ([], []))
+        both[label == "contradiction"].append(hypothesis)
 
 
 def _nli_label(where: str, value: object, names: Sequence[str]) -> str | None:
-    text = "" if value is None else str(value).strip().casefold()
+    text = (label_of(where, value) or "").casefold()
     if text in NO_CLASS:
         return None
     if text in NLI:
         return text
     if not text.isdigit():
-        raise ValueError(f"{where}: label is {value!r}. {suggest(text, NLI)}")
+        raise RowError(
+            where, f"label is {shown(value)}", f". {suggest(text, NLI)}", kind="no such class"
+        )
     if int(text) >= len(names):
         raise ValueError(
             f"{where}: label is the number {text}; say what numbers mean with "
@@ -297,51 +320,57 @@ def _nli_label(where: str, value: object, names: Sequence[str]) -> str | None:
     return names[int(text)]
 
 
-def _sentences(rows: Rows, records: Iterable[Record], options: Options) -> None:
-    for where, row in records:
-        one, two = text_of(where, row, "sentence1"), text_of(where, row, "sentence2")
-        column = "score" if "score" in row else "label"
-        if column not in row:
-            rows.add(one, two)
-        elif options.min_score is None:
-            rows.add(one, one)
-            rows.add(two, two)
-        elif number_of(where, column, row[column]) >= options.min_score:
-            rows.add(one, two)
+def _sentences(rows: Rows, where: str, row: Mapping[str, Any], options: Options) -> None:
+    one, two = text_of(where, row, "sentence1"), text_of(where, row, "sentence2")
+    column = rows.told_by(where, row, ("score", "label"))
+    if not column:
+        _no_threshold(where, options)
+        rows.add(one, two)
+    elif options.min_score is None:
+        rows.add(one, one)
+        rows.add(two, two)
+    elif number_of(where, column, row[column]) >= options.min_score:
+        rows.add(one, two)
+    else:
+        rows.report.leave_out(where, "score below min_score")
 
 
-def number_of(where: str, column: str, value: object) -> float:
-    """The number that a cell of a table holds."""
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        number = math.nan
-    if math.isnan(number):
-        raise ValueError(f"{where}: {column} must be a number, got {value!r}")
-    return number
+def _plain(rows: Rows, where: str, row: Mapping[str, Any], options: Options) -> None:
+    text = text_of(where, row, "text")
+    rows.add_labelled(where, text, label_of(where, row.get("label")))
 
 
-def _plain(rows: Rows, records: Iterable[Record], options: Options) -> None:
-    for where, row in records:
-        text, label = text_of(where, row, "text"), row.get("label")
-        if isinstance(label, list | dict):
-            raise ValueError(f"{where}: label must be one value, got {label!r}")
-        rows.add(text, text)
-        rows.labels.append(None if label in (None, "") else label)
-
+_ANNOTATORS = frozenset(["annotator_labels", "label_text", *(f"label{i}" for i in range(1, 6))])
+_SCORES = frozenset(["pos_scores", "neg_scores"])
+_IDS = frozenset(["id", "pos_id", "neg_id"])
+_QUERY = frozenset(["query_id"])
 
 LAYOUTS = (
-    Layout(("anchor", "positive"), "negative, negative_1, ...", _triplets),
+    Layout(
+        ("anchor", "positive"),
+        "negative, negative_1, ..., negatives, label, labels or score",
+        _triplets,
+        harmless=frozenset(["scores"]),
+        options=frozenset(["min_score"]),
+    ),
     Layout(("sent0", "sent1"), "hard_neg", _simcse),
-    Layout(("query", "pos"), "neg", _flag_embedding),
-    Layout(("query", "positive_passages"), "negative_passages", _tevatron),
-    Layout(("query_text", "positive_document_ids"), "negative_document_ids", _tevatron_ids),
-    Layout(("premise", "hypothesis", "label"), "", _nli),
-    Layout(("sentence1", "sentence2"), "score or label", _sentences),
-    Layout(("text",), "label", _plain),
+    Layout(("query", "pos"), "neg", _flag_embedding, harmless=_SCORES, ids=_IDS),
+    Layout(("query", "positive_passages"), "negative_passages", _tevatron, ids=_QUERY),
+    Layout(
+        ("query_text", "positive_document_ids"),
+        "negative_document_ids",
+        _tevatron_ids,
+        ids=_QUERY,
+        options=frozenset(["passages"]),
+    ),
+    Layout(_MNLI, "", _nli, harmless=_ANNOTATORS, options=_CLASSES),
+    Layout(_SNLI, "", partial(_nli, columns=_SNLI), harmless=_ANNOTATORS, options=_CLASSES),
+    Layout(
+        ("sentence1", "sentence2"), "score or label", _sentences, options=frozenset(["min_score"])
+    ),
+    Layout(("text",), "label", _plain, signs=TEXT_SIGNS),
 )
-COLUMNS = ("negative", "neg", "hard_neg", "negative_passages", "negative_document_ids", "score")
-ROLES = (*dict.fromkeys([*chain.from_iterable(x.required for x in LAYOUTS), *COLUMNS]),)
+ROLES = (*dict.fromkeys(name for layout in LAYOUTS for name in (*layout.required, *layout.known)),)
 
 
 def check_columns(owner: str, columns: Mapping[str, str]) -> None:
@@ -351,39 +380,3 @@ def check_columns(owner: str, columns: Mapping[str, str]) -> None:
             one_of(owner, "a key of columns", ours, ROLES)
         if not isinstance(theirs, str):
             raise ValueError(f"{owner}: columns.{ours} must be a column's name, got {theirs!r}")
-
-
-def limited(data: TrainingData, limit: int, seed: int, *, keep_texts: bool = False) -> TrainingData:
-    """The first ``limit`` rows of a seeded shuffle; 0 keeps all rows.
-
-    Texts that no row uses any more go, unless ``keep_texts``.
-    """
-    if not limit or limit >= data.rows:
-        return data
-    return chosen(data, np.random.default_rng(seed).permutation(data.rows)[:limit], keep_texts)
-
-
-def chosen(data: TrainingData, rows: Ints, keep_texts: bool = False) -> TrainingData:
-    """Some rows, in the order given, without the texts that none of them uses."""
-    columns = np.column_stack([data.anchor, data.positive, data.negatives])[rows]
-    used = np.arange(len(data.texts)) if keep_texts else np.unique(columns[columns >= 0])
-    columns = np.where(columns < 0, -1, np.searchsorted(used, columns))
-    return replace(
-        data,
-        texts=tuple(data.texts[i] for i in used),
-        anchor=columns[:, 0],
-        positive=columns[:, 1],
-        negatives=columns[:, 2:],
-        meaning=None if data.meaning is None else data.meaning[used],
-        nli=None if data.nli is None else data.nli[rows],
-    )
-
-
-def unpaired(data: TrainingData) -> TrainingData:
-    """Make every anchor and every positive a separate row, its own positive, in the old order."""
-    if (data.anchor == data.positive).all():
-        alone = data.anchor
-    else:
-        alone = np.column_stack([data.anchor, data.positive]).reshape(-1)  # (2R,)
-    none = np.zeros((len(alone), 0), dtype=np.int64)
-    return replace(data, anchor=alone, positive=alone, negatives=none, nli=None)

@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,10 @@ class TrainingData:
         nli: Optional ``(R,)`` entailment label of the pair (0 contradiction, 1 entailment,
             2 neutral), for supervised regimes.
         revision: Revision that was read: of the hub, or ``sha256:...`` of the content.
+        query_ids: Ids of queries by their text, where the data have any; training sees none.
+        document_ids: Ids of documents by their text.
+        report: What was read and what was left out, as plain data; ``None`` where nothing was
+            read.
     """
 
     name: str
@@ -51,6 +55,9 @@ class TrainingData:
     meaning: Ints | None = None
     nli: Ints | None = None
     revision: str = ""
+    query_ids: Mapping[str, str] = field(default_factory=dict)
+    document_ids: Mapping[str, str] = field(default_factory=dict)
+    report: Mapping[str, Any] | None = None
 
     @property
     def rows(self) -> int:

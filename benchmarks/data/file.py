@@ -3,24 +3,20 @@
 Source: the layouts of sentence-transformers, SimCSE, FlagEmbedding, Tevatron and BEIR.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, ClassVar
 
 from nsbench.benchmarks.data import register
 from nsbench.benchmarks.data._beir import files_of, read_folder
-from nsbench.benchmarks.data._layouts import (
-    VIEWS,
-    Options,
-    check_columns,
-    limited,
-    read,
-    recognise,
-    titled,
-    unpaired,
-)
-from nsbench.benchmarks.data._records import QUOTES, Record, existing, format_of, records, sha256
+from nsbench.benchmarks.data._columns import VIEWS, Options
+from nsbench.benchmarks.data._layouts import check_columns, read, recognise
+from nsbench.benchmarks.data._reading import Reading, Report
+from nsbench.benchmarks.data._records import existing, format_of, records, sha256
+from nsbench.benchmarks.data._rows import limited, unpaired
 from nsbench.benchmarks.data._types import DataSet, TrainingData
+from nsbench.benchmarks.data._values import keyed, titled
 from nsbench.samplers import at_least, one_of
 
 
@@ -29,13 +25,16 @@ from nsbench.samplers import at_least, one_of
 class File(DataSet):
     """Rows of a jsonl, json, csv, tsv, parquet or txt file (all but parquet also .gz).
 
-    The columns decide how a row is read: ``anchor, positive[, negative, negative_1, ...]``;
+    The columns decide how a row is read: ``anchor, positive[, negative, negative_1, ...,
+    negatives, label, labels or score]``, where a pair with label 0 is a negative of its anchor;
     ``sent0, sent1[, hard_neg]`` (SimCSE); ``query, pos[, neg]`` (FlagEmbedding); ``query,
     positive_passages[, negative_passages]`` and ``query_text, positive_document_ids[,
-    negative_document_ids]`` (Tevatron); ``premise, hypothesis, label``; ``sentence1, sentence2[,
-    score or label]``; ``text[, label]``, where a text is its own positive and texts with one
-    label share a meaning. A folder is read as BEIR's, with corpus.jsonl, queries.jsonl and
-    qrels/. A query with several positives makes one row for each. Equal texts are held once.
+    negative_document_ids]`` (Tevatron); ``premise, hypothesis, label``; ``sentence1, sentence2,
+    gold_label`` (SNLI); ``sentence1, sentence2[, score or label]``; ``text[, label]``, where a
+    text is its own positive and texts with one label share a meaning. A folder is read as BEIR's,
+    with corpus.jsonl, queries.jsonl and qrels/. A query with several positives makes one row for
+    each. Equal texts are held once. A column that may change what a row means and is not read is
+    refused; others are listed in the report of the data.
 
     Args:
         path: File or folder; "~" is the home folder.
@@ -43,6 +42,7 @@ class File(DataSet):
             named columns are read.
         min_score: With ``sentence1, sentence2, score``: a pair counts as positive from this score
             on. Left out, scores are ignored and every sentence is a separate text.
+            With ``anchor, positive, score`` it has to be given.
         nli: With ``premise, hypothesis, label``: "triplets" makes a row of every entailed pair,
             with what contradicts its premise as negatives; "pairs" keeps every pair that has one
             of the three classes, with it, for objectives that classify.
@@ -52,12 +52,20 @@ class File(DataSet):
         split: Judgements of a BEIR folder: the name of a file in qrels/.
         header: Whether a csv or tsv file names its columns; without, they are "1", "2", ...
         quotes: Meaning of a double quote in csv and tsv: "double" (protects delimiters and line
-            ends), "none" (a plain character) or "auto" (double in csv, none in tsv).
-        views: "pairs" for rows as they are, "text" for every anchor and every positive as a row of
-            its own, without negatives and classes (unsupervised).
+            ends), "none" (a plain character) or "auto" (double in csv, none in tsv; a tsv file
+            that was clearly written with protecting quotes is refused).
+        views: "pairs" for rows as they are, "text" for every anchor and every positive as a
+            separate row, without negatives and classes (unsupervised).
         limit: Rows to keep, the first of a shuffle, >= 0; 0 keeps all.
         seed: Seed of that shuffle, >= 0.
+        delimiter: Of csv, tsv and txt: one character, "tab", or "auto" (a comma in csv, a tab in
+            tsv, none in txt, where a line is a text).
+        encoding: Of the text, such as "utf-8", "utf-16", "cp1252".
+        ragged: Table rows with fewer or more cells than the first: "error", or "allow".
+        bad_rows: Rows that cannot be used: "error", or "skip", which counts them.
     """
+
+    younger: ClassVar[tuple[str, ...]] = ("delimiter", "encoding", "ragged", "bad_rows")
 
     path: str
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -71,13 +79,17 @@ class File(DataSet):
     views: str = "pairs"
     limit: int = 0
     seed: int = 0
+    delimiter: str = "auto"
+    encoding: str = "utf-8"
+    ragged: str = "error"
+    bad_rows: str = "error"
 
     def __post_init__(self) -> None:
         if not isinstance(self.path, str) or not self.path:
             raise ValueError(f"file: path must name a file or folder, got {self.path!r}")
         check_columns("file", self.columns)
         Options(self.min_score, self.nli, self.nli_labels).check("file")
-        one_of("file", "quotes", self.quotes, QUOTES)
+        self._reading.check("file")
         one_of("file", "views", self.views, VIEWS)
         at_least("file", "limit", self.limit, 0)
         at_least("file", "seed", self.seed, 0)
@@ -86,45 +98,67 @@ class File(DataSet):
     def _file(self) -> Path:
         return Path(self.path).expanduser()
 
+    @property
+    def _reading(self) -> Reading:
+        return Reading(
+            header=self.header,
+            quotes=self.quotes,
+            delimiter=self.delimiter,
+            encoding=self.encoding,
+            ragged=self.ragged,
+            bad_rows=self.bad_rows,
+        )
+
     def check(self) -> None:
         """Check that the files exist and the first row has a layout."""
         path = existing(self._file)
         if path.is_dir():
-            files_of(path, self.split)
+            self._check_folder(path)
             return
         format_of(path)
-        recognise(self._records(path), self.columns, str(path))
+        if self.split != "train":
+            raise ValueError(f"{path} is a file: split = {self.split!r} is of BEIR folders only")
         if self.corpus:
             format_of(existing(Path(self.corpus).expanduser()))
+        report = Report(self.bad_rows)
+        found, _ = recognise(records(path, self._reading, report), self.columns, str(path), report)
+        passages: dict[str, str] | None = {} if self.corpus else None
+        found.check(Options(self.min_score, self.nli, self.nli_labels, passages), str(path))
+
+    def _check_folder(self, path: Path) -> None:
+        files_of(path, self.split)
+        for name in ("columns", "min_score", "nli_labels", "corpus", *self._reading.of_tables()):
+            if value := getattr(self, name):
+                raise ValueError(
+                    f"{path} is a BEIR folder, whose files are laid out in one way: {name} cannot "
+                    f"be set, got {value!r}"
+                )
 
     def __call__(self) -> TrainingData:
         """Read the file."""
-        path = existing(self._file)
+        path, report = existing(self._file), Report(self.bad_rows)
         sources: tuple[Path, ...]
         if path.is_dir():
-            rows, sources = read_folder(path, self.split), files_of(path, self.split)
+            rows = read_folder(path, self.split, self._reading, report)
+            sources = files_of(path, self.split)
         else:
-            rows = read(self._records(path), self.columns, self._options(), str(path))
+            found = records(path, self._reading, report)
+            rows = read(found, self.columns, self._options(report), str(path), report)
             sources = (path, *([Path(self.corpus).expanduser()] if self.corpus else []))
         data = rows.data(path.name, sha256(sources))
         if self.views == "text":
             data = unpaired(data)
         return limited(data, self.limit, self.seed, keep_texts=path.is_dir())
 
-    def _records(self, path: Path) -> Iterator[Record]:
-        return records(path, header=self.header, quotes=self.quotes)
-
-    def _options(self) -> Options:
+    def _options(self, report: Report) -> Options:
         passages = None
         if self.corpus:
-            passages = dict(map(_document, records(Path(self.corpus).expanduser())))
+            path = Path(self.corpus).expanduser()
+            passages = keyed(
+                records(path, self._reading.of(path), report), "docid", _document, report
+            )
         return Options(self.min_score, self.nli, self.nli_labels, passages)
 
 
-def _document(record: Record) -> tuple[str, str]:
-    where, row = record
-    if "docid" not in row:
-        raise ValueError(f"{where}: has no 'docid'")
-    return str(row["docid"]), titled(
-        where, row, "document_text" if "document_text" in row else "text"
-    )
+def _document(where: str, row: Mapping[str, Any]) -> str:
+    return titled(where, row, "document_text" if "document_text" in row else "text")

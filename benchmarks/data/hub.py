@@ -6,18 +6,14 @@ https://aclanthology.org/2021.emnlp-demo.21
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from nsbench.benchmarks.data import register
+from nsbench.benchmarks.data._columns import VIEWS, Options
 from nsbench.benchmarks.data._hub import Source, rows_of
-from nsbench.benchmarks.data._layouts import (
-    VIEWS,
-    Options,
-    check_columns,
-    limited,
-    read,
-    recognise,
-    unpaired,
-)
+from nsbench.benchmarks.data._layouts import check_columns, read, recognise
+from nsbench.benchmarks.data._reading import BAD_ROWS, Report
+from nsbench.benchmarks.data._rows import limited, unpaired
 from nsbench.benchmarks.data._types import DataSet, TrainingData
 from nsbench.samplers import at_least, one_of
 
@@ -40,11 +36,14 @@ class Hub(DataSet):
             Left out, every sentence is a separate text.
         nli: With ``premise, hypothesis, label``: "triplets" or "pairs", as in `File`.
         nli_labels: What label numbers mean, in their order, where the data set does not say.
-        views: "pairs" for rows as they are, "text" for every anchor and every positive as a row of
-            its own (unsupervised).
+        views: "pairs" for rows as they are, "text" for every anchor and every positive as a
+            separate row (unsupervised).
         limit: Rows to keep, the first of a shuffle, >= 0; 0 keeps all.
         seed: Seed of that shuffle, >= 0.
+        bad_rows: Rows that cannot be used: "error", or "skip", which counts them.
     """
+
+    younger: ClassVar[tuple[str, ...]] = ("bad_rows",)
 
     path: str
     revision: str
@@ -57,6 +56,7 @@ class Hub(DataSet):
     views: str = "pairs"
     limit: int = 0
     seed: int = 0
+    bad_rows: str = "error"
 
     def __post_init__(self) -> None:
         self._source.check("hub")
@@ -65,6 +65,7 @@ class Hub(DataSet):
         one_of("hub", "views", self.views, VIEWS)
         at_least("hub", "limit", self.limit, 0)
         at_least("hub", "seed", self.seed, 0)
+        one_of("hub", "bad_rows", self.bad_rows, BAD_ROWS)
 
     @property
     def _source(self) -> Source:
@@ -76,12 +77,14 @@ class Hub(DataSet):
 
     def check(self) -> None:
         """Fetch the split, or find it in the cache, and recognise its columns."""
-        recognise(rows_of(self._source, self.split), self.columns, str(self._source))
+        report = Report(self.bad_rows)
+        recognise(rows_of(self._source, self.split), self.columns, str(self._source), report)
 
     def __call__(self) -> TrainingData:
         """Read the split."""
-        rows = rows_of(self._source, self.split)
-        found = read(rows, self.columns, self._options, str(self._source))
+        report = Report(self.bad_rows)
+        rows = rows_of(self._source, self.split, report)
+        found = read(rows, self.columns, self._options, str(self._source), report)
         data = found.data(self.path, self.revision)
         if self.views == "text":
             data = unpaired(data)

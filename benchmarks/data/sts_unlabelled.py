@@ -11,8 +11,11 @@ from typing import ClassVar
 import numpy as np
 
 from nsbench.benchmarks.data import register
+from nsbench.benchmarks.data._columns import Options
 from nsbench.benchmarks.data._hub import Source, open_split, rows_of
-from nsbench.benchmarks.data._layouts import Options, chosen, limited, read, unpaired
+from nsbench.benchmarks.data._layouts import read
+from nsbench.benchmarks.data._reading import Report
+from nsbench.benchmarks.data._rows import chosen, limited, unpaired
 from nsbench.benchmarks.data._types import DataSet, TrainingData
 from nsbench.samplers import at_least, one_of
 
@@ -72,14 +75,15 @@ class StsUnlabelled(DataSet):
     def __call__(self) -> TrainingData:
         """Read the seven sets."""
         columns = {"sentence1": "sentence1", "sentence2": "sentence2"}
+        report = Report()
         records = (
             record
             for source, splits in SOURCES
             for split in splits
-            for record in rows_of(source, split)
+            for record in rows_of(source, split, report)
         )
-        pairs = read(records, columns, Options(), "sts_unlabelled").data("sts_unlabelled", "")
-        data = unpaired(pairs)
+        pairs = read(records, columns, Options(), "sts_unlabelled", report)
+        data = unpaired(pairs.data("sts_unlabelled", ""))
         if self.duplicates == "drop":
             first = np.unique(data.group[data.anchor], return_index=True)[1]
             data = chosen(data, np.sort(first))

@@ -21,6 +21,7 @@ import numpy as np
 from nsbench.benchmarks.data import LabelledTexts, Pairs
 from nsbench.benchmarks.difficulty.geometry import geometry_scores, sample, similarity_counts
 from nsbench.benchmarks.evaluation.checkpoint import EvaluatedModel, SentenceCache
+from nsbench.benchmarks.evaluation.local_tasks import left_out
 from nsbench.benchmarks.evaluation.metrics import label_metrics, pair_metrics
 from nsbench.benchmarks.evaluation.mteb import adapter as mteb_adapter
 from nsbench.benchmarks.evaluation.mteb import tasks as mteb_tasks
@@ -139,6 +140,8 @@ def evaluate(
     if results is not None and scoring.outcomes:
         mteb_adapter.write_results(model, scoring.outcomes, results)
     scoring.info["sentences"] = encode.encoded
+    if missing := left_out(tasks):
+        scoring.info["left_out"] = missing
     return Evaluation(scoring.scores, scoring.info)
 
 

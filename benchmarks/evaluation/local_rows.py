@@ -4,14 +4,15 @@ Source: the data formats of Muennighoff et al. 2023, MTEB. https://arxiv.org/abs
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from nsbench.benchmarks.data._beir import judgements
-from nsbench.benchmarks.data._layouts import number_of, text_of, texts_of
+from nsbench.benchmarks.data._reading import Reading, Report, RowError
 from nsbench.benchmarks.data._records import records
+from nsbench.benchmarks.data._values import class_of, label_of, number_of, shown, text_of, texts_of
 from nsbench.samplers import suggest
 
 Columns = dict[str, list[Any]]
@@ -25,34 +26,42 @@ class Table:
         path: The file.
         columns: Our names of its columns.
         theirs: The file's names, where they differ.
-        header: Whether csv and tsv files name their columns.
+        reading: How the file is read.
+        report: What was read and left out.
     """
 
     path: Path
     columns: tuple[str, ...]
     theirs: Mapping[str, str]
-    header: bool
+    reading: Reading = field(default_factory=Reading)
+    report: Report = field(default_factory=Report)
 
-    def rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield the place of each row in its file, and its columns by our names.
+    def each(self, use: Callable[[str, dict[str, Any]], None]) -> None:
+        """Hand over every row: its place in the file, and its columns by our names.
+
+        Args:
+            use: Takes a row, or raises `RowError`; then the report's policy decides.
 
         Raises:
-            ValueError: If a column is not there, or the file has no row.
+            ValueError: If a column is missing, or no row is left.
         """
-        empty = True
-        for where, row in records(self.path, header=self.header):
-            for ours in self.columns:
-                name = self.theirs.get(ours, ours)
-                if name not in row:
-                    hint = f" Rename with columns = {{{ours} = '...'}}."
-                    hint = "" if ours in self.theirs else hint
-                    raise ValueError(
-                        f"{where}: has no {name!r}. {suggest(name, map(str, row))}{hint}"
-                    )
-            empty = False
-            yield where, {ours: row[self.theirs.get(ours, ours)] for ours in self.columns}
-        if empty:
-            raise ValueError(f"{self.path} is empty: it has no row")
+        used = 0
+        for where, row in records(self.path, self.reading, self.report):
+            with self.report.guarded():
+                use(where, {ours: self._cell(where, row, ours) for ours in self.columns})
+                used += 1
+        if not used:
+            left = sum(count for count, _ in self.report.left_out.values())
+            why = f"none of its rows can be used, {left} were left out" if left else "it has no row"
+            raise ValueError(f"{self.path} is empty: {why}")
+
+    def _cell(self, where: str, row: Mapping[str, Any], ours: str) -> Any:
+        name = self.theirs.get(ours, ours)
+        if name not in row:
+            hint = "" if ours in self.theirs else f" Rename with columns = {{{ours} = '...'}}."
+            what = f". {suggest(name, map(str, row))}{hint}"
+            raise RowError(where, f"has no {name!r}", what)
+        return row[name]
 
 
 def graded(table: Table) -> Columns:
@@ -61,7 +70,7 @@ def graded(table: Table) -> Columns:
     def score(where: str, row: Mapping[str, Any]) -> float:
         found = number_of(where, "score", row["score"])
         if not math.isfinite(found):
-            raise ValueError(f"{where}: score must be finite, got {row['score']!r}")
+            raise RowError(where, "score must be finite", f", got {shown(row['score'])}")
         return found
 
     out = _pairs(table, "score", score)
@@ -72,15 +81,7 @@ def graded(table: Table) -> Columns:
 
 def paired(table: Table) -> Columns:
     """Pairs that belong together or not."""
-    classes = {"0": 0, "1": 1, "false": 0, "true": 1, "0.0": 0, "1.0": 1}
-
-    def label(where: str, row: Mapping[str, Any]) -> int:
-        found = classes.get(str(row["label"]).strip().casefold())
-        if found is None:
-            raise ValueError(f"{where}: label is {row['label']!r}; it must be 0 or 1")
-        return found
-
-    out = _pairs(table, "labels", label)
+    out = _pairs(table, "labels", lambda where, row: class_of(where, row["label"]))
     if len(set(out["labels"])) < 2:
         only = out["labels"][0]
         raise ValueError(f"{table.path} has one label only, {only}: nothing to separate")
@@ -90,21 +91,38 @@ def paired(table: Table) -> Columns:
 def _pairs(table: Table, name: str, value: Callable[[str, Mapping[str, Any]], float]) -> Columns:
     """Both sentences of every row, and under a name of mteb's what the row says of them."""
     out: Columns = {"sentence1": [], "sentence2": [], name: []}
-    for where, row in table.rows():
-        out[name].append(value(where, row))
-        for sentence in ("sentence1", "sentence2"):
-            out[sentence].append(text_of(where, row, sentence))
+
+    def use(where: str, row: Mapping[str, Any]) -> None:
+        found = value(where, row)
+        both = [text_of(where, row, sentence) for sentence in ("sentence1", "sentence2")]
+        out[name].append(found)
+        for sentence, text in zip(("sentence1", "sentence2"), both, strict=True):
+            out[sentence].append(text)
+
+    table.each(use)
     return out
 
 
 def labelled(table: Table) -> Columns:
-    """Texts with a label each, as text."""
+    """Texts with a label each, as text.
+
+    A text that occurs twice with one label counts twice; one with two labels is a bad row.
+    """
+    known: dict[str, tuple[str, str]] = {}
     out: Columns = {"text": [], "label": []}
-    for where, row in table.rows():
-        if row["label"] in (None, "") or isinstance(row["label"], list | dict):
-            raise ValueError(f"{where}: label is {row['label']!r}; it must be one value")
-        out["text"].append(text_of(where, row, "text"))
-        out["label"].append(str(row["label"]))
+
+    def use(where: str, row: Mapping[str, Any]) -> None:
+        label, text = label_of(where, row["label"]), text_of(where, row, "text")
+        if label is None:
+            raise RowError(where, "label must be one value", f", got {shown(row['label'])}")
+        before, first = known.setdefault(text, (label, where))
+        if before != label:
+            detail = f": {label!r} here, {before!r} in {first}"
+            raise RowError(where, "the text has two labels", detail)
+        out["text"].append(text)
+        out["label"].append(label)
+
+    table.each(use)
     return out
 
 
@@ -134,23 +152,31 @@ def clustered(table: Table) -> Columns:
 
 def reranked(table: Table) -> dict[str, Any]:
     """Queries, each with its own candidates, laid out as mteb's reranking tasks."""
-    corpus, queries, relevant, candidates = [], [], {}, {}
-    for number, (where, row) in enumerate(table.rows()):
+    corpus: list[dict[str, str]] = []
+    queries: list[dict[str, str]] = []
+    relevant: dict[str, dict[str, int]] = {}
+    candidates: dict[str, list[str]] = {}
+
+    def use(where: str, row: Mapping[str, Any]) -> None:
         right, wrong = (texts_of(where, row, column) for column in ("positive", "negative"))
         if not right or not wrong:
-            raise ValueError(f"{where}: needs a positive and a negative text at least")
+            raise RowError(where, "needs a positive and a negative text at least")
         both = sorted(set(right) & set(wrong))
         if both:
-            raise ValueError(f"{where}: {both[0]!r} is positive and negative at once")
-        query = f"test_query{number}"
-        queries.append({"id": query, "text": text_of(where, row, "query")})
+            what = f"{both[0]!r} is positive and negative at once"
+            raise RowError(where, what, kind="a text is positive and negative at once")
+        text = text_of(where, row, "query")
+        query = f"test_query{len(queries)}"
+        queries.append({"id": query, "text": text})
         # mteb's own names: equal scores are put in the order of names.
         named = {f"apositive_{query}_{i:05}": text for i, text in enumerate(right)}
         relevant[query] = dict.fromkeys(named, 1)
         others = {f"negative_{query}_{i:05}": text for i, text in enumerate(wrong)}
         relevant[query] |= dict.fromkeys(others, 0)
         candidates[query] = [*named, *others]
-        corpus += [{"id": i, "title": "", "text": text} for i, text in (named | others).items()]
+        corpus.extend({"id": i, "title": "", "text": t} for i, t in (named | others).items())
+
+    table.each(use)
     return {
         "corpus": corpus,
         "queries": queries,
@@ -159,9 +185,14 @@ def reranked(table: Table) -> dict[str, Any]:
     }
 
 
-def judged(folder: Path, split: str) -> dict[str, Any]:
-    """A folder as BEIR lays it out; judgements must be whole numbers."""
-    found = judgements(folder, split)
+def judged(
+    folder: Path, split: str, reading: Reading | None = None, report: Report | None = None
+) -> dict[str, Any]:
+    """A folder as BEIR lays it out; judgements must be whole numbers.
+
+    Documents without a text stay candidates, as they are in mteb.
+    """
+    found = judgements(folder, split, reading, report, blank_documents=True)
     for query, scores in found.scores.items():
         for document, score in scores.items():
             if score != int(score):

@@ -4,16 +4,18 @@ Source: the task types of Muennighoff et al. 2023, MTEB. https://arxiv.org/abs/2
 """
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from nsbench.benchmarks.data._beir import files_of
+from nsbench.benchmarks.data._reading import Reading, Report
 from nsbench.benchmarks.data._records import existing, format_of, records, sha256
 from nsbench.benchmarks.evaluation.local_rows import READERS, Table, classified, judged
-from nsbench.benchmarks.records.local_task import KINDS, LocalTask, local_task
+from nsbench.benchmarks.records.local_task import KINDS, TAKEN, LocalTask, local_task
 
 TOLD_BY_COLUMNS = ("sts", "pair_classification", "reranking")
 
@@ -57,25 +59,98 @@ def development_task(
     return dev
 
 
-def task_of_file(path: Path) -> LocalTask:
-    """The task that a file or folder is by its columns; it is called like it.
+def task_of_file(path: Path, name: str = "", reading: Reading | None = None) -> LocalTask:
+    """The task that a file or folder is by its columns.
+
+    Args:
+        path: The file or folder.
+        name: Of the task; empty for one that the file's name gives.
+        reading: How the file is read.
 
     Raises:
         ValueError: If its columns are those of no kind, or need more than one file.
         FileNotFoundError: If nothing is there.
     """
-    name = re.sub(r"[^\w.-]+", "-", existing(path.expanduser()).name.split(".")[0]) or "test"
+    reading = reading or Reading()
+    reading.check("--read")
+    existing(path.expanduser())
+    given = {f.name: getattr(reading, f.name) for f in fields(Reading)}
+    name = name or names_of([path])[0]
     if path.expanduser().is_dir():
-        return fingerprinted(LocalTask(name, "retrieval", str(path)))
-    _, first = next(records(path.expanduser()), ("", {}))
+        return fingerprinted(LocalTask(name, "retrieval", str(path), **given))
+    _, first = next(records(path.expanduser(), reading, Report(reading.bad_rows)), ("", {}))
     for kind in TOLD_BY_COLUMNS:
         if set(KINDS[kind].columns) <= set(first):
-            return fingerprinted(LocalTask(name, kind, str(path)))
+            return fingerprinted(LocalTask(name, kind, str(path), **given))
     legal = "; ".join(", ".join(KINDS[k].columns) for k in TOLD_BY_COLUMNS)
     raise ValueError(
         f"{path} has the columns {', '.join(map(str, first)) or '(no row)'}; legal are {legal}, "
         "or a folder with corpus, queries and qrels"
     )
+
+
+def tasks_of_files(given: Sequence[str], reading: Reading | None = None) -> list[LocalTask]:
+    """The tasks of files as a command line names them.
+
+    Args:
+        given: ``path`` or ``name=path`` each; an existing path may hold "=".
+        reading: How the files are read; options of tables are for the tables among them.
+
+    Raises:
+        ValueError: As `task_of_file`, or if two tasks have one name.
+        FileNotFoundError: If nothing is there.
+    """
+    names, paths = [], []
+    for word in given:
+        name, equals, path = word.partition("=")
+        plain = not equals or Path(word).expanduser().exists()
+        names.append("" if plain else name)
+        paths.append(Path(word if plain else path))
+    for name in filter(None, names):
+        if names.count(name) > 1:
+            raise ValueError(f"--test: two test files are called {name!r}")
+    made = iter(names_of([p for p, n in zip(paths, names, strict=True) if not n], names))
+    reading = reading or Reading()
+    each = [reading.of(path) for path in paths]
+    if len(paths) == 1 or reading not in each:  # nothing but files that refuse its options
+        each = [reading] * len(paths)
+    return [
+        task_of_file(path, name or next(made), how)
+        for path, name, how in zip(paths, names, each, strict=True)
+    ]
+
+
+def names_of(paths: Sequence[Path], taken: Iterable[str] = ()) -> list[str]:
+    """A legal name for each of some files, no two alike and none that is taken.
+
+    It is the file's name without its endings, in plain letters. Where two would be alike, the
+    names of as many parent folders precede it as distinguish them.
+
+    Raises:
+        ValueError: If one file is named twice.
+    """
+    taken = frozenset(taken)
+    whole = [path.expanduser().absolute() for path in paths]
+    for i, path in enumerate(whole):
+        if path in whole[:i]:
+            raise ValueError(f"the test file {paths[i]} is given twice")
+    depth = [1] * len(whole)
+    while True:
+        names = [_plain_name(p, d) for p, d in zip(whole, depth, strict=True)]
+        alike = [i for i, n in enumerate(names) if names.count(n) > 1 or n in taken]
+        longer = [i for i in alike if depth[i] < len(whole[i].parts)]
+        if not longer:
+            break
+        for i in longer:
+            depth[i] += 1
+    return [f"{n}-{i + 1}" if i in alike else n for i, n in enumerate(names)]
+
+
+def _plain_name(path: Path, depth: int) -> str:
+    parts = [*path.parts[-depth:-1], path.name.lstrip(".").split(".")[0]]
+    plain = unicodedata.normalize("NFKD", "-".join(parts)).encode("ascii", "ignore").decode()
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", plain)[-80:].strip("-_") or "test"
+    return f"{name}-test" if name in TAKEN else name
 
 
 def fingerprinted(task: LocalTask) -> LocalTask:
@@ -109,6 +184,22 @@ def read_task(task: LocalTask) -> dict[str, Any]:
             than those whose digest the task has.
         FileNotFoundError: If a file is missing.
     """
+    return _checked(task)[0]
+
+
+def reading_report(task: LocalTask) -> dict[str, Any]:
+    """Report of what was read of its files and what was left out, see `Report.plain`."""
+    return _checked(task)[1]
+
+
+def left_out(tasks: Iterable[object]) -> dict[str, Any]:
+    """By name of a task of local files, the reasons why rows were left out of its files."""
+    local = (task for task in tasks if isinstance(task, LocalTask))
+    found = {task.name: reading_report(task)["left_out"] for task in local}
+    return {name: reasons for name, reasons in found.items() if reasons}
+
+
+def _checked(task: LocalTask) -> tuple[dict[str, Any], dict[str, Any]]:
     found = files(task)
     if task.digest and sha256(found) != task.digest:
         raise ValueError(
@@ -120,15 +211,24 @@ def read_task(task: LocalTask) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=32)
-def _read(task: LocalTask, stamp: object) -> dict[str, Any]:
+def _read(task: LocalTask, stamp: object) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The data, and the report of what was read and left out."""
+    path, reading = Path(task.path).expanduser(), reading_of(task)
+    report = Report(task.bad_rows)
     if task.kind == "retrieval":
-        return {task.split: judged(Path(task.path).expanduser(), task.split)}
-    path = Path(task.path).expanduser()
+        return {task.split: judged(path, task.split, reading, report)}, report.plain()
+
+    def table(path: Path) -> Table:
+        return Table(path, KINDS[task.kind].columns, dict(task.columns), reading, report)
+
     if task.kind == "classification":
-        train = _table(task, Path(task.train).expanduser())
-        return classified(train, _table(task, path))
-    return {"test": READERS[task.kind](_table(task, path))}
+        train = table(Path(task.train).expanduser())
+        return classified(train, table(path)), report.plain()
+    return {"test": READERS[task.kind](table(path))}, report.plain()
 
 
-def _table(task: LocalTask, path: Path) -> Table:
-    return Table(path, KINDS[task.kind].columns, dict(task.columns), task.header)
+def reading_of(task: LocalTask) -> Reading:
+    """Options of reading its files, checked."""
+    found = Reading(**{f.name: getattr(task, f.name) for f in fields(Reading)})
+    found.check(f"evaluation task {task.name!r}")
+    return found

@@ -34,6 +34,10 @@ REASONS = (
     "surplus",  # the row had its `depth` already
 )
 """Reasons for not keeping a candidate of the ranking, by code."""
+MOST_COUNTED = 100
+"""Known positives of an anchor that widen the ranking of all anchors. An anchor with more is ranked
+separately, and its known positives are passed over at once."""
+_ENTRIES = 1 << 22  # of the ranking of such anchors at a time
 _CODE = {name: code for code, name in enumerate(REASONS)}
 
 
@@ -56,6 +60,7 @@ class Mined:
         shortage: The policy.
         short_rows: Rows that found fewer than they need.
         padded: Places filled at random.
+        passed: Known positives that were passed over without a code.
     """
 
     ids: Ints
@@ -67,15 +72,17 @@ class Mined:
     shortage: str
     short_rows: int
     padded: int
+    passed: int = 0
     rejected: Mapping[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
         counts = np.bincount(self.codes.ravel(), minlength=len(REASONS)).tolist()
+        counts[_CODE["known_positive"]] += self.passed
         object.__setattr__(self, "rejected", dict(zip(REASONS, counts, strict=True)))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return everything as arrays, for a cache."""
-        counts = np.array([self.short_rows, self.padded], np.int64)
+        counts = np.array([self.short_rows, self.padded, self.passed], np.int64)
         source = np.frombuffer(self.source.encode(), np.uint8)
         names = ("ids", "scores", "ranks", "codes", "dropped")
         return {n: getattr(self, n) for n in names} | {"counts": counts, "source": source}
@@ -83,10 +90,11 @@ class Mined:
     @classmethod
     def of(cls, arrays: Mapping[str, NDArray[Any]], shortage: str) -> "Mined":
         """Rebuild from `arrays`, found under a policy."""
-        more = dict(arrays)
-        short, padded = more.pop("counts").tolist()
+        more: dict[str, Any] = dict(arrays)
         source = more.pop("source").tobytes().decode()
-        return cls(**more, source=source, shortage=shortage, short_rows=short, padded=padded)
+        names = ("short_rows", "padded", "passed")  # older caches lack the third
+        counts = dict(zip(names, more.pop("counts").tolist(), strict=False))
+        return cls(**more, **counts, source=source, shortage=shortage)
 
 
 class Corpus:
@@ -128,7 +136,8 @@ class Corpus:
         self.known = np.unique(keys[keys // self.size != keys % self.size])
         each = np.searchsorted(self.known, self.queries * self.size)
         stop = np.searchsorted(self.known, (self.queries + 1) * self.size)
-        self.most_known = int((stop - each).max(initial=0))
+        self.known_of = stop - each  # (A,) known positives of each query
+        self.most_known = min(int(self.known_of.max(initial=0)), MOST_COUNTED)
 
     def is_known(self, left: Ints, right: Ints) -> NDArray[np.bool_]:
         """Return whether two distinct texts are a known positive pair."""
@@ -164,8 +173,8 @@ def mine(
         ValueError: If the policy is unknown or a score is NaN.
     """
     one_of("mining", "shortage", shortage, SHORTAGE)
-    fetch = min(len(corpus.candidates), window.stop + corpus.most_known + 1)
-    scores, ids = source.rank(corpus.queries, fetch)
+    scores, ids, passed = _ranked(corpus, source, window.stop)
+    fetch = ids.shape[1]
     if np.isnan(scores).any():
         raise ValueError(f"mining: the source {source.name} gave scores that are NaN")
     positive_score = positive_scores(corpus, source, window.against)
@@ -211,7 +220,42 @@ def mine(
         shortage=shortage,
         short_rows=int(short.sum()),
         padded=padded,
+        passed=int(passed[corpus.query].sum()),
     )
+
+
+def _ranked(corpus: Corpus, source: Source, stop: int) -> tuple[Floats, Ints, Ints]:
+    """The ranking of every query, wide enough for ``stop`` places that may be negatives.
+
+    Returns:
+        ``(A, W)`` scores and texts, best first, -inf and -1 in empty places; ``(A,)`` the known
+        positives that were taken out of the rankings of queries with more than `MOST_COUNTED`.
+    """
+    width = min(len(corpus.candidates), stop + corpus.most_known + 1)
+    many = corpus.known_of > MOST_COUNTED
+    passed = np.zeros(len(corpus.queries), np.int64)
+    if not many.any():
+        return *source.rank(corpus.queries, width), passed
+    scores = np.full((len(corpus.queries), width), -np.inf, np.float32)
+    ids = np.full((len(corpus.queries), width), -1, np.int64)
+    if not many.all():
+        scores[~many], ids[~many] = source.rank(corpus.queries[~many], width)
+    order = np.flatnonzero(many)
+    order = order[np.argsort(corpus.known_of[order], kind="stable")]
+    while len(order):  # those with about as many known positives together
+        fetch = min(len(corpus.candidates), stop + 2 * int(corpus.known_of[order[0]]) + 1)
+        alike = 2 * corpus.known_of[order[0]] >= corpus.known_of[order]
+        some = order[alike][: max(1, _ENTRIES // fetch)]
+        found, text = source.rank(corpus.queries[some], fetch)
+        query = np.broadcast_to(corpus.queries[some][:, None], text.shape)
+        known = corpus.is_known(query, text) & (text >= 0)
+        first = np.argsort(known, axis=1, kind="stable")[:, :width]  # the others, in their order
+        kept = ~np.take_along_axis(known, first, axis=1)
+        scores[some] = np.where(kept, np.take_along_axis(found, first, axis=1), -np.inf)
+        ids[some] = np.where(kept, np.take_along_axis(text, first, axis=1), -1)
+        passed[some] = known.sum(axis=1)
+        order = order[len(some) :]
+    return scores, ids, passed
 
 
 def positive_scores(corpus: Corpus, source: Source, against: str = "own") -> Floats:

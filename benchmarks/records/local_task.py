@@ -15,6 +15,10 @@ TAKEN = (OWN, "geometry", "frequent_tokens")
 """Task names that mean something else in scores."""
 
 
+YOUNGER = ("quotes", "delimiter", "encoding", "ragged", "bad_rows")
+"""Settings that are left out of a cell at their defaults."""
+
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
@@ -72,6 +76,12 @@ class LocalTask:
         header: Whether csv and tsv files name their columns; without, they are "1", "2", ...
         digest: ``sha256:...`` of the files' bytes, filled in before anything trains; given, the
             files must have it.
+        quotes: As ``delimiter``, ``encoding``, ``ragged`` and ``bad_rows``: how the files are
+            read, as for training data of files.
+        delimiter: See there.
+        encoding: See there.
+        ragged: See there.
+        bad_rows: See there.
     """
 
     name: str
@@ -82,6 +92,11 @@ class LocalTask:
     train: str = ""
     header: bool = True
     digest: str = ""
+    quotes: str = "auto"
+    delimiter: str = "auto"
+    encoding: str = "utf-8"
+    ragged: str = "error"
+    bad_rows: str = "error"
 
     def __post_init__(self) -> None:
         who = f"evaluation task {self.name!r}"
@@ -89,7 +104,7 @@ class LocalTask:
             raise ValueError(f"{who}: a name is letters, digits and _ . - and opens with no sign")
         if self.name in TAKEN:
             raise ValueError(f"{who}: the names {', '.join(TAKEN)} mean something else")
-        for column in ("kind", "path", "split", "train", "digest"):
+        for column in ("kind", "path", "split", "train", "digest", *YOUNGER):
             if not isinstance(getattr(self, column), str):
                 raise ValueError(f"{who}: {column} must be text, got {getattr(self, column)!r}")
         one_of(who, "kind", self.kind, KINDS)
@@ -107,8 +122,15 @@ class LocalTask:
             raise ValueError(f"{who}: {self.kind} {what}")
 
     def plain(self) -> dict[str, Any]:
-        """The task as plain data, as it stands in a cell."""
-        return vars(self) | {"columns": dict(self.columns)}
+        """The task as plain data, as it is in a cell.
+
+        Settings younger than the first tasks are left out at their defaults, for their keys.
+        """
+        given = vars(self) | {"columns": dict(self.columns)}
+        for name in YOUNGER:
+            if given[name] == getattr(LocalTask, name):
+                del given[name]
+        return given
 
 
 def json_schema() -> dict[str, Any]:

@@ -402,4 +402,5 @@ def describe_data(data: TrainingData) -> dict[str, Any]:
         "duplicate_share": float((counts[group] > 1).mean()) if len(group) else 0.0,
         "labelled": data.meaning is not None,
         "false_negative_rate": None if math.isnan(rate) else rate,
+        **({"report": data.report} if data.report else {}),
     }

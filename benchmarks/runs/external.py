@@ -12,12 +12,13 @@ from time import perf_counter
 from typing import Any
 
 from nsbench.benchmarks.data import Pairs
+from nsbench.benchmarks.data._reading import parse_reading
 from nsbench.benchmarks.device import pick_device
 from nsbench.benchmarks.encoders.pretrained import TextModel, load_model
 from nsbench.benchmarks.evaluation.checkpoint import EvaluatedModel
 from nsbench.benchmarks.evaluation.evaluate import check_tasks
 from nsbench.benchmarks.evaluation.evaluate import evaluate as scores_of
-from nsbench.benchmarks.evaluation.local_tasks import task_of_file
+from nsbench.benchmarks.evaluation.local_tasks import tasks_of_files
 from nsbench.benchmarks.evaluation.mteb.tasks import absent_tasks, refuse_missing, resolve, scored
 from nsbench.benchmarks.files import write_atomically
 from nsbench.benchmarks.keys import content_key, pretty_json
@@ -41,6 +42,7 @@ def evaluate(
     *,
     tasks: Sequence[str] = (),
     tests: Sequence[str | Path] = (),
+    read: Sequence[str] = (),
     skip_missing: bool = False,
     device: str = "auto",
     batch_size: int = 64,
@@ -53,7 +55,9 @@ def evaluate(
         models: Folders or hub names.
         out: Results folder; may be one of a matrix.
         tasks: mteb tasks, benchmarks, or ``STS7``, the default without tests.
-        tests: Files with sentence1, sentence2, score or label; BEIR folders.
+        tests: Files with sentence1, sentence2, score or label; BEIR folders; ``name=path`` gives
+            a task another name than its file.
+        read: How tests are read, such as ``quotes=none``.
         skip_missing: Leave out tasks whose data are not here.
         device: ``auto``, ``cpu``, ``cuda`` ...
         batch_size: Texts that are encoded at once.
@@ -64,7 +68,7 @@ def evaluate(
     Raises:
         ValueError: If a model cannot be loaded, or a task is unknown or its data are missing.
     """
-    wanted, absent = tasks_of(tasks, tests, skip_missing=skip_missing)
+    wanted, absent = tasks_of(tasks, tests, read, skip_missing=skip_missing)
     loading: dict[str, Any] = {"device": str(pick_device(device)), "batch_size": batch_size}
     folder = ResultsFolder(Path(out))
     return [
@@ -74,14 +78,20 @@ def evaluate(
 
 
 def tasks_of(
-    tasks: Sequence[str], tests: Sequence[str | Path], *, skip_missing: bool
+    tasks: Sequence[str],
+    tests: Sequence[str | Path],
+    read: Sequence[str] = (),
+    *,
+    skip_missing: bool,
 ) -> tuple[tuple[str | LocalTask, ...], tuple[str, ...]]:
     """Return what models are to be evaluated on, and the tasks that are left out.
 
     Raises:
         ValueError: If a task is unknown, or its data are missing and not to be skipped.
     """
-    wanted: tuple[str | LocalTask, ...] = tuple(task_of_file(Path(path)) for path in tests)
+    wanted: tuple[str | LocalTask, ...] = tuple(
+        tasks_of_files([str(path) for path in tests], parse_reading(read, "--read"))
+    )
     wanted = (*(tasks or (() if wanted else ("STS7",))), *wanted)
     check_tasks(wanted)
     if skip_missing:

@@ -4,12 +4,13 @@ import json
 from html import escape
 from typing import Any
 
+from nsbench.benchmarks.data._reading import sentences
 from nsbench.benchmarks.mining.dataset.mined_set import MinedSet
 
 _READ = {
     "triplet": "columns `anchor`, `positive`, `negative`",
     "n-tuple": "columns `anchor`, `positive`, `negative_1` ... `negative_n`",
-    "labeled-pair": "columns `anchor`, `positive` (any document) and `label`",
+    "labeled-pair": "columns `anchor`, `positive` (any document) and `label` (1 or 0)",
     "labeled-list": "columns `anchor`, `positive` (a list of documents) and `labels`",
     "flagembedding": "FlagEmbedding's `query`, `pos`, `neg`",
     "tevatron": "Tevatron's `query`, `positive_passages`, `negative_passages`",
@@ -33,6 +34,7 @@ def card(mined: MinedSet, made: dict[str, Any], found: dict[str, Any]) -> str:
         f"Made by `nsbench mine`. {_READ[form]}."
         + (" `scores`: similarity of the positive, then of the negatives." * made["scores"]),
         _loading(made),
+        _reading(made.get("read")),
         "## Settings",
         _table(("setting", "value"), [(k, _value(v)) for k, v in _settings(made)]),
         "## Difficulty",
@@ -75,6 +77,12 @@ def _loading(made: dict[str, Any]) -> str:
         return ""
     code = 'from datasets import load_dataset\n\ntrain = load_dataset("<this folder>")["train"]'
     return f"```python\n{code}\n```"
+
+
+def _reading(read: dict[str, Any] | None) -> str:
+    """Counts of what was read and left out, with the first places of each reason."""
+    lines = [_text(line) for line in sentences(read)]
+    return "\n".join(["## What was read", "", *(f"- {line}" for line in lines)]) if lines else ""
 
 
 def _settings(made: dict[str, Any]) -> list[tuple[str, Any]]:

@@ -7,7 +7,7 @@ https://arxiv.org/abs/2104.08663
 
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -100,13 +100,41 @@ def _labelled_pairs(mined: MinedSet, scores: bool) -> Rows:
                 yield row | ({"score": score} if scores else {"label": label})
 
 
+class _Names:
+    """An id for every text, the one that it came with or a new one; no two alike.
+
+    Args:
+        known: Ids that came with the data, by text.
+        letter: Of new ids, such as ``d0``.
+    """
+
+    def __init__(self, known: Mapping[str, str], letter: str) -> None:
+        self.known, self.letter, self.number = known, letter, 0
+        self.taken = set(known.values())
+        self.given: dict[str, str] = {}
+        self.used: set[str] = set()
+
+    def of(self, text: str) -> str:
+        """The id of a text."""
+        if text not in self.given:
+            name = self.known.get(text, "")
+            while not name or name in self.used:
+                name, self.number = f"{self.letter}{self.number}", self.number + 1
+                name = "" if name in self.taken else name
+            self.given[text] = name
+            self.used.add(name)
+        return self.given[text]
+
+
 def _flag_embedding(mined: MinedSet, scores: bool) -> Rows:
+    data = mined.data
+    queries, documents = _Names(data.query_ids, "q"), _Names(data.document_ids, "d")
     for anchor, group in _grouped(mined).items():
-        row: dict[str, Any] = {
-            "query": anchor,
-            "pos": list(group.positives),
-            "neg": list(group.negatives),
-        }
+        row: dict[str, Any] = {"id": queries.of(anchor)} if data.query_ids else {}
+        row |= {"query": anchor, "pos": list(group.positives), "neg": list(group.negatives)}
+        if data.document_ids:
+            row["pos_id"] = [documents.of(text) for text in group.positives]
+            row["neg_id"] = [documents.of(text) for text in group.negatives]
         if scores:
             row["pos_scores"] = list(group.positives.values())
             row["neg_scores"] = list(group.negatives.values())
@@ -114,18 +142,19 @@ def _flag_embedding(mined: MinedSet, scores: bool) -> Rows:
 
 
 def _tevatron(mined: MinedSet, scores: bool) -> Rows:
-    ids: dict[str, str] = {}
+    queries = _Names(mined.data.query_ids, "q")
+    documents = _Names(mined.data.document_ids, "d")
 
     def passages(found: dict[str, float]) -> list[dict[str, Any]]:
         out = []
         for text, score in found.items():
-            one: dict[str, Any] = {"docid": ids.setdefault(text, f"d{len(ids)}"), "title": ""}
-            out.append(one | {"text": text} | ({"score": score} if scores else {}))
+            one: dict[str, Any] = {"docid": documents.of(text), "title": "", "text": text}
+            out.append(one | ({"score": score} if scores else {}))
         return out
 
-    for number, (anchor, group) in enumerate(_grouped(mined).items()):
+    for anchor, group in _grouped(mined).items():
         yield {
-            "query_id": f"q{number}",
+            "query_id": queries.of(anchor),
             "query": anchor,
             "positive_passages": passages(group.positives),
             "negative_passages": passages(group.negatives),
@@ -163,17 +192,18 @@ _WRITERS: dict[str, Callable[[MinedSet, bool], Rows]] = {
 def _beir(mined: MinedSet, folder: Path) -> list[Path]:
     """corpus.jsonl, queries.jsonl, qrels/train.tsv: positives judged 1, negatives 0."""
     groups = _grouped(mined)
-    documents = [t for g in groups.values() for t in (*g.positives, *g.negatives)]
-    ids = {text: f"d{i}" for i, text in enumerate(dict.fromkeys(documents))}
+    queries = _Names(mined.data.query_ids, "q")
+    documents = _Names(mined.data.document_ids, "d")
     judged = ["query-id\tcorpus-id\tscore"]
-    for number, group in enumerate(groups.values()):
+    for anchor, group in groups.items():
         for texts, score in ((group.positives, 1), (group.negatives, 0)):
-            judged += [f"q{number}\t{ids[text]}\t{score}" for text in texts]
+            judged += [f"{queries.of(anchor)}\t{documents.of(text)}\t{score}" for text in texts]
+    found = documents.given.items()
     (folder / "qrels").mkdir(exist_ok=True)
     files = {
         "qrels/train.tsv": "\n".join(judged) + "\n",
-        "corpus.jsonl": _lines([{"_id": i, "title": "", "text": t} for t, i in ids.items()]),
-        "queries.jsonl": _lines([{"_id": f"q{i}", "text": t} for i, t in enumerate(groups)]),
+        "corpus.jsonl": _lines([{"_id": i, "title": "", "text": text} for text, i in found]),
+        "queries.jsonl": _lines([{"_id": i, "text": text} for text, i in queries.given.items()]),
     }
     for name, text in files.items():
         write_atomically(folder / name, text)

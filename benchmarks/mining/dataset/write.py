@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 
 from nsbench.benchmarks.data import TrainingData, datasets
+from nsbench.benchmarks.data._reading import Reading, Report, joined
 from nsbench.benchmarks.data._records import existing, records, sha256
+from nsbench.benchmarks.data._rows import without_repeats
+from nsbench.benchmarks.data._values import Keyed, filled, key_of, maybe
 from nsbench.benchmarks.encoders.pretrained import TextModel
 from nsbench.benchmarks.files import write_atomically
 from nsbench.benchmarks.keys import content_key
@@ -24,12 +27,22 @@ from nsbench.benchmarks.mining.sources import Ints
 from nsbench.benchmarks.records import read_json
 from nsbench.samplers import parse_choice
 
-RECIPE = 1
-"""Raised by hand when the same settings give other negatives."""
+RECIPE = 2
+"""Raised by hand when the same settings give other negatives, or other files."""
+KEYS = ("_id", "docid")
+"""Columns of a corpus that hold the id of a document, the first that is there."""
 
 
-def read_data(source: str, columns: dict[str, str], split: str = "") -> TrainingData:
+def read_data(
+    source: str, columns: dict[str, str], split: str = "", reading: Reading | None = None
+) -> TrainingData:
     """Read rows to mine for: a file, a BEIR folder, or a data set by name, ``planted[rows=200]``.
+
+    Args:
+        source: A path, or a data set by name.
+        columns: ``{our name: the file's name}``.
+        split: Of a BEIR folder or hub data set.
+        reading: Options other than the default ones; a data set refuses those that it lacks.
 
     Raises:
         ValueError: If the source cannot be read.
@@ -44,51 +57,68 @@ def read_data(source: str, columns: dict[str, str], split: str = "") -> Training
         given = given | {"columns": columns}
     if split:
         given = given | {"split": split}
-    data = datasets.make(kind, **given)
+    changed = {k: v for k, v in vars(reading or Reading()).items() if v != getattr(Reading, k)}
+    data = datasets.make(kind, **given | changed)
     data.check()
     return data()
 
 
-def with_corpus(data: TrainingData, corpus: Path | None) -> tuple[TrainingData, Ints | None]:
+def with_corpus(
+    data: TrainingData, corpus: Path | None, reading: Reading | None = None
+) -> tuple[TrainingData, Ints | None]:
     """Add texts to mine from; return the data and the numbers of these texts.
 
     Args:
         data: The rows.
         corpus: A jsonl, csv, tsv, parquet or txt file with a column ``text`` (and ``title``),
-            ``document_text``, or one column alone.
+            ``document_text``, or one column alone. Ids in `KEYS` are kept.
+        reading: How it is read.
 
     Raises:
-        ValueError: If a row has no text.
+        ValueError: If a row has no text, or an id occurs twice with different texts.
     """
     if corpus is None:
         return data, None
+    reading = reading or Reading()
+    path, report = existing(corpus.expanduser()), Report(reading.bad_rows)
     known = {text: i for i, text in enumerate(data.texts)}
-    found = [
-        known.setdefault(_document(where, row), len(known))
-        for where, row in records(existing(corpus.expanduser()))
-    ]
+    ids, keys, found = dict(data.document_ids), Keyed("id", report), []
+    for where, row in records(path, reading, report):
+        with report.guarded():
+            column, text = _document(where, row)
+            report.columns |= set(row) - {"title", column, *KEYS}
+            key = next((k for k in KEYS if k in row and k != column), "")
+            if key:
+                name = key_of(where, row, key)
+                keys.put(where, name, text)
+                if keys[name] != text:
+                    continue
+                ids.setdefault(text, name)
+            found.append(known.setdefault(text, len(known)))
+    if not found:
+        raise ValueError(f"{path} is empty: it has no row that can be used")
     more = replace(
         data,
         texts=tuple(known),
         meaning=None
         if data.meaning is None
         else np.pad(data.meaning, (0, len(known) - len(data.texts)), constant_values=-1),
-        revision=f"{data.revision} {sha256([corpus.expanduser()])}".strip(),
+        revision=f"{data.revision} {sha256([path])}".strip(),
+        document_ids=ids,
+        report=joined(data.report, report),
     )
     return more, np.unique(np.array(found, np.int64))
 
 
-def _document(where: str, row: Any) -> str:
+def _document(where: str, row: Any) -> tuple[str, str]:
+    """The column that holds a document, and its text with its title."""
     column = next((c for c in ("text", "document_text") if c in row), None)
     if column is None and len(row) == 1:
         column = next(iter(row))
     if column is None:
         raise ValueError(f"{where}: has no column 'text'; there are {', '.join(row)}")
-    words = [row.get("title"), row[column]]
-    text = " ".join(w.strip() for w in words if isinstance(w, str) and w.strip())
-    if not text:
-        raise ValueError(f"{where}: {column} is blank")
-    return text
+    words = [*maybe(where, row, "title"), *maybe(where, row, column)]
+    return column, filled(where, column, " ".join(words))
 
 
 def mine_to(
@@ -109,6 +139,7 @@ def mine_to(
         ValueError: If the folder holds another set, or a setting is not legal.
     """
     wanted.check(mining.settings)
+    mining = replace(mining, data=without_repeats(mining.data))
     made = _origin(mining, wanted)
     key, done = content_key(made), folder / "mined.json"
     if done.is_file():
@@ -127,6 +158,7 @@ def mine_to(
     names = ("nsbench", "torch", "transformers", "sentence-transformers", "bm25s")
     made |= {
         "key": key,
+        "read": mining.data.report,
         "files": {p.relative_to(folder).as_posix(): sha256([p]) for p in files},
         "versions": {n: _version(n) for n in names if _version(n)},
         "report": found,
@@ -142,7 +174,7 @@ def _origin(mining: Mining, wanted: MinedFiles) -> dict[str, Any]:
     """Everything that decides the files of a mined set, as plain data."""
     data, documents = mining.data, mining.documents
     lexical = mining.settings.source == "bm25"
-    return {
+    made = {
         "recipe": RECIPE,
         "data": {
             "name": data.name,
@@ -160,6 +192,9 @@ def _origin(mining: Mining, wanted: MinedFiles) -> dict[str, Any]:
         "scores": wanted.scores,
         "file_type": wanted.file_type,
     }
+    if data.query_ids or data.document_ids:
+        made["ids"] = content_key([dict(data.query_ids), dict(data.document_ids)])
+    return made
 
 
 def _who(model: TextModel | Rescorer | None) -> dict[str, str] | None:

@@ -272,6 +272,13 @@ def test_commands(
     done = runner.invoke(app, [*words, "--test", str(test_file), "-o", str(tmp_path / "o")])
     assert done.exit_code == 1  # one of the three is not there
     assert done.stdout.count("local/model@") == 2
+    words = ["evaluate", str(checkpoints[0]), "-o", str(tmp_path / "o")]
+    named = [*words, "--test", f"mine={test_file}", "--read", "bad_rows=skip"]
+    done = runner.invoke(app, named)
+    assert done.exit_code == 0, done.output
+    assert "  mine " in done.stdout
+    with pytest.raises(ValueError, match=r"there is no option 'quote'\. Did you mean 'quot"):
+        runner.invoke(app, [*named, "--read", "quote=none"], catch_exceptions=False)
     paths = next(iter(finished.folders()))
     done = runner.invoke(app, ["export", str(paths.folder), "--to", str(tmp_path / "m")])
     assert done.exit_code == 0, done.output

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +10,22 @@ import pytest
 from scipy.stats import spearmanr
 
 from nsbench.benchmarks.cli.prefetch import fetch
+from nsbench.benchmarks.data._reading import Reading
 from nsbench.benchmarks.evaluation.checkpoint import EvaluatedModel
 from nsbench.benchmarks.evaluation.evaluate import check_tasks, evaluate
-from nsbench.benchmarks.evaluation.local_tasks import evaluation_tasks, fingerprinted, task_of_file
+from nsbench.benchmarks.evaluation.local_tasks import (
+    evaluation_tasks,
+    fingerprinted,
+    left_out,
+    read_task,
+    task_of_file,
+    tasks_of_files,
+)
 from nsbench.benchmarks.evaluation.mteb import tasks as mteb_tasks
 from nsbench.benchmarks.export.cell import cell_from
 from nsbench.benchmarks.matrix.config import parse_config
 from nsbench.benchmarks.matrix.expand import expand
-from nsbench.benchmarks.records.local_task import local_task
+from nsbench.benchmarks.records.local_task import KINDS, local_task
 
 WORDS = ("red", "blue", "car", "boat", "old", "new", "one", "two")
 
@@ -222,10 +231,14 @@ def test_what_cannot_be_is_refused_by_name(tables: Path, change, message) -> Non
         ("sts", "sentence1,sentence2,score\na,b,1\nc,d,1\n", "has one score only, 1"),
         ("sts", "sentence1,sentence2,score\n", "is empty"),
         ("sts", "sentence1,score\na,1\n", r"has no 'sentence2'\. .*Rename with columns"),
-        ("pair_classification", "sentence1,sentence2,label\na,b,2\n", "label is '2'; it must be"),
+        (
+            "pair_classification",
+            "sentence1,sentence2,label\na,b,2\n",
+            "label must be 0 or 1, got '2'",
+        ),
         ("pair_classification", "sentence1,sentence2,label\na,b,1\n", "one label only, 1"),
         ("clustering", "text,label\na,zebra\nb,zebra\n", "has one label only, 'zebra'"),
-        ("clustering", "text,label\na,\n", "label is ''; it must be one value"),
+        ("clustering", "text,label\na,\n", "label must be one value, got ''"),
         ("reranking", "query,positive,negative\na,b,c\n", "positive must be a list of texts, got"),
         ("classification", "text,label\na,zebra\n", "has the label 'zebra', which .* does not"),
     ],
@@ -365,3 +378,118 @@ def test_clustering_is_what_mteb_computes_on_all_texts(tables: Path) -> None:
     assert score.metric == "v_measure"
     assert 0 < score.value < 0.9
     assert score.value == expected.task_results[0].get_score()
+
+
+# --- the options of reading, and names of test files
+
+
+def test_tasks_are_read_with_the_options_of_training_data(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text('sentence1,sentence2,score\nplain,text,5\n"7" pipe,a pipe,1\n')
+    with pytest.raises(ValueError, match='set quotes = "none"'):
+        task_of_file(path)
+    task = task_of_file(path, reading=Reading(quotes="none"))
+    assert read_task(task)["test"]["sentence1"] == ["plain", '"7" pipe']
+    table = {"name": "x", "kind": "sts", "path": str(path), "quotes": "none"}
+    assert evaluation_tasks([table]) == (replace(task, name="x"),)
+    with pytest.raises(ValueError, match=r"evaluation task 'x': quotes is 'nine'"):
+        evaluation_tasks([table | {"quotes": "nine"}])
+    rows = tmp_path / "pairs.txt"
+    rows.write_text("one two\tthree\t1\tx\nfour\tfive\t0\n")
+    with pytest.raises(ValueError, match="lines have tabs"):
+        task_of_file(rows)
+    given = {
+        "name": "pairs",
+        "kind": "pair_classification",
+        "path": str(rows),
+        "columns": {"sentence1": "1", "sentence2": "2", "label": "3"},
+    }
+    options = {"header": False, "delimiter": "tab", "ragged": "allow"}
+    (task,) = evaluation_tasks([given | options])
+    assert read_task(task)["test"]["labels"] == [1, 0]
+    assert local_task(task.plain()) == task
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows", "kept"),
+    [
+        ("sts", ["a,b,1", "c,,2", "d,e,nan", "f,g,3"], 2),
+        ("pair_classification", ["a,b,1", "c,d,maybe", "e,f,0"], 2),
+        ("clustering", ["a,x", "b,", "c, y ", "a,y", "d,y"], 3),
+    ],
+)
+def test_bad_rows_of_tests_are_refused_or_skipped_and_counted(
+    tmp_path: Path, kind: str, rows: list[str], kept: int
+) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("\n".join([",".join(KINDS[kind].columns), *rows]) + "\n")
+    table = {"name": "x", "kind": kind, "path": str(path)}
+    with pytest.raises(ValueError, match=r"x\.csv, line \d: "):
+        evaluation_tasks([table])
+    tasks = evaluation_tasks([table | {"bad_rows": "skip"}])
+    assert {len(column) for column in read_task(tasks[0])["test"].values()} == {kept}
+    (reasons,) = left_out(tasks).values()
+    assert sum(reason["count"] for reason in reasons) == len(rows) - kept
+    assert left_out(["STS7", *tasks]).keys() == {"x"}
+
+
+def test_blank_documents_stay_candidates(tables: Path, tmp_path: Path) -> None:
+    corpus = tables / "search" / "corpus.jsonl"
+    corpus.write_text(corpus.read_text() + '\n{"_id": "d", "title": "", "text": ""}\n')
+    with corpus.open("a") as file:
+        file.write('{"_id": "e", "text": null}\n')
+    (task,) = evaluation_tasks(entries(tables)[-1:])
+    assert [d["text"] for d in read_task(task)["test"]["corpus"]][-2:] == ["", ""]
+    scores = main_scores(evaluate(MODEL, [task], results=tmp_path / "mteb"))
+    assert scores["search"][1] == pytest.approx((1 + 1 / np.log2(3)) / 2, abs=1e-4)
+
+
+def test_what_was_left_out_is_in_the_record_of_the_scores(tables: Path) -> None:
+    path = tables / "search" / "qrels" / "test.tsv"
+    path.write_text(path.read_text() + "q\tnowhere\t1\n")
+    with pytest.raises(ValueError, match=r"test\.tsv, line 5: corpus-id 'nowhere' is not in the"):
+        evaluation_tasks(entries(tables)[-1:])
+    tasks = evaluation_tasks([entries(tables)[-1] | {"bad_rows": "skip"}])
+    found = evaluate(MODEL, tasks).info["left_out"]["search"]
+    assert found == [
+        {"why": "corpus-id is not in the folder", "count": 1, "first": ["test.tsv, line 5"]}
+    ]
+
+
+def test_test_files_get_names_that_are_legal_and_differ(tmp_path: Path) -> None:
+    places = ["prüf \u2013 menge.csv", "fr/test.csv", "de/test.csv", "x/de/test.csv", "own.csv"]
+    places += ["日本.csv", "中国.csv", "a=b.csv", ".hidden.csv"]
+    for place in places:
+        path = tmp_path / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("sentence1,sentence2,score\na,b,1\nc,d,2\n")
+    given = [str(tmp_path / place) for place in places]
+    names = [task.name for task in tasks_of_files(given)]
+    assert names[:2] == ["pruf-menge", "fr-test"]
+    assert names[3] == "x-de-test"
+    assert names[4] == "own-test"
+    assert names[7:] == ["a-b", "hidden"]
+    assert len(set(names)) == len(names)
+    named = tasks_of_files([f"mine={given[1]}", given[2]])
+    assert [task.name for task in named] == ["mine", "test"]
+    assert [t.name for t in tasks_of_files([f"test={given[1]}", given[2]])] == ["test", "de-test"]
+    with pytest.raises(ValueError, match="two test files are called 'a'"):
+        tasks_of_files([f"a={given[1]}", f"a={given[2]}"])
+    with pytest.raises(ValueError, match="is given twice"):
+        tasks_of_files([given[1], given[1]])
+    with pytest.raises(ValueError, match="evaluation task 'a b': a name is letters"):
+        tasks_of_files([f"a b={given[1]}"])
+    with pytest.raises(FileNotFoundError, match="there is no file"):
+        tasks_of_files([f"a={tmp_path / 'nothing.csv'}"])
+
+
+def test_options_of_tables_are_for_the_tables_among_the_test_files(tables: Path) -> None:
+    path = tables / "x.csv"
+    path.write_text('sentence1,sentence2,score\nplain,text,5\n"7" pipe,a pipe,1\n')
+    folder = str(tables / "search")
+    reading = Reading(quotes="none", bad_rows="skip")
+    table, search = tasks_of_files([str(path), folder], reading)
+    assert (table.quotes, table.bad_rows) == ("none", "skip")
+    assert (search.quotes, search.bad_rows) == ("auto", "skip")
+    with pytest.raises(ValueError, match="quotes cannot be set"):
+        tasks_of_files([folder], reading)

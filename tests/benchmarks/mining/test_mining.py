@@ -318,3 +318,81 @@ def test_bm25_stemming_joins_word_forms_or_says_what_is_missing(
     monkeypatch.setitem(sys.modules, "Stemmer", None)
     with pytest.raises(ModuleNotFoundError, match="pip install PyStemmer"):
         Bm25(texts, stemmer="english")
+
+
+# --- anchors with very many known positives
+
+
+class Counting:
+    """A source that counts the entries of its rankings."""
+
+    def __init__(self, base: DenseSource) -> None:
+        self.base, self.name, self.entries = base, base.name, 0
+
+    def rank(self, queries: Any, k: int) -> Any:
+        self.entries += len(queries) * k
+        return self.base.rank(queries, k)
+
+    def pairs(self, left: Any, right: Any) -> Any:
+        return self.base.pairs(left, right)
+
+
+def hub_data(hubs: list[int], ordinary: int) -> TrainingData:
+    """Ordinary pairs, and anchors with as many positives as are given."""
+    texts = [f"{kind} {i}" for i in range(ordinary) for kind in ("anchor", "positive")]
+    pairs = [(2 * i, 2 * i + 1) for i in range(ordinary)]
+    for hub, count in enumerate(hubs):
+        anchor = len(texts)
+        texts += [f"hub {hub}", *(f"good {hub} {i}" for i in range(count))]
+        pairs += [(anchor, anchor + 1 + i) for i in range(count)]
+    return data_of(texts, pairs)
+
+
+def test_many_positives_of_one_anchor_do_not_widen_the_rankings_of_all() -> None:
+    cost, size = {}, {}
+    for hubs in ([800], [300, 500]):
+        corpus = Corpus(hub_data(hubs, 400), "all")
+        source = Counting(dense(corpus))
+        window = Window(depth=5, stop=20)
+        rng = np.random.default_rng(0)
+        found = mine(corpus, source, window, shortage="fewer", rng=rng)
+        cost[len(hubs)], size[len(hubs)] = source.entries, found.codes.shape[1]
+        assert (found.ids >= 0).all()
+        assert sum(found.rejected.values()) == found.codes.size + found.passed
+        again = Mined.of(found.arrays(), "fewer")
+        assert again.rejected == found.rejected
+    # 400 ordinary anchors of 121 places, and the hubs of at most 20 + 2 * 800 + 1: not 821 for all.
+    assert cost[1] <= 400 * 121 + 1621
+    assert cost[2] <= 400 * 121 + 621 + 1021
+    assert size[1] == size[2] == 121
+
+
+@pytest.mark.parametrize("hubs", [[150], [101, 99, 300], [250, 260]])
+@pytest.mark.parametrize("among", ["all", "documents"])
+def test_anchors_with_many_positives_get_what_loops_find(hubs: list[int], among: str) -> None:
+    data = hub_data(hubs, 30)
+    corpus = Corpus(data, among)
+    table = dense(corpus).embeddings.clone()
+    anchor, positive = (torch.from_numpy(x) for x in (corpus.anchor, corpus.positive))
+    table[positive] = table[anchor] + 0.1 * table[positive]  # positives lead every ranking
+    source = DenseSource(table, corpus.candidates, name="test")
+    embeddings = source.embeddings.double()
+    window = Window(start=1, stop=9, depth=6)
+    found = mine(corpus, source, window, shortage="fewer", rng=np.random.default_rng(0))
+    known = {(int(a), int(b)) for a, b in zip(corpus.anchor, corpus.positive, strict=True)}
+    candidates = set(corpus.candidates.tolist())
+    for row in [0, 5, *range(30, data.rows, 37)]:
+        own = int(corpus.anchor[row])
+        barred = {own, *(x for pair in known if own in pair for x in pair)}
+        cosine = (embeddings @ embeddings[own]).numpy()
+        order = sorted(candidates - barred, key=lambda j: -cosine[j])
+        assert corpus.text[data.group[found.ids[row]]].tolist() == corpus.text[order[1:7]].tolist()
+        assert found.ranks[row].tolist() == list(range(1, 7))
+
+
+def test_a_corpus_of_known_positives_only_leaves_empty_places() -> None:
+    data = hub_data([150], 1)
+    found = mined(data, stop=20, depth=5)
+    hub = found.ids[1:]
+    assert (np.sort(data.group[hub[:, :2]], axis=1) == [0, 1]).all()
+    assert (hub[:, 2:] == -1).all()
