@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from nsbench.benchmarks.encoders._folder import ModelFolder
 from nsbench.benchmarks.encoders._sources import SourceError
+from nsbench.samplers import suggest
 
 _WHOLE: tuple[tuple[tuple[str, ...], int, int], ...] = (
     (("num_hidden_layers", "n_layers", "n_layer", "num_layers", "encoder_layers"), 0, 1000),
@@ -71,11 +72,14 @@ def read_config(folder: ModelFolder, layers: int) -> Any:
     Raises:
         SourceError: If it cannot be used.
     """
-    from transformers import AutoConfig
+    from transformers import CONFIG_MAPPING, AutoConfig
     from transformers.activations import ACT2FN
 
     path = folder.body / "config.json"
     check_config(path, folder.config)
+    kind = folder.config["model_type"]
+    if kind not in CONFIG_MAPPING:
+        raise SourceError(f"{path}: model_type is {kind!r}. {suggest(kind, CONFIG_MAPPING)}")
     try:
         config = AutoConfig.from_pretrained(
             folder.body, local_files_only=True, trust_remote_code=False
@@ -83,7 +87,7 @@ def read_config(folder: ModelFolder, layers: int) -> Any:
         act = getattr(config, "hidden_act", "gelu")
         there = int(getattr(config, "num_hidden_layers", 0))
     except Exception as error:  # any that a library raises for a file that a user named
-        raise SourceError(f"{path} cannot be used: {_said(error)}") from None
+        raise SourceError(f"{path} cannot be used: {said(error)}") from None
     if not isinstance(act, str) or act not in ACT2FN:
         raise SourceError(f"{path}: hidden_act is {act!r}; legal: {', '.join(sorted(ACT2FN))}")
     if layers > there:
@@ -125,7 +129,7 @@ def load_body(folder: ModelFolder, config: Any, *, device: str) -> Any:
             **({"device_map": "meta"} if meta else {}),
         )
     except Exception as error:  # any that a library raises for files that a user named
-        raise SourceError(f"{folder.body} cannot be loaded: {_said(error)}") from None
+        raise SourceError(f"{folder.body} cannot be loaded: {said(error)}") from None
     missing = sorted(n for n in info["missing_keys"] if not n.startswith("pooler."))
     if missing:
         raise SourceError(
@@ -148,7 +152,7 @@ def read_tokenizer(body: Path) -> Any:
             body, local_files_only=True, trust_remote_code=False
         )
     except Exception as error:  # any that a library raises for files that a user named
-        raise SourceError(f"the tokenizer of {body} cannot be loaded: {_said(error)}") from None
+        raise SourceError(f"the tokenizer of {body} cannot be loaded: {said(error)}") from None
     if not getattr(tokenizer, "is_fast", False):
         raise SourceError(
             f"{body} has the tokenizer {type(tokenizer).__name__}, which is no fast one: save a "
@@ -167,7 +171,8 @@ def lower_cased(tokenizer: Any) -> None:
     backend.normalizer = normalizers.Sequence(first if own is None else [*first, own])
 
 
-def _said(error: Exception) -> str:
+def said(error: Exception) -> str:
+    """The type and the words of an exception of a library, in one line of at most 300 letters."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text[:300]}"
 
@@ -209,7 +214,7 @@ def embedding_width(model: Any) -> int:
     except _Enough:
         pass
     except Exception as error:  # any that a model of a library raises
-        raise SourceError(f"{type(model).__name__} cannot run: {_said(error)}") from None
+        raise SourceError(f"{type(model).__name__} cannot run: {said(error)}") from None
     finally:
         hook.remove()
     if not found or not isinstance(found[0], Tensor) or found[0].dim() != 3:

@@ -199,8 +199,13 @@ def refuse_other_kinds(folder: Path) -> None:
         raise SourceError(
             f"{folder} holds a {kind}: only models that give one dense vector a text are compared"
         )
-    for name in read_object(folder / "config.json").get("architectures") or ():
-        if not isinstance(name, str) or name.endswith(("ForSequenceClassification", "HF_ColBERT")):
+    classes = read_object(folder / "config.json").get("architectures") or []
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        raise SourceError(
+            f"{folder / 'config.json'}: architectures is {classes!r}; legal: a list of class names"
+        )
+    for name in classes:
+        if name.endswith(("ForSequenceClassification", "HF_ColBERT")):
             raise SourceError(
                 f"{folder} holds a {name}: its head scores pairs or tokens, and is no encoder of "
                 "texts"
@@ -240,6 +245,9 @@ def read_folder(folder: Path) -> ModelFolder:
             f"{folder / 'modules.json'} lists {', '.join(kinds)}; legal in a matrix: Transformer, "
             "Pooling, then any number of Dense, then at most one Normalize"
         )
+    for path in (place / "config.json" for kind, place in modules if kind == "Normalize"):
+        if not is_default(path):
+            raise SourceError(f"{path} normalises something else than sentence_embedding")
     if not modules and pooling_of(folder / "1_Pooling") not in ("", "mean"):
         raise SourceError(f"{folder} has a 1_Pooling, but no modules.json that says it is used")
     settings = _settings(body)
@@ -250,6 +258,14 @@ def read_folder(folder: Path) -> ModelFolder:
         dense=tuple(place for kind, place in modules if kind == "Dense"),
         max_length=longest(body),
         lower_case=bool(settings.get("do_lower_case")),
+    )
+
+
+def is_default(path: Path) -> bool:
+    """True for the settings of a module that reads and writes the embeddings of whole texts."""
+    return all(
+        key in ("module_input_name", "module_output_name") and value == "sentence_embedding"
+        for key, value in read_object(path).items()
     )
 
 

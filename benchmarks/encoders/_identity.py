@@ -52,7 +52,7 @@ def _identity(folder: Path, seen: tuple[Path, ...]) -> str:
         )
         if plain:
             digest.update(f"{name}:{_digest_of(path)};".encode())
-        elif not _is_plain_mean(name, path):
+        elif not _says_nothing(name, path):
             rest.append([name, _digest_of(path)])
     for path in sorted(folder.rglob("adapter_config.json")):
         base = _folder.read_object(path).get("base_model_name_or_path")
@@ -87,11 +87,16 @@ def _files(folder: Path) -> Iterator[tuple[str, Path]]:
                 yield path.relative_to(folder).as_posix(), path
 
 
-def _is_plain_mean(name: str, path: Path) -> bool:
-    """True for the settings of a Pooling module that says what a folder without one means."""
-    if not name.endswith("_Pooling/config.json") or name.count("/") != 1:
+def _says_nothing(name: str, path: Path) -> bool:
+    """True for settings of modules that are what a folder without them means.
+
+    These are a Pooling module that takes the mean, and a Normalize module.
+    """
+    if not name.endswith(("_Pooling/config.json", "_Normalize/config.json")):
         return False
     try:
+        if name.count("/") != 1 or name.endswith("_Normalize/config.json"):
+            return name.count("/") == 1 and _folder.is_default(path)
         stated = _folder.read_object(path)
         known = {
             "embedding_dimension",

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsbench.benchmarks.encoders import Encoder, _sources, encode_texts, encoders
+from nsbench.benchmarks.encoders._architecture import said
 from nsbench.benchmarks.encoders._folder import (
     modules_of,
     read_object,
@@ -156,14 +157,17 @@ def _sentence_transformer(
 
     from nsbench.benchmarks.encoders.transformer import quietly
 
-    with quietly():
-        model = SentenceTransformer(
-            str(folder),
-            device=device,
-            local_files_only=True,
-            trust_remote_code=False,
-            model_kwargs=None if _is_static(folder) else {"use_safetensors": True},
-        )
+    try:
+        with quietly():
+            model = SentenceTransformer(
+                str(folder),
+                device=device,
+                local_files_only=True,
+                trust_remote_code=False,
+                model_kwargs=None if _is_static(folder) else {"use_safetensors": True},
+            )
+    except Exception as error:  # any that the library raises for files that a user named
+        raise _sources.SourceError(f"{folder} cannot be loaded: {said(error)}") from None
     if max_length:
         model.max_seq_length = max_length
     name, revision = _named(source, folder), content_hash(folder)
