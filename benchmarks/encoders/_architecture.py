@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nsbench.benchmarks.encoders._folder import ModelFolder
+from nsbench.benchmarks.encoders._folder import ModelFolder, read_object, transformers_of
 from nsbench.benchmarks.encoders._sources import SourceError
 from nsbench.samplers import suggest
 
@@ -60,6 +60,17 @@ def check_config(path: Path, stated: Mapping[str, Any]) -> None:
     kind = stated.get("model_type")
     if not isinstance(kind, str):
         raise SourceError(f"{path}: model_type is {kind!r}; legal: a text, such as 'bert'")
+
+
+def refuse_odd(folder: Path) -> None:
+    """Check the configuration of every transformer of a folder, before a library reads it.
+
+    Raises:
+        SourceError: As `check_config`.
+    """
+    for place in transformers_of(folder):
+        if not (place / "adapter_config.json").is_file():
+            check_config(place / "config.json", read_object(place / "config.json"))
 
 
 def read_config(folder: ModelFolder, layers: int) -> Any:

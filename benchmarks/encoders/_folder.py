@@ -169,7 +169,26 @@ def routes_of(place: Path) -> list[tuple[str, Path]]:
     types, structure = config.get("types"), config.get("structure")
     if not isinstance(types, dict) or not isinstance(structure, dict):
         raise SourceError(f"{path} needs the objects types and structure")
+    for name in types:
+        if _inside(place, name).resolve() == place.resolve():
+            raise SourceError(f"{path}: the route {name!r} is the Router itself")
     return [(_ours(str(kind), place), _inside(place, name)) for name, kind in types.items()]
+
+
+def transformers_of(folder: Path) -> list[Path]:
+    """Folders of all Transformer modules, those of routes included; the folder if it has none.
+
+    Raises:
+        SourceError: As `modules_of`.
+    """
+    found, left = [], modules_of(folder) or [("Transformer", folder)]
+    while left:
+        kind, place = left.pop()
+        if kind == "Transformer":
+            found.append(place)
+        elif kind in ("Router", "Asym"):
+            left += routes_of(place)
+    return sorted(found)
 
 
 def _configurations(folder: Path) -> list[Path]:

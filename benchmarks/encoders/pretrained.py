@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsbench.benchmarks.encoders import Encoder, _sources, encode_texts, encoders
-from nsbench.benchmarks.encoders._architecture import said
+from nsbench.benchmarks.encoders._architecture import refuse_odd, said
 from nsbench.benchmarks.encoders._folder import (
     modules_of,
     read_object,
@@ -151,6 +151,7 @@ def _sentence_transformer(
 ) -> TextModel:
     refuse_other_kinds(folder)
     refuse_foreign(folder)
+    refuse_odd(folder)
     _refuse_adapter(folder)
     _refuse_old()
     from sentence_transformers import SentenceTransformer

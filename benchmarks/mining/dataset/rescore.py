@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsbench.benchmarks.encoders import _sources
+from nsbench.benchmarks.encoders._architecture import refuse_odd
 from nsbench.benchmarks.encoders._folder import refuse_foreign
 from nsbench.benchmarks.encoders.pretrained import content_hash
 from nsbench.benchmarks.mining.sources import Floats, Ints, Source
@@ -45,6 +46,7 @@ def load_rescorer(source: str, *, device: str = "cpu", batch_size: int = 64) -> 
     """
     folder = _sources.locate(source)
     refuse_foreign(folder)
+    refuse_odd(folder)
     try:
         from sentence_transformers import CrossEncoder
     except ModuleNotFoundError:

@@ -1,10 +1,11 @@
 """A model's identity follows every file that is read, and no other; hostile folders are refused."""
 
+import ast
 import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,24 @@ from nsbench.benchmarks.encoders._identity import identity
 from nsbench.benchmarks.encoders._sources import SourceError
 from nsbench.benchmarks.encoders.pretrained import content_hash, load_model
 from nsbench.benchmarks.files import sha256_of
+from nsbench.benchmarks.matrix.config import parse_config
+from nsbench.benchmarks.matrix.expand import expand
 from nsbench.benchmarks.mining.dataset.rescore import load_rescorer
 from nsbench.benchmarks.mining.guides import guide_fingerprint
 
 pytest.importorskip("sentence_transformers")
 
-from made_models import adapter, edited, pooled, router, save_modules, save_transformer, table
+from made_models import (
+    adapter,
+    body,
+    edited,
+    module,
+    pooled,
+    router,
+    save_modules,
+    save_transformer,
+    table,
+)
 
 SUFFIXES = (".json", ".model", ".txt", ".safetensors", ".tiktoken", ".bpe", ".vocab", ".xyz", "")
 
@@ -199,6 +212,14 @@ def test_code_of_a_folder_is_refused_and_never_run(
     assert not mark.exists()
 
 
+def router_of_transformers(folder: Path) -> None:
+    routes = {
+        name: [body(folder.parent / name), module("Pooling", embedding_dimension=16)]
+        for name in ("query", "document")
+    }
+    save_modules(folder, module("Router", sub_modules=routes, default_route="document"))
+
+
 ODD: list[tuple[str, Any]] = [
     ("num_hidden_layers", "2"), ("num_hidden_layers", 10**6), ("num_hidden_layers", -1),
     ("num_hidden_layers", None), ("num_hidden_layers", 2.5), ("num_hidden_layers", True),
@@ -241,6 +262,64 @@ def test_weights_that_are_not_stored_are_never_drawn(tmp_path: Path) -> None:
     for attempt in (spec.check, lambda: spec.build((), 0)):
         with pytest.raises(SourceError, match=r"weights that its config\.json asks for are not"):
             attempt()
+
+
+@pytest.mark.parametrize("save", [pooled("mean"), router_of_transformers], ids=["plain", "route"])
+def test_absurd_sizes_are_refused_before_a_library_builds_them(
+    save: Callable[[Path], Any], tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    save(folder)
+    path = max(p for p in folder.rglob("config.json") if "model_type" in p.read_text())
+    edited(path, num_hidden_layers=10**6)
+    began = time.monotonic()
+    for attempt in (load_model, load_rescorer):
+        with pytest.raises(SourceError, match="num_hidden_layers is 1000000; legal: a whole"):
+            attempt(str(folder))
+    assert time.monotonic() - began < 30
+
+
+def test_a_router_in_itself_is_refused(tmp_path: Path) -> None:
+    router(tmp_path / "model")
+    path = next((tmp_path / "model").rglob("router_config.json"))
+    stated = json.loads(path.read_text())
+    kind = "sentence_transformers.base.modules.router.Router"
+    for name in (".", "x/.."):
+        path.write_text(json.dumps(stated | {"types": stated["types"] | {name: kind}}))
+        with pytest.raises(SourceError, match="is the Router itself"):
+            load_model(str(tmp_path / "model"))
+
+
+ROOT = Path(__file__).resolve().parents[3]
+LOADS = ("from_pretrained", "from_config", "SentenceTransformer", "CrossEncoder")
+
+
+def loads(path: Path) -> Iterator[tuple[str, ast.Call]]:
+    """Calls of a module that load a model by name, or make one from a configuration."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Call) and node.args:
+            name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            if name in LOADS:
+                yield f"{path.relative_to(ROOT)}:{node.lineno}", node
+
+
+def test_every_load_says_that_foreign_code_is_not_run() -> None:
+    found = [
+        (place, next((k.value for k in call.keywords if k.arg == "trust_remote_code"), None))
+        for room in ("benchmarks", "analysis", "samplers", "tools", "examples")
+        for path in sorted((ROOT / room).rglob("*.py"))
+        for place, call in loads(path)
+    ]
+    assert len(found) > 5
+    silent = [place for place, said in found if getattr(said, "value", None) is not False]
+    assert silent == []
+
+
+def test_a_changed_pooling_makes_other_cells(bert: Path, small: Callable[..., Any]) -> None:
+    config = parse_config(small(encoders=[{"name": str(bert)}]))
+    before = {p.cell.key for p in expand(config)}
+    edited(bert / "1_Pooling" / "config.json", pooling_mode="max")
+    assert before.isdisjoint(p.cell.key for p in expand(config))
 
 
 def test_the_packaged_model_keeps_its_identity() -> None:
