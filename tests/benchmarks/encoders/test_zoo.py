@@ -1,10 +1,12 @@
 """A model folder is honoured as sentence-transformers honours it, or refused in one sentence."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from nsbench.benchmarks.encoders import encode_texts, encoders
 from nsbench.benchmarks.encoders._sources import SourceError
@@ -40,3 +42,41 @@ def test_a_folder_is_honoured_or_refused(entry: Entry, tmp_path: Path) -> None:
     assert np.abs(unit(encode_texts(encoder, texts)) - wanted).max() < 1e-5
     one = [unit(encode_texts(encoder, [text]))[0] for text in texts]
     assert np.abs(np.array(one) - wanted).max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    "entry", [e for e in ZOO if not e.refused and e.encoder == "transformer"], ids=str
+)
+def test_augmentations_act_in_the_width_of_the_embedding_layer(
+    entry: Entry, tmp_path: Path
+) -> None:
+    entry.save(tmp_path / "model")
+    encoder = encoders.make("transformer", source=str(tmp_path / "model")).build((), 0)
+    encoder.requires_grad_(False)
+    ids = torch.tensor([[1, 5, 6, 7, 2], [1, 8, 9, 2, 0]])
+    view = encoder.plain_view(ids, torch.tensor([[True] * 5, [True] * 4 + [False]]))
+    ones = torch.ones(2, 1, encoder.width)
+    torch.testing.assert_close(encoder(view.scaled(ones)), encoder(view))
+    shifted = encoder(view.scaled(ones).replace(shift=torch.randn(2, 1, encoder.width)))
+    assert shifted.shape == (2, encoder.dimension)
+    assert not torch.allclose(shifted, encoder(view))
+
+
+@pytest.mark.parametrize("name", ["rembert", "causal bert", "dense", "pooling cls+mean"])
+def test_cells_of_such_folders_train_to_the_same_weights_twice(
+    name: str, tmp_path: Path, small: Callable[..., dict[str, Any]], run_matrix: Callable[..., Any]
+) -> None:
+    entry = next(e for e in ZOO if e.name == name)
+    entry.save(tmp_path / "model")
+    raw = small(
+        encoders=[{"name": str(tmp_path / "model")}],
+        augmentations=["feature_cutoff"],
+        data=[{"name": "planted", "rows": 60}],
+        budget={"steps": 3, "batch_size": 8, "learning_rate": 0.001},
+    )
+    found = []
+    for again in ("one", "two"):
+        _, (record,) = run_matrix(raw, tmp_path / again)
+        assert record.status == "done", record.traceback
+        found.append(record.weights)
+    assert found[0] == found[1]
