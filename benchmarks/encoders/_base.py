@@ -148,7 +148,8 @@ def tokenize(encoder: Encoder, texts: Sequence[str], max_length: int) -> list[li
     """
     backend = encoder.tokenizer.backend_tokenizer
     backend.no_padding()
-    backend.enable_truncation(max_length=min(max_length, encoder.max_length))
+    side = getattr(encoder.tokenizer, "truncation_side", "right")
+    backend.enable_truncation(max_length=min(max_length, encoder.max_length), direction=side)
     digest = hashlib.sha256(backend.to_str().encode())
     digest.update(f"{encoder.special_tokens}:{len(texts)}".encode())
     for text in texts:

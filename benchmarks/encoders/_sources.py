@@ -3,13 +3,9 @@
 Weights are read as safetensors only; nothing a user or a hub supplies is ever unpickled.
 """
 
-import hashlib
 import importlib.util
-import json
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from nsbench.benchmarks import hub
 from nsbench.benchmarks.files import sha256_of
@@ -22,7 +18,17 @@ _MINILM_SHA256 = {
     "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
     "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
 }
-_NEEDED = ("*.json", "*.txt", "*.model", "*.safetensors", "1_Pooling/*")
+_NEEDED = (
+    "*.json",
+    "*.txt",
+    "*.model",
+    "*.safetensors",
+    "*.tiktoken",
+    "*.jinja",
+    "*.spm",
+    "*vocab*",
+    "*.bpe",
+)
 
 
 class SourceError(ValueError):
@@ -122,47 +128,10 @@ def _why_not(source: str, revision: str | None, error: Exception) -> str:
 
 
 def _with_safetensors(folder: Path, source: str) -> Path:
-    if not any(folder.glob("*.safetensors")):
+    if not any(folder.rglob("*.safetensors")):
         raise SourceError(
             f"{source} has no .safetensors weights (found: "
             f"{', '.join(sorted(p.name for p in folder.iterdir())[:8]) or 'an empty folder'}); "
             "pickled weights are never loaded"
         )
     return folder
-
-
-@cache
-def fingerprint(folder: Path) -> str:
-    """SHA-256 over a folder's weights, tokenizer and configuration."""
-    digest = hashlib.sha256()
-    names = [*folder.glob("*.safetensors"), *folder.glob("*.json"), *folder.glob("vocab*")]
-    for path in sorted(set(names)):
-        digest.update(f"{path.name}:{sha256_of(path)};".encode())
-    return digest.hexdigest()
-
-
-@dataclass(frozen=True)
-class SavedSettings:
-    """Pooling and length of a sentence-transformers folder."""
-
-    pooling: str | None = None
-    max_length: int | None = None
-
-
-def saved_settings(folder: Path) -> SavedSettings:
-    """Read pooling and longest text from a sentence-transformers folder, where it has them."""
-
-    def read(name: str) -> dict[str, Any]:
-        path = folder / name
-        value = json.loads(path.read_text("utf-8")) if path.is_file() else {}
-        return value if isinstance(value, dict) else {}
-
-    pooling = read("1_Pooling/config.json")
-    kind = None
-    if pooling.get("pooling_mode_cls_token"):
-        kind = "cls"
-    elif pooling.get("pooling_mode_mean_tokens"):
-        kind = "mean"
-    elif isinstance(pooling.get("pooling_mode"), str):
-        kind = {"cls": "cls", "mean": "mean"}.get(pooling["pooling_mode"])
-    return SavedSettings(kind, read("sentence_bert_config.json").get("max_seq_length"))

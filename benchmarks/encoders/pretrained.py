@@ -7,9 +7,7 @@ Source: the files of a sentence-transformers folder, Reimers and Gurevych 2019, 
 https://arxiv.org/abs/1908.10084
 """
 
-import hashlib
 import importlib.util
-import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -21,15 +19,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsbench.benchmarks.encoders import Encoder, _sources, encode_texts, encoders
-from nsbench.benchmarks.files import sha256_of
+from nsbench.benchmarks.encoders._architecture import refuse_odd, said
+from nsbench.benchmarks.encoders._folder import (
+    modules_of,
+    read_object,
+    refuse_foreign,
+    refuse_other_kinds,
+)
+from nsbench.benchmarks.encoders._identity import identity
 from nsbench.samplers import parse_choice, suggest
 
 Embeddings = NDArray[np.float32]
 ROLES = ("", "query", "document")
-_COUNTS = re.compile(
-    r"(.*\.safetensors|tokenizer.*\.json|special_tokens_map\.json|vocab\..*|merges\.txt|.*\.model|"
-    r"config\.json|modules\.json|sentence_\w+_config\.json|config_sentence_transformers\.json)"
-)
+ST_FLOOR = (6, 0)
+"""Oldest sentence-transformers: from 6.0 on it runs no class that a folder names but its own."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,23 +149,47 @@ def own_model(encoder: Encoder, name: str, revision: str, how: str = "") -> Text
 def _sentence_transformer(
     source: str, folder: Path, device: str, batch_size: int, max_length: int
 ) -> TextModel:
+    refuse_other_kinds(folder)
     refuse_foreign(folder)
+    refuse_odd(folder)
+    _refuse_adapter(folder)
+    _refuse_old()
     from sentence_transformers import SentenceTransformer
 
     from nsbench.benchmarks.encoders.transformer import quietly
 
-    with quietly():
-        model = SentenceTransformer(
-            str(folder),
-            device=device,
-            local_files_only=True,
-            trust_remote_code=False,
-            model_kwargs=None if _is_static(folder) else {"use_safetensors": True},
-        )
+    try:
+        with quietly():
+            model = SentenceTransformer(
+                str(folder),
+                device=device,
+                local_files_only=True,
+                trust_remote_code=False,
+                model_kwargs=None if _is_static(folder) else {"use_safetensors": True},
+            )
+    except Exception as error:  # any that the library raises for files that a user named
+        raise _sources.SourceError(f"{folder} cannot be loaded: {said(error)}") from None
     if max_length:
         model.max_seq_length = max_length
     name, revision = _named(source, folder), content_hash(folder)
     return sentence_model(model, name, revision, batch_size, f"length {max_length}")
+
+
+def _refuse_adapter(folder: Path) -> None:
+    for path in sorted(folder.rglob("adapter_config.json")):
+        if importlib.util.find_spec("peft") is None:
+            raise ValueError(f"{path} is an adapter, which needs peft: pip install peft")
+        refuse_foreign(_sources.locate(str(read_object(path).get("base_model_name_or_path"))))
+
+
+def _refuse_old() -> None:
+    found = version("sentence-transformers")
+    if tuple(map(int, re.findall(r"\d+", found)[:2])) < ST_FLOOR:
+        floor = ".".join(map(str, ST_FLOOR))
+        raise ValueError(
+            f"sentence-transformers {found} is installed, {floor} or later is needed to load "
+            "models safely: pip install 'nsbench[st]'"
+        )
 
 
 def sentence_model(
@@ -208,41 +235,12 @@ def _named(source: str, folder: Path) -> str:
 
 
 def content_hash(folder: Path) -> str:
-    """SHA-256 over weights, tokenizer and settings of a model folder, sub-folders included."""
-    digest = hashlib.sha256()
-    files = [p for p in folder.rglob("*") if p.is_file() and _COUNTS.fullmatch(p.name)]
-    for path in sorted(files, key=lambda p: p.relative_to(folder).as_posix()):
-        name = path.relative_to(folder).as_posix()
-        digest.update(f"{name}:{sha256_of(path)};".encode())
-    return digest.hexdigest()
-
-
-def refuse_foreign(folder: Path) -> None:
-    """Raise ``ValueError`` for a folder whose modules are foreign code, or pickled.
-
-    Every module has to be one of sentence-transformers' own, and a module that has weights has to
-    have them as safetensors.
-    """
-    try:
-        modules = json.loads((folder / "modules.json").read_text("utf-8"))
-        listed = [(str(m["type"]), str(m["path"])) for m in modules]
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{folder / 'modules.json'} cannot be read: {error}") from None
-    for kind, path in listed:
-        if not re.fullmatch(r"sentence_transformers(\.\w+)+", kind):
-            raise ValueError(f"{folder} asks for the module {kind}: foreign code is never run")
-        place = (folder / path).resolve()
-        # A hub snapshot's files are links into its cache; the folders themselves are not.
-        if not place.is_relative_to(folder.resolve()):
-            raise ValueError(f"{folder}: the module path {path!r} leaves the folder")
-        there = {p.suffix for p in place.glob("*") if p.is_file()}
-        if ".bin" in there and ".safetensors" not in there:
-            raise ValueError(f"{place} has pickled weights only, which are never loaded")
+    """SHA-256 over all that a model folder holds and could decide an embedding, see `identity`."""
+    return identity(folder)
 
 
 def _is_static(folder: Path) -> bool:
-    first = json.loads((folder / "modules.json").read_text("utf-8"))[0]["type"]
-    return not first.endswith(".Transformer")
+    return modules_of(folder)[0][0] != "Transformer"
 
 
 def guide_spec(name: str) -> tuple[str, dict[str, object]]:

@@ -16,7 +16,8 @@ from torch.nn import functional
 
 from nsbench.benchmarks.augmentations import TokenView
 from nsbench.benchmarks.device import is_fake
-from nsbench.benchmarks.encoders import Encoder, _sources, register
+from nsbench.benchmarks.encoders import Encoder, _folder, _identity, _sources, register
+from nsbench.benchmarks.encoders._architecture import read_tokenizer
 from nsbench.benchmarks.encoders._vocabulary import word_tokenizer
 from nsbench.samplers import at_least, in_range
 
@@ -125,12 +126,15 @@ class Static:
 
     def check(self) -> None:
         if self.source:
-            _sources.locate(self.source, self.revision or None)
+            place = table_folder(self._place())
+            _table_file(place)
+            _tokenizer(place, self.fingerprint())
 
     def fingerprint(self) -> str:
-        if not self.source:
-            return "random"
-        return _sources.fingerprint(_sources.locate(self.source, self.revision or None))
+        return _identity.identity(self._place()) if self.source else "random"
+
+    def _place(self) -> Path:
+        return _sources.locate(self.source, self.revision or None)
 
     def build(self, corpus: Sequence[str], seed: int) -> StaticEncoder:
         if not self.source:
@@ -138,30 +142,74 @@ class Static:
             generator = torch.Generator().manual_seed(seed)
             table = torch.randn(len(tokenizer), self.dimension, generator=generator)
         else:
-            folder = _sources.locate(self.source, self.revision or None)
-            table, tokenizer = _token_table(folder), _tokenizer(folder)
+            place = table_folder(self._place())
+            table, tokenizer = _token_table(place), _tokenizer(place, self.fingerprint())
         return StaticEncoder(table, tokenizer, max_length=self.max_length, dropout=self.dropout)
 
 
-@lru_cache(maxsize=4)
-def _tokenizer(folder: Path) -> Any:
-    """A saved encoder's tokenizer, read once; no setting of it is ever changed."""
-    from transformers import AutoTokenizer
+def table_folder(folder: Path) -> Path:
+    """Folder of the first module, whose token table is taken.
 
-    return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    Raises:
+        SourceError: If the folder asks for foreign code, or if it is a static model whose table is
+            followed by something else than Normalize.
+    """
+    _folder.refuse_foreign(folder)
+    modules = _folder.modules_of(folder)
+    kinds = [kind for kind, _ in modules]
+    if kinds[:1] == ["StaticEmbedding"]:
+        _folder.refuse_other_kinds(folder)
+        if kinds[1:] not in ([], ["Normalize"]):
+            raise _sources.SourceError(
+                f"{folder / 'modules.json'} lists {', '.join(kinds)}; legal for a static encoder: "
+                "StaticEmbedding, then at most one Normalize"
+            )
+    return modules[0][1] if modules else folder
+
+
+@lru_cache(maxsize=4)
+def _tokenizer(folder: Path, fingerprint: str) -> Any:
+    """A saved encoder's tokenizer, read once; no setting of it is ever changed."""
+    if (folder / "config.json").is_file() or not (folder / "tokenizer.json").is_file():
+        return read_tokenizer(folder)
+    from transformers import PreTrainedTokenizerFast
+
+    names = ("unk_token", "pad_token", "cls_token", "sep_token")  # a table saved without them
+    stated = _folder.read_object(folder / "tokenizer_config.json")
+    known = {name: stated[name] for name in names if isinstance(stated.get(name), str)}
+    try:
+        return PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"), **known)
+    except Exception as error:  # any that the library raises for a file that a user named
+        said = " ".join(str(error).split())
+        raise _sources.SourceError(f"{folder / 'tokenizer.json'}: {said}") from None
+
+
+TABLES = ("word_embeddings.weight", "embed_tokens.weight", "tok_embeddings.weight")
+"""Endings of the names of token tables in stored weights."""
+
+
+def _table_file(folder: Path) -> tuple[Path, str]:
+    """File and name of the token table of a saved encoder."""
+    from safetensors import SafetensorError, safe_open
+
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(path, framework="pt") as weights:
+                for name in weights.keys():  # noqa: SIM118 - not a dict
+                    if name.endswith(TABLES) or name == "embedding.weight":
+                        return path, name
+        except (SafetensorError, OSError) as error:
+            raise _sources.SourceError(f"{path} cannot be read: {error}") from None
+    raise _sources.SourceError(
+        f"{folder} has no token-embedding table that ends in {', '.join(TABLES)}"
+    )
 
 
 def _token_table(folder: Path) -> Tensor:
     """``(V, d)`` float32 token embeddings of a saved encoder, read without building it."""
     from safetensors import safe_open
 
-    endings = ("word_embeddings.weight", "embed_tokens.weight", "tok_embeddings.weight")
-    for path in sorted(folder.glob("*.safetensors")):
-        with safe_open(path, framework="pt") as weights:
-            for name in weights.keys():  # noqa: SIM118 - not a dict
-                if name.endswith(endings) or name == "embedding.weight":
-                    table: Tensor = weights.get_tensor(name).float()
-                    return table
-    raise _sources.SourceError(
-        f"{folder} has no token-embedding table that ends in {', '.join(endings)}"
-    )
+    path, name = _table_file(folder)
+    with safe_open(path, framework="pt") as weights:
+        table: Tensor = weights.get_tensor(name).float()
+    return table

@@ -9,6 +9,8 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -16,9 +18,11 @@ from torch import Tensor, nn
 
 from nsbench.benchmarks.augmentations import TokenView
 from nsbench.benchmarks.device import is_fake
-from nsbench.benchmarks.encoders import Encoder, _sources, masked_mean, register
+from nsbench.benchmarks.encoders import Encoder, _architecture, _folder, _identity, register
 from nsbench.benchmarks.encoders._attention import end_to_end, use_cpu_attention
 from nsbench.benchmarks.encoders._linear import laid_out
+from nsbench.benchmarks.encoders._pooling import dense_layers, pool
+from nsbench.benchmarks.encoders._sources import locate
 from nsbench.samplers import in_range, one_of
 
 ARITHMETIC = 3
@@ -30,6 +34,8 @@ END_TO_END = ("bert", "camembert", "electra", "roberta", "xlm-roberta")
 """Families that mix tokens in attention alone, each token with all others."""
 HEADS = ("none", "mlp")
 POOLINGS = ("auto", "mean", "cls", "last2_mean")
+WITHOUT_PADDING = ("mean", "cls", "last2_mean")
+"""Poolings that are computed on texts laid end to end."""
 
 
 class TransformerEncoder(Encoder):
@@ -39,11 +45,16 @@ class TransformerEncoder(Encoder):
         model: A ``PreTrainedModel`` with an ``embeddings`` module.
         tokenizer: Its fast tokenizer.
         pooling: ``mean`` of the last layer's tokens, ``cls`` its first token, ``last2_mean`` the
-            mean over tokens of the average of the last two layers (ConSERT's evaluation).
+            mean over tokens of the average of the last two layers (ConSERT's evaluation); also the
+            modes of `_pooling.pool`.
         max_length: Longest text in tokens.
         dropout: Dropout rate of views that do not set their own.
         head: Applied to what is pooled while the encoder is in training mode, and to nothing that
             is scored, exported or mined.
+        dense: Linear layers on top of what is pooled, part of the encoder.
+
+    Raises:
+        SourceError: If the model has no module in whose output augmentations could act.
     """
 
     def __init__(
@@ -55,25 +66,22 @@ class TransformerEncoder(Encoder):
         max_length: int,
         dropout: float,
         head: nn.Module | None = None,
+        dense: nn.Sequential | None = None,
     ):
         super().__init__()
-        embeddings = getattr(model, "embeddings", None)
-        if not isinstance(embeddings, nn.Module):
-            raise ValueError(
-                f"{type(model).__name__} has no `embeddings` module, in whose output augmentations "
-                "act; encoders of the BERT, RoBERTa, MPNet, DistilBERT, ELECTRA and ModernBERT "
-                "families have one"
-            )
+        embeddings = _architecture.embedding_layer(model)
         if getattr(model, "pooler", None) is not None:
-            model.pooler = None  # an untrained head that pooling by hand never reads
+            model.pooler = _NoPooler()  # an untrained head that pooling by hand never reads
         self.model = model
         self.tokenizer = tokenizer
         self.pooling = pooling
         self.head = head
+        self.dense = dense
         self.max_length = max_length
         self.dropout = dropout
-        self.dimension = int(model.config.hidden_size)
-        self.width = int(getattr(model.config, "embedding_size", 0) or self.dimension)
+        wide = int(model.config.hidden_size) * len(pooling.split("+"))
+        self.dimension = wide if dense is None else int(dense[-2].out_features)  # type: ignore[arg-type]
+        self.width = _architecture.embedding_width(model)
         self.has_positions = "position_ids" in inspect.signature(model.forward).parameters
         padding = getattr(embeddings, "padding_idx", None)
         self._first_position = 0 if padding is None else int(padding) + 1
@@ -81,7 +89,7 @@ class TransformerEncoder(Encoder):
         if isinstance(table, nn.Embedding):  # RoBERTa's first positions are never a token's
             self.max_length = min(max_length, table.num_embeddings - self._first_position)
         kind = str(getattr(model.config, "model_type", ""))
-        attends = use_cpu_attention(model)
+        attends = use_cpu_attention(model) and _architecture.attends_to_all(model)
         self.end_to_end = attends and self.has_positions and kind in END_TO_END
         self._view: TokenView | None = None
         embeddings.register_forward_hook(self._augment)
@@ -124,7 +132,10 @@ class TransformerEncoder(Encoder):
         waited for, so there they are padded to one length.
         """
         waits = view.ids.device.type == "cpu" and not is_fake(view.ids) and not view.fixed
-        pooled = self._unpadded(view) if waits and self.end_to_end else self._padded(view)
+        flat = self.end_to_end and (view.pooling or self.pooling) in WITHOUT_PADDING
+        pooled = self._unpadded(view) if waits and flat else self._padded(view)
+        if self.dense is not None:
+            pooled = self.dense(pooled)
         if self.head is None or not self.training:
             return pooled
         projected: Tensor = self.head(pooled)
@@ -176,11 +187,17 @@ class TransformerEncoder(Encoder):
                 **more,
             )
         states: Tensor = out.last_hidden_state
-        if pooling == "cls":
-            return states[:, 0]
         if pooling == "last2_mean":
-            states = (states + out.hidden_states[-2]) / 2
-        return masked_mean(states, view.averaged)
+            states, pooling = (states + out.hidden_states[-2]) / 2, "mean"
+        return pool(pooling, states, view)
+
+
+class _NoPooler(nn.Module):
+    """Takes the place of a pooler: some models call theirs without asking if there is one."""
+
+    def forward(self, states: Tensor) -> Tensor:
+        """What it is given."""
+        return states
 
 
 def _flat(value: Tensor | None, real: Tensor) -> Tensor | None:
@@ -197,7 +214,8 @@ class Transformer:
 
     Args:
         source: Folder or hub name.
-        pooling: ``auto`` (what the folder says, else mean), ``mean``, ``cls`` or ``last2_mean``.
+        pooling: ``auto`` (what the folder says, any mode of sentence-transformers, else mean),
+            ``mean``, ``cls`` or ``last2_mean``.
         layers: Lower layers kept, >= 0; -1 for all.
         max_length: Longest text in tokens; 0 for the model's own, at most 512.
         dropout: Dropout rate left on in every training view that does not set its own, [0, 1).
@@ -225,55 +243,98 @@ class Transformer:
         in_range("transformer", "dropout", self.dropout, 0, 1, open_high=True)
 
     def check(self) -> None:
-        from transformers import AutoConfig
-
-        folder = _sources.locate(self.source, self.revision or None)
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
-        there = int(getattr(config, "num_hidden_layers", 0))
-        if self.layers > there:
-            raise ValueError(f"transformer: layers = {self.layers}, but {self.source} has {there}")
-        if self.pooling == "last2_mean" and min(there, self.layers % (there + 1)) < 1:
-            raise ValueError("transformer: last2_mean needs at least one layer")
+        """Make the encoder without its weights: what it refuses, no cell will try."""
+        _checked(self, self.fingerprint())
 
     def fingerprint(self) -> str:
-        return _sources.fingerprint(_sources.locate(self.source, self.revision or None))
+        return _identity.identity(self._place())
 
     def build(self, corpus: Sequence[str], seed: int) -> TransformerEncoder:
-        from transformers import AutoConfig, AutoModel, AutoTokenizer
+        return self._made(seed, "cpu")
 
-        folder = _sources.locate(self.source, self.revision or None)
-        saved = _sources.saved_settings(folder)
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
-        if self.layers >= 0:
-            config.num_hidden_layers = self.layers
+    def own_pooling(self) -> str:
+        """The pooling that an encoder of these parameters has, such as ``cls+mean``."""
+        if self.pooling != "auto":
+            return self.pooling
+        return _folder.read_folder(self._place()).pooling or "mean"
+
+    def sees_positions(self) -> bool:
+        """Return True if position ids change what the model computes."""
+        return _sees_positions(self, self.fingerprint())
+
+    def _place(self) -> Path:
+        return locate(self.source, self.revision or None)
+
+    def _made(self, seed: int, device: str) -> TransformerEncoder:
+        folder = _folder.read_folder(self._place())
+        config = _architecture.read_config(folder, self.layers)
+        pooling = (folder.pooling or "mean") if self.pooling == "auto" else self.pooling
+        if pooling == "last2_mean" and config.num_hidden_layers < 1:
+            raise ValueError("transformer: last2_mean needs at least one layer")
         with quietly():
-            model = AutoModel.from_pretrained(
-                folder,
-                config=config,
-                use_safetensors=True,
-                local_files_only=True,
-                trust_remote_code=False,
-                dtype=torch.float32,
-            )
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            model = _architecture.load_body(folder, config, device=device)
+        tokenizer = _architecture.read_tokenizer(folder.body)
+        if folder.lower_case:
+            _architecture.lower_cased(tokenizer)
         longest = int(getattr(config, "max_position_embeddings", 512) or 512)
-        return TransformerEncoder(
+        wide = int(config.hidden_size) * len(pooling.split("+"))
+        dense = dense_layers(folder.dense, wide, device=device)
+        encoder = TransformerEncoder(
             model,
             tokenizer,
-            pooling=(saved.pooling or "mean") if self.pooling == "auto" else self.pooling,
-            max_length=self.max_length or min(saved.max_length or 512, longest, 512),
+            pooling=pooling,
+            max_length=self.max_length or min(folder.max_length or 512, _positive(longest), 512),
             dropout=self.dropout,
-            head=_mlp(model.config, seed) if self.head == "mlp" else None,
+            dense=dense,
         )
+        if self.head == "mlp" and device != "meta":
+            encoder.head = _mlp(config, encoder.dimension, seed)
+        return encoder
 
 
-def _mlp(config: Any, seed: int) -> nn.Module:
+def _positive(length: int) -> int:
+    return length if length > 0 else 512  # -1 stands for "no limit"
+
+
+@lru_cache(maxsize=64)
+def _checked(spec: Transformer, fingerprint: str) -> None:
+    """Check a spec once for each content of its folder."""
+    spec._made(0, "meta")
+
+
+@lru_cache(maxsize=64)
+def _sees_positions(spec: Transformer, fingerprint: str) -> bool:
+    """Compare states under two orders of the positions, of a random model of one layer.
+
+    An architecture without positions, or one that knows only the distances between tokens in a
+    row, gives the same states for all orders of the ids.
+    """
+    from transformers import AutoModel
+
+    folder = _folder.read_folder(spec._place())
+    config = _architecture.read_config(folder, spec.layers)
+    if config.num_hidden_layers > 1 and not getattr(config, "layer_types", None):
+        config.num_hidden_layers = 1
+    with quietly(), torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        model = AutoModel.from_config(config, trust_remote_code=False).float()
+        if "position_ids" not in inspect.signature(model.forward).parameters:
+            return False
+        encoder = TransformerEncoder(model, None, pooling="max", max_length=8, dropout=0.0)
+        ids = torch.arange(4)[None] % int(config.vocab_size)
+        order, mask = torch.arange(4)[None], torch.ones((1, 4), dtype=torch.bool)
+        plain = TokenView(ids=ids, mask=mask, positions=order, width=encoder.width)
+        shuffled = plain.replace(positions=order[:, [2, 0, 3, 1]])
+        return not torch.equal(encoder._padded(plain), encoder._padded(shuffled))
+
+
+def _mlp(config: Any, width: int, seed: int) -> nn.Module:
     """A linear layer, initialised as the model's own are, and tanh.
 
     Source: Gao et al. 2021, SimCSE, as released (``mlp_only_train``).
     https://aclanthology.org/2021.emnlp-main.552
     """
-    layer = nn.Linear(config.hidden_size, config.hidden_size)
+    layer = nn.Linear(width, width)
     generator = torch.Generator().manual_seed(seed)
     spread = float(getattr(config, "initializer_range", 0.02))
     with torch.no_grad():

@@ -1,7 +1,7 @@
 """A checkpoint that can be evaluated, and its sentences, each encoded once."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +21,17 @@ class EvaluatedModel:
         dimension: d.
         encode: Texts to ``(n, d)`` float32, not normalised, in the order given. It batches by
             itself (sorted by length) and leaves no trace of one text in another's embedding.
+        encode_as: The same for a role (``query``, ``document`` or empty) and a prompt, ``None`` for
+            the model's own; ``None`` for a model to which neither makes a difference.
+        prompts: The model's prompts by name, as mteb reads them.
     """
 
     name: str
     revision: str
     dimension: int
     encode: Callable[[Sequence[str]], Embeddings]
+    encode_as: Callable[[Sequence[str], str, str | None], Embeddings] | None = None
+    prompts: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         organisation, slash, model = self.name.partition("/")
@@ -49,11 +54,18 @@ class SentenceCache:
         self.model = model
         self.limit = limit
         self.encoded = 0
-        self._rows: dict[str, int] = {}
+        self._rows: dict[Hashable, int] = {}
         self._table = np.empty((0, model.dimension), dtype=np.float32)  # (kept, d)
 
-    def __call__(self, texts: Sequence[str]) -> Embeddings:
+    def __call__(
+        self, texts: Sequence[str], role: str = "", prompt: str | None = None
+    ) -> Embeddings:
         """Embed texts in the order given.
+
+        Args:
+            texts: n texts.
+            role: ``query``, ``document`` or empty.
+            prompt: Put before every text; ``None`` for the model's own.
 
         Returns:
             ``(n, d)`` float32.
@@ -61,23 +73,31 @@ class SentenceCache:
         Raises:
             ValueError: If the encoder returns another shape or a value that is not finite.
         """
-        new = [text for text in dict.fromkeys(texts) if text not in self._rows]
+        keys: Sequence[Hashable] = texts
+        if self.model.encode_as is None:
+            role, prompt = "", None
+        elif role or prompt is not None:
+            keys = [(role, prompt, text) for text in texts]
+        pairs = dict(zip(keys, texts, strict=True))
+        new = {key: text for key, text in pairs.items() if key not in self._rows}
         table, rows = self._table, self._rows
         if new:
-            table = np.concatenate([table, self._encode(new)])
+            table = np.concatenate([table, self._encode(list(new.values()), role, prompt)])
             start = len(self._table)
             if len(rows) + len(new) > self.limit:
-                rows = {**rows, **{text: start + i for i, text in enumerate(new)}}
+                rows = {**rows, **{key: start + i for i, key in enumerate(new)}}
             else:
-                rows.update((text, start + i) for i, text in enumerate(new))
+                rows.update((key, start + i) for i, key in enumerate(new))
                 self._table = table
-        return table[[rows[text] for text in texts]]
+        return table[[rows[key] for key in keys]]
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def _encode(self, texts: list[str]) -> Embeddings:
-        out = np.asarray(self.model.encode(texts), dtype=np.float32)
+    def _encode(self, texts: list[str], role: str, prompt: str | None) -> Embeddings:
+        as_role = self.model.encode_as
+        found = self.model.encode(texts) if as_role is None else as_role(texts, role, prompt)
+        out = np.asarray(found, dtype=np.float32)
         if out.shape != (len(texts), self.model.dimension):
             raise ValueError(
                 f"{self.model.name} encoded {len(texts)} texts to an array of shape {out.shape}, "

@@ -20,8 +20,12 @@ import numpy as np
 
 from nsbench.benchmarks.data import LabelledTexts, Pairs
 from nsbench.benchmarks.difficulty.geometry import geometry_scores, sample, similarity_counts
+<<<<<<< HEAD
 from nsbench.benchmarks.evaluation.checkpoint import EvaluatedModel, SentenceCache
 from nsbench.benchmarks.evaluation.local_tasks import left_out
+=======
+from nsbench.benchmarks.evaluation.checkpoint import Embeddings, EvaluatedModel, SentenceCache
+>>>>>>> p3
 from nsbench.benchmarks.evaluation.metrics import label_metrics, pair_metrics
 from nsbench.benchmarks.evaluation.mteb import adapter as mteb_adapter
 from nsbench.benchmarks.evaluation.mteb import tasks as mteb_tasks
@@ -38,6 +42,10 @@ from nsbench.benchmarks.records.local_task import LocalTask
 from nsbench.samplers import one_of
 
 OwnTest = Pairs | LabelledTexts
+Both = tuple[Embeddings, Embeddings]
+Asked = tuple[str, str | None]
+AS_IS: Asked = ("", None)
+"""Neither a role nor a prompt of a task."""
 EngineChoice = Literal["auto", "own", "mteb"]
 
 ENGINES: tuple[EngineChoice, ...] = ("auto", "own", "mteb")
@@ -123,9 +131,15 @@ def evaluate(
         raise ValueError(f"our own engine scores STS tasks only, not {', '.join(sorted(by_mteb))}")
 
     encode = SentenceCache(model)
-    own_pairs = [t.pairs for task in loaded for t in task.pair_tests if task.name not in by_mteb]
+    together = {AS_IS: [text for test in own_tests for text in _texts(test)]}
+    for task in (t for t in loaded if t.name not in by_mteb):
+        first, second = mteb_adapter.asked_of_pairs(model, task.task)
+        for part in task.pair_tests:
+            together.setdefault(first, []).extend(part.pairs.sentence1)
+            together.setdefault(second, []).extend(part.pairs.sentence2)
     began = time.perf_counter()
-    encode([text for test in (*own_tests, *own_pairs) for text in _texts(test)])
+    for asked, texts in together.items():
+        encode(texts, *asked)
 
     scoring = _Scoring(encode, report or (lambda name: None))
     scoring.info["seconds"]["encode"] = time.perf_counter() - began
@@ -210,7 +224,7 @@ class _Scoring:
         self.report(test.name)
         began = time.perf_counter()
         if isinstance(test, Pairs):
-            found, reason = self._pairs(test)
+            found, reason = pair_metrics(*self._embedded(test), test.score)
             metrics = {m: found[m] for m in ("cosine_spearman", "cosine_pearson")}
             main, n = "cosine_spearman", len(test.score)
             self.info["aggregation"][test.name] = "all"
@@ -229,11 +243,12 @@ class _Scoring:
         self.report(task.name)
         if own:
             began = time.perf_counter()
-            found = []
+            found, asked = [], mteb_adapter.asked_of_pairs(self.encode.model, task.task)
             for test in task.pair_tests:
-                metrics, reason = self._pairs(test.pairs)
+                both = self._embedded(test.pairs, *asked)
+                metrics, reason = pair_metrics(*both, test.pairs.score)
                 found.append(metrics)
-                self._add_mean_of_parts(task.name, test)
+                self._add_mean_of_parts(task.name, test, both)
                 self._note(task.name, test.split, test.subset, reason)
             outcome = mteb_adapter.own_outcome(task, found, time.perf_counter() - began)
         else:
@@ -273,15 +288,15 @@ class _Scoring:
         if not close:
             self._note("geometry", split, pairs.name, "alignment: no pair of close texts")
 
-    def _pairs(self, pairs: Pairs) -> tuple[dict[str, float], str]:
-        return pair_metrics(self.encode(pairs.sentence1), self.encode(pairs.sentence2), pairs.score)
+    def _embedded(self, pairs: Pairs, first: Asked = AS_IS, second: Asked = AS_IS) -> Both:
+        return self.encode(pairs.sentence1, *first), self.encode(pairs.sentence2, *second)
 
-    def _add_mean_of_parts(self, task: str, test: PairTest) -> None:
+    def _add_mean_of_parts(self, task: str, test: PairTest, both: Both) -> None:
         """Add the mean over a year's sub-sets to the correlation over all of its pairs."""
         pairs = test.pairs
         if pairs.name not in PARTS:
             return
-        first, second = self.encode(pairs.sentence1), self.encode(pairs.sentence2)
+        first, second = both
         parts = part_correlations(pairs, first, second)
         if parts:
             mean = float(np.mean(list(parts.values())))

@@ -7,7 +7,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from torch.nn import Linear
+
 from nsbench.benchmarks.encoders import Encoder
+from nsbench.benchmarks.encoders._folder import POOLED_BY
 from nsbench.benchmarks.encoders.static import StaticEncoder
 from nsbench.benchmarks.encoders.transformer import TransformerEncoder, quietly
 
@@ -57,20 +60,51 @@ def _static(encoder: StaticEncoder) -> Any:
 def _transformer(encoder: TransformerEncoder, pooling: str) -> list[Any]:
     from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
-    if pooling not in POOLINGS:
+    modes = pooling.split("+")
+    if not set(modes) <= set(POOLED_BY.values()):
         raise ValueError(
             f"the pooling {pooling} has no module in sentence-transformers; export with --pooling "
             f"{' or '.join(POOLINGS)}, and mind that its scores differ from the records"
+        )
+    own = encoder.pooling.split("+")
+    if encoder.dense is not None and len(modes) != len(own):
+        raise ValueError(
+            f"the pooling {pooling} is not as wide as the encoder's own, {encoder.pooling}, on "
+            "which its linear layers are built: export without --pooling"
         )
     with TemporaryDirectory() as folder, quietly():
         encoder.model.save_pretrained(folder, safe_serialization=True)
         encoder.tokenizer.save_pretrained(folder)
         body = Transformer(
-            folder, model_kwargs={"use_safetensors": True}, max_seq_length=encoder.max_length
+            folder,
+            model_kwargs={"use_safetensors": True, "trust_remote_code": False},
+            processor_kwargs={"trust_remote_code": False},
+            config_kwargs={"trust_remote_code": False},
+            max_seq_length=encoder.max_length,
         )
     if getattr(body.auto_model, "pooler", None) is not None:
         body.auto_model.pooler = None  # made anew at random, and never read
-    return [body, Pooling(encoder.dimension, pooling_mode=pooling)]
+    width = int(encoder.model.config.hidden_size)
+    return [body, Pooling(width, pooling_mode=tuple(modes)), *_dense(encoder)]
+
+
+def _dense(encoder: TransformerEncoder) -> list[Any]:
+    """The encoder's linear layers, each with its activation, as Dense modules."""
+    from sentence_transformers.base.modules import Dense
+
+    layers = [] if encoder.dense is None else list(encoder.dense)
+    made = []
+    for layer, activation in zip(layers[::2], layers[1::2], strict=True):
+        assert isinstance(layer, Linear)
+        module = Dense(
+            layer.in_features,
+            layer.out_features,
+            bias=layer.bias is not None,
+            activation_function=activation,
+        )
+        module.linear.load_state_dict(layer.state_dict())
+        made.append(module)
+    return made
 
 
 def save(model: Any, folder: Path, card: str) -> None:

@@ -33,6 +33,8 @@ from nsbench.benchmarks.regimes._labels import entailment_data
 from nsbench.samplers import Pairing, Registry, samplers, suggest
 
 NO_TRAINING = "no_training"
+MEANS = ("mean", "last2_mean")
+"""Poolings that leave out the tokens that they are told to."""
 Views = tuple[tuple[Choice, ...], tuple[Choice, ...]]
 
 
@@ -135,13 +137,14 @@ def _synonyms(views: Views) -> dict[str, str]:
 
 def why_skip(cell: Cell) -> str:
     """Return the reason why a cell makes no sense, or an empty string."""
-    if not getattr(encoders.entry(cell.encoder.name).cls, "has_positions", True):
-        for choice in (*cell.view1, *cell.view2):
-            if augmentations.entry(choice.name).attribute("needs_positions", False):
-                return (
-                    f"{choice.name} only changes the order of tokens, and {cell.encoder.name} "
-                    "has no position embeddings: it would do nothing"
-                )
+    encoder = make(encoders, cell.encoder)
+    for choice in (*cell.view1, *cell.view2):
+        needed = augmentations.entry(choice.name).attribute("needs_positions", False)
+        if needed and not _sees_positions(encoder):
+            return (
+                f"{choice.name} only changes the order of tokens, and {cell.encoder.name} has no "
+                "position embeddings that follow it: it would do nothing"
+            )
     phases = make(regimes, cell.regime).phases(cell.budget)
     if cell.candidates.name != "in_batch" and any(p.kind == "joint" for p in phases):
         return (
@@ -152,9 +155,12 @@ def why_skip(cell: Cell) -> str:
         return reason
     if reason := _why_skip_directions(cell, [p.kind for p in phases]):
         return reason
-    pooling = cell.evaluation.pooling or cell.encoder.params.get("pooling")
-    if cell.evaluation.frequent_tokens and pooling == "cls":
-        return "frequent_tokens are left out of a mean over tokens, but the pooling is cls"
+    own = _own_pooling(encoder)
+    pooling = cell.evaluation.pooling or own
+    if cell.evaluation.frequent_tokens and pooling not in MEANS:
+        return f"frequent_tokens are left out of a mean over tokens, but the pooling is {pooling}"
+    if "+" in own and pooling != own:
+        return f"it is scored with the pooling {pooling}, whose width is not that of its own, {own}"
     sampler = make(samplers, cell.sampler)
     refuses = getattr(sampler, "why_not", None)
     if refuses is not None and (reason := str(refuses(cell.budget.batch_size))):
@@ -195,6 +201,21 @@ def _why_skip_directions(cell: Cell, phases: list[str]) -> str:
             "some candidates are compared with the positive"
         )
     return ""
+
+
+def _sees_positions(encoder: Any) -> bool:
+    """Return False for an encoder to which the order of positions makes no difference."""
+    if not getattr(encoder, "has_positions", True):
+        return False
+    asked = getattr(encoder, "sees_positions", None)
+    return asked is None or bool(asked())
+
+
+def _own_pooling(encoder: Any) -> str:
+    """Return the pooling of an encoder as it is trained."""
+    asked = getattr(encoder, "own_pooling", None)
+    own = str(asked() if asked else getattr(encoder, "pooling", "") or "mean")
+    return "mean" if own == "auto" else own
 
 
 def expand_axes(config: MatrixConfig) -> tuple[list[Choice], list[Choice]]:

@@ -12,7 +12,7 @@ from nsbench.benchmarks.records.cache import Arrays
 from nsbench.benchmarks.records.cell import RECIPE
 from nsbench.benchmarks.seeds import seed_for
 
-_known: dict[tuple[str, str, str], Tensor] = {}
+_known: dict[tuple[str, str, str, str], Tensor] = {}
 
 
 def guide_fingerprint(name: str) -> str:
@@ -38,11 +38,11 @@ def guide_embeddings(world: World, name: str) -> Tensor:
         return own_embeddings(world).clone()
     kind, params = guide_spec(name)
     world.note("passes_guide", len(world.data.texts))  # also where another cell has paid for it
-    key = (name, world.data.digest, str(world.device))
-    if key in _known:
-        return _known[key]
     spec = encoders.make(kind, **params)
     spec.check()
+    key = (str(spec.fingerprint()), name, world.data.digest, str(world.device))
+    if key in _known:
+        return _known[key]
 
     def make() -> Arrays:
         # A guide without stored weights is random, but the same in all cells.

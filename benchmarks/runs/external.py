@@ -119,6 +119,8 @@ def cell_of(
     shown = model.name.startswith("local/")  # a folder's name says little
     named = tuple(tasks) + tuple(t.name for t in tests)
     inputs = {"weights": model.revision, "how": model.how}
+    if not model.symmetric:
+        inputs["prompts"] = "of the task"  # before, those of queries and documents had no effect
     if tests:
         plain = [[t.name, t.sentence1, t.sentence2, t.score] for t in tests]
         inputs["tests"] = content_key(plain)
@@ -140,11 +142,14 @@ def cell_of(
 
 def evaluated(model: TextModel) -> EvaluatedModel:
     """Return the model in the form that evaluation takes."""
+    stated = getattr(model.loaded, "prompts", None) or model.prompts
     return EvaluatedModel(
         name=model.name,
         revision=model.revision,
         dimension=model.dimension,
         encode=lambda texts: model.encode(texts),
+        encode_as=None if model.symmetric else model.encode,
+        prompts={k: v for k, v in stated.items() if v is not None},
     )
 
 

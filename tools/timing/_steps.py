@@ -109,7 +109,8 @@ def their_minilm(length: int = 64) -> Any:
     """MiniLM as sentence-transformers loads it."""
     from sentence_transformers import SentenceTransformer
 
-    model = SentenceTransformer(str(_sources.locate(MINILM, None)), device="cpu")
+    folder = str(_sources.locate(MINILM, None))
+    model = SentenceTransformer(folder, device="cpu", trust_remote_code=False)
     model.max_seq_length = length
     return model
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from nsbench.benchmarks.evaluation.mteb.requests import LoadedTask
 
 Engine = Literal["own", "mteb"]
-Encode = Callable[[Sequence[str]], NDArray[np.float32]]
+Encode = Callable[..., NDArray[np.float32]]
 
 KEPT_METRICS = (
     "cosine_spearman",
@@ -157,11 +157,12 @@ class MtebEncoder:
 
     Args:
         model: The checkpoint.
-        encode: What turns texts into ``(n, d)``; a `SentenceCache` of the model.
+        encode: Texts to ``(n, d)``, a `SentenceCache` of the model; given a role and a prompt too
+            for a model to which they make a difference.
     """
 
     def __init__(self, model: "EvaluatedModel", encode: Encode) -> None:
-        self._encode = encode
+        self._model, self._encode = model, encode
         self._meta = model_meta(model)
 
     @property
@@ -179,12 +180,18 @@ class MtebEncoder:
         prompt_type: Any = None,
         **kwargs: Any,
     ) -> NDArray[np.float32]:
-        """Embed the texts of a data loader; task, split and prompt make no difference.
+        """Embed the texts of a data loader, with the prompt that mteb would choose.
 
         Returns:
             ``(n, d)``.
         """
-        return self._encode([text for batch in inputs for text in batch["text"]])
+        role, prompt = asked(self._model, task_metadata, prompt_type)
+        texts = [text for batch in inputs for text in batch["text"]]
+        return (
+            self._encode(texts, role, prompt)
+            if (role, prompt) != ("", None)
+            else self._encode(texts)
+        )
 
     def similarity(self, embeddings1: Any, embeddings2: Any) -> Any:
         """``(n, m)`` cosines."""
@@ -197,6 +204,52 @@ class MtebEncoder:
         from mteb.similarity_functions import pairwise_cos_sim
 
         return pairwise_cos_sim(embeddings1, embeddings2)
+
+
+def asked(
+    model: "EvaluatedModel", task_metadata: Any, prompt_type: Any = None
+) -> tuple[str, str | None]:
+    """Role and prompt with which mteb encodes the texts of a task.
+
+    As in mteb's wrapper of sentence-transformers models: of the model's prompts whose names are
+    tasks, kinds of tasks or roles, the most specific one; else the model's own for the role.
+
+    Args:
+        model: The checkpoint.
+        task_metadata: Of mteb's task.
+        prompt_type: mteb's ``PromptType``, ``None`` for texts without a role.
+    """
+    if model.encode_as is None:
+        return "", None
+    mteb_module()
+    from mteb.models.abs_encoder import get_prompt_name
+
+    role = str(getattr(prompt_type, "value", prompt_type) or "")
+    known = _known_prompts(tuple(sorted(model.prompts.items())))
+    name = get_prompt_name(known, task_metadata, prompt_type)
+    return role, None if known is None or name is None else known.get(name)
+
+
+@functools.lru_cache(maxsize=8)
+def _known_prompts(prompts: tuple[tuple[str, str], ...]) -> dict[str, str] | None:
+    """Of some prompts those whose names mean something to mteb; ``None`` for no prompts at all."""
+    from mteb.models.abs_encoder import AbsEncoder
+
+    with contained():
+        found = AbsEncoder.validate_task_to_prompt_name(
+            dict(prompts) or None, raise_for_invalid_keys=False
+        )
+    known: dict[str, str] | None = found[0]
+    return known
+
+
+def asked_of_pairs(
+    model: "EvaluatedModel", task: Any
+) -> tuple[tuple[str, str | None], tuple[str, str | None]]:
+    """Role and prompt of the first and of the second texts of a task of pairs."""
+    kinds = (getattr(task, f"input{side}_prompt_type", None) for side in (1, 2))
+    first, second = (asked(model, task.metadata, kind) for kind in kinds)
+    return first, second
 
 
 def model_meta(model: "EvaluatedModel") -> Any:

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsbench.benchmarks.encoders import _sources
+from nsbench.benchmarks.encoders._architecture import refuse_odd
+from nsbench.benchmarks.encoders._folder import refuse_foreign
 from nsbench.benchmarks.encoders.pretrained import content_hash
 from nsbench.benchmarks.mining.sources import Floats, Ints, Source
 from nsbench.benchmarks.records.cache import ContentCache
@@ -43,6 +45,8 @@ def load_rescorer(source: str, *, device: str = "cpu", batch_size: int = 64) -> 
         ValueError: If it cannot be loaded here.
     """
     folder = _sources.locate(source)
+    refuse_foreign(folder)
+    refuse_odd(folder)
     try:
         from sentence_transformers import CrossEncoder
     except ModuleNotFoundError:
