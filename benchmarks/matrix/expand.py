@@ -16,6 +16,7 @@ from nsbench.benchmarks.evaluation.local_tasks import development_task, evaluati
 from nsbench.benchmarks.evaluation.mteb.tasks import absent_tasks
 from nsbench.benchmarks.matrix.config import ConfigError, Entry, MatrixConfig, View, grid
 from nsbench.benchmarks.matrix.plugin_code import of_cell, plugin_code, provided
+from nsbench.benchmarks.matrix.skip import why_skip
 from nsbench.benchmarks.mining.guides import guide_fingerprint
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.records.cell import (
@@ -133,89 +134,6 @@ def _synonyms(views: Views) -> dict[str, str]:
     read = [make(augmentations, c) for view in views for c in view]
     found = {a.fingerprint() for a in read if hasattr(a, "fingerprint")} - {""}
     return {"augmentations": " ".join(sorted(found))} if found else {}
-
-
-def why_skip(cell: Cell) -> str:
-    """Return the reason why a cell makes no sense, or an empty string."""
-    encoder = make(encoders, cell.encoder)
-    for choice in (*cell.view1, *cell.view2):
-        needed = augmentations.entry(choice.name).attribute("needs_positions", False)
-        if needed and not _sees_positions(encoder):
-            return (
-                f"{choice.name} only changes the order of tokens, and {cell.encoder.name} has no "
-                "position embeddings that follow it: it would do nothing"
-            )
-    phases = make(regimes, cell.regime).phases(cell.budget)
-    if cell.candidates.name != "in_batch" and any(p.kind == "joint" for p in phases):
-        return (
-            f"{cell.regime.name} contrasts the premises and the hypotheses of a batch, each among "
-            f"themselves; the pool {cell.candidates.name} is not laid out for that"
-        )
-    if reason := _why_skip_guides(cell):
-        return reason
-    if reason := _why_skip_directions(cell, [p.kind for p in phases]):
-        return reason
-    own = _own_pooling(encoder)
-    pooling = cell.evaluation.pooling or own
-    if cell.evaluation.frequent_tokens and pooling not in MEANS:
-        return f"frequent_tokens are left out of a mean over tokens, but the pooling is {pooling}"
-    if "+" in own and pooling != own:
-        return f"it is scored with the pooling {pooling}, whose width is not that of its own, {own}"
-    sampler = make(samplers, cell.sampler)
-    refuses = getattr(sampler, "why_not", None)
-    if refuses is not None and (reason := str(refuses(cell.budget.batch_size))):
-        return reason
-    needed = getattr(sampler, "requires_pool", "")
-    if needed and cell.candidates.name != needed:
-        return f"{cell.sampler.name} chooses from the pool {needed}, not {cell.candidates.name}"
-    return ""
-
-
-def _why_skip_guides(cell: Cell) -> str:
-    """Say why a sampler and an objective cannot share a guide, or nothing."""
-    reads = "guide_similarity" in getattr(make(samplers, cell.sampler), "needs", ())
-    taught = "guide_similarity" in getattr(make(objectives, cell.objective), "needs", ())
-    one, two = (str(c.params.get("guide") or "") for c in (cell.sampler, cell.objective))
-    if not (reads and taught) or one == two:
-        return ""
-    return (
-        f"{cell.sampler.name} has the guide {one!r} and {cell.objective.name} has {two!r}; "
-        "a cell has one guide"
-    )
-
-
-def _why_skip_directions(cell: Cell, phases: list[str]) -> str:
-    """Reason why a set of directions does not go with a sampler or regime, or an empty string."""
-    directions = cell.candidates.params.get("directions", "auto")
-    if cell.candidates.name != "in_batch" or "_" not in str(directions):
-        return ""
-    if "joint" in phases:
-        return (
-            f"{cell.regime.name} contrasts premises and hypotheses each among themselves; the "
-            f"directions {directions} are not laid out for that"
-        )
-    needs = getattr(make(samplers, cell.sampler), "needs", ())
-    if {"anchors", "candidates"} & set(needs):
-        return (
-            f"{cell.sampler.name} reads anchors and candidates; with the directions {directions} "
-            "some candidates are compared with the positive"
-        )
-    return ""
-
-
-def _sees_positions(encoder: Any) -> bool:
-    """Return False for an encoder to which the order of positions makes no difference."""
-    if not getattr(encoder, "has_positions", True):
-        return False
-    asked = getattr(encoder, "sees_positions", None)
-    return asked is None or bool(asked())
-
-
-def _own_pooling(encoder: Any) -> str:
-    """Return the pooling of an encoder as it is trained."""
-    asked = getattr(encoder, "own_pooling", None)
-    own = str(asked() if asked else getattr(encoder, "pooling", "") or "mean")
-    return "mean" if own == "auto" else own
 
 
 def expand_axes(config: MatrixConfig) -> tuple[list[Choice], list[Choice]]:

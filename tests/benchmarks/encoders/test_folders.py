@@ -18,7 +18,8 @@ from nsbench.benchmarks.encoders.pretrained import ST_FLOOR, load_model
 from nsbench.benchmarks.evaluation.local_tasks import task_of_file
 from nsbench.benchmarks.evaluation.mteb import adapter, tasks
 from nsbench.benchmarks.matrix.config import parse_config
-from nsbench.benchmarks.matrix.expand import expand, why_skip
+from nsbench.benchmarks.matrix.expand import expand
+from nsbench.benchmarks.matrix.skip import why_skip
 from nsbench.benchmarks.records.local_task import LocalTask
 from nsbench.benchmarks.runs.external import evaluated
 

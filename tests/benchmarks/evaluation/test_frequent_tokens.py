@@ -14,7 +14,8 @@ from nsbench.benchmarks.evaluation.frequent_tokens import frequent_token_scores,
 from nsbench.benchmarks.evaluation.mteb import tasks as mteb_tasks
 from nsbench.benchmarks.export.cell import cell_from
 from nsbench.benchmarks.matrix.config import parse_config
-from nsbench.benchmarks.matrix.expand import expand, why_skip
+from nsbench.benchmarks.matrix.expand import expand
+from nsbench.benchmarks.matrix.skip import why_skip
 from nsbench.benchmarks.records.cell import Cell, Evaluation
 
 TEXTS = ["the cat sat", "the dog sat", "the bird"]
