@@ -20,12 +20,8 @@ import numpy as np
 
 from nsbench.benchmarks.data import LabelledTexts, Pairs
 from nsbench.benchmarks.difficulty.geometry import geometry_scores, sample, similarity_counts
-<<<<<<< HEAD
-from nsbench.benchmarks.evaluation.checkpoint import EvaluatedModel, SentenceCache
-from nsbench.benchmarks.evaluation.local_tasks import left_out
-=======
 from nsbench.benchmarks.evaluation.checkpoint import Embeddings, EvaluatedModel, SentenceCache
->>>>>>> p3
+from nsbench.benchmarks.evaluation.local_tasks import left_out
 from nsbench.benchmarks.evaluation.metrics import label_metrics, pair_metrics
 from nsbench.benchmarks.evaluation.mteb import adapter as mteb_adapter
 from nsbench.benchmarks.evaluation.mteb import tasks as mteb_tasks

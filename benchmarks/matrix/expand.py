@@ -34,8 +34,6 @@ from nsbench.benchmarks.regimes._labels import entailment_data
 from nsbench.samplers import Pairing, Registry, samplers, suggest
 
 NO_TRAINING = "no_training"
-MEANS = ("mean", "last2_mean")
-"""Poolings that leave out the tokens that they are told to."""
 Views = tuple[tuple[Choice, ...], tuple[Choice, ...]]
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from nsbench.benchmarks.augmentations import augmentations
 from nsbench.benchmarks.encoders import encoders
+from nsbench.benchmarks.matrix.skip import why_skip
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.records.cell import (
     Cell,
@@ -94,3 +95,7 @@ def _own_pooling(encoder: Any) -> str:
     asked = getattr(encoder, "own_pooling", None)
     own = str(asked() if asked else getattr(encoder, "pooling", "") or "mean")
     return "mean" if own == "auto" else own
+
+
+MEANS = ("mean", "last2_mean")
+"""Poolings that leave out the tokens that they are told to."""
