@@ -49,10 +49,10 @@ class _Module:
         self._path = path
         self._sources: dict[str, tuple[str, str]] = {}
         self._constants: dict[str, ast.expr] = {}
-        imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
-        for node in imports:  # under TYPE_CHECKING too
-            for alias in node.names:
-                self._sources[alias.asname or alias.name] = node.module or "", alias.name
+        for found in ast.walk(tree):  # under TYPE_CHECKING too
+            if isinstance(found, ast.ImportFrom):
+                for alias in found.names:
+                    self._sources[alias.asname or alias.name] = found.module or "", alias.name
         for node in tree.body:
             if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
                 self._constants[node.targets[0].id] = node.value

@@ -4,7 +4,6 @@ from typing import Any
 
 from nsbench.benchmarks.augmentations import augmentations
 from nsbench.benchmarks.encoders import encoders
-from nsbench.benchmarks.matrix.skip import why_skip
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.records.cell import (
     Cell,
