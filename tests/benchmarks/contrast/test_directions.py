@@ -1,7 +1,7 @@
 """Sets of directions: what an anchor meets, and that sentence-transformers counts the same."""
 
 from itertools import combinations
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import pytest
@@ -142,15 +142,13 @@ def test_law_query_to_document_alone_is_one_direction() -> None:
         torch.arange(SIZE),
         torch.arange(SIZE) + SIZE,
         both=False,
-        extra=(raw[2], torch.arange(SIZE) + 2 * SIZE),
-        owned=owners(SIZE, 1, 0, share="batch"),
+        further=Further(raw[2], torch.arange(SIZE) + 2 * SIZE, *owners(SIZE, 1, 0, share="batch")),
     )
     torch.testing.assert_close(loss_of(contrast, knows), loss_of(plain, knows))
     assert torch.equal(contrast.own_negative, plain.own_negative)
     ends = [training("tiny", "in_batch", directions=d).finish() for d in ("one", "both")]
-    same = training(
-        "tiny", "in_batch", directions=cast(Any, Directions.of("q_d", "joint", "once"))
-    ).finish()
+    alone = Directions.of("q_d", "joint", "once")
+    same = training("tiny", "in_batch", directions=alone).finish()
     assert np.allclose(same.training["loss"], ends[0].training["loss"])
     assert not np.allclose(same.training["loss"], ends[1].training["loss"])
 
@@ -158,7 +156,7 @@ def test_law_query_to_document_alone_is_one_direction() -> None:
 @pytest.mark.parametrize("sampler", ["hard", "guided", "margin_mask", "random", "text_dedup"])
 def test_samplers_train_on_all_four(sampler: str) -> None:
     four = Directions.of("q_d+q_q+d_q+d_d", "joint", "once")
-    done = training("tiny", sampler, directions=cast(Any, four)).finish()
+    done = training("tiny", sampler, directions=four).finish()
     assert np.isfinite(done.training["loss"]).all()
     assert done.cost["negatives_per_anchor"] > 0
 
