@@ -120,7 +120,7 @@ class NegativeSamplingLoss(nn.Module):
         self.draws = Draws(seed_for(self.seed, "sampler"))
         self.extras = _extras(self.sampler, self.objective, guide)
         self.model = model
-        if guide is not None:
+        if guide is not None and model is not None:
             freeze(guide, model)
         if self.gather_across_devices and processes() == 1:
             _log.warning("gather_across_devices: there is one process, with nothing to gather")
