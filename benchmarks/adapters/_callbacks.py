@@ -33,6 +33,7 @@ LOGGED = {
 }
 """Logged names, with quantity and statistic."""
 _KEPT = "nsbench"
+_STAGES = ("before", "now", "next")
 
 
 class _Kept(TrainerCallback):  # type: ignore[misc]  # transformers is not typed here
@@ -236,9 +237,11 @@ class Remine(_Kept):
         self.report: dict[str, Any] = {}
         self.negatives: dict[tuple[str, str], list[str]] = {}
         self._now = self._next = np.zeros((0, 0), np.int64)  # (R, n) texts supplied, and mined
+        self._before, self._since, self._ahead = self._now, 0, False  # supplied before a step
+        self._after: Any = None  # supplied from the second batch of a resumed training on
         self._blobs: tuple[int, dict[str, Any]] = (-1, {})
         self.mine()
-        self._supply()
+        self._supply(self._next)
 
     def mine(self) -> None:
         """Mine with the model in its current state; what is found is supplied from the next step.
@@ -274,9 +277,8 @@ class Remine(_Kept):
             )
         self._next = np.asarray(negatives, np.int64)
 
-    def _supply(self) -> None:
-        """Supply what was mined last."""
-        texts, self._now = self.data.texts, self._next
+    def _supply(self, negatives: Any) -> None:
+        texts, self._now = self.data.texts, negatives
         self.negatives = {
             (texts[self.data.anchor[row]], texts[self.data.positive[row]]): [
                 texts[i] for i in self._now[row]
@@ -306,6 +308,7 @@ class Remine(_Kept):
             "refreshes": self.refreshes,
             "report": self.report,
             "now": None if self._now is self._next else _packed(self._now),
+            "before": _packed(self._before) if self._ahead else None,
         } | self._blobs[1]
 
     def resume(self, held: dict[str, Any]) -> None:
@@ -321,10 +324,11 @@ class Remine(_Kept):
                 f"{held['data'][:12]}, and this training has {wanted} for {self.data.digest[:12]}: "
                 "resume with the same pairs and settings"
             )
-        self._next = _unpacked(held["now"] or held["next"], "<i8", tuple(wanted))
-        self._supply()
-        if held["now"] is not None:
-            self._next = _unpacked(held["next"], "<i8", tuple(wanted))
+        read = {n: _unpacked(held[n], "<i8", tuple(wanted)) for n in _STAGES if held[n]}
+        self._next = read["next"]
+        now = read.get("now", self._next)
+        self._supply(read.get("before", now))
+        self._after = now if "before" in read else None
         self.refreshes, self.report = held["refreshes"], held["report"]
 
     @property
@@ -350,6 +354,9 @@ class Remine(_Kept):
             f"negative_{i}": [row[i - 1] for row in rows]
             for i in range(1, self.settings.negatives + 1)
         }
+        if self._after is not None:
+            self._supply(self._after)
+            self._after = None
         return {"anchor": batch["anchor"], "positive": batch["positive"]} | found
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -358,10 +365,14 @@ class Remine(_Kept):
         The batch after this one is made already, in a resumed training as in an unbroken one.
         """
         if self._now is not self._next:
-            self._supply()
+            self._before, self._since = self._now, int(state.global_step) + 1
+            self._supply(self._next)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Mine if it is time, and if there is a step left to use it."""
         if state.global_step % self.every == 0 and state.global_step < state.max_steps:
             self.mine()
+        # The first batch of a resumed training was made ahead in an unbroken one: before the
+        # negatives of this step were supplied, unless the epoch ends here.
+        self._ahead = self._since == state.global_step and state.epoch % 1 != 0
         self.keep(state)
