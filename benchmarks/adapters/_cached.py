@@ -130,5 +130,5 @@ def cached_loss(loss: Any, columns: Columns, facts: Facts) -> Tensor:
         return total
     total = loss.calculate_loss(chunks.embeddings, facts, with_backward=True)
     total = total.detach().requires_grad_()
-    total.register_hook(chunks.backward)  # type: ignore[no-untyped-call]  # torch's own
+    total.register_hook(chunks.backward)
     return total

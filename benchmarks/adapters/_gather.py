@@ -18,7 +18,7 @@ def processes() -> int:
 
 
 class _Joined(torch.autograd.Function):
-    """Concatenate the processes' rows; the gradient of one's own is multiplied by their number."""
+    """Concatenate the processes' rows; gradients of local rows are multiplied by their number."""
 
     @staticmethod
     def forward(context: Any, local: Tensor, sizes: tuple[int, ...], rank: int) -> Tensor:

@@ -75,7 +75,8 @@ class Carrying:
     def _made(self, inputs: Sequence[Any], **options: Any) -> Any:
         if self.before is not None:
             return self.before(inputs, **options)
-        return type(self.module).preprocess(self.module, inputs, **options)  # type: ignore[operator]  # every input module has it
+        made: Any = type(self.module)
+        return made.preprocess(self.module, inputs, **options)
 
     def __call__(self, inputs: Sequence[Any], prompt: str | None = None, **options: Any) -> Any:
         """Features of the inputs, with what identifies them."""
@@ -108,7 +109,7 @@ def carry_identity(model: Any, *, texts: bool, words: bool) -> None:
     held = module.__dict__.get("preprocess")
     if not isinstance(held, Carrying):
         held = Carrying(module)
-        module.preprocess = held  # type: ignore[assignment]  # an attribute, no sub-module
+        module.preprocess = held
         module.register_forward_pre_hook(_without_identity)
     held.texts, held.words = held.texts or texts, held.words or words
 
@@ -149,7 +150,7 @@ def same_tokenizer(left: Any, right: Any) -> bool:
 
 
 def _described(model: Any) -> Any:
-    found = getattr(unwrapped(model), "tokenizer", None)
+    found: Any = getattr(unwrapped(model), "tokenizer", None)
     found = getattr(found, "backend_tokenizer", found)
     if not hasattr(found, "to_str"):
         return None

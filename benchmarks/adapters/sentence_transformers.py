@@ -128,7 +128,7 @@ class NegativeSamplingLoss(nn.Module):
 
     @property
     def uses_gradient_cache(self) -> bool:
-        """Whether embeddings are made in chunks; MatryoshkaLoss asks."""
+        """True if embeddings are made in chunks; MatryoshkaLoss asks."""
         return self.mini_batch_size > 0
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -183,7 +183,7 @@ class NegativeSamplingLoss(nn.Module):
         if self._learning() and self.measure and not self.measured:
             self.measured = statistics(context, selection)
         if with_backward:
-            total.backward()  # type: ignore[no-untyped-call]  # torch's own
+            total.backward()
             total = total.detach()
         return total
 

@@ -577,7 +577,6 @@ GATHER = """
 import json, sys, torch, torch.distributed as dist
 rank, path, sampler, chunk = int(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
 torch.set_num_threads(1)
-dist.init_process_group("gloo", init_method=f"file://{path}", rank=rank, world_size=2)
 from nsbench.benchmarks.adapters.sentence_transformers import NegativeSamplingLoss
 from nsbench.benchmarks.data import datasets
 from nsbench.benchmarks.encoders import encoders
@@ -586,6 +585,7 @@ texts = json.loads(sys.argv[5])
 data = datasets.make("planted", rows=16, seed=4)()
 model = to_sentence_transformer(encoders.make("tiny").build(data.texts, seed=2)).eval()
 guide = to_sentence_transformer(encoders.make("static", dimension=8).build(data.texts, seed=3))
+dist.init_process_group("gloo", init_method=f"file://{path}", rank=rank, world_size=2)
 loss = NegativeSamplingLoss(
     model, sampler, guide=guide, gather_across_devices=True, mini_batch_size=chunk
 )
@@ -618,7 +618,11 @@ def test_two_processes_are_one_with_the_joined_batch(
     total = loss([model.preprocess(c) for c in columns])
     total.backward()
     path = tmp_path / "meet"
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    environment = os.environ | {
+        "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+        "PYTHONPATH": str(Path(__file__).resolve().parents[3] / "src"),
+    }
     given = [str(path), sampler, str(chunk), json.dumps(columns)]
     started = [
         subprocess.Popen(
