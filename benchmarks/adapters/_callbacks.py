@@ -102,17 +102,17 @@ class ProgressCallback(_Kept):
 
     def restart(self, args: Any, state: Any) -> None:
         """Tell the loss how long the training is."""
-        self.loss.steps = self.loss.steps or int(state.max_steps)
+        if not self.loss.steps or self.loss.told:
+            self.loss.steps, self.loss.told = int(state.max_steps), True
         self.loss.step = int(state.global_step)
         self.loss.draws.restart()
 
     def kept(self) -> dict[str, Any]:
-        """Draws of the loss, and its length of the training."""
-        return {"steps": self.loss.steps, "draws": self.loss.draws.state()}
+        """Draws of the loss; its progress is the trainer's."""
+        return {"draws": self.loss.draws.state()}
 
     def resume(self, held: dict[str, Any]) -> None:
         """Continue from a `kept`."""
-        self.loss.steps = held["steps"]
         self.loss.draws.load(held["draws"])
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:

@@ -111,6 +111,7 @@ class NegativeSamplingLoss(nn.Module):
         self.seed = options.get("seed", 0)
         self.steps = options.get("steps", 0)
         self.step = 0
+        self.told = False  # whether a callback has set the steps, and may set them again
         self.mini_batch_size = options.get("mini_batch_size") or 0
         self.gather_across_devices = bool(options.get("gather_across_devices", False))
         self.measure = False

@@ -400,6 +400,22 @@ def test_progress_counts_optimizer_steps(data: TrainingData, texts: Texts, tmp_p
     assert difficulty.difficulty["step"].unique().tolist() == [0, 1, 2, 3]
 
 
+def test_every_training_has_its_own_length(
+    data: TrainingData, texts: Texts, tmp_path: Path
+) -> None:
+    loss = Progress(static(data), "random[k=2]")
+    for steps in (3, 5):
+        trainer = trainer_for(loss.model, pairs_of(texts), loss, tmp_path, max_steps=steps)
+        trainer.add_callback(ProgressCallback(loss))
+        trainer.train()
+    assert loss.seen == pytest.approx([0, 0.5, 1, 0, 0.25, 0.5, 0.75, 1])
+    given = Progress(static(data), "random[k=2]", steps=9)
+    trainer = trainer_for(given.model, pairs_of(texts), given, tmp_path, max_steps=3)
+    trainer.add_callback(ProgressCallback(given))
+    trainer.train()
+    assert given.seen == pytest.approx([0, 1 / 8, 2 / 8])
+
+
 def test_progress_of_a_hand_written_loop(data: TrainingData, texts: Texts) -> None:
     model = static(data)
     loss = Progress(model, "in_batch", steps=3)
