@@ -1,14 +1,18 @@
-"""Callbacks for sentence-transformers: log difficulty, mine negatives again.
+"""Callbacks for sentence-transformers: resume, log difficulty, mine negatives again.
 
 Source: Xiong et al. 2021, ANCE, for mining again with the model in training.
 https://arxiv.org/abs/2007.00808
 """
 
+import base64
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import torch
 from transformers import TrainerCallback
 
 from nsbench.benchmarks.data import TrainingData
@@ -28,13 +32,105 @@ LOGGED = {
     "neg/empty_rows": ("empty_rows", "mean"),
 }
 """Logged names, with quantity and statistic."""
+_KEPT = "nsbench"
+_STAGES = ("before", "now", "next")
 
 
-class DifficultyCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not typed here
+class _Kept(TrainerCallback):  # type: ignore[misc]  # transformers is not typed here
+    """A callback whose state is part of the trainer's checkpoints, as plain data.
+
+    It is an entry of ``stateful_callbacks`` in ``trainer_state.json``, so it moves with the folder.
+    """
+
+    name = ""
+
+    def restart(self, args: Any, state: Any) -> None:
+        """Prepare for a training that begins, or that goes on from a checkpoint."""
+
+    def kept(self) -> dict[str, Any]:
+        """Plain data from which `resume` continues."""
+        raise NotImplementedError
+
+    def resume(self, held: dict[str, Any]) -> None:
+        """Continue from a `kept`."""
+        raise NotImplementedError
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Start, or continue with what the checkpoint holds.
+
+        Raises:
+            ValueError: If the checkpoint was saved without this callback.
+        """
+        taken = state.__dict__.setdefault("_nsbench_taken", [])  # no field, so it is never saved
+        kind = type(self).__name__
+        self.name = f"{kind} {1 + sum(name.startswith(f'{kind} ') for name in taken)}"
+        taken.append(self.name)
+        self.restart(args, state)
+        if not state.global_step:
+            return
+        held = state.stateful_callbacks.get(_KEPT, {})
+        if self.name not in held:
+            known = ", ".join(sorted(held)) or "none"
+            raise ValueError(
+                f"the checkpoint of step {state.global_step} holds no state of {self.name} "
+                f"(callbacks it holds: {known}): resume with the callbacks that it was saved with"
+            )
+        self.resume(held[self.name])
+
+    def keep(self, state: Any) -> None:
+        """Put the current state where the next checkpoint finds it."""
+        state.stateful_callbacks.setdefault(_KEPT, {})[self.name] = self.kept()
+
+
+def _packed(values: np.ndarray[Any, Any]) -> str:
+    return base64.b64encode(zlib.compress(np.ascontiguousarray(values).tobytes())).decode()
+
+
+def _unpacked(text: str, kind: str, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    return np.frombuffer(zlib.decompress(base64.b64decode(text)), kind).reshape(shape).copy()
+
+
+class ProgressCallback(_Kept):
+    """Tells a loss how far the training is, and keeps its draws and progress in checkpoints.
+
+    Args:
+        loss: A `NegativeSamplingLoss`, also one inside MatryoshkaLoss and other wrappers.
+    """
+
+    def __init__(self, loss: Any) -> None:
+        self.loss = loss
+
+    def restart(self, args: Any, state: Any) -> None:
+        """Tell the loss how long the training is."""
+        if not self.loss.steps or self.loss.told:
+            self.loss.steps, self.loss.told = int(state.max_steps), True
+        self.loss.step = int(state.global_step)
+        self.loss.draws.restart()
+
+    def kept(self) -> dict[str, Any]:
+        """Draws of the loss; its progress is the trainer's."""
+        return {"draws": self.loss.draws.state()}
+
+    def resume(self, held: dict[str, Any]) -> None:
+        """Continue from a `kept`."""
+        self.loss.draws.load(held["draws"])
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Tell the loss which optimizer step it is in."""
+        self.loss.step = int(state.global_step)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Keep the loss's state for a checkpoint."""
+        self.loss.step = int(state.global_step)
+        self.keep(state)
+
+
+class DifficultyCallback(ProgressCallback):
     """Logs how difficult the negatives are, to every tracker of the trainer, and keeps a table.
 
     What is logged is `LOGGED`; ``<output_dir>/difficulty.parquet`` holds all statistics, in the
-    layout of a cell's.
+    layout of a cell's. Everything that `ProgressCallback` does is done here, too. Of several
+    passes in one step, as with MatryoshkaLoss or accumulated gradients, the first is measured.
 
     Args:
         loss: The `NegativeSamplingLoss` whose choices are measured.
@@ -45,29 +141,60 @@ class DifficultyCallback(TrainerCallback):  # type: ignore[misc]  # transformers
     def __init__(self, loss: Any, trainer: Any, *, every: int = 50) -> None:
         if every < 1:
             raise ValueError(f"every must be at least 1, got {every!r}")
-        self.loss, self.trainer, self.every = loss, trainer, every
+        super().__init__(loss)
+        self.trainer, self.every = trainer, every
         self.table = DifficultyLog()
+        self._table: dict[str, Any] = {}
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Tell the loss how long the training is, for curricula."""
-        self.loss.steps = self.loss.steps or int(state.max_steps) * args.gradient_accumulation_steps
+    def restart(self, args: Any, state: Any) -> None:
+        """Begin an empty table."""
+        super().restart(args, state)
+        self.table, self._table = DifficultyLog(), {}
+        self.loss.measure, self.loss.measured = False, {}
+
+    def kept(self) -> dict[str, Any]:
+        """Draws and progress, and the table so far."""
+        if self._table.get("steps") != self.table.steps:
+            rows = self.table.state()
+            self._table = {
+                "steps": [step for step, _, _ in rows],
+                "names": [list(names) for _, names, _ in rows],
+                "values": [_packed(values.cpu().numpy()) for _, _, values in rows],
+            }
+        return super().kept() | {"table": self._table}
+
+    def resume(self, held: dict[str, Any]) -> None:
+        """Continue from a `kept`."""
+        super().resume(held)
+        table = held["table"]
+        rows = zip(table["steps"], table["names"], table["values"], strict=True)
+        self.table.load(
+            [
+                (step, tuple(names), torch.from_numpy(_unpacked(text, "<f8", (len(names), -1))))
+                for step, names, text in rows
+            ]
+        )
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Ask for a measurement if it is time."""
+        super().on_step_begin(args, state, control)
+        self.loss.measured = {}
         self.loss.measure = state.global_step % self.every == 0
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Log what was measured."""
-        if not (self.loss.measure and self.loss.measured):
-            return
-        step = state.global_step - 1
-        self.table.add(step, self.loss.measured)
-        rows = self.table.table()
-        now = rows[rows["step"] == step].set_index("quantity")
-        due = control.should_log  # logging clears it, and the trainer's own loss is still to come
-        self.trainer.log({name: float(now.loc[q, column]) for name, (q, column) in LOGGED.items()})
-        control.should_log = due
-        self.loss.measure = False
+        if self.loss.measure and self.loss.measured:
+            step = state.global_step - 1
+            self.table.add(step, self.loss.measured)
+            rows = self.table.table()
+            now = rows[rows["step"] == step].set_index("quantity")
+            due = control.should_log  # logging clears it, and the trainer's own loss comes later
+            self.trainer.log(
+                {name: float(now.loc[q, column]) for name, (q, column) in LOGGED.items()}
+            )
+            control.should_log = due
+        self.loss.measure, self.loss.measured = False, {}
+        super().on_step_end(args, state, control)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Write the table."""
@@ -82,12 +209,13 @@ class DifficultyCallback(TrainerCallback):  # type: ignore[misc]  # transformers
         return self.table.table() if self.table.steps else pd.DataFrame()
 
 
-class Remine(TrainerCallback):  # type: ignore[misc]  # transformers is not typed here
+class Remine(_Kept):
     """Mines with the model in training every few steps, and supplies the new negatives.
 
     Give the trainer ``remine.dataset``: its columns ``negative_1 ... negative_n`` are looked up
-    when a batch is made. Data-loader workers hold their own copies: leave
-    ``dataloader_num_workers`` at 0. One batch is made ahead, so new negatives come a step late.
+    when a batch is made. New negatives are supplied from the beginning of the next step on; as one
+    batch is made ahead, the first step that sees them is the third after the mining. Checkpoints
+    hold the negatives, so that a resumed training continues with them.
 
     Args:
         model: The `SentenceTransformer` in training.
@@ -108,10 +236,19 @@ class Remine(TrainerCallback):  # type: ignore[misc]  # transformers is not type
         self.refreshes = 0
         self.report: dict[str, Any] = {}
         self.negatives: dict[tuple[str, str], list[str]] = {}
+        self._now = self._next = np.zeros((0, 0), np.int64)  # (R, n) texts supplied, and mined
+        self._before, self._since, self._ahead = self._now, 0, False  # supplied before a step
+        self._after: Any = None  # supplied from the second batch of a resumed training on
+        self._blobs: tuple[int, dict[str, Any]] = (-1, {})
         self.mine()
+        self._supply(self._next)
 
     def mine(self) -> None:
-        """Mine with the model in its current state."""
+        """Mine with the model in its current state; what is found is supplied from the next step.
+
+        Raises:
+            ValueError: If a row has too few negatives.
+        """
         from nsbench.benchmarks.encoders import hash_weights
         from nsbench.benchmarks.encoders.pretrained import sentence_model
         from nsbench.benchmarks.mining.dataset import mine_set
@@ -126,12 +263,73 @@ class Remine(TrainerCallback):  # type: ignore[misc]  # transformers is not type
             ),
         )
         self.model.train(was_training)
-        texts = self.data.texts
-        for row in range(self.data.rows):
-            key = texts[self.data.anchor[row]], texts[self.data.positive[row]]
-            self.negatives[key] = [texts[i] for i in found.negatives[row]]
+        self._take(found.negatives)
         self.report = report(found)
         self.refreshes += 1
+
+    def _take(self, negatives: Any) -> None:
+        short = np.flatnonzero((np.asarray(negatives) < 0).any(axis=1))
+        if len(short):
+            raise ValueError(
+                f"re-mining needs {self.settings.negatives} negatives for every row, and "
+                f"{len(short)} of {len(negatives)} have fewer, row {short[0]} for one: "
+                "mine fewer, or give more texts"
+            )
+        self._next = np.asarray(negatives, np.int64)
+
+    def _supply(self, negatives: Any) -> None:
+        texts, self._now = self.data.texts, negatives
+        self.negatives = {
+            (texts[self.data.anchor[row]], texts[self.data.positive[row]]): [
+                texts[i] for i in self._now[row]
+            ]
+            for row in range(self.data.rows)
+        }
+
+    def restart(self, args: Any, state: Any) -> None:
+        """Refuse a trainer whose loader cannot see new negatives.
+
+        Raises:
+            ValueError: If its loader has worker processes, which hold copies of the negatives.
+        """
+        if args.dataloader_num_workers:
+            raise ValueError(
+                "re-mining needs dataloader_num_workers = 0: workers hold copies of the negatives, "
+                f"got {args.dataloader_num_workers}"
+            )
+
+    def kept(self) -> dict[str, Any]:
+        """Negatives supplied and mined, and what they are negatives for."""
+        if self._blobs[0] != self.refreshes:
+            self._blobs = self.refreshes, {"next": _packed(self._next)}
+        return {
+            "data": self.data.digest,
+            "shape": list(self._next.shape),
+            "refreshes": self.refreshes,
+            "report": self.report,
+            "now": None if self._now is self._next else _packed(self._now),
+            "before": _packed(self._before) if self._ahead else None,
+        } | self._blobs[1]
+
+    def resume(self, held: dict[str, Any]) -> None:
+        """Continue from a `kept`.
+
+        Raises:
+            ValueError: If the checkpoint's negatives are for other data or of another number.
+        """
+        wanted = [self.data.rows, self.settings.negatives]
+        if held["data"] != self.data.digest or held["shape"] != wanted:
+            raise ValueError(
+                f"the checkpoint holds negatives of shape {held['shape']} for data "
+                f"{held['data'][:12]}, and this training has {wanted} for {self.data.digest[:12]}: "
+                "resume with the same pairs and settings"
+            )
+        read = {n: _unpacked(held[n], "<i8", tuple(wanted)) for n in _STAGES if held[n]}
+        self._next = read["next"]
+        now = read.get("now", self._next)
+        self._supply(read.get("before", now))
+        self._after = now if "before" in read else None
+        self.refreshes, self.report = held["refreshes"], held["report"]
 
     @property
     def dataset(self) -> Any:
@@ -156,9 +354,25 @@ class Remine(TrainerCallback):  # type: ignore[misc]  # transformers is not type
             f"negative_{i}": [row[i - 1] for row in rows]
             for i in range(1, self.settings.negatives + 1)
         }
+        if self._after is not None:
+            self._supply(self._after)
+            self._after = None
         return {"anchor": batch["anchor"], "positive": batch["positive"]} | found
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Supply what was mined after the last step.
+
+        The batch after this one is made already, in a resumed training as in an unbroken one.
+        """
+        if self._now is not self._next:
+            self._before, self._since = self._now, int(state.global_step) + 1
+            self._supply(self._next)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Mine if it is time, and if there is a step left to use it."""
         if state.global_step % self.every == 0 and state.global_step < state.max_steps:
             self.mine()
+        # The first batch of a resumed training was made ahead in an unbroken one: before the
+        # negatives of this step were supplied, unless the epoch ends here.
+        self._ahead = self._since == state.global_step and state.epoch % 1 != 0
+        self.keep(state)

@@ -19,14 +19,20 @@ from nsbench.samplers import Selection, SimilarityContext, suggest
 class PmlMiner:
     """Keep the negatives that a miner of pytorch-metric-learning pairs with the anchor.
 
-    The miner sees anchors and columns with labels: a column that an anchor may not choose has the
-    anchor's own label, all others have separate labels. What it pairs beyond that is masked. An
-    anchor for which it finds nothing keeps nothing. Its answer depends on the data, so it waits
-    for the device, which our own samplers never do.
+    The miner is asked anchor by anchor. It sees the anchor, its positive, which has the same label,
+    and the candidates that the anchor may choose, each with a separate label. So a column that is
+    barred for several anchors is barred for each of them, and no anchor is its own positive. A
+    miner that takes a share of a whole batch, such as ``HDCMiner``, takes it of each anchor's
+    pairs. An anchor for which it finds nothing keeps nothing. Its answer depends on the data, so it
+    waits for the device, which our own samplers never do. What it draws is drawn from the context's
+    generator.
 
     Args:
         miner: Name of the class in ``pytorch_metric_learning.miners``.
         arguments: Its keyword arguments.
+
+    Raises:
+        ValueError: If there is no such miner, or its arguments do not fit.
     """
 
     miner: str = "MultiSimilarityMiner"
@@ -46,17 +52,27 @@ class PmlMiner:
             raise ValueError(f"pml_miner: miner is {self.miner!r}. {suggest(self.miner, legal)}")
         try:
             return getattr(miners, self.miner)(**self.arguments)
-        except TypeError as error:
+        except (TypeError, ValueError, AssertionError, KeyError) as error:
             raise ValueError(f"pml_miner: arguments do not fit {self.miner}: {error}") from None
 
     def __call__(self, context: SimilarityContext) -> Selection:
         """Ask the miner."""
-        anchors, candidates = context.require("anchors"), context.require("candidates")
-        barred = ~context.negative_mask  # (B, N)
-        own = torch.arange(barred.shape[1], device=barred.device) + len(barred)
-        labels = torch.where(barred.any(dim=0), barred.float().argmax(dim=0), own)  # (N,)
-        found = self._made()(anchors.float(), labels[context.positive], candidates.float(), labels)
-        rows, columns = (found[0], found[2]) if len(found) == 3 else (found[2], found[3])
+        anchors = context.require("anchors").float()
+        candidates = context.require("candidates").float()
         mask = torch.zeros_like(context.negative_mask)
-        mask[rows, columns] = True
+        miner, device = self._made(), mask.device
+        drawn = torch.randint(2**62, (1,), generator=context.generator, device=device)
+        cuda = device.type == "cuda"
+        with torch.random.fork_rng([device] if cuda else []), torch.no_grad():
+            torch.default_generator.manual_seed(int(drawn))
+            if cuda:
+                torch.cuda.manual_seed(int(drawn))
+            for row, own in enumerate(context.positive):
+                columns = context.negative_mask[row].nonzero().flatten()
+                if not len(columns):
+                    continue
+                seen = torch.cat([own[None], columns])
+                labels = torch.arange(len(seen), device=device)
+                found = miner(anchors[row : row + 1], labels[:1], candidates[seen], labels)
+                mask[row, seen[found[2] if len(found) == 3 else found[3]]] = True
         return Selection(mask=mask & context.negative_mask)

@@ -9,21 +9,27 @@ https://arxiv.org/abs/1908.10084
 """
 
 import importlib
-from collections.abc import Iterable, Sequence
-from typing import Any, cast
+import logging
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
+from typing import Any, Unpack, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nsbench.benchmarks.adapters._batch import (
-    BatchKnown,
-    BatchTokens,
-    Features,
-    pair_keys,
-    token_hash,
+from nsbench.benchmarks.adapters._batch import BatchKnown, BatchTokens
+from nsbench.benchmarks.adapters._cached import cached_loss
+from nsbench.benchmarks.adapters._callbacks import (
+    LOGGED,
+    DifficultyCallback,
+    ProgressCallback,
+    Remine,
 )
-from nsbench.benchmarks.adapters._callbacks import LOGGED, DifficultyCallback, Remine
+from nsbench.benchmarks.adapters._facts import Facts, KnownPairs, facts_of
+from nsbench.benchmarks.adapters._gather import check_columns, gather_rows, processes
+from nsbench.benchmarks.adapters._identity import Columns, carry_identity, hidden
+from nsbench.benchmarks.adapters._options import LossOptions, check_options, freeze
+from nsbench.benchmarks.adapters._progress import UNKNOWN, Draws, count_steps
 from nsbench.benchmarks.contrast.context import (
     Further,
     Known,
@@ -50,31 +56,41 @@ from nsbench.samplers import (
     parse_choice,
 )
 
-__all__ = ["LOGGED", "DifficultyCallback", "NegativeSamplingLoss", "Remine"]
+__all__ = [
+    "LOGGED",
+    "CachedNegativeSamplingLoss",
+    "DifficultyCallback",
+    "LossOptions",
+    "NegativeSamplingLoss",
+    "ProgressCallback",
+    "Remine",
+]
+
+_log = logging.getLogger(__name__)
 
 
 class NegativeSamplingLoss(nn.Module):
     """The engine's step, from embeddings to loss, as a loss module.
 
     Columns are anchor, positive and any number of negatives; negatives are candidates of all
-    anchors, as in the engine. Texts with equal tokens, and pairs that are known, are never
-    negatives of each other.
+    anchors, as in the engine. Equal texts, and pairs that are known, are never negatives of each
+    other. Texts are compared as texts where features were made after the loss, by the trainer or
+    by ``model.preprocess``; earlier ones are compared by the tokens of the text.
+
+    A curriculum follows the optimizer's steps. Where features, draws and progress are to survive a
+    checkpoint, add `ProgressCallback` or `DifficultyCallback` to the trainer. Evaluation, that is
+    a pass without gradients or in eval mode, leaves draws, progress and measurements alone.
 
     Args:
         model: The `SentenceTransformer` in training.
         sampler: ``name[parameter=value]``, or a sampler.
         objective: Likewise; without one the sampler's own.
-        directions: ``one``: anchors against positives; ``both``: all views against all others;
-            ``auto`` what the objective estimates on.
-        seed: Of samplers that draw.
-        pairs: All known pairs of the training set, ``(anchors, positives)``: without them only
-            those of the batch are known to be none.
-        guide: A frozen `SentenceTransformer` with the same tokenizer, for samplers that need one.
-        steps: Steps of the training, for curricula; `DifficultyCallback` sets it, too.
+        options: See `LossOptions`.
 
     Raises:
-        ValueError: If a name is unknown, or the sampler needs what a loss cannot see: clusters,
-            labels, or a pool of earlier batches.
+        ValueError: If a name is unknown, an option out of range, or the sampler needs what a loss
+            cannot see: clusters, labels, or a pool of earlier batches.
+        TypeError: If there is no such option.
     """
 
     def __init__(
@@ -82,33 +98,57 @@ class NegativeSamplingLoss(nn.Module):
         model: Any,
         sampler: str | Sampler = "in_batch",
         objective: str | Objective | None = None,
-        *,
-        directions: str = "auto",
-        seed: int = 0,
-        pairs: tuple[Sequence[str], Sequence[str]] | None = None,
-        guide: Any = None,
-        steps: int = 0,
+        **options: Unpack[LossOptions],
     ) -> None:
         super().__init__()
-        self.model = model
+        check_options(options)
+        guide, pairs = options.get("guide"), options.get("pairs")
         self.sampler = _sampler(sampler)
         self.objective = _objective(objective, self.sampler)
         views = str(getattr(self.objective, "views", "one"))
+        directions = options.get("directions", "auto")
         self.both = (views if directions == "auto" else directions) == "both"
         self.temperature = float(getattr(self.objective, "temperature", TEMPERATURE))
-        self.seed = seed
-        self.steps = steps
+        self.seed = options.get("seed", 0)
+        self.steps = options.get("steps", 0)
         self.step = 0
+        self.told = False  # whether a callback has set the steps, and may set them again
+        self.mini_batch_size = options.get("mini_batch_size") or 0
+        self.gather_across_devices = bool(options.get("gather_across_devices", False))
         self.measure = False
         self.measured: dict[str, Tensor] = {}
         self._guide = [guide]  # in a list: its weights are not ours to train or to save
-        self._pairs = None if pairs is None else _known_pairs(model, pairs)
-        self._generator: torch.Generator | None = None
+        self._pairs = None if pairs is None else KnownPairs(pairs)
+        self.draws = Draws(seed_for(self.seed, "sampler"))
         self.extras = _extras(self.sampler, self.objective, guide)
         self.numbers = Numbers(self.objective, torch.device("cpu"))  # trained with the model
+        self.model = model
+        if guide is not None and model is not None:
+            freeze(guide, model)
+        if self.gather_across_devices and processes() == 1:
+            _log.warning("gather_across_devices: there is one process, with nothing to gather")
+        count_steps(self)
+
+    @property
+    def uses_gradient_cache(self) -> bool:
+        """True if embeddings are made in chunks; MatryoshkaLoss asks."""
+        return self.mini_batch_size > 0
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; a new model is told to say which texts its features are of."""
+        super().__setattr__(name, value)
+        if name == "model" and value is not None:
+            needs = self.extras.needs
+            carry_identity(value, texts=self._guide[0] is not None, words="token_overlap" in needs)
+
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Any:
+        """Move the loss, and its guide with it."""
+        if self._guide[0] is not None:
+            self._guide[0]._apply(fn)
+        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch's own
 
     def forward(
-        self, sentence_features: Iterable[Features], labels: Tensor | None = None
+        self, sentence_features: Iterable[MutableMapping[str, Any]], labels: Tensor | None = None
     ) -> Tensor:
         """The mean loss of a batch.
 
@@ -119,38 +159,76 @@ class NegativeSamplingLoss(nn.Module):
         Returns:
             0-dim loss.
         """
-        columns = [dict(f) for f in sentence_features]
-        z = [
-            functional.normalize(self.model(dict(f))["sentence_embedding"].float(), dim=-1)
-            for f in columns
-        ]
-        total, context, selection = self.from_embeddings(z, columns)
-        if self.measure:
+        columns = list(sentence_features)
+        facts = self._facts(columns)
+        if self.mini_batch_size:
+            return cached_loss(self, columns, facts)
+        embeddings = []
+        for features in columns:
+            with hidden(features):
+                embeddings.append([self.model(features)["sentence_embedding"]])
+        return self.calculate_loss(embeddings, facts)
+
+    def calculate_loss(
+        self, embeddings: Sequence[Sequence[Tensor]], facts: Facts, *, with_backward: bool = False
+    ) -> Tensor:
+        """0-dim loss of pooled embeddings.
+
+        Args:
+            embeddings: Of each column, in chunks of rows.
+            facts: About the texts.
+            with_backward: Send gradients to the embeddings, and return the loss without its graph.
+        """
+        z = [functional.normalize(torch.cat(list(c)).float(), dim=-1) for c in embeddings]
+        if self.gather_across_devices:
+            z = [gather_rows(column) for column in z]
+        total, context, selection = self._contrasted(z, facts)
+        if self._learning() and self.measure and not self.measured:
             self.measured = statistics(context, selection)
-        if self.training and torch.is_grad_enabled():
-            self.step += 1
+        if with_backward:
+            total.backward()
+            total = total.detach()
         return total
 
     def from_embeddings(
-        self, z: Sequence[Tensor], columns: Sequence[Features]
+        self, z: Sequence[Tensor], columns: Sequence[MutableMapping[str, Any]]
     ) -> tuple[Tensor, SimilarityContext, Selection]:
         """Loss, what the sampler saw, and what it chose.
 
         Args:
             z: Normalised ``(B, d)`` of anchors, positives, and each column of negatives.
-            columns: Their tokens.
+            columns: Their features; with ``gather_across_devices`` those of this process.
         """
-        size, more = len(z[0]), len(z) - 2
-        if more < 0:
+        return self._contrasted(z, self._facts(columns))
+
+    def _facts(self, columns: Columns) -> Facts:
+        if len(columns) < 2:
             raise ValueError("this loss needs an anchor and a positive column")
+        needs = self.extras.needs
+        guide = self._guide[0] if "guide_similarity" in needs else None
+        facts = facts_of(columns, self.model, words="token_overlap" in needs, guide=guide)
+        if not self.gather_across_devices:
+            return facts
+        check_columns(len(columns), facts.hashes[0].device)
+        return facts.gathered()
+
+    def _contrasted(
+        self, z: Sequence[Tensor], facts: Facts
+    ) -> tuple[Tensor, SimilarityContext, Selection]:
+        size, more = len(z[0]), len(z) - 2
         device = z[0].device
-        hashes = torch.cat([token_hash(f) for f in columns])
-        known = BatchKnown(hashes, size, self._pairs)
+        hashes = torch.cat(list(facts.hashes)).to(device)
+        pairs = self._pairs
+        known = BatchKnown(
+            hashes,
+            size,
+            None if pairs is None else pairs.keys(self.model, device, by_text=facts.by_text),
+        )
         texts = torch.arange(len(hashes), device=device)
         further = None
         if more:  # row by row, as the engine lays them out
             order = torch.arange(size * more, device=device).view(more, size).T.reshape(-1)
-            owned = owners(size, more, 0, share="batch")
+            owned = owners(size, more, 0, share="batch", device=device)
             further = Further(torch.cat(list(z[2:]))[order], texts[2 * size :][order], *owned)
         contrast = lay_out(
             z[0],
@@ -161,21 +239,20 @@ class NegativeSamplingLoss(nn.Module):
             further=further,
         )
         live = contrast.anchors @ contrast.columns.T
-        done = min(1.0, self.step / max(1, self.steps - 1)) if self.steps else 0.0
         context = SimilarityContext(
             similarity=live.detach(),
             positive=contrast.positive,
             negative_mask=mask_candidates(
                 contrast, cast(Known, known), positive_copies=spares_copies(self.sampler)
             ).negative,
-            progress=torch.tensor(done, device=device),
-            generator=self._drawn_from(device),
+            progress=self._progress(device),
+            generator=self.draws.on(device, learning=self._learning()),
             temperature=self.temperature,
         )
-        if "token_overlap" in self.extras.needs:
-            self.extras.world = _world(BatchTokens(columns))
-        if "guide_similarity" in self.extras.needs:
-            self.extras.guide = self._by_guide(columns)
+        if facts.words:
+            self.extras.world = _world(BatchTokens(facts.words))
+        if facts.guide:
+            self.extras.guide = torch.cat(list(facts.guide))
         context = self.extras.add(context, contrast)
         synthesize = getattr(self.sampler, "synthesize", None)
         made = None
@@ -187,6 +264,16 @@ class NegativeSamplingLoss(nn.Module):
         total = row_losses(self.numbers.bound(), embedded, context, selection).mean()
         return total, context, selection
 
+    def _learning(self) -> bool:
+        return self.training and torch.is_grad_enabled()
+
+    def _progress(self, device: torch.device) -> Tensor:
+        """0-dim share of the training; of unknown length, known at its first step only."""
+        if not self.steps and self.step and self._learning():
+            return UNKNOWN
+        done = min(1.0, self.step / max(1, self.steps - 1)) if self.steps else 0.0
+        return torch.tensor(done, device=device)
+
     def get_config_dict(self) -> dict[str, Any]:
         """Text of the model card on this loss."""
         return {
@@ -194,6 +281,8 @@ class NegativeSamplingLoss(nn.Module):
             "objective": repr(self.objective),
             "directions": "both" if self.both else "one",
             "seed": self.seed,
+            "mini_batch_size": self.mini_batch_size,
+            "gather_across_devices": self.gather_across_devices,
         }
 
     @property
@@ -202,16 +291,26 @@ class NegativeSamplingLoss(nn.Module):
         module = importlib.import_module(type(self.sampler).__module__)
         return (module.__doc__ or "").strip()
 
-    def _drawn_from(self, device: torch.device) -> torch.Generator:
-        if self._generator is None or self._generator.device != device:
-            self._generator = torch.Generator(device).manual_seed(seed_for(self.seed, "sampler"))
-        return self._generator
 
-    def _by_guide(self, columns: Sequence[Features]) -> Tensor:
-        guide = self._guide[0]
-        with torch.no_grad():
-            found = [guide(dict(f))["sentence_embedding"].float() for f in columns]
-        return functional.normalize(torch.cat(found), dim=-1)
+class CachedNegativeSamplingLoss(NegativeSamplingLoss):
+    """`NegativeSamplingLoss` with gradient caching, 32 texts at once unless told otherwise.
+
+    Args:
+        model: The `SentenceTransformer` in training.
+        sampler: ``name[parameter=value]``, or a sampler.
+        objective: Likewise; without one the sampler's own.
+        options: See `LossOptions`.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        sampler: str | Sampler = "in_batch",
+        objective: str | Objective | None = None,
+        **options: Unpack[LossOptions],
+    ) -> None:
+        options.setdefault("mini_batch_size", 32)
+        super().__init__(model, sampler, objective, **options)
 
 
 def _sampler(given: str | Sampler) -> Sampler:
@@ -261,14 +360,3 @@ def _extras(sampler: Sampler, objective: Objective, guide: Any) -> Extras:
     if pool not in ("in_batch", "corpus"):
         raise ValueError(f"{sampler!r} is paired with the pool {pool}, which only a cell has")
     return Extras(sampler, _world(None), objective)
-
-
-def _known_pairs(model: Any, pairs: tuple[Sequence[str], Sequence[str]]) -> Tensor:
-    """``(2P,)`` keys of all pairs, by the model's own tokens."""
-    sides = []
-    for side in pairs:
-        texts = list(side)
-        blocks = [texts[i : i + 512] for i in range(0, len(texts), 512)]
-        sides.append(torch.cat([token_hash(model.preprocess(b)) for b in blocks]))
-    keys: Tensor = pair_keys(sides[0], sides[1]).unique()
-    return keys

@@ -1,0 +1,133 @@
+"""The loss adapter takes the engine's step: every sampler with every objective."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from made_training import method, opened
+
+from nsbench.benchmarks.data import TrainingData, datasets
+from nsbench.benchmarks.encoders import Encoder, encoders
+from nsbench.benchmarks.export.sentence_transformer import to_sentence_transformer
+from nsbench.benchmarks.objectives import objectives
+from nsbench.benchmarks.training.optimizer import Optimizer
+from nsbench.benchmarks.training.step import Batch, Step, Stepped
+from nsbench.samplers import make, parse_choice, samplers
+
+pytest.importorskip("sentence_transformers")
+
+from nsbench.benchmarks.adapters.sentence_transformers import NegativeSamplingLoss
+
+SEED = 3
+GIVEN = {"text_dedup": "text_dedup[threshold=0.3]", "hard": "hard[k=4]"}
+"""Parameters with which a sampler does something on few texts."""
+
+
+class Guide(torch.nn.Module):
+    """A stand-in while it is only asked which samplers the loss takes."""
+
+
+def taken() -> list[str]:
+    """Every registered sampler that the loss takes; the others see labels, clusters, a pool."""
+    found = []
+    for name in sorted(samplers.names()):
+        choice = GIVEN.get(name, name)
+        if getattr(make(name), "trains", True) is False:
+            continue
+        try:
+            NegativeSamplingLoss(None, choice, guide=Guide())
+        except ValueError as error:
+            if "does not see" in str(error) or "only a cell has" in str(error):
+                continue
+            raise
+        found.append(choice)
+    return found
+
+
+SAMPLERS = [*taken(), "fn_cancel[mode=attraction]", "mixed[hardest=8,pairs=4,with_anchor=0]"]
+OBJECTIVES = sorted(objectives.names())
+
+
+@pytest.fixture(scope="module")
+def data() -> TrainingData:
+    """Rows with a double anchor, a doubled text and given negatives."""
+    made = datasets.make("planted", rows=12, seed=4)()
+    anchor, positive = made.anchor.copy(), made.positive.copy()
+    anchor[1] = anchor[0]
+    positive[3] = positive[2]
+    negatives = np.column_stack([np.roll(positive, 5), np.roll(positive, 7)])
+    return replace(made, anchor=anchor, positive=positive, negatives=negatives, meaning=None)
+
+
+@pytest.fixture(scope="module")
+def encoder(data: TrainingData) -> Encoder:
+    return encoders.make("static", dimension=16).build(data.texts, seed=1)
+
+
+def engine(
+    data: TrainingData, encoder: Encoder, sampler: Any, objective: Any, monkeypatch: Any
+) -> tuple[np.ndarray[Any, Any], Stepped, torch.Tensor]:
+    """Rows, result and gradient of the engine's first step; no weight is moved."""
+    seen: dict[str, Any] = {}
+    step = Step.__call__
+
+    def stepped(self: Step, batch: Batch) -> Stepped:
+        seen["rows"], seen["stepped"] = batch.rows.numpy().copy(), step(self, batch)
+        return seen["stepped"]
+
+    def watched(self: Optimizer, factor: torch.Tensor) -> torch.Tensor:
+        grads = [p.grad for p in self.parameters if p.grad is not None]
+        seen["gradient"] = torch.cat(
+            [(g.to_dense() if g.is_sparse else g).flatten().clone() for g in grads]
+        )
+        return torch.zeros(())
+
+    encoder.zero_grad(set_to_none=True)  # the real step would have done so
+    monkeypatch.setattr(Step, "__call__", stepped)
+    monkeypatch.setattr(Optimizer, "step", watched)
+    made = method(
+        sampler,
+        objective=objective,
+        directions=str(getattr(objective, "views", "one")),
+        steps=1,
+        batch_size=data.rows,
+        precision="fp32",
+        max_length=128,
+    )
+    with torch.random.fork_rng():
+        opened(encoder, data, made, every=1, seed=SEED).finish()
+    return seen["rows"], seen["stepped"], seen["gradient"]
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_loss_and_gradient_are_the_engines(
+    sampler: str,
+    objective: str,
+    data: TrainingData,
+    encoder: Encoder,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    name, params = parse_choice(sampler)
+    rows, stepped, gradient = engine(
+        data, encoder, make(name, **params), objectives.make(objective), monkeypatch
+    )
+    model = to_sentence_transformer(encoder)
+    guide = to_sentence_transformer(encoder)  # the engine's own, before it was trained
+    loss = NegativeSamplingLoss(model, sampler, objective, seed=SEED, guide=guide)
+    places = [data.anchor, data.positive, *data.negatives.T]
+    texts = [[data.texts[i] for i in place[rows]] for place in places]
+    total = loss([model.preprocess(column) for column in texts])
+    total.backward()
+    weight = next(model.parameters())
+    assert float(total.detach()) == pytest.approx(float(stepped.total), abs=1e-5)
+    found = torch.zeros_like(weight) if weight.grad is None else weight.grad
+    assert gradient.abs().max() > 0
+    torch.testing.assert_close(found.flatten(), gradient, atol=1e-5, rtol=1e-4)
+
+
+def test_most_samplers_are_taken() -> None:
+    assert len(SAMPLERS) >= 20
+    assert {"guided", "mixed", "text_dedup[threshold=0.3]", "curriculum"} <= set(SAMPLERS)
