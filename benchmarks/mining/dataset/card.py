@@ -82,7 +82,7 @@ def _loading(made: dict[str, Any]) -> str:
 def _reading(read: dict[str, Any] | None) -> str:
     """Counts of what was read and left out, with the first places of each reason."""
     lines = [_text(line) for line in sentences(read)]
-    return "\n".join(["## What was read", "", *(f"- {line}" for line in lines)]) if lines else ""
+    return "\n".join(["## Rows read", "", *(f"- {line}" for line in lines)]) if lines else ""
 
 
 def _settings(made: dict[str, Any]) -> list[tuple[str, Any]]:
