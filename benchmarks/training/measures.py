@@ -14,12 +14,12 @@ from nsbench.benchmarks.contrast.context import Contrast, Known
 from nsbench.benchmarks.contrast.views import embed_texts, untouched, view_of
 from nsbench.benchmarks.contrast.world import World
 from nsbench.benchmarks.difficulty.choices import Choices
+from nsbench.benchmarks.difficulty.gradient import Push
 from nsbench.benchmarks.difficulty.histograms import Histograms
 from nsbench.benchmarks.difficulty.probe import Probe
 from nsbench.benchmarks.difficulty.staleness import mined_statistics
 from nsbench.benchmarks.difficulty.statistics import (
     DifficultyLog,
-    flatten,
     point,
     statistics,
     summary,
@@ -95,7 +95,9 @@ class Measures:
         self._losses.append(stepped.total.clone())
         self._norms.append(stepped.norm.clone())
         self._counts.append(stepped.counts.clone())
-        self.choices.add(step, stepped.contrast, stepped.context, stepped.selection)
+        self.choices.add(
+            step, stepped.contrast, stepped.context, stepped.selection, self.method.objective
+        )
         if self.probe.due(step):
             self.difficulty.add(step, dict(self.probe.measure()) | dict(pool.measure()))
         if self.due(step):
@@ -111,21 +113,24 @@ class Measures:
         """
         context, contrast = stepped.context, stepped.contrast
         loss, supervision = stepped.loss.detach(), self.method.supervision
-        chosen = flatten(stepped.selection)
-        self.histograms.add(context, stepped.selection)
-        numbers = statistics(context, stepped.selection)
-        numbers |= pull_statistics(context, stepped.selection, contrast)
+        objective, selection = self.method.objective, stepped.selection
+        push = Push.of(context, selection, objective)
+        self.histograms.add(context, selection, push)
+        numbers = statistics(context, selection, objective, push=push)
+        numbers |= pull_statistics(context, selection, contrast, push)
         numbers |= mined_statistics(context, contrast, batch.mined_scores)
         numbers["loss"] = summary(loss, torch.ones_like(loss) > 0, 0, 20)
         numbers |= self._views_seen(batch, stepped)
         if supervision is not None:
             right = supervision.accuracy(stepped.raw, batch.rows)
             numbers["entailment_accuracy"] = point(right.detach())
-        diagnostics = getattr(self.method.objective, "diagnostics", None)
+        diagnostics = getattr(objective, "diagnostics", None)
         if diagnostics is not None:
             made = cast(Callable[..., dict[str, Tensor]], diagnostics)
-            for name, value in made(stepped.live.detach(), context, chosen).items():
-                numbers[name] = point(value)
+            live, parts = stepped.live.detach(), list(selection.parts())
+            levels = [made(live, context, part) for part in parts]
+            for name in levels[0]:
+                numbers[name] = point(torch.stack([v[name] for v in levels]).mean())
         return numbers
 
     def _views_seen(self, batch: Batch, stepped: Stepped) -> dict[str, Tensor]:
