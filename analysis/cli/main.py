@@ -78,7 +78,9 @@ def leaderboard(
     written += write_bands(every, board, target) + write_tuned(results, target)
     cells = int((results.cells["status"] == "done").sum())
     if tables == "all" or (tables == "auto" and cells <= MOST_CELLS):
-        difficulty, _ = load_difficulty(results, ("mean", "count"), compact=True)
+        difficulty, bad = load_difficulty(results, ("mean", "count"), compact=True)
+        for line in bad:
+            typer.echo(f"left out: {line}", err=True)
         written += write_false_negatives(results, board, target, difficulty)
         written += write_predictors(every, difficulty, target)
         written += write_agreement(every, CellTables(results, "probe", PROBE_COLUMNS), target)

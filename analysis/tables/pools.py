@@ -23,7 +23,7 @@ MATCHES = ("steps", "encodes")
 AGGREGATES = ("all", "mean")
 TOLERANCE = 0.1
 """Encoder passes may be off by this share and still count as the same."""
-_TELLING = ("seed", "status", "planned", "key", "run_date")
+_TELLING = ("once", "seed", "status", "planned", "key", "run_date")
 SECONDS = ("seconds_train", "seconds_evaluate", "wall_s")
 
 
@@ -81,6 +81,7 @@ def pools(results: Results, *, match: str = "steps", aggregate: str = "all") -> 
             raise ValueError(f"{name} is {value!r}; known: {', '.join(legal)}")
     scores = _Main(results.scores if aggregate == "all" else _by_parts(results.scores))
     cells = _with_keys(results.cells)
+    cells["once"] = cells["untrained"] & cells["key"].isin(_of_fixed_weights(results))
     if match == "encodes":
         return _matched(cells, scores)
     free = _untrained(cells)
@@ -98,6 +99,16 @@ def pools(results: Results, *, match: str = "steps", aggregate: str = "all") -> 
             shared = {k: cells[k].iloc[members[0]] for k in POOL_KEYS}
             out.append(_pool(shared, cells, members, scores))
     return out
+
+
+def _of_fixed_weights(results: Results) -> set[str]:
+    """Return the keys of cells whose encoder does not depend on the seed before it is trained."""
+    inputs = {cell.key: cell.cell.get("inputs") for cell in results.loaded}
+    return {
+        key
+        for key, given in inputs.items()
+        if isinstance(given, Mapping) and given.get("encoder", "random") != "random"
+    }
 
 
 def _untrained(cells: pd.DataFrame) -> dict[Any, list[int]]:
@@ -256,6 +267,10 @@ def _pool(
         at = np.searchsorted(seeds, cells["seed"].to_numpy(dtype=np.int64)[keys])
         array[cells["method"].to_numpy()[keys], at] = values  # (cells with a score, T)
         whole[keys] = ~np.isnan(values).any(axis=1)
+        for method in set(cells.loc[cells["once"], "method"]):
+            empty = np.isnan(array[method]).all(axis=1)  # (S,)
+            if not empty.all():  # evaluated at one seed, and the same at all others
+                array[method, empty] = array[method, np.flatnonzero(~empty)[0]]
     named = tuple({str(k): v for k, v in m.items()} for m in methods)
     own = {"method": cells["method"].to_numpy(), "complete": whole}
     cells = table.take(cells["row"].to_numpy()).reset_index(drop=True).assign(**own)

@@ -76,8 +76,9 @@ class Choices:
 
         ``place`` is the anchor's in the batch; ``anchor`` and ``candidate`` are numbers of texts
         that are the same in all cells of one data set, -1 for candidates that were made; ``weight``
-        is the share of the objective's gradient over the chosen, 1 in sum for each anchor that has
-        one (0 for others), averaged over levels, columns that hold one text added up; ``candidates`` is the number of columns that the anchor could choose from.
+        is the share of the objective's gradient over the chosen, averaged over levels: 1 in sum
+        for each anchor, 0 for one without a gradient, columns that hold one text added up;
+        ``candidates`` is the number of columns that the anchor could choose from.
         """
         parts = [pd.DataFrame(columns=list(CHOICE_COLUMNS))]
         for kept in self._kept:

@@ -53,6 +53,9 @@ HISTOGRAM_COLUMNS = ("step", "quantity", "bin_low", "count")
 PROBE_HARDEST = 0.05
 """Share of the probe's texts that counts as an anchor's hardest."""
 PROBE_COLUMNS = ("anchor", "place", "candidate")
+DIFFICULTY_VERSION = 2
+"""Meaning of the measured difficulty. 1 had the softmax weights of every objective in place of the
+shares of its gradient, and joined the levels of a selection."""
 CHOICE_COLUMNS = ("step", "place", "anchor", "candidates", "candidate", "weight")
 
 
@@ -102,6 +105,7 @@ class RunRecord:
         environment: Versions, platform, device, threads, precision, git commit.
         started: ISO-8601 UTC.
         finished: ISO-8601 UTC.
+        difficulty_version: `DIFFICULTY_VERSION` of its difficulty; records without it have 1.
     """
 
     key: str
@@ -119,6 +123,7 @@ class RunRecord:
     environment: dict[str, Any] = field(default_factory=dict)
     started: str = ""
     finished: str = ""
+    difficulty_version: int = 1
 
 
 _RECORD_FIELDS = frozenset(f.name for f in fields(RunRecord))

@@ -38,7 +38,13 @@ from nsbench.benchmarks.evaluation.mteb.tasks import scored as scored_tasks
 from nsbench.benchmarks.files import StorageError, write_atomically
 from nsbench.benchmarks.matrix.plugin_code import check_plugin_code
 from nsbench.benchmarks.precision import autocast
-from nsbench.benchmarks.records import CellPaths, RunRecord, scores_csv, write_record
+from nsbench.benchmarks.records import (
+    DIFFICULTY_VERSION,
+    CellPaths,
+    RunRecord,
+    scores_csv,
+    write_record,
+)
 from nsbench.benchmarks.records.cache import ContentCache
 from nsbench.benchmarks.records.cell import Cell, make
 from nsbench.benchmarks.runs.cell_log import cell_log
@@ -262,12 +268,15 @@ def _train_and_score(
         _write_tables(paths, trained)
     return {
         "cost": {} if trained is None else trained.cost,
-        "alarms": [] if trained is None else find_alarms(trained.difficulty, scored.scores, cell),
+        "alarms": []
+        if trained is None
+        else find_alarms(trained.difficulty, scored.scores, cell, trained.cost),
         "data": describe_data(data),
         "evaluation": {k: v for k, v in scored.info.items() if k != "seconds"},
         "leakage": leakage,
         "weights": weights,
         "seconds": seconds,
+        "difficulty_version": DIFFICULTY_VERSION,
     }
 
 

@@ -7,6 +7,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from nsbench.benchmarks.candidates import OpenPool
@@ -69,6 +70,8 @@ class Measures:
         self._losses: list[Tensor] = []
         self._norms: list[Tensor] = []
         self._counts: list[Tensor] = []
+        self._polled = 0  # losses that a poll has covered
+        self._bad: Tensor | None = None  # what the last poll found, read at the next
 
     def _embed(self, texts: Tensor) -> Tensor:
         """The probe's embeddings, in the precision that the cell trains in, which is cheaper."""
@@ -103,6 +106,32 @@ class Measures:
         if self.due(step):
             self.histograms.keep(step)
             self.difficulty.add(step, dict(seen) | dict(pool.numbers(step)))
+            self._poll()
+
+    def _poll(self) -> None:
+        """Read what the poll before found, which is there by now, and ask about the losses since.
+
+        So no step waits for the device, and a loss that is not finite ends the training two
+        measured steps later at most.
+
+        Raises:
+            DivergedError: If a loss is not finite.
+        """
+        if self._bad is not None and bool(self._bad):
+            self.check()
+        fresh = self._losses[self._polled :]
+        self._polled = len(self._losses)
+        if fresh:
+            self._bad = ~torch.isfinite(torch.stack(fresh)).all()
+
+    def check(self) -> None:
+        """Wait for the device and look at every loss so far.
+
+        Raises:
+            DivergedError: If a loss is not finite.
+        """
+        if self._losses:
+            refuse_diverged(torch.stack(self._losses).cpu().double().numpy(), self.method.budget)
 
     def see(self, batch: Batch, stepped: Stepped) -> dict[str, Tensor]:
         """Count one step in the histograms and return its ``{quantity: (S,)}``.
@@ -195,6 +224,7 @@ class Measures:
             "masked_duplicates": total[2],
             "masked_known": total[3],
             "tokens": total[4],
+            "texts": float(len(self.world.data.texts)),
             "truncated_texts": float(self.world.tokens.truncated),
             "examples": float(budget.steps * budget.batch_size),
             "epochs": budget.steps * budget.batch_size / self.world.data.rows,
@@ -205,6 +235,13 @@ def _positive_cosine(contrast: Contrast) -> Tensor:
     return (contrast.anchors * contrast.columns[contrast.positive]).sum(dim=1).detach()
 
 
+def refuse_diverged(loss: NDArray[np.float64], budget: Budget) -> None:
+    """Raise DivergedError at the first loss that is not finite."""
+    bad = np.flatnonzero(~np.isfinite(loss))
+    if bad.size:
+        raise DivergedError(f"the loss is {loss[bad[0]]} at step {bad[0]} of {budget.steps}")
+
+
 def training_table(losses: list[Tensor], norms: list[Tensor], budget: Budget) -> pd.DataFrame:
     """Return loss, gradient norm and learning rate by step.
 
@@ -212,9 +249,7 @@ def training_table(losses: list[Tensor], norms: list[Tensor], budget: Budget) ->
         DivergedError: If a loss is not finite.
     """
     loss = torch.stack(losses).cpu().double().numpy()
-    bad = np.flatnonzero(~np.isfinite(loss))
-    if bad.size:
-        raise DivergedError(f"the loss is {loss[bad[0]]} at step {bad[0]} of {budget.steps}")
+    refuse_diverged(loss, budget)
     rates = [
         budget.learning_rate * schedule(budget.schedule, s, budget.steps, budget.warmup)
         for s in range(budget.steps)
