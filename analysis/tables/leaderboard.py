@@ -16,7 +16,15 @@ from nsbench.analysis.read.load import Results
 from nsbench.analysis.read.names import did_you_mean
 from nsbench.analysis.statistics import comparisons, stats
 from nsbench.analysis.statistics.stats import Array
-from nsbench.analysis.tables.pools import COSTS, POOL_KEYS, SECONDS, Pool, marginal, pools
+from nsbench.analysis.tables.pools import (
+    COSTS,
+    METHOD_KEYS,
+    POOL_KEYS,
+    SECONDS,
+    Pool,
+    marginal,
+    pools,
+)
 from nsbench.analysis.tables.ranks import (
     ALPHA,
     PAIRED,
@@ -29,7 +37,36 @@ from nsbench.analysis.tables.ranks import (
 POINTS = 100.0
 """Leaderboards show scores times this."""
 POWER = 0.8
+_BEFORE = ("rank", "rank_lo", "rank_hi", "group", "sampler", "augmentation", "objective")
+_AFTER = (
+    *("encoder", "data", "n_seeds", "n_tasks", "mean", "std", "ci_low", "ci_high", "iqm"),
+    *("difference", "difference_low", "difference_high", "p_holm"),
+    *("n_failed", "n_missing", "n_skipped", "borda", "rank_borda"),
+    *("improvement", "tasks_low", "tasks_high"),
+)
 _OPTIONAL = ("candidates", "regime", "steps", "batch_size", "budget")
+
+
+OURS = frozenset(
+    (*_BEFORE, *_OPTIONAL, *_AFTER, *COSTS, *SECONDS, *LEAKS, *POOL_KEYS, *METHOD_KEYS, "pool")
+) | frozenset(
+    (
+        *("untrained", "sampler_name", "key", "seed", "score", "arm", "median", "method", "kind"),
+        *("task", "p", "seeds", "failed", "missing", "skipped", "encodes", "seconds", "cells"),
+        "status",
+    )
+)
+"""Column names of our tables, raw or as they are shown; a task's column is never called so."""
+TASK = "task:"
+"""Opens the column of a task whose name is one of `OURS`."""
+
+
+def task_column(task: str) -> str:
+    """Return the column of a task: its name, with `TASK` in front where it could be ours.
+
+    Two tasks never share a column, for a name that begins with `TASK` gets another one.
+    """
+    return f"{TASK}{task}" if task in OURS or task.startswith(TASK) else task
 
 
 @dataclass(frozen=True)
@@ -66,7 +103,7 @@ class Leaderboard:
     Attributes:
         rows: One row per sampler and augmentation (and all else that varies).
         samplers: One row per sampler, over the augmentations that all samplers have.
-        tasks: Names of the task columns, in points.
+        tasks: Names of the task columns, in points; see `task_column`.
         pools: One per pool, in the order of the rows.
         notes: Conflicts and everything that was left out.
         leakage: Overlap of training text and tasks, see `leakage_table`.
@@ -105,7 +142,7 @@ def make_leaderboard(
     every = pools(results, match=match, aggregate=aggregate) if every is None else every
     rated = [_rate(pool, baseline) for pool in every]
     averaged = [_rate(marginal(pool), baseline) for pool in every]
-    tasks = tuple(sorted({t for pool in every for t in pool.tasks}))
+    tasks = tuple(task_column(t) for t in sorted({t for pool in every for t in pool.tasks}))
     varying = [c for c in _OPTIONAL if _varies(every, c)]
     return Leaderboard(
         rows=_table([t for t, _ in rated], tasks, varying),
@@ -167,9 +204,11 @@ def _rate(pool: Pool, baseline: str) -> tuple[pd.DataFrame, PoolStatistics]:
     add_ranks(table, means)
     table["borda"], table["rank_borda"] = borda(scores)
     _counts(table, pool)
-    for place, task in enumerate(pool.tasks):
-        table[task] = mean_of_seeds(scores[:, :, place])
     _costs_and_leaks(table, pool)
+    of_tasks = {
+        task_column(task): mean_of_seeds(scores[:, :, i]) for i, task in enumerate(pool.tasks)
+    }
+    table = pd.concat([table, pd.DataFrame(of_tasks, index=table.index)], axis=1)
     empty = table[table["mean"].isna()]
     notes = [
         f"no mean for {sampler} x {augmentation}: no seed has a score on every task"
@@ -312,12 +351,9 @@ def _table(
     parts: Sequence[pd.DataFrame], tasks: Sequence[str], varying: Sequence[str]
 ) -> pd.DataFrame:
     columns = [
-        *("rank", "rank_lo", "rank_hi", "group", "sampler", "augmentation", "objective"),
+        *_BEFORE,
         *varying,
-        *("encoder", "data", "n_seeds", "n_tasks", "mean", "std", "ci_low", "ci_high", "iqm"),
-        *("difference", "difference_low", "difference_high", "p_holm"),
-        *("n_failed", "n_missing", "n_skipped", "borda", "rank_borda"),
-        *("improvement", "tasks_low", "tasks_high"),
+        *_AFTER,
         *tasks,
         *COSTS,
         *SECONDS,

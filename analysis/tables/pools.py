@@ -5,7 +5,7 @@ augmentation, objective, candidates and what else of the budget varies. Untraine
 budget and no augmentation, so they join every pool of their encoder and data.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -79,7 +79,8 @@ def pools(results: Results, *, match: str = "steps", aggregate: str = "all") -> 
     for name, value, legal in (("match", match, MATCHES), ("aggregate", aggregate, AGGREGATES)):
         if value not in legal:
             raise ValueError(f"{name} is {value!r}; known: {', '.join(legal)}")
-    scores = _Main(results.scores if aggregate == "all" else _by_parts(results.scores))
+    chosen = results.scores if aggregate == "all" else _by_parts(results.scores)
+    scores = _Main(chosen, several_splits(results))
     cells = _with_keys(results.cells)
     cells["once"] = cells["untrained"] & cells["key"].isin(_of_fixed_weights(results))
     if match == "encodes":
@@ -257,7 +258,11 @@ def _pool(
     cells["method"] = [place[r] for r in zip(*(cells[k].tolist() for k in keys), strict=True)]
     notes: list[str] = []
     cells = _one_per_seed(cells, notes)
-    keys, main = scores.of(scores.keys.get_indexer(pd.Index(cells["key"])))
+    keys, main, undefined = scores.of(scores.keys.get_indexer(pd.Index(cells["key"])))
+    if undefined:
+        notes.append(
+            f"no method has a defined score on {', '.join(undefined)}: left out of every mean"
+        )
     tasks = tuple(main)
     seeds = tuple(sorted(int(s) for s in cells["seed"].unique()))
     array = np.full((len(methods), len(seeds), len(tasks)), np.nan)
@@ -292,14 +297,25 @@ def _one_per_seed(cells: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     return order.drop_duplicates(["method", "seed"], keep="last")
 
 
-def main_scores(scores: pd.DataFrame) -> pd.DataFrame:
+def several_splits(results: Results) -> frozenset[str]:
+    """Return the tasks that mteb scores on several splits, as the records of the cells say."""
+    said = [c.record.evaluation.get("splits") for c in results.loaded if c.record is not None]
+    return frozenset(str(task) for found in said if isinstance(found, Mapping) for task in found)
+
+
+def main_scores(scores: pd.DataFrame, several: Collection[str] = ()) -> pd.DataFrame:
     """Return main scores with one row per cell key and one column per task.
 
     A task with several subsets counts as their mean; a cell that lacks one has NaN. If a task has
-    a test split, other splits (a dev split that chose the checkpoint) do not count.
+    a test split, other splits (a dev split that chose the checkpoint) do not count, unless mteb's
+    own score is over several splits.
+
+    Args:
+        scores: As `Results` has them.
+        several: Tasks of which all splits count, see `several_splits`.
     """
-    main = _Main(scores)
-    keys, means = main.of(np.arange(len(main.keys)))
+    main = _Main(scores, several)
+    keys, means, _ = main.of(np.arange(len(main.keys)))
     return pd.DataFrame(means, index=main.keys[keys].rename("key")) if len(keys) else pd.DataFrame()
 
 
@@ -308,9 +324,11 @@ class _Main:
 
     Args:
         scores: As `nsbench.analysis.read.scores.score_table` makes them, or some of them.
+        several: Tasks of which all splits count; of others only the test split, if there is one.
     """
 
-    def __init__(self, scores: pd.DataFrame) -> None:
+    def __init__(self, scores: pd.DataFrame, several: Collection[str] = ()) -> None:
+        self._several = frozenset(several)
         main = scores[scores["main"].to_numpy(dtype=bool)]
         self.keys: pd.Index = scores["key"].cat.categories
         codes = main["key"].cat.codes.to_numpy()
@@ -327,8 +345,10 @@ class _Main:
             for where in zip(*np.unravel_index(distinct, sizes), strict=True)
         ]
 
-    def of(self, cells: Any) -> tuple[Any, dict[str, Array]]:
+    def of(self, cells: Any) -> tuple[Any, dict[str, Array], list[str]]:
         """Return which of some cells have main scores, and these by task, in order of name.
+
+        Also the names of tasks, or of their parts, that no cell has a defined score on.
 
         Args:
             cells: Places in ``keys``, each at most once; below 0 for a cell that has no scores.
@@ -340,7 +360,7 @@ class _Main:
         rows = np.repeat(first - before, counts) + np.arange(counts.sum())
         what = self._what[rows]
         met = np.flatnonzero(np.bincount(what, minlength=len(self._parts)))
-        tested = {self._parts[i][0] for i in met if self._parts[i][1] == "test"}
+        tested = {self._parts[i][0] for i in met if self._parts[i][1] == "test"} - self._several
         counted = np.zeros(len(self._parts), dtype=bool)
         counted[met] = [t not in tested or s == "test" for t, s, _ in (self._parts[i] for i in met)]
         kept = counted[what]
@@ -353,4 +373,7 @@ class _Main:
         found = np.flatnonzero(~np.isnan(wide).all(axis=0)).tolist()
         for column in sorted(found, key=lambda c: self._parts[c]):
             of_task.setdefault(self._parts[column][0], []).append(column)
-        return owners, {t: wide[:, columns].mean(axis=1) for t, columns in sorted(of_task.items())}
+        scored = {t: wide[:, columns].mean(axis=1) for t, columns in sorted(of_task.items())}
+        nowhere = [self._parts[i] for i in met if counted[i] and np.isnan(wide[:, i]).all()]
+        undefined = [t if t not in of_task else f"{t} ({s}, {sub})" for t, s, sub in nowhere]
+        return owners, scored, sorted(set(undefined))

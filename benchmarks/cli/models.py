@@ -28,9 +28,10 @@ def evaluate(
         typer.Option(help="An mteb task, a benchmark, or STS7; repeatable."),
     ] = None,
     test: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(
-            help="A file with sentence1, sentence2, score or label; a BEIR folder; repeatable."
+            metavar="[NAME=]PATH",
+            help="A file with sentence1, sentence2, score or label; a BEIR folder; repeatable.",
         ),
     ] = None,
     skip_missing: Annotated[
@@ -76,8 +77,12 @@ def evaluate(
 def _main_scores(path: Path) -> list[str]:
     with path.open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["main"] == "True"]
-    shown = [r for r in rows if r["task"] != "geometry"]
-    return [f"{r['task']} {100 * float(r['value']):.2f}" for r in shown]
+    values: dict[str, list[float]] = {}
+    for row in rows:
+        if row["task"] != "geometry":
+            values.setdefault(row["task"], []).append(100 * float(row["value"]))
+    # As mteb: the mean over splits and subsets.
+    return [f"{escaped(task)} {sum(v) / len(v):.2f}" for task, v in values.items()]
 
 
 def export(

@@ -51,9 +51,10 @@ class Evaluation:
         scores: One row for each score.
         info: Origin of the scores, as plain data. By task: ``engine``, ``source``
             (``repository@revision``), ``aggregation`` and ``seconds`` (also of ``encode``, which
-            all share). ``notes`` by ``task/split/subset``: for example, why a score is NaN.
-            ``geometry``: the test it was measured on, ``random_pairs``: `similarity_counts` of its
-            texts. ``sentences``: number of encoded sentences. ``mteb``: its version, if used.
+            all share), ``splits`` if mteb scores it on several, all of which count. ``notes`` by
+            ``task/split/subset``: for example, why a score is NaN. ``geometry``: the test it was
+            measured on, ``random_pairs``: `similarity_counts` of its texts. ``sentences``: number
+            of encoded sentences. ``mteb``: its version, if used.
     """
 
     scores: list[Score]
@@ -238,6 +239,9 @@ class _Scoring:
             outcome = mteb_adapter.run(task, encoder)
         if task.pair_tests:
             self.info["aggregation"][task.name] = "all"
+        splits = sorted({score.split for score in outcome.scores if score.main})
+        if len(splits) > 1:  # mteb's score of the task is the mean over them
+            self.info.setdefault("splits", {})[task.name] = splits
         for score in outcome.scores:
             key = f"{score.task}/{score.split}/{score.subset}"
             if math.isnan(score.value) and key not in self.info["notes"]:

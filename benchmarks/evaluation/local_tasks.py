@@ -4,7 +4,8 @@ Source: the task types of Muennighoff et al. 2023, MTEB. https://arxiv.org/abs/2
 """
 
 import re
-from collections.abc import Iterable, Mapping
+import unicodedata
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -57,14 +58,77 @@ def development_task(
     return dev
 
 
-def task_of_file(path: Path) -> LocalTask:
-    """The task that a file or folder is by its columns; it is called like it.
+def tasks_of_files(given: Sequence[str | Path]) -> tuple[LocalTask, ...]:
+    """The tasks that files and folders are, each under a name of its own.
+
+    ``NAME=PATH`` gives the name; else it is the file's. Where two would be called alike, names
+    of the folders above are put in front, as many as tell them apart.
+
+    Args:
+        given: Paths, or ``NAME=PATH``; an existing path that holds ``=`` is a path.
+
+    Raises:
+        ValueError: As `task_of_file`, or if a name was given twice, or the same file.
+    """
+    named = [_name_and_path(entry) for entry in given]
+    said = [name for name, _ in named if name]
+    for name in said:
+        if said.count(name) > 1:
+            raise ValueError(f"two tests are given the name {name!r}; names must differ")
+    places = [path.expanduser().resolve() for _, path in named]
+    for place in places:
+        if places.count(place) > 1:
+            raise ValueError(f"the test {place} is given twice")
+    used, names = set(said), []
+    for (name, _), place in zip(named, places, strict=True):
+        others = [p for (n, _), p in zip(named, places, strict=True) if not n and p != place]
+        names.append(name or _own_name(place, others, used))
+    return tuple(task_of_file(path, name) for (_, path), name in zip(named, names, strict=True))
+
+
+def _name_and_path(entry: str | Path) -> tuple[str, Path]:
+    """Return the name that was given, or none, and the path."""
+    text = str(entry)
+    name, equals, path = text.partition("=")
+    if not equals or Path(text).expanduser().exists() or "/" in name:
+        return "", Path(text)
+    if not name or not path:
+        raise ValueError(f"a test is PATH or NAME=PATH, got {text!r}")
+    return name, Path(path)
+
+
+def _own_name(place: Path, others: Sequence[Path], used: Collection[str]) -> str:
+    """Return the shortest name, of file and folders above, that no other file has."""
+    depth = max(len(p.parts) for p in (place, *others))
+    for parts in range(1, depth + 1):
+        name = _plain_name(place, parts)
+        if name not in used and all(name != _plain_name(p, parts) for p in others):
+            return name
+    raise ValueError(f"{place} has no name that no other test has; give one: NAME={place}")
+
+
+def _plain_name(place: Path, parts: int) -> str:
+    """Return file and folders above as a legal name: ``fr-test`` of ``data/fr/test.csv``."""
+    own = place.name if place.is_dir() else place.name.split(".")[0] or place.name
+    above = place.parts[1:-1][-(parts - 1) :] if parts > 1 else ()
+    text = unicodedata.normalize("NFKD", "-".join((*above, own)))
+    text = "".join(c for c in text if not unicodedata.combining(c))
+    plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-._")[:100]
+    return plain or "test"
+
+
+def task_of_file(path: Path, name: str = "") -> LocalTask:
+    """The task that a file or folder is by its columns.
+
+    Args:
+        path: The file or folder.
+        name: What it is called; empty for the name of the file.
 
     Raises:
         ValueError: If its columns are those of no kind, or need more than one file.
         FileNotFoundError: If nothing is there.
     """
-    name = re.sub(r"[^\w.-]+", "-", existing(path.expanduser()).name.split(".")[0]) or "test"
+    name = name or _plain_name(existing(path.expanduser()), 1)
     if path.expanduser().is_dir():
         return fingerprinted(LocalTask(name, "retrieval", str(path)))
     _, first = next(records(path.expanduser()), ("", {}))

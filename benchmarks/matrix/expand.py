@@ -16,6 +16,7 @@ from nsbench.benchmarks.evaluation.mteb.tasks import absent_tasks
 from nsbench.benchmarks.matrix.config import ConfigError, Entry, MatrixConfig, View, grid
 from nsbench.benchmarks.matrix.plugin_code import of_cell, plugin_code, provided
 from nsbench.benchmarks.matrix.selecting import only as only
+from nsbench.benchmarks.matrix.selecting import too_large
 from nsbench.benchmarks.matrix.selecting import why_skip as why_skip
 from nsbench.benchmarks.mining.guides import guide_fingerprint
 from nsbench.benchmarks.objectives import objectives
@@ -199,7 +200,7 @@ def expand(config: MatrixConfig) -> list[Planned]:
         paired = [_paired_cell(first, o, p, axes) for o, p in pairing.combinations]
         for limit, seed, (cell, skip) in product(limits, seeds, paired):
             one = replace(cell, seed=seed, limit=limit)
-            out.setdefault(one.key, Planned(one, skip))
+            out.setdefault(one.key, Planned(one, skip or too_large(one)))
     planned = list(out.values())
     _refuse_impossible(planned)
     return planned

@@ -88,10 +88,10 @@ def why_skip(cell: Cell) -> str:
     needed = getattr(sampler, "requires_pool", "")
     if needed and cell.candidates.name != needed:
         return f"{cell.sampler.name} chooses from the pool {needed}, not {cell.candidates.name}"
-    return _too_large(cell)
+    return ""
 
 
-def _too_large(cell: Cell) -> str:
+def too_large(cell: Cell) -> str:
     """Return the reason why the data cannot fill one batch of a phase, or an empty string."""
     data = load_data(cell.data)
     for phase in make(regimes, cell.regime).phases(cell.budget):

@@ -17,7 +17,7 @@ from nsbench.benchmarks.encoders.pretrained import TextModel, load_model
 from nsbench.benchmarks.evaluation.checkpoint import EvaluatedModel
 from nsbench.benchmarks.evaluation.evaluate import check_tasks
 from nsbench.benchmarks.evaluation.evaluate import evaluate as scores_of
-from nsbench.benchmarks.evaluation.local_tasks import task_of_file
+from nsbench.benchmarks.evaluation.local_tasks import tasks_of_files
 from nsbench.benchmarks.evaluation.mteb.tasks import absent_tasks, refuse_missing, resolve, scored
 from nsbench.benchmarks.files import write_atomically
 from nsbench.benchmarks.keys import content_key, pretty_json
@@ -53,7 +53,8 @@ def evaluate(
         models: Folders or hub names.
         out: Results folder; may be one of a matrix.
         tasks: mteb tasks, benchmarks, or ``STS7``, the default without tests.
-        tests: Files with sentence1, sentence2, score or label; BEIR folders.
+        tests: Files with sentence1, sentence2, score or label, and BEIR folders: ``PATH`` or
+            ``NAME=PATH``.
         skip_missing: Leave out tasks whose data are not here.
         device: ``auto``, ``cpu``, ``cuda`` ...
         batch_size: Texts that are encoded at once.
@@ -81,7 +82,7 @@ def tasks_of(
     Raises:
         ValueError: If a task is unknown, or its data are missing and not to be skipped.
     """
-    wanted: tuple[str | LocalTask, ...] = tuple(task_of_file(Path(path)) for path in tests)
+    wanted: tuple[str | LocalTask, ...] = tasks_of_files(tests)
     wanted = (*(tasks or (() if wanted else ("STS7",))), *wanted)
     check_tasks(wanted)
     if skip_missing:

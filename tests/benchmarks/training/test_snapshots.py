@@ -325,7 +325,7 @@ class Bursting:
 
     def __call__(self, similarity: Any, context: Any, selection: Any) -> Any:
         loss = objectives.make("info_nce")(similarity, context, selection)
-        return torch.where(context.progress >= self.after, loss * torch.nan, loss)
+        return loss + torch.where(context.progress >= self.after, torch.nan, 0.0)
 
 
 @pytest.mark.parametrize("every", [1, 2, 5])
