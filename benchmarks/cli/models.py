@@ -67,6 +67,12 @@ def evaluate(
             + "  ".join(_main_scores(paths.scores)),
             soft_wrap=True,
         )
+        for task, found in record.evaluation.get("ties", {}).items():
+            out.print(
+                f"  {escaped(task)}: equal scores in {found['tied']} of {found['rows']} rankings; "
+                "mteb orders them by ids",
+                soft_wrap=True,
+            )
     first = models[0] if len(models) > failed else ""
     if first:
         out.print(f"next: nsbench leaderboard {to} --baseline NAME", soft_wrap=True)

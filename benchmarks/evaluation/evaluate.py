@@ -24,6 +24,7 @@ from nsbench.benchmarks.evaluation.checkpoint import EvaluatedModel, SentenceCac
 from nsbench.benchmarks.evaluation.metrics import label_metrics, pair_metrics
 from nsbench.benchmarks.evaluation.mteb import adapter as mteb_adapter
 from nsbench.benchmarks.evaluation.mteb import tasks as mteb_tasks
+from nsbench.benchmarks.evaluation.mteb.judged import judged
 from nsbench.benchmarks.evaluation.mteb.requests import (
     LoadedTask,
     Named,
@@ -237,6 +238,8 @@ class _Scoring:
         else:
             encoder = mteb_adapter.MtebEncoder(self.encode.model, self.encode)
             outcome = mteb_adapter.run(task, encoder)
+            if encoder.tied and judged(task) is not None:
+                self._note_ties(task.name, encoder)
         if task.pair_tests:
             self.info["aggregation"][task.name] = "all"
         splits = sorted({score.split for score in outcome.scores if score.main})
@@ -292,6 +295,16 @@ class _Scoring:
     def _note(self, task: str, split: str, subset: str, reason: str) -> None:
         if reason:
             self.info["notes"][f"{task}/{split}/{subset}"] = reason
+
+    def _note_ties(self, task: str, encoder: mteb_adapter.MtebEncoder) -> None:
+        self.info.setdefault("ties", {})[task] = {"rows": encoder.ranked, "tied": encoder.tied}
+        self._note(
+            task,
+            "ties",
+            "all",
+            f"of {encoder.ranked} rows of candidates {encoder.tied} have equal scores among the "
+            f"first {mteb_adapter.FIRST}: mteb orders these by their ids",
+        )
 
     def _note_origin(self, task: str, engine: str, source: str, seconds: float) -> None:
         self.info["engine"][task] = engine

@@ -11,6 +11,9 @@ OWN = "own"
 """Stands for the tests that a data set brings along."""
 
 
+DRAWS = "every label"
+"""How a clustering is drawn; another text here makes other cells."""
+
 TAKEN = (OWN, "geometry", "frequent_tokens")
 """Task names that mean something else in scores."""
 
@@ -107,8 +110,12 @@ class LocalTask:
             raise ValueError(f"{who}: {self.kind} {what}")
 
     def plain(self) -> dict[str, Any]:
-        """The task as plain data, as it stands in a cell."""
-        return vars(self) | {"columns": dict(self.columns)}
+        """The task as plain data, as it stands in a cell.
+
+        ``draws`` marks clusterings whose draws hold every label; older ones did not.
+        """
+        marked = {"draws": DRAWS} if self.kind == "clustering" else {}
+        return vars(self) | {"columns": dict(self.columns)} | marked
 
 
 def json_schema() -> dict[str, Any]:
@@ -133,6 +140,7 @@ def local_task(table: Mapping[str, Any]) -> LocalTask:
     Raises:
         ValueError: For a key that is unknown or missing, or a value that is not legal.
     """
+    table = {k: v for k, v in table.items() if (k, v) != ("draws", DRAWS)}
     legal = [f.name for f in fields(LocalTask)]
     who = f"evaluation task {table.get('name', dict(table))!r}"
     for key in table:

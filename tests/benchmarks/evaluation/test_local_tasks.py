@@ -2,7 +2,11 @@
 
 import csv
 import json
+import random
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -365,3 +369,46 @@ def test_clustering_is_what_mteb_computes_on_all_texts(tables: Path) -> None:
     assert score.metric == "v_measure"
     assert 0 < score.value < 0.9
     assert score.value == expected.task_results[0].get_score()
+
+
+def test_no_clustering_is_scored_on_a_draw_that_lacks_a_label(tmp_path: Path) -> None:
+    """19 texts of one label and one of another: a constant model knows nothing and gets 0."""
+    from nsbench.benchmarks.evaluation.mteb.local import WholeDraws
+
+    path = tmp_path / "rare.csv"
+    path.write_text("text,label\n" + "".join(f"text {i},{'ab'[i == 7]}\n" for i in range(20)))
+    (task,) = evaluation_tasks([{"name": "rare", "kind": "clustering", "path": str(path)}])
+    constant = replace(MODEL, encode=lambda texts: np.ones((len(texts), MODEL.dimension), "f4"))
+    (score,) = [s for s in evaluate(constant, [task], geometry=False).scores if s.main]
+    assert score.value == 0
+    for count, labels in ((20, [0] * 19 + [1]), (30, [*range(25), 0, 0, 0, 0, 0])):
+        for seed in range(20):
+            draws = WholeDraws(labels, random.Random(seed).getstate())
+            for drawn in (
+                draws.choices(range(count), k=count),
+                deepcopy(draws).choices(range(count), k=count),
+            ):
+                assert {labels[i] for i in drawn} == set(labels)
+                assert len(drawn) == count
+
+
+@pytest.mark.parametrize("names", [("a", "z"), ("z", "a")])
+def test_ties_of_a_constant_model_are_counted_and_said(tmp_path: Path, names: Any) -> None:
+    folder = tmp_path / "beir"
+    (folder / "qrels").mkdir(parents=True)
+    right, wrong = names
+    docs = [{"_id": right, "text": "right one"}] + [
+        {"_id": f"{wrong}{i}", "text": f"wrong one {i}"} for i in range(12)
+    ]
+    queries = [{"_id": f"q{i}", "text": f"query {i}"} for i in range(3)]
+    for name, rows in (("corpus", docs), ("queries", queries)):
+        (folder / f"{name}.jsonl").write_text("\n".join(json.dumps(r) for r in rows))
+    judged = "".join(f"q{i}\t{right}\t1\n" for i in range(3))
+    (folder / "qrels" / "test.tsv").write_text(f"query-id\tcorpus-id\tscore\n{judged}")
+    (task,) = evaluation_tasks([{"name": "beir", "kind": "retrieval", "path": str(folder)}])
+    constant = replace(MODEL, encode=lambda texts: np.ones((len(texts), MODEL.dimension), "f4"))
+    found = evaluate(constant, [task], geometry=False)
+    assert found.info["ties"] == {"beir": {"rows": 3, "tied": 3}}
+    assert "mteb orders these by their ids" in found.info["notes"]["beir/ties/all"]
+    apart = evaluate(MODEL, [task], geometry=False)
+    assert apart.info.get("ties", {}).get("beir", {"tied": 0})["tied"] < 3
