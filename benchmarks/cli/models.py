@@ -67,9 +67,9 @@ def evaluate(
             + "  ".join(_main_scores(paths.scores)),
             soft_wrap=True,
         )
-        for task, found in record.evaluation.get("ties", {}).items():
+        for tied, found in record.evaluation.get("ties", {}).items():
             out.print(
-                f"  {escaped(task)}: equal scores in {found['tied']} of {found['rows']} rankings; "
+                f"  {escaped(tied)}: equal scores in {found['tied']} of {found['rows']} rankings; "
                 "mteb orders them by ids",
                 soft_wrap=True,
             )
@@ -88,7 +88,7 @@ def _main_scores(path: Path) -> list[str]:
         if row["task"] != "geometry":
             values.setdefault(row["task"], []).append(100 * float(row["value"]))
     # As mteb: the mean over splits and subsets.
-    return [f"{escaped(task)} {sum(v) / len(v):.2f}" for task, v in values.items()]
+    return [f"{escaped(name)} {sum(v) / len(v):.2f}" for name, v in values.items()]
 
 
 def export(

@@ -157,21 +157,22 @@ def _of_budget(cell: Cell, cost: Mapping[str, float]) -> Iterator[tuple[str, flo
 def _of_course(difficulty: pd.DataFrame, cell: Cell) -> Iterator[tuple[str, float, float, str]]:
     """Trainings that led nowhere: a loss that rose, weights that stayed, a sampler without use."""
     course = {
-        name: part.sort_values("step")["mean"].to_numpy()
+        name: [float(v) for v in part.sort_values("step")["mean"]]
         for name, part in difficulty.groupby("quantity")
         if name in ("loss", "probe_drift_from_start", "left_count", "candidate_count")
     }
-    loss = course.get("loss", ())
+    loss = course.get("loss", [])
     if len(loss) > 1 and loss[-1] > ROSE * abs(loss[0]) > 0:
         text = f"the loss rose from {loss[0]:.3g} to {loss[-1]:.3g}"
         yield "loss_rose", loss[-1] / abs(loss[0]), ROSE, text
-    drift = course.get("probe_drift_from_start", ())
+    drift = course.get("probe_drift_from_start", [])
     if len(drift) > 1 and drift[-1] <= STILL:
         text = f"texts moved by {drift[-1]:.1e} (1 - cosine) in {cell.budget.steps} steps"
         yield "untrained", float(drift[-1]), STILL, text
-    left = course.get("left_count", ())
-    if len(left) and _takes_k(cell) and not left.any():
-        count = float(course["candidate_count"].mean()) if "candidate_count" in course else 0.0
+    left = course.get("left_count", [])
+    if len(left) and _takes_k(cell) and not any(left):
+        counts = course.get("candidate_count", [0.0])
+        count = sum(counts) / len(counts)
         text = f"{cell.sampler} left out none of {count:g} candidates: it was in_batch"
         yield "k_too_large", 0.0, 0.0, text
 

@@ -82,7 +82,8 @@ class Push:
         """``(B, N)`` shares of each anchor, those of its levels averaged where they have any."""
         if len(self.shares) == anchors:
             return self.shares
-        whole = self.shares.unflatten(0, (-1, anchors)).sum(dim=0)
+        levels = len(self.shares) // anchors
+        whole = self.shares.view(levels, anchors, -1).sum(dim=0)
         return whole / whole.sum(dim=1, keepdim=True).clamp(min=1e-12)
 
 
@@ -118,11 +119,13 @@ def by_row(context: SimilarityContext, selection: Selection) -> tuple[Similarity
         for name in rows
         if (value := getattr(context, name)) is not None
     }
-    every = {
-        name: None if value is None else value.flatten(0, 1)
-        for name, value in vars(selection).items()
-    }
-    return context.replace(**repeated), Selection(**every)
+    weight, attract = selection.log_weight, selection.attract
+    flat = Selection(
+        mask=selection.mask.flatten(0, 1),
+        log_weight=None if weight is None else weight.flatten(0, 1),
+        attract=None if attract is None else attract.flatten(0, 1),
+    )
+    return context.replace(**repeated), flat
 
 
 def softmax_weights(context: SimilarityContext, selection: Selection) -> Tensor:

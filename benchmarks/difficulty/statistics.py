@@ -155,11 +155,8 @@ def statistics(
         "left_count": summary((context.negative_mask & ~mask).sum(dim=1), every, 0, columns),
     }
     shares = gradient_shares(weights, similarity, mask)
-    for percent, share in zip(HARDEST, shares, strict=True):
-        out[share_name(percent)] = summary(share, moved, 0, 1)
-    softmax = weight_by_percentile(softmax_weights(context, selection), percentile)
-    for name, weight in zip(bin_names(), softmax, strict=True):
-        out[name] = point((weight * filled).sum() / filled.sum())
+    out |= {share_name(p): summary(s, moved, 0, 1) for p, s in zip(HARDEST, shares, strict=True)}
+    out |= _by_percentile(context, selection, percentile)
     if context.synthetic is not None:
         made = (mask & context.synthetic).sum() / mask.sum().clamp(min=1)
         out["synthetic_share"] = point(made.double())
@@ -172,6 +169,16 @@ def statistics(
         for name, rate, count in zip(same_names(), *rates, strict=True):
             out[name] = torch.cat([point(rate)[:-1], count[None]])
     return out
+
+
+def _by_percentile(
+    context: SimilarityContext, selection: Selection, percentile: Tensor
+) -> dict[str, Tensor]:
+    """Softmax weight of the chosen by place in the full ranking, mean over rows with a choice."""
+    filled = selection.mask.any(dim=1)
+    weights = weight_by_percentile(softmax_weights(context, selection), percentile)
+    means = ((weight * filled).sum() / filled.sum() for weight in weights)
+    return {name: point(mean) for name, mean in zip(bin_names(), means, strict=True)}
 
 
 def _against_truth(

@@ -83,7 +83,7 @@ def pull_statistics(
 
     def first(rows: Tensor) -> Tensor:
         """The first anchors of each level."""
-        return rows.unflatten(0, (levels, -1))[:, :few].flatten(0, 1)
+        return rows.view(levels, len(rows) // levels, -1)[:, :few].flatten(0, 1)
 
     shares = vector_shares(
         first(push.signed),

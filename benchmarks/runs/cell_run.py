@@ -38,15 +38,10 @@ from nsbench.benchmarks.evaluation.mteb.tasks import scored as scored_tasks
 from nsbench.benchmarks.files import StorageError, write_atomically
 from nsbench.benchmarks.matrix.plugin_code import check_plugin_code
 from nsbench.benchmarks.precision import autocast
-from nsbench.benchmarks.records import (
-    DIFFICULTY_VERSION,
-    CellPaths,
-    RunRecord,
-    scores_csv,
-    write_record,
-)
+from nsbench.benchmarks.records import CellPaths, RunRecord, scores_csv, write_record
 from nsbench.benchmarks.records.cache import ContentCache
 from nsbench.benchmarks.records.cell import Cell, make
+from nsbench.benchmarks.records.record import DIFFICULTY_VERSION
 from nsbench.benchmarks.runs.cell_log import cell_log
 from nsbench.benchmarks.training.measures import Trained
 from nsbench.benchmarks.training.regime import SkipCellError, built_encoder, train_cell
