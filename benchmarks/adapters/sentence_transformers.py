@@ -126,7 +126,7 @@ class NegativeSamplingLoss(nn.Module):
         ]
         total, context, selection = self.from_embeddings(z, columns)
         if self.measure:
-            self.measured = statistics(context, selection)
+            self.measured = statistics(context, selection, self.objective)
         if self.training and torch.is_grad_enabled():
             self.step += 1
         return total

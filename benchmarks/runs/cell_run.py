@@ -41,6 +41,7 @@ from nsbench.benchmarks.precision import autocast
 from nsbench.benchmarks.records import CellPaths, RunRecord, scores_csv, write_record
 from nsbench.benchmarks.records.cache import ContentCache
 from nsbench.benchmarks.records.cell import Cell, make
+from nsbench.benchmarks.records.record import DIFFICULTY_VERSION
 from nsbench.benchmarks.runs.cell_log import cell_log
 from nsbench.benchmarks.training.measures import Trained
 from nsbench.benchmarks.training.projection import project_cell
@@ -274,12 +275,15 @@ def _train_and_score(
         _write_tables(paths, trained)
     return {
         "cost": {} if trained is None else trained.cost,
-        "alarms": [] if trained is None else find_alarms(trained.difficulty, scored.scores, cell),
+        "alarms": []
+        if trained is None
+        else find_alarms(trained.difficulty, scored.scores, cell, trained.cost),
         "data": describe_data(data),
         "evaluation": {k: v for k, v in scored.info.items() if k != "seconds"},
         "leakage": leakage,
         "weights": weights,
         "seconds": seconds,
+        "difficulty_version": DIFFICULTY_VERSION,
     }
 
 
