@@ -8,7 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from nsbench.benchmarks.matrix.config import grid, load_config, parse_config, suites
-from nsbench.benchmarks.matrix.expand import expand, only
+from nsbench.benchmarks.matrix.expand import expand
+from nsbench.benchmarks.matrix.selecting import only
 
 Build = Callable[..., dict[str, Any]]
 
