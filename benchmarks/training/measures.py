@@ -31,6 +31,7 @@ from nsbench.benchmarks.records.cell import Budget
 from nsbench.benchmarks.training.extras import holding
 from nsbench.benchmarks.training.optimizer import schedule
 from nsbench.benchmarks.training.step import Batch, Method, Stepped
+from nsbench.samplers import Objective
 
 IDENTICAL = 1 - 1e-6
 
@@ -143,7 +144,7 @@ class Measures:
         """
         context, contrast = stepped.context, stepped.contrast
         loss, supervision = stepped.loss.detach(), self.method.supervision
-        objective, selection = self.method.objective, stepped.selection
+        objective, selection = self._objective(stepped), stepped.selection
         push = Push.of(context, selection, objective)
         self.histograms.add(context, selection, push)
         numbers = statistics(context, selection, objective, push=push)
@@ -167,6 +168,14 @@ class Measures:
             for name in levels[0]:
                 numbers[name] = point(torch.stack([v[name] for v in levels]).mean())
         return numbers
+
+    def _objective(self, stepped: Stepped) -> Objective:
+        """The objective with its learned numbers as they were in the step."""
+        if not stepped.learned:
+            return self.method.objective
+        bind: Any = self.method.objective
+        numbers = {k.removeprefix("learned_"): v for k, v in stepped.learned.items()}
+        return cast(Objective, bind.bind(numbers))
 
     def _views_seen(self, batch: Batch, stepped: Stepped) -> dict[str, Tensor]:
         """Return shares of anchors whose views are unchanged, or identical to each other."""

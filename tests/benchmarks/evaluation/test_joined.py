@@ -119,7 +119,7 @@ def test_names_of_files_are_legal_and_tell_them_apart(write: Write) -> None:
 def test_names_that_cannot_be_are_refused_with_the_legal_ones(write: Write) -> None:
     one, two = write("one.csv"), write("two.csv")
     for given, words in (
-        ((f"a={one}", f"a={two}"), "two tests are given the name 'a'"),
+        ((f"a={one}", f"a={two}"), "two test files are called 'a'"),
         ((one, one), "is given twice"),
         ((f"geometry={one}",), "geometry"),
         ((f"a b={one}",), "a name is letters, digits"),
