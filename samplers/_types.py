@@ -77,12 +77,16 @@ class Extra:
         example: Fills it in tests.
         made: Its value for synthetic candidates; ``None`` leaves it without columns for them.
         of_data: Whether it takes the whole training data, and not the batch alone.
+        arithmetic: Raised when its value changes: cells that read it get new keys.
+        of_specials: Whether only encoders with special tokens got new values by that.
     """
 
     axes: str
     example: Callable[[Sample], Tensor]
     made: float | None = None
     of_data: bool = False
+    arithmetic: int = 1
+    of_specials: bool = False
 
 
 def _row(
@@ -91,8 +95,9 @@ def _row(
     *,
     made: float | None = None,
     of_data: bool = False,
+    **more: Any,
 ) -> dict[str, Extra]:
-    return {"extra": Extra(axes, example, made, of_data)}
+    return {"extra": Extra(axes, example, made, of_data, **more)}
 
 
 def places(order: Tensor) -> Tensor:
@@ -152,14 +157,27 @@ class SimilarityContext:
     )
     token_overlap: Tensor | None = field(
         default=None,
-        metadata=_row("BN", lambda s: s.uniform().masked_fill(s.own, 1.0), made=0.0),
+        metadata=_row(
+            "BN",
+            lambda s: s.uniform().masked_fill(s.own, 1.0),
+            made=0.0,
+            arithmetic=2,  # 1 counted special tokens
+            of_specials=True,
+        ),
     )
     truth: Tensor | None = field(
         default=None,
         metadata=_row("BN", lambda s: (s.uniform() < 0.1) | s.own, made=False, of_data=True),
     )
     cluster_match: Tensor | None = field(
-        default=None, metadata=_row("MBN", Sample.same_cluster, made=False, of_data=True)
+        default=None,
+        metadata=_row(
+            "MBN",
+            Sample.same_cluster,
+            made=False,
+            of_data=True,
+            arithmetic=2,  # the refreshes of 1 did not reach the end of the schedule
+        ),
     )
     own_negative: Tensor | None = field(
         default=None, metadata=_row("BN", lambda s: s.uniform() < 0.2, made=False)

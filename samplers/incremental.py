@@ -29,10 +29,11 @@ class Incremental:
         mode: ``elimination``: false negatives are dropped; ``attraction``: they become positives.
         texts_per_cluster: Mean size of a cluster, one number per level, each > 1.
         start: Share of the texts that is trusted at the start, in [0, 1].
-        end: Share of the texts that is trusted at the end, in [0, 1].
+        end: Share of the texts that is trusted from the last refresh on, in [0, 1].
         schedule: Course of the share: ``linear``, ``cosine`` or ``step``.
         sharpness: Temperature of the confidence, a softmax over centroids, in (0, 10].
-        refreshes: Number of times the texts are clustered during the training, in [1, 10000].
+        refreshes: Number of times the texts are clustered during the training, at equal distances
+            from the first step on, in [1, 10000]; 1 trusts the share ``end`` from the start.
     """
 
     mode: str = "elimination"

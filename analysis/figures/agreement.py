@@ -54,7 +54,7 @@ def overlap_size(table: pd.DataFrame) -> tuple[float, float]:
     needs=["choices"],
 )
 def sampler_overlap(table: pd.DataFrame, ax: Axes) -> Axes:
-    """Above the diagonal overlap of the chosen sets, below it overlap of their softmax weight."""
+    """Above the diagonal overlap of the chosen sets, below it overlap of their gradient shares."""
     names = list(dict.fromkeys(table["sampler"]))
     sets, weight = (
         table.pivot_table(index="sampler", columns="other", values=v).reindex(names, columns=names)
@@ -95,7 +95,7 @@ def sampler_overlap(table: pd.DataFrame, ax: Axes) -> Axes:
         title=f"Overlap of samplers on the {moment} batch",
         caption=f"{counts(table)}. The same batches for all, {model}. Above the diagonal: Jaccard "
         f"index of the chosen sets (by chance {table['chance'].median():.2f} in the median pair); "
-        "below: shared softmax weight",
+        "below: shared gradient weight",
     )
 
 

@@ -45,7 +45,7 @@ _NAME_WIDTH = 27
 def collect_shares(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
     """Per pool, share of the gradient by hardest x %, mean over the last quarter.
 
-    One picture of the shares of softmax weight, one of the gradient as a vector.
+    One picture of the shares of the gradient, one of the gradient as a vector.
     """
     for name, pool, part in _late(material):
         for kind, pattern in (("", _SHARE), ("vector", _VECTOR)):
@@ -59,9 +59,7 @@ def collect_shares(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
             yield joined(kind, name), table.assign(kind=kind or "weight", pool=pool.title)
 
 
-@figure(
-    "how much of the softmax weight the hardest x % carry", collect_shares, needs=["difficulty"]
-)
+@figure("how much of the gradient the hardest x % carry", collect_shares, needs=["difficulty"])
 def gradient_share(table: pd.DataFrame, ax: Axes) -> Axes:
     """One line per sampler, hardest on the left; the grey line is that of equal weights."""
     percents = sorted(table["percent"].unique())
@@ -77,7 +75,7 @@ def gradient_share(table: pd.DataFrame, ax: Axes) -> Axes:
         ax.set_ylabel("length of their pull over\nthat of all (percent)")
         title = "How far the hardest pull"
     else:
-        ax.set_ylabel("share of the negatives'\nsoftmax weight (percent)")
+        ax.set_ylabel("share of the negatives'\ngradient (percent)")
         title = "How much the hardest weigh"
     caption = f"{counts(table)}; mean over the last quarter{cast.note}"
     return finish(ax, table, title=title, caption=caption, entries=len(cast.named) + 1)

@@ -10,16 +10,45 @@ import pandas as pd
 from nsbench.analysis.read.columns import AXES
 from nsbench.analysis.read.load import LoadedCell, Results
 from nsbench.benchmarks.files import read_regular_file
-from nsbench.benchmarks.records import DIFFICULTY_COLUMNS, RecordError
+from nsbench.benchmarks.records import DIFFICULTY_COLUMNS, DIFFICULTY_VERSION, RecordError
 from nsbench.benchmarks.records.digests import UNPACKED, check_digest
 
 DIFFICULTY_IDENTITY = ("key", *AXES, "seed")
+SOFTMAX = ("info_nce", "nt_xent", "sup_simcse")
+"""Objectives whose gradient is shared out by softmax weights."""
+OF_GRADIENT = (
+    "effective_negatives",
+    "effective_negatives_kish",
+    "negative_pull",
+    "gradient_",
+    "false_negative_weight",
+)
+"""Quantities, or their beginnings, that version 1 took from the softmax of every objective."""
+
+
+def measured_otherwise(cell: LoadedCell) -> bool:
+    """Return True if the gradient of a cell was measured as a softmax that its objective has not.
+
+    Records of version 1 are such, unless the objective is a softmax over one level.
+    """
+    if cell.record is None or cell.record.difficulty_version >= DIFFICULTY_VERSION:
+        return False
+    objective, sampler = cell.cell.get("objective"), str(cell.cell.get("sampler"))
+    if not isinstance(objective, Mapping) or "incremental" in sampler:
+        return True
+    given = objective.get("params")
+    given = given if isinstance(given, Mapping) else {}
+    plain = not given.get("hard_weight") and given.get("variant", "paper") == "paper"
+    return objective.get("name") not in SOFTMAX or not plain
 
 
 def load_difficulty(
     results: Results, columns: Sequence[str] = (), *, compact: bool = False
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Return the difficulty of every finished cell, long, and a line per file that cannot be read.
+    """Return the difficulty of every finished cell, long, and a line per thing left out.
+
+    Left out are files that cannot be read, and of cells that `measured_otherwise` says yes to the
+    quantities `OF_GRADIENT`, so that one figure never mixes two meanings.
 
     Args:
         results: As loaded.
@@ -37,6 +66,7 @@ def load_difficulty(
     tables: list[pa.Table] = []
     places: list[int] = []
     bad: list[str] = []
+    otherwise = 0
     for place, cell in enumerate(results.loaded):
         if cell.status != "done" or cell.paths is None or not _there(cell, "difficulty"):
             continue
@@ -45,8 +75,17 @@ def load_difficulty(
         except RecordError as error:
             bad.append(str(error))
             continue
+        if measured_otherwise(cell):
+            otherwise += 1
+            table = _without(table, OF_GRADIENT)
         tables.append(table)
         places.append(place)
+    if otherwise:
+        bad.append(
+            f"{otherwise} cells were recorded before the gradient was measured by objective: their "
+            "effective negatives, gradient shares and pull are left out; run them again to have "
+            "them"
+        )
     if not tables:
         return pd.DataFrame(columns=[*DIFFICULTY_IDENTITY, *DIFFICULTY_COLUMNS]), bad
     whole = pa.concat_tables(tables, promote_options="permissive")
@@ -65,6 +104,12 @@ def load_difficulty(
         known = sorted(out["quantity"].cat.categories)
         return out.assign(quantity=out["quantity"].cat.set_categories(known)), bad
     return out.astype({"quantity": "str"}), bad
+
+
+def _without(table: Any, beginnings: Sequence[str]) -> Any:
+    """Return the rows of an arrow table whose quantity begins with none of these."""
+    kept = [not str(n).startswith(tuple(beginnings)) for n in table["quantity"].to_pylist()]
+    return table.filter(kept)
 
 
 def plain_texts(table: pd.DataFrame) -> pd.DataFrame:
@@ -113,7 +158,9 @@ def _arrow_table(cell: LoadedCell, kind: str, columns: Sequence[str], *, every: 
 class CellTables(Mapping[str, pd.DataFrame]):
     """One kind of table of the finished cells by key, read at each access.
 
-    ``get`` gives ``None`` for a table that cannot be read.
+    ``get`` gives ``None`` for a table that cannot be read. Of cells that `measured_otherwise` says
+    yes to, weights are left out: the rows ``chosen_percentile_weighted`` of histograms, and the
+    tables of choices.
 
     Args:
         results: As loaded.
@@ -127,11 +174,15 @@ class CellTables(Mapping[str, pd.DataFrame]):
     def __init__(self, results: Results, kind: str, columns: Sequence[str]) -> None:
         self._columns, self._kind = tuple(columns), kind
         self.left_out: dict[str, str] = {}
-        self._cells = {
-            cell.key: cell
+        found = {
+            cell.key: (cell, measured_otherwise(cell))
             for cell in results.loaded
             if cell.status == "done" and _there(cell, kind)
         }
+        self._cells = {
+            k: cell for k, (cell, other) in found.items() if kind != "choices" or not other
+        }
+        self._unweighted = {k for k, (_, other) in found.items() if other and kind == "histograms"}
 
     def __getitem__(self, key: str) -> pd.DataFrame:
         cell = self._cells[key]
@@ -140,6 +191,8 @@ class CellTables(Mapping[str, pd.DataFrame]):
         except RecordError as error:
             self.left_out[key] = str(error)
             raise KeyError(key) from error
+        if key in self._unweighted:
+            table = _without(table, ("chosen_percentile_weighted",))
         return pd.DataFrame(table.to_pandas())
 
     def __iter__(self) -> Iterator[str]:

@@ -8,11 +8,16 @@ import pandas as pd
 LEAKS = ("leak_exact", "leak_pairs", "leak_ngram", "transductive")
 """Columns of a score: shares in [0, 1] of its task's texts, and whether that is on purpose."""
 TABLE_COLUMNS = ("data", "regime", "task", "texts", *LEAKS, "long_texts", "cells")
+DOCUMENTS = ("documents", "leak_documents")
+"""Further columns where a task is a retrieval set: its documents, and the share trained on."""
 _STORED = {"leak_exact": "exact", "leak_pairs": "pairs", "leak_ngram": "ngram"}
 
 
 def leak_columns(scanned: Mapping[str, Any], task: str = "") -> dict[str, Any]:
     """Return `LEAKS` of a cell for one task, or the largest over all of its tasks.
+
+    Of a retrieval set the exact share is that of its queries, the share of pairs that of the pairs
+    judged relevant.
 
     Empty if nothing was scanned: an untrained cell, an old record.
 
@@ -25,9 +30,17 @@ def leak_columns(scanned: Mapping[str, Any], task: str = "") -> dict[str, Any]:
         return {}
     columns: dict[str, Any] = {}
     for name, stored in _STORED.items():
-        shares = [float(r[stored]) for r in rows if isinstance(r.get(stored), int | float)]
+        told = [_share(r, stored) for r in rows]
+        shares = [float(share) for share in told if isinstance(share, int | float)]
         columns[name] = max(shares, default=float("nan"))
     return columns | {"transductive": any(r.get("transductive") is True for r in rows)}
+
+
+def _share(row: Mapping[str, Any], stored: str) -> Any:
+    """Return a share; of a retrieval set that of its queries, whose documents are no test."""
+    if stored == "exact" and row.get("queries_exact") is not None:
+        return row["queries_exact"]
+    return row.get(stored)
 
 
 def leakage_table(cells: Sequence[Any]) -> pd.DataFrame:
@@ -52,6 +65,8 @@ def leakage_table(cells: Sequence[Any]) -> pd.DataFrame:
             **leak_columns(scanned, task),
             "long_texts": found.get("long_texts") if isinstance(found, Mapping) else None,
             "cells": count,
+            "documents": found.get("documents") if isinstance(found, Mapping) else None,
+            "leak_documents": found.get("documents_exact") if isinstance(found, Mapping) else None,
         }
         for (data, regime, _), (scanned, count) in alike.items()
         for task, found in scanned.items()
@@ -59,11 +74,12 @@ def leakage_table(cells: Sequence[Any]) -> pd.DataFrame:
     if not rows:
         return pd.DataFrame(columns=list(TABLE_COLUMNS))
     whole = pd.DataFrame(rows)
-    keys = [c for c in TABLE_COLUMNS if c != "cells"]
-    counted = whole.reindex(columns=list(TABLE_COLUMNS)).groupby(keys, dropna=False, sort=True)[
-        "cells"
-    ]
-    return counted.sum().reset_index()[list(TABLE_COLUMNS)]
+    columns = list(TABLE_COLUMNS)
+    if whole["documents"].notna().any():
+        columns += DOCUMENTS
+    keys = [c for c in columns if c != "cells"]
+    counted = whole.reindex(columns=columns).groupby(keys, dropna=False, sort=True)["cells"]
+    return counted.sum().reset_index()[columns]
 
 
 def leakage_words(table: pd.DataFrame) -> list[str]:
@@ -83,6 +99,12 @@ def leakage_words(table: pd.DataFrame) -> list[str]:
             out.append(
                 f"Leakage: the training text of {where} holds test texts of "
                 f"{_shares(leaked, 'leak_exact')}."
+            )
+        if "leak_documents" in part and (part["leak_documents"] > 0).any():
+            held = part[part["leak_documents"] > 0]
+            out.append(
+                f"The training text of {where} holds documents of {_shares(held, 'leak_documents')}"
+                f", and both texts of a judged pair of {_shares(held, 'leak_pairs')}."
             )
         runs = part[~marked & (part["leak_exact"] == 0) & (part["leak_ngram"] > 0)]
         if len(runs):

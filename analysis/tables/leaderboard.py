@@ -26,12 +26,52 @@ from nsbench.analysis.tables.judging import (
     alarms_by_key,
     seed_notes,
 )
-from nsbench.analysis.tables.pools import COSTS, POOL_KEYS, SECONDS, Pool, marginal, pools
+from nsbench.analysis.tables.pools import (
+    COSTS,
+    METHOD_KEYS,
+    POOL_KEYS,
+    SECONDS,
+    Pool,
+    marginal,
+    pools,
+)
 from nsbench.analysis.tables.ranks import ALPHA, borda, mean_of_seeds, over_seeds_and_tasks
 
 POINTS = 100.0
 """Leaderboards show scores times this."""
+AS_THEY_ARE = "models as they are"
+"""Encoder of the rows that ``nsbench evaluate`` makes."""
+_BEFORE = ("rank", "rank_lo", "rank_hi", "group", "sampler", "augmentation", "objective")
+_AFTER = (
+    *("encoder", "data", "n_seeds", "n_tasks", "mean", "std", "ci_low", "ci_high", "iqm"),
+    *("difference", "difference_low", "difference_high", "p_adjusted"),
+    *("verdict", "more_seeds", "alarms", "mean_ranked"),
+    *("n_failed", "n_missing", "n_skipped", "borda", "rank_borda"),
+    *("improvement", "tasks_low", "tasks_high"),
+)
 _OPTIONAL = ("candidates", "regime", "steps", "batch_size", "budget")
+
+
+OURS = frozenset(
+    (*_BEFORE, *_OPTIONAL, *_AFTER, *COSTS, *SECONDS, *LEAKS, *POOL_KEYS, *METHOD_KEYS, "pool")
+) | frozenset(
+    (
+        *("untrained", "sampler_name", "key", "seed", "score", "arm", "median", "method", "kind"),
+        *("task", "p", "seeds", "failed", "missing", "skipped", "encodes", "seconds", "cells"),
+        "status",
+    )
+)
+"""Column names of our tables, raw or as they are shown; a task's column is never called so."""
+TASK = "task:"
+"""Opens the column of a task whose name is one of `OURS`."""
+
+
+def task_column(task: str) -> str:
+    """Return the column of a task: its name, with `TASK` in front where it could be ours.
+
+    Two tasks never share a column, for a name that begins with `TASK` gets another one.
+    """
+    return f"{TASK}{task}" if task in OURS or task.startswith(TASK) else task
 
 
 @dataclass(frozen=True)
@@ -71,7 +111,7 @@ class Leaderboard:
         rows: One row per sampler and augmentation (and all else that varies).
         samplers: One row per sampler, over the augmentations that all samplers have.
         axes: One row per value of every other axis that varies, see `axis_table`.
-        tasks: Names of the task columns, in points.
+        tasks: Names of the task columns, in points; see `task_column`.
         pools: One per pool, in the order of the rows.
         notes: Conflicts and everything that was left out.
         leakage: Overlap of training text and tasks, see `leakage_table`.
@@ -116,7 +156,7 @@ def make_leaderboard(
     alarms = alarms_by_key(results)
     rated = [_rate(pool, baseline, margin, alarms) for pool in every]
     averaged = [_rate(marginal(pool), baseline, margin, alarms) for pool in every]
-    tasks = tuple(sorted({t for pool in every for t in pool.tasks}))
+    tasks = tuple(task_column(t) for t in sorted({t for pool in every for t in pool.tasks}))
     axes, apart = axis_table(every, margin, alarms)
     varying = [c for c in _OPTIONAL if _varies(every, c)]
     return Leaderboard(
@@ -195,9 +235,11 @@ def _rate(
     table["borda"], table["rank_borda"] = borda(scores)
     _counts(table, pool)
     add_alarms(table, pool, alarms)
-    for place, task in enumerate(pool.tasks):
-        table[task] = mean_of_seeds(scores[:, :, place])
     _costs_and_leaks(table, pool)
+    of_tasks = {
+        task_column(task): mean_of_seeds(scores[:, :, i]) for i, task in enumerate(pool.tasks)
+    }
+    table = pd.concat([table, pd.DataFrame(of_tasks, index=table.index)], axis=1)
     empty = table[table["mean"].isna()]
     notes = [
         f"no mean for {sampler} x {augmentation}: no seed has a score on every task"
@@ -260,8 +302,10 @@ def _improvement(scores: Array, reference: Sequence[int | None]) -> Array:
 def _counts(table: pd.DataFrame, pool: Pool) -> None:
     """Fill in how many cells failed (or lack a finite score), are missing, or were skipped."""
     method, status = pool.cells["method"].to_numpy(), pool.cells["status"]
-    failed = (status == "failed") | ((status == "done") & ~pool.cells["complete"])
-    missing = status.isin(["pending", "running"])
+    partly = (status == "done") & ~pool.cells["complete"]
+    asked = pool.cells["encoder"] == AS_THEY_ARE  # each on the tests it was given: none failed
+    failed = (status == "failed") | (partly & ~asked)
+    missing = status.isin(["pending", "running"]) | (partly & asked)
     skipped = status.eq("skipped")
     for name, counted in (("failed", failed), ("missing", missing), ("skipped", skipped)):
         table[f"n_{name}"] = np.bincount(method[counted.to_numpy(dtype=bool)], minlength=len(table))
@@ -297,13 +341,9 @@ def _table(
     parts: Sequence[pd.DataFrame], tasks: Sequence[str], varying: Sequence[str]
 ) -> pd.DataFrame:
     columns = [
-        *("rank", "rank_lo", "rank_hi", "group", "sampler", "augmentation", "objective"),
+        *_BEFORE,
         *varying,
-        *("encoder", "data", "n_seeds", "n_tasks", "mean", "std", "ci_low", "ci_high", "iqm"),
-        *("difference", "difference_low", "difference_high", "p_adjusted"),
-        *("verdict", "more_seeds", "alarms", "mean_ranked"),
-        *("n_failed", "n_missing", "n_skipped", "borda", "rank_borda"),
-        *("improvement", "tasks_low", "tasks_high"),
+        *_AFTER,
         *tasks,
         *COSTS,
         *SECONDS,

@@ -31,7 +31,7 @@ def overlap_table(pool: Pool, choices: Mapping[str, pd.DataFrame], moment: str) 
     Returns:
         `COLUMNS`, all shares in [0, 1]: ``jaccard`` of the sets of texts that the two chose for an
         anchor, mean over anchors, then over seeds and augmentations, with its lowest and highest
-        seed; ``shared_weight``, the sum of the smaller of their two softmax weights;
+        seed; ``shared_weight``, the sum of the smaller of their two shares in the gradient;
         ``chance``, the Jaccard index of independent sets of these sizes. Candidates that a sampler
         made are not shared.
     """

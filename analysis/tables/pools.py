@@ -5,7 +5,7 @@ augmentation, objective, candidates and what else of the budget varies. Untraine
 budget and no augmentation, so they join every pool of their encoder and data.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,7 +23,7 @@ MATCHES = ("steps", "encodes")
 AGGREGATES = ("all", "mean")
 TOLERANCE = 0.1
 """Encoder passes may be off by this share and still count as the same."""
-_TELLING = ("seed", "status", "planned", "key", "run_date")
+_TELLING = ("once", "seed", "status", "planned", "key", "run_date")
 SECONDS = ("seconds_train", "seconds_evaluate", "wall_s")
 
 
@@ -79,8 +79,10 @@ def pools(results: Results, *, match: str = "steps", aggregate: str = "all") -> 
     for name, value, legal in (("match", match, MATCHES), ("aggregate", aggregate, AGGREGATES)):
         if value not in legal:
             raise ValueError(f"{name} is {value!r}; known: {', '.join(legal)}")
-    scores = _Main(results.scores if aggregate == "all" else _by_parts(results.scores))
+    chosen = results.scores if aggregate == "all" else _by_parts(results.scores)
+    scores = _Main(chosen, several_splits(results))
     cells = _with_keys(results.cells)
+    cells["once"] = cells["untrained"] & cells["key"].isin(_of_fixed_weights(results))
     if match == "encodes":
         return _matched(cells, scores)
     free = _untrained(cells)
@@ -98,6 +100,16 @@ def pools(results: Results, *, match: str = "steps", aggregate: str = "all") -> 
             shared = {k: cells[k].iloc[members[0]] for k in POOL_KEYS}
             out.append(_pool(shared, cells, members, scores))
     return out
+
+
+def _of_fixed_weights(results: Results) -> set[str]:
+    """Return the keys of cells whose encoder does not depend on the seed before it is trained."""
+    inputs = {cell.key: cell.cell.get("inputs") for cell in results.loaded}
+    return {
+        key
+        for key, given in inputs.items()
+        if isinstance(given, Mapping) and given.get("encoder", "random") != "random"
+    }
 
 
 def _untrained(cells: pd.DataFrame) -> dict[Any, list[int]]:
@@ -246,10 +258,12 @@ def _pool(
     cells["method"] = [place[r] for r in zip(*(cells[k].tolist() for k in keys), strict=True)]
     notes: list[str] = []
     cells = _one_per_seed(cells, notes)
-    keys, main = scores.of(scores.keys.get_indexer(pd.Index(cells["key"])))
+    keys, main, undefined = scores.of(scores.keys.get_indexer(pd.Index(cells["key"])))
+    if undefined:
+        notes.append(
+            f"no method has a finite score on {', '.join(undefined)}: left out of every mean"
+        )
     tasks = tuple(main)
-    if blank := scores.blank(scores.keys.get_indexer(pd.Index(cells["key"]))):
-        notes.append(f"no method has a finite score on {', '.join(blank)}: left out of every mean")
     seeds = tuple(sorted(int(s) for s in cells["seed"].unique()))
     array = np.full((len(methods), len(seeds), len(tasks)), np.nan)
     whole = np.zeros(len(cells), dtype=bool)
@@ -258,6 +272,10 @@ def _pool(
         at = np.searchsorted(seeds, cells["seed"].to_numpy(dtype=np.int64)[keys])
         array[cells["method"].to_numpy()[keys], at] = values  # (cells with a score, T)
         whole[keys] = ~np.isnan(values).any(axis=1)
+        for method in set(cells.loc[cells["once"], "method"]):
+            empty = np.isnan(array[method]).all(axis=1)  # (S,)
+            if not empty.all():  # evaluated at one seed, and the same at all others
+                array[method, empty] = array[method, np.flatnonzero(~empty)[0]]
     named = tuple({str(k): v for k, v in m.items()} for m in methods)
     own = {"method": cells["method"].to_numpy(), "complete": whole}
     cells = table.take(cells["row"].to_numpy()).reset_index(drop=True).assign(**own)
@@ -279,14 +297,25 @@ def _one_per_seed(cells: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     return order.drop_duplicates(["method", "seed"], keep="last")
 
 
-def main_scores(scores: pd.DataFrame) -> pd.DataFrame:
+def several_splits(results: Results) -> frozenset[str]:
+    """Return the tasks that mteb scores on several splits, as the records of the cells say."""
+    said = [c.record.evaluation.get("splits") for c in results.loaded if c.record is not None]
+    return frozenset(str(task) for found in said if isinstance(found, Mapping) for task in found)
+
+
+def main_scores(scores: pd.DataFrame, several: Collection[str] = ()) -> pd.DataFrame:
     """Return main scores with one row per cell key and one column per task.
 
     A task with several subsets counts as their mean; a cell that lacks one has NaN. If a task has
-    a test split, other splits (a dev split that chose the checkpoint) do not count.
+    a test split, other splits (a dev split that chose the checkpoint) do not count, unless mteb's
+    own score is over several splits.
+
+    Args:
+        scores: As `Results` has them.
+        several: Tasks of which all splits count, see `several_splits`.
     """
-    main = _Main(scores)
-    keys, means = main.of(np.arange(len(main.keys)))
+    main = _Main(scores, several)
+    keys, means, _ = main.of(np.arange(len(main.keys)))
     return pd.DataFrame(means, index=main.keys[keys].rename("key")) if len(keys) else pd.DataFrame()
 
 
@@ -295,9 +324,11 @@ class _Main:
 
     Args:
         scores: As `nsbench.analysis.read.scores.score_table` makes them, or some of them.
+        several: Tasks of which all splits count; of others only the test split, if there is one.
     """
 
-    def __init__(self, scores: pd.DataFrame) -> None:
+    def __init__(self, scores: pd.DataFrame, several: Collection[str] = ()) -> None:
+        self._several = frozenset(several)
         main = scores[scores["main"].to_numpy(dtype=bool)]
         self.keys: pd.Index = scores["key"].cat.categories
         codes = main["key"].cat.codes.to_numpy()
@@ -314,8 +345,10 @@ class _Main:
             for where in zip(*np.unravel_index(distinct, sizes), strict=True)
         ]
 
-    def of(self, cells: Any) -> tuple[Any, dict[str, Array]]:
+    def of(self, cells: Any) -> tuple[Any, dict[str, Array], list[str]]:
         """Return which of some cells have main scores, and these by task, in order of name.
+
+        Also the names of tasks, or of their parts, that no cell has a finite score on.
 
         Args:
             cells: Places in ``keys``, each at most once; below 0 for a cell that has no scores.
@@ -326,7 +359,8 @@ class _Main:
         before = np.cumsum(counts) - counts
         rows = np.repeat(first - before, counts) + np.arange(counts.sum())
         what = self._what[rows]
-        kept = self._counted(what)[what]
+        counted = self._counted(what)
+        kept = counted[what]
         owners, own = np.unique(np.repeat(there, counts)[kept], return_inverse=True)
         values, what = self._values[rows][kept], what[kept]
         wide = np.full((len(owners), len(self._parts)), np.nan)
@@ -336,25 +370,16 @@ class _Main:
         found = np.flatnonzero(~np.isnan(wide).all(axis=0)).tolist()
         for column in sorted(found, key=lambda c: self._parts[c]):
             of_task.setdefault(self._parts[column][0], []).append(column)
-        return owners, {t: wide[:, columns].mean(axis=1) for t, columns in sorted(of_task.items())}
-
-    def blank(self, cells: Any) -> list[str]:
-        """Tasks whose main scores are not finite in any of some cells, see `of`; sorted."""
-        there = cells[cells >= 0]
-        rows = np.concatenate(
-            [np.arange(self._starts[c], self._starts[c + 1]) for c in there] or [np.empty(0, int)]
-        )
-        what = self._what[rows]
-        kept = self._counted(what)[what]
-        tasks = [self._parts[i][0] for i in range(len(self._parts))]
-        met = {tasks[i] for i in np.unique(what[kept])}
-        finite = np.isfinite(self._values[rows]) & kept
-        return sorted(met - {tasks[i] for i in np.unique(what[finite])})
+        scored = {t: wide[:, columns].mean(axis=1) for t, columns in sorted(of_task.items())}
+        met = np.flatnonzero(counted).tolist()
+        nowhere = [self._parts[i] for i in met if np.isnan(wide[:, i]).all()]
+        undefined = [t if t not in of_task else f"{t} ({s}, {sub})" for t, s, sub in nowhere]
+        return owners, scored, sorted(set(undefined))
 
     def _counted(self, what: Any) -> Any:
-        """Which of all parts count where these are met: of a task with a test split, no other."""
+        """Which parts count where these are met: with a test split, no other, but of `several`."""
         met = np.flatnonzero(np.bincount(what, minlength=len(self._parts)))
-        tested = {self._parts[i][0] for i in met if self._parts[i][1] == "test"}
+        tested = {self._parts[i][0] for i in met if self._parts[i][1] == "test"} - self._several
         counted = np.zeros(len(self._parts), dtype=bool)
         counted[met] = [t not in tested or s == "test" for t, s, _ in (self._parts[i] for i in met)]
         return counted

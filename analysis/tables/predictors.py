@@ -34,6 +34,8 @@ LAST = 0.75
 LEAST_CELLS = 5
 LEVEL = 0.95
 _LEAST_WITHIN = 5
+OF_OBJECTIVE = ("loss", "negative_pull", "clamp_rate", "hinge_active")
+"""Statistics in units of the objective: cells are compared within one objective only."""
 POINTS = 100
 COLUMNS = (
     *("quantity", "rho", "low", "high", "n_cells", "n_methods", "n_samplers"),
@@ -76,8 +78,9 @@ def predictor_table(pool: Pool, late: pd.DataFrame) -> pd.DataFrame:
     Returns:
         `COLUMNS`: Spearman's correlation over all cells and within samplers, each in [-1, 1] with
         a 95 % interval, and how many cells it rests on. A statistic that does not vary is left
-        out. The n of the overall interval is the number of methods (sampler with augmentation and
-        all else that varies), since seeds of one method repeat each other.
+        out; those in `OF_OBJECTIVE` are pooled within objectives. The n of the overall interval is
+        the number of methods (sampler with augmentation and all else that varies), since seeds of
+        one method repeat each other.
     """
     scores = cell_scores(pool)
     late = late[late.index.isin(scores.index)]
@@ -90,9 +93,15 @@ def predictor_table(pool: Pool, late: pd.DataFrame) -> pd.DataFrame:
         methods = int(cells["method"].reindex(both.index).nunique())
         if len(both) < LEAST_CELLS or not _varies(both):
             continue
-        rho = float(scipy_stats.spearmanr(both["value"], both["score"]).statistic)
-        low, high = fisher_interval(rho, methods)
-        within = _within(both)
+        both["objective"] = cells["objective"].reindex(both.index)
+        if quantity in OF_OBJECTIVE and both["objective"].nunique() > 1:
+            rho, low, high, _ = _within(both, ["objective"])
+        else:
+            rho = float(scipy_stats.spearmanr(both["value"], both["score"]).statistic)
+            low, high = fisher_interval(rho, methods)
+        if np.isnan(rho):
+            continue
+        within = _within(both, ["sampler", *(["objective"] if quantity in OF_OBJECTIVE else [])])
         n = (len(both), methods, both["sampler"].nunique())
         rows.append((quantity, rho, low, high, *n, *within, pool.title))
     table = pd.DataFrame(rows, columns=list(COLUMNS))
@@ -159,10 +168,10 @@ def _varies(both: pd.DataFrame) -> bool:
     return bool(np.ptp(spread) > 1e-12) and both["score"].nunique() > 1
 
 
-def _within(both: pd.DataFrame) -> tuple[float, float, float, int]:
-    """Return the pooled correlation within samplers, its interval, and its number of cells."""
+def _within(both: pd.DataFrame, keys: Sequence[str]) -> tuple[float, float, float, int]:
+    """Return the pooled correlation within groups, its interval, and its number of cells."""
     total, weights, variance, cells = 0.0, 0.0, 0.0, 0
-    for _, part in both.groupby("sampler", sort=True):
+    for _, part in both.groupby(list(keys), sort=True):
         if len(part) < _LEAST_WITHIN or not _varies(part):
             continue
         rho = float(scipy_stats.spearmanr(part["value"], part["score"]).statistic)

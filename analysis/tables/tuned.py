@@ -10,7 +10,7 @@ import pandas as pd
 from nsbench.analysis.read.load import Results
 from nsbench.analysis.statistics import comparisons
 from nsbench.analysis.statistics.stats import t_half_width
-from nsbench.analysis.tables.pools import main_scores
+from nsbench.analysis.tables.pools import main_scores, several_splits
 from nsbench.analysis.tables.text import (
     csv_text,
     markdown_lines,
@@ -41,7 +41,7 @@ def tuned_table(results: Results) -> tuple[pd.DataFrame, list[str]]:
     notes: list[str] = []
     roots = [root for root in results.roots if (root / "tuning.json").is_file()]
     if roots:
-        scores = 100.0 * main_scores(results.scores)
+        scores = 100.0 * main_scores(results.scores, several_splits(results))
         values = scores.mean(axis=1, skipna=False)
     for root in roots:
         try:

@@ -184,7 +184,7 @@ class NegativeSamplingLoss(nn.Module):
             z = [gather_rows(column) for column in z]
         total, context, selection = self._contrasted(z, facts)
         if self._learning() and self.measure and not self.measured:
-            self.measured = statistics(context, selection)
+            self.measured = statistics(context, selection, self.objective)
         if with_backward:
             total.backward()
             total = total.detach()

@@ -71,6 +71,12 @@ def evaluate(
         scores = "  ".join(_main_scores(folder.cell(model.name, record.key).scores))
         shown = f"{escaped(model.name)}@{model.revision[:12]}{' (from before)' if before else ''}"
         out.print(f"{shown}  {scores}", soft_wrap=True)
+        for tied, found in record.evaluation.get("ties", {}).items():
+            out.print(
+                f"  {escaped(tied)}: equal scores in {found['tied']} of {found['rows']} rankings; "
+                "mteb orders them by ids",
+                soft_wrap=True,
+            )
     if len(models) > failed:
         out.print(f"next: nsbench leaderboard {to} --baseline NAME", soft_wrap=True)
     if failed:
@@ -90,8 +96,13 @@ def _say_left_out_rows(tasks: Iterable[object]) -> None:
 def _main_scores(path: Path) -> list[str]:
     with path.open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["main"] == "True"]
-    shown = [r for r in rows if r["task"] != "geometry"]
-    return [f"{escaped(spreadsheet_plain(r['task']))} {100 * float(r['value']):.2f}" for r in shown]
+    values: dict[str, list[float]] = {}
+    for row in rows:
+        if row["task"] != "geometry":
+            name = spreadsheet_plain(row["task"])
+            values.setdefault(name, []).append(100 * float(row["value"]))
+    # As mteb: the mean over splits and subsets.
+    return [f"{escaped(name)} {sum(v) / len(v):.2f}" for name, v in values.items()]
 
 
 def export(

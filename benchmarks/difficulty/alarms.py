@@ -1,7 +1,8 @@
 """Alarms: signs that a cell did not do what its name says."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -13,6 +14,10 @@ COLLAPSED_COSINE = 0.95
 COLLAPSED_RANK_SHARE = 0.5
 MOSTLY = 0.9
 SOMETIMES = 0.01
+ROSE = 1.5
+STILL = 1e-6
+ABSURD_RATE = 1.0
+CUT = 0.1
 
 
 class _Rule(NamedTuple):
@@ -72,7 +77,10 @@ _RULES = (
 
 
 def find_alarms(
-    difficulty: pd.DataFrame, scores: Sequence[Score], cell: Cell
+    difficulty: pd.DataFrame,
+    scores: Sequence[Score],
+    cell: Cell,
+    cost: Mapping[str, float] = MappingProxyType({}),
 ) -> list[dict[str, Any]]:
     """Everything about a trained cell that deserves a warning.
 
@@ -80,6 +88,7 @@ def find_alarms(
         difficulty: Its difficulty table.
         scores: Its scores.
         cell: The cell.
+        cost: Counts of its training.
 
     Returns:
         One ``{"name", "value", "limit", "text"}`` per alarm.
@@ -121,7 +130,57 @@ def find_alarms(
             COLLAPSED_RANK_SHARE,
             f"effective rank fell from {ranks.iloc[0]:.1f} to {ranks.iloc[-1]:.1f}",
         )
+    for name, value, limit, text in (*_of_budget(cell, cost), *_of_course(difficulty, cell)):
+        raise_alarm(name, value, limit, text)
     for s in scores:
         if s.main and math.isnan(s.value):
             raise_alarm("undefined_score", 0.0, 0.0, f"{s.task} has no defined score")
     return out
+
+
+def _of_budget(cell: Cell, cost: Mapping[str, float]) -> Iterator[tuple[str, float, float, str]]:
+    """Settings that cannot be meant: name, value, limit and text of each alarm."""
+    rate = cell.budget.learning_rate
+    if rate > ABSURD_RATE:
+        yield "learning_rate", rate, ABSURD_RATE, f"the peak learning rate is {rate:g}"
+    cut, texts = cost.get("truncated_texts", 0.0), cost.get("texts", 0.0)
+    if texts and cut / texts >= CUT:
+        yield (
+            "truncation",
+            cut / texts,
+            CUT,
+            f"{cut:,.0f} of {texts:,.0f} texts ({cut / texts:.1%}) are longer than the limit of "
+            f"{cell.budget.max_length} tokens (or the encoder's, if that is lower) and were cut",
+        )
+
+
+def _of_course(difficulty: pd.DataFrame, cell: Cell) -> Iterator[tuple[str, float, float, str]]:
+    """Trainings that led nowhere: a loss that rose, weights that stayed, a sampler without use."""
+    course = {
+        name: [float(v) for v in part.sort_values("step")["mean"]]
+        for name, part in difficulty.groupby("quantity")
+        if name in ("loss", "probe_drift_from_start", "left_count", "candidate_count")
+    }
+    loss = course.get("loss", [])
+    if len(loss) > 1 and loss[-1] > ROSE * abs(loss[0]) > 0:
+        text = f"the loss rose from {loss[0]:.3g} to {loss[-1]:.3g}"
+        yield "loss_rose", loss[-1] / abs(loss[0]), ROSE, text
+    drift = course.get("probe_drift_from_start", [])
+    if len(drift) > 1 and drift[-1] <= STILL:
+        text = f"texts moved by {drift[-1]:.1e} (1 - cosine) in {cell.budget.steps} steps"
+        yield "untrained", float(drift[-1]), STILL, text
+    left = course.get("left_count", [])
+    if len(left) and _takes_k(cell) and not any(left):
+        counts = course.get("candidate_count", [0.0])
+        count = sum(counts) / len(counts)
+        text = f"{cell.sampler} left out none of {count:g} candidates: it was in_batch"
+        yield "k_too_large", 0.0, 0.0, text
+
+
+def _takes_k(cell: Cell) -> bool:
+    """Return True if the sampler, or one that it holds, keeps a number k of candidates."""
+    given = cell.sampler.params
+    if given.get("keep") == "all":  # mined columns are further ones; the batch's stay
+        return False
+    inner = " ".join(str(v) for v in given.values())
+    return "k" in given or given.get("parameter") == "k" or "k=" in inner

@@ -13,9 +13,10 @@ import pandas as pd
 import torch
 
 from nsbench.benchmarks.contrast.context import Contrast, Known
-from nsbench.benchmarks.difficulty.statistics import flatten, softmax_weights
+from nsbench.benchmarks.difficulty.gradient import Push
+from nsbench.benchmarks.difficulty.statistics import flatten
 from nsbench.benchmarks.records import CHOICE_COLUMNS
-from nsbench.samplers import Selection, SimilarityContext
+from nsbench.samplers import Objective, Selection, SimilarityContext
 
 ANCHORS = 32
 PAIRS = 1 << 14  # a step keeps at most so many, or the pairs of one anchor
@@ -35,7 +36,12 @@ class Choices:
         self._kept: list[dict[str, Any]] = []
 
     def add(
-        self, step: int, contrast: Contrast, context: SimilarityContext, selection: Selection
+        self,
+        step: int,
+        contrast: Contrast,
+        context: SimilarityContext,
+        selection: Selection,
+        objective: Objective | None = None,
     ) -> None:
         """Keep what was chosen for the batch's first anchors, where ``step`` is due.
 
@@ -44,9 +50,11 @@ class Choices:
             contrast: Says which texts the columns hold; made columns have none.
             context: What the sampler saw.
             selection: What it chose.
+            objective: Whose gradient weighs the choices; without one InfoNCE's.
         """
         if step not in self._due:
             return
+        shares = Push.of(context, selection, objective).by_anchor(len(context.positive))
         selection = flatten(selection)
         columns = selection.mask.shape[1]
         anchors = max(1, min(ANCHORS, PAIRS // columns, len(selection.mask)))
@@ -58,7 +66,7 @@ class Choices:
                 "anchor": self._known.group[contrast.anchor_texts[:anchors]],
                 "candidate": texts,
                 "mask": selection.mask[:anchors].clone(),
-                "weight": softmax_weights(context, selection)[:anchors].float(),
+                "weight": shares[:anchors].float(),
                 "candidates": context.eligible[:anchors].squeeze(1),
             }
         )
@@ -68,8 +76,9 @@ class Choices:
 
         ``place`` is the anchor's in the batch; ``anchor`` and ``candidate`` are numbers of texts
         that are the same in all cells of one data set, -1 for candidates that were made; ``weight``
-        is the softmax weight over the chosen, 1 in sum for each anchor, columns that hold one text
-        added up; ``candidates`` is the number of columns that the anchor could choose from.
+        is the share of the objective's gradient over the chosen, averaged over levels: 1 in sum
+        for each anchor, 0 for one without a gradient, columns that hold one text added up;
+        ``candidates`` is the number of columns that the anchor could choose from.
         """
         parts = [pd.DataFrame(columns=list(CHOICE_COLUMNS))]
         for kept in self._kept:

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from nsbench.benchmarks.difficulty.statistics import flatten, softmax_weights
+from nsbench.benchmarks.difficulty.gradient import Push, by_row
 from nsbench.benchmarks.records import HISTOGRAM_COLUMNS
 from nsbench.samplers import Selection, SimilarityContext
 
@@ -24,7 +24,8 @@ class Histograms:
 
     Similarities have 80 bins on [-1, 1], percentiles 100 bins on [0, 1] (0 = hardest); a value on
     an edge counts above it, the upper end in the last bin. ``chosen_percentile_weighted`` counts
-    each negative by its softmax weight, so each anchor that has a negative counts 1.
+    each negative by its share in the objective's gradient, so each anchor whose negatives have a
+    gradient counts 1; of a levelled selection each level counts as an anchor does.
 
     Args:
         device: Where batches live.
@@ -40,14 +41,18 @@ class Histograms:
         self._steps: list[int] = []
         self._kept: list[Tensor] = []
 
-    def add(self, context: SimilarityContext, selection: Selection) -> None:
+    def add(
+        self, context: SimilarityContext, selection: Selection, push: Push | None = None
+    ) -> None:
         """Count one batch.
 
         Args:
             context: What the sampler saw.
             selection: What it chose.
+            push: The objective's push on it; without one InfoNCE's.
         """
-        selection = flatten(selection)
+        push = push or Push.of(context, selection)
+        context, selection = by_row(context, selection)
         similarity = context.similarity.float()
         place = ((similarity.double() + 1) * (SIMILARITY_BINS / 2)).long()
         place = place.clamp(0, SIMILARITY_BINS - 1)
@@ -63,7 +68,7 @@ class Histograms:
         # (rank + 0.5) / n in whole numbers, so that no float error moves one over an edge.
         place = (2 * context.ranks() + 1) * PERCENTILE_BINS // (2 * context.eligible.clamp(min=1))
         place = place.clamp(max=PERCENTILE_BINS - 1)
-        for row, weight in enumerate((selection.mask, softmax_weights(context, selection))):
+        for row, weight in enumerate((selection.mask, push.shares)):
             self._percentile[row].scatter_add_(0, place.flatten(), weight.double().flatten())
 
     def keep(self, step: int) -> None:

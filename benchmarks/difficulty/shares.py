@@ -4,7 +4,7 @@ Everything has static shapes and never waits for the device.
 
 Source: the share of the hardest x % is the question of Cai et al. 2020, Are all negatives created
 equal in contrastive instance discrimination? https://arxiv.org/abs/2010.06682 Measuring it by the
-softmax weights of the loss is ours.
+objective's derivatives (`nsbench.benchmarks.difficulty.gradient`) is ours.
 """
 
 from itertools import pairwise
@@ -41,7 +41,7 @@ def gradient_shares(weights: Tensor, similarity: Tensor, mask: Tensor) -> Tensor
     of the hardest one's weight.
 
     Args:
-        weights: ``(B, N)`` softmax weights over the chosen, 0 elsewhere.
+        weights: ``(B, N)`` shares of the chosen in the gradient, 0 elsewhere.
         similarity: ``(B, N)`` cosine.
         mask: ``(B, N)`` bool, what was chosen.
 
@@ -67,7 +67,7 @@ def gini(weights: Tensor, mask: Tensor) -> Tensor:
     Of the weights w(1) >= ... >= w(n), which sum to 1, it is (n + 1 - 2 sum r w(r)) / n.
 
     Args:
-        weights: ``(B, N)`` softmax weights over the chosen, 0 elsewhere.
+        weights: ``(B, N)`` shares of the chosen in the gradient, 0 elsewhere.
         mask: ``(B, N)`` bool, what was chosen.
     """
     ranked = weights.double().sort(dim=1, descending=True).values
@@ -81,7 +81,7 @@ def weight_by_percentile(weights: Tensor, percentile: Tensor) -> Tensor:
     """``(len(EDGES) - 1, B)`` softmax weight in each coarse bin of the full ranking.
 
     Args:
-        weights: ``(B, N)`` softmax weights over the chosen, 0 elsewhere.
+        weights: ``(B, N)`` shares of the chosen in the gradient, 0 elsewhere.
         percentile: ``(B, N)`` place among the eligible candidates, 0 = hardest, 1 = easiest.
     """
     edges = constant(EDGES[1:-1], percentile)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from nsbench.benchmarks.difficulty.constants import constant
+from nsbench.benchmarks.difficulty.gradient import Push, by_row, softmax_weights
 from nsbench.benchmarks.difficulty.shares import (
     HARDEST,
     bin_names,
@@ -26,7 +27,7 @@ from nsbench.benchmarks.difficulty.shares import (
     weight_by_percentile,
 )
 from nsbench.benchmarks.records import DIFFICULTY_COLUMNS, QUANTILES
-from nsbench.samplers import Selection, SimilarityContext
+from nsbench.samplers import Objective, Selection, SimilarityContext
 
 BINS = 2048
 STATISTICS = len(DIFFICULTY_COLUMNS) - 2
@@ -82,52 +83,48 @@ def point(value: Tensor) -> Tensor:
     return out
 
 
-def softmax_weights(context: SimilarityContext, selection: Selection) -> Tensor:
-    """``(B, N)`` share q_ij of each chosen negative in its row's negative gradient.
-
-    The softmax of s / temperature + log weight over the chosen; rows without a choice are 0.
-    """
-    logits = context.similarity.float() / context.temperature
-    if selection.log_weight is not None:
-        logits = logits + selection.log_weight.detach()
-    logits = logits.masked_fill(~selection.mask, -torch.inf)
-    # A row of -inf alone would be NaN; its softmax is defined as 0.
-    some = selection.mask.any(dim=1, keepdim=True)
-    return torch.where(some, torch.softmax(torch.where(some, logits, 0.0), dim=1), 0.0)
-
-
-def statistics(context: SimilarityContext, selection: Selection) -> dict[str, Tensor]:
+def statistics(
+    context: SimilarityContext,
+    selection: Selection,
+    objective: Objective | None = None,
+    *,
+    push: Push | None = None,
+) -> dict[str, Tensor]:
     """All difficulty statistics of one batch.
 
     Args:
         context: What the sampler saw.
-        selection: What it chose.
+        selection: What it chose; each of its levels counts as an anchor does.
+        objective: Whose gradient is shared out; without one InfoNCE's.
+        push: Its push on the selection, if that is known already.
 
     Returns:
         ``{quantity: (S,)}``. Similarities and margins are in cosine units; ``chosen_percentile``
         is the place in the full ranking of eligible candidates, 0 = hardest, 1 = easiest;
-        ``effective_negatives`` is exp of the entropy of the softmax over the chosen, and
-        ``effective_negatives_kish`` 1 / sum q^2; ``violation`` the share of chosen negatives
+        ``effective_negatives`` is exp of the entropy of the shares q of the chosen in the
+        objective's gradient |dL/ds|, ``effective_negatives_kish`` 1 / sum q^2, both over the
+        anchors whose negatives have a gradient; ``violation`` the share of chosen negatives
         closer than the positive; ``false_negative`` the share of chosen ones known to mean the
         same, ``false_negative_candidates`` that of all eligible ones, ``false_negative_weight``
-        the share of the negatives' softmax weight that they carry. ``gradient_share_x`` is the
-        share of that weight on the hardest x % of the chosen, ``gradient_gini`` how uneven it is,
-        ``softmax_weight_x_y`` its share by percent of the full ranking, ``negative_pull`` the
-        weight of all negatives relative to the positive's (small where all are easy);
+        the share of the negatives' gradient that they carry. ``gradient_share_x`` is the
+        share of that gradient on the hardest x % of the chosen, ``gradient_gini`` how uneven it
+        is, ``negative_pull`` its sum by anchor times the temperature (`Push.pull`; small where
+        all are easy, 0 where a hinge rests). ``softmax_weight_x_y`` is the softmax weight by
+        percent of the full ranking, for any objective at the context's temperature;
         ``hardest_margin`` is to the hardest chosen. ``masked_count`` counts columns that were
         ruled out before the sampler chose, ``left_count`` those that it left. ``chosen_hubness`` is
         the skewness of how often each column was chosen, ``same_meaning_x_y`` the share of
         candidates in that part of the full ranking that mean the same as their anchor.
     """
-    levels, selection = selection, flatten(selection)
+    push = push or Push.of(context, selection, objective)
+    context, selection = by_row(context, selection)
     mask = selection.mask
     similarity = context.similarity.float()
     positive = context.positive_similarity.float()  # (B,)
     every = torch.ones_like(positive, dtype=torch.bool)
     eligible = context.eligible  # (B, 1)
     percentile = (context.ranks() + 0.5) / eligible.clamp(min=1)
-    weights = softmax_weights(context, selection)
-    filled = mask.any(dim=1)
+    weights, moved, filled = push.shares, push.moved, mask.any(dim=1)
     entropy = -(weights * weights.clamp(min=1e-30).log()).sum(dim=1)
     columns = float(mask.shape[1])
     margin = positive[:, None] - similarity
@@ -141,9 +138,9 @@ def statistics(context: SimilarityContext, selection: Selection) -> dict[str, Te
         "margin": summary(margin, mask, -2, 2),
         "violation": summary((margin < 0).float(), mask, 0, 1),
         "chosen_percentile": summary(percentile, mask, 0, 1),
-        "effective_negatives": summary(entropy.exp(), filled, 0, columns),
+        "effective_negatives": summary(entropy.exp(), moved, 0, columns),
         "effective_negatives_kish": summary(
-            weights.square().sum(dim=1).clamp(min=1e-30).reciprocal(), filled, 0, columns
+            weights.square().sum(dim=1).clamp(min=1e-30).reciprocal(), moved, 0, columns
         ),
         "chosen_count": summary(mask.sum(dim=1).float(), every, 0, columns),
         "candidate_count": summary(eligible.squeeze(1).float(), every, 0, columns),
@@ -151,42 +148,41 @@ def statistics(context: SimilarityContext, selection: Selection) -> dict[str, Te
         "sigma_over_temperature": point(candidate[1] / context.temperature),
         "empty_rows": point((~filled).double().mean()),
         "hardest_margin": summary(margin.masked_fill(~mask, torch.inf).amin(1), filled, -2, 2),
-        "negative_pull": summary(_pull(context, selection), filled, 0, 1),
-        "gradient_gini": summary(gini(weights, mask), filled, 0, 1),
+        "negative_pull": summary(push.pull, filled, 0, push.highest),
+        "gradient_gini": summary(gini(weights, mask), moved, 0, 1),
         "masked_count": summary(columns - 1.0 - eligible.squeeze(1), every, 0, columns),
         "chosen_hubness": point(skewness(taken, context.negative_mask.any(dim=0))),
         "left_count": summary((context.negative_mask & ~mask).sum(dim=1), every, 0, columns),
     }
     shares = gradient_shares(weights, similarity, mask)
-    for percent, share in zip(HARDEST, shares, strict=True):
-        out[share_name(percent)] = summary(share, filled, 0, 1)
-    for name, weight in zip(bin_names(), weight_by_percentile(weights, percentile), strict=True):
-        out[name] = point((weight * filled).sum() / filled.sum())
+    out |= {share_name(p): summary(s, moved, 0, 1) for p, s in zip(HARDEST, shares, strict=True)}
+    out |= _by_percentile(context, selection, percentile)
     if context.synthetic is not None:
         made = (mask & context.synthetic).sum() / mask.sum().clamp(min=1)
         out["synthetic_share"] = point(made.double())
     if selection.attract is not None:
         out["attracted_count"] = summary(selection.attract.sum(dim=1).float(), every, 0, columns)
     if context.truth is not None:
-        out |= _against_truth(context, selection, weights, context.truth)
-        out |= _decisions(context, levels, context.truth)
+        out |= _against_truth(context, selection, push, context.truth)
+        out |= _decisions(context, selection, context.truth)
         rates = same_by_percentile(context.truth, context.negative_mask, percentile)
         for name, rate, count in zip(same_names(), *rates, strict=True):
             out[name] = torch.cat([point(rate)[:-1], count[None]])
     return out
 
 
-def _pull(context: SimilarityContext, selection: Selection) -> Tensor:
-    """``(B,)`` softmax weight of all chosen negatives against the positive, in [0, 1]."""
-    logits = context.similarity.float() / context.temperature
-    if selection.log_weight is not None:
-        logits = logits + selection.log_weight.detach()
-    negatives = logits.masked_fill(~selection.mask, -torch.inf).logsumexp(dim=1)
-    return torch.sigmoid(negatives - context.positive_similarity.float() / context.temperature)
+def _by_percentile(
+    context: SimilarityContext, selection: Selection, percentile: Tensor
+) -> dict[str, Tensor]:
+    """Softmax weight of the chosen by place in the full ranking, mean over rows with a choice."""
+    filled = selection.mask.any(dim=1)
+    weights = weight_by_percentile(softmax_weights(context, selection), percentile)
+    means = ((weight * filled).sum() / filled.sum() for weight in weights)
+    return {name: point(mean) for name, mean in zip(bin_names(), means, strict=True)}
 
 
 def _against_truth(
-    context: SimilarityContext, selection: Selection, weights: Tensor, truth: Tensor
+    context: SimilarityContext, selection: Selection, push: Push, truth: Tensor
 ) -> dict[str, Tensor]:
     """False-negative rates of the candidates and of the chosen, plain and weighted."""
     mask, eligible = selection.mask, context.negative_mask
@@ -194,7 +190,7 @@ def _against_truth(
     return {
         "false_negative": summary(false.float(), mask, 0, 1),
         "false_negative_candidates": summary(false.float(), eligible, 0, 1),
-        "false_negative_weight": summary((weights * false).sum(dim=1), mask.any(dim=1), 0, 1),
+        "false_negative_weight": summary((push.shares * false).sum(dim=1), push.moved, 0, 1),
     }
 
 
@@ -202,10 +198,10 @@ def _decisions(
     context: SimilarityContext, selection: Selection, truth: Tensor
 ) -> dict[str, Tensor]:
     """Precision and recall of what was removed or attracted, all levels counted alike."""
-    removed = context.negative_mask & ~selection.mask  # (B, N) or (M, B, N)
-    false = (truth & context.negative_mask).expand_as(removed)
+    removed = context.negative_mask & ~selection.mask
+    false = truth & context.negative_mask
     out = {
-        "removed": summary(removed.float(), context.negative_mask.expand_as(removed), 0, 1),
+        "removed": summary(removed.float(), context.negative_mask, 0, 1),
         "removed_precision": summary(false.float(), removed, 0, 1),
         "removed_recall": summary(removed.float(), false, 0, 1),
     }

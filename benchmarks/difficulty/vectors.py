@@ -1,8 +1,9 @@
 """Pull of the hardest negatives on an anchor: shares of the gradient as a vector, not a sum.
 
-The gradient of InfoNCE's negatives with respect to a normalised anchor z_i, along the sphere, is
-proportional to sum_j q_ij (z_j - s_ij z_i). Pulls that point apart cancel, so the part of the
-hardest x % can be longer than the whole.
+The gradient of the negatives with respect to a normalised anchor z_i, along the sphere, is
+proportional to sum_j q_ij (z_j - s_ij z_i), where q_ij is the share of negative j in the
+objective's dL/ds, with its sign. Pulls that point apart cancel, so the part of the hardest x % can
+be longer than the whole.
 
 Source: ours, for the question of Cai et al. 2020, Are all negatives created equal in contrastive
 instance discrimination? https://arxiv.org/abs/2010.06682
@@ -13,8 +14,9 @@ from torch import Tensor
 
 from nsbench.benchmarks.contrast.context import Contrast
 from nsbench.benchmarks.difficulty.constants import constant
+from nsbench.benchmarks.difficulty.gradient import Push, by_row
 from nsbench.benchmarks.difficulty.shares import HARDEST
-from nsbench.benchmarks.difficulty.statistics import flatten, softmax_weights, summary
+from nsbench.benchmarks.difficulty.statistics import summary
 from nsbench.samplers import Selection, SimilarityContext, places
 
 ANCHORS = 64
@@ -35,7 +37,7 @@ def vector_shares(
     Where x n is no whole number, the next negative counts in part, as in `gradient_shares`.
 
     Args:
-        weights: ``(B, N)`` softmax weights over the chosen, 0 elsewhere.
+        weights: ``(B, N)`` signed shares of the chosen in the gradient, 0 elsewhere.
         similarity: ``(B, N)`` cosine.
         mask: ``(B, N)`` bool, what was chosen.
         anchors: ``(B, d)`` normalised.
@@ -57,7 +59,10 @@ def vector_shares(
 
 
 def pull_statistics(
-    context: SimilarityContext, selection: Selection, contrast: Contrast
+    context: SimilarityContext,
+    selection: Selection,
+    contrast: Contrast,
+    push: Push | None = None,
 ) -> dict[str, Tensor]:
     """``{gradient_vector_share_x: (S,)}`` over a batch's first anchors.
 
@@ -68,16 +73,24 @@ def pull_statistics(
         context: What the sampler saw.
         selection: What it chose.
         contrast: Holds the embeddings.
+        push: The objective's push on the selection; without one InfoNCE's.
     """
     if context.synthetic is not None or contrast.of_positive is not None:
         return {}
-    selection = flatten(selection)
-    few = max(1, min(ANCHORS, PAIRS // selection.mask.shape[1]))
+    push = push or Push.of(context, selection)
+    few = max(1, min(ANCHORS, PAIRS // selection.mask.shape[-1], len(context.positive)))
+    levels = 1 if selection.mask.dim() == 2 else len(selection.mask)
+    context, selection = by_row(context, selection)
+
+    def first(rows: Tensor) -> Tensor:
+        """The first anchors of each level."""
+        return rows.view(levels, len(rows) // levels, -1)[:, :few].flatten(0, 1)
+
     shares = vector_shares(
-        softmax_weights(context, selection)[:few],
-        context.similarity[:few].float(),
-        selection.mask[:few],
-        contrast.anchors[:few].detach().float(),
+        first(push.signed),
+        first(context.similarity).float(),
+        first(selection.mask),
+        contrast.anchors[:few].detach().float().repeat(levels, 1),
         contrast.columns.detach().float(),
     )
     return {

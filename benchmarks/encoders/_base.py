@@ -133,7 +133,7 @@ class TokenTable:
         return int(self.lengths.sum())
 
 
-_tokenized: dict[str, list[list[int]]] = {}
+_tokenized: dict[str, tuple[list[list[int]], int]] = {}
 KEPT = 4
 """Tokenised corpora kept by a process: all cells of a matrix read the same few."""
 LARGEST = 200_000
@@ -141,7 +141,12 @@ LARGEST = 200_000
 
 
 def tokenize(encoder: Encoder, texts: Sequence[str], max_length: int) -> list[list[int]]:
-    """Token ids of every text, truncated to ``max_length``; never empty.
+    """Token ids of every text, truncated to ``max_length``; never empty. See `cut`."""
+    return cut(encoder, texts, max_length)[0]
+
+
+def cut(encoder: Encoder, texts: Sequence[str], max_length: int) -> tuple[list[list[int]], int]:
+    """Token ids of every text, and the number of texts that were longer than ``max_length``.
 
     The last few corpora are kept, by the content of tokenizer and texts, so that the cells of a
     matrix tokenise its training and evaluation texts once. Do not change the lists.
@@ -160,11 +165,12 @@ def tokenize(encoder: Encoder, texts: Sequence[str], max_length: int) -> list[li
     unknown = encoder.tokenizer.unk_token_id or 0
     found = backend.encode_batch_fast(list(texts), add_special_tokens=encoder.special_tokens)
     ids = [encoding.ids or [unknown] for encoding in found]
+    longer = sum(bool(encoding.overflowing) for encoding in found)
     if len(ids) <= LARGEST:
         while len(_tokenized) >= KEPT:
             _tokenized.pop(next(iter(_tokenized)))
-        _tokenized[key] = ids
-    return ids
+        _tokenized[key] = ids, longer
+    return ids, longer
 
 
 _tables: dict[tuple[str, str], TokenTable] = {}
@@ -190,19 +196,18 @@ def token_table(
     """
     if key and (key, str(device)) in _tables:
         return _tables[key, str(device)]
-    ids = tokenize(encoder, texts, max_length)
+    ids, longer = cut(encoder, texts, max_length)
     lengths = np.fromiter(map(len, ids), dtype=np.int64, count=len(ids))
     width = int(lengths.max(initial=1))
     padded = np.full((len(ids), width), encoder.tokenizer.pad_token_id or 0, dtype=np.int64)
     padded[np.arange(width) < lengths[:, None]] = np.fromiter(
         chain.from_iterable(ids), dtype=np.int64, count=int(lengths.sum())
     )
-    limit = min(max_length, encoder.max_length)
     table = TokenTable(
         ids=torch.from_numpy(padded).to(device),
         lengths=lengths,
         device_lengths=torch.from_numpy(lengths).to(device),
-        truncated=int((lengths >= limit).sum()),
+        truncated=longer,
         vocabulary=int(padded.max(initial=0)) + 1,
     )
     if key:

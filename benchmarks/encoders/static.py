@@ -118,6 +118,7 @@ class Static:
     dropout: float = 0.0
     revision: str = ""
     has_positions: ClassVar[bool] = False
+    special_tokens: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         at_least("static", "dimension", self.dimension, 2)

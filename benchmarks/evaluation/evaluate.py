@@ -25,6 +25,7 @@ from nsbench.benchmarks.evaluation.local_tasks import left_out
 from nsbench.benchmarks.evaluation.metrics import label_metrics, pair_metrics
 from nsbench.benchmarks.evaluation.mteb import adapter as mteb_adapter
 from nsbench.benchmarks.evaluation.mteb import tasks as mteb_tasks
+from nsbench.benchmarks.evaluation.mteb.judged import judged
 from nsbench.benchmarks.evaluation.mteb.requests import (
     LoadedTask,
     Named,
@@ -56,9 +57,10 @@ class Evaluation:
         scores: One row for each score.
         info: Origin of the scores, as plain data. By task: ``engine``, ``source``
             (``repository@revision``), ``aggregation`` and ``seconds`` (also of ``encode``, which
-            all share). ``notes`` by ``task/split/subset``: for example, why a score is NaN.
-            ``geometry``: the test it was measured on, ``random_pairs``: `similarity_counts` of its
-            texts. ``sentences``: number of encoded sentences. ``mteb``: its version, if used.
+            all share), ``splits`` if mteb scores it on several, all of which count. ``notes`` by
+            ``task/split/subset``: for example, why a score is NaN. ``geometry``: the test it was
+            measured on, ``random_pairs``: `similarity_counts` of its texts. ``sentences``: number
+            of encoded sentences. ``mteb``: its version, if used.
     """
 
     scores: list[Score]
@@ -250,8 +252,13 @@ class _Scoring:
         else:
             encoder = mteb_adapter.MtebEncoder(self.encode.model, self.encode)
             outcome = mteb_adapter.run(task, encoder)
+            if encoder.tied and judged(task) is not None:
+                self._note_ties(task.name, encoder)
         if task.pair_tests:
             self.info["aggregation"][task.name] = "all"
+        splits = sorted({score.split for score in outcome.scores if score.main})
+        if len(splits) > 1:  # mteb's score of the task is the mean over them
+            self.info.setdefault("splits", {})[task.name] = splits
         for score in outcome.scores:
             key = f"{score.task}/{score.split}/{score.subset}"
             if math.isnan(score.value) and key not in self.info["notes"]:
@@ -302,6 +309,16 @@ class _Scoring:
     def _note(self, task: str, split: str, subset: str, reason: str) -> None:
         if reason:
             self.info["notes"][f"{task}/{split}/{subset}"] = reason
+
+    def _note_ties(self, task: str, encoder: mteb_adapter.MtebEncoder) -> None:
+        self.info.setdefault("ties", {})[task] = {"rows": encoder.ranked, "tied": encoder.tied}
+        self._note(
+            task,
+            "ties",
+            "all",
+            f"of {encoder.ranked} rows of candidates {encoder.tied} have equal scores among the "
+            f"first {mteb_adapter.FIRST}: mteb orders these by their ids",
+        )
 
     def _note_origin(self, task: str, engine: str, source: str, seconds: float) -> None:
         self.info["engine"][task] = engine

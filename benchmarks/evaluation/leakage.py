@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from typing import Any
 from nsbench.benchmarks.data import LabelledTexts, Pairs, TrainingData, datasets, normalise
 from nsbench.benchmarks.data._load import load_data
 from nsbench.benchmarks.evaluation.mteb import tasks as mteb_tasks
+from nsbench.benchmarks.evaluation.mteb.judged import judged
 from nsbench.benchmarks.evaluation.mteb.requests import Request
 from nsbench.benchmarks.files import write_atomically
 from nsbench.benchmarks.keys import content_key
@@ -29,7 +30,7 @@ from nsbench.samplers import samplers
 
 WORDS = 8
 """Words in a run that counts as shared; shorter texts are compared whole only."""
-VERSION = 1
+VERSION = 2
 """Raised when the meaning of a number changes, so that stored scans are not reused."""
 _WORD = re.compile(r"\w+")
 _done: dict[str, dict[str, Any]] = {}
@@ -44,12 +45,17 @@ class EvaluationTexts:
         texts: All of its texts, repeats and all.
         pairs: Two texts a row, if the set consists of pairs.
         transductive: Whether the training data read its texts on purpose, without scores.
+        queries: Of a retrieval set, the judged queries; they and the documents are among
+            ``texts``, and ``pairs`` are those that are judged relevant.
+        documents: Of a retrieval set, the documents.
     """
 
     name: str
     texts: tuple[str, ...]
     pairs: tuple[tuple[str, str], ...] = ()
     transductive: bool = False
+    queries: tuple[str, ...] = ()
+    documents: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, test: Pairs | LabelledTexts, *, transductive: bool = False) -> "EvaluationTexts":
@@ -65,6 +71,9 @@ class EvaluationTexts:
         h = hashlib.sha256()
         for text in (*self.texts, *(t for pair in self.pairs for t in pair)):
             h.update(text.encode("utf-8", "surrogatepass") + b"\0")
+        for name, more in (("queries", self.queries), ("documents", self.documents)):
+            for text in (name, *more) if more else ():
+                h.update(text.encode("utf-8", "surrogatepass") + b"\0")
         return h.hexdigest()
 
 
@@ -79,6 +88,10 @@ class Overlap:
         long_texts: Different texts of at least `WORDS` words.
         ngram: Share of those with a run of `WORDS` words that occurs in a training text.
         transductive: Whether the training data read the test's texts on purpose.
+        queries: Different queries of a retrieval set; ``None`` for other tests.
+        queries_exact: Share of them that are a training text; ``None`` for other tests.
+        documents: Different documents of a retrieval set; ``None`` for other tests.
+        documents_exact: Share of them that are a training text; ``None`` for other tests.
     """
 
     texts: int
@@ -87,6 +100,10 @@ class Overlap:
     long_texts: int
     ngram: float
     transductive: bool = False
+    queries: int | None = None
+    queries_exact: float | None = None
+    documents: int | None = None
+    documents_exact: float | None = None
 
 
 def scan(training: Iterable[str], tests: Sequence[EvaluationTexts]) -> list[Overlap]:
@@ -95,8 +112,10 @@ def scan(training: Iterable[str], tests: Sequence[EvaluationTexts]) -> list[Over
     Two texts are equal if they are after `normalise`; a run of words ignores punctuation too.
     """
     texts = [{normalise(t) for t in test.texts} for test in tests]
-    wanted = set().union(*texts)
-    wanted_runs = {run for text in wanted for run in runs(text)}
+    held = [[{normalise(t) for t in part} for part in (t.queries, t.documents)] for t in tests]
+    paired = [{normalise(t) for pair in test.pairs for t in pair} for test in tests]
+    wanted = set().union(*texts, *paired, *(part for parts in held for part in parts))
+    wanted_runs = {run for own in texts for text in own for run in runs(text)}
     seen: set[str] = set()
     seen_runs: set[str] = set()
     for text in training:
@@ -106,7 +125,10 @@ def scan(training: Iterable[str], tests: Sequence[EvaluationTexts]) -> list[Over
         if plain in wanted:
             seen.add(plain)
         seen_runs.update(wanted_runs.intersection(runs(plain)))
-    return [_overlap(t, own, seen, seen_runs) for t, own in zip(tests, texts, strict=True)]
+    return [
+        replace(_overlap(test, own, seen, seen_runs), **_apart(parts, seen))
+        for test, own, parts in zip(tests, texts, held, strict=True)
+    ]
 
 
 def runs(text: str, words: int = WORDS) -> Iterator[str]:
@@ -175,11 +197,24 @@ def scan_cell(cell: Cell, folder: Path | None = None) -> dict[str, dict[str, Any
 @lru_cache(maxsize=64)
 def _of_task(request: Request, transductive: bool) -> EvaluationTexts:
     task = mteb_tasks.load(request)
+    found = judged(task)
+    if found is not None:
+        parts = found.pairs, transductive, found.queries, found.documents
+        return EvaluationTexts(request.name, mteb_tasks.texts(task), *parts)
     if not task.pair_tests:
         return EvaluationTexts(request.name, mteb_tasks.texts(task), (), transductive)
     pairs = [t.pairs for t in task.pair_tests]
     rows = tuple(r for p in pairs for r in zip(p.sentence1, p.sentence2, strict=True))
     return EvaluationTexts(request.name, tuple(t for r in rows for t in r), rows, transductive)
+
+
+def _apart(parts: Sequence[set[str]], seen: set[str]) -> dict[str, Any]:
+    """Return numbers and shares of queries and documents, where there are any."""
+    out: dict[str, Any] = {}
+    for name, own in zip(("queries", "documents"), parts, strict=True):
+        if own:
+            out |= {name: len(own), f"{name}_exact": len(own & seen) / len(own)}
+    return out
 
 
 def _overlap(test: EvaluationTexts, own: set[str], seen: set[str], seen_runs: set[str]) -> Overlap:

@@ -89,7 +89,7 @@ def task_of_file(path: Path, name: str = "", reading: Reading | None = None) -> 
     )
 
 
-def tasks_of_files(given: Sequence[str], reading: Reading | None = None) -> list[LocalTask]:
+def tasks_of_files(given: Sequence[str | Path], reading: Reading | None = None) -> list[LocalTask]:
     """The tasks of files as a command line names them.
 
     Args:
@@ -101,9 +101,11 @@ def tasks_of_files(given: Sequence[str], reading: Reading | None = None) -> list
         FileNotFoundError: If nothing is there.
     """
     names, paths = [], []
-    for word in given:
+    for word in map(str, given):
         name, equals, path = word.partition("=")
         plain = not equals or Path(word).expanduser().exists()
+        if not plain and not (name and path):
+            raise ValueError(f"--test: a test is PATH or NAME=PATH, got {word!r}")
         names.append("" if plain else name)
         paths.append(Path(word if plain else path))
     for name in filter(None, names):

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from itertools import product
 from pathlib import Path
 from typing import Any, cast
@@ -16,7 +15,7 @@ from nsbench.benchmarks.evaluation.local_tasks import development_task, evaluati
 from nsbench.benchmarks.evaluation.mteb.tasks import absent_tasks
 from nsbench.benchmarks.matrix.config import ConfigError, Entry, MatrixConfig, View, grid
 from nsbench.benchmarks.matrix.plugin_code import of_cell, plugin_code, provided
-from nsbench.benchmarks.matrix.skip import why_skip
+from nsbench.benchmarks.matrix.skip import too_large, why_skip
 from nsbench.benchmarks.mining.guides import guide_fingerprint
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.records.cell import (
@@ -31,9 +30,11 @@ from nsbench.benchmarks.records.cell import (
 )
 from nsbench.benchmarks.regimes import check_labels, regimes
 from nsbench.benchmarks.regimes._labels import entailment_data
-from nsbench.samplers import Pairing, Registry, samplers, suggest
+from nsbench.samplers import EXTRAS, Pairing, Registry, samplers, suggest
 
 NO_TRAINING = "no_training"
+RANDOM = "random"
+"""Fingerprint of an encoder whose weights are drawn with the cell's seed."""
 Views = tuple[tuple[Choice, ...], tuple[Choice, ...]]
 
 
@@ -127,6 +128,20 @@ def _files(choice: Choice, sampler: Any) -> dict[str, str]:
     return found | ({"teacher": guide_fingerprint(teacher)} if teacher else {})
 
 
+def _of_extras(sampler: Choice, objective: Choice, encoder: Choice) -> dict[str, str]:
+    """Return the arithmetic of the extras that a cell reads, where it is not the first."""
+    needs: set[str] = set()
+    for registry, choice in ((samplers, sampler), (objectives, objective)):
+        needs |= set(getattr(make(registry, choice), "needs", ()))
+    special = bool(getattr(encoders.entry(encoder.name).cls, "special_tokens", True))
+    told = [
+        f"{name} {extra.arithmetic}"
+        for name, extra in sorted(EXTRAS.items())
+        if name in needs and extra.arithmetic > 1 and (special or not extra.of_specials)
+    ]
+    return {"extras": ", ".join(told)} if told else {}
+
+
 def _synonyms(views: Views) -> dict[str, str]:
     """Return the hash of the files that augmentations read, such as tables of synonyms."""
     read = [make(augmentations, c) for view in views for c in view]
@@ -163,9 +178,13 @@ def expand(config: MatrixConfig) -> list[Planned]:
     for encoder, data, (sampler, pairing), pair, regime, budget in product(
         axes.encoders, axes.data, axes.samplers, axes.views, axes.regimes, axes.budgets
     ):
-        limits = config.limits
+        limits, seeds = config.limits, config.seeds
+        inputs = axes.inputs(encoder, data, regime)
         if not pairing.trains:
             pair, budget, regime, limits = no_views, Budget(steps=0), untrained, [0]
+            inputs = axes.inputs(encoder, data, regime)
+            if inputs["encoder"] != RANDOM:  # the same weights and scores at every seed
+                seeds = seeds[:1]
         if all(p.kind == "entailment" for p in make(regimes, regime).phases(budget)):
             pair = no_views  # there is one view of each text
         first = Cell(
@@ -180,20 +199,32 @@ def expand(config: MatrixConfig) -> list[Planned]:
             evaluation=axes.evaluation,
             difficulty_every=config.difficulty.every,
             seed=0,
-            inputs=axes.inputs(encoder, data, regime) | _synonyms(pair) | pairing.guide,
+            inputs=inputs | _synonyms(pair) | pairing.guide,
             regime=regime,
         )
         paired = [_paired_cell(first, o, p, axes) for o, p in pairing.combinations]
-        for limit, seed, (cell, skip) in product(limits, config.seeds, paired):
+        for limit, seed, (cell, skip) in product(limits, seeds, paired):
             one = replace(cell, seed=seed, limit=limit)
-            out.setdefault(one.key, Planned(one, skip))
-    return list(out.values())
+            out.setdefault(one.key, Planned(one, skip or too_large(one)))
+    planned = list(out.values())
+    _refuse_impossible(planned)
+    return planned
+
+
+def _refuse_impossible(planned: Sequence[Planned]) -> None:
+    """Raise ConfigError if every cell that would train is skipped, with the first reason."""
+    trained = [p for p in planned if p.cell.budget.steps]
+    if trained and all(p.skip for p in trained):
+        reasons = list(dict.fromkeys(p.skip for p in trained))
+        more = f", and {len(reasons) - 1} more reasons" if len(reasons) > 1 else ""
+        raise ConfigError(f"no cell of the matrix can train: {reasons[0]}{more}")
 
 
 def _paired_cell(first: Cell, objective: Choice, pool: Choice, axes: "_Axes") -> tuple[Cell, str]:
     """Return the cell with an objective and a pool, and why it is skipped: for all its seeds."""
     guides = _guide("pool_guide", pool) | _guide("objective_guide", objective)
-    inputs = {**first.inputs, **guides}
+    extras = _of_extras(first.sampler, objective, first.encoder)
+    inputs = {**first.inputs, **guides, **extras}
     cell = replace(first, objective=objective, candidates=pool, inputs=inputs)
     if code := plugin_code(of_cell(cell), axes.plugins):
         cell = replace(cell, inputs={**cell.inputs, **code})
@@ -296,24 +327,3 @@ def _evaluation(config: MatrixConfig) -> Evaluation:
     dev = development_task(given.pop("dev"), tasks)
     absent = absent_tasks(tasks) if given.pop("missing") == "skip" else ()
     return Evaluation(**given, tasks=tasks, dev=dev, absent=absent)
-
-
-def only(planned: list[Planned], patterns: Sequence[str]) -> list[Planned]:
-    """Return the cells whose text, a label or key matches one of the globs.
-
-    Raises:
-        ValueError: If nothing matches.
-    """
-    if not patterns:
-        return planned
-
-    def matches(cell: Cell, pattern: str) -> bool:
-        texts = (str(cell), cell.key, *cell.labels.values())
-        return any(fnmatchcase(text, pattern) for text in texts)
-
-    kept = [p for p in planned if any(matches(p.cell, pattern) for pattern in patterns)]
-    if not kept:
-        raise ValueError(
-            f"--only {' '.join(patterns)} matches no cell; cells read like {planned[0].cell}"
-        )
-    return kept

@@ -3,6 +3,8 @@
 from typing import Any
 
 from nsbench.benchmarks.augmentations import augmentations
+from nsbench.benchmarks.data._layouts import unpaired
+from nsbench.benchmarks.data._load import load_data
 from nsbench.benchmarks.encoders import encoders
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.records.cell import (
@@ -10,6 +12,7 @@ from nsbench.benchmarks.records.cell import (
     make,
 )
 from nsbench.benchmarks.regimes import regimes
+from nsbench.benchmarks.regimes._labels import entailment_data
 from nsbench.samplers import samplers
 
 
@@ -46,6 +49,21 @@ def why_skip(cell: Cell) -> str:
     needed = getattr(sampler, "requires_pool", "")
     if needed and cell.candidates.name != needed:
         return f"{cell.sampler.name} chooses from the pool {needed}, not {cell.candidates.name}"
+    return ""
+
+
+def too_large(cell: Cell) -> str:
+    """Return the reason why the data cannot fill one batch of a phase, or an empty string."""
+    data = load_data(cell.data)
+    for phase in make(regimes, cell.regime).phases(cell.budget):
+        size = phase.budget.batch_size
+        source = entailment_data(cell.regime, cell.data) if phase.nli else None
+        rows = load_data(source) if source is not None else data
+        if source is None and data.nli is not None:
+            rows = unpaired(data)
+        filled = 0 < cell.limit < rows.rows and not phase.nli  # few rows are repeated
+        if phase.budget.steps and rows.rows < size and not filled:
+            return f"batch_size is {size}, but {rows.name} has only {rows.rows} rows"
     return ""
 
 

@@ -106,11 +106,17 @@ class ClusterMatch:
     def refresh(self, step: int, steps: int) -> None:
         """Cluster again at the first step and at equal distances after it.
 
-        While no text is to be trusted, nothing is clustered.
+        The schedule's course is spread over the refreshes: the last one trusts its end. While no
+        text is to be trusted, nothing is clustered.
         """
-        due = {i * steps // self.sampler.refreshes for i in range(self.sampler.refreshes)}
-        progress = torch.tensor(step / max(1, steps - 1))
-        if step not in due or float(self.sampler.acceptance(progress)) <= 0:
+        n = self.sampler.refreshes
+        due = sorted({i * steps // n for i in range(n)})
+        if step not in due:
+            return
+        # The first refresh is at the start of the schedule and the last at its end, so that any
+        # number of them reaches it; one alone is at the end.
+        progress = torch.tensor(due.index(step) / (len(due) - 1) if len(due) > 1 else 1.0)
+        if float(self.sampler.acceptance(progress)) <= 0:
             return
         first = torch.from_numpy(self.corpus.text).to(self.world.device)
         points = self.world.embed(self.world.encoder)[first]  # (G, d)

@@ -6,6 +6,7 @@ from nsbench.benchmarks.records.paths import CellPaths
 from nsbench.benchmarks.records.record import (
     CHOICE_COLUMNS,
     DIFFICULTY_COLUMNS,
+    DIFFICULTY_VERSION,
     HISTOGRAM_COLUMNS,
     MEAN_METRIC,
     PROBE_COLUMNS,
@@ -25,6 +26,7 @@ from nsbench.benchmarks.records.record import (
 __all__ = [
     "CHOICE_COLUMNS",
     "DIFFICULTY_COLUMNS",
+    "DIFFICULTY_VERSION",
     "HISTOGRAM_COLUMNS",
     "MEAN_METRIC",
     "PROBE_COLUMNS",

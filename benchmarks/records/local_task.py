@@ -11,6 +11,9 @@ OWN = "own"
 """Stands for the tests that a data set brings along."""
 
 
+DRAWS = "every label"
+"""How a clustering is drawn; another text here makes other cells."""
+
 TAKEN = (OWN, "geometry", "frequent_tokens")
 """Task names that mean something else in scores."""
 
@@ -122,15 +125,16 @@ class LocalTask:
             raise ValueError(f"{who}: {self.kind} {what}")
 
     def plain(self) -> dict[str, Any]:
-        """The task as plain data, as it is in a cell.
+        """The task as plain data, as it stands in a cell.
 
         Settings younger than the first tasks are left out at their defaults, for their keys.
+        ``draws`` marks clusterings whose draws hold every label; older ones did not.
         """
         given = vars(self) | {"columns": dict(self.columns)}
         for name in YOUNGER:
             if given[name] == getattr(LocalTask, name):
                 del given[name]
-        return given
+        return given | ({"draws": DRAWS} if self.kind == "clustering" else {})
 
 
 def json_schema() -> dict[str, Any]:
@@ -155,6 +159,7 @@ def local_task(table: Mapping[str, Any]) -> LocalTask:
     Raises:
         ValueError: For a key that is unknown or missing, or a value that is not legal.
     """
+    table = {k: v for k, v in table.items() if (k, v) != ("draws", DRAWS)}
     legal = [f.name for f in fields(LocalTask)]
     who = f"evaluation task {table.get('name', dict(table))!r}"
     for key in table:

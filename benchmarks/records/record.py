@@ -55,6 +55,9 @@ HISTOGRAM_COLUMNS = ("step", "quantity", "bin_low", "count")
 PROBE_HARDEST = 0.05
 """Share of the probe's texts that counts as an anchor's hardest."""
 PROBE_COLUMNS = ("anchor", "place", "candidate")
+DIFFICULTY_VERSION = 2
+"""Meaning of the measured difficulty. 1 had the softmax weights of every objective in place of the
+shares of its gradient, and joined the levels of a selection."""
 CHOICE_COLUMNS = ("step", "place", "anchor", "candidates", "candidate", "weight")
 
 
@@ -106,6 +109,7 @@ class RunRecord:
         finished: ISO-8601 UTC.
         files: SHA-256 of the cell's files by name; empty in records of older versions.
         digest: SHA-256 of the record's own text with 64 zeros in its place; empty likewise.
+        difficulty_version: `DIFFICULTY_VERSION` of its difficulty; records without it have 1.
     """
 
     key: str
@@ -125,6 +129,7 @@ class RunRecord:
     finished: str = ""
     files: dict[str, str] = field(default_factory=dict, compare=False)
     digest: str = field(default="", compare=False)
+    difficulty_version: int = 1
 
     def plain(self) -> dict[str, Any]:
         """Return the record as plain data, without digests that an older version lacks."""

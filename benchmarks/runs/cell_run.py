@@ -2,7 +2,6 @@
 
 import io
 import logging
-import math
 import platform
 import subprocess
 import traceback
@@ -23,7 +22,8 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from nsbench.benchmarks.contrast.distributed import ApartError, team
-from nsbench.benchmarks.data import TrainingData, datasets, false_negative_rate
+from nsbench.benchmarks.data import datasets
+from nsbench.benchmarks.data._describe import describe_data
 from nsbench.benchmarks.data._load import load_data
 from nsbench.benchmarks.device import device_name, pick_device
 from nsbench.benchmarks.difficulty.alarms import find_alarms
@@ -41,6 +41,7 @@ from nsbench.benchmarks.precision import autocast
 from nsbench.benchmarks.records import CellPaths, RunRecord, scores_csv, write_record
 from nsbench.benchmarks.records.cache import ContentCache
 from nsbench.benchmarks.records.cell import Cell, make
+from nsbench.benchmarks.records.record import DIFFICULTY_VERSION
 from nsbench.benchmarks.runs.cell_log import cell_log
 from nsbench.benchmarks.training.measures import Trained
 from nsbench.benchmarks.training.projection import project_cell
@@ -274,12 +275,15 @@ def _train_and_score(
         _write_tables(paths, trained)
     return {
         "cost": {} if trained is None else trained.cost,
-        "alarms": [] if trained is None else find_alarms(trained.difficulty, scored.scores, cell),
+        "alarms": []
+        if trained is None
+        else find_alarms(trained.difficulty, scored.scores, cell, trained.cost),
         "data": describe_data(data),
         "evaluation": {k: v for k, v in scored.info.items() if k != "seconds"},
         "leakage": leakage,
         "weights": weights,
         "seconds": seconds,
+        "difficulty_version": DIFFICULTY_VERSION,
     }
 
 
@@ -385,22 +389,3 @@ def evaluated_model(
         dimension=encoder.dimension,
         encode=encode,
     )
-
-
-def describe_data(data: TrainingData) -> dict[str, Any]:
-    """Return size, duplicates and content hash of the training data, for the record."""
-    group = data.group
-    counts = np.bincount(group)
-    rate = false_negative_rate(data)
-    return {
-        "name": data.name,
-        "digest": data.digest,
-        "revision": data.revision,
-        "rows": data.rows,
-        "texts": len(data.texts),
-        "unique_texts": len(counts),
-        "duplicate_share": float((counts[group] > 1).mean()) if len(group) else 0.0,
-        "labelled": data.meaning is not None,
-        "false_negative_rate": None if math.isnan(rate) else rate,
-        **({"report": data.report} if data.report else {}),
-    }

@@ -19,6 +19,7 @@ from nsbench.benchmarks.evaluation.checkpoint import EvaluatedModel
 from nsbench.benchmarks.evaluation.evaluate import check_tasks
 from nsbench.benchmarks.evaluation.evaluate import evaluate as scores_of
 from nsbench.benchmarks.evaluation.local_tasks import tasks_of_files
+from nsbench.benchmarks.evaluation.mteb.requests import Request
 from nsbench.benchmarks.evaluation.mteb.tasks import absent_tasks, refuse_missing, resolve, scored
 from nsbench.benchmarks.files import write_atomically
 from nsbench.benchmarks.keys import content_key, pretty_json
@@ -34,6 +35,14 @@ from nsbench.benchmarks.records import (
 from nsbench.benchmarks.records.cell import Budget, Cell, Choice, Evaluation
 from nsbench.benchmarks.records.local_task import LocalTask
 from nsbench.benchmarks.runs.cell_run import environment
+from nsbench.benchmarks.runs.joining import (
+    earlier,
+    forget,
+    joined_info,
+    joined_scores,
+    joined_tasks,
+    not_scored,
+)
 
 
 def evaluate(
@@ -163,6 +172,9 @@ def evaluate_model(
 ) -> tuple[RunRecord, bool]:
     """Evaluate a model and write its record, unless these weights have one already.
 
+    Earlier evaluations of the same weights in the folder are joined: their scores are kept, only
+    what they lack is evaluated, and one record holds all.
+
     Args:
         model: The model.
         tasks: mteb tasks, benchmarks or groups, such as ``STS7`` or ``MTEB(eng, v2)``, and tasks
@@ -175,26 +187,33 @@ def evaluate_model(
         The record, and True if it was there.
 
     Raises:
-        ValueError: If a task is unknown or its data are missing.
+        ValueError: If a task is unknown or its data are missing, or the folder has scores of
+            another task with the same name.
     """
     cell = cell_of(model, tasks, tests, absent)
+    there = _finished(folder.cell(model.name, cell.key))
+    if there is not None:
+        return there, True
+    before = [] if tests else earlier(cell, folder)
+    new: Sequence[Request] = not_scored(scored(tasks, absent), before)
+    if before:
+        joined, left_out = joined_tasks(tasks, absent, before)
+        cell = cell_of(model, joined, (), left_out)
     paths = folder.cell(model.name, cell.key)
     there = _finished(paths)
     if there is not None:
         return there, True
     started, clock = datetime.now(UTC), perf_counter()
-    found = scores_of(
-        evaluated(model), scored(tasks, absent), tests, results=paths.mteb if tasks else None
-    )
+    found = scores_of(evaluated(model), new, tests, results=paths.mteb if tasks else None)
     paths.folder.mkdir(parents=True, exist_ok=True)
     plain: dict[str, Any] = cell.plain() | {"labels": cell.labels}
     write_atomically(paths.cell, pretty_json(plain))
-    write_atomically(paths.scores, scores_csv(found.scores))
+    write_atomically(paths.scores, scores_csv(joined_scores(before, found.scores)))
     record = RunRecord(
         key=cell.key,
         cell=plain,
         status="done",
-        evaluation={k: v for k, v in found.info.items() if k != "seconds"},
+        evaluation=joined_info(before, {k: v for k, v in found.info.items() if k != "seconds"}),
         weights=model.revision,
         seconds={"evaluate": round(perf_counter() - clock, 3)},
         environment=environment(),
@@ -202,6 +221,7 @@ def evaluate_model(
     )
     record = replace(record, finished=datetime.now(UTC).isoformat(timespec="seconds"))
     write_record(paths, record)
+    forget(before, paths)
     return record, False
 
 

@@ -19,8 +19,9 @@ from nsbench.benchmarks.matrix.config import (
     names_hub,
     parse_config,
 )
-from nsbench.benchmarks.matrix.expand import expand, only
+from nsbench.benchmarks.matrix.expand import expand
 from nsbench.benchmarks.matrix.scale import scaled
+from nsbench.benchmarks.matrix.selecting import only
 from nsbench.benchmarks.records import CellPaths, ResultsFolder
 from nsbench.benchmarks.records.cache import default_folder, folder_of
 from nsbench.benchmarks.records.shared import Shared

@@ -122,9 +122,13 @@ class Extras:
         return torch.maximum(anchor, positive)
 
     def _token_sets(self, texts: Tensor) -> Tensor:
-        """``(B, V)``, 1 where the text holds the token, else 0."""
-        tokens = self.world.tokens
+        """``(B, V)``, 1 where the text holds the token, else 0; special tokens do not count."""
+        tokens, (head, tail) = self.world.tokens, getattr(self.world.encoder, "specials", (0, 0))
         ids, mask = tokens.rows(texts, int(tokens.ids.shape[1]))
+        if head or tail:
+            place = torch.arange(ids.shape[1], device=ids.device)
+            last = mask.sum(dim=1, keepdim=True) - tail
+            mask = mask & (place >= head) & (place < last)
         empty = torch.zeros(len(texts), tokens.vocabulary, device=ids.device)
         return empty.scatter_reduce_(1, ids, mask.float(), "amax")
 

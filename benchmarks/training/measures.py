@@ -7,6 +7,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from nsbench.benchmarks.candidates import OpenPool
@@ -14,12 +15,12 @@ from nsbench.benchmarks.contrast.context import Contrast, Known
 from nsbench.benchmarks.contrast.views import embed_texts, untouched, view_of
 from nsbench.benchmarks.contrast.world import World
 from nsbench.benchmarks.difficulty.choices import Choices
+from nsbench.benchmarks.difficulty.gradient import Push
 from nsbench.benchmarks.difficulty.histograms import Histograms
 from nsbench.benchmarks.difficulty.probe import Probe
 from nsbench.benchmarks.difficulty.staleness import mined_statistics
 from nsbench.benchmarks.difficulty.statistics import (
     DifficultyLog,
-    flatten,
     point,
     statistics,
     summary,
@@ -30,6 +31,7 @@ from nsbench.benchmarks.records.cell import Budget
 from nsbench.benchmarks.training.extras import holding
 from nsbench.benchmarks.training.optimizer import schedule
 from nsbench.benchmarks.training.step import Batch, Method, Stepped
+from nsbench.samplers import Objective
 
 IDENTICAL = 1 - 1e-6
 
@@ -70,6 +72,8 @@ class Measures:
         self._losses: list[Tensor] = []
         self._norms: list[Tensor] = []
         self._counts: list[Tensor] = []
+        self._polled = 0  # losses that a poll has covered
+        self._bad: Tensor | None = None  # what the last poll found, read at the next
 
     def _embed(self, texts: Tensor) -> Tensor:
         """The probe's embeddings, in the precision that the cell trains in, which is cheaper."""
@@ -96,12 +100,40 @@ class Measures:
         self._losses.append(stepped.total.clone())
         self._norms.append(stepped.norm.clone())
         self._counts.append(stepped.counts.clone())
-        self.choices.add(step, stepped.contrast, stepped.context, stepped.selection)
+        self.choices.add(
+            step, stepped.contrast, stepped.context, stepped.selection, self.method.objective
+        )
         if self.probe.due(step):
             self.difficulty.add(step, dict(self.probe.measure()) | dict(pool.measure()))
         if self.due(step):
             self.histograms.keep(step)
             self.difficulty.add(step, dict(seen) | dict(pool.numbers(step)))
+            self._poll()
+
+    def _poll(self) -> None:
+        """Read what the poll before found, which is there by now, and ask about the losses since.
+
+        So no step waits for the device, and a loss that is not finite ends the training two
+        measured steps later at most.
+
+        Raises:
+            DivergedError: If a loss is not finite.
+        """
+        if self._bad is not None and bool(self._bad):
+            self.check()
+        fresh = self._losses[self._polled :]
+        self._polled = len(self._losses)
+        if fresh:
+            self._bad = ~torch.isfinite(torch.stack(fresh)).all()
+
+    def check(self) -> None:
+        """Wait for the device and look at every loss so far.
+
+        Raises:
+            DivergedError: If a loss is not finite.
+        """
+        if self._losses:
+            refuse_diverged(torch.stack(self._losses).cpu().double().numpy(), self.method.budget)
 
     def see(self, batch: Batch, stepped: Stepped) -> dict[str, Tensor]:
         """Count one step in the histograms and return its ``{quantity: (S,)}``.
@@ -112,10 +144,11 @@ class Measures:
         """
         context, contrast = stepped.context, stepped.contrast
         loss, supervision = stepped.loss.detach(), self.method.supervision
-        chosen = flatten(stepped.selection)
-        self.histograms.add(context, stepped.selection)
-        numbers = statistics(context, stepped.selection)
-        numbers |= pull_statistics(context, stepped.selection, contrast)
+        objective, selection = self._objective(stepped), stepped.selection
+        push = Push.of(context, selection, objective)
+        self.histograms.add(context, selection, push)
+        numbers = statistics(context, selection, objective, push=push)
+        numbers |= pull_statistics(context, selection, contrast, push)
         numbers |= mined_statistics(context, contrast, batch.mined_scores)
         numbers |= {name: point(value) for name, value in stepped.learned.items()}
         numbers["loss"] = summary(loss, torch.ones_like(loss) > 0, 0, 20)
@@ -127,12 +160,22 @@ class Measures:
         if watched is not None:
             for name, value in watched.diagnostics(context).items():
                 numbers[name] = point(value)
-        diagnostics = getattr(self.method.objective, "diagnostics", None)
+        diagnostics = getattr(objective, "diagnostics", None)
         if diagnostics is not None:
             made = cast(Callable[..., dict[str, Tensor]], diagnostics)
-            for name, value in made(stepped.live.detach(), context, chosen).items():
-                numbers[name] = point(value)
+            live, parts = stepped.live.detach(), list(selection.parts())
+            levels = [made(live, context, part) for part in parts]
+            for name in levels[0]:
+                numbers[name] = point(torch.stack([v[name] for v in levels]).mean())
         return numbers
+
+    def _objective(self, stepped: Stepped) -> Objective:
+        """The objective with its learned numbers as they were in the step."""
+        if not stepped.learned:
+            return self.method.objective
+        bind: Any = self.method.objective
+        numbers = {k.removeprefix("learned_"): v for k, v in stepped.learned.items()}
+        return cast(Objective, bind.bind(numbers))
 
     def _views_seen(self, batch: Batch, stepped: Stepped) -> dict[str, Tensor]:
         """Return shares of anchors whose views are unchanged, or identical to each other."""
@@ -196,6 +239,7 @@ class Measures:
             "masked_duplicates": total[2],
             "masked_known": total[3],
             "tokens": total[4],
+            "texts": float(len(self.world.data.texts)),
             "truncated_texts": float(self.world.tokens.truncated),
             "examples": float(budget.steps * budget.batch_size),
             "epochs": budget.steps * budget.batch_size / self.world.data.rows,
@@ -206,6 +250,13 @@ def _positive_cosine(contrast: Contrast) -> Tensor:
     return (contrast.anchors * contrast.columns[contrast.positive]).sum(dim=1).detach()
 
 
+def refuse_diverged(loss: NDArray[np.float64], budget: Budget) -> None:
+    """Raise DivergedError at the first loss that is not finite."""
+    bad = np.flatnonzero(~np.isfinite(loss))
+    if bad.size:
+        raise DivergedError(f"the loss is {loss[bad[0]]} at step {bad[0]} of {budget.steps}")
+
+
 def training_table(losses: list[Tensor], norms: list[Tensor], budget: Budget) -> pd.DataFrame:
     """Return loss, gradient norm and learning rate by step.
 
@@ -213,9 +264,7 @@ def training_table(losses: list[Tensor], norms: list[Tensor], budget: Budget) ->
         DivergedError: If a loss is not finite.
     """
     loss = torch.stack(losses).cpu().double().numpy()
-    bad = np.flatnonzero(~np.isfinite(loss))
-    if bad.size:
-        raise DivergedError(f"the loss is {loss[bad[0]]} at step {bad[0]} of {budget.steps}")
+    refuse_diverged(loss, budget)
     rates = [
         budget.learning_rate * schedule(budget.schedule, s, budget.steps, budget.warmup)
         for s in range(budget.steps)

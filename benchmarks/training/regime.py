@@ -105,6 +105,7 @@ def train_cell(
                 training.load(progress.open_state)
             for step in training:
                 if best is not None and last and best.due(step, phase.budget.steps):
+                    training.measures.check()
                     best.update(step)
                 on_step(progress.steps + step)
                 progress.keep(training)
@@ -166,8 +167,13 @@ class Progress:
             yield phase
 
     def keep(self, training: Training) -> None:
-        """Write a snapshot of the open phase if it is time and its pool can be resumed."""
+        """Write a snapshot of the open phase if it is time and its pool can be resumed.
+
+        Raises:
+            DivergedError: If a loss is not finite.
+        """
         if training.pool.resumable and self.snapshots.due():
+            training.measures.check()  # a diverged training is not worth resuming
             self.snapshots.write(self.steps + training.done, self._state(training.state()))
 
     def close(self, trained: Trained) -> None:

@@ -30,7 +30,6 @@ from nsbench.benchmarks.contrast.directions import Directions, lay_out_direction
 from nsbench.benchmarks.contrast.distributed import team
 from nsbench.benchmarks.contrast.views import Texts, forward, on_device, view_of
 from nsbench.benchmarks.contrast.world import Stored, World
-from nsbench.benchmarks.difficulty.statistics import flatten
 from nsbench.benchmarks.objectives._embedded import Embedded, losses_of
 from nsbench.benchmarks.precision import autocast
 from nsbench.benchmarks.records.cell import Budget
@@ -354,12 +353,13 @@ class Step:
 def _counted(
     selection: Selection, loss: Tensor, masks: Masked, views: tuple[TokenView, TokenView]
 ) -> Tensor:
-    """``(5,)``, see `Stepped`."""
-    chosen = flatten(selection)
+    """``(5,)``, see `Stepped`; negatives and empty rows are means over levels."""
+    rows = selection.mask.numel() // selection.mask.shape[-1]
+    empty = (~selection.mask.any(dim=-1)).sum()
     return torch.stack(
         [
-            chosen.mask.sum() / len(loss),
-            (~chosen.mask.any(dim=1)).sum(),
+            selection.mask.sum() / rows,
+            empty * len(loss) / rows,
             masks.duplicate.sum(),
             masks.known.sum(),
             views[0].lengths.sum() + views[1].lengths.sum(),

@@ -49,6 +49,12 @@ KEPT_METRICS = (
 )
 
 
+FIRST = 10
+"""Candidates whose order is looked at for ties: those of nDCG@10."""
+EQUAL = 1e-6
+"""Cosines that differ by no more are equal but for rounding."""
+
+
 @dataclass(frozen=True)
 class TaskOutcome:
     """Scores of one checkpoint on one task.
@@ -159,11 +165,18 @@ class MtebEncoder:
         model: The checkpoint.
         encode: Texts to ``(n, d)``, a `SentenceCache` of the model; given a role and a prompt too
             for a model to which they make a difference.
+
+    Attributes:
+        ranked: Rows of candidates that were scored.
+        tied: Rows in which equal scores leave open which candidates are the first `FIRST`, or in
+            which order: mteb then goes by their ids.
     """
 
     def __init__(self, model: "EvaluatedModel", encode: Encode) -> None:
         self._model, self._encode = model, encode
         self._meta = model_meta(model)
+        self.ranked = 0
+        self.tied = 0
 
     @property
     def mteb_model_meta(self) -> Any:
@@ -194,10 +207,15 @@ class MtebEncoder:
         )
 
     def similarity(self, embeddings1: Any, embeddings2: Any) -> Any:
-        """``(n, m)`` cosines."""
+        """``(n, m)`` cosines; rows whose first candidates tie are counted."""
         from mteb.similarity_functions import cos_sim
 
-        return cos_sim(embeddings1, embeddings2)
+        found = cos_sim(embeddings1, embeddings2)
+        if found.ndim == 2 and found.shape[1] > 1:
+            best = found.topk(min(FIRST + 1, found.shape[1]), dim=1).values
+            self.ranked += len(best)
+            self.tied += int(((best[:, :-1] - best[:, 1:]) <= EQUAL).any(dim=1).sum())
+        return found
 
     def similarity_pairwise(self, embeddings1: Any, embeddings2: Any) -> Any:
         """``(n,)`` cosines of corresponding rows."""

@@ -308,7 +308,7 @@ def load(request: Request) -> LoadedTask:
         if not isinstance(request, LocalTask):
             task.load_data()
         parts = [(split, subset) for subset in _subsets(task) for split in task.eval_splits]
-        n_examples = {part: _rows(_data(task, *part)) for part in parts}
+        n_examples = {part: _rows(part_of(task, *part)) for part in parts}
         tests = tuple(_pair_test(task, *part) for part in parts if _is_text_sts(task))
     return LoadedTask(request.name, task, sources[0], tests, n_examples)
 
@@ -320,7 +320,7 @@ def texts(loaded: LoadedTask, limit: int = 200_000) -> tuple[str, ...]:
         loaded: The task; an aggregate has no texts.
         limit: Most texts to take, the first ones.
     """
-    found = (_data(loaded.task, *part) for part in loaded.n_examples)
+    found = (part_of(loaded.task, *part) for part in loaded.n_examples)
     return tuple(itertools.islice((t for data in found for t in _strings(data)), limit))
 
 
@@ -340,7 +340,12 @@ def _subsets(task: Any) -> list[str]:
     return list(task.hf_subsets or ["default"])
 
 
-def _data(task: Any, split: str, subset: str) -> Any:
+def part_of(task: Any, split: str, subset: str) -> Any:
+    """Return the rows of one split and subset.
+
+    Raises:
+        ValueError: If the task has no such split.
+    """
     data = task.dataset.get(subset, task.dataset if subset == "default" else {})
     if split not in data:
         raise ValueError(
@@ -361,7 +366,7 @@ def _is_text_sts(task: Any) -> bool:
 
 
 def _pair_test(task: Any, split: str, subset: str) -> PairTest:
-    data = _data(task, split, subset)
+    data = part_of(task, split, subset)
     first, second = task.column_names
     span = task.max_score - task.min_score
     gold = tuple((float(x) - task.min_score) / span for x in data["score"])

@@ -3,7 +3,7 @@ import shutil
 
 import pandas as pd
 import pytest
-from made_results import all_cells, make_cell, scores_of, true_score, write_cell
+from made_results import all_cells, change_record, make_cell, scores_of, true_score, write_cell
 
 from nsbench.analysis.read.difficulty import DIFFICULTY_IDENTITY, load_difficulty, plain_texts
 from nsbench.analysis.read.load import load_results
@@ -142,3 +142,26 @@ def test_nan_score_stays_nan_and_task_called_na_stays_a_name(tmp_path):
     scores = load_results(tmp_path).scores.set_index("task")["value"]
     assert pd.isna(scores["NA"])
     assert scores["STS12"] == 0.5
+
+
+def test_gradients_measured_as_softmax_are_left_out_of_other_objectives(tmp_path):
+    folder = ResultsFolder(tmp_path / "results")
+    wanted = {}
+    for name, params, version in (
+        ("info_nce", {"temperature": 0.05}, 1),
+        ("triplet", {"margin": 0.1}, 1),
+        ("triplet", {"margin": 0.2}, 2),
+        ("nt_xent", {"temperature": 0.05, "variant": "official"}, 1),
+        ("sup_simcse", {"hard_weight": 1.0}, 1),
+        ("sup_simcse", {"hard_weight": 0.0}, 1),
+    ):
+        cell = make_cell() | {"objective": {"name": name, "params": params}}
+        paths = write_cell(folder, cell)
+        change_record(paths, difficulty_version=version)
+        kept = version == 2 or name == "info_nce" or params == {"hard_weight": 0.0}
+        wanted[content_key(cell)] = kept
+    table, bad = load_difficulty(load_results(folder.root))
+    with_them = set(table[table["quantity"] == "effective_negatives"]["key"])
+    assert with_them == {key for key, kept in wanted.items() if kept}
+    assert set(table[table["quantity"] == "margin"]["key"]) == set(wanted)
+    assert any("3 cells were recorded before" in line for line in bad)

@@ -4,13 +4,29 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from made_results import TASKS, make_cell, true_score, write_cell, write_matrix
+from hypothesis import given
+from hypothesis import strategies as st
+from made_results import (
+    TASKS,
+    change_record,
+    make_cell,
+    true_score,
+    write_cell,
+    write_matrix,
+    write_results,
+)
 
+from nsbench.analysis.figures.pictures import gather, pictures
 from nsbench.analysis.read.load import load_results
-from nsbench.analysis.tables.leaderboard import make_leaderboard, words
+from nsbench.analysis.tables.leaderboard import OURS, make_leaderboard, task_column, words
 from nsbench.analysis.tables.pools import pools
 from nsbench.analysis.tables.text import latex_text, markdown_text
-from nsbench.analysis.tables.write import markdown_document, markdown_table, write_leaderboard
+from nsbench.analysis.tables.write import (
+    markdown_document,
+    markdown_table,
+    shown,
+    write_leaderboard,
+)
 from nsbench.benchmarks.keys import content_key
 from nsbench.benchmarks.records import ResultsFolder
 
@@ -254,3 +270,60 @@ def test_a_damaged_folder_ranks_what_is_whole_and_names_the_rest(build):
     text = markdown_document(board)
     assert "holiday.jpg" in text
     assert "record.json" in text
+
+
+def test_tasks_may_be_called_like_any_column_of_ours(tmp_path):
+    first = make_leaderboard(load_results(write_results(tmp_path / "plain")))
+    taken = {*OURS, *first.rows.columns, *first.samplers.columns, *shown(first.rows, ())[0]}
+    taken |= set(load_results(tmp_path / "plain").cells.columns) | {"task:mean", "mean", "0"}
+    folder = ResultsFolder(tmp_path / "named")
+    values = {name: 0.3 + i / 1000 for i, name in enumerate(sorted(taken))}
+    for seed in range(2):
+        for name, more in (("in_batch", 0.0), ("hard", 0.05)):
+            scores = {task: value + more for task, value in values.items()}
+            write_cell(folder, make_cell(name, "none", seed), scores=scores)
+    results = load_results(folder.root)
+    board = make_leaderboard(results)
+    assert len(set(board.tasks)) == len(values)
+    files = write_leaderboard(results, board, tmp_path / "out")
+    assert all(f.is_file() for f in files)
+    read = pd.read_csv(tmp_path / "out" / "leaderboard.csv").set_index("sampler")
+    for task, value in values.items():
+        assert read.loc["in_batch", task_column(task)] == pytest.approx(100 * value), task
+    assert read.loc["hard", "difference"] == pytest.approx(5)
+    assert read.loc["hard", "n_tasks"] == len(values)
+    text, _ = shown(board.rows, board.tasks)
+    assert not text.columns.duplicated().any()
+    assert list(text["seeds"]) == ["2", "2"]
+    material, _ = gather(results, board)
+    assert len(list(pictures(material)))
+
+
+@given(st.lists(st.text(max_size=12), min_size=1, max_size=8, unique=True))
+def test_two_tasks_never_share_a_column(names):
+    columns = [task_column(name) for name in names]
+    assert len(set(columns)) == len(names)
+    assert not set(columns) & OURS
+
+
+def test_a_task_without_any_score_is_named(tmp_path):
+    folder = ResultsFolder(tmp_path)
+    for name in ("in_batch", "hard"):
+        cell = write_cell(folder, make_cell(name), scores={"a": 0.5, "b": 0.5, "c": float("nan")})
+        with cell.scores.open("a") as handle:
+            handle.write("b,test,fra,cosine_spearman,nan,10,True\n")
+    board = make_leaderboard(load_results(tmp_path))
+    (note,) = [n for n in board.pools[0].notes if "defined score" in n]
+    assert "on b (test, fra), c: left out of every mean" in note
+    assert note in markdown_document(board).replace("\\", "")
+
+
+def test_a_task_that_mteb_scores_on_several_splits_counts_them_all(tmp_path):
+    folder = ResultsFolder(tmp_path)
+    paths = write_cell(folder, make_cell(), scores={"Poem": 0.4, "STS12": 0.5})
+    with paths.scores.open("a") as handle:
+        handle.write("Poem,validation,default,accuracy,0.2,10,True\n")
+        handle.write("STS12,dev,default,cosine_spearman,0.9,10,True\n")
+    change_record(paths, evaluation={"splits": {"Poem": ["test", "validation"]}})
+    board = make_leaderboard(load_results(tmp_path))
+    assert board.rows[["Poem", "STS12"]].iloc[0].tolist() == pytest.approx([30.0, 50.0])

@@ -105,3 +105,16 @@ def test_options_that_cannot_be_met_are_refused(budgets):
         pools(budgets, match="passes")
     with pytest.raises(ValueError, match="aggregate is 'wmean'; known: all, mean"):
         pools(budgets, aggregate="wmean")
+
+
+@pytest.mark.parametrize(("weights", "seeds"), [("abc", 3), ("random", 1)])
+def test_fixed_weights_evaluated_once_count_at_every_seed(tmp_path, weights, seeds):
+    folder = ResultsFolder(tmp_path / "results")
+    for seed in range(3):
+        write_cell(folder, make_cell("in_batch", "none", seed), scores={"STS12": 0.6})
+    once = make_cell("no_training", "none", 1) | {"inputs": {"encoder": weights}}
+    write_cell(folder, once, scores={"STS12": 0.5})
+    board = make_leaderboard(load_results(folder.root), baseline="no_training")
+    rows = board.rows.set_index("sampler")
+    assert rows.loc["no_training", "n_seeds"] == seeds
+    assert rows.loc["in_batch", "difference"] == pytest.approx(10)

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from made_results import make_cell, write_cell, write_difficulty
 
 from nsbench.analysis.read.difficulty import load_difficulty
 from nsbench.analysis.read.load import load_results
@@ -14,6 +15,7 @@ from nsbench.analysis.tables.predictors import (
     predictor_table,
     write_predictors,
 )
+from nsbench.benchmarks.records import ResultsFolder
 
 
 def test_only_the_last_quarter_counts():
@@ -68,3 +70,19 @@ def test_tables_are_written(standard_material, tmp_path):
     assert list(pd.read_csv(csv)["quantity"])
     assert "chosen\\_similarity" in text.read_text()
     assert write_predictors([], difficulty, tmp_path) == []
+
+
+@pytest.mark.parametrize(("quantity", "sign"), [("loss", -1), ("margin", 1)])
+def test_a_loss_is_compared_within_one_objective(tmp_path, quantity, sign):
+    """Within each objective it falls with the score; the objective of high losses scores higher."""
+    folder = ResultsFolder(tmp_path)
+    for high, name in enumerate(("info_nce", "triplet")):
+        for seed in range(6):
+            cell = make_cell("in_batch", "none", seed)
+            cell["objective"] = {"name": name, "params": {}}
+            cell["labels"] |= {"objective": name}
+            paths = write_cell(folder, cell, scores={"STS12": 0.5 + 0.2 * high + 0.01 * seed})
+            write_difficulty(paths, {20: {quantity: (5.0 * high - 0.1 * seed, 8)}})
+    results = load_results(folder.root)
+    table = predictor_table(pools(results)[0], late_values(load_difficulty(results)[0]))
+    assert np.sign(table.set_index("quantity").loc[quantity, "rho"]) == sign

@@ -633,7 +633,7 @@ def test_a_header_in_words_is_refused_with_the_right_spelling(tmp_path: Path) ->
 
 
 def test_the_report_is_part_of_the_record(tmp_path: Path) -> None:
-    from nsbench.benchmarks.runs.cell_run import describe_data
+    from nsbench.benchmarks.data._describe import describe_data
 
     data = load(put(tmp_path / "x.jsonl", [{"text": "a"}, {"text": " "}]), bad_rows="skip")
     assert describe_data(data)["report"] == {

@@ -1,5 +1,6 @@
 """Each alarm rings where it should, and nowhere else; the queue's in a queue that went stale."""
 
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -101,3 +102,46 @@ def test_a_queue_whose_keys_stood_still_looks_random_and_one_that_follows_does_n
     )
     assert "random_queue" in stale
     assert "random_queue" not in fresh
+
+
+def with_course(cell: Cell, cost: dict[str, float] | None = None, **course: Any) -> list[str]:
+    rows = [(s, q, v[i]) for q, v in course.items() for i, s in enumerate((0, 100))]
+    table = pd.DataFrame(rows, columns=["step", "quantity", "mean"])
+    return [a["name"] for a in find_alarms(table, [], cell, cost or {})]
+
+
+def test_lost_trainings_ring() -> None:
+    cell = a_cell()
+    assert with_course(cell, loss=(2.0, 3.1)) == ["loss_rose"]
+    assert with_course(cell, loss=(2.0, 2.9)) == []
+    assert with_course(cell, probe_drift_from_start=(0.0, 0.0)) == ["untrained"]
+    assert with_course(cell, probe_drift_from_start=(0.0, 0.01)) == []
+    cut = {"truncated_texts": 5071.0, "texts": 5990.0}
+    assert with_course(cell, cut, loss=(2.0, 1.0)) == ["truncation"]
+    assert with_course(cell, cut | {"truncated_texts": 5.0}, loss=(2.0, 1.0)) == []
+    fast = replace(cell, budget=Budget(learning_rate=100.0))
+    assert with_course(fast, loss=(2.0, 1.0)) == ["learning_rate"]
+
+
+def test_a_k_that_leaves_nothing_out_rings_and_only_that() -> None:
+    nothing, some = (0.0, 0.0), (0.0, 3.0)
+    for name, params in (
+        ("hard", {"k": 500}),
+        ("curriculum", {"inner": "hard", "parameter": "k"}),
+        ("mixed", {"then": "random[k=500]"}),
+    ):
+        cell = replace(a_cell(), sampler=Choice(name, params))
+        assert with_course(cell, left_count=nothing, candidate_count=(63, 63)) == ["k_too_large"]
+        assert with_course(cell, left_count=some) == []
+    for name, params in (("in_batch", {}), ("mined", {"k": 1, "keep": "all"})):
+        cell = replace(a_cell(), sampler=Choice(name, params))
+        assert with_course(cell, left_count=nothing) == []
+
+
+def test_the_alarms_of_a_budget_ring_in_a_real_cell(small: Any, run_matrix: Any) -> None:
+    raw = small(samplers=[{"name": "hard", "k": 500}])
+    raw["budget"] |= {"learning_rate": 90.0, "max_length": 3}
+    _, (record,) = run_matrix(raw)
+    names = {a["name"] for a in record.alarms}
+    assert {"learning_rate", "truncation", "k_too_large"} <= names
+    assert record.difficulty_version == 2

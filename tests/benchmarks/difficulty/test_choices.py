@@ -9,7 +9,7 @@ from torch.nn import functional
 from nsbench.benchmarks.contrast.context import Contrast, Known, extend, lay_out, mask_candidates
 from nsbench.benchmarks.data import TrainingData, datasets
 from nsbench.benchmarks.difficulty.choices import ANCHORS, Choices
-from nsbench.benchmarks.difficulty.statistics import softmax_weights
+from nsbench.benchmarks.difficulty.gradient import softmax_weights
 from nsbench.samplers import Selection, SimilarityContext, samplers
 
 CPU = torch.device("cpu")

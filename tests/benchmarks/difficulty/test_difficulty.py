@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from nsbench.benchmarks.difficulty.gradient import softmax_weights
 from nsbench.benchmarks.difficulty.statistics import (
     DifficultyLog,
     flatten,
-    softmax_weights,
     statistics,
     summary,
 )

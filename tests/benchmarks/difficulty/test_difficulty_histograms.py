@@ -5,13 +5,13 @@ import pandas as pd
 import pytest
 import torch
 
+from nsbench.benchmarks.difficulty.gradient import softmax_weights
 from nsbench.benchmarks.difficulty.histograms import (
     PERCENTILE_BINS,
     SIMILARITY_BINS,
     Histograms,
     joined_histograms,
 )
-from nsbench.benchmarks.difficulty.statistics import softmax_weights
 from nsbench.benchmarks.records import HISTOGRAM_COLUMNS
 from nsbench.samplers import Selection, SimilarityContext
 from nsbench.samplers._contexts import make_context

@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy.stats import norm, skew
 
+from nsbench.benchmarks.difficulty.gradient import softmax_weights
 from nsbench.benchmarks.difficulty.shares import (
     EDGES,
     HARDEST,
@@ -20,7 +21,7 @@ from nsbench.benchmarks.difficulty.shares import (
     skewness,
     weight_by_percentile,
 )
-from nsbench.benchmarks.difficulty.statistics import softmax_weights, statistics
+from nsbench.benchmarks.difficulty.statistics import statistics
 from nsbench.samplers import Selection, SimilarityContext
 from nsbench.samplers._contexts import make_context
 

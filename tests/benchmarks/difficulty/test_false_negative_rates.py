@@ -10,9 +10,9 @@ import pytest
 from made_training import method, trained
 
 from nsbench.benchmarks.data import datasets, false_negative_rate
+from nsbench.benchmarks.data._describe import describe_data
 from nsbench.benchmarks.encoders import encoders
 from nsbench.benchmarks.matrix.config import load_config
-from nsbench.benchmarks.runs.cell_run import describe_data
 from nsbench.samplers import samplers
 
 RATES = (0.0, 0.05, 0.2)

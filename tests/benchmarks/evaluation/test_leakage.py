@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 from datasets import Dataset
 
+from nsbench.analysis.read.leakage import leak_columns
 from nsbench.benchmarks.data import LabelledTexts, Pairs, TrainingData
 from nsbench.benchmarks.data.sts_unlabelled import StsUnlabelled
 from nsbench.benchmarks.evaluation import leakage
@@ -123,3 +125,23 @@ def test_what_reads_the_test_sentences_on_purpose_says_so() -> None:
     assert StsUnlabelled().transductive == STS7
     (found,) = scan(TRAINING, [EvaluationTexts("t", ("a b",), (), True)])
     assert found.transductive
+
+
+def test_queries_documents_and_judged_pairs_of_a_retrieval_set_are_apart() -> None:
+    documents = tuple(f"document number {i}" for i in range(40))
+    queries = ("first query", "second query", "third query")
+    test = EvaluationTexts(
+        "search",
+        (*queries, *documents),
+        ((queries[0], documents[0]), (queries[1], documents[1])),
+        queries=queries,
+        documents=documents,
+    )
+    (found,) = scan([*documents[:38], "First  query"], [test])
+    assert (found.queries, found.documents) == (3, 40)
+    assert found.queries_exact == pytest.approx(1 / 3)
+    assert found.documents_exact == pytest.approx(38 / 40)
+    assert found.pairs == 0.5
+    (none,) = scan(documents, [test])
+    assert (none.queries_exact, none.documents_exact, none.pairs) == (0.0, 1.0, 0.0)
+    assert leak_columns({"search": asdict(none)})["leak_exact"] == 0.0

@@ -2,8 +2,11 @@
 
 import csv
 import json
+import random
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -493,3 +496,51 @@ def test_options_of_tables_are_for_the_tables_among_the_test_files(tables: Path)
     assert (search.quotes, search.bad_rows) == ("auto", "skip")
     with pytest.raises(ValueError, match="quotes cannot be set"):
         tasks_of_files([folder], reading)
+
+
+def test_no_clustering_is_scored_on_a_draw_that_lacks_a_label(tmp_path: Path) -> None:
+    """19 texts of one label and one of another: a constant model knows nothing and gets 0."""
+    from nsbench.benchmarks.evaluation.mteb.local import WholeDraws
+
+    path = tmp_path / "rare.csv"
+    path.write_text("text,label\n" + "".join(f"text {i},{'ab'[i == 7]}\n" for i in range(20)))
+    (task,) = evaluation_tasks([{"name": "rare", "kind": "clustering", "path": str(path)}])
+    constant = replace(MODEL, encode=lambda texts: np.ones((len(texts), MODEL.dimension), "f4"))
+    (score,) = [s for s in evaluate(constant, [task], geometry=False).scores if s.main]
+    assert score.value == 0
+    for count, labels in ((20, [0] * 19 + [1]), (30, [*range(25), 0, 0, 0, 0, 0])):
+        for seed in range(20):
+            draws = WholeDraws(labels, random.Random(seed).getstate())
+            for drawn in (
+                draws.choices(range(count), k=count),
+                deepcopy(draws).choices(range(count), k=count),
+            ):
+                assert {labels[i] for i in drawn} == set(labels)
+                assert len(drawn) == count
+
+
+@pytest.mark.parametrize("names", [("a", "z"), ("z", "a")])
+def test_ties_of_a_constant_model_are_counted_and_said(tmp_path: Path, names: Any) -> None:
+    folder = tmp_path / "beir"
+    (folder / "qrels").mkdir(parents=True)
+    right, wrong = names
+    docs = [{"_id": right, "text": "right one"}] + [
+        {"_id": f"{wrong}{i}", "text": f"wrong one {i}"} for i in range(12)
+    ]
+    queries = [{"_id": f"q{i}", "text": f"query {i}"} for i in range(3)]
+    for name, rows in (("corpus", docs), ("queries", queries)):
+        (folder / f"{name}.jsonl").write_text("\n".join(json.dumps(r) for r in rows))
+    judged = "".join(f"q{i}\t{right}\t1\n" for i in range(3))
+    (folder / "qrels" / "test.tsv").write_text(f"query-id\tcorpus-id\tscore\n{judged}")
+    (task,) = evaluation_tasks([{"name": "beir", "kind": "retrieval", "path": str(folder)}])
+    constant = replace(MODEL, encode=lambda texts: np.ones((len(texts), MODEL.dimension), "f4"))
+    found = evaluate(constant, [task], geometry=False)
+    assert found.info["ties"] == {"beir": {"rows": 3, "tied": 3}}
+    assert "mteb orders these by their ids" in found.info["notes"]["beir/ties/all"]
+
+    def drawn(texts: Any) -> Any:
+        rows = [np.random.default_rng(list(t.encode())).normal(size=MODEL.dimension) for t in texts]
+        return np.array(rows, "f4")
+
+    apart = evaluate(replace(MODEL, encode=drawn), [task], geometry=False)
+    assert "ties" not in apart.info

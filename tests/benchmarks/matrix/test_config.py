@@ -8,7 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from nsbench.benchmarks.matrix.config import grid, load_config, parse_config, suites
-from nsbench.benchmarks.matrix.expand import expand, only
+from nsbench.benchmarks.matrix.expand import expand
+from nsbench.benchmarks.matrix.selecting import only
 
 Build = Callable[..., dict[str, Any]]
 
@@ -83,6 +84,95 @@ def test_only_keeps_matching_cells(small: Build) -> None:
     assert len(only(planned, ["*seed 2"])) == 2
     with pytest.raises(ValueError, match="matches no cell"):
         only(planned, ["nothing*"])
+
+
+def test_only_means_the_sampler_and_other_axes_by_name(small: Build) -> None:
+    raw = small(
+        samplers=["in_batch", "hard", "random"], candidates=["in_batch", "queue"], seeds=[1, 2]
+    )
+    planned = expand(parse_config(raw))
+    assert len(planned) == 12
+    found = only(planned, ["in_batch*"])
+    assert {p.cell.sampler.name for p in found} == {"in_batch"}
+    assert len(found) == 4
+    for pattern, count in (
+        ("candidates=in_batch*", 6),
+        ("candidates=queue*", 6),
+        ("seed=2", 6),
+        ("sampler=hard*", 4),
+        ("objective=info_nce", 12),
+        ("encoder=static*", 12),
+        ("augmentation=none", 12),
+        ("key=" + planned[0].cell.key, 1),
+        (planned[0].cell.key[:6] + "*", 1),
+    ):
+        assert len(only(planned, [pattern])) == count, pattern
+    assert len(only(planned, ["hard*", "seed=2"])) == 8
+    for pattern in ("static*", "queue*", "info_nce", "pool=queue*"):
+        with pytest.raises(ValueError, match="AXIS=GLOB for one of sampler"):
+            only(planned, ["hard*", pattern])
+
+
+def test_a_batch_larger_than_the_data_is_refused_or_skipped(small: Build) -> None:
+    raw = small(data=[{"name": "planted", "rows": 100}], no_training=True)
+    raw["budget"] |= {"batch_size": 500}
+    with pytest.raises(ValueError, match=r"no cell .* can train: batch_size is 500, but .* 100"):
+        expand(parse_config(raw))
+    raw["budget"] |= {"batch_size": [16, 500]}
+    planned = expand(parse_config(raw))
+    skipped = [p for p in planned if p.skip]
+    assert [p.cell.budget.batch_size for p in skipped] == [500]
+    assert "only" in skipped[0].skip
+    few = expand(parse_config(raw | {"limits": [10], "no_training": False}))
+    assert not any(p.skip for p in few)  # few rows are repeated until they fill a batch
+
+
+def test_extras_that_changed_give_new_keys_and_others_none(small: Build) -> None:
+    raw = small(
+        samplers=[
+            "in_batch",
+            "text_dedup",
+            "incremental",
+            {
+                "name": "curriculum",
+                "inner": "text_dedup",
+                "parameter": "threshold",
+                "start": 0.5,
+                "end": 0.6,
+            },
+        ],
+        encoders=[{"name": "static", "dimension": 16}, {"name": "tiny", "dimension": 16}],
+    )
+    told = {
+        (p.cell.sampler.name, p.cell.encoder.name): p.cell.inputs.get("extras", "")
+        for p in expand(parse_config(raw))
+    }
+    assert told == {
+        ("in_batch", "static"): "",
+        ("in_batch", "tiny"): "",
+        ("text_dedup", "static"): "",
+        ("text_dedup", "tiny"): "token_overlap 2",
+        ("curriculum", "static"): "",
+        ("curriculum", "tiny"): "token_overlap 2",
+        ("incremental", "static"): "cluster_match 2",
+        ("incremental", "tiny"): "cluster_match 2",
+    }
+
+
+def test_an_encoder_of_fixed_weights_is_evaluated_untrained_once(
+    small: Build, tmp_path: Path
+) -> None:
+    from nsbench.benchmarks.encoders import encoders
+
+    model: Any = encoders.make("tiny", dimension=16).build(["a b c", "d e"], 0)
+    for part in (model.model, model.tokenizer):
+        part.save_pretrained(tmp_path / "model")
+    drawn = small(no_training=True, seeds=[1, 2, 3])
+    fixed = drawn | {"encoders": [{"name": "transformer", "source": str(tmp_path / "model")}]}
+    for raw, count in ((drawn, 3), (fixed, 1)):
+        cells = [p.cell for p in expand(parse_config(raw))]
+        assert sum(c.sampler.name == "no_training" for c in cells) == count
+        assert sum(c.sampler.name == "in_batch" for c in cells) == 3
 
 
 def test_shared_objective_parameters_reach_every_objective(small: Build) -> None:

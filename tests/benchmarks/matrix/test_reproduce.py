@@ -107,7 +107,7 @@ def test_a_published_spread_is_used() -> None:
 
 def cell(folder: Path, name: str, seed: int, value: float, **labels: str) -> None:
     """A finished cell's files, as far as the comparison reads them."""
-    at = folder / "runs" / f"{name}-{seed}"
+    at = folder / "runs" / f"{name}-{name}{seed}"
     at.mkdir(parents=True)
     axes = {"sampler": "in_batch", "augmentation": "none", "encoder": "tiny"} | labels
     plain = {

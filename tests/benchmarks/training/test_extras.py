@@ -10,7 +10,7 @@ from made_training import world_of
 from nsbench.benchmarks.contrast.context import Contrast, Further, lay_out, owners
 from nsbench.benchmarks.contrast.world import World
 from nsbench.benchmarks.data import TrainingData
-from nsbench.benchmarks.encoders import Encoder, encoders
+from nsbench.benchmarks.encoders import Encoder, encoders, token_table
 from nsbench.benchmarks.mining.clusters import ClusterMatch, nearest, row_topics, spherical_kmeans
 from nsbench.benchmarks.training.batches import feed_for
 from nsbench.benchmarks.training.extras import Extras
@@ -252,3 +252,36 @@ def test_topical_batches_are_harder_than_random_ones() -> None:
     assert mean_similarity(make("topic", texts_per_cluster=10.0)) > mean_similarity(
         make("in_batch")
     )
+
+
+@pytest.mark.parametrize("refreshes", [1, 2, 3, 10, 50])
+@pytest.mark.parametrize("schedule", ["linear", "cosine", "step"])
+def test_law_ifnd_any_number_of_refreshes_reaches_the_end(refreshes: int, schedule: str) -> None:
+    for end in (0.8, 1.0):
+        clusters = matcher(a_world(), 12, end=end, refreshes=refreshes, schedule=schedule)
+        assert (clusters.trusted >= 0).sum(dim=1).tolist() == [int(end * 54 + 1e-9)] * 2
+
+
+def test_token_overlap_is_the_same_with_and_without_special_tokens() -> None:
+    said = ("a b c d e f g x", "a b c d e f g h", "b c", "z", "a b c d e f g x y w")
+    rows = np.arange(len(said))
+    data = TrainingData("t", said, rows, rows, np.empty((len(said), 0), np.int64))
+    found = []
+    for name in ("static", "tiny"):
+        encoder: Encoder = encoders.make(name, dimension=16).build(data.texts, 0)
+        world = world_of(encoder, data, batch_size=4)
+        context, contrast = a_batch(world, rows.tolist())
+        extras = Extras(make("text_dedup"), world)
+        found.append(extras.add(context, contrast).require("token_overlap"))
+    assert found[0][0, 1].item() == pytest.approx(7 / 9)
+    torch.testing.assert_close(found[0], found[1])
+
+
+@pytest.mark.parametrize("name", ["static", "tiny"])
+def test_truncated_texts_are_those_longer_than_the_limit(name: str) -> None:
+    texts = ["a b c d", "a b c d e", "a b c d e f", "a"]
+    encoder: Encoder = encoders.make(name, dimension=16).build(texts, 0)
+    for limit in range(3, 10):
+        bare = limit - sum(encoder.specials)
+        table = token_table(encoder, texts, limit, torch.device("cpu"))
+        assert table.truncated == sum(len(t.split()) > bare for t in texts), limit

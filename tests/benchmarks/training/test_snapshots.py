@@ -7,22 +7,27 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 import torch
+from made_training import method, opened
 
 from nsbench.benchmarks.candidates import OpenPool
 from nsbench.benchmarks.contrast.distributed import ApartError
+from nsbench.benchmarks.data import datasets
+from nsbench.benchmarks.encoders import encoders
 from nsbench.benchmarks.matrix.config import parse_config
 from nsbench.benchmarks.matrix.expand import expand
+from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.records import CellPaths, ResultsFolder, read_record
 from nsbench.benchmarks.runs.cell_run import Place, run_cell
 from nsbench.benchmarks.runs.executors.base import Job, plan_jobs, run_job
 from nsbench.benchmarks.runs.garbage import find_waste
+from nsbench.benchmarks.training.measures import DivergedError
 from nsbench.benchmarks.training.snapshots import Snapshots, frame_of, frame_state
 
 Build = Callable[..., dict[str, Any]]
@@ -308,3 +313,37 @@ def test_tables_come_back_as_they_were() -> None:
         {"step": [1, 2], "quantity": ["a", "b"], "mean": [0.1, float("nan")]}
     ).astype({"quantity": "str", "step": "int16"})
     pd.testing.assert_frame_equal(frame_of(frame_state(table)), table)
+
+
+@dataclass(frozen=True)
+class Bursting:
+    """InfoNCE whose loss is not a number from a share of the training on."""
+
+    after: float
+    views = "one"
+    balanced = True
+
+    def __call__(self, similarity: Any, context: Any, selection: Any) -> Any:
+        loss = objectives.make("info_nce")(similarity, context, selection)
+        return loss + torch.where(context.progress >= self.after, torch.nan, 0.0)
+
+
+@pytest.mark.parametrize("every", [1, 2, 5])
+def test_a_diverged_training_ends_when_it_is_seen(every: int) -> None:
+    data = datasets.make("planted", rows=120)()
+    encoder = encoders.make("static", dimension=16).build(data.texts, 0)
+    under = opened(encoder, data, method(objective=Bursting(0.25), steps=41), every=every)
+    with pytest.raises(DivergedError, match="nan at step 10 of 41"):
+        for _ in under:
+            pass
+    assert under.done <= 10 + 2 * every + 1
+    with pytest.raises(DivergedError, match="nan at step 10 of 41"):
+        under.measures.check()  # so that no snapshot of it is written
+
+
+def test_a_training_that_diverges_in_its_last_step_still_fails() -> None:
+    data = datasets.make("planted", rows=120)()
+    encoder = encoders.make("static", dimension=16).build(data.texts, 0)
+    under = opened(encoder, data, method(objective=Bursting(1.0), steps=9), every=4)
+    with pytest.raises(DivergedError, match="nan at step 8 of 9"):
+        under.finish()
