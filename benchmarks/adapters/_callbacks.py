@@ -109,7 +109,7 @@ class ProgressCallback(_Kept):
 
     def kept(self) -> dict[str, Any]:
         """Draws and learned numbers of the loss; its progress is the trainer's."""
-        learned = {name: float(value) for name, value in self.loss.numbers.values.items()}
+        learned = {name: float(value.detach()) for name, value in self.loss.numbers.values.items()}
         return {"draws": self.loss.draws.state(), "learned": learned}
 
     def resume(self, held: dict[str, Any]) -> None:

@@ -70,7 +70,7 @@ def check_objective(objective: Any, model: Any, *, apart: bool) -> None:
             apart.
     """
     check = getattr(objective, "check_dimension", None)
-    found = getattr(unwrapped(model), "get_sentence_embedding_dimension", None)
+    found = getattr(unwrapped(model), "get_embedding_dimension", None)
     dimension = None if found is None else found()
     if check is not None and dimension:
         check(dimension)
