@@ -119,8 +119,9 @@ def cached_loss(loss: Any, columns: Columns, facts: Facts) -> Tensor:
     """0-dim loss of a batch whose embeddings are made in chunks.
 
     Args:
-        loss: Has ``model``, ``mini_batch_size`` and ``calculate_loss``; wrappers such as
-            MatryoshkaLoss replace the latter.
+        loss: Has ``model``, ``mini_batch_size``, ``calculate_loss`` and ``numbers``; wrappers such
+            as MatryoshkaLoss replace ``calculate_loss``. The gradient of its learned numbers is
+            held back until ``backward``, which may scale it.
         columns: Features of each column.
         facts: About their texts.
     """
@@ -128,7 +129,22 @@ def cached_loss(loss: Any, columns: Columns, facts: Facts) -> Tensor:
     if not torch.is_grad_enabled():
         total: Tensor = loss.calculate_loss(chunks.embeddings, facts)
         return total
+    numbers = list(loss.numbers.parameters())
+    before = [number.grad for number in numbers]
+    for number in numbers:
+        number.grad = None
     total = loss.calculate_loss(chunks.embeddings, facts, with_backward=True)
+    found = [number.grad for number in numbers]
+    for number, held in zip(numbers, before, strict=True):
+        number.grad = held
+
+    def complete(factor: Tensor) -> None:
+        chunks.backward(factor)
+        for number, share in zip(numbers, found, strict=True):
+            if share is not None:
+                share = share * factor.to(share)
+                number.grad = share if number.grad is None else number.grad + share
+
     total = total.detach().requires_grad_()
-    total.register_hook(chunks.backward)
+    total.register_hook(complete)
     return total

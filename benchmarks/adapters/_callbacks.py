@@ -108,12 +108,16 @@ class ProgressCallback(_Kept):
         self.loss.draws.restart()
 
     def kept(self) -> dict[str, Any]:
-        """Draws of the loss; its progress is the trainer's."""
-        return {"draws": self.loss.draws.state()}
+        """Draws and learned numbers of the loss; its progress is the trainer's."""
+        learned = {name: float(value.detach()) for name, value in self.loss.numbers.values.items()}
+        return {"draws": self.loss.draws.state(), "learned": learned}
 
     def resume(self, held: dict[str, Any]) -> None:
         """Continue from a `kept`."""
         self.loss.draws.load(held["draws"])
+        with torch.no_grad():
+            for name, value in held["learned"].items():
+                self.loss.numbers.values[name].fill_(value)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Tell the loss which optimizer step it is in."""

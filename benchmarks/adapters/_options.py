@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, TypedDict
 
+from nsbench.benchmarks.adapters._gather import processes
 from nsbench.benchmarks.adapters._identity import unwrapped
 from nsbench.samplers import suggest
 
@@ -54,6 +55,30 @@ def check_options(options: LossOptions) -> None:
         value: Any = options.get(name) or 0
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
             raise ValueError(f"{name} must be a whole number of at least 0, got {value!r}")
+
+
+def check_objective(objective: Any, model: Any, *, apart: bool) -> None:
+    """Check an objective against the model and the processes that train it.
+
+    Args:
+        objective: An objective.
+        model: A `SentenceTransformer`, or ``None``.
+        apart: Whether each process has a batch of its own.
+
+    Raises:
+        ValueError: If it does not take the model's embeddings, or learns numbers that would drift
+            apart.
+    """
+    check = getattr(objective, "check_dimension", None)
+    found = getattr(unwrapped(model), "get_embedding_dimension", None)
+    dimension = None if found is None else found()
+    if check is not None and dimension:
+        check(dimension)
+    if apart and processes() > 1 and getattr(objective, "learned", {}):
+        raise ValueError(
+            f"{objective!r} learns numbers, which would differ between processes that each have a "
+            "batch of their own: set gather_across_devices=True"
+        )
 
 
 def freeze(guide: Any, model: Any) -> None:

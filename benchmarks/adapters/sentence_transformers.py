@@ -28,7 +28,12 @@ from nsbench.benchmarks.adapters._callbacks import (
 from nsbench.benchmarks.adapters._facts import Facts, KnownPairs, facts_of
 from nsbench.benchmarks.adapters._gather import check_columns, gather_rows, processes
 from nsbench.benchmarks.adapters._identity import Columns, carry_identity, hidden
-from nsbench.benchmarks.adapters._options import LossOptions, check_options, freeze
+from nsbench.benchmarks.adapters._options import (
+    LossOptions,
+    check_objective,
+    check_options,
+    freeze,
+)
 from nsbench.benchmarks.adapters._progress import UNKNOWN, Draws, count_steps
 from nsbench.benchmarks.contrast.context import (
     Further,
@@ -89,7 +94,8 @@ class NegativeSamplingLoss(nn.Module):
 
     Raises:
         ValueError: If a name is unknown, an option out of range, or the sampler needs what a loss
-            cannot see: clusters, labels, or a pool of earlier batches.
+            cannot see: clusters, labels, or a pool of earlier batches; if the objective does not
+            fit the model, or learns numbers in processes that do not share a batch.
         TypeError: If there is no such option.
     """
 
@@ -125,6 +131,7 @@ class NegativeSamplingLoss(nn.Module):
         self.model = model
         if guide is not None and model is not None:
             freeze(guide, model)
+        check_objective(self.objective, model, apart=not self.gather_across_devices)
         if self.gather_across_devices and processes() == 1:
             _log.warning("gather_across_devices: there is one process, with nothing to gather")
         count_steps(self)
@@ -347,11 +354,11 @@ def _world(tokens: Any) -> World:
 
 def _extras(sampler: Sampler, objective: Objective, guide: Any) -> Extras:
     needs = frozenset(getattr(sampler, "needs", ())) | frozenset(getattr(objective, "needs", ()))
-    unseen = {name for name in needs if name in EXTRAS and EXTRAS[name].of_data}
+    unseen = needs & {"truth", *(name for name, extra in EXTRAS.items() if extra.of_data)}
     if unseen:
         raise ValueError(
-            f"{sampler!r} needs {', '.join(sorted(unseen))}, which a loss of sentence-transformers "
-            "does not see: run it with `nsbench run`"
+            f"{sampler!r} with {objective!r} needs {', '.join(sorted(unseen))}, which a loss of "
+            "sentence-transformers does not see: run it with `nsbench run`"
         )
     if "guide_similarity" in needs and guide is None:
         raise ValueError(f"{sampler!r} needs a guide: give one with guide=SentenceTransformer(...)")

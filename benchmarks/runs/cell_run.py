@@ -18,7 +18,6 @@ from typing import Any, cast
 import numpy as np
 import torch
 from safetensors.torch import save
-from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from nsbench.benchmarks.contrast.distributed import ApartError, team
@@ -43,6 +42,7 @@ from nsbench.benchmarks.records.cache import ContentCache
 from nsbench.benchmarks.records.cell import Cell, make
 from nsbench.benchmarks.records.record import DIFFICULTY_VERSION
 from nsbench.benchmarks.runs.cell_log import cell_log
+from nsbench.benchmarks.runs.threads import single_threaded
 from nsbench.benchmarks.training.measures import Trained
 from nsbench.benchmarks.training.projection import project_cell
 from nsbench.benchmarks.training.regime import SkipCellError, built_encoder, train_cell
@@ -51,18 +51,6 @@ from nsbench.benchmarks.training.snapshots import Snapshots, made_by
 
 WORTH = 1.0
 """Seconds a result must take to compute before it is kept for other cells."""
-
-
-@contextmanager
-def single_threaded(threads: int) -> Iterator[None]:
-    """Fix the thread count of torch and BLAS: the order of sums is part of the result."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        with threadpool_limits(limits=threads, user_api="blas"):
-            yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @cache
