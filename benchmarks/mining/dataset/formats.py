@@ -19,6 +19,14 @@ from nsbench.benchmarks.mining.settings import MinedFiles
 Rows = Iterator[dict[str, Any]]
 
 
+BEIR_FILES = ("qrels/train.tsv", "corpus.jsonl", "queries.jsonl")
+
+
+def names_of(form: str, file_type: str) -> tuple[str, ...]:
+    """Names of the files with the rows, in the order of `write_set`."""
+    return BEIR_FILES if form == "beir" else (f"train.{file_type}",)
+
+
 def write_set(mined: MinedSet, folder: Path, wanted: MinedFiles) -> list[Path]:
     """Write the rows.
 
@@ -36,7 +44,7 @@ def write_set(mined: MinedSet, folder: Path, wanted: MinedFiles) -> list[Path]:
     if wanted.form == "beir":
         return _beir(mined, folder)
     rows = list(_WRITERS[wanted.form](mined, wanted.scores))
-    path = folder / f"train.{wanted.file_type}"
+    path = folder / names_of(wanted.form, wanted.file_type)[0]
     write_atomically(path, _lines(rows) if wanted.file_type == "jsonl" else _parquet(rows))
     return [path]
 
@@ -170,11 +178,11 @@ def _beir(mined: MinedSet, folder: Path) -> list[Path]:
         for texts, score in ((group.positives, 1), (group.negatives, 0)):
             judged += [f"q{number}\t{ids[text]}\t{score}" for text in texts]
     (folder / "qrels").mkdir(exist_ok=True)
-    files = {
-        "qrels/train.tsv": "\n".join(judged) + "\n",
-        "corpus.jsonl": _lines([{"_id": i, "title": "", "text": t} for t, i in ids.items()]),
-        "queries.jsonl": _lines([{"_id": f"q{i}", "text": t} for i, t in enumerate(groups)]),
-    }
-    for name, text in files.items():
+    texts_of = (
+        "\n".join(judged) + "\n",
+        _lines([{"_id": i, "title": "", "text": t} for t, i in ids.items()]),
+        _lines([{"_id": f"q{i}", "text": t} for i, t in enumerate(groups)]),
+    )
+    for name, text in zip(BEIR_FILES, texts_of, strict=True):
         write_atomically(folder / name, text)
-    return [folder / name for name in files]
+    return [folder / name for name in BEIR_FILES]
