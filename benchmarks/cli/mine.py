@@ -11,7 +11,6 @@ from nsbench.benchmarks.cli.console import err, escaped, out, settle_hub
 from nsbench.benchmarks.cli.options import Argument, Option, command_from
 from nsbench.benchmarks.mining.settings import MinedFiles, MineSettings
 
-
 PROMPTS = ("query_prompt", "corpus_prompt")
 """Settings that can also be given by the name of one of the model's prompts."""
 
@@ -64,7 +63,9 @@ class MineCommand(MinedFiles, MineSettings):
             name = getattr(self, f"{kind}_name")
             option = f"--{kind}-name".replace("_", "-")
             if name and self.source == "bm25":
-                raise ValueError(f"mine: {option} is {name!r}, but bm25 reads texts without prompts")
+                raise ValueError(
+                    f"mine: {option} is {name!r}, but bm25 reads texts without prompts"
+                )
             if name and getattr(self, kind) is not None:
                 raise ValueError(
                     f"mine: {option} is {name!r}, but the text of this prompt is given, too: "
@@ -134,6 +135,9 @@ def _show(to: Path, made: dict[str, Any], before: bool) -> None:
         f"({counts['rows_short']} rows found too few, {counts['padded']} places padded)",
         soft_wrap=True,
     )
+    if found.get("short_by"):
+        by = ", ".join(f"{name} {count}" for name, count in found["short_by"].items())
+        out.print(escaped(f"short rows by what left them short: {by}"), soft_wrap=True)
     for name in ("positive_score", "negative_score", "margin"):
         values = found["difficulty"][name]
         if values["mean"] is not None:

@@ -10,6 +10,7 @@ A candidate is never the anchor, its positive, another known positive or a text 
 Every candidate that is not kept has a reason, and a policy decides about rows that find too few.
 """
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,6 +33,7 @@ REASONS = (
     "too_near_positive",  # score above what `margin` or `relative_margin` allow
     "too_dissimilar",  # score below `min_score`
     "surplus",  # the row had its `depth` already
+    "row_dropped",  # would have been kept, but the policy `drop` took the row's candidates away
 )
 """Reasons for not keeping a candidate of the ranking, by code."""
 _CODE = {name: code for code, name in enumerate(REASONS)}
@@ -130,6 +132,13 @@ class Corpus:
         stop = np.searchsorted(self.known, (self.queries + 1) * self.size)
         self.most_known = int((stop - each).max(initial=0))
 
+    def only(self, rows: Ints) -> "Corpus":
+        """The same corpus with some of its rows, ``(n,)`` ascending."""
+        other = copy.copy(self)
+        other.anchor, other.positive = self.anchor[rows], self.positive[rows]
+        other.queries, other.query = np.unique(other.anchor, return_inverse=True)
+        return other
+
     def is_known(self, left: Ints, right: Ints) -> NDArray[np.bool_]:
         """Return whether two distinct texts are a known positive pair."""
         keys = left * self.size + right
@@ -147,6 +156,7 @@ def mine(
     *,
     shortage: str,
     rng: np.random.Generator,
+    positive_score: Floats | None = None,
 ) -> Mined:
     """Find the candidates of every row in a window of its anchor's ranking.
 
@@ -158,6 +168,7 @@ def mine(
             its candidates, keep the ``fewer`` there are, ``pad_random`` with texts that may be
             negatives, or ``error``.
         rng: Draws the padding.
+        positive_score: ``(R,)`` what margins are measured from; default: `positive_scores`.
 
     Raises:
         ShortageError: By the policy ``error``.
@@ -168,7 +179,8 @@ def mine(
     scores, ids = source.rank(corpus.queries, fetch)
     if np.isnan(scores).any():
         raise ValueError(f"mining: the source {source.name} gave scores that are NaN")
-    positive_score = positive_scores(corpus, source, window.against)
+    if positive_score is None:
+        positive_score = positive_scores(corpus, source, window.against)
     depth, rows = window.depth, len(corpus.anchor)
     out_ids = np.full((rows, depth), -1, np.int64)
     out_scores = np.full((rows, depth), np.nan, np.float32)
@@ -198,6 +210,9 @@ def mine(
         )
     if shortage == "drop":
         dropped = short
+        codes[short] = np.where(
+            codes[short] == _CODE["kept"], _CODE["row_dropped"], codes[short]
+        ).astype(np.int8)
         out_ids[short], out_scores[short], out_ranks[short] = -1, np.nan, -1
     elif shortage == "pad_random":
         padded = pad(corpus, source, out_ids[:, :need], out_scores, short.nonzero()[0], rng)

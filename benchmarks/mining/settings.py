@@ -111,7 +111,9 @@ class MineSettings(BaseModel):
         0, ge=0, description="Places skipped at the top; known positives are no places."
     )
     range_max: int = Field(
-        0, ge=0, description="Place after the last; 0: as many as negatives and filters need."
+        0,
+        ge=0,
+        description="Place after the last; 0: as many as negatives and filters need, row by row.",
     )
     margin: float | None = Field(None, ge=0, description="Keep s_neg <= s_pos - margin.")
     relative_margin: float | None = Field(
@@ -209,14 +211,24 @@ class MineSettings(BaseModel):
         """Devices of the search by name."""
         return tuple(name.strip() for name in self.devices.split(",") if name.strip())
 
+    @property
+    def filtered(self) -> bool:
+        """True if scores decide what may be taken from the window."""
+        bounds = (self.margin, self.relative_margin, self.max_score, self.min_score)
+        return any(bound is not None for bound in bounds)
+
+    @property
+    def widens(self) -> bool:
+        """True if the window grows for rows that filters leave with too few."""
+        return self.filtered and not self.range_max
+
     def window(self, most_positives: int) -> Window:
         """Return the places of a ranking that are wanted.
 
         Args:
             most_positives: Of any anchor.
         """
-        bounds = (self.margin, self.relative_margin, self.max_score, self.min_score)
-        times = 10 if any(b is not None for b in bounds) else 1  # a filter takes some away
+        times = 10 if self.filtered else 1  # a filter takes some away
         stop = self.range_max or self.range_min + self.negatives * times + most_positives
         return Window(
             depth=stop - self.range_min,

@@ -22,7 +22,8 @@ def report(mined: MinedSet) -> dict[str, Any]:
     """Counts, difficulty and false negatives as plain data.
 
     Returns:
-        ``counts``; ``difficulty``: mean, std and quantiles of the scores of positives and
+        ``counts``; ``window``: places of the ranking that were examined; ``short_by``: short rows
+        by the setting that left them short; ``difficulty``: mean, std and quantiles of the scores of positives and
         negatives, of the margin s_pos - s_neg and of the place in the ranking; ``texts``: how often
         one text serves as a negative; ``false_negatives``: shares of the negatives that are known
         to mean the same as the anchor (``known_same``, null without labels), score above the
@@ -49,6 +50,8 @@ def report(mined: MinedSet) -> dict[str, Any]:
     return {
         "counts": counts,
         "source": mined.source,
+        "window": _window(mined),
+        "short_by": mined.short_by,
         "difficulty": {
             "positive_score": _summary(positive),
             "negative_score": _summary(scores[there]),
@@ -62,6 +65,16 @@ def report(mined: MinedSet) -> dict[str, Any]:
         },
         "false_negatives": _false(mined, ids, there, margin, positive),
         "rejected": mined.reasons,
+    }
+
+
+def _window(mined: MinedSet) -> dict[str, int]:
+    """First place, place after the last, the same of the widest row, and rows made wider."""
+    return {
+        "start": mined.settings.range_min,
+        "stop": mined.stop,
+        "widest_stop": int(mined.stops.max(initial=0)),
+        "rows_widened": int((mined.stops > mined.stop).sum()),
     }
 
 

@@ -15,7 +15,7 @@ from nsbench.benchmarks.encoders.pretrained import TextModel
 from nsbench.benchmarks.files import write_atomically
 from nsbench.benchmarks.keys import content_key
 from nsbench.benchmarks.mining.dataset.card import card
-from nsbench.benchmarks.mining.dataset.formats import names_of, write_set
+from nsbench.benchmarks.mining.dataset.formats import names_of, negatives_in, write_set, written
 from nsbench.benchmarks.mining.dataset.mined_set import MinedSet, Mining
 from nsbench.benchmarks.mining.dataset.report import report
 from nsbench.benchmarks.mining.dataset.rescore import Rescorer
@@ -26,6 +26,8 @@ from nsbench.samplers import one_of, parse_choice
 
 RECIPE = 1
 """Raised by hand when the same settings give other negatives."""
+WIDENING = 2
+"""The recipe of settings whose window grows, which other versions kept narrow."""
 DETAILS = ("provenance.parquet", "report.json")
 """Files next to those of the rows, checked like these."""
 
@@ -118,8 +120,9 @@ def mine_to(
         there = _finished(folder, key, overwrite=overwrite)
         if there is not None:
             return there, True
-    mined = mining.run()
+    mined = written(mining.run(), wanted.form)
     found = report(mined)
+    found["counts"]["negatives"] = negatives_in(mined, wanted.form)
     done.unlink(missing_ok=True)  # not before there is another set to write
     files = write_set(mined, folder, wanted)
     names = ("nsbench", "torch", "transformers", "sentence-transformers", "bm25s")
@@ -216,7 +219,7 @@ def _origin(mining: Mining, wanted: MinedFiles) -> dict[str, Any]:
     data, documents = mining.data, mining.documents
     lexical = mining.settings.source == "bm25"
     return {
-        "recipe": RECIPE,
+        "recipe": WIDENING if mining.settings.widens else RECIPE,
         "data": {
             "name": data.name,
             "digest": data.digest,

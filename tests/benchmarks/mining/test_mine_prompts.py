@@ -15,7 +15,24 @@ from nsbench.benchmarks.mining.dataset.cache import EmbeddingCache
 
 library = pytest.importorskip("sentence_transformers")
 PROMPTS = {"query": "rust gold ", "other": "blue mud ", "plain": "", "document": "tin "}
-WORDS = "rust gold blue mud tin cat dog cow hen ant bee owl fox elk yak ram".split()
+WORDS = [
+    "rust",
+    "gold",
+    "blue",
+    "mud",
+    "tin",
+    "cat",
+    "dog",
+    "cow",
+    "hen",
+    "ant",
+    "bee",
+    "owl",
+    "fox",
+    "elk",
+    "yak",
+    "ram",
+]
 
 
 @pytest.fixture(scope="module")
