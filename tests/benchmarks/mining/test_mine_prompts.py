@@ -53,7 +53,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(folder: Path, to: Path, *options: str, source: str = "model") -> Any:
-    words = WORDS[5:]
+    words = MORE
     rows = [{"anchor": f"{w} x", "positive": f"{w} {words[i - 3]}"} for i, w in enumerate(words)]
     to.mkdir(parents=True, exist_ok=True)
     (to / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))
