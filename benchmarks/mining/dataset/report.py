@@ -24,12 +24,13 @@ def report(mined: MinedSet) -> dict[str, Any]:
     Returns:
         ``counts``; ``window``: places of the ranking that were examined; ``short_by``: short rows
         by the setting that left them short; ``difficulty``: mean, std and quantiles of the scores
-        of positives and negatives, of the margin s_pos - s_neg and of the place in the ranking; ``texts``: how often
-        one text serves as a negative; ``false_negatives``: shares of the negatives that are known
-        to mean the same as the anchor (``known_same``, null without labels), score above the
-        positive (``above_positive``) or above 95 % of it (``near_positive``), share at least 0.8 of
-        their words with the anchor or its positive (``same_words``), or that the judge scores above
-        the positive (``judge_above_positive``, null without one).
+        of positives and negatives, of the margin s_pos - s_neg and of the place in the ranking;
+        ``texts``: how often one text serves as a negative; ``false_negatives``: shares of the
+        negatives that are known to mean the same as the anchor (``known_same``, null without
+        labels), score above the positive (``above_positive``) or above 95 % of it
+        (``near_positive``), share at least 0.8 of their words with the anchor or its positive
+        (``same_words``), or that the judge scores above the positive (``judge_above_positive``,
+        null without one).
     """
     rows = mined.kept
     ids, scores = mined.negatives[rows], mined.scores[rows].astype(np.float64)

@@ -15,24 +15,8 @@ from nsbench.benchmarks.mining.dataset.cache import EmbeddingCache
 
 library = pytest.importorskip("sentence_transformers")
 PROMPTS = {"query": "rust gold ", "other": "blue mud ", "plain": "", "document": "tin "}
-WORDS = [
-    "rust",
-    "gold",
-    "blue",
-    "mud",
-    "tin",
-    "cat",
-    "dog",
-    "cow",
-    "hen",
-    "ant",
-    "bee",
-    "owl",
-    "fox",
-    "elk",
-    "yak",
-    "ram",
-]
+MORE = ["cat", "dog", "cow", "hen", "ant", "bee", "owl", "fox", "elk", "yak", "ram"]
+WORDS = ["rust", "gold", "blue", "mud", "tin", *MORE]
 
 
 @pytest.fixture(scope="module")
