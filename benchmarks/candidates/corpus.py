@@ -17,6 +17,7 @@ from torch import Tensor
 from nsbench.benchmarks.candidates import OpenPool, register
 from nsbench.benchmarks.contrast.views import on_device
 from nsbench.benchmarks.contrast.world import World
+from nsbench.benchmarks.data import TrainingData
 from nsbench.benchmarks.difficulty.statistics import point, summary
 from nsbench.benchmarks.encoders.pretrained import guide_spec
 from nsbench.benchmarks.keys import canonical_json
@@ -27,8 +28,9 @@ from nsbench.benchmarks.mining.corpus import (
     mine,
 )
 from nsbench.benchmarks.mining.guides import guide_embeddings, guide_fingerprint, own_embeddings
-from nsbench.benchmarks.mining.settings import AMONG, SHORTAGE, STEMMERS, Window
+from nsbench.benchmarks.mining.settings import AMONG, SHORTAGE, STEMMERS, STOPWORDS, Window
 from nsbench.benchmarks.mining.sources import DenseSource, LexicalSource, Source
+from nsbench.benchmarks.mining.words import VERSION, are_plain
 from nsbench.benchmarks.records.cache import Arrays
 from nsbench.benchmarks.records.cell import RECIPE
 from nsbench.benchmarks.search import BACKENDS
@@ -66,7 +68,8 @@ class CorpusPool:
         relative_margin: Keep scores <= s_pos - |s_pos| * relative_margin, in [0, 2]; -1 for any.
         k1: BM25's saturation of term counts, in [0, 10].
         b: BM25's share of length normalisation, in [0, 1].
-        stemmer: ``none`` or ``english``; read by ``bm25``.
+        stopwords: Language of the words that ``bm25`` leaves out, or ``none``.
+        stemmer: Language of the stemmer of ``bm25``, or ``none``.
         backend: Of the exact search, ``torch``, ``faiss`` or ``fused`` (CUDA); same answer.
     """
 
@@ -87,6 +90,8 @@ class CorpusPool:
     b: float = 0.4
     stemmer: str = "none"
     backend: str = "torch"
+    stopwords: str = "english"
+    younger: ClassVar = ("stopwords",)
     test_configs: ClassVar = (
         {"shortage": "fewer", "refresh": 3, "lag": 2, "share": "own", "negatives": 2},
         {"shortage": "pad_random", "source": "guide", "relative_margin": 0.05},
@@ -98,6 +103,7 @@ class CorpusPool:
         one_of("corpus", "source", self.source, SOURCES)
         one_of("corpus", "among", self.among, AMONG)
         one_of("corpus", "share", self.share, ("own", "batch"))
+        one_of("corpus", "stopwords", self.stopwords, STOPWORDS)
         one_of("corpus", "stemmer", self.stemmer, STEMMERS)
         one_of("corpus", "backend", self.backend, BACKENDS)
         at_least("corpus", "negatives", self.negatives, 1)
@@ -119,6 +125,12 @@ class CorpusPool:
                 f"corpus: refresh is {self.refresh!r}, but the source {self.source} does not "
                 "change; only the source model can be refreshed"
             )
+        for name, plain in (("stopwords", "english"), ("stemmer", "none")):
+            if getattr(self, name) != plain and self.source != "bm25":
+                raise ValueError(
+                    f"corpus: {name} is {getattr(self, name)!r}, but source is {self.source!r}; "
+                    "only the source bm25 reads words"
+                )
         if self.guide and self.source != "guide":
             raise ValueError(f"corpus: guide is {self.guide!r}, but source is {self.source!r}")
         if self.guide:
@@ -136,6 +148,15 @@ class CorpusPool:
             margin=None if self.margin == -1 else self.margin,
             relative_margin=None if self.relative_margin == -1 else self.relative_margin,
         )
+
+    def inputs(self, data: TrainingData) -> dict[str, str]:
+        """Return what decides the candidates in addition to the settings: how words are found.
+
+        Empty where every version finds the same words, so that such cells keep their keys.
+        """
+        if self.source != "bm25" or _are_plain(data):
+            return {}
+        return {"words": str(VERSION)}
 
     def open(self, world: World) -> "OpenCorpus":
         return OpenCorpus(self, world)
@@ -251,7 +272,7 @@ class OpenCorpus(OpenPool):
         if settings.shortage == "pad_random":  # the seed has a say in it
             return None
         if settings.source == "bm25":
-            whose = ["bm25", ""]
+            whose = ["bm25", str(VERSION)]
         elif settings.guide:
             whose = ["guide", guide_fingerprint(settings.guide)]
         elif not len(self.ids):
@@ -266,7 +287,13 @@ class OpenCorpus(OpenPool):
         settings, world = self.settings, self.world
         if settings.source == "bm25":
             texts = [world.data.texts[i] for i in self.corpus.text]
-            index = Bm25(texts, k1=settings.k1, b=settings.b, stemmer=settings.stemmer)
+            index = Bm25(
+                texts,
+                k1=settings.k1,
+                b=settings.b,
+                stopwords=settings.stopwords,
+                stemmer=settings.stemmer,
+            )
             return LexicalSource(index, self.corpus.candidates)
         if settings.source == "guide":
             embeddings, name = guide_embeddings(world, settings.guide), settings.guide or "initial"
@@ -304,6 +331,15 @@ class OpenCorpus(OpenPool):
         self.waiting = list(state["waiting"])
         self.draw.set_state(state["draw"])
         self.rng.bit_generator.state = state["rng"]
+
+
+_plain: dict[str, bool] = {}  # by digest of the data
+
+
+def _are_plain(data: TrainingData) -> bool:
+    if data.digest not in _plain:
+        _plain[data.digest] = are_plain(data.texts)
+    return _plain[data.digest]
 
 
 def _recall(old: Tensor, new: Tensor) -> Tensor:

@@ -217,10 +217,16 @@ def make(registry: Registry[Any], choice: Choice) -> Any:
 
 
 def resolve(registry: Registry[Any], name: str, params: Mapping[str, Any]) -> Choice:
-    """A choice with all parameters filled in; constructing it once has checked them."""
+    """A choice with all parameters filled in; constructing it once has checked them.
+
+    Parameters that the component calls ``younger`` are left out where they are at their defaults,
+    so that cells finished before they came keep their keys.
+    """
     full = registry.parameters(name, params)
     registry.make(name, **params)
     defaults = {p.name: p.default for p in registry.entry(name).parameters if not p.required}
+    younger = registry.entry(name).attribute("younger", ())
+    full = {k: v for k, v in full.items() if k not in younger or v != defaults[k]}
     return Choice(name, full, defaults)
 
 

@@ -160,7 +160,13 @@ class Mining:
         texts = [self.data.texts[i] for i in corpus.text]
         source: Source
         if settings.source == "bm25":
-            index = Bm25(texts, k1=settings.k1, b=settings.b, stemmer=settings.stemmer)
+            index = Bm25(
+                texts,
+                k1=settings.k1,
+                b=settings.b,
+                stopwords=settings.stopwords,
+                stemmer=settings.stemmer,
+            )
             source = LexicalSource(index, corpus.candidates)
         elif self.model is None:
             raise ValueError("mine: name a model, or choose the source bm25")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from nsbench.benchmarks.data import normalise
 from nsbench.benchmarks.mining.dataset.mined_set import MinedSet
+from nsbench.benchmarks.mining.words import split_words
 from nsbench.benchmarks.records import QUANTILES
 
 Numbers = NDArray[Any]
@@ -108,7 +109,7 @@ def _same_words(mined: MinedSet, ids: Numbers, there: Numbers) -> int:
 
     def of(text: int) -> frozenset[str]:
         if text not in words:
-            words[text] = frozenset(normalise(data.texts[text]).split())
+            words[text] = frozenset(split_words(normalise(data.texts[text])))
         return words[text]
 
     found = 0

@@ -21,6 +21,7 @@ from nsbench.benchmarks.mining.dataset.report import report
 from nsbench.benchmarks.mining.dataset.rescore import Rescorer
 from nsbench.benchmarks.mining.settings import FORMATS, MinedFiles
 from nsbench.benchmarks.mining.sources import Ints
+from nsbench.benchmarks.mining.words import VERSION, are_plain
 from nsbench.benchmarks.records import read_json
 from nsbench.samplers import one_of, parse_choice
 
@@ -218,7 +219,8 @@ def _origin(mining: Mining, wanted: MinedFiles) -> dict[str, Any]:
     """Everything that decides the files of a mined set, as plain data."""
     data, documents = mining.data, mining.documents
     lexical = mining.settings.source == "bm25"
-    return {
+    words = {} if not lexical or are_plain(data.texts) else {"words": VERSION}
+    return words | {
         "recipe": WIDENING if mining.settings.widens else RECIPE,
         "data": {
             "name": data.name,
