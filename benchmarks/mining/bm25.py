@@ -59,15 +59,11 @@ class Bm25:
         lengths = [len(row) for row in tokens.ids]
         flat = np.array([i for row in tokens.ids for i in row], dtype=np.int64)
         if not len(flat):
+            but = "" if stopwords == "none" else f" that is not a stop word ({stopwords})"
             raise ValueError(
-                f"bm25: none of the {len(lengths)} texts has a word"
-                + (
-                    f" that is not one of the stop words ({stopwords})"
-                    if stopwords != "none"
-                    else ""
-                )
-                + f", the first is {(texts or [''])[0][:60]!r}: rank by a model, or choose other "
-                f"stopwords out of {', '.join(STOPWORDS)}"
+                f"bm25: none of the {len(lengths)} texts has a word{but}, the first is "
+                f"{(texts or [''])[0][:60]!r}: rank by a model, or choose other stopwords out of "
+                f"{', '.join(STOPWORDS)}"
             )
         self._queries: Any = sparse.csr_matrix(
             (np.ones(len(flat), np.float32), flat, np.concatenate([[0], np.cumsum(lengths)])),

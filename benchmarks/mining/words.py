@@ -3,8 +3,8 @@
 Source: overlapping character bigrams for scripts that are written without spaces, Nie et al. 2000,
 On the Use of Words and N-grams for Chinese Information Retrieval, as in Lucene's CJKBigramFilter.
 https://doi.org/10.1145/355214.355235 A word is a run of letters, digits and the marks on them
-(Unicode categories L, N, Mn and Mc); of plain English it has the words of scikit-learn and bm25s, two
-characters at least.
+(Unicode categories L, N, Mn and Mc); of plain English it has the words of scikit-learn and bm25s,
+of two characters at least.
 """
 
 import re
@@ -12,6 +12,7 @@ import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import cache
+from itertools import pairwise
 
 VERSION = 2
 """Raised by hand when a text gets other words; the first version cut words at vowel signs."""
@@ -71,7 +72,7 @@ def bigrams(characters: Sequence[str]) -> list[str]:
     """Neighbouring characters in pairs; a single one alone."""
     if len(characters) == 1:
         return list(characters)
-    return [a + b for a, b in zip(characters, characters[1:], strict=False)]
+    return [a + b for a, b in pairwise(characters)]
 
 
 def split_words(text: str) -> list[str]:

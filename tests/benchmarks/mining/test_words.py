@@ -24,8 +24,8 @@ from nsbench.benchmarks.mining.settings import STOPWORDS
 from nsbench.benchmarks.mining.words import are_plain, split_words, words_of
 
 CHINESE = [
-    ("今天北京的天气怎么样", "北京今天晴，最高气温三十度"),
-    ("上海明天的天气怎么样", "上海明天有小雨，记得带伞"),
+    ("今天北京的天气怎么样", "北京今天晴。最高气温三十度"),
+    ("上海明天的天气怎么样", "上海明天有小雨。记得带伞"),
     ("如何申请护照", "申请护照需要身份证和照片"),
     ("如何更换护照照片", "更换护照照片要到出入境窗口"),
     ("北京有哪些大学", "北京有清华大学和北京大学"),
