@@ -53,21 +53,23 @@ def _packaged_minilm() -> Path | None:
 
 
 @cache
-def locate(source: str, revision: str | None = None) -> Path:
+def locate(source: str, revision: str | None = None, *, parts: bool = False) -> Path:
     """Local folder that holds the weights of ``source``.
 
     Args:
         source: A folder, or a hub name. ``sentence-transformers/all-MiniLM-L6-v2`` also comes
             from the package of the ``offline`` extra.
         revision: Hub revision, default the main branch.
+        parts: Accept a sentence-transformers folder whose modules hold the weights, each in its
+            sub-folder.
 
     Raises:
-        SourceError: If it is neither a folder nor to be had from hub, cache or package, or has no
-            safetensors.
+        SourceError: If it is neither a folder nor to be had from hub, cache or package, has no
+            safetensors, or is an adapter and peft is not installed.
     """
     folder = Path(source).expanduser()
     if folder.is_dir():
-        return _with_safetensors(folder, source)
+        return _with_safetensors(folder, source, parts)
     if source.startswith((".", "/", "~")) or source.count("/") > 1:
         raise SourceError(f"no folder {source!r}: an encoder is a folder or a hub name")
     if source.lower() in _MINILM_NAMES and revision is None:
@@ -90,7 +92,7 @@ def locate(source: str, revision: str | None = None) -> Path:
         raise SourceError(
             f"cannot load the encoder {source}{at}: {_why_not(source, revision, error)}"
         ) from None
-    return _with_safetensors(Path(found), source)
+    return _with_safetensors(Path(found), source, parts)
 
 
 def _why_not(source: str, revision: str | None, error: Exception) -> str:
@@ -121,14 +123,36 @@ def _why_not(source: str, revision: str | None, error: Exception) -> str:
     )
 
 
-def _with_safetensors(folder: Path, source: str) -> Path:
-    if not any(folder.glob("*.safetensors")):
+def _with_safetensors(folder: Path, source: str, parts: bool) -> Path:
+    places = [folder, *module_folders(folder)]
+    if any((place / "adapter_config.json").is_file() for place in places) and (
+        importlib.util.find_spec("peft") is None
+    ):
+        raise SourceError(
+            f"{source} is an adapter of another model (adapter_config.json), and needs peft: "
+            "pip install peft"
+        )
+    if not any(any(place.glob("*.safetensors")) for place in (places if parts else [folder])):
         raise SourceError(
             f"{source} has no .safetensors weights (found: "
             f"{', '.join(sorted(p.name for p in folder.iterdir())[:8]) or 'an empty folder'}); "
             "pickled weights are never loaded"
         )
     return folder
+
+
+def module_folders(folder: Path) -> list[Path]:
+    """Sub-folders of the modules of a sentence-transformers folder, in their order.
+
+    A path that leaves the folder, or a ``modules.json`` that cannot be read, gives none.
+    """
+    try:
+        listed = json.loads((folder / "modules.json").read_text("utf-8"))
+        found = [folder / str(module["path"]) for module in listed if module["path"]]
+        root = folder.resolve()
+        return [p for p in found if p.is_dir() and p.resolve().is_relative_to(root)]
+    except (OSError, ValueError, TypeError, KeyError):
+        return []
 
 
 @cache

@@ -110,7 +110,7 @@ def load_model(
     if not folder.is_dir():
         kind, params = guide_spec(source)
     if kind == "transformer" and set(params) == {"source"}:
-        folder = _sources.locate(str(params["source"]), revision or None)
+        folder = _sources.locate(str(params["source"]), revision or None, parts=True)
         if (folder / "modules.json").is_file() and importlib.util.find_spec(
             "sentence_transformers"
         ):

@@ -7,6 +7,7 @@ Paraphrastic Sentence Embeddings. https://arxiv.org/abs/1511.08198
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -125,12 +126,16 @@ class Static:
 
     def check(self) -> None:
         if self.source:
-            _sources.locate(self.source, self.revision or None)
+            _sources.locate(self.source, self.revision or None, parts=True)
 
     def fingerprint(self) -> str:
         if not self.source:
             return "random"
-        return _sources.fingerprint(_sources.locate(self.source, self.revision or None))
+        folder = _sources.locate(self.source, self.revision or None, parts=True)
+        place, whole = _table_folder(folder), _sources.fingerprint(folder)
+        if place == folder:
+            return whole
+        return sha256(f"{whole}:{_sources.fingerprint(place)}".encode()).hexdigest()
 
     def build(self, corpus: Sequence[str], seed: int) -> StaticEncoder:
         if not self.source:
@@ -138,7 +143,8 @@ class Static:
             generator = torch.Generator().manual_seed(seed)
             table = torch.randn(len(tokenizer), self.dimension, generator=generator)
         else:
-            folder = _sources.locate(self.source, self.revision or None)
+            found = _sources.locate(self.source, self.revision or None, parts=True)
+            folder = _table_folder(found)
             table, tokenizer = _token_table(folder), _tokenizer(folder)
         return StaticEncoder(table, tokenizer, max_length=self.max_length, dropout=self.dropout)
 
@@ -149,6 +155,12 @@ def _tokenizer(folder: Path) -> Any:
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+
+
+def _table_folder(folder: Path) -> Path:
+    """The folder itself where it has weights, or that of its first module that has some."""
+    places = [folder, *_sources.module_folders(folder)]
+    return next(place for place in places if any(place.glob("*.safetensors")))
 
 
 def _token_table(folder: Path) -> Tensor:
