@@ -179,8 +179,8 @@ def mine(
     scores, ids = source.rank(corpus.queries, fetch)
     if np.isnan(scores).any():
         raise ValueError(f"mining: the source {source.name} gave scores that are NaN")
-    if positive_score is None:
-        positive_score = positive_scores(corpus, source, window.against)
+    given = positive_score
+    s_pos = positive_scores(corpus, source, window.against) if given is None else given
     depth, rows = window.depth, len(corpus.anchor)
     out_ids = np.full((rows, depth), -1, np.int64)
     out_scores = np.full((rows, depth), np.nan, np.float32)
@@ -189,9 +189,7 @@ def mine(
     for low in range(0, rows, 1 << 14):
         part = slice(low, low + (1 << 14))
         mine, score = ids[corpus.query[part]], scores[corpus.query[part]]
-        codes[part], place = _judged(
-            corpus, window, mine, score, part, positive_score[part][:, None]
-        )
+        codes[part], place = _judged(corpus, window, mine, score, part, s_pos[part][:, None])
         row, column = (codes[part] == _CODE["kept"]).nonzero()
         slot = (codes[part] == _CODE["kept"]).cumsum(axis=1)[row, column] - 1
         out_ids[low + row, slot] = mine[row, column]
@@ -210,9 +208,7 @@ def mine(
         )
     if shortage == "drop":
         dropped = short
-        codes[short] = np.where(
-            codes[short] == _CODE["kept"], _CODE["row_dropped"], codes[short]
-        ).astype(np.int8)
+        codes[short[:, None] & (codes == _CODE["kept"])] = _CODE["row_dropped"]
         out_ids[short], out_scores[short], out_ranks[short] = -1, np.nan, -1
     elif shortage == "pad_random":
         padded = pad(corpus, source, out_ids[:, :need], out_scores, short.nonzero()[0], rng)
