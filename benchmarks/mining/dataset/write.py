@@ -212,7 +212,8 @@ def _digests(made: Any) -> dict[str, str]:
         raise ValueError(f"its files are {', '.join(files) or 'none'}")
     if details and {*details} != {*DETAILS}:
         raise ValueError(f"its details are {', '.join(details)}")
-    return files | details
+    digests: dict[str, str] = files | details
+    return digests
 
 
 def _origin(mining: Mining, wanted: MinedFiles) -> dict[str, Any]:
