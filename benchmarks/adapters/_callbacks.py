@@ -4,16 +4,20 @@ Source: Xiong et al. 2021, ANCE, for mining again with the model in training.
 https://arxiv.org/abs/2007.00808
 """
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from transformers import TrainerCallback
 
 from nsbench.benchmarks.data import TrainingData
 from nsbench.benchmarks.difficulty.statistics import DifficultyLog
 from nsbench.benchmarks.files import write_atomically
+
+_log = logging.getLogger("nsbench.adapters")
 
 LOGGED = {
     "neg/pos_sim_mean": ("positive_similarity", "mean"),
@@ -94,6 +98,14 @@ class Remine(TrainerCallback):  # type: ignore[misc]  # transformers is not type
         data: Pairs, see `nsbench.benchmarks.data`.
         settings: How to mine; its policy must fill every row (``pad_random``) or ``error``.
         every: Steps between two minings, >= 1.
+
+    Attributes:
+        rows: ``(n,)`` rows of the data that have all of their negatives. Others, whose anchor has
+            too few other texts, are left out of the data set, logged, and counted in the report.
+        report: The report of the last mining, see `mining.dataset.report`.
+
+    Raises:
+        ValueError: If a setting is not legal, or no row can have so many negatives.
     """
 
     def __init__(self, model: Any, data: TrainingData, settings: Any, *, every: int) -> None:
@@ -108,6 +120,7 @@ class Remine(TrainerCallback):  # type: ignore[misc]  # transformers is not type
         self.refreshes = 0
         self.report: dict[str, Any] = {}
         self.negatives: dict[tuple[str, str], list[str]] = {}
+        self.rows = np.zeros(0, np.int64)
         self.mine()
 
     def mine(self) -> None:
@@ -115,6 +128,7 @@ class Remine(TrainerCallback):  # type: ignore[misc]  # transformers is not type
         from nsbench.benchmarks.encoders import hash_weights
         from nsbench.benchmarks.encoders.pretrained import sentence_model
         from nsbench.benchmarks.mining.dataset import mine_set
+        from nsbench.benchmarks.mining.dataset.formats import written
         from nsbench.benchmarks.mining.dataset.report import report
 
         was_training = self.model.training
@@ -126,10 +140,30 @@ class Remine(TrainerCallback):  # type: ignore[misc]  # transformers is not type
             ),
         )
         self.model.train(was_training)
+        found = written(found, "n-tuple")
+        self.rows = found.kept.nonzero()[0]
+        left_out = self.data.rows - len(self.rows)
+        if left_out == self.data.rows:
+            raise ValueError(
+                f"re-mining: no row of {self.data.name} has {self.settings.negatives} texts that "
+                "may be its negatives: ask for fewer negatives, or give more texts"
+            )
+        if left_out and not self.refreshes:
+            _log.warning(
+                "re-mining: %d of %d rows of %s are left out, which have fewer than %d texts that "
+                "may be their negatives",
+                left_out,
+                self.data.rows,
+                self.data.name,
+                self.settings.negatives,
+            )
         texts = self.data.texts
-        for row in range(self.data.rows):
-            key = texts[self.data.anchor[row]], texts[self.data.positive[row]]
-            self.negatives[key] = [texts[i] for i in found.negatives[row]]
+        self.negatives = {
+            (texts[self.data.anchor[row]], texts[self.data.positive[row]]): [
+                texts[i] for i in found.negatives[row]
+            ]
+            for row in self.rows
+        }
         self.report = report(found)
         self.refreshes += 1
 
@@ -141,11 +175,11 @@ class Remine(TrainerCallback):  # type: ignore[misc]  # transformers is not type
         texts, wanted = self.data.texts, self.settings.negatives
         names = [f"negative_{i}" for i in range(1, wanted + 1)]
         columns: dict[str, list[str]] = {
-            "anchor": [texts[i] for i in self.data.anchor],
-            "positive": [texts[i] for i in self.data.positive],
+            "anchor": [texts[i] for i in self.data.anchor[self.rows]],
+            "positive": [texts[i] for i in self.data.positive[self.rows]],
         }
         return Dataset.from_dict(
-            columns | {n: [""] * self.data.rows for n in names}
+            columns | {n: [""] * len(self.rows) for n in names}
         ).with_transform(self._filled)
 
     def _filled(self, batch: Mapping[str, list[str]]) -> dict[str, list[str]]:
