@@ -73,7 +73,9 @@ def matrices(names: dict[str, list[str]], nli: str) -> dict[str, dict[str, Any]]
                names["regimes"]]  # fmt: skip
     tiny = {"encoders": [{"name": "tiny", "dimension": 16}]}
     return {
-        "samplers": {"samplers": [n for n in names["samplers"] if n != "no_training"]},
+        "samplers": {
+            "samplers": [n for n in names["samplers"] if n not in ("no_training", "given_batches")]
+        },
         "pools": {"candidates": pools},
         "objectives": {"objectives": names["objectives"]},
         "augmentations-static": {"augmentations": names["augmentations"]},

@@ -43,8 +43,8 @@ class Directions:
         """Read ``q_d+q_q``.
 
         Raises:
-            ValueError: If a direction is unknown, named twice or missing, or has no positive of
-                its own where it needs one.
+            ValueError: If a direction is unknown, named twice or missing, or lacks its own
+                positive where it needs one.
         """
         named = [part.strip() for part in text.split("+")]
         for part in named:

@@ -117,7 +117,7 @@ def _difficulty(made: dict[str, Any], found: dict[str, Any]) -> str:
 
 
 def _short(made: dict[str, Any], found: dict[str, Any]) -> str:
-    """Which places were examined, what left rows short, and what to set."""
+    """Places that were examined, what left rows short, and what to set."""
     window, settings = found["window"], made["settings"]
     if not window["stop"]:
         return ""

@@ -21,7 +21,7 @@ _SETTINGS = {
 
 @dataclass(frozen=True, eq=False)
 class InWindow:
-    """Candidates of R rows, each from a window of its own width.
+    """Candidates of R rows, each from its window.
 
     Attributes:
         ids: ``(R, M)`` text of each candidate, best first; -1 in empty places.

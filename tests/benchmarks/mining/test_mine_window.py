@@ -207,7 +207,7 @@ def test_only_sets_whose_window_grows_have_another_key(tmp_path: Path) -> None:
         given = MineSettings(**{"shortage": "fewer", "negatives": 2, "among": "all"} | more)
         made, _ = mine_to(tmp_path / name, Mining(data, given, MODEL), MinedFiles())
         recipes[name] = made["recipe"]
-    assert recipes == {"plain": 1, "fixed": 1, "grows": 2}
+    assert recipes == {"plain": 2, "fixed": 2, "grows": 3}
 
 
 def test_a_cross_encoder_does_not_read_more_than_the_first_window() -> None:
