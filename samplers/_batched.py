@@ -62,6 +62,11 @@ class Batched:
         return bool(getattr(self._inner, "may_empty", False))
 
     @property
+    def requires_given(self) -> bool:
+        """As the sampler that chooses."""
+        return bool(getattr(self._inner, "requires_given", False))
+
+    @property
     def synthesize(self) -> Callable[[SimilarityContext], Tensor]:
         """As the sampler that chooses; absent if that makes nothing."""
         made: Callable[[SimilarityContext], Tensor] = self._inner.synthesize  # type: ignore[attr-defined]

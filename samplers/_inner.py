@@ -61,6 +61,11 @@ class ChoosesThen:
         """As the choosing sampler."""
         return bool(getattr(self._then, "may_empty", False))
 
+    @property
+    def requires_given(self) -> bool:
+        """As the choosing sampler."""
+        return bool(getattr(self._then, "requires_given", False))
+
     def synthesize(self, context: SimilarityContext) -> Tensor:
         """``(B, S, d)`` new candidates, then those that the choosing sampler makes."""
         own, then = self.made(context), self._then

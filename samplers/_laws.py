@@ -144,7 +144,7 @@ def declares_itself(sampler: Sampler) -> None:
         pairing = getattr(sampler, axis, "")
         name = pairing[0] if isinstance(pairing, tuple) and len(pairing) == 2 else pairing
         expect(isinstance(name, str), f"{axis} must be a name or (name, parameters): {pairing!r}")
-    expect_declared(sampler, "stochastic", "may_empty")
+    expect_declared(sampler, "stochastic", "may_empty", "requires_given")
 
 
 @SAMPLERS.law

@@ -299,6 +299,8 @@ class Sampler(Protocol):
     * ``needs``: names out of `EXTRAS` that it reads,
     * ``stochastic``: True if it draws random numbers,
     * ``may_empty``: True if it can leave an anchor that has candidates without a negative,
+    * ``requires_given``: True if it chooses only from the negatives that the data give, so that
+      data without any are refused,
     * ``schedulable``: names of parameters for which its formula takes a 0-dim tensor in place of
       the number, so that `curriculum` can move them,
     * ``trains``: False if no step is taken, and ``fits``: True if the engine then fits something

@@ -100,6 +100,11 @@ class Curriculum:
         """As the inner sampler."""
         return bool(getattr(self._sampler, "may_empty", False))
 
+    @property
+    def requires_given(self) -> bool:
+        """As the inner sampler."""
+        return bool(getattr(self._sampler, "requires_given", False))
+
     def at(self, progress: Tensor) -> Sampler:
         """The inner sampler at ``progress``."""
         value = interpolate(self.start, self.end, progress, self.schedule)

@@ -67,6 +67,7 @@ _LOOKS: dict[str, Look] = {
     "positive_aware": Look(_INDIGO, "p"),
     "topic": Look(_OLIVE, "h"),
     "bm25": Look(_OLIVE, "<"),
+    "given": Look(_TEAL, "D"),
     "incremental": Look(_GREEN, "p", DASHES[1]),
     "debiased": Look(_BLUE, "<", DASHES[1]),
     "hard_debiased": Look(_WINE, ">", DASHES[1]),

@@ -5,6 +5,7 @@ https://arxiv.org/abs/2007.00808
 """
 
 import base64
+import logging
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,8 @@ from transformers import TrainerCallback
 from nsbench.benchmarks.data import TrainingData
 from nsbench.benchmarks.difficulty.statistics import DifficultyLog
 from nsbench.benchmarks.files import write_atomically
+
+_log = logging.getLogger("nsbench.adapters")
 
 LOGGED = {
     "neg/pos_sim_mean": ("positive_similarity", "mean"),
@@ -226,6 +229,14 @@ class Remine(_Kept):
         data: Pairs, see `nsbench.benchmarks.data`.
         settings: How to mine; its policy must fill every row (``pad_random``) or ``error``.
         every: Steps between two minings, >= 1.
+
+    Attributes:
+        rows: ``(n,)`` rows of the data that have all of their negatives. Others, whose anchor has
+            too few other texts, are left out of the data set, logged, and counted in the report.
+        report: The report of the last mining, see `mining.dataset.report`.
+
+    Raises:
+        ValueError: If a setting is not legal, or no row can have so many negatives.
     """
 
     def __init__(self, model: Any, data: TrainingData, settings: Any, *, every: int) -> None:
@@ -244,6 +255,7 @@ class Remine(_Kept):
         self._before, self._since, self._ahead = self._now, 0, False  # supplied before a step
         self._after: Any = None  # supplied from the second batch of a resumed training on
         self._blobs: tuple[int, dict[str, Any]] = (-1, {})
+        self.rows = np.zeros(0, np.int64)
         self.mine()
         self._supply(self._next)
 
@@ -256,6 +268,7 @@ class Remine(_Kept):
         from nsbench.benchmarks.encoders import hash_weights
         from nsbench.benchmarks.encoders.pretrained import sentence_model
         from nsbench.benchmarks.mining.dataset import mine_set
+        from nsbench.benchmarks.mining.dataset.formats import written
         from nsbench.benchmarks.mining.dataset.report import report
 
         was_training = self.model.training
@@ -267,19 +280,45 @@ class Remine(_Kept):
             ),
         )
         self.model.train(was_training)
+        found = written(found, "n-tuple")
         self._take(found.negatives)
         self.report = report(found)
         self.refreshes += 1
 
     def _take(self, negatives: Any) -> None:
-        short = np.flatnonzero((np.asarray(negatives) < 0).any(axis=1))
+        full = (np.asarray(negatives) >= 0).all(axis=1)
+        if not self.refreshes:
+            self.rows = np.flatnonzero(full)
+            self._say_left_out()
+        short = self.rows[~full[self.rows]]
         if len(short):
             raise ValueError(
                 f"re-mining needs {self.settings.negatives} negatives for every row, and "
-                f"{len(short)} of {len(negatives)} have fewer, row {short[0]} for one: "
+                f"{len(short)} of {len(self.rows)} have fewer now, row {short[0]} for one: "
                 "mine fewer, or give more texts"
             )
         self._next = np.asarray(negatives, np.int64)
+
+    def _say_left_out(self) -> None:
+        """Warn of rows whose anchor has too few other texts.
+
+        Raises:
+            ValueError: If no row is left.
+        """
+        if not len(self.rows):
+            raise ValueError(
+                f"re-mining: no row of {self.data.name} has {self.settings.negatives} texts that "
+                "may be its negatives: ask for fewer negatives, or give more texts"
+            )
+        if left_out := self.data.rows - len(self.rows):
+            _log.warning(
+                "re-mining: %d of %d rows of %s are left out, which have fewer than %d texts that "
+                "may be their negatives",
+                left_out,
+                self.data.rows,
+                self.data.name,
+                self.settings.negatives,
+            )
 
     def _supply(self, negatives: Any) -> None:
         texts, self._now = self.data.texts, negatives
@@ -287,7 +326,7 @@ class Remine(_Kept):
             (texts[self.data.anchor[row]], texts[self.data.positive[row]]): [
                 texts[i] for i in self._now[row]
             ]
-            for row in range(self.data.rows)
+            for row in self.rows
         }
 
     def restart(self, args: Any, state: Any) -> None:
@@ -343,11 +382,11 @@ class Remine(_Kept):
         texts, wanted = self.data.texts, self.settings.negatives
         names = [f"negative_{i}" for i in range(1, wanted + 1)]
         columns: dict[str, list[str]] = {
-            "anchor": [texts[i] for i in self.data.anchor],
-            "positive": [texts[i] for i in self.data.positive],
+            "anchor": [texts[i] for i in self.data.anchor[self.rows]],
+            "positive": [texts[i] for i in self.data.positive[self.rows]],
         }
         return Dataset.from_dict(
-            columns | {n: [""] * self.data.rows for n in names}
+            columns | {n: [""] * len(self.rows) for n in names}
         ).with_transform(self._filled)
 
     def _filled(self, batch: Mapping[str, list[str]]) -> dict[str, list[str]]:

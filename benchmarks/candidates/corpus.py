@@ -15,21 +15,20 @@ import torch
 from torch import Tensor
 
 from nsbench.benchmarks.candidates import OpenPool, register
+from nsbench.benchmarks.candidates._overlap import jaccard, recall
 from nsbench.benchmarks.contrast.views import on_device
 from nsbench.benchmarks.contrast.world import World
-from nsbench.benchmarks.difficulty.statistics import point, summary
+from nsbench.benchmarks.data import TrainingData
+from nsbench.benchmarks.difficulty.statistics import point
 from nsbench.benchmarks.encoders.pretrained import guide_spec
 from nsbench.benchmarks.keys import canonical_json
 from nsbench.benchmarks.mining.blends import BLENDS, BlendSource, RandomSource
 from nsbench.benchmarks.mining.bm25 import Bm25
-from nsbench.benchmarks.mining.corpus import (
-    Corpus,
-    Mined,
-    mine,
-)
+from nsbench.benchmarks.mining.corpus import Corpus, Mined, mine
 from nsbench.benchmarks.mining.guides import guide_embeddings, guide_fingerprint, own_embeddings
-from nsbench.benchmarks.mining.settings import AMONG, SHORTAGE, STEMMERS, Window
+from nsbench.benchmarks.mining.settings import AMONG, SHORTAGE, STEMMERS, STOPWORDS, Window
 from nsbench.benchmarks.mining.sources import DenseSource, LexicalSource, Source
+from nsbench.benchmarks.mining.words import VERSION, are_plain
 from nsbench.benchmarks.records.cache import Arrays
 from nsbench.benchmarks.records.cell import RECIPE
 from nsbench.benchmarks.search import BACKENDS
@@ -69,10 +68,11 @@ class CorpusPool:
         relative_margin: Keep scores <= s_pos - |s_pos| * relative_margin, in [0, 2]; -1 for any.
         k1: BM25's saturation of term counts, in [0, 10].
         b: BM25's share of length normalisation, in [0, 1].
-        stemmer: ``none`` or ``english``; read by ``bm25``.
+        stemmer: Language of the stemmer of ``bm25``, or ``none``.
         backend: Of the exact search, ``torch``, ``faiss`` or ``fused`` (CUDA); same answer.
         blend: Of several sources: ``fusion`` of their ranks, or each in turn by ``shares``.
         shares: Weight of each source, in (0, 1000]; a list, empty for equal weights.
+        stopwords: Language of the words that ``bm25`` leaves out, or ``none``.
     """
 
     shortage: str
@@ -94,7 +94,8 @@ class CorpusPool:
     backend: str = "torch"
     blend: str = "fusion"
     shares: tuple[float, ...] = ()
-    younger: ClassVar[frozenset[str]] = frozenset({"blend", "shares"})
+    stopwords: str = "english"
+    younger: ClassVar[frozenset[str]] = frozenset({"blend", "shares", "stopwords"})
     test_configs: ClassVar = (
         {"shortage": "fewer", "refresh": 3, "lag": 2, "share": "own", "negatives": 2},
         {"shortage": "pad_random", "source": "guide", "relative_margin": 0.05},
@@ -108,6 +109,7 @@ class CorpusPool:
         self._check_sources()
         one_of("corpus", "among", self.among, AMONG)
         one_of("corpus", "share", self.share, ("own", "batch"))
+        one_of("corpus", "stopwords", self.stopwords, STOPWORDS)
         one_of("corpus", "stemmer", self.stemmer, STEMMERS)
         one_of("corpus", "backend", self.backend, BACKENDS)
         at_least("corpus", "negatives", self.negatives, 1)
@@ -129,6 +131,12 @@ class CorpusPool:
                 f"corpus: refresh is {self.refresh!r}, but the source {self.source} does not "
                 "change; only the sources model and random can be refreshed"
             )
+        for name, plain in (("stopwords", "english"), ("stemmer", "none")):
+            if getattr(self, name) != plain and "bm25" not in self.sources:
+                raise ValueError(
+                    f"corpus: {name} is {getattr(self, name)!r}, but source is {self.source!r}; "
+                    "only the source bm25 reads words"
+                )
         if self.guide and "guide" not in self.sources:
             raise ValueError(f"corpus: guide is {self.guide!r}, but source is {self.source!r}")
         if self.guide:
@@ -187,6 +195,15 @@ class CorpusPool:
             relative_margin=None if self.relative_margin == -1 else self.relative_margin,
         )
 
+    def inputs(self, data: TrainingData) -> dict[str, str]:
+        """Return what decides the candidates in addition to the settings: how words are found.
+
+        Empty where every version finds the same words, so that such cells keep their keys.
+        """
+        if "bm25" not in self.sources or _are_plain(data):
+            return {}
+        return {"words": str(VERSION)}
+
     def open(self, world: World) -> "OpenCorpus":
         return OpenCorpus(self, world)
 
@@ -227,7 +244,7 @@ class OpenCorpus(OpenPool):
             self._use(*self._mine(), step)
         elif self.every and step % self.every == 0:
             ids, scores = self._mine()
-            self.recall = _recall(self.ids, ids).to(self.world.device)
+            self.recall = recall(self.ids, ids).to(self.world.device)
             self.waiting.append((step + self.settings.lag, ids, scores))
         while self.waiting and self.waiting[0][0] <= step:
             since, ids, scores = self.waiting.pop(0)
@@ -303,7 +320,7 @@ class OpenCorpus(OpenPool):
         if settings.source == "random":
             return None
         if settings.source == "bm25":
-            whose = ["bm25", ""]
+            whose = ["bm25", str(VERSION)]
         elif settings.guide:
             whose = ["guide", guide_fingerprint(settings.guide)]
         elif not len(self.ids):
@@ -326,7 +343,13 @@ class OpenCorpus(OpenPool):
             return RandomSource(self.corpus.candidates, self.rng)
         if source == "bm25":
             texts = [world.data.texts[i] for i in self.corpus.text]
-            index = Bm25(texts, k1=settings.k1, b=settings.b, stemmer=settings.stemmer)
+            index = Bm25(
+                texts,
+                k1=settings.k1,
+                b=settings.b,
+                stopwords=settings.stopwords,
+                stemmer=settings.stemmer,
+            )
             return LexicalSource(index, self.corpus.candidates)
         if source == "guide":
             embeddings, name = guide_embeddings(world, settings.guide), settings.guide or "initial"
@@ -342,7 +365,7 @@ class OpenCorpus(OpenPool):
     def _use(self, ids: Tensor, scores: Tensor, mined_at: int) -> None:
         """Switch to other candidates; how much they differ from the old ones is noted."""
         if len(self.ids):
-            self.world.note("mining_overlap", _jaccard(self.ids, ids))
+            self.world.note("mining_overlap", jaccard(self.ids, ids))
         self.ids, self.scores, self.mined_at = ids, scores, mined_at
 
     def state(self) -> dict[str, Any]:
@@ -366,21 +389,10 @@ class OpenCorpus(OpenPool):
         self.rng.bit_generator.state = state["rng"]
 
 
-def _recall(old: Tensor, new: Tensor) -> Tensor:
-    """Statistics over rows of the part of the new ids, ``(R, M)``, that the old ones hold."""
-    there = new >= 0
-    count = there.sum(dim=1)
-    hits = torch.zeros_like(count)
-    for place in range(new.shape[1]):
-        hits += (new[:, place, None] == old).any(dim=1) & there[:, place]
-    return summary(hits / count.clamp(min=1), count > 0, 0, 1)
+_plain: dict[str, bool] = {}  # by digest of the data
 
 
-def _jaccard(old: Tensor, new: Tensor) -> float:
-    """Mean overlap of two ``(R, M)`` sets of ids, empty places left out."""
-    values = []
-    for a, b in zip(old.tolist(), new.tolist(), strict=True):
-        one, two = set(a) - {-1}, set(b) - {-1}
-        if one | two:
-            values.append(len(one & two) / len(one | two))
-    return float(np.mean(values)) if values else 1.0
+def _are_plain(data: TrainingData) -> bool:
+    if data.digest not in _plain:
+        _plain[data.digest] = are_plain(data.texts)
+    return _plain[data.digest]

@@ -11,6 +11,9 @@ from nsbench.benchmarks.cli.console import err, escaped, out, settle_hub
 from nsbench.benchmarks.cli.options import Argument, Option, command_from
 from nsbench.benchmarks.mining.settings import MinedFiles, MineSettings
 
+PROMPTS = ("query_prompt", "corpus_prompt")
+"""Settings that can also be given by the name of one of the model's prompts."""
+
 
 class MineCommand(MinedFiles, MineSettings):
     """Arguments and options of ``nsbench mine``."""
@@ -66,6 +69,18 @@ class MineCommand(MinedFiles, MineSettings):
             raise ValueError("mine: name a model with --model, or choose --source bm25")
         if self.read_corpus and self.corpus is None:
             raise ValueError("mine: --read-corpus is given without --corpus")
+        for kind in PROMPTS:
+            name = getattr(self, f"{kind}_name")
+            option = f"--{kind}-name".replace("_", "-")
+            if name and self.source == "bm25":
+                raise ValueError(
+                    f"mine: {option} is {name!r}, but bm25 reads texts without prompts"
+                )
+            if name and getattr(self, kind) is not None:
+                raise ValueError(
+                    f"mine: {option} is {name!r}, but the text of this prompt is given, too: "
+                    "give one of them"
+                )
         wrong = [c for c in self.column if "=" not in c]
         if wrong:
             raise ValueError(f"mine: cannot read the column {wrong[0]!r}: write anchor=question")
@@ -130,14 +145,9 @@ def mine(given: MineCommand) -> None:
 
 
 def _prompts(given: MineCommand, model: Any) -> dict[str, str]:
-    """Prompts of the model that are given by name, where none is given in words."""
-    found = {}
-    for kind in ("query_prompt", "corpus_prompt"):
-        name = getattr(given, f"{kind}_name")
-        prompt = model.prompt(name) if name else None
-        if prompt and getattr(given, kind) is None:
-            found[kind] = prompt
-    return found
+    """Texts of the prompts that are given by name; one may be empty."""
+    named = {kind: getattr(given, f"{kind}_name") for kind in PROMPTS}
+    return {kind: model.prompt(name) for kind, name in named.items() if name}
 
 
 def _show(to: Path, made: dict[str, Any], before: bool) -> None:
@@ -154,6 +164,9 @@ def _show(to: Path, made: dict[str, Any], before: bool) -> None:
         f"({counts['rows_short']} rows found too few, {counts['padded']} places padded)",
         soft_wrap=True,
     )
+    if found.get("short_by"):
+        by = ", ".join(f"{name} {count}" for name, count in found["short_by"].items())
+        out.print(escaped(f"short rows by what left them short: {by}"), soft_wrap=True)
     for name in ("positive_score", "negative_score", "margin"):
         values = found["difficulty"][name]
         if values["mean"] is not None:

@@ -62,9 +62,11 @@ def command_from(
 
         @wraps(function)
         def command(**values: Any) -> None:
-            source_of = values.pop(_CONTEXT.name).get_parameter_source
-            given = {k: v for k, v in values.items() if source_of(k).name != "DEFAULT"}
-            function(_checked(model, given))
+            context = values.pop(_CONTEXT.name, None)
+            if context is not None:  # called by typer, which fills in what was not given
+                source_of = context.get_parameter_source
+                values = {k: v for k, v in values.items() if source_of(k).name != "DEFAULT"}
+            function(_checked(model, values))
 
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         command.__annotations__ = {p.name: p.annotation for p in parameters}

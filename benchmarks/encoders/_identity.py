@@ -34,7 +34,7 @@ def identity(folder: Path) -> str:
     """SHA-256 over the files of a model folder, sub-folders and the base of an adapter included.
 
     Of a folder that holds one plain model the hash is that of earlier versions, over the files
-    next to ``config.json``. Whatever else there is adds to it.
+    next to ``config.json``. All other files add to it.
 
     Raises:
         SourceError: If the base of an adapter cannot be had here.

@@ -1,4 +1,4 @@
-"""What follows a transformer's last layer: pooling over tokens, and linear layers.
+"""Layers after a transformer's last one: pooling over tokens, and linear layers.
 
 Source: the modes of the Pooling module of Reimers and Gurevych 2019, Sentence-BERT, section 3
 (cls, max, mean), and of its library (https://sbert.net): ``weightedmean`` weights token i by i,
@@ -23,7 +23,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "torch.nn.modules.activation.SiLU": nn.SiLU,
     "torch.nn.modules.linear.Identity": nn.Identity,
 }
-"""Activations of a Dense module; each has no setting of its own that a folder could state."""
+"""Activations of a Dense module; none has a setting that a folder could state."""
 _LARGEST = 1 << 16
 
 

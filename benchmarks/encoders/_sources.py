@@ -4,6 +4,7 @@ Weights are read as safetensors only; nothing a user or a hub supplies is ever u
 """
 
 import importlib.util
+import json
 from functools import cache
 from pathlib import Path
 
@@ -68,8 +69,8 @@ def locate(source: str, revision: str | None = None) -> Path:
         revision: Hub revision, default the main branch.
 
     Raises:
-        SourceError: If it is neither a folder nor to be had from hub, cache or package, or has no
-            safetensors.
+        SourceError: If it is neither a folder nor to be had from hub, cache or package, has no
+            safetensors, or is an adapter and peft is not installed.
     """
     folder = Path(source).expanduser()
     if folder.is_dir():
@@ -128,6 +129,14 @@ def _why_not(source: str, revision: str | None, error: Exception) -> str:
 
 
 def _with_safetensors(folder: Path, source: str) -> Path:
+    places = [folder, *module_folders(folder)]
+    if any((place / "adapter_config.json").is_file() for place in places) and (
+        importlib.util.find_spec("peft") is None
+    ):
+        raise SourceError(
+            f"{source} is an adapter of another model (adapter_config.json), and needs peft: "
+            "pip install peft"
+        )
     if not any(folder.rglob("*.safetensors")):
         raise SourceError(
             f"{source} has no .safetensors weights (found: "
@@ -135,3 +144,17 @@ def _with_safetensors(folder: Path, source: str) -> Path:
             "pickled weights are never loaded"
         )
     return folder
+
+
+def module_folders(folder: Path) -> list[Path]:
+    """Sub-folders of the modules of a sentence-transformers folder, in their order.
+
+    A path that leaves the folder, or a ``modules.json`` that cannot be read, gives none.
+    """
+    try:
+        listed = json.loads((folder / "modules.json").read_text("utf-8"))
+        found = [folder / str(module["path"]) for module in listed if module["path"]]
+        root = folder.resolve()
+        return [p for p in found if p.is_dir() and p.resolve().is_relative_to(root)]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return []

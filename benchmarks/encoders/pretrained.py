@@ -45,7 +45,7 @@ class TextModel:
         dimension: d.
         how: Further things that decide an embedding: the library and the longest text.
         run: Texts, role and prompt to ``(n, d)`` float32, not normalised.
-        prompts: Named prompts of the model.
+        prompts: Named prompts of the model; some may be empty.
         loaded: The model itself, a `SentenceTransformer` or an `Encoder`.
         symmetric: True if queries and documents are encoded alike, except for a given prompt.
     """
@@ -219,9 +219,10 @@ def sentence_model(
         dimension=int(model.get_embedding_dimension()),
         how=f"sentence-transformers {version('sentence-transformers')}, {how}",
         run=run,
-        prompts=(prompts := {k: v for k, v in (model.prompts or {}).items() if v}),
+        prompts=(prompts := {k: v or "" for k, v in (model.prompts or {}).items()}),
         loaded=model,
-        symmetric=not prompts and not any(type(m).__name__ in ("Router", "Asym") for m in model),
+        symmetric=not any(prompts.values())
+        and not any(type(m).__name__ in ("Router", "Asym") for m in model),
     )
 
 

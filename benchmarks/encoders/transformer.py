@@ -196,7 +196,7 @@ class _NoPooler(nn.Module):
     """Takes the place of a pooler: some models call theirs without asking if there is one."""
 
     def forward(self, states: Tensor) -> Tensor:
-        """What it is given."""
+        """The states as they are."""
         return states
 
 

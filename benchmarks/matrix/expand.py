@@ -115,6 +115,12 @@ def _label_digest(regime: Choice, data: Choice) -> dict[str, str]:
     return {"nli": pairs.digest}
 
 
+def _pool_inputs(pool: Choice, data: Choice) -> dict[str, str]:
+    """Return what the pool says decides its candidates for these data, in addition to settings."""
+    inputs = getattr(make(candidates, pool), "inputs", None)
+    return {} if inputs is None else dict(inputs(load_data(data)))
+
+
 def _guide(key: str, choice: Choice) -> dict[str, str]:
     """Return the hash of the weights of the guide that a sampler or pool names, if any."""
     named = str(choice.params.get("guide") or "")
@@ -224,7 +230,7 @@ def _paired_cell(first: Cell, objective: Choice, pool: Choice, axes: "_Axes") ->
     """Return the cell with an objective and a pool, and why it is skipped: for all its seeds."""
     guides = _guide("pool_guide", pool) | _guide("objective_guide", objective)
     extras = _of_extras(first.sampler, objective, first.encoder)
-    inputs = {**first.inputs, **guides, **extras}
+    inputs = {**first.inputs, **guides, **extras, **_pool_inputs(pool, first.data)}
     cell = replace(first, objective=objective, candidates=pool, inputs=inputs)
     if code := plugin_code(of_cell(cell), axes.plugins):
         cell = replace(cell, inputs={**cell.inputs, **code})

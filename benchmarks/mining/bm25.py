@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nsbench.samplers import in_range
+from nsbench.benchmarks.mining.settings import STEMMERS, STOPWORDS
+from nsbench.benchmarks.mining.words import words_of
+from nsbench.samplers import in_range, one_of
 
 
 class Bm25:
@@ -21,35 +23,53 @@ class Bm25:
         texts: G texts.
         k1: Saturation of term counts, in [0, 10].
         b: Share of length normalisation, in [0, 1].
-        stemmer: ``none``, or ``english`` (needs PyStemmer).
+        stopwords: Language of the words that are left out, one of `STOPWORDS`; or ``none``.
+        stemmer: Language of the stemmer, one of `STEMMERS` (needs PyStemmer); or ``none``.
 
     Raises:
         ModuleNotFoundError: If a stemmer is asked for and PyStemmer is not installed.
+        ValueError: If no text has a word, or a setting is not legal.
     """
 
     def __init__(
-        self, texts: Sequence[str], *, k1: float = 0.9, b: float = 0.4, stemmer: str = "none"
+        self,
+        texts: Sequence[str],
+        *,
+        k1: float = 0.9,
+        b: float = 0.4,
+        stopwords: str = "english",
+        stemmer: str = "none",
     ) -> None:
         import bm25s
         from scipy import sparse
 
         in_range("bm25", "k1", k1, 0, 10)
         in_range("bm25", "b", b, 0, 1)
+        one_of("bm25", "stopwords", stopwords, STOPWORDS)
+        one_of("bm25", "stemmer", stemmer, STEMMERS)
         tokens = bm25s.tokenize(
-            list(texts), stopwords="en", stemmer=_stemmer(stemmer), show_progress=False
+            [" ".join(words_of(text)) for text in texts],
+            lower=False,
+            token_pattern=r"[^ ]+",
+            stopwords=stop_words(stopwords),
+            stemmer=_stemmer(stemmer),
+            show_progress=False,
         )
-        words = max(1, len(tokens.vocab))
+        words = len(tokens.vocab)
         lengths = [len(row) for row in tokens.ids]
         flat = np.array([i for row in tokens.ids for i in row], dtype=np.int64)
+        if not len(flat):
+            but = "" if stopwords == "none" else f" that is not a stop word ({stopwords})"
+            raise ValueError(
+                f"bm25: none of the {len(lengths)} texts has a word{but}, the first is "
+                f"{(texts or [''])[0][:60]!r}: rank by a model, or choose other stopwords out of "
+                f"{', '.join(STOPWORDS)}"
+            )
         self._queries: Any = sparse.csr_matrix(
             (np.ones(len(flat), np.float32), flat, np.concatenate([[0], np.cumsum(lengths)])),
             shape=(len(lengths), words),
         )
         self._queries.sum_duplicates()
-        if not len(flat):  # not one word: no text is like any other
-            empty: Any = (words, len(lengths))
-            self._documents: Any = sparse.csr_matrix(empty, dtype=np.float32)
-            return
         index = bm25s.BM25(k1=k1, b=b)
         index.index(tokens, show_progress=False)
         held = index.scores
@@ -65,6 +85,25 @@ class Bm25:
         """``(n, G)`` scores of the documents for some of the texts as queries; 0 if unlike."""
         found: NDArray[np.float32] = (self._queries[rows] @ self._documents).toarray()
         return found
+
+
+def stop_words(language: str) -> list[str]:
+    """Stop words of a language in lower case, as bm25s has them; none of ``none``.
+
+    Raises:
+        ValueError: If the installed bm25s has no list of this language.
+    """
+    import bm25s.stopwords
+
+    if language == "none":
+        return []
+    name = {"english": "EN"}.get(language, language.upper())
+    found = getattr(bm25s.stopwords, f"STOPWORDS_{name}", None)
+    if found is None:
+        raise ValueError(f"bm25: the installed bm25s has no stop words for {language}: upgrade it")
+    if language == "english":
+        return list(found)
+    return sorted({part for word in found for part in words_of(word)})
 
 
 def _stemmer(name: str) -> Any:

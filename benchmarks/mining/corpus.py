@@ -10,6 +10,7 @@ A candidate is never the anchor, its positive, another known positive or a text 
 Every candidate that is not kept has a reason, and a policy decides about rows that find too few.
 """
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,6 +33,7 @@ REASONS = (
     "too_near_positive",  # score above what `margin` or `relative_margin` allow
     "too_dissimilar",  # score below `min_score`
     "surplus",  # the row had its `depth` already
+    "row_dropped",  # would have been kept, but the policy `drop` took the row's candidates away
 )
 """Reasons for not keeping a candidate of the ranking, by code."""
 MOST_COUNTED = 100
@@ -139,6 +141,13 @@ class Corpus:
         self.known_of = stop - each  # (A,) known positives of each query
         self.most_known = min(int(self.known_of.max(initial=0)), MOST_COUNTED)
 
+    def only(self, rows: Ints) -> "Corpus":
+        """The same corpus with some of its rows, ``(n,)`` ascending."""
+        other = copy.copy(self)
+        other.anchor, other.positive = self.anchor[rows], self.positive[rows]
+        other.queries, other.query = np.unique(other.anchor, return_inverse=True)
+        return other
+
     def is_known(self, left: Ints, right: Ints) -> NDArray[np.bool_]:
         """Return whether two distinct texts are a known positive pair."""
         keys = left * self.size + right
@@ -156,6 +165,7 @@ def mine(
     *,
     shortage: str,
     rng: np.random.Generator,
+    positive_score: Floats | None = None,
 ) -> Mined:
     """Find the candidates of every row in a window of its anchor's ranking.
 
@@ -167,6 +177,7 @@ def mine(
             its candidates, keep the ``fewer`` there are, ``pad_random`` with texts that may be
             negatives, or ``error``.
         rng: Draws the padding.
+        positive_score: ``(R,)`` what margins are measured from; default: `positive_scores`.
 
     Raises:
         ShortageError: By the policy ``error``.
@@ -177,7 +188,8 @@ def mine(
     fetch = ids.shape[1]
     if np.isnan(scores).any():
         raise ValueError(f"mining: the source {source.name} gave scores that are NaN")
-    positive_score = positive_scores(corpus, source, window.against)
+    given = positive_score
+    s_pos = positive_scores(corpus, source, window.against) if given is None else given
     depth, rows = window.depth, len(corpus.anchor)
     out_ids = np.full((rows, depth), -1, np.int64)
     out_scores = np.full((rows, depth), np.nan, np.float32)
@@ -186,9 +198,7 @@ def mine(
     for low in range(0, rows, 1 << 14):
         part = slice(low, low + (1 << 14))
         mine, score = ids[corpus.query[part]], scores[corpus.query[part]]
-        codes[part], place = _judged(
-            corpus, window, mine, score, part, positive_score[part][:, None]
-        )
+        codes[part], place = _judged(corpus, window, mine, score, part, s_pos[part][:, None])
         row, column = (codes[part] == _CODE["kept"]).nonzero()
         slot = (codes[part] == _CODE["kept"]).cumsum(axis=1)[row, column] - 1
         out_ids[low + row, slot] = mine[row, column]
@@ -207,6 +217,7 @@ def mine(
         )
     if shortage == "drop":
         dropped = short
+        codes[short[:, None] & (codes == _CODE["kept"])] = _CODE["row_dropped"]
         out_ids[short], out_scores[short], out_ranks[short] = -1, np.nan, -1
     elif shortage == "pad_random":
         padded = pad(corpus, source, out_ids[:, :need], out_scores, short.nonzero()[0], rng)

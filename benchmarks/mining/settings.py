@@ -16,7 +16,58 @@ AGAINST = ("own", "lowest")
 SHORTAGE = ("drop", "fewer", "pad_random", "error")
 PICKS = ("top", "random")
 SOURCES = ("model", "bm25")
-STEMMERS = ("none", "english")
+STOPWORDS = (
+    "none",
+    "english",
+    "chinese",
+    "danish",
+    "dutch",
+    "french",
+    "german",
+    "italian",
+    "korean",
+    "norwegian",
+    "portuguese",
+    "russian",
+    "spanish",
+    "swedish",
+    "turkish",
+)
+"""Languages whose stop words bm25s has."""
+STEMMERS = (
+    "none",
+    "english",
+    "arabic",
+    "armenian",
+    "basque",
+    "catalan",
+    "danish",
+    "dutch",
+    "finnish",
+    "french",
+    "german",
+    "greek",
+    "hindi",
+    "hungarian",
+    "indonesian",
+    "irish",
+    "italian",
+    "lithuanian",
+    "nepali",
+    "norwegian",
+    "portuguese",
+    "romanian",
+    "russian",
+    "serbian",
+    "spanish",
+    "swedish",
+    "tamil",
+    "turkish",
+    "yiddish",
+)
+"""Languages of the stemmers of PyStemmer (Snowball)."""
+YOUNGER = ("stopwords",)
+"""Settings that came later: at their defaults they are left out of cards and keys."""
 FORMATS = (
     "triplet",
     "n-tuple",
@@ -111,7 +162,9 @@ class MineSettings(BaseModel):
         0, ge=0, description="Places skipped at the top; known positives are no places."
     )
     range_max: int = Field(
-        0, ge=0, description="Place after the last; 0: as many as negatives and filters need."
+        0,
+        ge=0,
+        description="Place after the last; 0: as many as negatives and filters need, row by row.",
     )
     margin: float | None = Field(None, ge=0, description="Keep s_neg <= s_pos - margin.")
     relative_margin: float | None = Field(
@@ -135,7 +188,8 @@ class MineSettings(BaseModel):
     seed: int = Field(0, ge=0, description="Of padding, draws and samplers.")
     k1: float = Field(0.9, ge=0, le=10, description="BM25: saturation of term counts.")
     b: float = Field(0.4, ge=0, le=1, description="BM25: share of length normalisation.")
-    stemmer: str = Field("none", description="BM25: none or english.")
+    stopwords: str = Field("english", description="BM25: language of the stop words, or none.")
+    stemmer: str = Field("none", description="BM25: language of the stemmer, or none.")
 
     temperature: ClassVar[float] = 0.05
 
@@ -158,7 +212,7 @@ class MineSettings(BaseModel):
             "pick": "random" if depth > kept else "top",
             "source": "bm25" if said.get("source") == "bm25" else "model",
         }
-        more = {key: said.get(key) for key in ("shortage", "k1", "b", "stemmer")}
+        more = {key: said.get(key) for key in ("shortage", "k1", "b", "stopwords", "stemmer")}
         return found | {k: v for k, v in more.items() if v is not None} | given
 
     @model_validator(mode="after")
@@ -175,6 +229,7 @@ class MineSettings(BaseModel):
             ("against", AGAINST),
             ("among", AMONG),
             ("backend", BACKENDS),
+            ("stopwords", STOPWORDS),
             ("stemmer", STEMMERS),
         ):
             one_of("mine", name, getattr(self, name), legal)
@@ -187,6 +242,10 @@ class MineSettings(BaseModel):
         prompted = self.query_prompt is not None or self.corpus_prompt is not None
         if self.source == "bm25" and prompted:
             raise ValueError("mine: a prompt is given, but bm25 reads texts without one")
+        for name in ("k1", "b", "stopwords", "stemmer"):
+            value = getattr(self, name)
+            if self.source != "bm25" and value != MineSettings.model_fields[name].default:
+                raise ValueError(f"mine: {name} is {value!r}, but only the source bm25 reads words")
         chooser = self.chooser()
         missing = frozenset(getattr(chooser, "needs", ())) - CAN_BUILD
         if missing or hasattr(chooser, "synthesize"):
@@ -209,14 +268,24 @@ class MineSettings(BaseModel):
         """Devices of the search by name."""
         return tuple(name.strip() for name in self.devices.split(",") if name.strip())
 
+    @property
+    def filtered(self) -> bool:
+        """True if scores decide what may be taken from the window."""
+        bounds = (self.margin, self.relative_margin, self.max_score, self.min_score)
+        return any(bound is not None for bound in bounds)
+
+    @property
+    def widens(self) -> bool:
+        """True if the window grows for rows that filters leave with too few."""
+        return self.filtered and not self.range_max
+
     def window(self, most_positives: int) -> Window:
         """Return the places of a ranking that are wanted.
 
         Args:
             most_positives: Of any anchor.
         """
-        bounds = (self.margin, self.relative_margin, self.max_score, self.min_score)
-        times = 10 if any(b is not None for b in bounds) else 1  # a filter takes some away
+        times = 10 if self.filtered else 1  # a filter takes some away
         stop = self.range_max or self.range_min + self.negatives * times + most_positives
         return Window(
             depth=stop - self.range_min,
@@ -232,7 +301,9 @@ class MineSettings(BaseModel):
 
     def plain(self) -> dict[str, Any]:
         """Return the settings as plain data, for cards and keys."""
-        return {name: getattr(self, name) for name in MineSettings.model_fields}
+        found = {name: getattr(self, name) for name in MineSettings.model_fields}
+        fields = MineSettings.model_fields
+        return {k: v for k, v in found.items() if k not in YOUNGER or v != fields[k].default}
 
 
 class MinedFiles(BaseModel):

@@ -1,8 +1,9 @@
 """Arrays kept on disk by what they were made from, never by a name, and shared by all processes.
 
 A key is a hash over everything that decides the answer. Each entry is one safetensors file with a
-SHA-256 of its numbers: a damaged one is made anew. It is made once: whoever comes first claims it,
-the others wait. A cache that cannot be written costs time, never a result.
+SHA-256 of its key and its numbers: one that is damaged, or lies under the name of another, is made
+again. It is made once: the first process claims it, the others wait. A cache that cannot be written
+costs time, never a result.
 """
 
 import hashlib
@@ -80,7 +81,7 @@ class ContentCache:
         kept = _read(path)
         if kept is None:
             with _alone(path):
-                kept = _read(path)
+                kept = _read(path, warn=False)
                 if kept is None:
                     return self._new(path, make)
         self.found += 1
@@ -113,7 +114,7 @@ class ContentCache:
 
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, save(made, {"digest": _digest(made)}))
+            write_atomically(path, save(made, {"digest": _digest(path.stem, made)}))
             trim(path.parent, self._limit)
         except OSError as error:
             _log.warning("not cached: %s", error)
@@ -172,16 +173,17 @@ def _key(made_from: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _digest(arrays: Mapping[str, Array]) -> str:
-    digest = hashlib.sha256()
+def _digest(key: str, arrays: Mapping[str, Array]) -> str:
+    """SHA-256 over an entry's key, and the names, types, shapes and numbers of its arrays."""
+    digest = hashlib.sha256(f"{key};".encode())
     for name, value in sorted(arrays.items()):
         digest.update(f"{name}:{value.dtype}:{value.shape};".encode())
         digest.update(np.ascontiguousarray(value).tobytes())
     return digest.hexdigest()
 
 
-def _read(path: Path) -> Arrays | None:
-    """An entry, or ``None`` if it is not there, damaged, or a link."""
+def _read(path: Path, *, warn: bool = True) -> Arrays | None:
+    """An entry, or ``None`` if it is missing, damaged, a link, or that of another key."""
     from safetensors import safe_open
 
     if path.is_symlink() or not path.is_file():
@@ -189,12 +191,13 @@ def _read(path: Path) -> Arrays | None:
     try:
         with safe_open(path, framework="np") as file:
             found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
-            whole = (file.metadata() or {}).get("digest") == _digest(found)
-    except Exception as error:  # whatever a damaged file makes the reader say
-        _log.warning("%s in the cache is damaged and is made anew: %s", path.name, error)
-        return None
-    if not whole:
-        _log.warning("%s in the cache is damaged and is made anew", path.name)
+            whole = (file.metadata() or {}).get("digest") == _digest(path.stem, found)
+        fault = "" if whole else "its digest is not that of its key and its numbers"
+    except Exception as error:  # any error that a damaged file causes in the reader
+        fault = str(error)
+    if fault:
+        if warn:
+            _log.warning("the cache entry %s is made again: %s", path.name, fault)
         return None
     with suppress(OSError):
         os.utime(path)

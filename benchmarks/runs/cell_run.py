@@ -238,14 +238,9 @@ def _train_and_score(
         if cell.budget.steps:
             team().announce(cell.key.encode())
             with _failing_together():
+                shared = place.shared()
                 trained = train_cell(
-                    cell,
-                    data,
-                    encoder,
-                    device,
-                    on_step=on_step,
-                    snapshots=snapshots,
-                    cache=place.shared(),
+                    cell, data, encoder, device, on_step=on_step, snapshots=snapshots, cache=shared
                 )
         else:
             project_cell(cell, data, encoder)
@@ -255,7 +250,8 @@ def _train_and_score(
         weights = hash_weights(encoder.state_dict().items())
         scored = score(cell, encoder, weights, results=paths.mteb)
         if place.keep_weights:
-            write_atomically(paths.weights, weights_bytes(encoder))
+            state = {k: v.detach().cpu().contiguous() for k, v in encoder.state_dict().items()}
+            write_atomically(paths.weights, save(state))
     with _timed(seconds, "leakage"):
         leakage = scan_cell(cell, paths.leakage)
     write_atomically(paths.scores, scores_csv(scored.scores))
@@ -328,12 +324,6 @@ def trained_encoder(cell: Cell, *, threads: int = 1) -> Encoder:
         else:
             project_cell(cell, load_data(cell.data), encoder)
     return encoder
-
-
-def weights_bytes(encoder: Encoder) -> bytes:
-    """Return the weights as a safetensors file."""
-    state = {k: v.detach().cpu().contiguous() for k, v in encoder.state_dict().items()}
-    return save(state)
 
 
 def score(cell: Cell, encoder: Encoder, weights: str, *, results: Path | None = None) -> Evaluated:

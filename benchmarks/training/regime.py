@@ -73,7 +73,7 @@ def train_cell(
         cache: Where results that are slow to compute are shared with other cells.
 
     Raises:
-        SkipCellError: If the sampler needs labels that the data lack.
+        SkipCellError: If the sampler needs labels or given negatives that the data lack.
         DivergedError: If a loss is not finite.
     """
     source = entailment_data(cell.regime, cell.data)
@@ -221,13 +221,18 @@ def method_of(phase: Phase, cell: Cell, data: TrainingData, encoder: Encoder) ->
     """Return how the steps of a phase are made.
 
     Raises:
-        SkipCellError: If the sampler needs labels that the data lack.
+        SkipCellError: If the sampler needs labels or given negatives that the data lack.
         ValueError: If the data or the processes do not fit the batch size.
     """
     alone = phase.kind == "entailment"
     sampler = samplers.make("in_batch") if alone else make(samplers, cell.sampler)
     if "truth" in getattr(sampler, "needs", ()) and data.meaning is None:
         raise SkipCellError(f"{cell.sampler.name} needs labels, and {data.name} has none")
+    if getattr(sampler, "requires_given", False) and not (data.negatives >= 0).any():
+        raise SkipCellError(
+            f"{cell.sampler.name} needs given negatives, and the rows of {data.name} have none in "
+            f"the regime {cell.regime.name}"
+        )
     size = phase.budget.batch_size
     if size < team().size:
         raise ValueError(f"batch_size is {size}, fewer than the {team().size} processes of a cell")

@@ -6,6 +6,7 @@ After an interruption, finished blocks are found again.
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,9 +37,11 @@ class EmbeddingCache(ContentCache):
         if model.symmetric:
             role = ""
         before = self.found
+        # Without a given prompt the model puts its own, by the role.
+        prompts: Any = model.prompts if prompt is None and not model.symmetric else prompt
         parts = [
             self.array(
-                [model.revision, model.how, role, prompt, list(block)],
+                [model.revision, model.how, role, prompts, list(block)],
                 partial(model.encode, block, role, prompt),
                 (len(block), model.dimension),
             )

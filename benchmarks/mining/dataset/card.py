@@ -38,7 +38,7 @@ def card(mined: MinedSet, made: dict[str, Any], found: dict[str, Any]) -> str:
         "## Settings",
         _table(("setting", "value"), [(k, _value(v)) for k, v in _settings(made)]),
         "## Difficulty",
-        _difficulty(found),
+        _difficulty(made, found),
         "## Possible false negatives",
         "Shares of all negatives; only the first counts known ones, the others are signs.",
         _table(("sign", "share"), [(k, _value(v)) for k, v in found["false_negatives"].items()]),
@@ -99,7 +99,7 @@ def _settings(made: dict[str, Any]) -> list[tuple[str, Any]]:
     return rows
 
 
-def _difficulty(found: dict[str, Any]) -> str:
+def _difficulty(made: dict[str, Any], found: dict[str, Any]) -> str:
     names = ("mean", "std", "q05", "q25", "q50", "q75", "q95")
     rows = [
         (quantity, *(_value(values[n]) for n in names))
@@ -112,7 +112,41 @@ def _difficulty(found: dict[str, Any]) -> str:
         f"{found['texts']['most_often']} times. {counts['rows_short']} rows found too few, "
         f"{counts['padded']} places are filled at random."
     )
-    return f"{words}\n\n{_table(('score', *names), rows)}"
+    told = "\n\n".join(p for p in (words, _short(made, found)) if p)
+    return f"{told}\n\n{_table(('score', *names), rows)}"
+
+
+def _short(made: dict[str, Any], found: dict[str, Any]) -> str:
+    """Places that were examined, what left rows short, and what to set."""
+    window, settings = found["window"], made["settings"]
+    if not window["stop"]:
+        return ""
+    words = f"Places {window['start']} to {window['stop']} of each ranking were examined"
+    if window["rows_widened"]:
+        words += (
+            f", and for {window['rows_widened']} rows, which found too few there, more: up to "
+            f"{window['widest_stop']}"
+        )
+    by = [f"`{name}` left {count} rows short" for name, count in found["short_by"].items()]
+    if by:
+        words += f". {'; '.join(by)}: {_remedy(found['short_by'], settings)}"
+    return words + "."
+
+
+def _remedy(short_by: dict[str, int], settings: dict[str, Any]) -> str:
+    """Return what to set so that fewer rows are short."""
+    advice = {
+        "sampler": f"choose a sampler that keeps more than `{settings['sampler']}`, or a higher "
+        "`range_max`",
+        "corpus": f"ask for fewer than {settings['negatives']} `negatives`, or add texts with "
+        "`--corpus`",
+        "range_min": "lower `range_min`",
+    }
+    filters = [name for name in short_by if name not in advice]
+    more = ["a higher `range_max`"] if settings["range_max"] or settings["range_min"] else []
+    said = [f"loosen `{name}`" for name in filters]
+    said = [" or ".join([", ".join(said), *more])] if said else []
+    return "; ".join([*said, *(text for name, text in advice.items() if name in short_by)])
 
 
 def _examples(mined: MinedSet, most: int = 3) -> str:

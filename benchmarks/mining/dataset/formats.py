@@ -12,11 +12,43 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from nsbench.benchmarks.files import write_atomically
 from nsbench.benchmarks.mining.dataset.mined_set import MinedSet
 from nsbench.benchmarks.mining.settings import MinedFiles
 
 Rows = Iterator[dict[str, Any]]
+
+
+BEIR_FILES = ("qrels/train.tsv", "corpus.jsonl", "queries.jsonl")
+
+
+def names_of(form: str, file_type: str) -> tuple[str, ...]:
+    """Names of the files with the rows, in the order of `write_set`."""
+    return BEIR_FILES if form == "beir" else (f"train.{file_type}",)
+
+
+def written(mined: MinedSet, form: str) -> MinedSet:
+    """Keep the rows that a form can hold, and count only these.
+
+    An n-tuple has all of its negatives, which a corpus that is used up does not give even under
+    ``pad_random``; a triplet or labelled list has at least one.
+    """
+    there = mined.negatives >= 0
+    fits = np.ones(len(there), np.bool_)
+    if form == "n-tuple":
+        fits = np.asarray(there.all(axis=1))
+    elif form in ("triplet", "labeled-list"):
+        fits = np.asarray(there.any(axis=1))
+    return mined.only(fits)
+
+
+def negatives_in(mined: MinedSet, form: str) -> int:
+    """Negatives in the files: forms that have one entry per anchor hold each text once."""
+    if form in ("triplet", "n-tuple", "labeled-list"):
+        return int((mined.negatives[mined.kept] >= 0).sum())
+    return sum(len(group.negatives) for group in _grouped(mined).values())
 
 
 def write_set(mined: MinedSet, folder: Path, wanted: MinedFiles) -> list[Path]:
@@ -32,11 +64,12 @@ def write_set(mined: MinedSet, folder: Path, wanted: MinedFiles) -> list[Path]:
         The files, the one with the rows first.
     """
     wanted.check(mined.settings)
+    mined = written(mined, wanted.form)
     folder.mkdir(parents=True, exist_ok=True)
     if wanted.form == "beir":
         return _beir(mined, folder)
     rows = list(_WRITERS[wanted.form](mined, wanted.scores))
-    path = folder / f"train.{wanted.file_type}"
+    path = folder / names_of(wanted.form, wanted.file_type)[0]
     write_atomically(path, _lines(rows) if wanted.file_type == "jsonl" else _parquet(rows))
     return [path]
 
@@ -77,8 +110,6 @@ def _triplets(mined: MinedSet, scores: bool) -> Rows:
 
 def _tuples(mined: MinedSet, scores: bool) -> Rows:
     for anchor, positive, s_pos, negatives, found in _each(mined):
-        if len(negatives) < mined.settings.negatives:
-            continue  # the corpus was used up under pad_random
         row: dict[str, Any] = {"anchor": anchor, "positive": positive}
         row |= {f"negative_{i}": text for i, text in enumerate(negatives, 1)}
         yield row | ({"scores": [s_pos, *found]} if scores else {})
@@ -86,10 +117,9 @@ def _tuples(mined: MinedSet, scores: bool) -> Rows:
 
 def _labelled_lists(mined: MinedSet, scores: bool) -> Rows:
     for anchor, positive, s_pos, negatives, found in _each(mined):
-        if negatives:
-            row: dict[str, Any] = {"anchor": anchor, "positive": [positive, *negatives]}
-            labels: dict[str, Any] = {"labels": [1, *[0] * len(negatives)]}
-            yield row | ({"scores": [s_pos, *found]} if scores else labels)
+        row: dict[str, Any] = {"anchor": anchor, "positive": [positive, *negatives]}
+        labels: dict[str, Any] = {"labels": [1, *[0] * len(negatives)]}
+        yield row | ({"scores": [s_pos, *found]} if scores else labels)
 
 
 def _labelled_pairs(mined: MinedSet, scores: bool) -> Rows:
@@ -200,11 +230,11 @@ def _beir(mined: MinedSet, folder: Path) -> list[Path]:
             judged += [f"{queries.of(anchor)}\t{documents.of(text)}\t{score}" for text in texts]
     found = documents.given.items()
     (folder / "qrels").mkdir(exist_ok=True)
-    files = {
-        "qrels/train.tsv": "\n".join(judged) + "\n",
-        "corpus.jsonl": _lines([{"_id": i, "title": "", "text": text} for text, i in found]),
-        "queries.jsonl": _lines([{"_id": i, "text": text} for text, i in queries.given.items()]),
-    }
-    for name, text in files.items():
+    texts_of = (
+        "\n".join(judged) + "\n",
+        _lines([{"_id": i, "title": "", "text": text} for text, i in found]),
+        _lines([{"_id": i, "text": text} for text, i in queries.given.items()]),
+    )
+    for name, text in zip(BEIR_FILES, texts_of, strict=True):
         write_atomically(folder / name, text)
-    return [folder / name for name in files]
+    return [folder / name for name in BEIR_FILES]

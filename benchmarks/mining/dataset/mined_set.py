@@ -13,14 +13,13 @@ from nsbench.benchmarks.encoders.pretrained import TextModel
 from nsbench.benchmarks.mining.bm25 import Bm25
 from nsbench.benchmarks.mining.corpus import (
     Corpus,
-    Mined,
     ShortageError,
-    mine,
     pad,
     positive_scores,
 )
 from nsbench.benchmarks.mining.dataset.cache import EmbeddingCache
 from nsbench.benchmarks.mining.dataset.rescore import RescoredSource, Rescorer
+from nsbench.benchmarks.mining.dataset.window import InWindow, in_window
 from nsbench.benchmarks.mining.settings import MineSettings
 from nsbench.benchmarks.mining.sources import DenseSource, Floats, Ints, LexicalSource, Source
 from nsbench.benchmarks.search.exact import check_backend
@@ -48,6 +47,9 @@ class MinedSet:
         padded: Places filled at random.
         reasons: Number of candidates that were not taken, by reason, and of those kept.
         source: Name of the source of the scores.
+        stop: Place after the last of the window; 0 if unknown.
+        stops: ``(R,)`` that place by row, later where the window was widened.
+        short_by: Number of short rows by the setting that left them short, see `InWindow`.
         judged: ``(R, K)`` scores of the same negatives by a second model, and ``(R,)`` of the
             positives; ``None`` without one.
     """
@@ -63,7 +65,21 @@ class MinedSet:
     padded: int
     reasons: dict[str, int]
     source: str
+    stop: int = 0
+    stops: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+    short_by: dict[str, int] = field(default_factory=dict)
     judged: tuple[Floats, Floats] | None = None
+
+    def only(self, rows: Bools) -> "MinedSet":
+        """The set with fewer rows kept, ``(R,)`` bool, and its counts made again."""
+        kept = self.kept & rows
+        taken = self.ranks >= 0
+        counts = {
+            "kept": int(taken[kept].sum()),
+            "row_dropped": int(taken[~kept].sum()),
+        }
+        padded = int(((self.negatives >= 0) & ~taken)[kept].sum())
+        return replace(self, kept=kept, padded=padded, reasons=self.reasons | counts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,26 +117,26 @@ class Mining:
             check_backend(settings.backend, settings.places)  # before anything is encoded
         corpus = Corpus(data, settings.among, self.documents)
         source = self._source(corpus)
-        window = settings.window(corpus.most_known)
         rng = np.random.default_rng(seed_for(settings.seed, "mine"))
-        found = mine(corpus, source, replace(window, need=window.depth), shortage="fewer", rng=rng)
+        threshold = positive_scores(corpus, source, settings.against)
+        # A cross-encoder would have to score all that a wider window holds.
+        widen = self.rescorer is None
+        found = in_window(corpus, source, settings, threshold, widen=widen)
         group = np.where(found.ids >= 0, data.group[found.ids], -1)  # (R, M) distinct texts
         judge = None if self.judge is None else self._dense(corpus, self.judge)
-        threshold = positive_scores(corpus, source, settings.against)
         taken = self._choose(corpus, found, group, threshold, judge)
         ids, scores, ranks = _packed(taken, settings.negatives, group, found.scores, found.ranks)
         short: Bools = np.asarray((ids < 0).any(axis=1))
         kept, padded = np.ones(data.rows, np.bool_), 0
         if short.any() and settings.shortage == "error":
-            raise _shortage(ids, short)
+            raise _shortage(ids, short, found.shortages(short, settings))
         if settings.shortage == "drop":
             kept = ~short
         elif settings.shortage == "pad_random":
             padded = pad(corpus, source, ids, scores, short.nonzero()[0], rng)
         reasons = dict(found.rejected)
-        reasons["kept"] = int((ranks[kept] >= 0).sum())
         reasons["not_chosen"] = found.rejected["kept"] - int((ranks >= 0).sum())
-        return MinedSet(
+        mined = MinedSet(
             data=data,
             settings=settings,
             negatives=np.where(ids >= 0, corpus.text[ids], -1),
@@ -132,15 +148,25 @@ class Mining:
             padded=padded,
             reasons=reasons,
             source=source.name,
+            stop=settings.window(corpus.most_known).stop,
+            stops=found.stops,
+            short_by=found.shortages(short, settings),
             judged=None if judge is None else _judged(corpus, ids, judge),
         )
+        return mined.only(kept)
 
     def _source(self, corpus: Corpus) -> Source:
         settings = self.settings
         texts = [self.data.texts[i] for i in corpus.text]
         source: Source
         if settings.source == "bm25":
-            index = Bm25(texts, k1=settings.k1, b=settings.b, stemmer=settings.stemmer)
+            index = Bm25(
+                texts,
+                k1=settings.k1,
+                b=settings.b,
+                stopwords=settings.stopwords,
+                stemmer=settings.stemmer,
+            )
             source = LexicalSource(index, corpus.candidates)
         elif self.model is None:
             raise ValueError("mine: name a model, or choose the source bm25")
@@ -183,7 +209,7 @@ class Mining:
     def _choose(
         self,
         corpus: Corpus,
-        found: Mined,
+        found: InWindow,
         group: Ints,
         threshold: Floats,
         judge: DenseSource | None,
@@ -279,16 +305,18 @@ def _packed(
     return place(ids, -1), place(scores, np.nan).astype(np.float32), place(ranks, -1)
 
 
-def _shortage(ids: Ints, short: Bools) -> ShortageError:
+def _shortage(ids: Ints, short: Bools, short_by: dict[str, int]) -> ShortageError:
     first = int(short.argmax())
+    reasons = ", ".join(f"{name} {count}" for name, count in short_by.items())
     return ShortageError(
         f"mine: {int(short.sum())} of {len(ids)} rows found fewer than {ids.shape[1]} "
-        f"negatives; the first is row {first} with {int((ids[first] >= 0).sum())}. Raise "
-        "range_max, loosen a filter, or choose the shortage policy drop, fewer or pad_random"
+        f"negatives; the first is row {first} with {int((ids[first] >= 0).sum())}. "
+        f"Short rows by what left them short: {reasons}. "
+        "Raise range_max, loosen a filter, or choose the shortage policy drop, fewer or pad_random"
     )
 
 
-def _truth(data: TrainingData, corpus: Corpus, found: Mined) -> Bools:
+def _truth(data: TrainingData, corpus: Corpus, found: InWindow) -> Bools:
     if data.meaning is None:
         raise ValueError(f"mine: the sampler needs labels, and {data.name} has none")
     mine = data.meaning[corpus.text[corpus.anchor]][:, None]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from nsbench.benchmarks.data import normalise
 from nsbench.benchmarks.mining.dataset.mined_set import MinedSet
+from nsbench.benchmarks.mining.words import split_words
 from nsbench.benchmarks.records import QUANTILES
 
 Numbers = NDArray[Any]
@@ -22,13 +23,15 @@ def report(mined: MinedSet) -> dict[str, Any]:
     """Counts, difficulty and false negatives as plain data.
 
     Returns:
-        ``counts``; ``difficulty``: mean, std and quantiles of the scores of positives and
-        negatives, of the margin s_pos - s_neg and of the place in the ranking; ``texts``: how often
-        one text serves as a negative; ``false_negatives``: shares of the negatives that are known
-        to mean the same as the anchor (``known_same``, null without labels), score above the
-        positive (``above_positive``) or above 95 % of it (``near_positive``), share at least 0.8 of
-        their words with the anchor or its positive (``same_words``), or that the judge scores above
-        the positive (``judge_above_positive``, null without one).
+        ``counts``; ``window``: places of the ranking that were examined; ``short_by``: short rows
+        by the setting that left them short; ``difficulty``: mean, std and quantiles of the scores
+        of positives and negatives, of the margin s_pos - s_neg and of the place in the ranking;
+        ``texts``: how often one text serves as a negative; ``false_negatives``: shares of the
+        negatives that are known to mean the same as the anchor (``known_same``, null without
+        labels), score above the positive (``above_positive``) or above 95 % of it
+        (``near_positive``), share at least 0.8 of their words with the anchor or its positive
+        (``same_words``), or that the judge scores above the positive (``judge_above_positive``,
+        null without one).
     """
     rows = mined.kept
     ids, scores = mined.negatives[rows], mined.scores[rows].astype(np.float64)
@@ -49,6 +52,8 @@ def report(mined: MinedSet) -> dict[str, Any]:
     return {
         "counts": counts,
         "source": mined.source,
+        "window": _window(mined),
+        "short_by": mined.short_by,
         "difficulty": {
             "positive_score": _summary(positive),
             "negative_score": _summary(scores[there]),
@@ -62,6 +67,16 @@ def report(mined: MinedSet) -> dict[str, Any]:
         },
         "false_negatives": _false(mined, ids, there, margin, positive),
         "rejected": mined.reasons,
+    }
+
+
+def _window(mined: MinedSet) -> dict[str, int]:
+    """First place, place after the last, the same of the widest row, and rows made wider."""
+    return {
+        "start": mined.settings.range_min,
+        "stop": mined.stop,
+        "widest_stop": int(mined.stops.max(initial=0)),
+        "rows_widened": int((mined.stops > mined.stop).sum()),
     }
 
 
@@ -94,7 +109,7 @@ def _same_words(mined: MinedSet, ids: Numbers, there: Numbers) -> int:
 
     def of(text: int) -> frozenset[str]:
         if text not in words:
-            words[text] = frozenset(normalise(data.texts[text]).split())
+            words[text] = frozenset(split_words(normalise(data.texts[text])))
         return words[text]
 
     found = 0

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from nsbench.benchmarks.encoders import _sources
 from nsbench.benchmarks.encoders._architecture import refuse_odd
-from nsbench.benchmarks.encoders._folder import refuse_foreign
+from nsbench.benchmarks.encoders._folder import read_object, refuse_foreign
 from nsbench.benchmarks.encoders.pretrained import content_hash
 from nsbench.benchmarks.mining.sources import Floats, Ints, Source
 from nsbench.benchmarks.records.cache import ContentCache
@@ -42,11 +42,13 @@ def load_rescorer(source: str, *, device: str = "cpu", batch_size: int = 64) -> 
 
     Raises:
         ModuleNotFoundError: If sentence-transformers is not installed.
-        ValueError: If it cannot be loaded here.
+        ValueError: If it cannot be loaded here, or gives a pair more than one score.
     """
     folder = _sources.locate(source)
     refuse_foreign(folder)
     refuse_odd(folder)
+    if not (folder / "modules.json").is_file():
+        _expect_one_score(source, *_classes(folder))
     try:
         from sentence_transformers import CrossEncoder
     except ModuleNotFoundError:
@@ -61,12 +63,34 @@ def load_rescorer(source: str, *, device: str = "cpu", batch_size: int = 64) -> 
         model_kwargs={"use_safetensors": True},
     )
 
+    _expect_one_score(source, int(model.num_labels), ())
+
     def score(pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
         found = model.predict(list(pairs), batch_size=batch_size, show_progress_bar=False)
         return np.asarray(found, dtype=np.float32).reshape(len(pairs))
 
     name = source if not Path(source).is_dir() else f"local/{folder.resolve().name}"
     return Rescorer(name, content_hash(folder)[:40], score)
+
+
+def _classes(folder: Path) -> tuple[int, tuple[str, ...]]:
+    """Number and names of a classifier's classes by its settings; 1 if they say nothing."""
+    path = folder / "config.json"
+    given = read_object(path)
+    try:
+        names = tuple(map(str, (given.get("id2label") or {}).values()))
+        return len(names) or int(given.get("num_labels") or 1), names
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from None
+
+
+def _expect_one_score(source: str, count: int, names: Sequence[str]) -> None:
+    if count != 1:
+        listed = f" ({', '.join(names[:8])})" if names else ""
+        raise ValueError(
+            f"the cross-encoder {source} sorts pairs into {count} classes{listed}, and has no "
+            "single score to rank by: name one with one output (num_labels 1)"
+        )
 
 
 class RescoredSource:

@@ -18,17 +18,22 @@ from nsbench.benchmarks.encoders.pretrained import TextModel
 from nsbench.benchmarks.files import write_atomically
 from nsbench.benchmarks.keys import content_key
 from nsbench.benchmarks.mining.dataset.card import card
-from nsbench.benchmarks.mining.dataset.formats import write_set
+from nsbench.benchmarks.mining.dataset.formats import names_of, negatives_in, write_set, written
 from nsbench.benchmarks.mining.dataset.mined_set import MinedSet, Mining
 from nsbench.benchmarks.mining.dataset.report import report
 from nsbench.benchmarks.mining.dataset.rescore import Rescorer
-from nsbench.benchmarks.mining.settings import MinedFiles
+from nsbench.benchmarks.mining.settings import FORMATS, MinedFiles
 from nsbench.benchmarks.mining.sources import Ints
+from nsbench.benchmarks.mining.words import VERSION, are_plain
 from nsbench.benchmarks.records import read_json
-from nsbench.samplers import parse_choice
+from nsbench.samplers import one_of, parse_choice
 
 RECIPE = 2
 """Raised by hand when the same settings give other negatives, or other files."""
+WIDENING = 3
+"""The recipe of settings whose window grows, which other versions kept narrow."""
+DETAILS = ("provenance.parquet", "report.json")
+"""Files next to those of the rows, checked like these."""
 KEYS = ("_id", "docid")
 """Columns of a corpus that hold the id of a document, the first that is there."""
 
@@ -136,25 +141,22 @@ def mine_to(
         The content of ``mined.json``, and True if the folder held this very set already.
 
     Raises:
-        ValueError: If the folder holds another set, or a setting is not legal.
+        ValueError: If the folder holds another set or a changed one, its ``mined.json`` cannot be
+            read, or a setting is not legal.
     """
     wanted.check(mining.settings)
     mining = replace(mining, data=without_repeats(mining.data))
     made = _origin(mining, wanted)
     key, done = content_key(made), folder / "mined.json"
-    if done.is_file():
-        there = read_json(done)
-        if there.get("key") == key and all((folder / f).is_file() for f in there["files"]):
+    if done.exists() or done.is_symlink():
+        there = _finished(folder, key, overwrite=overwrite)
+        if there is not None:
             return there, True
-        if not overwrite:
-            raise ValueError(
-                f"{folder} holds another mined set (key {there.get('key')}, this one is {key}): "
-                "choose another folder, or --overwrite"
-            )
-        done.unlink()
-    mined = mining.run()
-    files = write_set(mined, folder, wanted)
+    mined = written(mining.run(), wanted.form)
     found = report(mined)
+    found["counts"]["negatives"] = negatives_in(mined, wanted.form)
+    done.unlink(missing_ok=True)  # not before there is another set to write
+    files = write_set(mined, folder, wanted)
     names = ("nsbench", "torch", "transformers", "sentence-transformers", "bm25s")
     made |= {
         "key": key,
@@ -163,19 +165,96 @@ def mine_to(
         "versions": {n: _version(n) for n in names if _version(n)},
         "report": found,
     }
-    write_atomically(folder / "provenance.parquet", _provenance(mined))
-    write_atomically(folder / "report.json", json.dumps(found, indent=1) + "\n")
+    contents = (_provenance(mined), (json.dumps(found, indent=1) + "\n").encode())
+    for name, content in zip(DETAILS, contents, strict=True):
+        write_atomically(folder / name, content)
+    made["details"] = {name: sha256([folder / name]) for name in DETAILS}
     write_atomically(folder / "README.md", card(mined, made, found))
     write_atomically(done, json.dumps(made, indent=1, ensure_ascii=False) + "\n")
     return made, False
+
+
+def _finished(folder: Path, key: str, *, overwrite: bool) -> dict[str, Any] | None:
+    """Return the card of a folder that holds the wanted set, or ``None`` if it has to be made.
+
+    A file that is missing is made again. One that has changed may be the user's work, or a sign of
+    a damaged disk: only ``overwrite`` replaces it.
+
+    Raises:
+        ValueError: If the folder holds another set or a changed one, or its card is damaged.
+    """
+    done = folder / "mined.json"
+    remedy = "choose another folder, or --overwrite to make the set again"
+    try:
+        there = _plain_json(done)
+        digests = _digests(there)
+    except ValueError as error:
+        if overwrite:
+            return None
+        raise ValueError(f"{done} is not the card of a mined set ({error}): {remedy}") from None
+    if there["key"] != key:
+        if overwrite:
+            return None
+        raise ValueError(
+            f"{folder} holds another mined set (key {there['key']}, this one is {key}): {remedy}"
+        )
+    places = [folder / name for name in (*digests, *DETAILS)]
+    missing = any(not place.exists() for place in places)
+    changed = [
+        name
+        for name, digest in digests.items()
+        if (place := folder / name).exists() and not (place.is_file() and sha256([place]) == digest)
+    ]
+    if not missing and not changed and _plain_json(folder / "report.json") != there["report"]:
+        changed = ["mined.json or report.json"]
+    if changed and not overwrite:
+        raise ValueError(
+            f"{folder}: changed since nsbench mine wrote it, by the SHA-256 in mined.json: "
+            f"{', '.join(changed)}; {remedy}"
+        )
+    return None if missing or changed else there
+
+
+def _plain_json(path: Path) -> Any:
+    """Content of a JSON file; a pipe or device is never opened.
+
+    Raises:
+        ValueError: If it is no file or cannot be read.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path} is not a file")
+    return read_json(path)
+
+
+def _digests(made: Any) -> dict[str, str]:
+    """Digests of a set's files by name, as its ``mined.json`` has them.
+
+    Raises:
+        ValueError: If it lacks them, or names other files than such a set has.
+    """
+    if not isinstance(made, dict):
+        raise ValueError(f"it holds a {type(made).__name__}, not an object")
+    kinds = {"key": str, "format": str, "file_type": str, "files": dict, "report": dict}
+    for name, kind in kinds.items():
+        if not isinstance(made.get(name), kind):
+            raise ValueError(f"its {name} is {made.get(name)!r}")
+    files, details = made["files"], made.get("details", {})  # older versions have no details
+    one_of("it", "format", made["format"], FORMATS)
+    if {*files} != {*names_of(made["format"], made["file_type"])} or not isinstance(details, dict):
+        raise ValueError(f"its files are {', '.join(files) or 'none'}")
+    if details and {*details} != {*DETAILS}:
+        raise ValueError(f"its details are {', '.join(details)}")
+    digests: dict[str, str] = files | details
+    return digests
 
 
 def _origin(mining: Mining, wanted: MinedFiles) -> dict[str, Any]:
     """Everything that decides the files of a mined set, as plain data."""
     data, documents = mining.data, mining.documents
     lexical = mining.settings.source == "bm25"
-    made = {
-        "recipe": RECIPE,
+    words = {} if not lexical or are_plain(data.texts) else {"words": VERSION}
+    made: dict[str, Any] = words | {
+        "recipe": WIDENING if mining.settings.widens else RECIPE,
         "data": {
             "name": data.name,
             "digest": data.digest,

@@ -268,6 +268,43 @@ def test_remining_feeds_what_the_model_finds_now(data: TrainingData, tmp_path: P
     assert {"margin", "violation", "effective_negatives"} <= set(table["quantity"])
 
 
+def few_rows() -> TrainingData:
+    """Three rows with two other documents each; the first anchor knows two of the three."""
+    return TrainingData(
+        name="few",
+        texts=("france", "paris", "hamlet", "shakespeare", "planet", "jupiter"),
+        anchor=np.array([0, 2, 4, 0]),
+        positive=np.array([1, 3, 5, 3]),
+        negatives=np.zeros((4, 0), np.int64),
+    )
+
+
+def test_mining_again_never_gives_a_positive_where_the_corpus_is_used_up(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    from nsbench.benchmarks.mining.dataset import MineSettings
+
+    data = few_rows()
+    model = to_sentence_transformer(encoders.make("static", dimension=8).build(data.texts, 1))
+    known = set(zip(data.anchor.tolist(), data.positive.tolist(), strict=True))
+    pairs = {(data.texts[a], data.texts[p]) for a, p in known}
+    remine = Remine(model, data, MineSettings(shortage="pad_random", negatives=2), every=2)
+    rows = remine.dataset[:]
+    assert list(zip(rows["anchor"], rows["positive"], strict=True)) == [
+        ("hamlet", "shakespeare"),
+        ("planet", "jupiter"),
+    ]
+    for name in ("negative_1", "negative_2"):
+        assert not pairs & set(zip(rows["anchor"], rows[name], strict=True))
+    counts = remine.report["counts"]
+    assert (counts["rows"], counts["rows_written"], counts["negatives"]) == (4, 2, 4)
+    assert "2 of 4 rows of few are left out" in caplog.text
+    remine.mine()
+    assert len(remine.dataset) == 2
+    with pytest.raises(ValueError, match="no row of few has 3 texts"):
+        Remine(model, data, MineSettings(shortage="pad_random", negatives=3), every=2)
+
+
 @pytest.mark.slow
 def test_the_example_trains_and_starts_where_the_engine_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -302,12 +302,6 @@ def test_bm25_ranks_by_score_then_number_and_leaves_out_the_unlike() -> None:
     np.testing.assert_array_equal(source.pairs(left, right), full.ravel())
 
 
-def test_bm25_of_wordless_texts_ranks_nothing() -> None:
-    scores, ids = LexicalSource(Bm25(["!", "?", "..."])).rank(np.arange(3), 2)
-    assert (ids == -1).all()
-    assert (scores == -np.inf).all()
-
-
 def test_bm25_stemming_joins_word_forms_or_says_what_is_missing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -1,15 +1,21 @@
 """What cells share changes no byte of them, is made once, and can always be made again."""
 
+import hashlib
 import multiprocessing
 import os
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import save
 
 from nsbench.benchmarks.candidates import corpus
 from nsbench.benchmarks.matrix.config import parse_config
@@ -72,6 +78,49 @@ def test_a_damaged_entry_is_made_anew(how: str, tmp_path: Path) -> None:
     assert (again.found, again.made) == (0, 1)
     assert not file.is_symlink()
     ContentCache(folder).arrays(["x"], never)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    keys=st.lists(st.integers(0, 10**6) | st.text(), min_size=2, max_size=5, unique_by=repr),
+    turn=st.integers(1, 4),
+)
+def test_entries_that_changed_places_are_made_again(keys: list[Any], turn: int) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+
+        def value(number: int) -> Arrays:
+            return {"value": np.full((2, 3), float(number), np.float32)}  # all of one shape
+
+        cache = ContentCache(folder)
+        for number, key in enumerate(keys):
+            cache.arrays([key], partial(value, number))
+        files = [file for file, _, _ in entries(folder)]
+        whole = [file.read_bytes() for file in files]
+        step = turn % len(files)
+        for place, file in enumerate(files):
+            file.write_bytes(whole[(place + step) % len(files)])
+        again = ContentCache(folder)
+        for number, key in enumerate(keys):
+            found = again.arrays([key], partial(value, number))
+            np.testing.assert_array_equal(found["value"], value(number)["value"])
+        assert (again.found, again.made) == ((len(keys), 0) if step == 0 else (0, len(keys)))
+
+
+def test_an_entry_whose_digest_does_not_cover_its_key_is_made_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ContentCache(tmp_path).arrays(["x"], numbers)
+    ((file, _, _),) = entries(tmp_path)
+    digest = hashlib.sha256()  # over the numbers alone, as entries had it before
+    for name, held in sorted(numbers().items()):
+        digest.update(f"{name}:{held.dtype}:{held.shape};".encode())
+        digest.update(np.ascontiguousarray(held).tobytes())
+    file.write_bytes(save(numbers(), {"digest": digest.hexdigest()}))
+    again = ContentCache(tmp_path)
+    again.arrays(["x"], numbers)
+    assert (again.found, again.made) == (0, 1)
+    assert caplog.text.count("is made again: its digest is not that of its key") == 1
 
 
 def test_what_is_made_quickly_is_not_kept(tmp_path: Path) -> None:
