@@ -19,12 +19,7 @@ from torch.nn import functional
 
 from nsbench.benchmarks.adapters._batch import BatchKnown, BatchTokens
 from nsbench.benchmarks.adapters._cached import cached_loss
-from nsbench.benchmarks.adapters._callbacks import (
-    LOGGED,
-    DifficultyCallback,
-    ProgressCallback,
-    Remine,
-)
+from nsbench.benchmarks.adapters._callbacks import LOGGED, DifficultyCallback, ProgressCallback
 from nsbench.benchmarks.adapters._facts import Facts, KnownPairs, facts_of
 from nsbench.benchmarks.adapters._gather import check_columns, gather_rows, processes
 from nsbench.benchmarks.adapters._identity import Columns, carry_identity, hidden
@@ -35,6 +30,7 @@ from nsbench.benchmarks.adapters._options import (
     freeze,
 )
 from nsbench.benchmarks.adapters._progress import UNKNOWN, Draws, count_steps
+from nsbench.benchmarks.adapters._remine import Remine
 from nsbench.benchmarks.contrast.context import (
     Further,
     Known,
