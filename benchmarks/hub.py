@@ -1,4 +1,4 @@
-"""Whether the Hugging Face hub can be asked, found out once before anything needs it.
+"""Availability of the Hugging Face hub, determined once before anything needs it.
 
 A hub that is not switched off and does not answer is asked again and again by the libraries that
 read from it, half a minute for every data set, even for what lies in the cache. It is asked here
@@ -23,7 +23,7 @@ _silent: list[str] = []  # the address that did not answer this process or the o
 
 
 def address() -> str:
-    """Where the hub is: ``HF_ENDPOINT``, or huggingface.co."""
+    """Return the address of the hub: ``HF_ENDPOINT``, or huggingface.co."""
     return os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
 
 
@@ -33,13 +33,13 @@ def home() -> Path:
 
 
 def offline() -> bool:
-    """Whether the hub is switched off, by ``HF_HUB_OFFLINE`` or because it does not answer."""
+    """Return whether the hub is off, by ``HF_HUB_OFFLINE`` or because it does not answer."""
     names = (SWITCH, "TRANSFORMERS_OFFLINE")
     return any(os.environ.get(name, "").upper() in _ON for name in names)
 
 
 def answers(seconds: float = SECONDS) -> bool:
-    """Whether the hub answers at all within some seconds, the look-up of its name included."""
+    """Return whether the hub answers at all within some seconds, name look-up included."""
     if not address().startswith(("https://", "http://")):
         return False
     found: list[bool] = []
@@ -90,7 +90,7 @@ def switch_off(*, silent: bool = False) -> None:
 
 
 def state() -> tuple[bool, tuple[str, ...]]:
-    """Whether the hub is off, and the address that was silent: for processes started elsewhere."""
+    """Return whether the hub is off, and the silent address, for processes started elsewhere."""
     return offline(), tuple(_silent)
 
 
@@ -103,14 +103,14 @@ def take(state: tuple[bool, tuple[str, ...]]) -> None:
 
 
 def why_off() -> str:
-    """Why the hub cannot be asked, in words."""
+    """Return why the hub cannot be asked, in words."""
     if _silent:
         return f"the hub {_silent[0]} does not answer"
     return "the hub is switched off"
 
 
 def remedy() -> str:
-    """What brings here what is not in the cache, in words."""
+    """Return in words how to fetch what the cache lacks."""
     otherwise = "" if _silent else f", or unset {SWITCH}"
     return f"run nsbench prefetch where there is a network{otherwise}"
 
@@ -133,5 +133,5 @@ def cache_only() -> Iterator[None]:
 
 
 def is_local(source: str) -> bool:
-    """Whether a model is no hub name: a folder, or one of our encoders without weights."""
+    """Return whether a model is no hub name: a folder, or one of our encoders without weights."""
     return source in ("", "tiny", "static") or Path(source).expanduser().is_dir()

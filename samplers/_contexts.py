@@ -15,7 +15,7 @@ _SENTENCES = (
     "she sold three red apples",
     "rain fell on the old town",
     "the train left without him",
-    "nobody read the long letter",
+    "no one read the long letter",
     "snow covers the north road",
 )
 

@@ -1,4 +1,4 @@
-"""What samplers of the pool ``corpus`` share: all columns, or only those mined for the anchor."""
+"""Behaviour that samplers of the pool ``corpus`` share: all columns, or only those mined for the anchor."""
 
 from nsbench.samplers._types import Selection, SimilarityContext
 

@@ -2,7 +2,7 @@
 
 Source: ours, for batches mined elsewhere, such as by the METIS pipeline of Thirukovalluru et al.
 2025 (B3). https://arxiv.org/abs/2505.11293 A line a batch, numbers of rows from 0 in the order of
-the data, with blanks between. The file is gone through again and again, in its order.
+the data, with blanks between. The file is read again and again, in its order.
 """
 
 import hashlib

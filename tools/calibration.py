@@ -63,7 +63,7 @@ def simulate(design: Design, rng: np.random.Generator, effect: Array | None = No
 
 @dataclass(frozen=True)
 class Judged:
-    """What one matrix without any true difference was said to hold, and what with one.
+    """Verdicts on one matrix without any true difference, and on one with a difference.
 
     Attributes:
         baseline: Any method said to differ from the baseline.

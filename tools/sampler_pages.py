@@ -143,7 +143,7 @@ def page(entry: Entry[Any], picture: str) -> str:
             f"pool `{_name(instance, 'pool')}` unless a matrix says otherwise.",
             "## The idea and its source",
             _prose(idea),
-            "What its tests say stands in [the table of laws](../samplers.md).",
+            "Its tests are listed in [the table of laws](../samplers.md).",
         ]
         if part
     )

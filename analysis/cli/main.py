@@ -114,7 +114,7 @@ def plot(
     baseline: Baseline = "in_batch",
     out: Out = None,
 ) -> None:
-    """Draw figures as SVG and PNG, each beside the CSV it was drawn from."""
+    """Draw figures as SVG and PNG, each next to the CSV it was drawn from."""
     from nsbench.analysis.figures.pictures import gather, unread, write_figures
     from nsbench.analysis.figures.registry import figure_kind
     from nsbench.analysis.read.load import load_results

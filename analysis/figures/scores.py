@@ -36,7 +36,7 @@ def collect_leaderboard(material: Material) -> Iterator[tuple[str, pd.DataFrame]
 
 
 @figure(
-    "mean score and interval of every sampler, and which cannot be told apart",
+    "mean score and interval of every sampler, and which do not differ significantly",
     collect_leaderboard,
     size=rows_size,
 )

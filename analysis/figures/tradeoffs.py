@@ -99,7 +99,7 @@ def critical_difference(table: pd.DataFrame, ax: Axes) -> Axes:
         ax,
         table,
         title="Critical differences",
-        caption=f"Bars join samplers that cannot be told apart over tasks (Nemenyi, {ALPHA:.0%}); "
+        caption=f"Bars join samplers that do not differ significantly over tasks (Nemenyi, {ALPHA:.0%}); "
         f"Friedman p = {table['friedman_p'].iloc[0]:.2g}; {counts(table)}",
     )
 

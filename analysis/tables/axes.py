@@ -1,4 +1,4 @@
-"""Marginal leaderboards: what an augmentation, objective, pool, encoder or data set does by itself.
+"""Marginal leaderboards of augmentations, objectives, pools, encoders and data sets.
 
 A block is everything else of a method: its sampler, and what other axes vary. Values are compared
 over the blocks that all of them have, by seed, with the verdicts of samplers. An effect that

@@ -35,7 +35,7 @@ def false_negative_table(difficulty: pd.DataFrame, board: Leaderboard) -> pd.Dat
 
     Args:
         difficulty: The long difficulty table.
-        board: The leaderboard made of them; scores are in points.
+        board: The leaderboard made from them; scores are in points.
 
     Returns:
         Columns `IDENTITY`, ``removed_share`` (of the eligible candidates), the columns of `RATES`

@@ -1,4 +1,4 @@
-"""What the leaderboard of one comparison group says, in sentences to act on.
+"""Findings of one comparison group, in sentences to act on.
 
 One function writes them for the terminal, for Markdown and for the report, out of the columns of
 the leaderboards and nothing else, so that no sentence can gainsay a table.

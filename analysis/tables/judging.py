@@ -182,7 +182,7 @@ def alarms_of(
 
 
 def alarm_text(rung: Sequence[tuple[str, ...]]) -> str:
-    """How many of some cells rang each alarm, in words."""
+    """Return in words how many of some cells rang each alarm."""
     counts: dict[str, int] = {}
     for names in rung:
         for name in names:

@@ -377,7 +377,7 @@ class _Main:
         return owners, scored, sorted(set(undefined))
 
     def _counted(self, what: Any) -> Any:
-        """Which parts count where these are met: with a test split, no other, but of `several`."""
+        """Return the parts that count here: with a test split no other, but for `several`."""
         met = np.flatnonzero(np.bincount(what, minlength=len(self._parts)))
         tested = {self._parts[i][0] for i in met if self._parts[i][1] == "test"} - self._several
         counted = np.zeros(len(self._parts), dtype=bool)

@@ -1,7 +1,7 @@
 """EDA's random swap: a few pairs of words change places.
 
 Source: Wei and Zou 2019, EDA, section 2 (RS). The pairs are disjoint here, where EDA draws each
-swap afresh and may undo it. https://arxiv.org/abs/1901.11196
+swap independently and may undo it. https://arxiv.org/abs/1901.11196
 """
 
 from dataclasses import dataclass, field

@@ -363,7 +363,7 @@ class OpenCorpus(OpenPool):
         )
 
     def _use(self, ids: Tensor, scores: Tensor, mined_at: int) -> None:
-        """Switch to other candidates; how much they differ from the old ones is noted."""
+        """Switch to other candidates; record how much they differ from the old ones."""
         if len(self.ids):
             self.world.note("mining_overlap", jaccard(self.ids, ids))
         self.ids, self.scores, self.mined_at = ids, scores, mined_at

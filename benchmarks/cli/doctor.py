@@ -110,7 +110,7 @@ def _of_extra(requirement: Requirement, extra: str) -> bool:
 
 
 def _problem(requirement: Requirement) -> str:
-    """Why what is installed will not do, or an empty string."""
+    """Return the reason why an installed version will not do, or an empty string."""
     try:
         found = version(requirement.name)
     except PackageNotFoundError:

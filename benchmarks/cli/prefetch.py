@@ -88,7 +88,7 @@ def fetch(config: MatrixConfig) -> Iterator[dict[str, Any]]:
 
 
 def lacking(config: MatrixConfig) -> Iterator[tuple[str, str, str]]:
-    """What a run of the matrix would not find, without fetching it; call it offline.
+    """Return everything that a run of the matrix would miss, fetching nothing; call it offline.
 
     Yields:
         Kind, name and, where it is missing, why; an empty string where it is there.
@@ -171,7 +171,7 @@ def _of_hub(sources: Iterable[str]) -> dict[str, str]:
 
 
 def _licences(origin: Mapping[str, str], kind: str) -> str:
-    """What the cards of repositories on the hub say, each licence once."""
+    """Return what the cards of repositories on the hub say, each licence once."""
     from huggingface_hub import hf_hub_download
 
     found: dict[str, None] = {}
@@ -197,7 +197,7 @@ def _licence(card: Path | None) -> str:
 
 
 def _held(value: Any) -> list[Any]:
-    """All `datasets.Dataset` in whatever a task keeps them."""
+    """All `datasets.Dataset` in the containers of a task."""
     if hasattr(value, "cache_files") and hasattr(value, "info"):
         return [value]
     inside = value.values() if isinstance(value, Mapping) else ()
@@ -232,7 +232,7 @@ def _named(path: Path) -> str:
 
 
 def _found(name: str) -> Path:
-    """Where a file of a manifest is, or would be, on this machine."""
+    """Return the place of a file of a manifest, present or not, on this machine."""
     if name.startswith(LOCAL):
         return Path(name.removeprefix(LOCAL))
     if name.startswith(PACKAGE):

@@ -1,6 +1,6 @@
 """A fixed set of texts, scored now and then for every cell: curves of all samplers on one axis.
 
-Which texts is decided by the data alone, so cells that train on the same data, whatever their
+Which texts is decided by the data alone, so cells that train on the same data, regardless of their
 seed, sampler or model, answer the same questions. They are scored as they are, dropout off.
 """
 

@@ -19,8 +19,8 @@ class EvaluatedModel:
         name: ``nsbench/<cell>``, as mteb wants names: ``organisation/model``.
         revision: Hash of the weights; letters, digits, dot, dash and underscore.
         dimension: d.
-        encode: Texts to ``(n, d)`` float32, not normalised, in the order given. It batches by
-            itself (sorted by length) and leaves no trace of one text in another's embedding.
+        encode: Texts to ``(n, d)`` float32, not normalised, in the order given. It makes its
+            batches (sorted by length) and leaves no trace of one text in another's embedding.
         encode_as: The same for a role (``query``, ``document`` or empty) and a prompt, ``None`` for
             the model's own; ``None`` for a model to which neither makes a difference.
         prompts: The model's prompts by name, as mteb reads them.

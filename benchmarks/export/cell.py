@@ -1,4 +1,4 @@
-"""A trained cell as a sentence-transformers folder whose card is made of its record.
+"""A trained cell as a sentence-transformers folder whose card is written from its record.
 
 Source: Mitchell et al. 2019, Model Cards for Model Reporting. https://arxiv.org/abs/1810.03993
 """
@@ -26,7 +26,7 @@ TASK_TYPES = {
     "map_at_1000": "reranking",
     "max_ap": "pair-classification",
 }
-"""What a card calls a task, by its main metric; all others are similarities of sentences."""
+"""Return the type of a task on a card, by its main metric; all others are similarities of sentences."""
 
 
 def cell_from(plain: dict[str, Any]) -> Cell:

@@ -13,7 +13,7 @@ from pathlib import Path
 from nsbench.benchmarks import hub
 
 TAG = "nsbench"
-"""What the cards of our models carry; only such a repository is written over."""
+"""Mark on the cards of our models; only such a repository is written over."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def push(folder: Path, to: Destination, message: str) -> str:
 
 @contextmanager
 def _said(name: str, rest: str = "") -> Iterator[None]:
-    """What the hub objects to, in a sentence with what to do."""
+    """Return the objection of the hub, in a sentence with what to do."""
     from huggingface_hub.errors import HfHubHTTPError
 
     try:

@@ -1,4 +1,4 @@
-"""Trained encoders as sentence-transformers folders: safetensors, and a card made of records.
+"""Trained encoders as sentence-transformers folders: safetensors, and a card written from records.
 
 Source: the folder layout of Reimers and Gurevych 2019, Sentence-BERT. https://arxiv.org/abs/1908.10084
 """

@@ -120,7 +120,7 @@ def _measured(folder: Path, record: RunRecord) -> Measured:
 
 
 def estimate(cells: Sequence[Cell], known: Sequence[Measured]) -> Estimate:
-    """What these cells will cost.
+    """Return what these cells will cost.
 
     A cell is measured by the finished cells of the same encoder and data: those of the same
     sampler, budget and evaluation if there are any, then the same batch size, then any. Their
@@ -202,7 +202,7 @@ def _median(values: Any) -> float:
 
 
 def _likeness(cell: dict[str, Any], level: int) -> str:
-    """What must agree for one cell to measure another: much at level 0, little at level 3."""
+    """Return the parts in which a measured cell must agree: many at level 0, few at level 3."""
     budget, parts = cell.get("budget", {}), [level, cell.get("encoder"), cell.get("data")]
     if level < 3:
         parts += [budget.get("batch_size"), bool(budget.get("steps"))]

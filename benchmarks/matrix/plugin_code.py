@@ -30,7 +30,7 @@ Provided = Mapping[str, Mapping[str, str]]
 
 
 def provided() -> Provided:
-    """What plugins provide here."""
+    """Return what plugins provide here."""
     return {r.kind: {entry.name: entry.code for entry in r if entry.code} for r in REGISTRIES}
 
 

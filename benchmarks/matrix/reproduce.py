@@ -227,7 +227,7 @@ def _settings(record: RunRecord) -> str:
 
 
 def _differences(paper: Paper, used: Sequence[RunRecord]) -> list[str]:
-    """What makes our cells another experiment: the encoder, the number of steps."""
+    """Return what makes our cells another experiment: the encoder, the number of steps."""
     notes = []
     encoders = sorted({str(_labels(r).get("encoder", "")) for r in used})
     other = [e for e in encoders if paper.encoder not in e]

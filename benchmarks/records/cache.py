@@ -34,7 +34,7 @@ _log = logging.getLogger("nsbench.cell")
 
 
 def default_folder() -> Path | None:
-    """Where cells share what they make: ``$NSBENCH_CACHE``, or ``nsbench`` in the user's cache.
+    """Return the folder that cells share: ``$NSBENCH_CACHE``, or ``nsbench`` in the user's cache.
 
     ``None`` if the variable says ``none``.
     """
@@ -68,7 +68,7 @@ class ContentCache:
         self.found = self.made = 0
 
     def arrays(self, made_from: Any, make: Callable[[], Arrays]) -> Arrays:
-        """What ``make()`` gives, or gave before to any process.
+        """Return what ``make()`` gives, or gave before to any process.
 
         Args:
             made_from: Plain data that decides the answer.

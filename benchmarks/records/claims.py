@@ -94,7 +94,7 @@ def _born_elsewhere(pid: int) -> str:
 
 
 def read_owner(path: Path) -> Owner | None:
-    """What a claim says, or ``None`` if it is not there or cannot be read."""
+    """Return what a claim says, or ``None`` if it is not there or cannot be read."""
     try:
         return _parse(read_regular_file(path))
     except OSError:
@@ -181,7 +181,7 @@ def acquire(path: Path) -> Claim | None:
 
 
 def free(path: Path) -> bool:
-    """Whether nobody is at work on a cell; a stale claim is removed.
+    """Return whether nobody is at work on a cell; a stale claim is removed.
 
     A claim of another machine must have been looked at for `STALE` seconds before it is called
     stale: ask again and again.

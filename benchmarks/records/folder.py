@@ -79,7 +79,7 @@ class ResultsFolder:
         write_atomically(self.matrix, ",\n".join(lines) + "\n")
 
     def read_matrix(self, left_out: list[str] | None = None) -> dict[str, Any]:
-        """What was asked, by this version or an older one; equal parts of cells are one object.
+        """Return the matrix file of this version or an older one; equal parts are one object.
 
         Args:
             left_out: Takes one line for each listed cell that has another shape and is left out;

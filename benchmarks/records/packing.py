@@ -63,7 +63,7 @@ _PLACE = re.compile(r'File ".*?((?:nsbench|samplers|benchmarks|analysis|site-pac
 
 
 def is_packed(folder: Path) -> bool:
-    """Whether a folder holds what `pack` writes."""
+    """Return whether a folder holds what `pack` writes."""
     return (folder / "records.parquet").is_file()
 
 

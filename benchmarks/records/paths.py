@@ -13,7 +13,7 @@ class CellPaths:
 
     @property
     def cell(self) -> Path:
-        """What the cell is."""
+        """Return what the cell is."""
         return self.folder / "cell.json"
 
     @property
@@ -33,12 +33,12 @@ class CellPaths:
 
     @property
     def probe(self) -> Path:
-        """How each anchor of the probe ranks the candidates at the end, hardest first."""
+        """Return how each anchor of the probe ranks the candidates at the end, hardest first."""
         return self.folder / "probe.parquet"
 
     @property
     def choices(self) -> Path:
-        """What the sampler chose for some anchors of the first and the last batch."""
+        """Return what the sampler chose for some anchors of the first and the last batch."""
         return self.folder / "choices.parquet"
 
     @property
@@ -53,12 +53,12 @@ class CellPaths:
 
     @property
     def log(self) -> Path:
-        """What it printed."""
+        """Return what it printed."""
         return self.folder / "log.txt"
 
     @property
     def record(self) -> Path:
-        """How it ended; written last."""
+        """Return how it ended; written last."""
         return self.folder / "record.json"
 
     @property
@@ -73,7 +73,7 @@ class CellPaths:
 
     @property
     def claim(self) -> Path:
-        """Who is at work on it."""
+        """Return who is at work on it."""
         return self.folder / "claim.json"
 
     @property
@@ -82,7 +82,7 @@ class CellPaths:
         return self.folder / "checkpoint.safetensors"
 
     def is_cell(self) -> bool:
-        """Whether a cell was begun here; also if something else than a file is in the place."""
+        """Return whether a cell was begun here; even if its file is no regular one."""
         names = (f"{self.folder}/record.json", f"{self.folder}/cell.json")
         return any(map(os.path.lexists, names))
 

@@ -28,7 +28,7 @@ _CELL = b'cell": {\n  "'
 
 
 def parse(raw: bytes) -> Any:
-    """What a JSON text says; whole numbers beyond 64 bits may come as floats.
+    """Return what a JSON text says; whole numbers beyond 64 bits may come as floats.
 
     Raises:
         ValueError: If it is no JSON.
@@ -61,7 +61,7 @@ class Shared:
         self._pieces: dict[bytes, dict[str, Any]] = {}
 
     def parse(self, raw: bytes) -> Any:
-        """What a record's text says, see `parse`.
+        """Return what a record's text says, see `parse`.
 
         A text laid out as `nsbench.benchmarks.records.record.write_record` does is parsed member by
         member, those of its cell one by one, each only where no record before had it. A line

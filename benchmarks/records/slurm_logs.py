@@ -9,7 +9,7 @@ from nsbench.benchmarks.records.json_file import RecordError, read_json
 
 
 def logs(folder: ResultsFolder) -> Path:
-    """Where submitit keeps its files and the logs of tasks."""
+    """Return where submitit keeps its files and the logs of tasks."""
     return folder.root / "slurm"
 
 
@@ -29,5 +29,5 @@ def submitted(folder: ResultsFolder) -> dict[str, str]:
 
 
 def log_of(folder: ResultsFolder, task: str) -> Path:
-    """What a task printed as errors."""
+    """Return what a task printed as errors."""
     return logs(folder) / f"{task}_0_log.err"

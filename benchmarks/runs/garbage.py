@@ -83,7 +83,7 @@ def cached(folder: Path) -> Iterator[Waste]:
 
 
 def _why(paths: CellPaths, planned: set[str] | None) -> str:
-    """Why a cell may go, or an empty text."""
+    """Return why a cell may go, or an empty text."""
     try:
         cell = read_record(paths).cell if paths.record.exists() else read_json(paths.cell)
         recipe, key = cell["recipe"], paths.folder.name.rpartition("-")[2]
@@ -97,7 +97,7 @@ def _why(paths: CellPaths, planned: set[str] | None) -> str:
 
 
 def _has_ended(paths: CellPaths) -> bool:
-    """Whether a cell needs no checkpoint; one whose process was killed may be retried from it."""
+    """Return whether a cell needs no checkpoint; one that was killed may resume from it."""
     try:
         return read_record(paths).status != "failed"
     except RecordError:
@@ -105,7 +105,7 @@ def _has_ended(paths: CellPaths) -> bool:
 
 
 def _abandoned(paths: CellPaths) -> bool:
-    """Whether a claim's owner ran on this machine and is gone."""
+    """Return whether a claim's owner ran on this machine and is gone."""
     owner = claims.read_owner(paths.claim)
     if owner is None or owner.machine != claims.this_machine():
         return False

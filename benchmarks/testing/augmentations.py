@@ -186,7 +186,7 @@ def survives_small_batches(augmentation: Augmentation) -> None:
 
 @AUGMENTATIONS.law
 def pads_do_not_matter(augmentation: Augmentation) -> None:
-    """What stands in a padded place changes no embedding, nor does it cost a real token."""
+    """The content of a padded place changes no embedding and costs no real token."""
     for encoder, augment in augmentation_cases(augmentation):
         view = augment(view_of(encoder), seeded(2)).replace(dropout=0.0)
         other = view.replace(ids=torch.where(view.mask, view.ids, 1))

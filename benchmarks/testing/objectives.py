@@ -135,7 +135,7 @@ def gives_nothing_for_an_empty_row(objective: Objective) -> None:
 
 @OBJECTIVES.law
 def masked_candidates_get_no_gradient(objective: Objective) -> None:
-    """Exactly zero gradient for whatever is neither positive, negative nor attracted."""
+    """Exactly zero gradient for every candidate that is neither positive, negative nor attracted."""
     for context, selection in objective_cases(objective):
         used = selection.mask.scatter(1, context.positive[:, None], True)
         if selection.attract is not None:
@@ -146,7 +146,7 @@ def masked_candidates_get_no_gradient(objective: Objective) -> None:
 
 @OBJECTIVES.law
 def balances_its_gradient(objective: Objective) -> None:
-    """What pushes the negatives pulls the positive: a row's gradient sums to 0, if claimed."""
+    """The push on the negatives equals the pull on the positive: a row's gradient sums to 0, if claimed."""
     if not getattr(objective, "balanced", False):
         return
     for context, selection in objective_cases(objective):
@@ -157,7 +157,7 @@ def balances_its_gradient(objective: Objective) -> None:
 
 @OBJECTIVES.law
 def a_count_is_a_weight(objective: Objective) -> None:
-    """A negative that stands twice in the row equals one of log weight log 2."""
+    """A negative that occurs twice in the row equals one of log weight log 2."""
     for context, selection in objective_cases(objective):
         if selection.attract is not None:
             continue

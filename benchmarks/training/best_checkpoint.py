@@ -43,7 +43,7 @@ class BestCheckpoint:
         if task == "own":
             task = make(datasets, cell.data).dev()
             if task is None:
-                raise ValueError(f"{cell.data.name} has no dev pairs of its own")
+                raise ValueError(f"{cell.data.name} has no dev pairs")
         return cls(encoder, task, cell.evaluation.dev_every)
 
     def due(self, step: int, steps: int) -> bool:

@@ -2,7 +2,7 @@
 
 A snapshot is one safetensors file: every tensor, and in its header the rest as JSON, its maker and
 a SHA-256 over all of that. It is replaced whole by an atomic rename. One that is damaged, or was
-made by another cell, recipe, version or way of running, is not used: the cell starts afresh.
+made by another cell, recipe, version or way of running, is not used: the cell starts again.
 """
 
 import hashlib
@@ -114,13 +114,13 @@ class Snapshots:
         try:
             about, tensors = _load(self._path)
         except Exception as error:  # a damaged file raises any error
-            _log.warning("%s is damaged, the cell starts afresh: %s", self._path.name, error)
+            _log.warning("%s is damaged, the cell starts again: %s", self._path.name, error)
             return None
         found = about["made_by"]
         if found != self._made_by:
             other = [k for k in self._made_by if found.get(k) != self._made_by[k]] or ["more"]
             _log.warning(
-                "%s is not of this run (other %s), the cell starts afresh",
+                "%s is not of this run (other %s), the cell starts again",
                 self._path.name,
                 ", ".join(other),
             )

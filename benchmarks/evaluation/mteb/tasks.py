@@ -285,7 +285,7 @@ def absent_tasks(names: Iterable[Named]) -> tuple[str, ...]:
 
 
 def scored(names: Iterable[Named], absent: Iterable[str] = ()) -> tuple[Request, ...]:
-    """All tasks of a cell but the absent ones and the tests of its own data."""
+    """All tasks of a cell but the absent ones and the tests of its data set."""
     out = set(absent)
     return tuple(r for r in resolve(n for n in names if n != OWN) if r.name not in out)
 

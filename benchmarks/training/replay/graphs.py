@@ -130,7 +130,7 @@ def why_it_waits(func: Any, args: Any, kwargs: Any) -> str:
     elif any(tag in func.tags for tag in _TAGS):
         return f"{func} needs numbers of the device on the host"
     if name in _UPLOADS and args[0].dim():  # a single number goes along with the operation
-        return f"{func}: a tensor made of Python's numbers has to be brought to the device"
+        return f"{func}: a tensor made from Python's numbers has to be brought to the device"
     if name in ("aten::_to_copy", "aten::copy_"):
         places = {t.device.type for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)}
         wanted = kwargs.get("device")
