@@ -1,4 +1,4 @@
-"""Behaviour that samplers of the pool ``corpus`` share: all columns, or only those mined for the anchor."""
+"""Shared by samplers of the pool ``corpus``: all columns, or those mined for the anchor."""
 
 from nsbench.samplers._types import Selection, SimilarityContext
 

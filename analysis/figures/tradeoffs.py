@@ -99,8 +99,8 @@ def critical_difference(table: pd.DataFrame, ax: Axes) -> Axes:
         ax,
         table,
         title="Critical differences",
-        caption=f"Bars join samplers that do not differ significantly over tasks (Nemenyi, {ALPHA:.0%}); "
-        f"Friedman p = {table['friedman_p'].iloc[0]:.2g}; {counts(table)}",
+        caption="Bars join samplers that do not differ significantly over tasks "
+        f"(Nemenyi, {ALPHA:.0%}); Friedman p = {table['friedman_p'].iloc[0]:.2g}; {counts(table)}",
     )
 
 

@@ -26,7 +26,7 @@ TASK_TYPES = {
     "map_at_1000": "reranking",
     "max_ap": "pair-classification",
 }
-"""Return the type of a task on a card, by its main metric; all others are similarities of sentences."""
+"""Type of a task on a card by its main metric; all others are similarities of sentences."""
 
 
 def cell_from(plain: dict[str, Any]) -> Cell:

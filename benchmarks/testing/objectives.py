@@ -135,7 +135,7 @@ def gives_nothing_for_an_empty_row(objective: Objective) -> None:
 
 @OBJECTIVES.law
 def masked_candidates_get_no_gradient(objective: Objective) -> None:
-    """Exactly zero gradient for every candidate that is neither positive, negative nor attracted."""
+    """Exactly zero gradient for a candidate that is no positive, negative or attracted one."""
     for context, selection in objective_cases(objective):
         used = selection.mask.scatter(1, context.positive[:, None], True)
         if selection.attract is not None:
@@ -146,7 +146,7 @@ def masked_candidates_get_no_gradient(objective: Objective) -> None:
 
 @OBJECTIVES.law
 def balances_its_gradient(objective: Objective) -> None:
-    """The push on the negatives equals the pull on the positive: a row's gradient sums to 0, if claimed."""
+    """Push on the negatives equals pull on the positive: gradients sum to 0, if claimed."""
     if not getattr(objective, "balanced", False):
         return
     for context, selection in objective_cases(objective):

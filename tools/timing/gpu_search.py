@@ -85,7 +85,7 @@ def _equal(device: torch.device, small: bool) -> str:
 
 
 def _equal_in_all(device: torch.device, small: bool) -> str:
-    """Return plain points and such as lie closer than a product's last place: there its bound decides.
+    """Compare on plain points and on points closer than a product's last place, its bound's work.
 
     What a tensor core does to its operands and sums no rehearsal shows.
     """
