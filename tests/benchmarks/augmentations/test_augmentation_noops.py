@@ -96,6 +96,6 @@ def test_cells_log_no_op_rates_and_alarm(run_matrix: Any, small: Any) -> None:
 
 
 def test_swap_is_skipped_on_a_bag_of_tokens(run_matrix: Any, small: Any) -> None:
-    _, (record,) = run_matrix(small(augmentations=["eda_swap"]))
-    assert record.status == "skipped"
+    _, records = run_matrix(small(augmentations=["none", "eda_swap"]))
+    (record,) = (r for r in records if r.status == "skipped")
     assert "eda_swap" in record.reason
