@@ -312,7 +312,7 @@ ZOO = (
     Entry("sparse", sparse, "SparseEncoder|SpladePooling|MLMTransformer"),
     Entry("multi-vector", multi_vector, "MultiVectorEncoder"),
     Entry("cross-encoder", pairs, "CrossEncoder|ForSequenceClassification"),
-    Entry("adapter", adapter, "holds an adapter"),
+    Entry("adapter", adapter, "is an adapter of another model"),
     Entry("static as transformer", static_below, "holds a token table"),
     Entry("static in a sub-folder", static_below, "", "static"),
     Entry("static", lambda folder: save_modules(folder, table()), "", "static"),

@@ -313,7 +313,7 @@ def test_a_task_without_any_score_is_named(tmp_path):
         with cell.scores.open("a") as handle:
             handle.write("b,test,fra,cosine_spearman,nan,10,True\n")
     board = make_leaderboard(load_results(tmp_path))
-    (note,) = [n for n in board.pools[0].notes if "defined score" in n]
+    (note,) = [n for n in board.pools[0].notes if "finite score" in n]
     assert "on b (test, fra), c: left out of every mean" in note
     assert note in markdown_document(board).replace("\\", "")
 

@@ -78,6 +78,8 @@ MATRIX = """schema = 1
 samplers = ["in_batch"]
 encoders = ["owner/not-here", { name = "static", dimension = 8 }]
 data = [{ name = "planted", rows = 60 }, { name = "file", path = "nowhere.jsonl" }]
+[budget]
+batch_size = 2
 [evaluation]
 tasks = ["own"]
 """

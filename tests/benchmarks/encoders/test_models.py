@@ -272,7 +272,7 @@ def test_commands(
     done = runner.invoke(app, [*words, "--test", str(test_file), "-o", str(tmp_path / "o")])
     assert done.exit_code == 1  # one of the three is not there
     assert done.stdout.count("local/model@") == 2
-    words = ["evaluate", str(checkpoints[0]), "-o", str(tmp_path / "o")]
+    words = ["evaluate", str(checkpoints[0]), "-o", str(tmp_path / "other")]
     named = [*words, "--test", f"mine={test_file}", "--read", "bad_rows=skip"]
     done = runner.invoke(app, named)
     assert done.exit_code == 0, done.output
