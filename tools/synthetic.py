@@ -129,7 +129,8 @@ def _record(real: Real, paths: CellPaths, cell: dict[str, Any], key: str, number
     paths.folder.mkdir()
     paths.cell.write_text(canonical_json(cell))
     paths.scores.write_text(_moved(real.scores, number))
-    paths.record.write_text(pretty_json(real.record | {"cell": cell, "key": key}), "utf-8")
+    record = {k: v for k, v in real.record.items() if k not in ("files", "digest")}
+    paths.record.write_text(pretty_json(record | {"cell": cell, "key": key}), "utf-8")
     for kind in LINKED:
         if (source := getattr(real.paths, kind)).is_file():
             os.link(source, getattr(paths, kind))

@@ -20,8 +20,7 @@ from nsbench.benchmarks.matrix import expand as matrix
 from nsbench.benchmarks.matrix.config import parse_config
 from nsbench.benchmarks.matrix.estimate import measured_cells
 from nsbench.benchmarks.matrix.expand import expand
-from nsbench.benchmarks.records import ResultsFolder
-from nsbench.benchmarks.records import folder as records_folder
+from nsbench.benchmarks.records import ResultsFolder, json_file
 from nsbench.benchmarks.records import record as records
 from nsbench.benchmarks.records.status import StatusReader
 from tools.synthetic import study, write
@@ -135,14 +134,14 @@ def test_status_reads_each_record_once_and_only_what_is_new_after(
     made = ResultsFolder(tmp_path / "made")
     write(real, made, study(50))
     read: list[str] = []
-    plain = records.read_json
+    plain = json_file.read_json_bytes
 
-    def read_json(path: Any, *rest: Any) -> Any:
+    def read_json_bytes(path: Any) -> bytes:
         read.append(Path(path).name)
-        return plain(path, *rest)
+        return plain(path)
 
-    monkeypatch.setattr(records, "read_json", read_json)
-    monkeypatch.setattr(records_folder, "read_json", read_json)
+    monkeypatch.setattr(json_file, "read_json_bytes", read_json_bytes)
+    monkeypatch.setattr(records, "read_json_bytes", read_json_bytes)
     reader = StatusReader(made)
     reader.read()
     assert Counter(read) == {"record.json": 50, "matrix.json": 1}

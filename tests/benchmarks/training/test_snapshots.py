@@ -227,7 +227,7 @@ def test_a_damaged_or_foreign_checkpoint_is_not_used(small: Build, tmp_path: Pat
         assert record.status == "done", name
         assert record.weights == wanted.weights, name
         assert "resumed_after_step" not in record.environment, name
-    assert "starts afresh" in job.paths.log.read_text()
+    assert "starts again" in job.paths.log.read_text()
     assert "other key" in job.paths.log.read_text()
 
 
