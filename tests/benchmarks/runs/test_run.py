@@ -169,9 +169,8 @@ def test_batch_larger_than_the_data_is_a_clear_failure(
 ) -> None:
     raw = small()
     raw["budget"]["batch_size"] = 500
-    _, records = run_matrix(raw)
-    assert records[0].status == "failed"
-    assert "batch_size is 500, but planted has only 200 rows" in records[0].reason
+    with pytest.raises(ValueError, match="batch_size is 500, but planted has only 200 rows"):
+        run_matrix(raw)
 
 
 @pytest.mark.parametrize("rubbish", [b"", b"{", b"[]", b'{"key": 1}', b"\x00\xff"])
