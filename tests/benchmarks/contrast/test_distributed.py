@@ -94,7 +94,7 @@ def test_law_two_processes_train_what_one_trains(tmp_path: Path) -> None:
         alone, together = read_record(one[name]), read_record(two[name])
         assert together.environment["processes"] == 2
         assert (alone.status, alone.reason) == (together.status, together.reason)
-        if alone.status == "failed":
+        if alone.status != "done":  # known before it trains: skipped
             assert "batch_size is 500" in alone.reason
             continue
         done += 1
@@ -107,7 +107,7 @@ def test_law_two_processes_train_what_one_trains(tmp_path: Path) -> None:
         assert a["quantity"].tolist() == b["quantity"].tolist()
         np.testing.assert_allclose(b["mean"], a["mean"], rtol=1e-3, atol=1e-4)
     assert done == 4
-    assert both[0].returncode == both[1].returncode == 1  # some cells failed
+    assert [process.returncode for process in both] == [0, 0]  # skipped is not failed
 
 
 @pytest.mark.slow  # cells of one and of two processes

@@ -224,7 +224,7 @@ def test_the_example_package_reaches_every_table(tmp_path: Path) -> None:
     assert "every_other" in (tmp_path / "out" / "report.html").read_text()
     document = tmp_path / "table.md"
     document.write_text("<!-- table: plugins -->\n<!-- end -->\n")
-    run("-m", "tools.readme", str(document), path=site, cwd=tmp_path)
+    run("-m", "tools.readme", str(document), path=f"{site}{os.pathsep}{ROOT}", cwd=tmp_path)
     text = document.read_text()
     assert "every_other" in text
     assert "nsbench-example" in text
