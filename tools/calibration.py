@@ -15,6 +15,7 @@ from scipy import stats as scipy_stats
 from nsbench.analysis.statistics import comparisons, stats
 from nsbench.analysis.statistics.stats import Array
 from nsbench.analysis.statistics.verdicts import EQUIVALENT, judge, verdict_of
+from nsbench.analysis.tables.judging import detectable as smallest_found
 
 EFFECT = 0.8
 """Points by which the lone different method differs."""
@@ -172,21 +173,19 @@ def detectable(design: Design, *, repetitions: int, seed: int) -> dict[str, floa
         from the differences to the baseline alone.
     """
     rng = np.random.default_rng(seed)
-    family = design.methods - 1
+    reference = [0] * design.methods
     reported: list[float] = []
     before: list[float] = []
     strengths: list[float] = []
     for _ in range(repetitions):
         means = stats.seed_means(simulate(design, rng))
-        result = comparisons.paired(means[1:], means[:1])
-        single = float(np.sqrt(np.mean(result.spread**2)))
-        for into, sd in ((reported, comparisons.pooled_spread(means)), (before, single)):
-            into.append(comparisons.smallest_detectable(sd, design.seeds, comparisons=family))
-        noise = means[1] - means[0]
-        error = float(stats.spread(noise)) / np.sqrt(design.seeds)
-        quantile = scipy_stats.t.isf(0.05 / family / 2, design.seeds - 1)
-        # Found exactly when noise + effect exceeds quantile standard errors.
-        strengths.append(quantile * error - float(noise.mean()))
+        verdicts = judge(means, reference)
+        reported.append(float(np.median(smallest_found(verdicts)[1:])))
+        single = float(np.sqrt(np.mean(comparisons.paired(means[1:], means[:1]).spread ** 2)))
+        quantile = scipy_stats.t.isf(0.05 / (design.methods - 1) / 2, design.seeds - 1)
+        before.append((quantile + scipy_stats.norm.isf(0.2)) * single / np.sqrt(design.seeds))
+        # Found exactly when the difference, noise and effect, exceeds half of its interval.
+        strengths.append(float(verdicts.half[1, 0] - verdicts.difference[1, 0]))
     true = float(np.quantile(strengths, 0.8))
     return {
         "true": true,

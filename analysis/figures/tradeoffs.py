@@ -151,7 +151,5 @@ def cost_quality(table: pd.DataFrame, ax: Axes) -> Axes:
 
 def _runs(p: Array, order: NDArray[np.int64]) -> list[str]:
     """Return the bars of each method, in order of rank, as text."""
-    different = np.asarray(p) <= ALPHA
-    pairs = comparisons.AllPairs(np.zeros(p.shape), np.asarray(p), different)
-    runs = comparisons.letter_runs(pairs, order)
+    runs = comparisons.letter_runs(np.asarray(p) <= ALPHA, order)
     return [" ".join(f"g{k}" for k in runs[m]) for m in order]

@@ -45,7 +45,7 @@ def add_verdicts(
     values = {name: np.full(len(means), np.nan) for name in columns}
     verdict, more = np.full(len(means), "", dtype=object), np.zeros(len(means), dtype=np.int64)
     letters, rank_lo, rank_hi = verdict.copy(), more.copy(), more.copy()
-    seeds, detectable, judged = [], [], np.zeros(len(means), dtype=bool)
+    seeds, found, judged = [], [], np.zeros(len(means), dtype=bool)
     for rows, inner, v in parts:
         gap, half = v.gap[inner], v.gap_half[inner]
         filled = (gap, gap - half, gap + half, v.gap_p[inner], v.level[inner])
@@ -53,8 +53,7 @@ def add_verdicts(
             values[name][rows] = value
         verdict[rows], more[rows] = np.array(v.verdict(), dtype=object)[inner], v.more[inner]
         seeds += [int(n) for n in v.n[inner][np.isfinite(half)]]
-        error = v.per_seed[inner] / np.sqrt(np.maximum(v.n[inner], 1))
-        detectable += list((half + norm.isf(1 - POWER) * error)[np.isfinite(half)])
+        found += list(detectable(v)[inner][np.isfinite(half)])
         if whole:
             judged, letters = v.judged(), np.array(v.letters(), dtype=object)
             rank_lo, rank_hi = v.rank_intervals()
@@ -75,8 +74,14 @@ def add_verdicts(
         table[name] = pd.array(ranks, dtype="Int64")
         table.loc[~there, name] = pd.NA
     table["group"] = letters
-    smallest = float(np.median(detectable)) if detectable else float("nan")
+    smallest = float(np.median(found)) if found else float("nan")
     return len(seeds), min(seeds, default=0), smallest
+
+
+def detectable(verdicts: Verdicts) -> Array:
+    """Smallest true differences to the baseline that are found with `POWER`, shape (M,)."""
+    error = verdicts.per_seed / np.sqrt(np.maximum(verdicts.n, 1))
+    return np.asarray(verdicts.gap_half + norm.isf(1 - POWER) * error)
 
 
 def _judged(
