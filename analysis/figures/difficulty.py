@@ -27,8 +27,8 @@ from nsbench.analysis.figures.drawing import (
 )
 from nsbench.analysis.figures.registry import figure
 from nsbench.analysis.figures.style import look
-from nsbench.analysis.read.names import did_you_mean
 from nsbench.analysis.tables.pools import Pool
+from nsbench.samplers import suggest
 
 MAIN_QUANTITIES = (
     "chosen_similarity",
@@ -70,7 +70,7 @@ def wanted(material: Material) -> list[str]:
         return known
     for name in material.quantities:
         if name not in known:
-            raise ValueError(f"no cell has the quantity {name!r}. {did_you_mean(name, known)}")
+            raise ValueError(f"no cell has the quantity {name!r}. {suggest(name, known)}")
     main = [q for q in MAIN_QUANTITIES if q in known]
     return list(material.quantities) or main or known
 

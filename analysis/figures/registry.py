@@ -14,7 +14,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from nsbench.analysis.figures.drawing import Material, curves_size
-from nsbench.analysis.read.names import did_you_mean
+from nsbench.samplers import suggest
 
 Collect = Callable[[Material], Iterator[tuple[str, pd.DataFrame]]]
 Draw = Callable[[pd.DataFrame, Axes], Axes]
@@ -81,5 +81,5 @@ def figure_kind(name: str) -> FigureKind:
     """
     known = figures()
     if name not in known:
-        raise ValueError(f"no figure is called {name!r}. {did_you_mean(name, known)}")
+        raise ValueError(f"no figure is called {name!r}. {suggest(name, known)}")
     return known[name]

@@ -13,7 +13,6 @@ import pandas as pd
 
 from nsbench.analysis.read.leakage import LEAKS, leakage_table
 from nsbench.analysis.read.load import Results
-from nsbench.analysis.read.names import did_you_mean
 from nsbench.analysis.statistics import stats
 from nsbench.analysis.statistics.stats import Array
 from nsbench.analysis.statistics.verdicts import LEAST_SEEDS, MARGIN
@@ -36,6 +35,7 @@ from nsbench.analysis.tables.pools import (
     pools,
 )
 from nsbench.analysis.tables.ranks import ALPHA, borda, mean_of_seeds, over_seeds_and_tasks
+from nsbench.samplers import suggest
 
 POINTS = 100.0
 """Leaderboards show scores times this."""
@@ -212,7 +212,7 @@ def _check_baseline(results: Results, baseline: str) -> None:
     if known and baseline not in known:
         raise ValueError(
             f"no cell has the sampler {baseline!r}, so it cannot be the baseline. "
-            f"{did_you_mean(baseline, known)}"
+            f"{suggest(baseline, known)}"
         )
 
 

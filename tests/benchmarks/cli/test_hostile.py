@@ -15,7 +15,7 @@ from nsbench.benchmarks.keys import slug
 from nsbench.benchmarks.matrix.config import ConfigError, load_config, parse_config
 from nsbench.benchmarks.matrix.expand import expand
 from nsbench.benchmarks.records import CellPaths, ResultsFolder
-from nsbench.benchmarks.records.status import read_status
+from nsbench.benchmarks.records.status import StatusReader
 from nsbench.benchmarks.runs import garbage
 from nsbench.benchmarks.runs.executors.base import finished, plan_jobs, run_job
 
@@ -111,7 +111,7 @@ def test_a_hostile_record_is_named_and_left_out(tmp_path: Path, what: str) -> No
     cell = folder.runs / f"evil-{KEY}"
     cell.mkdir(parents=True)
     (cell / "record.json").write_bytes(RECORDS[what](flag))
-    state = read_status(folder)
+    state = StatusReader(folder).read()
     assert len(state["unreadable"]) == 1
     assert str(cell) in state["unreadable"][0]
     assert state["counts"]["done"] == 0
@@ -127,7 +127,7 @@ def test_a_link_in_a_results_folder_is_not_followed(tmp_path: Path) -> None:
     folder.runs.mkdir(parents=True)
     (folder.runs / f"link-{KEY}").symlink_to(outside)
     assert list(folder.folders()) == []
-    assert read_status(folder)["counts"]["done"] == 0
+    assert StatusReader(folder).read()["counts"]["done"] == 0
 
 
 def test_a_link_in_the_way_of_a_file_is_replaced_and_not_written_through(

@@ -23,7 +23,7 @@ from nsbench.benchmarks.matrix.estimate import measured_cells
 from nsbench.benchmarks.records import RecordError, ResultsFolder, read_json, read_record
 from nsbench.benchmarks.records.merging import merge
 from nsbench.benchmarks.records.packing import pack, unpack
-from nsbench.benchmarks.records.status import read_status
+from nsbench.benchmarks.records.status import StatusReader
 from nsbench.benchmarks.runs.garbage import find_waste, forget_failed
 
 SCORES = {"STS12": 0.5, "01": 0.25}
@@ -72,7 +72,7 @@ def read_everywhere(folder: ResultsFolder, place: Path) -> list[str]:
     board = make_leaderboard(results)
     write_leaderboard(results, board, place / "board")
     alarm_table(results)
-    state = read_status(folder)
+    state = StatusReader(folder).read()
     list(find_waste(folder))
     measured_cells(folder)
     forget_failed(folder)

@@ -17,7 +17,7 @@ from nsbench.benchmarks.matrix.config import parse_config
 from nsbench.benchmarks.matrix.estimate import Measured, estimate, measured_cells
 from nsbench.benchmarks.matrix.expand import expand
 from nsbench.benchmarks.records import ResultsFolder, claims, read_record, write_record
-from nsbench.benchmarks.records.status import StatusReader, read_status
+from nsbench.benchmarks.records.status import StatusReader
 from nsbench.benchmarks.runs import garbage
 from nsbench.benchmarks.runs.executors.base import Job, plan_jobs, record_crash, run_job
 from nsbench.benchmarks.runs.live import view
@@ -71,7 +71,7 @@ def test_the_matrix_file_gives_back_what_was_planned(
 
 
 def test_status_counts_rates_and_kinds(jobs: list[Job], folder: ResultsFolder) -> None:
-    state = read_status(folder)
+    state = StatusReader(folder).read()
     assert state["counts"] == {"done": 1, "failed": 1, "skipped": 0, "running": 1, "pending": 3}
     assert state["failures"] == {"ValueError": 1}
     assert state["failed"][0]["log"] == str(jobs[1].paths.log)
@@ -100,7 +100,7 @@ def test_a_reader_reads_again_only_what_changed(jobs: list[Job], folder: Results
 def test_the_live_view_shows_all_and_escapes_names(folder: ResultsFolder) -> None:
     console = Console(width=200)
     with console.capture() as capture:
-        console.print(view(read_status(folder)))
+        console.print(view(StatusReader(folder).read()))
     text = capture.get()
     for words in ("2 of 6 cells ended", "4/6", "(gone)", "ValueError", "[bold]no luck[/]"):
         assert words in text
@@ -123,7 +123,7 @@ def test_retry_forgets_failed_records_only(jobs: list[Job], folder: ResultsFolde
     assert "1 failed cells will be run again" in done.output
     assert not jobs[1].paths.record.exists()
     assert jobs[0].paths.record.exists()
-    assert read_status(folder)["counts"]["pending"] == 4
+    assert StatusReader(folder).read()["counts"]["pending"] == 4
 
 
 def test_gc_lists_what_may_go_and_removes_it_only_when_told(
