@@ -169,11 +169,6 @@ def _steps(cell: dict[str, Any]) -> int | None:
     return steps if isinstance(steps, int) else None
 
 
-def read_status(folder: ResultsFolder) -> dict[str, Any]:
-    """The status of a folder, once; see `StatusReader.read`."""
-    return StatusReader(folder).read()
-
-
 def _summary(paths: CellPaths, shared: Shared) -> _Ended | str:
     try:
         record = read_record(paths, shared)
