@@ -209,9 +209,10 @@ def expand(config: MatrixConfig) -> list[Planned]:
             regime=regime,
         )
         paired = [_paired_cell(first, o, p, axes) for o, p in pairing.combinations]
+        large = {limit: too_large(replace(first, limit=limit)) for limit in limits}
         for limit, seed, (cell, skip) in product(limits, seeds, paired):
             one = replace(cell, seed=seed, limit=limit)
-            out.setdefault(one.key, Planned(one, skip or too_large(one)))
+            out.setdefault(one.key, Planned(one, skip or large[limit]))
     planned = list(out.values())
     _refuse_impossible(planned)
     return planned

@@ -7,13 +7,13 @@ from nsbench.benchmarks.data._layouts import unpaired
 from nsbench.benchmarks.data._load import load_data
 from nsbench.benchmarks.encoders import encoders
 from nsbench.benchmarks.objectives import objectives
-from nsbench.benchmarks.records.cell import (
-    Cell,
-    make,
-)
+from nsbench.benchmarks.records.cell import Cell, make
 from nsbench.benchmarks.regimes import regimes
 from nsbench.benchmarks.regimes._labels import entailment_data
 from nsbench.samplers import samplers
+
+MEANS = ("mean", "last2_mean")
+"""Poolings that leave out the tokens that they are told to."""
 
 
 def why_skip(cell: Cell) -> str:
@@ -68,7 +68,7 @@ def too_large(cell: Cell) -> str:
 
 
 def _why_skip_guides(cell: Cell) -> str:
-    """Say why a sampler and an objective cannot share a guide, or nothing."""
+    """Return the reason why a sampler and an objective cannot share a guide, or an empty string."""
     reads = "guide_similarity" in getattr(make(samplers, cell.sampler), "needs", ())
     taught = "guide_similarity" in getattr(make(objectives, cell.objective), "needs", ())
     one, two = (str(c.params.get("guide") or "") for c in (cell.sampler, cell.objective))
@@ -112,7 +112,3 @@ def _own_pooling(encoder: Any) -> str:
     asked = getattr(encoder, "own_pooling", None)
     own = str(asked() if asked else getattr(encoder, "pooling", "") or "mean")
     return "mean" if own == "auto" else own
-
-
-MEANS = ("mean", "last2_mean")
-"""Poolings that leave out the tokens that they are told to."""
