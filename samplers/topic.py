@@ -1,21 +1,22 @@
 """Topical batches: the batch is drawn from one cluster of texts, so its negatives are related.
 
 Source: Hofstätter et al. 2021, Efficiently Teaching an Effective Dense Retriever with Balanced
-Topic Aware Sampling (TAS-B). https://arxiv.org/abs/2104.06967 The topic half of it: balancing by a
-teacher's margins needs a teacher's scores of given pairs. The share of a batch that is topical is
-our dial; in the released code it is 1. The mean size of a cluster is our number.
+Topic Aware Sampling (TAS-B). https://arxiv.org/abs/2104.06967 The topic half of it;
+``topic[then=balanced]`` balances by a teacher's margins too. The share of a batch that is topical
+is our dial; in the released code it is 1. The mean size of a cluster is our number.
 """
 
 from dataclasses import dataclass
 from typing import ClassVar
 
-from nsbench.samplers import Pairing, Selection, SimilarityContext, in_range, register
+from nsbench.samplers import Pairing, in_range, register
+from nsbench.samplers._batched import Batched, check_then
 
 
 @register("topic")
 @dataclass(frozen=True)
-class Topic:
-    """Contrast with all others of a batch whose texts are of one topic.
+class Topic(Batched):
+    """Contrast within batches whose texts are of one topic.
 
     The anchors' texts are clustered once, by the encoder as it starts. What remains of a topic
     after its full batches is joined with what remains of others. With one cluster the batches are
@@ -24,20 +25,21 @@ class Topic:
     Args:
         texts_per_cluster: Mean number of distinct anchor texts per cluster, in [1, 1e9].
         share: Share of a batch that is of one topic, in [0, 1]; the rest is drawn from all.
+        then: Which negatives of a batch count: a sampler, ``name[parameter=value,...]``.
     """
 
     texts_per_cluster: float = 200.0
     share: float = 1.0
-    test_configs: ClassVar = ({"share": 0.5},)
+    then: str = "in_batch"
+    younger: ClassVar[frozenset[str]] = frozenset({"then"})
+    test_configs: ClassVar = ({"share": 0.5}, {"then": "balanced"})
 
     def __post_init__(self) -> None:
         in_range("topic", "texts_per_cluster", self.texts_per_cluster, 1, 1e9)
         in_range("topic", "share", self.share, 0, 1)
+        check_then("topic", self.then)
 
     @property
     def batcher(self) -> Pairing:
         """Composition of batches; read by the engine."""
         return "topic", {"texts_per_cluster": self.texts_per_cluster, "share": self.share}
-
-    def __call__(self, context: SimilarityContext) -> Selection:
-        return Selection(mask=context.negative_mask)

@@ -147,5 +147,7 @@ BATCHERS: dict[str, Callable[[World, Mapping[str, Any]], Iterator[Ints]]] = {
     "random_walk": _mined("walk", "walks"),
     "bandwidth": _mined("bandwidth", "bandwidth"),
     "given_batches": _mined("given", "given_batches"),
+    "packed": _mined("packed", "packed"),
+    "pair_consistency": _mined("consistency", "consistent"),
 }
 """Names that a sampler's ``batcher`` may have."""

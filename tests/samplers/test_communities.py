@@ -1,6 +1,7 @@
 """Mined batches: every row at most once an epoch, near rows together, plain batches at one end."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ from nsbench.benchmarks.matrix.expand import _files
 from nsbench.benchmarks.records.cell import resolve
 from nsbench.benchmarks.training.batchers.bandwidth import close_together, cut
 from nsbench.benchmarks.training.batchers.communities import community_batches, grow
+from nsbench.benchmarks.training.batchers.consistency import consistent, places_of
 from nsbench.benchmarks.training.batchers.given import read_batches
 from nsbench.benchmarks.training.batchers.neighbours import Ints, mutual, ranked_rows
+from nsbench.benchmarks.training.batchers.packed import in_line, packed_batches
 from nsbench.benchmarks.training.batchers.walk import sparse_neighbours, walk
 from nsbench.benchmarks.training.batches import batches
 from nsbench.samplers import make, samplers
@@ -131,6 +134,63 @@ def test_the_order_of_small_bandwidth_keeps_classes_together() -> None:
     assert (np.sort(found[:7].ravel()) != np.sort(found[7:].ravel())).any()
 
 
+def test_a_line_of_clusters_goes_on_to_the_nearest_that_is_left() -> None:
+    points, _ = clustered()
+    for start in (0, 5, 95):
+        order, left = [start], set(range(ROWS)) - {start}
+        while left:
+            here = points[order[-1]]
+            order.append(max(left, key=lambda j: (float(here @ points[j]), -j)))
+            left.remove(order[-1])
+        assert in_line(points, start) == order
+
+
+def test_packed_batches_hold_a_cluster_and_its_neighbours() -> None:
+    points, label = clustered()
+    centroids = torch.stack([points[label == kind].mean(dim=0) for kind in range(CLASSES)])
+    found = first(16, packed_batches(label, normalize(centroids, dim=1), 12, seed=0))
+    for epoch in (found[:8], found[8:]):
+        assert sorted(epoch.ravel()) == list(range(ROWS))
+        assert same_class(epoch, label) == 1.0  # twelve rows a class
+    wide = first(6, packed_batches(label, normalize(centroids, dim=1), 16, seed=0))
+    assert all(len(set(label[batch].tolist())) <= 3 for batch in wide)
+    one = packed_batches(np.zeros(ROWS, np.int64), points[:1], 10, 3)
+    assert len(np.unique(first(9, one))) == 90
+
+
+def test_places_count_the_documents_nearer_than_ones_own() -> None:
+    points, _ = clustered()
+    anchors = clustered(1)[0]
+    own = torch.arange(ROWS).roll(3)
+    slow = [
+        sum(float(a @ d) > float(a @ points[mine]) for d in points)
+        for a, mine in zip(anchors, own.tolist(), strict=True)
+    ]
+    score = anchors @ points.T
+    ties = (score - score.gather(1, own[:, None])).abs() < 1e-6
+    found = places_of(anchors, points, own)
+    assert ((found - torch.tensor(slow)).abs() <= ties.sum(dim=1) - 1).all()
+
+
+def test_law_consistent_rows_are_nested_in_k_and_all_pass_at_the_number_of_documents() -> None:
+    kept = []
+    for k in (1, 3, 20, 120):
+        under = training("static", make("pair_consistency", k=k))
+        batch = first(30, under.feed)
+        kept.append(set(batch.ravel().tolist()))
+        assert under.cost["rows_inconsistent"] <= 120 - len(kept[-1])
+    assert kept[0] <= kept[1] <= kept[2] <= kept[3]
+    assert under.cost["rows_inconsistent"] == 0
+    assert len(kept[0]) < len(kept[3]) == 120
+
+
+def test_too_few_consistent_rows_are_an_error() -> None:
+    world = training("static", "in_batch").world
+    few = replace(world, batch_size=119)
+    with pytest.raises(ValueError, match=r"pair_consistency: \d+ of 120 rows .* raise k"):
+        consistent(few, {"k": 1, "teacher": ""})
+
+
 def test_given_batches_are_read_in_order_and_wrong_lines_are_named(tmp_path: Path) -> None:
     path = tmp_path / "batches.txt"
     path.write_text("0 1 2\n\n5 4 3\n")
@@ -176,6 +236,9 @@ def test_communities_say_which_batches_they_do_not_fill() -> None:
         ("communities", {"size": 4, "skip": 0, "width": 10, "then": "margin_mask"}),
         ("random_walk", {"among": 40, "neighbours": 10}),
         ("bandwidth", {"neighbours": 5, "then": "mixed"}),
+        ("packed", {"rows_per_cluster": 8.0, "then": "guided[curated=exempt]"}),
+        ("pair_consistency", {"k": 60}),
+        ("topic", {"texts_per_cluster": 20.0, "then": "balanced[k=3]"}),
     ],
 )
 def test_a_training_in_mined_batches_is_decided_by_its_seed(

@@ -56,3 +56,13 @@ def test_guided_by_identical_views_masks_nothing_without_a_margin() -> None:
     same_text = context.replace(guide_similarity=guide)
     assert torch.equal(make("guided")(same_text).mask, context.negative_mask)
     assert not torch.equal(make("guided", margin=0.6)(same_text).mask, context.negative_mask)
+
+
+def test_guided_spares_own_negatives_if_asked() -> None:
+    for seed in range(4):
+        context = make_context(6, 40, seed=seed)
+        own = context.require("own_negative") & context.negative_mask
+        hit = make("guided", margin=0.5)(context).mask
+        spared = make("guided", margin=0.5, curated="exempt")(context).mask
+        assert torch.equal(spared, hit | own)
+        assert (own & ~hit).any()

@@ -1,0 +1,44 @@
+"""Batches packed from clusters, neighbouring clusters side by side.
+
+Source: Morris and Rush 2024, Contextual Document Embeddings (CDE), its batches.
+https://arxiv.org/abs/2410.02525 Rows are clustered by which documents their queries are near to;
+the clusters are put in line, each before the nearest that is left, and the line is cut. Where
+`topic` fills a batch from one cluster and throws the rest together, here what is left of a cluster
+meets its neighbours. Its filter is ``guided[curated=exempt]``: a surrogate's score drops the
+candidates that look like positives, but never an anchor's own hard negatives.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from nsbench.samplers import Pairing, in_range, is_text, register
+from nsbench.samplers._batched import Batched, check_then
+
+
+@register("packed")
+@dataclass(frozen=True)
+class Packed(Batched):
+    """Contrast within batches cut from clusters in line (CDE).
+
+    Args:
+        rows_per_cluster: Mean number of rows of a cluster, in [1, 1e9].
+        teacher: Encoder that says what is near; empty for the cell's own as it starts.
+        then: Which negatives of a batch count: a sampler, ``name[parameter=value,...]``; CDE's is
+            ``guided[curated=exempt]``.
+    """
+
+    rows_per_cluster: float = 64.0
+    teacher: str = ""
+    then: str = "in_batch"
+    free_text: ClassVar[frozenset[str]] = frozenset({"teacher"})
+    test_configs: ClassVar = ({"then": "guided[curated=exempt]"},)
+
+    def __post_init__(self) -> None:
+        in_range("packed", "rows_per_cluster", self.rows_per_cluster, 1, 1e9)
+        is_text("packed", "teacher", self.teacher)
+        check_then("packed", self.then)
+
+    @property
+    def batcher(self) -> Pairing:
+        """Batcher and its parameters; read by the engine."""
+        return "packed", {"rows_per_cluster": self.rows_per_cluster, "teacher": self.teacher}

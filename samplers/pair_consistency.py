@@ -1,0 +1,43 @@
+"""Only pairs that hold up: the positive ranks among the first of all for its anchor.
+
+Source: Nussbaum et al. 2024, Nomic Embed: Training a Reproducible Long Context Text Embedder, its
+consistency filter with k = 2 among a million documents. https://arxiv.org/abs/2402.01613 It drops
+pairs, not negatives: a batch holds rows that passed.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from nsbench.samplers import Pairing, at_least, is_text, register
+from nsbench.samplers._batched import Batched, check_then
+
+
+@register("pair_consistency")
+@dataclass(frozen=True)
+class PairConsistency(Batched):
+    """Contrast within random batches of the rows whose positive is among the teacher's first k.
+
+    A cell fails if fewer rows pass than a batch holds. Data whose positives are their anchors pass
+    whole.
+
+    Args:
+        k: Places among which the positive has to be, of all texts that are positives, >= 1.
+        teacher: Encoder that ranks; empty for the cell's own as it starts.
+        then: Which negatives of a batch count: a sampler, ``name[parameter=value,...]``.
+    """
+
+    k: int = 2
+    teacher: str = ""
+    then: str = "in_batch"
+    free_text: ClassVar[frozenset[str]] = frozenset({"teacher"})
+    test_configs: ClassVar = ({"k": 50, "then": "hard[k=3]"},)
+
+    def __post_init__(self) -> None:
+        at_least("pair_consistency", "k", self.k, 1)
+        is_text("pair_consistency", "teacher", self.teacher)
+        check_then("pair_consistency", self.then)
+
+    @property
+    def batcher(self) -> Pairing:
+        """Batcher and its parameters; read by the engine."""
+        return "pair_consistency", {"k": self.k, "teacher": self.teacher}
