@@ -116,7 +116,7 @@ def world_of(
 def same(left: Training, right: Training) -> None:
     """Expect two trainings that have ended to have done the same, to the bit."""
     one, two = left.result(), right.result()
-    for name in ("difficulty", "training", "histograms", "probe", "choices"):
+    for name in ("difficulty", "training", "histograms", "probe", "choices", "texts"):
         assert getattr(one, name).equals(getattr(two, name)), name
     assert one.cost == two.cost
     states = [t.world.encoder.state_dict() for t in (left, right)]

@@ -30,6 +30,7 @@ FILES = (
     "histograms.parquet",
     "probe.parquet",
     "choices.parquet",
+    "texts.parquet",
 )
 PASSING = ("seconds", "started", "finished")
 """Fields of a record that differ between two runs of the same code."""

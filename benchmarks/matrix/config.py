@@ -102,6 +102,8 @@ class RunConfig(_Strict):
         time_limit: Seconds that a cell may take before it is stopped and fails; 0 for no limit.
         keep_weights: Whether each cell keeps its trained weights, as safetensors, for
             ``nsbench export``.
+        keep_texts: Whether each cell keeps the texts of the shared batches, for
+            ``nsbench negatives`` and the report; ``false``, for private data, keeps their numbers.
     """
 
     threads: int = Field(default=1, ge=1, le=1024)
@@ -109,6 +111,7 @@ class RunConfig(_Strict):
     checkpoint_minutes: float = Field(default=10.0, ge=0, le=1e6, allow_inf_nan=False)
     time_limit: float = Field(default=0.0, ge=0, le=1e8, allow_inf_nan=False)
     keep_weights: bool = False
+    keep_texts: bool = True
 
     def table(self, executor: str) -> ExecutorSettings:
         """Return the settings of an executor, the defaults where the file has none."""

@@ -20,6 +20,7 @@ FILES = (
     "histograms.parquet",
     "probe.parquet",
     "choices.parquet",
+    "texts.parquet",
     "training.csv",
     "weights.safetensors",
 )

@@ -42,6 +42,11 @@ class CellPaths:
         return self.folder / "choices.parquet"
 
     @property
+    def texts(self) -> Path:
+        """Return the texts of the choices; absent where texts are not to be kept."""
+        return self.folder / "texts.parquet"
+
+    @property
     def training(self) -> Path:
         """Loss and learning rate by step."""
         return self.folder / "training.csv"

@@ -88,6 +88,7 @@ class Place:
             that exists is resumed.
         cache: Folder where cells share results that are slow to compute; ``None`` for none.
         keep_weights: Whether the trained weights stay in the cell's folder.
+        keep_texts: Whether the texts of the choices stay there.
     """
 
     device: str = "auto"
@@ -95,6 +96,7 @@ class Place:
     snapshot_seconds: float = 0.0
     cache: Path | None = None
     keep_weights: bool = False
+    keep_texts: bool = True
 
     def shared(self) -> ContentCache:
         """Return what cells share."""
@@ -256,7 +258,7 @@ def _train_and_score(
         leakage = scan_cell(cell, paths.leakage)
     write_atomically(paths.scores, scores_csv(scored.scores))
     if trained is not None:
-        _write_tables(paths, trained)
+        _write_tables(paths, trained, keep_texts=place.keep_texts)
     return {
         "cost": {} if trained is None else trained.cost,
         "alarms": []
@@ -292,8 +294,10 @@ def _failing_together() -> Iterator[None]:
         raise
 
 
-def _write_tables(paths: CellPaths, trained: Trained) -> None:
-    for name in ("difficulty", "histograms", "probe", "choices"):
+def _write_tables(paths: CellPaths, trained: Trained, *, keep_texts: bool) -> None:
+    paths.texts.unlink(missing_ok=True)
+    kept = ("texts",) if keep_texts else ()
+    for name in ("difficulty", "histograms", "probe", "choices", *kept):
         buffer = io.BytesIO()
         getattr(trained, name).to_parquet(buffer, index=False, compression="zstd")
         write_atomically(getattr(paths, name), buffer.getvalue())

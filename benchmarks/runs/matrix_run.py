@@ -155,6 +155,7 @@ def plan_matrix(settings: RunSettings, watch: Watch | None = None) -> Plan:
         matrix.run.device,
         matrix.run.threads,
         keep_weights=matrix.run.keep_weights,
+        keep_texts=matrix.run.keep_texts,
         snapshot_seconds=60 * (matrix.run.checkpoint_minutes if minutes is None else minutes),
         cache=default_folder() if settings.cache is None else folder_of(settings.cache),
     )

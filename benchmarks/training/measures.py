@@ -15,7 +15,7 @@ from nsbench.benchmarks.contrast.context import Contrast, Known
 from nsbench.benchmarks.contrast.views import embed_texts, untouched, view_of
 from nsbench.benchmarks.contrast.world import World
 from nsbench.benchmarks.device import is_fake
-from nsbench.benchmarks.difficulty.choices import Choices
+from nsbench.benchmarks.difficulty.choices import Choices, texts_of
 from nsbench.benchmarks.difficulty.gradient import Push
 from nsbench.benchmarks.difficulty.histograms import Histograms
 from nsbench.benchmarks.difficulty.probe import Probe
@@ -51,6 +51,7 @@ class Trained:
     histograms: pd.DataFrame = field(default_factory=pd.DataFrame)
     probe: pd.DataFrame = field(default_factory=pd.DataFrame)
     choices: pd.DataFrame = field(default_factory=pd.DataFrame)
+    texts: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 class Measures:
@@ -229,7 +230,8 @@ class Measures:
             cost=self._costs(cost),
             histograms=self.histograms.table(),
             probe=self.probe.ranking(),
-            choices=self.choices.table(),
+            choices=(chosen := self.choices.table()),
+            texts=texts_of(chosen, self.world.data),
         )
 
     def _costs(self, cost: dict[str, float]) -> dict[str, float]:

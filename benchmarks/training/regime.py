@@ -34,7 +34,7 @@ from nsbench.benchmarks.training.supervision import Supervision
 from nsbench.benchmarks.training.train import Training
 from nsbench.samplers import samplers
 
-_TABLES = ("difficulty", "training", "histograms", "probe", "choices")
+_TABLES = ("difficulty", "training", "histograms", "probe", "choices", "texts")
 _OF_ENTAILMENT = ("entailment_accuracy", "candidate_similarity")
 
 
@@ -341,4 +341,5 @@ def joined(phases: Sequence[Phase], parts: Sequence[Trained]) -> Trained:
         histograms=joined_histograms(histograms),
         probe=parts[-1].probe,
         choices=parts[-1].choices,
+        texts=parts[-1].texts,
     )

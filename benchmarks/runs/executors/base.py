@@ -42,6 +42,7 @@ class Job:
         threads: Threads of torch and BLAS.
         replaces: Time stamp of the record to replace, in ns; 0 if there is none.
         keep_weights: Keep the trained weights in the cell's folder.
+        keep_texts: Keep the texts of the choices there.
         snapshot_seconds: Seconds between two snapshots of a long training; 0 for none.
         cache: Folder where cells share what takes long to compute; ``None`` for none.
     """
@@ -52,6 +53,7 @@ class Job:
     threads: int
     replaces: int = 0
     keep_weights: bool = False
+    keep_texts: bool = True
     snapshot_seconds: float = 0.0
     cache: Path | None = None
 
@@ -218,6 +220,7 @@ def run_job(job: Job, after_step: Callable[[], None] = lambda: None) -> RunRecor
                     snapshot_seconds=job.snapshot_seconds,
                     cache=job.cache,
                     keep_weights=job.keep_weights,
+                    keep_texts=job.keep_texts,
                 ),
                 skip=job.planned.skip,
                 on_step=on_step,
@@ -271,6 +274,7 @@ def plan_jobs(
     threads: int,
     *,
     keep_weights: bool = False,
+    keep_texts: bool = True,
     snapshot_seconds: float = 0.0,
     cache: Path | None = None,
 ) -> list[Job]:
@@ -282,6 +286,7 @@ def plan_jobs(
             device=device,
             threads=threads,
             keep_weights=keep_weights,
+            keep_texts=keep_texts,
             snapshot_seconds=snapshot_seconds,
             cache=cache,
         )

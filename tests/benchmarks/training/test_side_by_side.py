@@ -87,5 +87,5 @@ def test_law_trainings_side_by_side_equal_each_alone(mode: str) -> None:
     for sampler, found, alone in zip(SAMPLERS, together, each, strict=True):
         assert isinstance(found, Trained)
         assert isinstance(alone, Trained)
-        for name in ("difficulty", "training", "histograms", "probe", "choices"):
+        for name in ("difficulty", "training", "histograms", "probe", "choices", "texts"):
             assert getattr(found, name).equals(getattr(alone, name)), (sampler, name)

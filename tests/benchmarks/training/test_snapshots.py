@@ -40,6 +40,7 @@ FILES = (
     "histograms.parquet",
     "probe.parquet",
     "choices.parquet",
+    "texts.parquet",
 )
 TINY = {"encoders": [{"name": "tiny", "dimension": 16}]}
 MINED = {"name": "corpus", "shortage": "pad_random", "refresh": 4, "lag": 1, "depth": 5}
