@@ -1,13 +1,15 @@
 """A results folder as a few small parquet files that can be stored, and back again. No torch here.
 
 What is kept is all that leaderboards, tables, figures and reports are made from: records, scores,
-means and three quantiles of difficulty rounded to `DIGITS` digits, and of the histograms the steps
-that are drawn. Weights, logs, losses by step and mteb's own files are not kept. Layout::
+means and three quantiles of difficulty rounded to `DIGITS` digits, of the histograms the steps
+that are drawn, and of one seed of each method some of the negatives. Weights, logs, losses by step
+and mteb's own files are not kept. Layout::
 
     <packed>/records.parquet      folder, record (JSON); the row without a folder is matrix.json
              scores.parquet       folder, then the columns of scores.csv
              difficulty.parquet   folder, then some of those of difficulty.parquet
              histograms.parquet   folder, then those of histograms.parquet
+             negatives.parquet    folder, then `NEGATIVE_COLUMNS`; absent where no cell has any
 
 Each file holds its SHA-256 in its footer, and is refused if it is another; files of older versions
 hold none and are believed.
@@ -18,7 +20,7 @@ import json
 import re
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -40,6 +42,7 @@ from nsbench.benchmarks.keys import pretty_json, slug, spreadsheet_plain
 from nsbench.benchmarks.records.digests import BLANK, UNPACKED, check_digest, unpacked_json
 from nsbench.benchmarks.records.folder import ResultsFolder
 from nsbench.benchmarks.records.json_file import RecordError, read_json
+from nsbench.benchmarks.records.negatives import NEGATIVE_COLUMNS, TEXTS, method_of, negatives_of
 from nsbench.benchmarks.records.paths import CellPaths
 from nsbench.benchmarks.records.record import (
     HISTOGRAM_COLUMNS,
@@ -56,7 +59,9 @@ _TABLES = {
     "scores": SCORE_COLUMNS,
     "difficulty": ("step", "quantity", *_DIFFICULTY),
     "histograms": HISTOGRAM_COLUMNS,
+    "negatives": NEGATIVE_COLUMNS,
 }
+_OPTIONAL = ("negatives",)  # of packs of older versions, and where no cell has any
 _MARK = b"nsbench.sha256"
 _DIGEST = re.compile(re.escape(_MARK) + rb"[^0-9a-f]{1,8}([0-9a-f]{64})")
 _PLACE = re.compile(r'File ".*?((?:nsbench|samplers|benchmarks|analysis|site-packages)/[^"]*)"')
@@ -67,12 +72,13 @@ def is_packed(folder: Path) -> bool:
     return (folder / "records.parquet").is_file()
 
 
-def pack(root: Path, out: Path) -> tuple[list[Path], list[str]]:
+def pack(root: Path, out: Path, *, texts: bool = True) -> tuple[list[Path], list[str]]:
     """Pack a results folder; the same folder gives the same bytes.
 
     Args:
         root: The results folder.
         out: Where the files go; made if missing.
+        texts: Keep the texts of the negatives, of cells that kept theirs; otherwise numbers alone.
 
     Returns:
         The files, and one line for every file that could not be read.
@@ -85,16 +91,20 @@ def pack(root: Path, out: Path) -> tuple[list[Path], list[str]]:
     if not records:
         raise RecordError(f"{root} holds no finished cell to pack")
     names = [paths.folder.name for paths, _ in records]
-    texts = [_portable(record) for _, record in records]
+    stored = [_portable(record) for _, record in records]
     if folder.matrix.is_file():
         names.append("")
-        texts.append(_text(read_json(folder.matrix)))
+        stored.append(_text(read_json(folder.matrix)))
     out.mkdir(parents=True, exist_ok=True)
-    files = [_write(out / "records.parquet", pa.table({"folder": names, "record": texts}))]
+    files = [_write(out / "records.parquet", pa.table({"folder": names, "record": stored}))]
+    first = _first_seeds(records)
     readers: dict[str, Callable[[CellPaths, RunRecord], pd.DataFrame | None]] = {
         "scores": _scores,
         "difficulty": _difficulty,
         "histograms": _histograms,
+        "negatives": lambda paths, record: (
+            _negatives(paths, record, texts=texts) if record.key in first else None
+        ),
     }
     for name, read in readers.items():
         parts = []
@@ -106,6 +116,9 @@ def pack(root: Path, out: Path) -> tuple[list[Path], list[str]]:
                 continue
             if part is not None:
                 parts.append(part.assign(folder=paths.folder.name))
+        if name in _OPTIONAL and not parts:
+            (out / f"{name}.parquet").unlink(missing_ok=True)
+            continue
         columns = ["folder", *_TABLES[name]]
         whole = pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame()
         files.append(_write(out / f"{name}.parquet", pa.Table.from_pandas(whole)))
@@ -177,6 +190,8 @@ def _unpacked(packed: Path) -> tuple[dict[str, bytes], int]:
         files[f"runs/{name}/record.json" if name else "matrix.json"] = pretty.encode()
     written: dict[str, dict[str, bytes]] = {}
     for name, columns in _TABLES.items():
+        if name in _OPTIONAL and not (packed / f"{name}.parquet").exists():
+            continue
         whole = _read(packed / f"{name}.parquet", ()).to_pandas()
         if whole.empty:
             continue
@@ -211,7 +226,7 @@ def _restored(name: str, part: pd.DataFrame) -> tuple[str, bytes]:
     if name == "scores":
         rows = [Score(*_typed(row)) for row in part.itertuples(index=False, name=None)]
         return "scores.csv", scores_csv(rows).encode()
-    wide = {"float32": np.float64, "int32": np.int64}
+    wide = {"float32": np.float64, "int32": np.int64} if name != "negatives" else {}
     types = {c: wide[str(t)] for c, t in part.dtypes.items() if str(t) in wide}
     buffer = io.BytesIO()
     part.astype(types).to_parquet(buffer, index=False)
@@ -273,6 +288,33 @@ def _histograms(paths: CellPaths, record: RunRecord) -> pd.DataFrame | None:
     steps = sorted(table["step"].unique())
     kept = table[table["step"].isin({steps[0], *steps[-2:]})] if steps else table
     return kept.astype({"step": np.int32, "bin_low": np.float32, "count": np.float32})
+
+
+def _first_seeds(records: Sequence[tuple[CellPaths, RunRecord]]) -> set[str]:
+    """Return the keys of the cells with the lowest seed of each method, of those with negatives."""
+    lowest: dict[str, tuple[int, str]] = {}
+    for paths, record in records:
+        if record.status == "done" and (paths.choices.exists() or paths.negatives.exists()):
+            own = (int(record.cell.get("seed", 0)), record.key)
+            name = method_of(record)
+            lowest[name] = min(lowest.get(name, own), own)
+    return {key for _, key in lowest.values()}
+
+
+def _negatives(paths: CellPaths, record: RunRecord, *, texts: bool) -> pd.DataFrame | None:
+    """The negatives of one cell, as they were or of its choices; ``None`` without any."""
+    if paths.choices.exists():
+        choices = pd.read_parquet(_checked(paths, record, paths.choices.name))
+        known = None
+        if texts and paths.texts.exists():
+            known = pd.read_parquet(_checked(paths, record, paths.texts.name))
+        table = negatives_of(choices, known)
+    else:
+        table = pd.read_parquet(_checked(paths, record, paths.negatives.name))
+        table = table if texts else table.assign(**dict.fromkeys(TEXTS, ""))
+    for name in ("weight", "similarity", "positive_similarity"):
+        table[name] = rounded(table[name].to_numpy(dtype=np.float64))
+    return None if table.empty else table
 
 
 def rounded(values: np.ndarray[Any, Any], digits: int = DIGITS) -> np.ndarray[Any, Any]:

@@ -47,6 +47,11 @@ class CellPaths:
         return self.folder / "texts.parquet"
 
     @property
+    def negatives(self) -> Path:
+        """Return some of the choices with their texts; in place of both in unpacked results."""
+        return self.folder / "negatives.parquet"
+
+    @property
     def training(self) -> Path:
         """Loss and learning rate by step."""
         return self.folder / "training.csv"

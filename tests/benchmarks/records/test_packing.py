@@ -54,7 +54,7 @@ def test_the_same_folder_gives_the_same_files_and_packing_twice_loses_nothing(
     pack(ran.root, tmp_path / "b")
     unpack(tmp_path / "a", tmp_path / "root")
     pack(tmp_path / "root", tmp_path / "c")
-    for name in ("records", "scores", "difficulty", "histograms"):
+    for name in ("records", "scores", "difficulty", "histograms", "negatives"):
         a, b, c = ((tmp_path / x / f"{name}.parquet").read_bytes() for x in "abc")
         assert a == b
         assert a == c
@@ -111,3 +111,30 @@ def test_rounding_keeps_significant_digits_and_what_is_not_finite() -> None:
     values = np.array([123456.0, 0.000123456, -9.99999e-7, 0.0, np.nan, np.inf])
     expected = np.array([123500.0, 0.0001235, -1e-6, 0.0, np.nan, np.inf], dtype=np.float32)
     np.testing.assert_array_equal(rounded(values, 4), expected)
+
+
+def test_negatives_of_one_seed_are_packed_with_their_texts_or_without(
+    small: Callable[..., dict[str, Any]], run_matrix: Callable[..., Any], tmp_path: Path
+) -> None:
+    folder, _ = run_matrix(small(samplers=["hard"], seeds=[2, 1]))
+    pack(folder.root, tmp_path / "packed")
+    pack(folder.root, tmp_path / "bare", texts=False)
+    unpack(tmp_path / "packed", tmp_path / "again")
+    unpack(tmp_path / "bare", tmp_path / "ids")
+    (paths,) = (p for p in ResultsFolder(tmp_path / "again").folders() if p.negatives.exists())
+    assert not paths.choices.exists()
+    table = pd.read_parquet(paths.negatives)
+    (cell,) = (p for p in folder.folders() if p.folder.name == paths.folder.name)
+    choices, texts = pd.read_parquet(cell.choices), pd.read_parquet(cell.texts)
+    known = dict(zip(texts["text"], texts["content"], strict=True))
+    assert (table["candidate_text"] == table["candidate"].map(known)).all()
+    assert (table["anchor_text"] == table["anchor"].map(known)).all()
+    for (step, place), part in table.groupby(["step", "place"]):
+        own = choices[(choices["step"] == step) & (choices["place"] == place)]
+        assert set(part["chosen"]) == {len(own)}
+        assert list(part["weight"]) == pytest.approx(
+            sorted(own["weight"], reverse=True)[: len(part)], rel=1e-3
+        )
+    other = pd.read_parquet(tmp_path / "ids" / "runs" / paths.folder.name / "negatives.parquet")
+    assert set(other["candidate_text"]) | set(other["anchor_text"]) == {""}
+    assert other["candidate"].equals(table["candidate"])
