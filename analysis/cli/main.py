@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from nsbench.analysis.cli import results as cli_results
+from nsbench.analysis.cli.negatives import negatives
 from nsbench.benchmarks.cli.console import echo
 from nsbench.benchmarks.records.shared import no_collection
 
@@ -159,6 +160,7 @@ def add_commands(app: typer.Typer) -> typer.Typer:
     app.command()(leaderboard)
     app.command()(plot)
     app.command()(report)
+    app.command()(negatives)
     cli_results.add_commands(app)
     return app
 

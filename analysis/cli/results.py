@@ -14,16 +14,20 @@ Published = Annotated[
 ]
 OutFolder = Annotated[Path, typer.Option("--out", "-o", help="Where to write.")]
 Baseline = Annotated[str, typer.Option(help="Sampler that differences are to.")]
+Texts = Annotated[
+    bool,
+    typer.Option("--texts/--no-texts", help="Keep texts of shared batches; off for private data."),
+]
 Names = Annotated[
     list[str] | None, typer.Option("--figure", metavar="NAME", help="A figure to keep; repeatable.")
 ]
 
 
-def pack_(folder: Folder, out: OutFolder) -> None:
+def pack_(folder: Folder, out: OutFolder, texts: Texts = True) -> None:
     """Pack the records of a results folder into a few small parquet files."""
     from nsbench.benchmarks.records.packing import pack
 
-    files, bad = pack(folder, out)
+    files, bad = pack(folder, out, texts=texts)
     for line in bad:
         echo(f"left out: {line}", to_err=True)
     for path in files:
@@ -43,11 +47,14 @@ def publish_(
     figure: Names = None,
     report: Annotated[bool, typer.Option("--report", help="Keep a report too.")] = False,
     baseline: Baseline = "in_batch",
+    texts: Texts = True,
 ) -> None:
     """Pack a results folder, and make leaderboards, tables and figures from what was packed."""
     from nsbench.analysis.report.published import publish
 
-    for line in publish(folder, out, names=figure or (), report=report, baseline=baseline):
+    for line in publish(
+        folder, out, names=figure or (), report=report, baseline=baseline, texts=texts
+    ):
         echo(f"left out: {line}", to_err=True)
     echo(f"wrote {out}; make it again with: nsbench rebuild {out}", to_err=True)
 

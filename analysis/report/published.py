@@ -36,6 +36,7 @@ def publish(
     names: Sequence[str] = (),
     report: bool = False,
     baseline: str = "in_batch",
+    texts: bool = True,
 ) -> list[str]:
     """Pack a results folder into ``out/cells`` and make everything else from what was packed.
 
@@ -45,13 +46,14 @@ def publish(
         names: Figures to keep.
         report: Keep a report, too.
         baseline: Sampler that differences are to.
+        texts: Keep texts of the shared batches; off for private data.
 
     Returns:
         One line per file that could not be read.
     """
     for name in names:
         figure_kind(name)
-    _, bad = pack(root, out / CELLS)
+    _, bad = pack(root, out / CELLS, texts=texts)
     for stale in (out / "figures").glob("*"):
         stale.unlink()
     rebuild(out, names=names, report=report, baseline=baseline)

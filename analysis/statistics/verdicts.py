@@ -30,6 +30,7 @@ from scipy.stats import rankdata
 from nsbench.analysis.statistics.footing import contrasts, levels
 from nsbench.analysis.statistics.letters import cliques, letter
 from nsbench.analysis.statistics.simultaneous import (
+    Critical,
     claims_p,
     critical_scores,
     normal_score,
@@ -66,6 +67,7 @@ class Verdicts:
         per_seed: Standard deviation of a difference to the baseline at one seed, shape (M,).
         more: Further seeds after which a method's verdict cannot stay open, if its spread stays,
             shape (M,); 0 where it is decided, -1 above `MOST_SEEDS` or unknown.
+        critical: Normal scores behind the intervals; ``None`` where no pair has one.
     """
 
     level: Array
@@ -78,6 +80,7 @@ class Verdicts:
     alpha: float
     per_seed: Array
     more: NDArray[np.int64]
+    critical: Critical | None = None
 
     @cached_property
     def different(self) -> NDArray[np.bool_]:
@@ -200,6 +203,7 @@ def judge(
     half, p, more = np.full((size, size), np.nan), np.full((size, size), np.nan), np.zeros(size)
     per_seed = np.full(size, np.nan)
     rows = np.flatnonzero(able)
+    critical = None
     if len(rows) > 1:
         inner = _Group(weights, found, n, base, rows, gap, alpha)
         half[np.ix_(rows, rows)], p[np.ix_(rows, rows)] = inner.half, inner.p
@@ -207,8 +211,9 @@ def judge(
         np.fill_diagonal(p, np.nan)
         per_seed[rows] = inner.per_seed
         more[rows] = inner.more(margin)
+        critical = inner.critical
     verdicts = Verdicts(
-        level, gap, half, p, base, n, margin, alpha, per_seed, more.astype(np.int64)
+        level, gap, half, p, base, n, margin, alpha, per_seed, more.astype(np.int64), critical
     )
     open_ = np.array([v == UNDECIDED for v in verdicts.verdict()], dtype=bool)
     verdicts.more[~open_] = 0
@@ -260,7 +265,7 @@ class _Group:
         scores = np.full(error.shape, critical.pairs)
         mine = np.flatnonzero(ours)
         scores[mine, self._base[mine]] = scores[self._base[mine], mine] = critical.baseline
-        self._score = critical.baseline
+        self._score, self.critical = critical.baseline, critical
         self.half = t_value(scores, pair_df) * self._error
         self.p = self._p(gap[np.ix_(rows, rows)], pair_df, scores, alpha)
         self.per_seed = np.where(ours, self._error[np.arange(len(rows)), self._base], np.nan)

@@ -4,6 +4,7 @@ See `nsbench.analysis.statistics.verdicts` for the procedure.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pandas as pd
 from scipy.stats import norm, rankdata
 
 from nsbench.analysis.read.load import Results
+from nsbench.analysis.statistics.simultaneous import Critical
 from nsbench.analysis.statistics.stats import Array
 from nsbench.analysis.statistics.verdicts import LEAST_SEEDS, UNDECIDED, Verdicts, judge
 from nsbench.analysis.tables.pools import Pool
@@ -24,9 +26,27 @@ _AT_ONCE = 1000
 _NAMED = 5
 
 
+@dataclass(frozen=True)
+class Basis:
+    """Basis of the verdicts of a group.
+
+    Attributes:
+        n_compared: Methods compared with a baseline.
+        n_seeds: Seeds of the scarcest comparison, 0 without any.
+        detectable: Smallest true difference found with `POWER` in a typical comparison, or NaN.
+        critical: Normal scores behind the intervals; ``None`` without any, and for groups of more
+            than `PAIRED` methods.
+    """
+
+    n_compared: int
+    n_seeds: int
+    detectable: float
+    critical: Critical | None
+
+
 def add_verdicts(
     table: pd.DataFrame, means: Array, reference: Sequence[int | None], margin: float
-) -> tuple[int, int, float]:
+) -> "Basis":
     """Fill in ranks, letters, differences to the baseline and verdicts.
 
     Args:
@@ -35,9 +55,6 @@ def add_verdicts(
         reference: Index of each method's baseline.
         margin: Difference in points that does not matter.
 
-    Returns:
-        Methods compared with a baseline, seeds of the scarcest comparison (0 without any), and the
-        smallest true difference found with `POWER` in a typical comparison, or NaN.
     """
     whole = len(means) <= PAIRED
     parts = _judged(means, reference, margin) if len(means) else []
@@ -75,7 +92,8 @@ def add_verdicts(
         table.loc[~there, name] = pd.NA
     table["group"] = letters
     smallest = float(np.median(found)) if found else float("nan")
-    return len(seeds), min(seeds, default=0), smallest
+    critical = parts[0][2].critical if whole and parts else None
+    return Basis(len(seeds), min(seeds, default=0), smallest, critical)
 
 
 def detectable(verdicts: Verdicts) -> Array:

@@ -14,6 +14,7 @@ import pandas as pd
 from nsbench.analysis.read.leakage import LEAKS, leakage_table
 from nsbench.analysis.read.load import Results
 from nsbench.analysis.statistics import stats
+from nsbench.analysis.statistics.simultaneous import Critical
 from nsbench.analysis.statistics.stats import Array
 from nsbench.analysis.statistics.verdicts import LEAST_SEEDS, MARGIN
 from nsbench.analysis.tables.axes import axis_table
@@ -89,6 +90,8 @@ class PoolStatistics:
         detectable: Smallest true difference in points that is found with `POWER`, or NaN.
         margin: Difference in points that does not matter.
         notes: What was left out or deserves care.
+        critical: Normal scores behind the intervals of the rows; ``None`` without any.
+        critical_samplers: The same of the means over augmentations.
     """
 
     title: str
@@ -101,6 +104,8 @@ class PoolStatistics:
     detectable: float
     margin: float
     notes: tuple[str, ...]
+    critical: Critical | None = None
+    critical_samplers: Critical | None = None
 
 
 @dataclass(frozen=True)
@@ -229,7 +234,7 @@ def _rate(
     table["mean"], table["std"] = interval.estimate, stats.spread(means)
     table["ci_low"], table["ci_high"], table["iqm"] = interval.low, interval.high, stats.iqm(scores)
     reference = baselines(pool, baseline)
-    n_compared, n_seeds, detectable = add_verdicts(table, means, reference, margin)
+    basis = add_verdicts(table, means, reference, margin)
     table["improvement"] = _improvement(scores, reference)
     table[["tasks_low", "tasks_high"]] = over_seeds_and_tasks(scores)
     table["borda"], table["rank_borda"] = borda(scores)
@@ -255,13 +260,14 @@ def _rate(
         title=pool.title,
         baseline=baseline,
         n_methods=int(table["mean"].notna().sum()),
-        n_compared=n_compared,
-        n_seeds=n_seeds,
+        n_compared=basis.n_compared,
+        n_seeds=basis.n_seeds,
         n_tasks=len(pool.tasks),
         n_different=int((table["p_adjusted"] <= ALPHA).sum()),
-        detectable=detectable,
+        detectable=basis.detectable,
         margin=margin,
         notes=(*pool.notes, *notes),
+        critical=basis.critical,
     )
     return table.sort_values(["rank", "sampler", "augmentation"], kind="stable"), statistics
 
@@ -358,4 +364,5 @@ def _table(
 
 
 def _with_notes(statistics: PoolStatistics, averaged: PoolStatistics) -> PoolStatistics:
-    return replace(statistics, notes=tuple(dict.fromkeys((*statistics.notes, *averaged.notes))))
+    notes = tuple(dict.fromkeys((*statistics.notes, *averaged.notes)))
+    return replace(statistics, notes=notes, critical_samplers=averaged.critical)
