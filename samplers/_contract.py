@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -10,6 +11,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from nsbench.samplers import Entry, Registry
+from nsbench.samplers._waits import Assignments
 
 T = TypeVar("T")
 A = TypeVar("A")
@@ -207,7 +209,7 @@ def expect_no_waiting(act: Callable[[Change, str], object], *, real: bool = Fals
 
         with FakeTensorMode(allow_non_fake_inputs=real) as mode:
             try:
-                with NoBooleanIndex():  # type: ignore[no-untyped-call]  # torch's own
+                with Assignments(partial(expect, False)), NoBooleanIndex():  # type: ignore[no-untyped-call]  # torch's own
                     act(mode.from_tensor if device == "cpu" else elsewhere, device)
             except ContractError:
                 raise

@@ -58,12 +58,12 @@ class Push:
             selection: What it chose; of M levels, R is M B, level by level.
             objective: The estimator; without one InfoNCE at the context's temperature.
         """
-        unit = context.temperature
+        unit: float | Tensor = context.temperature
         if objective is None:
             parts = [_softmax_derivative(context, part) for part in selection.parts()]
         else:
             parts = [derivative(objective, context, part) for part in selection.parts()]
-            unit = float(getattr(objective, "temperature", 1.0))
+            unit = getattr(objective, "temperature", 1.0)
         gradient = torch.cat(parts).masked_fill(~by_row(context, selection)[1].mask, 0.0)
         size = gradient.abs()
         total = size.sum(dim=1, keepdim=True)  # (R, 1)

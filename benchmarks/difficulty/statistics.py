@@ -77,10 +77,10 @@ def summary(values: Tensor, mask: Tensor, low: float, high: float) -> Tensor:
 
 def point(value: Tensor) -> Tensor:
     """``(S,)`` statistics of a single number: its mean, with neither spread nor quantiles."""
-    out = torch.full((STATISTICS,), torch.nan, dtype=torch.float64, device=value.device)
-    out[0] = value
-    out[-1] = 1
-    return out
+    there = torch.ones(1, dtype=torch.float64, device=value.device)
+    return torch.cat(
+        [value.double().reshape(1), there.new_full((STATISTICS - 2,), torch.nan), there]
+    )
 
 
 def statistics(

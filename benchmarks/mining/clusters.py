@@ -5,6 +5,7 @@ k-means with several numbers of clusters, trusted ever more. https://arxiv.org/a
 Texts that are equal after normalisation are clustered as one, so they always share a cluster.
 """
 
+import logging
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,12 +15,19 @@ from torch import Tensor
 
 from nsbench.benchmarks.contrast.world import World
 from nsbench.benchmarks.mining.corpus import Corpus
-from nsbench.benchmarks.search.by_faiss import faiss_threads
+from nsbench.benchmarks.search.by_faiss import (
+    faiss_threads,
+    flat_index,
+    on_devices,
+    resources_of,
+)
 
 Ints = NDArray[np.int64]
 
 ITERATIONS = 20
 _BLOCK = 4096
+_WORKING = 256 << 20  # bytes, on a device
+_log = logging.getLogger(__name__)
 
 
 class TrustsClusters(Protocol):
@@ -49,7 +57,7 @@ class TrustsClusters(Protocol):
 
 
 def spherical_kmeans(points: Tensor, clusters: int, seed: int) -> Tensor:
-    """Centroids of points on the unit sphere, by faiss.
+    """Centroids of points on the unit sphere, by faiss, on the points' device if it can.
 
     Args:
         points: ``(n, d)`` normalised.
@@ -66,17 +74,20 @@ def spherical_kmeans(points: Tensor, clusters: int, seed: int) -> Tensor:
         raise ValueError("k-means: the embeddings hold NaN or infinite numbers")
     if clusters >= len(points):
         return points
+    device = points.device
     with faiss_threads() as faiss:
-        means = faiss.Kmeans(
-            points.shape[1],
-            clusters,
-            niter=ITERATIONS,
-            spherical=True,
-            seed=seed % (1 << 31),
-            min_points_per_centroid=1,
-        )
-        means.train(points.cpu().numpy())
-        found = torch.from_numpy(means.centroids.copy()).to(points.device)
+        if device.type != "cpu" and not on_devices(faiss):
+            _log.warning("k-means runs on the CPU: this faiss cannot use %s", device)
+            device = torch.device("cpu")
+        settings = faiss.ClusteringParameters()
+        settings.niter, settings.spherical, settings.seed = ITERATIONS, True, seed % (1 << 31)
+        settings.min_points_per_centroid = 1
+        means = faiss.Clustering(points.shape[1], clusters, settings)
+        resources = resources_of(faiss, device, _WORKING)
+        index = flat_index(faiss, points.shape[1], device, resources)
+        means.train(points.cpu().numpy(), index)
+        found = faiss.vector_float_to_array(means.centroids).reshape(clusters, -1).copy()
+    found = torch.from_numpy(found).to(points.device)
     return torch.nn.functional.normalize(found, dim=1)
 
 

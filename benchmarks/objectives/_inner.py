@@ -62,9 +62,10 @@ class Wraps:
         return frozenset(getattr(self.wrapped, "needs", ()))
 
     @property
-    def temperature(self) -> float:
-        """As the inner objective; absent where it has none."""
-        return float(self.wrapped.temperature)
+    def temperature(self) -> float | Tensor:
+        """As the inner objective, 0-dim where it is learned; absent where it has none."""
+        value: float | Tensor = self.wrapped.temperature
+        return value
 
     @property
     def diagnostics(self) -> Callable[..., dict[str, Tensor]]:

@@ -15,7 +15,7 @@ from tools.timing._device_steps import open_training
 from tools.timing.tape import SOFTWARE, modes
 
 CPU = torch.device("cpu")
-ABSENT = ("pydantic", "orjson", "faiss", "mteb", "datasets", "bm25s", "scikit_posthocs", "polars")
+ABSENT = ("orjson", "faiss", "mteb", "datasets", "bm25s", "scikit_posthocs", "polars")
 
 
 @pytest.fixture

@@ -35,24 +35,27 @@ def test_search_rows_say_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> N
     from nsbench.benchmarks.search import kernel
 
     monkeypatch.setattr(kernel, "_chosen", {})
-    rows = gpu_search.search_rows(CPU, small=True, repeat=1)
+    rows = list(gpu_search.search_rows(CPU, small=True, repeat=1))
     assert [row["how"] for row in rows] == [
         "product alone, fp16",
         "blocked torch, bf16",
-        "backend torch",
         "backend fused",
+        "backend torch, auto",
+        "backend fused, fp32",
         "backend fused",
         "backend fused, bf16",
         "backend fused, tf32",
+        "backend fused",
     ]
+    shares = rows.pop()
+    assert "%" in shares["note"]
     work = 2 * 64 * 600 * 32
     for row in rows:
         assert row["job"] == "top 10, 64 x 600 x 32"
         done = work / (float(row["ms_per_step"]) / 1e3) / 1e12
         assert float(row["tflops"]) == pytest.approx(done, rel=0.1) or done > 1e-3
     assert float(rows[1]["times_eager"]) == 1.0
-    assert "cut 128 x 256 x 64" in rows[3]["note"] or "cut 256 x 128 x 64" in rows[3]["note"]
-    assert "%" in rows[3]["note"]
-    for row, depth in ((rows[5], 64), (rows[6], 32)):
+    assert "cut 128 x 256 x 64" in rows[2]["note"] or "cut 256 x 128 x 64" in rows[2]["note"]
+    for row, depth in ((rows[6], 64), (rows[7], 32)):
         assert f" x {depth}, 8 warps" in row["note"]
     assert kernel._chosen.keys() == {(CPU, product) for product in ("fp16", "bf16", "tf32")}

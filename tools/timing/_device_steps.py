@@ -1,8 +1,9 @@
 """Trainings of a chosen size on a chosen device, made without a hub, a matrix file or a cell."""
 
 import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -66,6 +67,26 @@ class Losses:
 
     losses: tuple[float, ...]
     replayed: int
+
+
+@contextmanager
+def no_waiting(device: torch.device) -> Iterator[None]:
+    """Within, anything that waits for a CUDA device raises."""
+    if device.type != "cuda":
+        yield
+        return
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def synchronised(device: torch.device) -> float:
+    """Wait for a device; seconds of a clock then."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
 
 
 @cache

@@ -1,14 +1,15 @@
 """All that is done for a CUDA device, checked and timed on one: a short table, printed last.
 
-    python -m tools.timing.gpu [--minutes 8] [--out DIR] [--rehearse]
+    python -m tools.timing.gpu [--minutes 8] [--only PART ...] [--out DIR] [--rehearse]
 
 Checks: recorded steps against steps made one by one, side by side against alone, no wait for the
 device anywhere in a step (torch's own watch, set to raise), a device against the CPU, the fused
 search against the reference. Times: a contrastive step of MiniLM-L6 and BERT-base (random weights
 of their sizes, texts of the planted data) made as it comes, recorded, compiled, and several
-trainings side by side; the sentence-transformers trainer where it can run; search; each compared
-with the measured rate of a matrix product and of a copy. Needs torch, transformers, pandas and
-pyarrow only.
+trainings side by side; the sentence-transformers trainer where it can run; search, also by faiss
+where it can use the device; each compared with the measured rate of a matrix product and of a copy.
+A row whose steps were to be recorded and were not has failed. Needs torch, transformers, pandas,
+pyarrow and pydantic only. Rows and table are written after each row, so a killed run leaves them.
 ``--rehearse`` goes through all of it on a CPU, at a tiny size, recorded in software: it shows that
 the script works, and its times mean nothing.
 """
@@ -18,8 +19,7 @@ import statistics
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,19 +27,26 @@ from typing import Any
 
 import torch
 
+from nsbench.benchmarks.files import write_atomically
+from nsbench.benchmarks.search.by_faiss import most_places
+from nsbench.benchmarks.training.replay.capture import Captured
 from nsbench.benchmarks.training.replay.side_by_side import Turn
 from tools.timing._compare import PLACE, keep, place
 from tools.timing._device_steps import (
     Size,
     interleaved,
     losses_of,
+    no_waiting,
     open_training,
+    synchronised,
     trainer_seconds,
 )
+from tools.timing.gpu_faiss import faiss_checks, faiss_rows
 from tools.timing.gpu_search import interpret, search_checks, search_rows
 from tools.timing.tape import SOFTWARE, modes
 
 GPU = "gpu.csv"
+TABLE = "table.txt"
 COLUMNS = (
     *("job", "how", "batch", "tokens", "beside", "ms_per_step", "sentences_per_second"),
     *("tflops", "share_of_product_rate", "times_eager", "note", "threads", "device", *PLACE),
@@ -47,7 +54,9 @@ COLUMNS = (
 MINILM = Size("MiniLM-L6", layers=6, width=384, heads=12, inner=1536)
 BERT = Size("BERT-base", layers=12, width=768, heads=12, inner=3072)
 SMALL = Size("small", layers=2, width=32, heads=4, inner=64, words=1024, rows=120)
-WARM, TIMED = 12, 40
+WARM, TIMED = 22, 40  # the third measured step, 20, is the one that is recorded
+PARTS = ("checks", "search_checks", "steps", "trainer", "faiss", "search")
+TOKENS = (16, 32)
 
 
 @dataclass(frozen=True)
@@ -64,34 +73,17 @@ class Check:
         return f"{word:9}  {self.name}: {self.text}"
 
 
-@contextmanager
-def no_waiting(device: torch.device) -> Iterator[None]:
-    """Within, anything that waits for a CUDA device raises."""
-    if device.type != "cuda":
-        yield
-        return
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        yield
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
-
-
-def _synchronised(device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
-
-
 class Bench:
     """Everything for one device.
 
     Args:
         device: Where; a CPU for a rehearsal.
         seconds: After so many no further row is begun.
+        out: Folder that keeps rows and table.
     """
 
-    def __init__(self, device: torch.device, seconds: float) -> None:
+    def __init__(self, device: torch.device, seconds: float, out: Path | None = None) -> None:
+        self.out = out
         self.device, self.rehearsal = device, device.type != "cuda"
         self.recorded = SOFTWARE if self.rehearsal else "graph"
         self.until = time.perf_counter() + seconds
@@ -110,23 +102,46 @@ class Bench:
             return
         try:
             self.checks.append(Check(name, True, act()))
+        except ModuleNotFoundError as error:
+            self.checks.append(Check(name, None, str(error)))
         except Exception as error:
             traceback.print_exc()
             self.checks.append(Check(name, False, f"{type(error).__name__}: {error}"[:300]))
-        sys.stderr.write(self.checks[-1].line() + "\n")
+        self._saved(self.checks[-1].line())
+
+    def _saved(self, line: str) -> None:
+        """Say one line, and write everything so far."""
+        sys.stderr.write(line + "\n")
+        if self.out:
+            keep(self.out / GPU, self.rows, COLUMNS, "job")
+            write_atomically(self.out / TABLE, self.table())
 
     def check_all(self) -> None:
-        """All checks of the training step, and of search."""
+        """All checks of the training step."""
         for name, given in CHECKED.items():
             self.check(f"recorded = one by one, {name}", partial(self._same, given))
         self.check("side by side = alone", self._beside)
         self.check("a device = the CPU", self._as_on_cpu)
+
+    def check_search(self) -> None:
+        """All checks of search."""
         found = search_checks(self.device, small=self.rehearsal, no_waiting=no_waiting)
         for name, act in found.items():
             self.check(name, act)
 
+    def faiss(self) -> None:
+        """Search and k-means by faiss, checked and timed, where it can use the device."""
+        try:
+            most_places(self.device)
+        except (ModuleNotFoundError, ValueError) as error:
+            self._row("faiss", "", note=f"not measured: {error}")
+            return
+        for name, act in faiss_checks(self.device).items():
+            self.check(name, act)
+        self._all("faiss", partial(faiss_rows, self.device, small=self.rehearsal))
+
     def _same(self, given: dict[str, Any]) -> str:
-        given = {"guard": no_waiting, "steps": 16 if self.rehearsal else 40} | given
+        given = {"guard": no_waiting, "steps": 16 if self.rehearsal else 32} | given
         with modes(self.recorded):
             one = losses_of(self.device, SMALL, one_by_one=True, **given)
             two = losses_of(self.device, SMALL, **given)
@@ -148,8 +163,9 @@ class Bench:
 
     def _as_on_cpu(self) -> str:
         with modes("never"):
-            here = losses_of(self.device, SMALL, precision="fp32", steps=8)
-            there = losses_of(torch.device("cpu"), SMALL, precision="fp32", steps=8)
+            given: dict[str, Any] = {"precision": "fp32", "steps": 8, "dropout": 0.0}
+            here = losses_of(self.device, SMALL, **given)
+            there = losses_of(torch.device("cpu"), SMALL, **given)
         apart = max(abs(a - b) for a, b in zip(here.losses, there.losses, strict=True))
         if apart > 1e-3:
             raise AssertionError(f"losses {apart:.1e} apart")
@@ -165,28 +181,29 @@ class Bench:
         source = torch.empty((1 << 20) if self.rehearsal else (1 << 28), device=self.device)
         target = torch.empty_like(source)
         moved = 8 * source.numel() / self._best(lambda: target.copy_(source)) / 1e12
-        self._row("limits", "torch", note=f"product {n}^3 {kind}; copy {moved:.2f} TB/s")
-        self.rows[-1]["tflops"] = f"{self.product_rate:.1f}"
+        note = f"product {n}^3 {kind}; copy {moved:.2f} TB/s"
+        self._row("limits", "torch", note=note, tflops=f"{self.product_rate:.1f}")
 
     def _best(self, act: Callable[[], object]) -> float:
         seconds = []
         for _ in range(6):
-            began = _synchronised(self.device)
+            began = synchronised(self.device)
             act()
-            seconds.append(_synchronised(self.device) - began)
+            seconds.append(synchronised(self.device) - began)
         return min(seconds)
 
     def _row(self, job: str, how: str, **more: Any) -> None:
         name = "cpu" if self.rehearsal else torch.cuda.get_device_name(self.device)
         shared = {"job": job, "how": how, "device": name, "threads": torch.get_num_threads()}
-        self.rows.append(shared | more | place())
+        self.rows.append(shared | place() | more)
+        self._saved(self._line(self.rows[-1]))
 
     def steps(self, size: Size, batch: int, tokens: int) -> None:
         """Steps of one size: as they come, recorded, compiled, and side by side."""
         job = f"{size.name} step of {batch}, {tokens} tokens"
         ways = [("never", 1), (self.recorded, 1), (self.recorded, 4)]
         if not self.rehearsal:
-            ways += [(self.recorded, 8), ("compiled", 1), ("compiled", 4)]
+            ways.append(("compiled", 1))
         eager = 0.0
         for mode, beside in ways:
             how = {"never": "as they come"}.get(mode, mode)
@@ -195,7 +212,7 @@ class Bench:
                 continue
             try:
                 with modes(mode):
-                    seconds = self._seconds(size, batch, tokens, beside)
+                    seconds, note = self._seconds(size, batch, tokens, beside)
             except Exception as error:
                 traceback.print_exc()
                 self._row(
@@ -215,20 +232,25 @@ class Bench:
                 tflops=f"{done:.3g}",
                 share_of_product_rate=f"{done / self.product_rate:.3f}",
                 times_eager=f"{eager / seconds:.2f}",
+                note=note,
             )
-            sys.stderr.write(f"{job}, {how}, {beside} side by side: {1e3 * seconds:.2f} ms\n")
 
-    def _seconds(self, size: Size, batch: int, tokens: int, beside: int) -> float:
-        """Seconds of a step of one training, when several go on in turn."""
+    def _seconds(self, size: Size, batch: int, tokens: int, beside: int) -> tuple[float, str]:
+        """Seconds of a step of one training, when several go on in turn, and what was replayed.
+
+        Raises:
+            RuntimeError: If steps were to be recorded, and none was replayed.
+        """
         warm, timed = (4, 3) if self.rehearsal else (WARM, TIMED)
         turns = [Turn(self.device) for _ in range(beside)]
-        under = []
+        under, runs = [], []
         for seed, turn in enumerate(turns, start=1):
             with turn.taken():
                 made = open_training(
                     self.device, size, seed=seed, batch=batch, tokens=tokens, view="dropout"
                 )
                 under.append(iter(made))
+                runs.append(made.run)
 
         def round_() -> None:
             for turn, training in zip(turns, under, strict=True):
@@ -237,10 +259,18 @@ class Bench:
 
         for _ in range(warm):
             round_()
-        began = _synchronised(self.device)
+        recorders = [run for run in runs if isinstance(run, Captured)]
+        before = sum(run.replayed for run in recorders)
+        began = synchronised(self.device)
         for _ in range(timed):
             round_()
-        return (_synchronised(self.device) - began) / timed / beside
+        seconds = (synchronised(self.device) - began) / timed / beside
+        if not recorders:
+            return seconds, ""
+        replayed = sum(run.replayed for run in recorders) - before
+        if not replayed:
+            raise RuntimeError("no step was replayed")
+        return seconds, f"{replayed} of {timed * beside} steps replayed"
 
     def trainer(self, size: Size, batch: int, tokens: int) -> None:
         """The sentence-transformers trainer at the same work, where it can run."""
@@ -261,16 +291,20 @@ class Bench:
         )
 
     def search(self) -> None:
-        """Exact search; what fails is a row that says so."""
+        """Exact search."""
+        self._all("search", partial(search_rows, self.device, small=self.rehearsal))
+
+    def _all(self, job: str, make: Callable[[], Iterable[dict[str, Any]]]) -> None:
+        """Add rows as they are made; what fails is a row that says so."""
         if not self.left():
-            self._row("search", "", note="not measured: no time left")
+            self._row(job, "", note="not measured: no time left")
             return
         try:
-            for row in search_rows(self.device, small=self.rehearsal):
+            for row in make():
                 self._row(**row)
         except Exception as error:
             traceback.print_exc()
-            self._row("search", "", note=f"FAILED {type(error).__name__}: {error}"[:200])
+            self._row(job, "", note=f"FAILED {type(error).__name__}: {error}"[:200])
 
     def table(self) -> str:
         """The checks and the rows, short."""
@@ -279,16 +313,18 @@ class Bench:
             f"{'job':42} {'how':30} {'beside':>6} {'ms':>9} {'sent./s':>9} {'TFLOP/s':>8} "
             f"{'share':>6} {'x eager':>7}  note"
         )
-        for row in self.rows:
-            values = [row.get(name, "") for name in COLUMNS]
-            shown = dict(zip(COLUMNS, values, strict=True))
-            lines.append(
-                f"{shown['job']:42} {shown['how']:30} {shown['beside']!s:>6} "
-                f"{shown['ms_per_step']:>9} {shown['sentences_per_second']:>9} "
-                f"{shown['tflops']:>8} {shown['share_of_product_rate']:>6} "
-                f"{shown['times_eager']:>7}  {shown['note']}"
-            )
+        lines += map(self._line, self.rows)
         return "\n".join(lines) + "\n"
+
+    @staticmethod
+    def _line(row: Mapping[str, Any]) -> str:
+        shown = {name: row.get(name, "") for name in COLUMNS}
+        return (
+            f"{shown['job']:42} {shown['how']:30} {shown['beside']!s:>6} "
+            f"{shown['ms_per_step']:>9} {shown['sentences_per_second']:>9} "
+            f"{shown['tflops']:>8} {shown['share_of_product_rate']:>6} "
+            f"{shown['times_eager']:>7}  {shown['note']}"
+        )
 
 
 CHECKED: dict[str, dict[str, Any]] = {
@@ -296,6 +332,11 @@ CHECKED: dict[str, dict[str, Any]] = {
     "table, embedding dropout": {"encoder": "static", "view": "embedding_dropout"},
     "queue": {"pool": "queue", "params": {"size": 16}, "sampler": "random"},
     "attack": {"view": "adversarial"},
+    "mined": {
+        "pool": "corpus",
+        "params": {"shortage": "fewer", "negatives": 2, "depth": 4},
+        "sampler": "hard",
+    },
     "made negatives": {"sampler": "mixed"},
     "distance weighted, both views cut": {"sampler": "distance_weighted", "view": "token_cutoff"},
 }
@@ -306,7 +347,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Check, time, print; 1 if a check failed."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else "")
     parser.add_argument("--minutes", type=float, default=8.0, help="begin no row after so many")
-    parser.add_argument("--out", type=Path, help=f"folder whose {GPU} keeps the rows")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="parts to do")
+    parser.add_argument("--tokens", nargs="+", type=int, default=TOKENS, help="of a text")
+    parser.add_argument("--out", type=Path, help=f"folder of {GPU} and {TABLE}")
     parser.add_argument(
         "--rehearse", action="store_true", help="on the CPU, tiny, times mean nothing"
     )
@@ -318,23 +361,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.rehearse:
         torch.set_num_threads(1)
     interpret(device)
-    bench = Bench(device, 60 * given.minutes * 0.9)
+    bench = Bench(device, 60 * given.minutes * 0.9, given.out)
     bench.measure_limits()
-    bench.check_all()
-    if given.rehearse:
-        bench.steps(SMALL, 8, 16)
-        bench.trainer(SMALL, 8, 16)
-        bench.search()
-    else:
-        bench.search()
-        for size, tokens in ((MINILM, 16), (BERT, 16), (BERT, 32), (MINILM, 32)):
-            bench.steps(size, 64, tokens)
-        for size in (MINILM, BERT):
-            bench.trainer(size, 64, 16)
-    if given.out:
-        keep(given.out / GPU, bench.rows, COLUMNS, "job")
+    _do(bench, set(given.only), [16] if given.rehearse else given.tokens)
     sys.stdout.write(bench.table())
     return 1 if any(check.passed is False for check in bench.checks) else 0
+
+
+def _do(bench: Bench, parts: Set[str], tokens: Sequence[int]) -> None:
+    """Do some parts; rows that tell the most come first."""
+    if "checks" in parts:
+        bench.check_all()
+    if "search_checks" in parts:
+        bench.check_search()
+    sizes, batch = ((SMALL,), 8) if bench.rehearsal else ((MINILM, BERT), 64)
+    for count in tokens:
+        for size in sizes:
+            if "trainer" in parts:
+                bench.trainer(size, batch, count)
+            if "steps" in parts:
+                bench.steps(size, batch, count)
+    if "faiss" in parts:
+        bench.faiss()
+    if "search" in parts:
+        bench.search()
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ On a CPU all of it runs in Triton's interpreter at a tiny size, to show that it 
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
@@ -143,7 +143,7 @@ def _in_turn(device: torch.device, small: bool) -> str:
     return f"{found.devices[0]} twice"
 
 
-def search_rows(device: torch.device, *, small: bool, repeat: int = 3) -> list[dict[str, Any]]:
+def search_rows(device: torch.device, *, small: bool, repeat: int = 2) -> Iterator[dict[str, Any]]:
     """Times of a search, as rows for the table of `tools.timing.gpu`.
 
     A "step" of a row is the whole search, its "eager" the blocked search in plain torch: the
@@ -162,50 +162,53 @@ def search_rows(device: torch.device, *, small: bool, repeat: int = 3) -> list[d
     queries, corpus = points_of(wanted, width, device, 1), points_of(rows, width, device, 2)
     work = 2 * wanted * rows * width
     rate = _product_rate(device, width, small)
-    out: list[dict[str, Any]] = []
 
-    def add(how: str, seconds: float, against: float | None, note: str = "") -> None:
-        row: dict[str, Any] = {"job": job, "how": how, "note": note}
-        row |= {"ms_per_step": f"{1e3 * seconds:.1f}", "tflops": f"{work / seconds / 1e12:.3g}"}
-        row["share_of_product_rate"] = f"{work / seconds / rate:.3f}"
-        if against:
-            row["times_eager"] = f"{against / seconds:.2f}"
-        out.append(row)
+    def row(how: str, seconds: float, against: float | None, note: str = "") -> dict[str, Any]:
+        made: dict[str, Any] = {"job": job, "how": how, "note": note}
+        made |= {"ms_per_step": f"{1e3 * seconds:.1f}", "tflops": f"{work / seconds / 1e12:.3g}"}
+        made["share_of_product_rate"] = f"{work / seconds / rate:.3f}"
+        return made | ({"times_eager": f"{against / seconds:.2f}"} if against else {})
 
-    add("product alone, fp16", work / rate, None)
+    yield row("product alone, fp16", work / rate, None)
     blocked = _best(device, 1, lambda: _blocked(queries, corpus, k, small))
-    add("blocked torch, bf16", blocked, blocked, "rounded scores decide")
-    part = queries[: wanted // 16]
-    ours = 16 * _best(device, 1, lambda: top_k(part, corpus, k, memory=memory))
-    add("backend torch", ours, blocked, "reckoned from a sixteenth of the queries; exact")
+    yield row("blocked torch, bf16", blocked, blocked, "rounded scores decide")
     try:
         import nsbench.benchmarks.search.kernel  # noqa: F401  # Triton, as it comes with torch
     except ModuleNotFoundError as error:
-        out.append({"job": job, "how": "backend fused", "note": f"not measured: {error}"})
-        return out
-    cut = _choose(device, corpus, "fp16", small)
+        yield {"job": job, "how": "backend fused", "note": f"not measured: {error}"}
+        return
     found: list[TopK] = []
 
-    def search(product: str = "fp16") -> None:
-        found[:] = [top_k(queries, corpus, k, backend="fused", memory=memory, product=product)]
+    def search(product: str, asked: Tensor = queries, memory: int = memory) -> None:
+        found[:] = [top_k(asked, corpus, k, backend="fused", memory=memory, product=product)]
 
-    search()  # kernels are compiled
-    seconds = _best(device, repeat, search)
-    _same(_rows(found[0], 200), top_k(queries[:200], corpus, k))
-    add("backend fused", seconds, blocked, f"exact; {found[0].repeated} queries again; {cut}")
-    small_memory = _best(
-        device, 1, lambda: top_k(queries, corpus, k, backend="fused", memory=memory // 16)
-    )
-    add("backend fused", small_memory, blocked, f"exact; {memory >> 24} MiB of memory")
-    out[-2]["note"] += f"; {_shares(device, search)}"
-    for product in ("bf16", "tf32"):
+    def fused(product: str) -> dict[str, Any]:
         cut = _choose(device, corpus, product, small)
-        search(product)
-        seconds = _best(device, 1, partial(search, product))
-        _same(_rows(found[0], 200), top_k(queries[:200], corpus, k))
+        search(product, queries[:1000])  # kernels are compiled
+        seconds = _best(device, repeat if product == "fp16" else 1, partial(search, product))
         note = f"exact; {found[0].repeated} queries again; {cut}"
-        add(f"backend fused, {product}", seconds, blocked, note)
-    return out
+        _same(_rows(found[0], 200), top_k(queries[:200], corpus, k))
+        how = "backend fused" if product == "fp16" else f"backend fused, {product}"
+        return row(how, seconds, blocked, note)
+
+    part, less = queries[: wanted // 16], memory // 16
+
+    def reckoned(how: str, act: Callable[[], object]) -> dict[str, Any]:
+        note = "reckoned from a sixteenth of the queries; exact"
+        return row(how, 16 * _best(device, 1, act), blocked, note)
+
+    yield fused("fp16")
+    for product in PRODUCTS_OF["torch"] if device.type == "cuda" else ("auto",):
+        torch_ = partial(top_k, part, corpus, k, memory=memory, product=product)
+        yield reckoned(f"backend torch, {product}", torch_)
+    search("fp32", queries[:1000])
+    yield reckoned("backend fused, fp32", lambda: search("fp32", part))
+    seconds = _best(device, 1, lambda: search("fp16", memory=less))
+    yield row("backend fused", seconds, blocked, f"exact; {less >> 20} MiB of memory")
+    yield fused("bf16")
+    yield fused("tf32")
+    shares = _shares(device, lambda: search("fp16", queries[: wanted // 4]))
+    yield {"job": job, "how": "backend fused", "note": f"a quarter of the queries: {shares}"}
 
 
 def _rows(found: TopK, rows: int) -> TopK:

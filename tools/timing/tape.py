@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from nsbench.benchmarks.runs.executors.variables import variables
 from nsbench.benchmarks.training.replay import capture
 from nsbench.benchmarks.training.replay.graphs import WaitError, why_it_waits
+from nsbench.samplers._waits import Assignments
 
 T = TypeVar("T")
 SOFTWARE = "software"
@@ -32,6 +33,10 @@ def modes(mode: str) -> Iterator[None]:
             yield
     finally:
         del capture.GRAPHS[SOFTWARE]
+
+
+def _refuse(why: str) -> None:
+    raise WaitError(why)
 
 
 class Tape(TorchDispatchMode):
@@ -53,7 +58,7 @@ class Tape(TorchDispatchMode):
             WaitError: If an operation would wait.
         """
         self._calls.clear()
-        with self:
+        with self, Assignments(_refuse):
             return run()
 
     def __torch_dispatch__(

@@ -18,7 +18,7 @@ from nsbench.benchmarks.contrast.distributed import team
 from nsbench.benchmarks.contrast.views import Texts
 from nsbench.benchmarks.contrast.world import Stored
 from nsbench.benchmarks.encoders import Encoder
-from nsbench.benchmarks.training.replay.graphs import DeviceGraph, Graph, Watch
+from nsbench.benchmarks.training.replay.graphs import DeviceGraph, Graph, WaitError, Watch
 from nsbench.benchmarks.training.step import Batch
 from nsbench.samplers import one_of
 
@@ -45,16 +45,22 @@ class Captured(Generic[T]):
         run: Makes a step from a batch and whether it is measured. Everything it reads that changes
             from step to step is in the batch, or in tensors that stay in place.
         new_graph: Makes an empty graph.
+        required: Whether a step that cannot be recorded is an error.
 
     Attributes:
         replayed: Steps that were replayed.
         recorded: Steps that were recorded.
-        waits: Operations of a step that wait for the device; if there are any, nothing is
+        waits: Operations of a step that wait for the device; if there are any, nothing more is
             recorded.
+
+    Raises:
+        WaitError: If recording is required and a step waits for the device.
     """
 
-    def __init__(self, run: Run[T], new_graph: Callable[[], Graph]) -> None:
-        self._run, self._new_graph = run, new_graph
+    def __init__(
+        self, run: Run[T], new_graph: Callable[[], Graph], *, required: bool = False
+    ) -> None:
+        self._run, self._new_graph, self._required = run, new_graph, required
         self._seen: dict[Any, int] = {}
         self._kept: dict[Any, tuple[Graph, Batch, T]] = {}
         self.replayed = self.recorded = 0
@@ -74,6 +80,10 @@ class Captured(Generic[T]):
             with Watch() as watch:
                 out = self._run(batch, measured)
             self.waits = watch.waits
+            if self.waits and self._required:
+                raise WaitError(
+                    f"{VARIABLE} asks for recorded steps, and these cannot be: {self.waits[0]}"
+                )
             if self.waits:
                 _log.warning("steps are made one by one, not recorded: %s", self.waits[0])
             return out
@@ -122,12 +132,18 @@ def replay_mode(device: torch.device, chunk: int = 0) -> str:
 def recorder(run: Run[T], mode: str, generators: Sequence[torch.Generator]) -> Run[T]:
     """Return the maker of steps in a mode.
 
+    Where ``NSBENCH_REPLAY`` names the mode, a step that cannot be recorded is an error; where it is
+    chosen by ``auto``, the log says so and steps are made one by one.
+
     Args:
         run: Makes them one by one.
         mode: As `replay_mode` gives it.
         generators: Those that steps draw from, in addition to the device's own.
     """
-    return run if mode == "never" else Captured(run, GRAPHS[mode](generators))
+    if mode == "never":
+        return run
+    named = os.environ.get(VARIABLE, "") == mode
+    return Captured(run, GRAPHS[mode](generators), required=named)
 
 
 def compile_layers(encoder: Encoder) -> None:

@@ -127,6 +127,8 @@ def why_it_waits(func: Any, args: Any, kwargs: Any) -> str:
     if name in _INDICES:
         if any(i is not None and i.dtype in (torch.bool, torch.uint8) for i in args[1]):
             return f"{func} by a mask has to count what is under it"
+        if any(i is not None and i.device.type != args[0].device.type for i in args[1]):
+            return f"{func} brings its index to {args[0].device.type}"
     elif any(tag in func.tags for tag in _TAGS):
         return f"{func} needs numbers of the device on the host"
     if name in _UPLOADS and args[0].dim():  # a single number goes along with the operation

@@ -24,9 +24,11 @@ from nsbench.benchmarks.training.replay.capture import (
     compile_layers,
     fill,
     held,
+    recorder,
     replay_mode,
     shape_of,
 )
+from nsbench.benchmarks.training.replay.graphs import WaitError
 from nsbench.benchmarks.training.step import Batch
 from nsbench.samplers import Selection, SimilarityContext
 from tools.timing.tape import SOFTWARE, modes
@@ -140,10 +142,17 @@ def torch_copy(value: Any) -> Any:
     return value
 
 
+def test_a_sampler_that_waits_is_refused_where_recording_was_asked_for(software: None) -> None:
+    with pytest.raises(WaitError, match=r"NSBENCH_REPLAY asks for recorded steps.*on the host"):
+        training("static", Waits()).finish()
+
+
 def test_a_sampler_that_waits_is_named_and_never_recorded(
-    software: None, caplog: pytest.LogCaptureFixture
+    software: None, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     under = training("static", Waits())
+    monkeypatch.setenv(VARIABLE, "auto")
+    under.run = recorder(under._run, SOFTWARE, [])
     with caplog.at_level(logging.WARNING):
         under.finish()
     assert isinstance(under.run, Captured)

@@ -84,6 +84,7 @@ WAITS: dict[str, Callable[[], object]] = {
     "under it": lambda: X[X > 1],
     "by a mask": lambda: X.clone().index_put_((X > 1,), torch.zeros(2)),
     "Python's numbers": lambda: torch.tensor([1.0, 2.0]),
+    "Python's number is": lambda: X.clone().__setitem__(1, 4),
     "sparse": lambda: (
         functional.embedding(torch.tensor(1), nn.Parameter(torch.zeros(3, 2)), sparse=True)
         .sum()
@@ -102,7 +103,7 @@ def test_a_number_that_goes_along_with_an_operation_is_fine() -> None:
     kept = torch.zeros(3)
 
     def run() -> Tensor:
-        kept[1] = 4
+        kept[1:2] = 4
         return torch.where(kept > 0, kept, 0.5)
 
     assert Tape().record(run).tolist() == [0.5, 4.0, 0.5]
@@ -113,5 +114,7 @@ def test_a_move_between_devices_is_seen() -> None:
         there = torch.ones(3, device="meta")
         there.add(torch.ones(3).to("meta"))
         there.add(1.0)
-    assert len(watch.waits) == 1
+        there[torch.arange(2)]
+    assert len(watch.waits) == 2
     assert "moves a tensor between cpu and meta" in watch.waits[0]
+    assert "brings its index to meta" in watch.waits[1]

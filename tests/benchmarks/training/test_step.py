@@ -19,6 +19,7 @@ from nsbench.benchmarks.training.optimizer import Optimizer
 from nsbench.benchmarks.training.replay.graphs import Watch
 from nsbench.benchmarks.training.step import Batch
 from nsbench.benchmarks.training.train import Training, batch_of
+from nsbench.samplers._waits import Assignments
 from tools.timing.tape import SOFTWARE, modes
 
 ELSEWHERE = torch.device("meta")
@@ -30,6 +31,11 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("tiny", "guided", "in_batch", {}),
     ("tiny", "mixed", "in_batch", {}),
     ("static", "hard", "in_batch", {}),
+    ("tiny", "semi_hard", "in_batch", {"objective": "learned"}),
+    ("tiny", "hard", "in_batch", {"objective": "spread_out"}),
+    ("tiny", "rank_weighted", "in_batch", {"objective": "listwise_kd"}),
+    ("static", "fn_cancel", "in_batch", {"objective": "debiased"}),
+    ("static", "incremental", "in_batch", {}),
     ("static", "debiased", "memory", {"size": 20}),
 ]
 
@@ -40,8 +46,10 @@ def under_way(
     """A training of fixed shapes after two steps, and the batch of the third."""
     data = datasets.make("planted", rows=60)()
     made = encoders.make(encoder, dimension=16).build(data.texts, 0)
+    params = dict(params)
     chosen = method(
         sampler,
+        objective=params.pop("objective", "info_nce"),
         pool=candidates.make(pool, **params),
         views=([augmentations.make("token_cutoff")], [augmentations.make("embedding_dropout")]),
         directions="both",
@@ -104,15 +112,23 @@ def test_law_on_another_device_nothing_is_read_and_nothing_is_brought(
     world, watch = make_step.world, Watch()
     with FakeTensorMode(allow_non_fake_inputs=True):
         on(world.encoder)
+        on(make_step.numbers)
         tokens: TokenTable = world.tokens
         for name in ("ids", "device_lengths"):
             object.__setattr__(tokens, name, on(getattr(tokens, name)))
         object.__setattr__(world, "device", ELSEWHERE)
-        for holder in (make_step.known, make_step.extras, measures.histograms):
+        holders = [make_step.known, make_step.extras, measures.histograms]
+        if make_step.extras.clusters is not None:
+            holders.append(make_step.extras.clusters)
+        for holder in holders:
             for name, value in vars(holder).items():
                 setattr(holder, name, on(value))
         make_step.optimizer = Optimizer(
-            world.encoder, learning_rate=1e-3, weight_decay=0.1, clip=1.0, fixed=True
+            make_step.numbers.added_to(world.encoder),
+            learning_rate=1e-3,
+            weight_decay=0.1,
+            clip=1.0,
+            fixed=True,
         )
 
         def texts(given: Texts | None) -> Any:
@@ -133,7 +149,7 @@ def test_law_on_another_device_nothing_is_read_and_nothing_is_brought(
             rate=on(batch.rate),
         )
         make_step.draw = dict.fromkeys(make_step.draw)  # there are no generators for it here
-        with watch:
+        with watch, Assignments(watch.waits.append):
             stepped = make_step(given)
             seen = measures.see(given, stepped)
     assert watch.waits == []
