@@ -13,6 +13,8 @@ from packaging.requirements import Requirement
 from nsbench.benchmarks import hub
 
 Level = Literal["ok", "note", "bad"]
+FAISS = ("faiss-cpu", "faiss-gpu", "faiss-gpu-cu12", "faiss-gpu-cu11", "faiss-gpu-cuvs")
+"""Builds of faiss, which all install the folder ``faiss``: one only can be there."""
 FOR_DEVELOPERS = ("dev", "docs", "browser")
 
 
@@ -44,6 +46,7 @@ def examine(config: str = "") -> Iterator[Finding]:
     hub.switch_off(silent=asked and not reached)
     yield Finding("ok", f"python {platform.python_version()}")
     yield from packages()
+    yield from faiss_builds()
     yield from _device()
     yield from _cache(asked, reached)
     yield from _plugins()
@@ -61,6 +64,7 @@ def packages(owner: str = "nsbench") -> Iterator[Finding]:
             "bad", f"{owner} is not installed, only found as files", ("pip install -e .",)
         )
         return
+    needed = [r for r in needed if r.name not in FAISS]  # `faiss_builds` reports on them
     for requirement in needed:
         if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
             problem = _problem(requirement)
@@ -72,6 +76,8 @@ def packages(owner: str = "nsbench") -> Iterator[Finding]:
         if extra in FOR_DEVELOPERS:
             continue
         asked = [r for r in needed if _of_extra(r, extra)]
+        if not asked:
+            continue
         problems = [p for p in map(_problem, asked) if p]
         if problems:
             # What is absent is only not used; what is there in another version will be, and fails.
@@ -81,6 +87,35 @@ def packages(owner: str = "nsbench") -> Iterator[Finding]:
         else:
             there = ", ".join(f"{r.name} {version(r.name)} ({_range(r)})" for r in asked)
             yield Finding("ok", f"extra {extra}: {there}")
+
+
+def faiss_builds() -> Iterator[Finding]:
+    """Which build of faiss is installed, and whether it can use a CUDA device that torch sees."""
+    import torch
+
+    there = [name for name in FAISS if _installed(Requirement(name))]
+    device = torch.cuda.is_available()
+    change = (f"pip uninstall -y {' '.join(there)}", f"pip install {FAISS[1 if device else 0]}")
+    if not there:
+        yield Finding("bad", "faiss is not installed", change[1:])
+        return
+    if len(there) > 1:
+        text = f"{' and '.join(there)} are installed, and overwrite each other's files: keep one"
+        yield Finding("bad", text, change)
+        return
+    about = f"{there[0]} {version(there[0])}"
+    try:
+        import faiss
+
+        seen = getattr(faiss, "get_num_gpus", lambda: 0)()
+    except Exception as error:  # a GPU build looks for the libraries of its CUDA
+        yield Finding("bad", f"{about} cannot be imported: {error}")
+        return
+    if device and not seen:
+        text = f"{about} cannot use the GPU: backend 'faiss' is refused there"
+        yield Finding("note", f"{text}, k-means runs on the CPU", change)
+    else:
+        yield Finding("ok", about + (f", {seen} GPU" if seen else ""))
 
 
 def _wrong(asked: Iterable[Requirement]) -> bool:

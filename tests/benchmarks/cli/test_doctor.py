@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from nsbench.benchmarks import hub
-from nsbench.benchmarks.cli.doctor import Finding, examine, fixes, packages
+from nsbench.benchmarks.cli.doctor import Finding, examine, faiss_builds, fixes, packages
 from nsbench.benchmarks.cli.main import app
 
 
@@ -42,6 +42,28 @@ def test_packages_are_compared_with_what_is_asked_for(
     assert fixes(found.values()) == ["pip install 'numpy<1'", "pip install 'never-heard-of>=2'"]
     (lonely,) = packages("nobody-installed-this")
     assert lonely.level == "bad"
+
+
+def test_two_builds_of_faiss_are_one_too_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (found,) = faiss_builds()
+    assert found == Finding("ok", f"faiss-cpu {metadata.version('faiss-cpu')}")
+    info = tmp_path / "faiss_gpu-1.15.1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: faiss-gpu\nVersion: 1.15.1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (found,) = faiss_builds()
+    assert found.level == "bad"
+    assert found.text.startswith("faiss-cpu and faiss-gpu are installed")
+    assert found.fix == ("pip uninstall -y faiss-cpu faiss-gpu", "pip install faiss-cpu")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    (found,) = faiss_builds()
+    assert found.fix[1] == "pip install faiss-gpu"
+    monkeypatch.setattr("nsbench.benchmarks.cli.doctor.FAISS", ("faiss-cpu", "faiss-gpu-cu12"))
+    (found,) = faiss_builds()
+    assert found.level == "note"
+    assert "cannot use the GPU" in found.text
 
 
 @pytest.fixture
