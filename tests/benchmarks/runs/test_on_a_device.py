@@ -49,7 +49,7 @@ def run(folder: Path, device: str, mode: str, *more: str) -> dict[str, Path]:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     found = {}
-    for path in (out / "cells").glob("*/record.json"):
+    for path in (out / "runs").glob("*/record.json"):
         record = orjson.loads(path.read_bytes())
         assert record["status"] == "done"
         assert record["environment"]["replay"] == ("never" if device == "cpu" else mode)
