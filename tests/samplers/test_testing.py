@@ -59,6 +59,12 @@ def boolean_index(context: SimilarityContext) -> Selection:
     return Selection(mask=score.isfinite())
 
 
+def assigns_a_number(context: SimilarityContext) -> Selection:
+    score = torch.zeros_like(context.similarity[:, :1])
+    score[0, 0] = 0.5
+    return Selection(mask=context.negative_mask & (score < 1))
+
+
 def forgets_the_device(context: SimilarityContext) -> Selection:
     everywhere = torch.ones(context.similarity.shape, dtype=torch.bool)
     return Selection(mask=context.negative_mask & everywhere)
@@ -145,6 +151,7 @@ BROKEN: list[tuple[Any, str]] = [
     (frozen(host_sync), "never_waits_for_the_device"),
     (frozen(branches_on_tensor), "never_waits_for_the_device"),
     (frozen(boolean_index), "never_waits_for_the_device"),
+    (frozen(assigns_a_number), "never_waits_for_the_device"),
     (frozen(forgets_the_device), "never_waits_for_the_device"),
     (frozen(writes_to_its_input), "leaves_input_untouched"),
     (KeepsState(), "keeps_no_state"),

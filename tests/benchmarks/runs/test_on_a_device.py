@@ -69,7 +69,7 @@ def test_a_transformer_is_trained_on_a_device(tmp_path: Path, device: str) -> No
     for name, folder in plain.items():
         losses = losses_of(folder)
         for other in (alone, beside):
-            assert losses_of(other[name]) == pytest.approx(losses, abs=1e-3)
+            assert losses_of(other[name]) == pytest.approx(losses, abs=1e-2)
         assert len(set(losses)) == 40
 
 
