@@ -63,9 +63,9 @@ def top_k(
         corpus: ``(C, d)``, or an iterable of blocks ``(c, d)`` in the order of their ids, for a
             corpus larger than memory; it is read once.
         k: Rows per query, >= 1. Where fewer are left, empty places follow.
-        backend: ``torch``, the reference on any device; ``faiss`` (a flat index, CPU), whose
-            completeness is shown row by row and a sample of whose rows is compared; or ``fused``
-            (CUDA, by Triton), whose scores never reach memory.
+        backend: ``torch``, the reference on any device; ``faiss`` (a flat index, on
+            CUDA with its GPU build), whose completeness is shown row by row and a sample of whose
+            rows is compared; or ``fused`` (CUDA, by Triton), whose scores never reach memory.
         memory: Approximate bytes on each device, in addition to the input and the ``(Q, k)``
             answer; >= 1 MiB.
         exclude: Optional ``(Q, E)`` int64 ids that a query may not find, -1 for none.
@@ -78,7 +78,7 @@ def top_k(
 
     Raises:
         ValueError: If a setting is out of range, a device does not exist, dimensions differ, the
-            corpus is empty or a number is not finite.
+            corpus is empty, a number is not finite, or faiss cannot use the device.
         ModuleNotFoundError: If faiss or Triton is asked for and not installed.
         RuntimeError: If faiss and the reference disagree.
     """

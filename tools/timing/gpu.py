@@ -49,7 +49,7 @@ GPU = "gpu.csv"
 TABLE = "table.txt"
 COLUMNS = (
     *("job", "how", "batch", "tokens", "beside", "ms_per_step", "sentences_per_second"),
-    *("tflops", "share_of_product_rate", "times_eager", "note", "threads", "device", *PLACE),
+    *("tflops", "share_of_product_rate", "times_eager", "threads", "device", *PLACE),
 )
 MINILM = Size("MiniLM-L6", layers=6, width=384, heads=12, inner=1536)
 BERT = Size("BERT-base", layers=12, width=768, heads=12, inner=3072)
