@@ -3,7 +3,7 @@
     python -m tools.wheels OUT [--python 3.12] [--extras gpu ...] [--have FILE]
 
 ``FILE`` is what ``pip list --format=freeze`` prints there; packages that it names are left out,
-whichever version they have. With the extra ``gpu``, faiss-gpu takes the place of faiss-cpu: the two
+regardless of their version. With the extra ``gpu``, faiss-gpu takes the place of faiss-cpu: the two
 write the same files. On the machine: ``pip install --no-index --no-deps OUT/*.whl``.
 """
 

@@ -90,7 +90,7 @@ def packages(owner: str = "nsbench") -> Iterator[Finding]:
 
 
 def faiss_builds() -> Iterator[Finding]:
-    """Which build of faiss is installed, and whether it can use a CUDA device that torch sees."""
+    """Report the build of faiss, and if it can use a CUDA device that torch sees."""
     import torch
 
     there = [name for name in FAISS if _installed(Requirement(name))]
