@@ -1,24 +1,31 @@
 """The command line of the analysis: leaderboard, plot, report, pack, merge, publish."""
 
 import os
+import signal
 import sys
-from types import TracebackType
+from contextlib import suppress
+from typing import Any
 
 
-def _interrupted(
-    kind: type[BaseException], error: BaseException, trace: TracebackType | None
-) -> None:
-    """Answer Ctrl-C while the command is still being imported, by one sentence and exit code 130.
+def command() -> None:
+    """Run ``nsbench``; Ctrl-C ends it at any moment, with one sentence and exit code 130.
 
-    Later ones are answered by `nsbench.benchmarks.cli.main.run_app`.
+    Libraries that are imported swallow a `KeyboardInterrupt` here and there, or print tracebacks.
+    So the process ends without one. What a command leaves then is what a kill leaves, from which
+    every command resumes; one that has more to do (``run``) has its own answer meanwhile.
     """
-    if not issubclass(kind, KeyboardInterrupt):
-        sys.__excepthook__(kind, error, trace)
-        return
-    sys.stderr.write("interrupted; run the same command again to continue\n")
-    sys.stderr.flush()
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else a shell ignores it
+        signal.signal(signal.SIGINT, _end)
+    from nsbench.analysis.cli.main import main
+
+    main()
+
+
+def _end(number: int, frame: Any) -> None:
+    with suppress(OSError, ValueError, RuntimeError):  # closed, or in the middle of a write
+        sys.stdout.flush()
+    with suppress(OSError):
+        if os.isatty(2):  # a spinner hides the cursor
+            os.write(2, b"\r\x1b[K\x1b[?25h")
+        os.write(2, b"interrupted; run the same command again to continue\n")
     os._exit(130)
-
-
-if os.path.basename(sys.argv[0]) in ("nsbench", "-c") or sys.argv[0] == "":  # noqa: PTH119 (early)
-    sys.excepthook = _interrupted

@@ -92,7 +92,7 @@ def run(options: RunOptions) -> None:
         if not plan.team.rank:
             _print_plan(plan)
         return
-    with _resumable(plan.folder, len(plan.jobs)), watch.progress:
+    with _resumable(plan.folder, len(plan.jobs), watch), watch.progress:
         outcome = run_plan(plan, watch)
     if plan.team.rank:
         return
@@ -108,6 +108,7 @@ class Screen(Watch):
 
     Attributes:
         progress: A bar over the cells, to be entered while they run.
+        stopping: True after Ctrl-C, which a library may have swallowed.
     """
 
     def __init__(self) -> None:
@@ -121,6 +122,7 @@ class Screen(Watch):
         )
         self._bar = self.progress.add_task("cells", start=False, visible=False)
         self._total = 0
+        self.stopping = False
 
     def stage(self, text: str) -> AbstractContextManager[Any]:
         """Show a spinner."""
@@ -141,6 +143,7 @@ class Screen(Watch):
 
     def started(self, job: Job) -> None:
         """Show the cell next to the bar."""
+        self._heed()
         self.progress.update(self._bar, description=f"{job.planned.cell}"[:60])
 
     def ended(self, job: Job, record: RunRecord | None, number: int) -> None:
@@ -148,19 +151,29 @@ class Screen(Watch):
         self.progress.advance(self._bar)
         if record is not None and not (err.is_terminal and record.status == "done"):
             _print_ended(job.planned.cell, record, number, self._total)
+        self._heed()
+
+    def _heed(self) -> None:
+        if self.stopping:
+            raise KeyboardInterrupt
 
 
 @contextmanager
-def _resumable(folder: ResultsFolder, cells: int) -> Iterator[None]:
+def _resumable(folder: ResultsFolder, cells: int, watch: Screen) -> Iterator[None]:
     """Let SIGTERM end a run as Ctrl-C does; both print what is done and how to continue."""
 
     def interrupt(number: int, frame: Any) -> NoReturn:
+        watch.stopping = True
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, interrupt)}
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+        before[signal.SIGINT] = signal.signal(signal.SIGINT, interrupt)
     try:
         yield
     except KeyboardInterrupt:
+        for number, handler in before.items():  # a second one ends at once
+            signal.signal(number, handler)
         done = sum(1 for paths in folder.folders() if paths.record.exists())
         err.print(
             f"interrupted: {done} of {cells} cells have ended, and their records are in "
@@ -169,7 +182,8 @@ def _resumable(folder: ResultsFolder, cells: int) -> Iterator[None]:
         )
         raise typer.Exit(INTERRUPTED) from None
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _print_plan(plan: "Plan") -> None:

@@ -11,7 +11,6 @@ that they leave::
 """
 
 import importlib
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -36,6 +35,8 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     """Import a public name on first use."""
     if name == "__version__":
+        from importlib.metadata import PackageNotFoundError, version  # a tenth of a second
+
         try:
             return version("nsbench")
         except PackageNotFoundError:

@@ -26,13 +26,15 @@ from nsbench.benchmarks.runs.executors.local import LocalPool, _Worker
 from nsbench.benchmarks.runs.executors.starts import Starts
 
 Build = Callable[..., dict[str, Any]]
-COMMAND = "from nsbench.analysis.cli.main import main; main()"
+COMMAND = "from nsbench.analysis.cli import command; command()"
+SAID = "from nsbench.analysis.cli import command; print('>', flush=True); command()"
+"""The same, with a sign of life once Python has started."""
 
 
-def nsbench(*words: str, **more: Any) -> subprocess.Popen[str]:
+def nsbench(*words: str, code: str = COMMAND, **more: Any) -> subprocess.Popen[str]:
     """Start a command in its own session."""
     return subprocess.Popen(
-        [sys.executable, "-c", COMMAND, *words],
+        [sys.executable, "-c", code, *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -160,24 +162,47 @@ def test_a_server_that_is_killed_again_and_again_costs_no_cell(
     assert [r.status for r in records if r] == ["done"] * 4
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seconds", [0.5, 1.0, 2.0, 3.0, 5.0])
-def test_ctrl_c_in_the_first_seconds_is_one_sentence(
-    matrix: Path, tmp_path: Path, seconds: float
-) -> None:
+def lives(group: int) -> bool:
+    """Return whether a process of a group is left."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def interrupted(seconds: float, *words: str) -> None:
+    """Start a command, press Ctrl-C, and expect one sentence, exit code 130 and no process."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        process = nsbench("run", str(matrix), "--out", str(tmp_path / "out"))
+        process = nsbench(*words, code=SAID)
     finally:
         signal.signal(signal.SIGINT, before)
+    assert process.stdout is not None
+    assert process.stdout.readline() == ">\n"  # Python has started; all that follows is ours
     time.sleep(seconds)
     os.killpg(process.pid, signal.SIGINT)
     code, text = ended(process)
     assert code == 130, text
     assert "Traceback" not in text
     assert text.count("interrupted") == 1
-    with pytest.raises(ProcessLookupError):
-        os.killpg(process.pid, 0)
+    end = time.monotonic() + 60
+    while lives(process.pid):  # they see that their parent has ended
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.05, 0.15])
+def test_ctrl_c_while_the_command_is_imported_is_one_sentence(seconds: float) -> None:
+    interrupted(seconds, "run", "smoke", "--dry-run")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0])
+def test_ctrl_c_in_the_first_seconds_is_one_sentence(
+    matrix: Path, tmp_path: Path, seconds: float
+) -> None:
+    interrupted(seconds, "run", str(matrix), "--out", str(tmp_path / "out"))
 
 
 def test_a_worker_ends_with_its_parent(small: Build, tmp_path: Path) -> None:
