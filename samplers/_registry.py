@@ -296,3 +296,21 @@ def parse_choice(text: str) -> tuple[str, dict[str, Any]]:
         except (ValueError, SyntaxError):
             params[key.strip()] = value.strip()
     return found[1], params
+
+
+def named_within(params: Mapping[str, Any], parameter: str) -> str:
+    """Name that a component has in a parameter, or the component that it holds; empty if none.
+
+    Args:
+        params: Of the outer component, by name.
+        parameter: Such as ``guide``.
+
+    Raises:
+        ValueError: If the held component's name cannot be read.
+    """
+    while parameter not in params:
+        held = params.get("inner") or params.get("then")
+        if not isinstance(held, str):
+            return ""
+        params = parse_choice(held)[1]
+    return str(params[parameter] or "")

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSche
 from nsbench.benchmarks.hub import is_local
 from nsbench.benchmarks.matrix.executors import ExecutorSettings, executors, settings_of
 from nsbench.benchmarks.records.local_task import json_schema
-from nsbench.samplers import UnknownNameError, suggest
+from nsbench.samplers import UnknownNameError, named_within, suggest
 
 Entry = str | dict[str, Any]
 View = Entry | list[Entry]
@@ -281,6 +281,7 @@ def names_hub(config: MatrixConfig) -> bool:
     data = [e if isinstance(e, str) else e.get("name") for e in config.data]
     chosen = [*config.samplers, *config.candidates, *config.regimes]
     params = [entry for entry in chosen if isinstance(entry, dict)]
+    sources += [named_within(entry, "guide") for entry in params if "guide" not in entry]
     sources += [entry.get("guide", "") for entry in params]
     nli = [entry["nli"] for entry in params if entry.get("nli")]
     data += [e if isinstance(e, str) else e.get("name") for e in nli]

@@ -30,7 +30,7 @@ from nsbench.benchmarks.records.cell import (
 )
 from nsbench.benchmarks.regimes import check_labels, regimes
 from nsbench.benchmarks.regimes._labels import entailment_data
-from nsbench.samplers import EXTRAS, Pairing, Registry, samplers, suggest
+from nsbench.samplers import EXTRAS, Pairing, Registry, named_within, samplers, suggest
 
 NO_TRAINING = "no_training"
 RANDOM = "random"
@@ -122,8 +122,8 @@ def _pool_inputs(pool: Choice, data: Choice) -> dict[str, str]:
 
 
 def _guide(key: str, choice: Choice) -> dict[str, str]:
-    """Return the hash of the weights of the guide that a sampler or pool names, if any."""
-    named = str(choice.params.get("guide") or "")
+    """Return the hash of the weights of the guide that a component, or one in it, names."""
+    named = named_within(choice.params, "guide")
     return {key: guide_fingerprint(named)} if named else {}
 
 

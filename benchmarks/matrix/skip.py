@@ -10,7 +10,7 @@ from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.records.cell import Cell, make
 from nsbench.benchmarks.regimes import regimes
 from nsbench.benchmarks.regimes._labels import entailment_data
-from nsbench.samplers import samplers
+from nsbench.samplers import named_within, samplers
 
 MEANS = ("mean", "last2_mean")
 """Poolings that leave out the tokens that they are told to."""
@@ -32,6 +32,8 @@ def why_skip(cell: Cell) -> str:
             f"{cell.regime.name} contrasts the premises and the hypotheses of a batch, each among "
             f"themselves; the pool {cell.candidates.name} is not laid out for that"
         )
+    if reason := _why_skip_dimension(cell, encoder):
+        return reason
     if reason := _why_skip_guides(cell):
         return reason
     if reason := _why_skip_directions(cell, [p.kind for p in phases]):
@@ -67,11 +69,23 @@ def too_large(cell: Cell) -> str:
     return ""
 
 
+def _why_skip_dimension(cell: Cell, encoder: Any) -> str:
+    """Return the reason why embeddings are too short for an objective, where settings tell it."""
+    check = getattr(make(objectives, cell.objective), "check_dimension", None)
+    dimension = 0 if getattr(encoder, "source", "") else getattr(encoder, "dimension", 0)
+    if check is not None and dimension:
+        try:
+            check(dimension)
+        except ValueError as error:
+            return str(error)
+    return ""
+
+
 def _why_skip_guides(cell: Cell) -> str:
     """Return the reason why a sampler and an objective cannot share a guide, or an empty string."""
     reads = "guide_similarity" in getattr(make(samplers, cell.sampler), "needs", ())
     taught = "guide_similarity" in getattr(make(objectives, cell.objective), "needs", ())
-    one, two = (str(c.params.get("guide") or "") for c in (cell.sampler, cell.objective))
+    one, two = (named_within(c.params, "guide") for c in (cell.sampler, cell.objective))
     if not (reads and taught) or one == two:
         return ""
     return (
