@@ -1,9 +1,10 @@
 """Dense hard negatives from the whole training corpus, mined by the model itself.
 
 Source: Xiong et al. 2021, Approximate Nearest Neighbor Negative Contrastive Learning for Dense
-Text Retrieval (ANCE). https://arxiv.org/abs/2007.00808 Its released code draws from the first 20
-of the top 200 and re-mines as the model trains; its search is approximate, ours is exact. Without
-a refresh it is static mining.
+Text Retrieval (ANCE). https://arxiv.org/abs/2007.00808 It mines again as the model trains. The
+released code shuffles the top 200 and keeps 20 until it mines again, so that its draws are uniform
+over 200 places (``official``); its search is approximate, ours is exact, and every step draws from
+all places. Without a refresh it is static mining.
 """
 
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ class MinedByModel(FromCorpus):
             for the anchor.
         shortage: Policy if too few are found: ``fewer``, ``drop``, ``pad_random`` or
             ``error``.
+        variant: ``ours``, or ``official``: k of the first 200 places, with the defaults of depth
+            and start.
     """
 
     k: int = 1
@@ -39,17 +42,29 @@ class MinedByModel(FromCorpus):
     lag: int = 0
     keep: str = "all"
     shortage: str = "fewer"
+    variant: str = "ours"
+    younger: ClassVar[frozenset[str]] = frozenset({"variant"})
     requires_pool: ClassVar[str] = "corpus"
-    test_configs: ClassVar = ({"keep": "own", "refresh_every": 0},)
+    test_configs: ClassVar = ({"keep": "own", "refresh_every": 0}, {"variant": "official"})
 
     def __post_init__(self) -> None:
         at_least("mined", "k", self.k, 1)
-        at_least("mined", "depth", self.depth, self.k)
+        at_least("mined", "depth", self._depth, self.k)
         at_least("mined", "start", self.start, 0)
         at_least("mined", "refresh_every", self.refresh_every, 0)
         at_least("mined", "lag", self.lag, 0)
         one_of("mined", "keep", self.keep, ("all", "own"))
+        one_of("mined", "variant", self.variant, ("ours", "official"))
+        if self.variant == "official" and (self.depth, self.start) != (20, 0):
+            raise ValueError(
+                f"mined: depth is {self.depth} and start is {self.start}, but the variant official "
+                "has 200 and 0; leave both out"
+            )
         one_of("mined", "shortage", self.shortage, ("drop", "fewer", "pad_random", "error"))
+
+    @property
+    def _depth(self) -> int:
+        return 200 if self.variant == "official" else self.depth
 
     @property
     def pool(self) -> Pairing:
@@ -58,9 +73,9 @@ class MinedByModel(FromCorpus):
             "source": "model",
             "shortage": self.shortage,
             "negatives": self.k,
-            "depth": self.depth,
+            "depth": self._depth,
             "start": self.start,
-            "stop": self.start + self.depth,
+            "stop": self.start + self._depth,
             "refresh": self.refresh_every or "never",
             "lag": self.lag,
         }

@@ -27,7 +27,9 @@ class HardDebiased:
         prior: Probability that a negative is a false one (tau plus in the paper), in [0, 1).
         beta: Concentration of the weights, in [0, 100]; it multiplies s / temperature.
         variant: ``official``: the weights carry gradient; ``paper``: they do not.
-        anneal: ``none``, or ``down``: beta falls to 0 in nine equal steps over the training.
+        anneal: ``none``; ``down``: beta falls to 0 in nine equal steps over the training;
+            ``official``: as the released code, which holds beta for two ninths of the training and
+            then takes 7/8, 6/8, ..., 1/8 of it, a ninth each.
     """
 
     temperature: float = 0.5
@@ -40,6 +42,7 @@ class HardDebiased:
         {"variant": "paper"},
         {"prior": 0.0, "temperature": 0.1, "beta": 0.5, "anneal": "down"},
         {"temperature": 0.02},
+        {"anneal": "official"},
     )
 
     def __post_init__(self) -> None:
@@ -47,7 +50,7 @@ class HardDebiased:
         in_range("hard_debiased", "prior", self.prior, 0, 1, open_high=True)
         in_range("hard_debiased", "beta", self.beta, 0, 100)
         one_of("hard_debiased", "variant", self.variant, ("paper", "official"))
-        one_of("hard_debiased", "anneal", self.anneal, ("none", "down"))
+        one_of("hard_debiased", "anneal", self.anneal, ("none", "down", "official"))
 
     def __call__(
         self, similarity: Tensor, context: SimilarityContext, selection: Selection
@@ -69,6 +72,8 @@ class HardDebiased:
         beta: float | Tensor = self.beta
         if self.anneal == "down":
             beta = self.beta * (1 - torch.floor(10 * context.progress).clamp(max=9) / 9)
+        elif self.anneal == "official":
+            beta = self.beta * (1 - (torch.floor(9 * context.progress) - 1).clamp(0, 7) / 8)
         chosen = t.negative > -torch.inf
         tilt = torch.where(chosen, beta * t.negative.masked_fill(~chosen, 0), t.negative)
         weight = (tilt + t.log_weight).log_softmax(dim=1)  # (B, N)

@@ -27,6 +27,15 @@ def test_mined_asks_for_a_corpus_ranked_by_the_model() -> None:
     assert sampler.requires_pool == name
 
 
+def test_the_official_variant_draws_from_two_hundred_places() -> None:
+    sampler: Any = make("mined", variant="official", k=30)
+    pool: Any = candidates.make("corpus", **sampler.pool[1])
+    assert (pool.window.start, pool.window.stop, pool.window.depth) == (0, 200, 200)
+    for given in ({"depth": 50}, {"start": 5}):
+        with pytest.raises(ValueError, match="variant official has 200 and 0"):
+            make("mined", variant="official", **given)
+
+
 def test_mined_refuses_to_draw_more_than_it_ranks() -> None:
     with pytest.raises(ValueError, match="depth must be a whole number >= 30, got 20"):
         make("mined", k=30)

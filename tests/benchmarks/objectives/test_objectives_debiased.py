@@ -240,6 +240,19 @@ def test_hcl_anneals_beta_down_in_nine_equal_steps() -> None:
         torch.testing.assert_close(moving, fixed)
 
 
+def test_hcl_anneals_beta_as_the_released_code_does() -> None:
+    annealed = objectives.make("hard_debiased", beta=0.8, anneal="official")
+    # linspace(beta, 0, 9), whose first value stands twice: a ninth of the training each
+    for ninth, beta in enumerate((0.8, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)):
+        context = views().replace(progress=torch.tensor((ninth + 0.5) / 9))
+        fixed = loss("hard_debiased", context, beta=beta)
+        moving = annealed(context.similarity, context, every(context))
+        torch.testing.assert_close(moving, fixed)
+    end = views().replace(progress=torch.tensor(1.0))
+    moving = annealed(end.similarity, end, every(end))
+    torch.testing.assert_close(moving, loss("hard_debiased", end, beta=0.1))
+
+
 def test_hcl_detached_without_prior_is_hard_reweighted_info_nce() -> None:
     t, beta = 0.3, 0.7
     context = views().replace(temperature=t)
