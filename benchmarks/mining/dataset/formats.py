@@ -58,7 +58,7 @@ def write_set(mined: MinedSet, folder: Path, wanted: MinedFiles) -> list[Path]:
         mined: The set.
         folder: Destination; made if missing.
         wanted: Form, file type, and whether similarities are written, as ``output_scores`` of
-            sentence-transformers.
+            sentence-transformers; labels, without which a row has no meaning, stay next to them.
 
     Returns:
         The files, the one with the rows first.
@@ -118,16 +118,16 @@ def _tuples(mined: MinedSet, scores: bool) -> Rows:
 def _labelled_lists(mined: MinedSet, scores: bool) -> Rows:
     for anchor, positive, s_pos, negatives, found in _each(mined):
         row: dict[str, Any] = {"anchor": anchor, "positive": [positive, *negatives]}
-        labels: dict[str, Any] = {"labels": [1, *[0] * len(negatives)]}
-        yield row | ({"scores": [s_pos, *found]} if scores else labels)
+        row["labels"] = [1, *[0] * len(negatives)]
+        yield row | ({"scores": [s_pos, *found]} if scores else {})
 
 
 def _labelled_pairs(mined: MinedSet, scores: bool) -> Rows:
     for anchor, group in _grouped(mined).items():
         for texts, label in ((group.positives, 1), (group.negatives, 0)):
             for text, score in texts.items():
-                row: dict[str, Any] = {"anchor": anchor, "positive": text}
-                yield row | ({"score": score} if scores else {"label": label})
+                row: dict[str, Any] = {"anchor": anchor, "positive": text, "label": label}
+                yield row | ({"score": score} if scores else {})
 
 
 class _Names:

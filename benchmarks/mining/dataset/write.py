@@ -271,6 +271,8 @@ def _origin(mining: Mining, wanted: MinedFiles) -> dict[str, Any]:
         "scores": wanted.scores,
         "file_type": wanted.file_type,
     }
+    if wanted.scores and wanted.form.startswith("labeled"):
+        made["labels"] = "next to scores"  # other versions left them out
     if data.query_ids or data.document_ids:
         made["ids"] = content_key([dict(data.query_ids), dict(data.document_ids)])
     return made

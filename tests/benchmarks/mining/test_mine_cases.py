@@ -335,7 +335,7 @@ def test_labelled_lists(tmp_path: Path) -> None:
 def test_labelled_lists_with_scores(tmp_path: Path) -> None:
     row = written(tmp_path, "labeled-list", scores=True)[0]
     assert row["scores"] == pytest.approx([0.8, 0.5, 0.3], abs=2e-6)
-    assert "labels" not in row
+    assert row["labels"] == [1, 0, 0]
 
 
 def test_an_unknown_format_is_refused() -> None:

@@ -150,10 +150,6 @@ def test_every_format_is_read_back(
         folder = Path(place)
         first = write_set(mined, folder, files)[0]
         read = datasets.make("file", path=str(folder if form == "beir" else first))
-        if scores and form.startswith("labeled"):  # scores in place of labels, as the peer has it
-            with pytest.raises(ValueError, match=r"(line|row) 1"):
-                read()
-            return
         data = read()
     if form in ("triplet", "n-tuple"):
         assert found(data) == wanted
@@ -169,20 +165,16 @@ def test_every_format_is_read_back(
             assert len(set(back.values())) == len(back)
 
 
-@pytest.mark.parametrize(
-    ("form", "message"),
-    [
-        ("labeled-pair", "the pair has a score; say with min_score from which score on a pair"),
-        ("labeled-list", "positive is a list, and no labels say which of its texts are positives"),
-    ],
-)
-def test_scores_in_place_of_labels_are_not_taken_for_positives(
-    tmp_path: Path, form: str, message: str
-) -> None:
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_set_mined_with_scores_is_training_data(tmp_path: Path, form: str) -> None:
     data = datasets.make("planted", rows=20, seed=1)()
-    mine_to(tmp_path, Mining(data, BASE, MODEL), MinedFiles(form=form, scores=True))
-    with pytest.raises(ValueError, match=message):
-        read_data(str(tmp_path / "train.jsonl"), {})
+    scores = form != "beir"
+    shortage = BASE.replace(shortage="drop")
+    mine_to(tmp_path, Mining(data, shortage, MODEL), MinedFiles(form=form, scores=scores))
+    place = tmp_path if form == "beir" else tmp_path / "train.jsonl"
+    back = read_data(str(place), {})
+    assert {p for p, _ in found(back).items()} == {p for p, _ in found(data).items()}
+    assert all(negatives for negatives in found(back).values())
 
 
 # --- ids, repeats and the report

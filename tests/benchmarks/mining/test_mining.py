@@ -16,7 +16,7 @@ from nsbench.benchmarks.mining.corpus import (
     ShortageError,
     mine,
 )
-from nsbench.benchmarks.mining.settings import Window
+from nsbench.benchmarks.mining.settings import STEMMERS, Window
 from nsbench.benchmarks.mining.sources import DenseSource, LexicalSource
 
 
@@ -302,13 +302,28 @@ def test_bm25_ranks_by_score_then_number_and_leaves_out_the_unlike() -> None:
     np.testing.assert_array_equal(source.pairs(left, right), full.ravel())
 
 
-def test_bm25_stemming_joins_word_forms_or_says_what_is_missing(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.mark.parametrize(
+    ("language", "one", "other"),
+    [
+        ("english", "dogs running", "dog runs"),
+        ("german", "die Häuser brennen", "ein Haus brennt"),
+        ("russian", "красные кошки", "красная кошка"),
+    ],
+)
+def test_bm25_stemming_joins_word_forms(language: str, one: str, other: str) -> None:
+    texts = [one, other, "xyz"]
+    assert Bm25(texts, stopwords="none").scores(np.array([0]))[0, 1] == 0
+    stemmed = Bm25(texts, stopwords="none", stemmer=language)
+    assert stemmed.scores(np.array([0]))[0, 1] > 0
+
+
+def test_bm25_stemmers_are_those_of_the_library() -> None:
+    stemmer = pytest.importorskip("Stemmer")
+    assert set(STEMMERS) - {"none"} <= set(stemmer.algorithms())
+
+
+def test_bm25_says_what_is_missing_for_a_stemmer(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = ["dogs running", "dog runs", "nothing else"]
-    assert Bm25(texts).scores(np.array([0]))[0, 1] == 0
-    pytest.importorskip("Stemmer")
-    assert Bm25(texts, stemmer="english").scores(np.array([0]))[0, 1] > 0
     monkeypatch.setitem(sys.modules, "Stemmer", None)
     with pytest.raises(ModuleNotFoundError, match="pip install PyStemmer"):
         Bm25(texts, stemmer="english")
