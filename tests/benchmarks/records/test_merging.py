@@ -95,6 +95,53 @@ def test_when_and_where_a_cell_ran_is_no_conflict(make: Make, tmp_path: Path) ->
     assert merge([one.root, two.root], tmp_path / "out").same == 1  # `finished` differs
 
 
+@pytest.mark.parametrize("first", ["good", "odd"])
+@pytest.mark.parametrize("into", ["new", "first"])
+def test_a_record_of_another_key_than_its_folder_replaces_nothing(
+    make: Make, tmp_path: Path, first: str, into: str
+) -> None:
+    good, odd = make("good", a=("done", 0.1)), make("odd", b=("done", 0.2))
+    paths = odd.cell("hard", "b")
+    write_record(paths, RunRecord("a", {"seed": 1}, "done", weights="other"))
+    roots = [good.root, odd.root] if first == "good" else [odd.root, good.root]
+    out = tmp_path / "out" if into == "new" else roots[0]
+    found = merge(roots, out)
+    assert [line for line in found.left_out if "hard-b" in line and "names the key a" in line]
+    assert (found.conflicts, found.copied) == ((), 0 if out == good.root else 1)
+    kept = [p for p, r in ResultsFolder(out).records()[0] if r.key == p.folder.name[-1]]
+    assert [p.scores.read_text() for p in kept] == [good.cell("hard", "a").scores.read_text()]
+
+
+def test_two_matrices_keep_the_cells_and_the_encoders_of_both(make: Make, tmp_path: Path) -> None:
+    roots = []
+    for name, encoder, keys in (("one", "static", "ab"), ("two", "tiny", "bc")):
+        folder = make(name)
+        cells = [
+            {"key": key, "folder": f"x-{key}", "cell": {"encoder": {"name": encoder}, "seed": key}}
+            for key in keys
+        ]
+        folder.write_matrix(name, {"encoders": [encoder]}, cells)
+        roots.append(folder.root)
+    write(ResultsFolder(roots[0]), "a")  # b and c are not started
+    found = merge(roots, tmp_path / "out")
+    matrix = ResultsFolder(tmp_path / "out").read_matrix()
+    encoders = {row["key"]: row["cell"]["encoder"]["name"] for row in matrix["cells"]}
+    assert encoders == {"a": "static", "b": "static", "c": "tiny"}
+    assert any("asks for another matrix; its cells are added" in x for x in found.left_out)
+    (conflict,) = found.conflicts
+    assert conflict.startswith("cell b is planned with other settings in ")
+
+
+def test_a_folder_of_the_old_schema_merges_with_one_of_today(make: Make, tmp_path: Path) -> None:
+    old, new = make("old", ("a",), a=("done", 0.1)), make("new")
+    new.write_matrix("new", {}, [{"key": "b", "folder": "hard-b", "cell": {"seed": 2}}])
+    for name, roots in (("x", [old.root, new.root]), ("y", [new.root, old.root])):
+        merge(roots, tmp_path / name)
+        matrix = ResultsFolder(tmp_path / name).read_matrix()
+        assert {row["key"]: row["cell"] for row in matrix["cells"]} == {"a": {}, "b": {"seed": 2}}
+        assert values(tmp_path / name) == {"a": "done 0.1"}
+
+
 def test_what_has_no_end_or_cannot_be_read_is_named_and_not_copied(
     make: Make, tmp_path: Path
 ) -> None:
