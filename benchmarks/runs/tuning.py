@@ -21,7 +21,6 @@ section 3 (equal budgets, and their size said). https://arxiv.org/abs/1910.11758
 
 import json
 import math
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -366,10 +365,6 @@ def _dev(records: list[RunRecord]) -> float:
 
 
 def _append(path: Path, line: str) -> None:
-    """Add a line; what a killed process left of one before it is ended first."""
+    """Add a line; what a full disk left of one before it, which says nothing, is dropped."""
     before = path.read_bytes() if path.is_file() else b""
-    cut = bool(before) and not before.endswith(b"\n")
-    with path.open("a", encoding="utf-8") as handle:
-        handle.write(("\n" if cut else "") + line)
-        handle.flush()
-        os.fsync(handle.fileno())
+    write_atomically(path, before[: before.rfind(b"\n") + 1] + line.encode())

@@ -144,6 +144,13 @@ def test_a_study_cut_short_goes_on_as_if_it_had_not_been(
     assert len(calls) == before
 
 
+def test_a_line_that_was_cut_is_dropped_before_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "test_reads.jsonl"
+    path.write_text('{"key": "a"}\n{"key": "b')
+    tuning._append(path, '{"key": "c"}\n')
+    assert path.read_text() == '{"key": "a"}\n{"key": "c"}\n'
+
+
 def test_after_a_test_was_read_no_trial_can_be_added(ran: Path, write: Callable[..., Path]) -> None:
     more = write(STUDY.replace("trials = 3", "trials = 4"))
     with pytest.raises(ConfigError, match="is closed: its test scores were first read on"):
