@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,9 @@ from tools.faults import command, matrix, start
 
 NOT_COMPARED = ("log.txt", "report.html", "claim.json")
 """Files that hold when or where something ran."""
-_TIMES = (*RUN_FIELDS, "seconds", "date")
+_TIMES = (*RUN_FIELDS, "seconds", "date", "at")
+_READS = "test_reads.jsonl"
+"""Has a line for each time that a cell's test was begun: one more for a cell that was killed."""
 
 
 def tree(root: Path) -> dict[str, str]:
@@ -37,12 +40,12 @@ def tree(root: Path) -> dict[str, str]:
             continue
         data = path.read_bytes()
         if path.suffix in (".json", ".jsonl") and path.name != "matrix.json":
-            data = _without_times(data)
+            data = _without_times(data, once=path.name == _READS)
         out[name] = sha256(data).hexdigest()
     return out
 
 
-def _without_times(data: bytes) -> bytes:
+def _without_times(data: bytes, *, once: bool) -> bytes:
     try:
         rows = [json.loads(line) for line in data.splitlines()]
     except ValueError:
@@ -54,7 +57,8 @@ def _without_times(data: bytes) -> bytes:
         {k: v for k, v in row.items() if k not in _TIMES} if isinstance(row, dict) else row
         for row in rows
     ]
-    return json.dumps(kept, sort_keys=True).encode()
+    texts = [json.dumps(row, sort_keys=True) for row in kept]
+    return "\n".join(dict.fromkeys(texts) if once else texts).encode()
 
 
 def words(*arguments: str) -> list[str]:
@@ -63,10 +67,23 @@ def words(*arguments: str) -> list[str]:
     return [sys.executable, "-c", code, *arguments]
 
 
+def written(out: Path) -> tuple[tuple[str, int], ...]:
+    """Return names and times of all that a folder holds; empty if it is not there."""
+    found = []
+    for folder, _, names in os.walk(out):
+        for path in (Path(folder), *(Path(folder) / name for name in names)):
+            with suppress(OSError):  # it may be removed meanwhile
+                found.append((str(path), path.lstat().st_mtime_ns))
+    return tuple(found)
+
+
 def killed(
     arguments: Sequence[str], out: Path, log: Path, *, kills: int, seed: int, seconds: float
 ) -> int:
     """Run a command so many times and kill it and its children at a random moment of each.
+
+    Every second kill waits until the command has changed what it writes, and then for a moment
+    that is mostly shorter than the writing takes.
 
     Args:
         arguments: The command.
@@ -80,11 +97,17 @@ def killed(
         How many kills hit.
     """
     rng, hit = random.Random(seed), 0
-    for _ in range(3 * kills):
+    for number in range(3 * kills):
         if hit == kills:
             break
+        before = written(out)
         process = start(list(arguments), log)
-        time.sleep(rng.uniform(0.2, 1.0) * seconds)
+        if number % 2:
+            while process.poll() is None and written(out) == before:
+                time.sleep(0.001)
+            time.sleep(rng.expovariate(1 / (seconds / 50)))
+        else:
+            time.sleep(rng.uniform(0.2, 1.0) * seconds)
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             hit += 1
@@ -110,7 +133,9 @@ def compared(name: str, line: Sequence[str], place: Path, *, kills: int, seed: i
         return [f"{name} does not end well even unbroken; {log} ends: {_tail(log)}"]
     seconds = time.monotonic() - clock
     again = [w.format(out=broken) for w in line]
-    killed(again, broken, log, kills=kills, seed=seed, seconds=seconds)
+    hit = killed(again, broken, log, kills=kills, seed=seed, seconds=seconds)
+    if hit < kills:
+        return [f"{name} ended before {kills - hit} of {kills} kills"]
     if start(again, log).wait():
         return [f"{name} cannot be run again after kills; {log} ends: {_tail(log)}"]
     want, have = tree(whole), tree(broken)
@@ -158,7 +183,7 @@ def lines(place: Path) -> Mapping[str, list[str]]:
         "publish": words("publish", str(results), "--out", "{out}"),
         "pack": words("pack", str(results), "--out", "{out}"),
         "unpack": words("unpack", str(packed), "--out", "{out}"),
-        "mine": words("mine", str(pairs), *mining, "--to", "{out}"),
+        "mine": words("mine", str(pairs), *mining, "--out", "{out}"),
         "evaluate": words("evaluate", str(model), "--test", str(test), "--out", "{out}"),
         "tune": words("tune", str(study), "--out", "{out}"),
     }
@@ -172,11 +197,14 @@ def main(arguments: list[str] | None = None) -> int:
     """Kill commands from the command line; 0 if nothing is wrong."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--out", type=Path, required=True, help="a folder that does not exist yet")
-    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--kills", type=int, default=10, help="of each command")
+    parser.add_argument("--only", nargs="*", default=[], help="names of commands")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args(arguments)
     wrong = []
     for name, line in lines(given.out).items():
+        if given.only and name not in given.only:
+            continue
         found = compared(name, line, given.out, kills=given.kills, seed=given.seed)
         sys.stdout.write(f"{name}: {len(found) or 'no'} differences\n")
         wrong += found

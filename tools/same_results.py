@@ -20,6 +20,12 @@ from typing import Any
 
 import tomli_w
 
+FITTED: dict[str, dict[str, Any]] = {
+    "matryoshka": {"dimensions": [8, 4]},
+    "communities": {"size": 8},
+    "given_batches": {"file": "batches.txt"},
+}
+"""Parameters of objectives and samplers whose defaults do not fit `BASE`."""
 KINDS = ("samplers", "candidates", "objectives", "augmentations", "regimes")
 FILES = (
     "cell.json",
@@ -60,6 +66,12 @@ def entailment_pairs(path: Path) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
 
 
+def batches_of_rows(path: Path) -> None:
+    """Write batches of 16 of the first 320 rows, for the sampler that reads them."""
+    lines = [" ".join(str(row) for row in range(start, 320, 20)) for start in range(20)]
+    path.write_text("\n".join(lines) + "\n", "utf-8")
+
+
 def matrices(names: dict[str, list[str]], nli: str) -> dict[str, dict[str, Any]]:
     """The matrices to run, as plain data.
 
@@ -75,10 +87,14 @@ def matrices(names: dict[str, list[str]], nli: str) -> dict[str, dict[str, Any]]
     tiny = {"encoders": [{"name": "tiny", "dimension": 16}]}
     return {
         "samplers": {
-            "samplers": [n for n in names["samplers"] if n not in ("no_training", "given_batches")]
+            "samplers": [
+                {"name": n} | FITTED.get(n, {}) for n in names["samplers"] if n != "no_training"
+            ]
         },
         "pools": {"candidates": pools},
-        "objectives": {"objectives": names["objectives"]},
+        "objectives": {
+            "objectives": [{"name": n} | FITTED.get(n, {}) for n in names["objectives"]]
+        },
         "augmentations-static": {"augmentations": names["augmentations"]},
         "augmentations-tiny": {"augmentations": names["augmentations"]} | tiny,
         "regimes": {"regimes": regimes},
@@ -111,6 +127,7 @@ def make(folder: Path, command: list[str], *, quick: bool) -> None:
     listed = {kind: json.loads(call("list", kind, "--json")) for kind in KINDS}
     names = {kind: [row["name"] for row in rows] for kind, rows in listed.items()}
     entailment_pairs(folder / "pairs.jsonl")
+    batches_of_rows(folder / "batches.txt")
     for name, changes in matrices(names, "pairs.jsonl").items():
         text = tomli_w.dumps(BASE | {"name": name} | changes)
         (folder / f"{name}.toml").write_text(text, "utf-8")
