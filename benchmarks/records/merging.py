@@ -100,9 +100,6 @@ class _Merging:
         records, bad = self.target.records()
         self.left_out += bad
         for paths, record in records:
-            if why := _odd(paths, record):
-                self.left_out.append(why)
-                continue
             if record.key in self.held:
                 self.left_out.append(f"{paths.folder} repeats the key {record.key}")
             self.held.setdefault(record.key, (paths, record))
@@ -125,9 +122,6 @@ class _Merging:
         self._copy_shared(folder.root)
 
     def _add_cell(self, paths: CellPaths, record: RunRecord) -> None:
-        if why := _odd(paths, record):
-            self.left_out.append(why)
-            return
         before = self.held.get(record.key)
         if before is not None:
             different = _differ(before, (paths, record))
@@ -230,13 +224,6 @@ class _Merging:
             rows = [_row(cells[key], self.held) for key in sorted(cells)]
             name = str(first.get("name", self.target.root.name))
             self.target.write_matrix(name, first.get("config"), rows)
-
-
-def _odd(paths: CellPaths, record: RunRecord) -> str:
-    """Say that a record is not that of its folder; empty if it is."""
-    if paths.folder.name.rpartition("-")[2] == record.key:
-        return ""
-    return f"{paths.record} is of another cell: it names the key {record.key}"
 
 
 def _row(row: Mapping[str, Any], held: Mapping[str, tuple[CellPaths, RunRecord]]) -> dict[str, Any]:
