@@ -61,6 +61,15 @@ class Sample:
         """``(N,)`` numbers in (0, 1]."""
         return 0.001 + 0.999 * torch.rand(self.own.shape[1], generator=self.draw)
 
+    def per_anchor(self) -> Tensor:
+        """``(B,)`` uniform numbers in [0, 1)."""
+        return torch.rand(self.own.shape[0], generator=self.draw)
+
+    def centres(self) -> Tensor:
+        """``(4, d)`` points on the sphere."""
+        drawn = torch.randn(4, self.anchors.shape[1], generator=self.draw)
+        return functional.normalize(drawn, dim=-1)
+
     def other_side(self) -> Tensor:
         """``(N,)`` bool, False at positives."""
         return (torch.rand(self.own.shape[1], generator=self.draw) < 0.3) & ~self.own.any(dim=0)
@@ -73,7 +82,7 @@ class Extra:
     `training.extras` says how it is built.
 
     Attributes:
-        axes: A letter per dimension: B anchors, N candidates, d, M levels.
+        axes: A letter per dimension: B anchors, N candidates, d, M levels, K clusters.
         example: Fills it in tests.
         made: Its value for synthetic candidates; ``None`` leaves it without columns for them.
         of_data: Whether it takes the whole training data, and not the batch alone.
@@ -138,6 +147,12 @@ class SimilarityContext:
             text, in (0, 1]; 1 for candidates that were made.
         of_positive: Extra. ``(N,)`` bool, True where the candidate is compared with the anchor's
             positive in the anchor's place.
+        grade: Extra. ``(B,)`` float32 score that the data give an anchor and its positive; the
+            higher, the more alike.
+        memory: Extra. ``(B,)`` float32 number that the objective kept for the anchor's row when it
+            was last trained on.
+        centres: Extra. ``(K, d)`` centres of clusters that follow the anchors; all 0 as long as
+            there are none.
     """
 
     similarity: Tensor
@@ -192,6 +207,9 @@ class SimilarityContext:
     of_positive: Tensor | None = field(
         default=None, metadata=_row("N", Sample.other_side, made=False)
     )
+    grade: Tensor | None = field(default=None, metadata=_row("B", Sample.per_anchor, of_data=True))
+    memory: Tensor | None = field(default=None, metadata=_row("B", Sample.per_anchor, of_data=True))
+    centres: Tensor | None = field(default=None, metadata=_row("Kd", Sample.centres, of_data=True))
 
     @property
     def positive_similarity(self) -> Tensor:

@@ -16,7 +16,7 @@ from nsbench.samplers import one_of
 NLI = {"contradiction": 0, "entailment": 1, "neutral": 2}
 NLI_ROWS = ("triplets", "pairs")
 NO_CLASS = ("", "-", "-1", "not_entailment")  # SNLI without a majority, two-way sets such as RTE
-VIEWS = ("pairs", "text")
+VIEWS = ("pairs", "text", "graded")
 MISSPELT = 0.82
 TEXT_SIGNS = frozenset(["positive", "positives", "pos", "negative", "negatives", "neg", "negs"])
 PAIR_SIGNS = TEXT_SIGNS | {
@@ -37,12 +37,14 @@ class Options:
         nli: "triplets" or "pairs", see `File`.
         nli_labels: The class that each number stands for.
         passages: Text of every document id, for layouts that name documents.
+        graded: Whether pairs are read with their scores, see ``views`` of `File`.
     """
 
     min_score: float | None = None
     nli: str = "triplets"
     nli_labels: Sequence[str] = ()
     passages: Mapping[str, str] | None = None
+    graded: bool = False
 
     def check(self, owner: str) -> None:
         """Raise ``ValueError`` for an option out of its range."""
@@ -53,6 +55,10 @@ class Options:
         number = isinstance(score, int | float) and not isinstance(score, bool)
         if score is not None and not (number and math.isfinite(score)):
             raise ValueError(f"{owner}: min_score must be a number or left out, got {score!r}")
+        if self.graded and score is not None:
+            raise ValueError(
+                f"{owner}: min_score is {score!r}, but views is 'graded', which keeps every pair"
+            )
 
 
 @dataclass(frozen=True)
@@ -88,10 +94,12 @@ class Layout:
 
     def check(self, options: Options, source: str) -> None:
         """Raise ``ValueError`` for an option that is set and that its rows do not read."""
-        for name in ("min_score", "nli", "nli_labels", "passages"):
+        for name in ("min_score", "nli", "nli_labels", "passages", "graded"):
             value = getattr(options, name)
             if name not in self.options and value != getattr(Options, name) and value not in ([],):
-                shown = "corpus" if name == "passages" else f"{name} = {value!r}"
+                shown = {"passages": "corpus", "graded": "views = 'graded'"}.get(
+                    name, f"{name} = {value!r}"
+                )
                 raise ValueError(f"{source}: {shown} is set, but rows of {self} do not read it")
 
     def unread(self, where: str, columns: Iterable[str]) -> set[str]:

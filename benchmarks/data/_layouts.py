@@ -3,6 +3,7 @@
 The layout is recognised by its required columns in the first row, in the order of `LAYOUTS`.
 """
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
@@ -323,7 +324,15 @@ def _nli_label(where: str, value: object, names: Sequence[str]) -> str | None:
 def _sentences(rows: Rows, where: str, row: Mapping[str, Any], options: Options) -> None:
     one, two = text_of(where, row, "sentence1"), text_of(where, row, "sentence2")
     column = rows.told_by(where, row, ("score", "label"))
-    if not column:
+    if options.graded:
+        if not column:
+            raise RowError(where, "views is 'graded', but the pair has no score")
+        grade = number_of(where, column, row[column])
+        if math.isinf(grade):
+            raise RowError(where, f"{column} must be finite", f", got {shown(row[column])}")
+        rows.add(one, two)
+        rows.grade.append(grade)
+    elif not column:
         _no_threshold(where, options)
         rows.add(one, two)
     elif options.min_score is None:
@@ -366,7 +375,10 @@ LAYOUTS = (
     Layout(_MNLI, "", _nli, harmless=_ANNOTATORS, options=_CLASSES),
     Layout(_SNLI, "", partial(_nli, columns=_SNLI), harmless=_ANNOTATORS, options=_CLASSES),
     Layout(
-        ("sentence1", "sentence2"), "score or label", _sentences, options=frozenset(["min_score"])
+        ("sentence1", "sentence2"),
+        "score or label",
+        _sentences,
+        options=frozenset(["min_score", "graded"]),
     ),
     Layout(("text",), "label", _plain, signs=TEXT_SIGNS),
 )

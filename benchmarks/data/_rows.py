@@ -26,6 +26,7 @@ class Rows:
         positive: Text of its positive.
         negatives: Texts of its given negatives.
         nli: Its entailment class, where there are such.
+        grade: Its score, where pairs are read with theirs.
         query_ids: Ids of queries by their text; the first where several have one text.
         document_ids: Ids of documents by their text.
         premises: Hypotheses of each premise, entailed ones and contradicted ones.
@@ -38,6 +39,7 @@ class Rows:
     positive: list[int] = field(default_factory=list)
     negatives: list[list[int]] = field(default_factory=list)
     nli: list[int] = field(default_factory=list)
+    grade: list[float] = field(default_factory=list)
     query_ids: dict[str, str] = field(default_factory=dict)
     document_ids: dict[str, str] = field(default_factory=dict)
     premises: dict[str, Two] = field(default_factory=dict)
@@ -154,6 +156,7 @@ class Rows:
             meaning=meaning,
             nli=np.array(self.nli, dtype=np.int64) if self.nli else None,
             revision=revision,
+            grade=np.array(self.grade, dtype=np.float64) if self.grade else None,
             query_ids=self.query_ids,
             document_ids=self.document_ids,
             report=self.report.plain(),
@@ -183,6 +186,7 @@ def chosen(data: TrainingData, rows: Ints, keep_texts: bool = False) -> Training
         negatives=columns[:, 2:],
         meaning=None if data.meaning is None else data.meaning[used],
         nli=None if data.nli is None else data.nli[rows],
+        grade=None if data.grade is None else data.grade[rows],
     )
 
 
@@ -193,7 +197,7 @@ def unpaired(data: TrainingData) -> TrainingData:
     else:
         alone = np.column_stack([data.anchor, data.positive]).reshape(-1)  # (2R,)
     none = np.zeros((len(alone), 0), dtype=np.int64)
-    return replace(data, anchor=alone, positive=alone, negatives=none, nli=None)
+    return replace(data, anchor=alone, positive=alone, negatives=none, nli=None, grade=None)
 
 
 def without_repeats(data: TrainingData) -> TrainingData:

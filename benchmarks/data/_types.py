@@ -45,6 +45,8 @@ class TrainingData:
         document_ids: Ids of documents by their text.
         report: What was read and what was left out, as plain data; ``None`` where nothing was
             read.
+        grade: Optional ``(R,)`` float64 score of each pair; a row's texts need not mean the same
+            then, and only objectives that read grades can train on it.
     """
 
     name: str
@@ -58,6 +60,7 @@ class TrainingData:
     query_ids: Mapping[str, str] = field(default_factory=dict)
     document_ids: Mapping[str, str] = field(default_factory=dict)
     report: Mapping[str, Any] | None = None
+    grade: NDArray[np.float64] | None = None
 
     @property
     def rows(self) -> int:
@@ -77,6 +80,8 @@ class TrainingData:
             h.update(text.encode("utf-8", "surrogatepass") + b"\0")
         for array in (self.anchor, self.positive, self.negatives, self.meaning, self.nli):
             h.update(b"-" if array is None else np.ascontiguousarray(array, np.int64).tobytes())
+        if self.grade is not None:  # younger: other data keep their digests
+            h.update(b"grade" + np.ascontiguousarray(self.grade, np.float64).tobytes())
         return h.hexdigest()
 
 

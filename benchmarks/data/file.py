@@ -55,7 +55,8 @@ class File(DataSet):
             ends), "none" (a plain character) or "auto" (double in csv, none in tsv; a tsv file
             that was clearly written with protecting quotes is refused).
         views: "pairs" for rows as they are, "text" for every anchor and every positive as a
-            separate row, without negatives and classes (unsupervised).
+            separate row, without negatives and classes (unsupervised); "graded" for every pair of
+            ``sentence1, sentence2, score`` with its score, for objectives that read grades.
         limit: Rows to keep, the first of a shuffle, >= 0; 0 keeps all.
         seed: Seed of that shuffle, >= 0.
         delimiter: Of csv, tsv and txt: one character, "tab", or "auto" (a comma in csv, a tab in
@@ -88,11 +89,15 @@ class File(DataSet):
         if not isinstance(self.path, str) or not self.path:
             raise ValueError(f"file: path must name a file or folder, got {self.path!r}")
         check_columns("file", self.columns)
-        Options(self.min_score, self.nli, self.nli_labels).check("file")
+        Options(self.min_score, self.nli, self.nli_labels, graded=self._graded).check("file")
         self._reading.check("file")
         one_of("file", "views", self.views, VIEWS)
         at_least("file", "limit", self.limit, 0)
         at_least("file", "seed", self.seed, 0)
+
+    @property
+    def _graded(self) -> bool:
+        return self.views == "graded"
 
     @property
     def _file(self) -> Path:
@@ -123,10 +128,14 @@ class File(DataSet):
         report = Report(self.bad_rows)
         found, _ = recognise(records(path, self._reading, report), self.columns, str(path), report)
         passages: dict[str, str] | None = {} if self.corpus else None
-        found.check(Options(self.min_score, self.nli, self.nli_labels, passages), str(path))
+        found.check(
+            Options(self.min_score, self.nli, self.nli_labels, passages, self._graded), str(path)
+        )
 
     def _check_folder(self, path: Path) -> None:
         files_of(path, self.split)
+        if self._graded:
+            raise ValueError(f"{path} is a BEIR folder: views = 'graded' is of pairs with scores")
         for name in ("columns", "min_score", "nli_labels", "corpus", *self._reading.of_tables()):
             if value := getattr(self, name):
                 raise ValueError(
@@ -157,7 +166,7 @@ class File(DataSet):
             passages = keyed(
                 records(path, self._reading.of(path), report), "docid", _document, report
             )
-        return Options(self.min_score, self.nli, self.nli_labels, passages)
+        return Options(self.min_score, self.nli, self.nli_labels, passages, self._graded)
 
 
 def _document(where: str, row: Mapping[str, Any]) -> str:

@@ -37,7 +37,7 @@ class Hub(DataSet):
         nli: With ``premise, hypothesis, label``: "triplets" or "pairs", as in `File`.
         nli_labels: What label numbers mean, in their order, where the data set does not say.
         views: "pairs" for rows as they are, "text" for every anchor and every positive as a
-            separate row (unsupervised).
+            separate row (unsupervised); "graded" for every pair with its score.
         limit: Rows to keep, the first of a shuffle, >= 0; 0 keeps all.
         seed: Seed of that shuffle, >= 0.
         bad_rows: Rows that cannot be used: "error", or "skip", which counts them.
@@ -68,12 +68,16 @@ class Hub(DataSet):
         one_of("hub", "bad_rows", self.bad_rows, BAD_ROWS)
 
     @property
+    def _graded(self) -> bool:
+        return self.views == "graded"
+
+    @property
     def _source(self) -> Source:
         return Source(self.path, self.revision, self.config)
 
     @property
     def _options(self) -> Options:
-        return Options(self.min_score, self.nli, self.nli_labels)
+        return Options(self.min_score, self.nli, self.nli_labels, graded=self._graded)
 
     def check(self) -> None:
         """Fetch the split, or find it in the cache, and recognise its columns."""

@@ -16,6 +16,7 @@ from torch import Tensor
 from nsbench.benchmarks.contrast.context import Contrast
 from nsbench.benchmarks.contrast.world import World
 from nsbench.benchmarks.data import TrainingData
+from nsbench.benchmarks.mining.centres import Centres
 from nsbench.benchmarks.mining.clusters import ClusterMatch
 from nsbench.benchmarks.mining.guides import guide_embeddings
 from nsbench.benchmarks.objectives._embedded import compared
@@ -61,6 +62,10 @@ class Extras:
             if trusting is None:
                 raise ValueError(f"{sampler!r} needs cluster_match, but lacks `trusted`")
             self.clusters = ClusterMatch(trusting, world)
+        self.centres: Centres | None = None
+        if "centres" in self.needs:
+            following = holding(sampler, "start_below")
+            self.centres = Centres(following, world.encoder.dimension, world.device)
 
     def start(self) -> None:
         """Embed all texts by the guide and count rows, once, before the first step."""
@@ -79,15 +84,21 @@ class Extras:
 
     def state(self) -> dict[str, Any]:
         """Return everything a resumed cell needs that `start` does not compute again."""
-        return {} if self.clusters is None else self.clusters.state()
+        kept = {"clusters": self.clusters, "centres": self.centres}
+        return {name: part.state() for name, part in kept.items() if part is not None}
 
     def load(self, state: dict[str, Any]) -> None:
         """Resume from a `state`."""
         if self.clusters is not None:
-            self.clusters.load(state)
+            self.clusters.load(state["clusters"])
+        if self.centres is not None:
+            self.centres.load(state["centres"])
 
     def add(self, context: SimilarityContext, contrast: Contrast) -> SimilarityContext:
-        """Return the context with the extras that were asked for."""
+        """Return the context with the extras that were asked for.
+
+        Those of the anchors' rows, ``grade`` and ``memory``, are the step's to add.
+        """
         built = {name: make for name, make in _BUILT.items() if name in self.needs}
         return context.replace(
             **{name: make(self, contrast, context.similarity) for name, make in built.items()}
@@ -113,6 +124,11 @@ class Extras:
         """``(M, B, N)`` bool, True where both fell into the same trusted cluster."""
         assert self.clusters is not None
         return self.clusters.match(contrast.anchor_texts, contrast.column_texts)
+
+    def _centres(self, contrast: Contrast, similarity: Tensor) -> Tensor:
+        """``(K, d)`` centres after this batch has moved them."""
+        assert self.centres is not None
+        return self.centres.follow(contrast.anchors.detach(), similarity)
 
     def _token_overlap(self, contrast: Contrast) -> Tensor:
         """``(B, N)`` Jaccard overlap of token sets with the nearer of anchor and positive."""
@@ -152,8 +168,9 @@ _BUILT: dict[str, Callable[[Extras, Contrast, Tensor], Tensor]] = {
     ),
     "frequency": lambda extras, contrast, similarity: extras._frequency(contrast),
     "of_positive": lambda extras, contrast, similarity: _other_side(contrast),
+    "centres": lambda extras, contrast, similarity: extras._centres(contrast, similarity),
 }
-"""Builders of all `EXTRAS` but ``truth``, which every context of a cell has."""
+"""Builders of all `EXTRAS` but ``truth``, which every context of a cell has, and those of rows."""
 
 
 def _other_side(contrast: Contrast) -> Tensor:

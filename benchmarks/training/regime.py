@@ -221,7 +221,8 @@ def method_of(phase: Phase, cell: Cell, data: TrainingData, encoder: Encoder) ->
     """Return how the steps of a phase are made.
 
     Raises:
-        SkipCellError: If the sampler needs labels or given negatives that the data lack.
+        SkipCellError: If the sampler needs labels or given negatives that the data lack, or one of
+            objective and data is of graded pairs and the other is not.
         ValueError: If the data or the processes do not fit the batch size.
     """
     alone = phase.kind == "entailment"
@@ -239,6 +240,14 @@ def method_of(phase: Phase, cell: Cell, data: TrainingData, encoder: Encoder) ->
     if data.rows < size:
         raise ValueError(f"batch_size is {size}, but {data.name} has only {data.rows} rows")
     objective = objectives.make("info_nce") if alone else make(objectives, cell.objective)
+    graded = "grade" in getattr(objective, "needs", ())
+    if graded != (data.grade is not None):
+        raise SkipCellError(
+            f"{cell.objective.name} needs graded pairs, and {data.name} has none"
+            if graded
+            else f"the pairs of {data.name} are graded, and {cell.objective.name} takes every pair "
+            "for a positive one"
+        )
     directions = "one" if alone else directions_of(cell.candidates.params, objective)
     view1, view2 = (
         [bound(make(augmentations, choice), encoder) for choice in view]
@@ -293,6 +302,7 @@ def few_shot(data: TrainingData, limit: int, *, batch_size: int, seed: int) -> T
         negatives=place[negatives],
         meaning=None if data.meaning is None else data.meaning[used],
         nli=None if data.nli is None else data.nli[rows],
+        grade=None if data.grade is None else data.grade[rows],
         revision=f"{data.revision} ({limit} rows)",
     )
 

@@ -34,9 +34,11 @@ from nsbench.benchmarks.objectives._embedded import Embedded, losses_of
 from nsbench.benchmarks.precision import autocast
 from nsbench.benchmarks.records.cell import Budget
 from nsbench.benchmarks.training.attacks import attack_loss, attacked, attackers
+from nsbench.benchmarks.training.counts import counted
 from nsbench.benchmarks.training.extras import Extras, spares_copies
 from nsbench.benchmarks.training.gradcache import Chunked, random_state, set_random_state
 from nsbench.benchmarks.training.learned import Numbers
+from nsbench.benchmarks.training.of_rows import OfRows
 from nsbench.benchmarks.training.optimizer import Optimizer
 from nsbench.benchmarks.training.supervision import Supervision
 from nsbench.samplers import TEMPERATURE, Objective, Sampler, Selection, SimilarityContext
@@ -165,6 +167,7 @@ class Step:
         if check is not None:
             check(world.encoder.dimension)
         self.numbers = Numbers(method.objective, world.device)
+        self.rows = OfRows(method.objective, world.data, world.device)
         self.optimizer = Optimizer(
             self.numbers.added_to(
                 world.encoder if supervision is None else supervision.trainable(world.encoder)
@@ -197,6 +200,7 @@ class Step:
         selection = method.sampler(context)
         embedded = embedded_of(contrast, live, (z[0], z[1]), made)
         loss = row_losses(self.numbers.bound(), embedded, context, selection)  # (A,)
+        self.rows.write(batch.rows, contrast.anchor_rows, context, selection)
         total = loss.mean()
         if supervision is not None:
             total = supervision.total(total, supervision.loss(raw, batch.rows))
@@ -219,7 +223,7 @@ class Step:
             total=total.detach(),
             norm=norm,
             embeddings=torch.cat([z[0], z[1]]).detach(),
-            counts=_counted(selection, loss, masks, (view1, view2)),
+            counts=counted(selection, loss, masks, (view1, view2)),
             passes={"passes_negative": 0} | passes,
             learned=self.numbers.seen(),
         )
@@ -231,6 +235,7 @@ class Step:
             "encoder": self.world.encoder.state_dict(),
             "head": None if supervision is None else supervision.head.state_dict(),
             "learned": self.numbers.state_dict(),
+            "memory": self.rows.state(),
             "optimizer": self.optimizer.state(),
             "draw": {purpose: made.get_state() for purpose, made in self.draw.items()},
             "random": [team().collect(part) for part in random_state(self.world.device)],
@@ -242,6 +247,7 @@ class Step:
         if self.method.supervision is not None:
             self.method.supervision.head.load_state_dict(state["head"])
         self.numbers.load_state_dict(state["learned"])
+        self.rows.load(state["memory"])
         self.optimizer.load(state["optimizer"])
         for purpose, made in self.draw.items():
             made.set_state(state["draw"][purpose])
@@ -291,6 +297,7 @@ class Step:
             truth=self.known.truth(contrast.anchor_texts, contrast.column_texts),
         )
         context = self.extras.add(context, contrast)
+        context = context.replace(**self.rows.read(batch.rows, contrast.anchor_rows))
         synthesize = getattr(self.method.sampler, "synthesize", None)
         if synthesize is None:
             return context, live, None
@@ -348,23 +355,6 @@ class Step:
             group.sum_gradients(world.encoder)
 
         return raw, finish
-
-
-def _counted(
-    selection: Selection, loss: Tensor, masks: Masked, views: tuple[TokenView, TokenView]
-) -> Tensor:
-    """``(5,)``, see `Stepped`; negatives and empty rows are means over levels."""
-    rows = selection.mask.numel() // selection.mask.shape[-1]
-    empty = (~selection.mask.any(dim=-1)).sum()
-    return torch.stack(
-        [
-            selection.mask.sum() / rows,
-            empty * len(loss) / rows,
-            masks.duplicate.sum(),
-            masks.known.sum(),
-            views[0].lengths.sum() + views[1].lengths.sum(),
-        ]
-    ).double()
 
 
 def embedded_of(
