@@ -1,4 +1,4 @@
-"""The second-nearest cluster's centre as a hard negative, one's own cluster as false ones.
+"""The second-nearest cluster's centre as a hard negative, the anchor's own cluster as false ones.
 
 Source: Deng et al. 2023, Clustering-Aware Negative Sampling for Unsupervised Sentence
 Representation (ClusterNS). https://arxiv.org/abs/2305.09892 The centres follow the anchors by
@@ -27,7 +27,7 @@ from nsbench.samplers import (
 @register("cluster_negatives")
 @dataclass(frozen=True)
 class ClusterNegatives:
-    """Add the second-nearest centre; take the candidates of one's own cluster out.
+    """Add the second-nearest centre; leave out the candidates of the anchor's own cluster.
 
     Until the batch's mean similarity has fallen far enough, there are no clusters, and every
     candidate is a negative.

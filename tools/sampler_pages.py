@@ -41,7 +41,7 @@ def fixed_row() -> SimilarityContext:
     """Return one anchor, its positive, and 40 candidates whose similarities fall evenly.
 
     The three hardest mean the same as the anchor, and a guide and the token overlap say so; the
-    second and fifth share a trusted cluster with it.
+    second and fifth share a trusted cluster with it. Centres of clusters are three candidates.
     """
     s = torch.linspace(0.85, -0.15, CANDIDATES)
     similarity = torch.cat([torch.tensor([POSITIVE]), s])[None]
@@ -72,6 +72,7 @@ def fixed_row() -> SimilarityContext:
         rows=place,
         frequency=torch.where(place % 5 == 0, 0.03, 0.01),
         of_positive=place > CANDIDATES,
+        centres=candidates[[2, 12, 30]],
     )
 
 

@@ -1,4 +1,4 @@
-"""What is known of the anchors' rows: the data's grades, and numbers that an objective keeps."""
+"""Extras of the anchors' rows: the data's grades, and numbers that an objective keeps."""
 
 from typing import Any
 
@@ -29,8 +29,8 @@ class OfRows:
     """
 
     def __init__(self, objective: Objective, data: TrainingData, device: torch.device) -> None:
-        self.objective: Any = objective
-        needs = getattr(objective, "needs", ())
+        self.objective = objective
+        needs: frozenset[str] = getattr(objective, "needs", frozenset())
         self.grade: Tensor | None = None  # (R,)
         self.memory: Tensor | None = None  # (R * sides,)
         if "grade" in needs:
@@ -38,7 +38,8 @@ class OfRows:
                 raise ValueError(f"{objective!r} needs graded pairs, and {data.name} has none")
             self.grade = torch.from_numpy(data.grade.astype(np.float32)).to(device)
         if "memory" in needs:
-            start = float(self.objective.forgotten)
+            keeps: Any = objective
+            start = float(keeps.forgotten)
             self.memory = torch.full((data.rows * _SIDES,), start, device=device)
 
     def read(self, rows: Tensor, anchor_rows: Tensor) -> dict[str, Tensor]:
@@ -62,7 +63,8 @@ class OfRows:
         if self.memory is None:
             return
         for part in selection.parts():
-            new = self.objective.remember(context.similarity, context, part)
+            keeps: Any = self.objective
+            new = keeps.remember(context.similarity, context, part)
             self.memory.index_copy_(0, _places(rows, anchor_rows), new.detach().float())
 
     def state(self) -> Tensor | None:
