@@ -23,6 +23,7 @@ import tomli_w
 FITTED: dict[str, dict[str, Any]] = {
     "matryoshka": {"dimensions": [8, 4]},
     "communities": {"size": 8},
+    "cluster_negatives": {"clusters": 4},
     "given_batches": {"file": "batches.txt"},
 }
 """Parameters of objectives and samplers whose defaults do not fit `BASE`."""
