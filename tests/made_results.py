@@ -203,3 +203,38 @@ def evil_folder(tmp_path: Path, name: str = "evil") -> Path:
     (folder.runs / EVIL.replace("/", "_")).write_text("")
     write_matrix(folder, [], name=EVIL, description=EVIL)
     return folder.root
+
+
+def made_choices(weights: Mapping[int, float]) -> pd.DataFrame:
+    """A ``choices.parquet``: two anchors, first and last step, negatives by number with weights."""
+    rows = []
+    for step in (0, 19):
+        for place, anchor in enumerate((0, 4)):
+            for rank, (candidate, weight) in enumerate(weights.items()):
+                rows.append(
+                    {
+                        **{"step": step, "place": place, "anchor": anchor, "candidates": 7},
+                        **{"candidate": candidate, "weight": weight, "positive": 1},
+                        **{"positive_similarity": 0.9, "similarity": 0.5 - step / 100},
+                        **{"rank": rank, "same_meaning": int(candidate == 2)},
+                        "above_in_guide": -1,
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+CHOSEN_TEXTS = {
+    0: "A man plays the guitar",
+    1: "a man plays a guitar",
+    2: "the stock market fell",
+    3: "A man plays the guitar!",
+    4: "a cat sleeps",
+}
+
+
+def write_choices(paths: CellPaths, weights: Mapping[int, float]) -> None:
+    """Give a cell choices with texts, as the present version writes them."""
+    made_choices(weights).to_parquet(paths.choices)
+    texts = {"text": list(CHOSEN_TEXTS), "content": list(CHOSEN_TEXTS.values())}
+    pd.DataFrame(texts).to_parquet(paths.texts)
+    change_record(paths, difficulty_version=2)

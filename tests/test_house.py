@@ -246,7 +246,7 @@ def test_wheel_contains_nsbench_only_and_all_of_it(tmp_path: Path) -> None:
         "nsbench/" + str(path.relative_to(ROOT))
         for package in PACKAGES
         for path in (ROOT / package).rglob("*")
-        if path.suffix in (".py", ".toml", ".j2") or path.name == "py.typed"
+        if path.suffix in (".py", ".toml", ".j2", ".js") or path.name == "py.typed"
     }
     assert wanted | {"nsbench/__init__.py"} <= code
 

@@ -47,6 +47,9 @@ Tables = Annotated[
         "them up to 5,000 cells (auto)."
     ),
 ]
+Texts = Annotated[
+    bool, typer.Option("--texts/--no-texts", help="Show texts of the data, or only their numbers.")
+]
 MOST_CELLS = 5_000
 ON_SCREEN = 5
 """Encoders, data sets and budgets that are printed, the first ones."""
@@ -136,14 +139,18 @@ def plot(
 
 
 def report(
-    folders: Folders, baseline: Baseline = "in_batch", margin: Margin = 0.5, out: Out = None
+    folders: Folders,
+    baseline: Baseline = "in_batch",
+    margin: Margin = 0.5,
+    texts: Texts = True,
+    out: Out = None,
 ) -> None:
     """Write report.html: one self-contained page with everything in it."""
     from nsbench.analysis.read.load import load_results
     from nsbench.analysis.report.page import write_report
 
     results = load_results(folders)
-    path = write_report(results, out or folders[0], baseline=baseline, margin=margin)
+    path = write_report(results, out or folders[0], baseline=baseline, margin=margin, texts=texts)
     _say_left_out(results)
     echo(f"wrote {path}", to_err=True)
 

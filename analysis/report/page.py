@@ -1,7 +1,8 @@
 """The report: one HTML file that opens without a network; every text from a file is escaped.
 
-``report.html.j2`` is the page; ``report.css.j2`` and ``report.js.j2`` are copied into it. The
-page's content policy names the hashes of these two and allows no other script, style or address.
+``report.html.j2`` is the page; ``report.css.j2``, the scripts of ``app`` and the charts' library of
+``vendor`` are copied into it. The page's content policy names the hashes of these and allows no
+other script, style or address.
 """
 
 import base64
@@ -19,60 +20,85 @@ from markupsafe import Markup
 from nsbench.analysis.figures.drawing import Material
 from nsbench.analysis.figures.pictures import gather, pictures, render
 from nsbench.analysis.figures.registry import figures
-from nsbench.analysis.figures.style import look
+from nsbench.analysis.figures.style import SOLID, look
 from nsbench.analysis.read.leakage import leakage_words
 from nsbench.analysis.read.load import LoadedCell, Results
+from nsbench.analysis.report.again import without_none
+from nsbench.analysis.report.cells import cells_data, negatives_data, packed
 from nsbench.analysis.report.curves import curves_data
+from nsbench.analysis.report.explained import STARTED
+from nsbench.analysis.report.views import plain_rows, pools_data
 from nsbench.analysis.statistics.verdicts import MARGIN
 from nsbench.analysis.tables.alarms import alarm_table
 from nsbench.analysis.tables.findings import findings
-from nsbench.analysis.tables.leaderboard import Leaderboard, make_leaderboard, words
+from nsbench.analysis.tables.leaderboard import (
+    Leaderboard,
+    PoolStatistics,
+    make_leaderboard,
+    words,
+)
 from nsbench.analysis.tables.ranks import ALPHA
 from nsbench.analysis.tables.text import records
-from nsbench.analysis.tables.write import of_pool, shown, varies
+from nsbench.analysis.tables.tuned import tuned_table
+from nsbench.analysis.tables.write import of_pool, shown
 from nsbench.benchmarks.files import write_atomically
 
-_STATIC_CURVES = "difficulty_curves"  # the page draws these itself
-_MOST_TEXT = 20_000  # characters of one traceback
-_FACETS = (
-    *("sampler", "augmentation", "objective", "candidates", "regime", "steps", "batch_size"),
-    *("budget", "encoder", "data"),
+APP = (
+    *("ui", "numerics", "variances", "verdicts", "charts", "model", "board", "filters", "tabs"),
+    *("details", "compare", "explorer", "negatives", "cost", "main"),
 )
-_SORT_BY = {
-    "mean": "mean",
-    "difference": "difference",
-    "p": "p_adjusted",
-    "seeds": "n_seeds",
-    "failed": "n_failed",
-    "missing": "n_missing",
-    "skipped": "n_skipped",
-    "seconds": "wall_s",
-}
+"""Scripts of the page, in order."""
+VENDOR = ("vega", "vega-lite", "vega-interpreter")
+_DRAWN_HERE = ("difficulty_curves",)  # the page draws these itself
+_MOST_TEXT = 20_000  # characters of one traceback
+_MOST_PLAIN = 500  # rows of the table without scripts
 
 
 def write_report(
-    results: Results, out: Path, *, baseline: str = "in_batch", margin: float = MARGIN
+    results: Results,
+    out: Path,
+    *,
+    baseline: str = "in_batch",
+    margin: float = MARGIN,
+    texts: bool = True,
 ) -> Path:
-    """Write ``report.html`` into ``out``; the same results give the same bytes."""
+    """Write ``report.html`` into ``out``; the same results give the same bytes.
+
+    Args:
+        results: As loaded.
+        out: The folder; made if missing.
+        baseline: Sampler that differences are to.
+        margin: Difference in points that does not matter.
+        texts: Show texts of training data, of cells that kept theirs.
+    """
     board = make_leaderboard(results, baseline=baseline, margin=margin)
     material, bad = gather(results, board)
     out.mkdir(parents=True, exist_ok=True)
-    write_atomically(out / "report.html", report_html(results, board, material, bad))
+    page = report_html(results, board, material, bad, texts=texts)
+    write_atomically(out / "report.html", page)
     return out / "report.html"
 
 
-def report_html(results: Results, board: Leaderboard, material: Material, bad: list[str]) -> str:
+def report_html(
+    results: Results, board: Leaderboard, material: Material, bad: list[str], *, texts: bool = True
+) -> str:
     """Return the page as text."""
-    script, style = _resource("report.js.j2"), _resource("report.css.j2")
+    script = "\n".join(_resource("app", f"{name}.js") for name in APP)
+    library = "\n".join(_resource("vendor", f"{name}.min.js") for name in VENDOR)
+    style = _resource("report.css.j2")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     page = environment.from_string(_resource("report.html.j2"))
     configs = [m["config"] for m in results.matrices if isinstance(m.get("config"), dict)]
     names = [str(m.get("name") or "") for m in results.matrices]
+    said = [_said(board, s) for s in board.pools]
+    negatives = negatives_data(results, material.pools, texts=texts)
+    left_out = [*results.conflicts, *results.left_out, *bad, *negatives.pop("left_out")]
     return page.render(
         title=", ".join(dict.fromkeys(filter(None, names))) or results.roots[0].resolve().name,
         descriptions=[str(c["description"]) for c in configs if c.get("description")],
-        policy=_policy(script, style),
+        policy=_policy((library, script), style),
         script=Markup(script),
+        library=Markup(library),
         style=Markup(style),
         counts=_counts(results),
         axes=_axes(results),
@@ -80,31 +106,55 @@ def report_html(results: Results, board: Leaderboard, material: Material, bad: l
             {
                 "title": s.title,
                 "words": words(s),
-                "findings": findings(
-                    of_pool(board.rows, s),
-                    of_pool(board.samplers, s),
-                    s,
-                    of_pool(board.axes, s),
-                ),
+                "findings": lines,
                 "notes": s.notes,
-                "rows": _table(of_pool(board.rows, s), board.tasks),
-                "samplers": _table(of_pool(board.samplers, s), board.tasks),
+                "rows": _plain_table(of_pool(board.rows, s), board.tasks),
             }
-            for s in board.pools
+            for s, lines in zip(board.pools, said, strict=True)
         ],
+        data=inline_json(_page_data(results, board, material, said)),
+        cells=packed(cells_data(results, material.pools)),
+        curves=packed(curves_data(material)),
+        negatives=packed(negatives),
         leakage=records(board.leakage.astype(object).where(board.leakage.notna(), None)),
         leakage_words=leakage_words(board.leakage),
         pictures=_pictures(material),
-        curves=inline_json(curves_data(material)),
-        alarms=records(alarm_table(results)),
+        alarms=_alarms(results),
         failed=[_ended(c) for c in results.loaded if c.status == "failed"],
         skipped=[_ended(c) for c in results.loaded if c.status == "skipped"],
         unfinished=[_ended(c) for c in results.loaded if c.status in ("pending", "running")],
-        left_out=[*results.conflicts, *results.left_out, *bad],
+        left_out=left_out,
         provenance=_provenance(results),
-        configs=[tomli_w.dumps(_without_none(c)) for c in configs],
+        configs=[tomli_w.dumps(without_none(c)) for c in configs],
         alpha=f"{ALPHA:.0%}",
     )
+
+
+def _page_data(
+    results: Results, board: Leaderboard, material: Material, said: list[list[str]]
+) -> dict[str, Any]:
+    """Return what the scripts start with."""
+    names = sorted({str(s) for s in results.cells["sampler"]})
+    looks = {
+        n: {"colour": s.colour, "marker": s.marker, "dashed": s.dash != SOLID}
+        for n, s in ((n, look(n)) for n in names)
+    }
+    return {
+        "root": results.roots[0].name if results.roots else "results",
+        "alpha": ALPHA,
+        "pools": pools_data(board, material.pools, said),
+        "looks": looks,
+        "started": list(STARTED),
+        "tuned": plain_rows(tuned_table(results)[0]),
+    }
+
+
+def _said(board: Leaderboard, statistics: PoolStatistics) -> list[str]:
+    """Return the findings of one pool."""
+    rows, samplers, axes = (
+        of_pool(t, statistics) for t in (board.rows, board.samplers, board.axes)
+    )
+    return findings(rows, samplers, statistics, axes)
 
 
 def inline_json(data: Any) -> Markup:
@@ -124,44 +174,46 @@ def _counts(results: Results) -> list[tuple[str, int]]:
 def _axes(results: Results) -> list[tuple[str, list[str]]]:
     """Return the values of every axis."""
     out = []
-    for axis in (*_FACETS[:5], "encoder", "data", "seed"):
+    axes = ("sampler", "augmentation", "objective", "candidates", "regime")
+    for axis in (*axes, "encoder", "data", "seed"):
         values = [str(v) for v in sorted(results.cells[axis].unique()) if str(v)]
         if values:
             out.append((axis, values))
     return out
 
 
-def _table(rows: pd.DataFrame, tasks: tuple[str, ...]) -> dict[str, Any]:
-    """Return a leaderboard with a value to sort by for every cell, and the values to filter by."""
-    text, marked = shown(rows, tasks)
-    columns = [str(c) for c in text.columns]
-    facets = [f for f in _FACETS if f in columns and varies(rows[f])]
-    lines = []
-    for raw, line, strong in zip(records(rows), records(text), marked, strict=True):
-        cells = []
-        for column in columns:
-            value = raw.get(_SORT_BY.get(column, column), line[column])
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            missing = pd.isna(value)
-            key = "" if missing else f"{value:.9g}" if number else str(value)
-            cells.append({"column": column, "text": line[column], "key": key})
-        style = look(str(raw["sampler"]))
-        lines.append(
-            {
-                "cells": cells,
-                "strong": bool(strong),
-                "colour": style.colour,
-                "facets": {f: str(raw[f]) for f in facets},
-            }
-        )
-    numeric = {c: c not in ("group", *_FACETS) for c in columns}
-    options = {f: sorted({str(v) for v in rows[f]}) for f in facets}
-    return {"columns": columns, "numeric": numeric, "lines": lines, "facets": options}
+def _plain_table(rows: pd.DataFrame, tasks: tuple[str, ...]) -> dict[str, Any]:
+    """Return a leaderboard as text, for a browser that runs no scripts."""
+    text, marked = shown(rows.head(_MOST_PLAIN), tasks)
+    lines = zip(text.to_numpy().tolist(), marked, strict=True)
+    return {
+        "columns": [str(c) for c in text.columns],
+        "lines": [{"cells": cells, "strong": bool(strong)} for cells, strong in lines],
+        "left": max(len(rows) - _MOST_PLAIN, 0),
+    }
+
+
+def _alarms(results: Results) -> list[dict[str, Any]]:
+    """Return alarms of one name as one group, the most frequent first."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in records(alarm_table(results)):
+        groups.setdefault(str(row["name"]), []).append(row)
+    found = [
+        {
+            "name": name.replace("_", " "),
+            "cells": sum(r["cells"] for r in rows),
+            "of": sum(r["of"] for r in rows),
+            "text": rows[0]["text"],
+            "samplers": [f"{r['sampler']} ({r['cells']} of {r['of']})" for r in rows],
+        }
+        for name, rows in groups.items()
+    ]
+    return sorted(found, key=lambda g: (-g["cells"], g["name"]))
 
 
 def _pictures(material: Material) -> list[dict[str, str]]:
     kinds = figures()
-    names = [n for n in kinds if n != _STATIC_CURVES]
+    names = [n for n in kinds if n not in _DRAWN_HERE]
     out = []
     for name, stem, csv in pictures(material, names):
         svg = base64.b64encode(render(name, csv, "svg")).decode("ascii")
@@ -205,23 +257,16 @@ def _provenance(results: Results) -> list[tuple[str, list[tuple[str, int]]]]:
     return out
 
 
-def _policy(script: str, style: str) -> str:
+def _policy(scripts: tuple[str, ...], style: str) -> str:
     def digest(text: str) -> str:
         raw = hashlib.sha256(text.encode()).digest()
         return f"'sha256-{base64.b64encode(raw).decode('ascii')}'"
 
     return (
-        f"default-src 'none'; img-src data:; script-src {digest(script)}; "
+        f"default-src 'none'; img-src data:; script-src {' '.join(map(digest, scripts))}; "
         f"style-src {digest(style)}; base-uri 'none'; form-action 'none'"
     )
 
 
-def _without_none(data: Any) -> Any:
-    """Return plain data without missing values, for which TOML has no word."""
-    if isinstance(data, dict):
-        return {k: _without_none(v) for k, v in data.items() if v is not None}
-    return [_without_none(v) for v in data] if isinstance(data, list) else data
-
-
-def _resource(name: str) -> str:
-    return resources.files("nsbench.analysis.report").joinpath(name).read_text("utf-8")
+def _resource(*names: str) -> str:
+    return resources.files("nsbench.analysis.report").joinpath(*names).read_text("utf-8")

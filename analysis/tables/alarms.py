@@ -30,7 +30,7 @@ def alarm_table(results: Results) -> pd.DataFrame:
     for cell, label in zip(results.loaded, results.cells["sampler"], strict=True):
         sampler = str(label)
         done[sampler] = done.get(sampler, 0) + (cell.status == "done")
-        for alarm in cell.record.alarms if cell.record else ():
+        for alarm in cell.record.alarms if cell.record and cell.status == "done" else ():
             if not isinstance(alarm, Mapping):
                 continue
             name = str(alarm.get("name", "alarm"))

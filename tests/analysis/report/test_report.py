@@ -1,7 +1,9 @@
+import base64
 import html
 import json
 import re
 import tomllib
+import zlib
 from html.parser import HTMLParser
 
 from made_results import EVIL, evil_folder, make_cell, write_cell, write_matrix
@@ -54,6 +56,7 @@ def test_report_says_what_there_is(build, tmp_path):
         "Traceback:",
         "failed &lt;b&gt;because&lt;/b&gt;",
         "collapse",
+        "in 6 of 6 cells of 1 sampler",
         "rank &lt; 2",
         "stray.txt",
         "Unfinished cells: 1",
@@ -68,11 +71,16 @@ def test_report_says_what_there_is(build, tmp_path):
 def test_report_escapes_everything(tmp_path):
     text = write_report(load_results(evil_folder(tmp_path)), tmp_path).read_text("utf-8")
     reader = Reader(text)
-    assert len(reader.scripts) == 2  # the curves and our own
+    scripts = [a for t, a in reader.tags if t == "script"]
+    assert [a.get("id", "ours") for a in scripts] == [
+        *("negatives", "curves", "data", "cells", "ours", "ours"),
+    ]
     assert [a for t, a in reader.tags if "onerror" in a] == []
     assert "alert(1)</script>" not in text
-    data = json.loads(reader.scripts[0])
+    data = json.loads(reader.scripts[2])
     assert EVIL in data["looks"]
+    curves = json.loads(zlib.decompress(base64.b64decode(reader.scripts[1])))
+    assert EVIL in curves["pools"][0]["quantities"][0]["series"][EVIL]
 
 
 def test_inline_json_cannot_end_its_element_and_reads_back():

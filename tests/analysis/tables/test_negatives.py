@@ -1,38 +1,13 @@
 """What samplers chose, read from records that a run wrote, and from packed ones."""
 
-import pandas as pd
 import pytest
-from made_results import make_cell, write_cell
+from made_results import CHOSEN_TEXTS as TEXTS
+from made_results import make_cell, write_cell, write_choices
 
 from nsbench.analysis.read.load import load_results
 from nsbench.analysis.tables.negatives import NegativeTables, chosen
 from nsbench.benchmarks.records import ResultsFolder
 from nsbench.benchmarks.records.packing import pack, unpack
-
-TEXTS = {
-    0: "A man plays the guitar",
-    1: "a man plays a guitar",
-    2: "the stock market fell",
-    3: "A man plays the guitar!",
-    4: "a cat sleeps",
-}
-
-
-def choices(weights: dict[int, float]) -> pd.DataFrame:
-    rows = []
-    for step in (0, 19):
-        for place, anchor in enumerate((0, 4)):
-            for rank, (candidate, weight) in enumerate(weights.items()):
-                rows.append(
-                    {
-                        **{"step": step, "place": place, "anchor": anchor, "candidates": 7},
-                        **{"candidate": candidate, "weight": weight, "positive": 1},
-                        **{"positive_similarity": 0.9, "similarity": 0.5 - step / 100},
-                        **{"rank": rank, "same_meaning": int(candidate == 2)},
-                        "above_in_guide": -1,
-                    }
-                )
-    return pd.DataFrame(rows)
 
 
 @pytest.fixture
@@ -40,14 +15,7 @@ def ran(tmp_path):
     """Two samplers that chose on the same batch, one seed each."""
     folder = ResultsFolder(tmp_path / "results")
     for name, weights in (("in_batch", {2: 0.2, 3: 0.7, -1: 0.1}), ("hard", {2: 1.0})):
-        paths = write_cell(folder, make_cell(name))
-        choices(weights).to_parquet(paths.choices)
-        texts = pd.DataFrame({"text": list(TEXTS), "content": list(TEXTS.values())})
-        texts.to_parquet(paths.texts)
-        record = paths.record.read_text()
-        paths.record.write_text(
-            record.replace('"difficulty_version": 1', '"difficulty_version": 2')
-        )
+        write_choices(write_cell(folder, make_cell(name)), weights)
     return folder
 
 
