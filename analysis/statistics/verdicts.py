@@ -65,6 +65,7 @@ class Verdicts:
         margin: Difference that does not matter.
         alpha: Chance that any interval of the group misses its truth.
         per_seed: Standard deviation of a difference to the baseline at one seed, shape (M,).
+        freedom: Degrees of freedom behind ``per_seed``, shape (M,).
         more: Further seeds after which a method's verdict cannot stay open, if its spread stays,
             shape (M,); 0 where it is decided, -1 above `MOST_SEEDS` or unknown.
         critical: Normal scores behind the intervals; ``None`` where no pair has one.
@@ -79,6 +80,7 @@ class Verdicts:
     margin: float
     alpha: float
     per_seed: Array
+    freedom: Array
     more: NDArray[np.int64]
     critical: Critical | None = None
 
@@ -201,7 +203,7 @@ def judge(
     found = variances(means)
     able = (n >= LEAST_SEEDS) & np.isfinite(found.value)
     half, p, more = np.full((size, size), np.nan), np.full((size, size), np.nan), np.zeros(size)
-    per_seed = np.full(size, np.nan)
+    per_seed, freedom = np.full(size, np.nan), np.full(size, np.nan)
     rows = np.flatnonzero(able)
     critical = None
     if len(rows) > 1:
@@ -209,11 +211,22 @@ def judge(
         half[np.ix_(rows, rows)], p[np.ix_(rows, rows)] = inner.half, inner.p
         np.fill_diagonal(half, np.nan)
         np.fill_diagonal(p, np.nan)
-        per_seed[rows] = inner.per_seed
+        per_seed[rows], freedom[rows] = inner.per_seed, inner.freedom
         more[rows] = inner.more(margin)
         critical = inner.critical
     verdicts = Verdicts(
-        level, gap, half, p, base, n, margin, alpha, per_seed, more.astype(np.int64), critical
+        level,
+        gap,
+        half,
+        p,
+        base,
+        n,
+        margin,
+        alpha,
+        per_seed,
+        freedom,
+        more.astype(np.int64),
+        critical,
     )
     open_ = np.array([v == UNDECIDED for v in verdicts.verdict()], dtype=bool)
     verdicts.more[~open_] = 0
@@ -270,6 +283,7 @@ class _Group:
         self.p = self._p(gap[np.ix_(rows, rows)], pair_df, scores, alpha)
         self.per_seed = np.where(ours, self._error[np.arange(len(rows)), self._base], np.nan)
         self.per_seed *= np.sqrt(np.minimum(n[rows], n[rows][self._base]))
+        self.freedom = np.where(ours, pair_df[np.arange(len(rows)), self._base], np.nan)
 
     def more(self, margin: float) -> Array:
         """Further seeds at which half the interval to the baseline is half the margin at most.
