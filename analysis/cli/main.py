@@ -1,6 +1,5 @@
 """The console entry: adds the commands that read results to the command line that makes them."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -9,6 +8,7 @@ import typer
 
 from nsbench.analysis.cli import results as cli_results
 from nsbench.analysis.cli.negatives import negatives
+from nsbench.analysis.cli.results import Baseline, Folder, Margin
 from nsbench.benchmarks.cli.console import echo
 from nsbench.benchmarks.records.shared import no_collection
 
@@ -16,11 +16,6 @@ if TYPE_CHECKING:
     from nsbench.analysis.read.load import Results
 
 Folders = Annotated[list[Path], typer.Argument(metavar="DIR...", help="Results folders to merge.")]
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Results folder.")]
-Baseline = Annotated[str, typer.Option(help="Sampler that differences are to.")]
-Margin = Annotated[
-    float, typer.Option(help="Difference in points that does not matter, above 0.", min=1e-6)
-]
 Out = Annotated[Path | None, typer.Option(help="Where to write; the first folder without it.")]
 Names = Annotated[
     list[str] | None, typer.Option("--figure", metavar="NAME", help="Only this figure; repeatable.")
@@ -66,18 +61,18 @@ def leaderboard(
     out: Out = None,
 ) -> None:
     """Rank all methods: leaderboard.csv, leaderboard_samplers.csv, scores.csv, tables/."""
+    from nsbench.analysis.cli.screen import show_alarms, show_leaderboard
     from nsbench.analysis.read.difficulty import CellTables, load_difficulty
     from nsbench.analysis.read.load import load_results
     from nsbench.analysis.tables.agreement import write_agreement
-    from nsbench.analysis.tables.alarms import alarm_table, alarms_markdown, write_alarms
+    from nsbench.analysis.tables.alarms import alarm_table, write_alarms
     from nsbench.analysis.tables.bands import write_bands
     from nsbench.analysis.tables.false_negatives import write_false_negatives
     from nsbench.analysis.tables.leaderboard import make_leaderboard
     from nsbench.analysis.tables.pools import pools
     from nsbench.analysis.tables.predictors import write_predictors
-    from nsbench.analysis.tables.text import unescaped
     from nsbench.analysis.tables.tuned import write_tuned
-    from nsbench.analysis.tables.write import markdown_document, write_leaderboard
+    from nsbench.analysis.tables.write import write_leaderboard
     from nsbench.benchmarks.records import PROBE_COLUMNS
 
     target = out or folders[0]
@@ -102,10 +97,10 @@ def leaderboard(
         )
     alarms = alarm_table(results)
     written += write_alarms(alarms, target)
-    texts = [markdown_document(board, pools=ON_SCREEN) + "\n", alarms_markdown(alarms)]
-    texts += [path.read_text("utf-8") + "\n" for path in written if path.name == "tuned.md"]
-    for text in texts:
-        echo(unescaped(text) if sys.stdout.isatty() else text, nl=False)
+    show_leaderboard(board, pools=ON_SCREEN)
+    show_alarms(alarms)
+    if "tuned.md" in {path.name for path in written}:
+        echo(f"defaults against tuned settings: {target / 'tables' / 'tuned.md'}")
     _say_left_out(results, unread)
     for path in written:
         echo(f"wrote {path}", to_err=True)
@@ -116,6 +111,7 @@ def plot(
     figure: Names = None,
     quantity: Quantities = None,
     baseline: Baseline = "in_batch",
+    margin: Margin = 0.5,
     out: Out = None,
 ) -> None:
     """Draw figures as SVG and PNG, each next to the CSV it was drawn from."""
@@ -127,7 +123,7 @@ def plot(
     for name in figure or ():
         figure_kind(name)
     results = load_results(folder)
-    board = make_leaderboard(results, baseline=baseline)
+    board = make_leaderboard(results, baseline=baseline, margin=margin)
     material, bad = gather(results, board, quantities=quantity or ())
     written = write_figures(material, out or folder, figure or ())
     _say_left_out(results, [*bad, *unread(material)])
@@ -155,6 +151,21 @@ def report(
     echo(f"wrote {path}", to_err=True)
 
 
+def after_run(folder: Path) -> None:
+    """Print the findings of a results folder, unless it is so large that they would take long."""
+    from nsbench.analysis.cli.screen import show_findings
+    from nsbench.analysis.read.load import load_results
+    from nsbench.analysis.tables.leaderboard import make_leaderboard
+
+    if sum(1 for _ in (folder / "runs").iterdir()) > MOST_CELLS:
+        return
+    results = load_results(folder)
+    done = results.cells[results.cells["status"] == "done"]
+    names = {*done["sampler"], *done["sampler_name"]}
+    if "in_batch" in names:
+        show_findings(make_leaderboard(results), pools=ON_SCREEN)
+
+
 def listed() -> list[dict[str, Any]]:
     """Figures by name with their summaries, for ``nsbench list figures``."""
     from nsbench.analysis.figures.registry import figures
@@ -175,7 +186,9 @@ def add_commands(app: typer.Typer) -> typer.Typer:
 def main() -> None:
     """Run ``nsbench``."""
     from nsbench.benchmarks.cli import main as cli
+    from nsbench.benchmarks.cli import matrix as cli_matrix
 
+    cli_matrix.after_run[:] = [after_run]
     cli.extra_kinds["figures"] = listed
     cli.add_groups()
     cli.run_app(add_commands(cli.app))

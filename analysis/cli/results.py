@@ -1,5 +1,6 @@
 """Commands around results: tune, pack, unpack, publish, rebuild, merge."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,9 @@ Baseline = Annotated[str, typer.Option(help="Sampler that differences are to.")]
 Texts = Annotated[
     bool,
     typer.Option("--texts/--no-texts", help="Keep texts of shared batches; off for private data."),
+]
+Margin = Annotated[
+    float, typer.Option(help="Difference in points that does not matter, above 0.", min=1e-6)
 ]
 Names = Annotated[
     list[str] | None, typer.Option("--figure", metavar="NAME", help="A figure to keep; repeatable.")
@@ -48,15 +52,25 @@ def publish_(
     report: Annotated[bool, typer.Option("--report", help="Keep a report too.")] = False,
     baseline: Baseline = "in_batch",
     texts: Texts = True,
+    margin: Margin = 0.5,
 ) -> None:
     """Pack a results folder, and make leaderboards, tables and figures from what was packed."""
     from nsbench.analysis.report.published import publish
 
+    given = {"baseline": baseline, "margin": margin}
     for line in publish(
-        folder, out, names=figure or (), report=report, baseline=baseline, texts=texts
+        folder,
+        out,
+        names=figure or (),
+        report=report,
+        baseline=baseline,
+        margin=margin,
+        texts=texts,
     ):
         echo(f"left out: {line}", to_err=True)
-    echo(f"wrote {out}; make it again with: nsbench rebuild {out}", to_err=True)
+    usual = {"baseline": "in_batch", "margin": 0.5}
+    options = "".join(f" --{k} {shlex.quote(f'{v}')}" for k, v in given.items() if v != usual[k])
+    echo(f"wrote {out}; make it again with: nsbench rebuild{options} {out}", to_err=True)
 
 
 def rebuild_(
@@ -65,6 +79,7 @@ def rebuild_(
         bool, typer.Option("--check", help="Write nothing; fail if a stored text differs.")
     ] = False,
     baseline: Baseline = "in_batch",
+    margin: Margin = 0.5,
 ) -> None:
     """Make every file of published folders again from their packed records, or compare them."""
     from nsbench.analysis.report.published import differences, rebuild
@@ -72,13 +87,14 @@ def rebuild_(
     wrong = 0
     for folder in folders:
         if check:
-            found = differences(folder, baseline=baseline)
+            found = differences(folder, baseline=baseline, margin=margin)
             for line in found:
                 echo(line, to_err=True)
             echo(f"{folder}: {'differs' if found else 'as stored, byte for byte'}", to_err=True)
             wrong += bool(found)
         else:
-            echo(f"wrote {len(rebuild(folder, baseline=baseline))} files to {folder}")
+            made = rebuild(folder, baseline=baseline, margin=margin)
+            echo(f"wrote {len(made)} files to {folder}")
     if wrong:
         raise typer.Exit(1)
 

@@ -7,17 +7,19 @@ and a report are made again if they are there.
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from nsbench.analysis.figures.pictures import gather, pictures, render
 from nsbench.analysis.figures.registry import figure_kind, figures
-from nsbench.analysis.read.load import load_results
+from nsbench.analysis.read.load import Results, load_results
 from nsbench.analysis.report.page import report_html
+from nsbench.analysis.statistics.verdicts import MARGIN
 from nsbench.analysis.tables.bands import write_bands
 from nsbench.analysis.tables.false_negatives import write_false_negatives
-from nsbench.analysis.tables.leaderboard import make_leaderboard
+from nsbench.analysis.tables.leaderboard import Leaderboard, make_leaderboard
 from nsbench.analysis.tables.pools import pools
 from nsbench.analysis.tables.predictors import write_predictors
 from nsbench.analysis.tables.write import write_leaderboard
@@ -37,6 +39,7 @@ def publish(
     report: bool = False,
     baseline: str = "in_batch",
     texts: bool = True,
+    margin: float = MARGIN,
 ) -> list[str]:
     """Pack a results folder into ``out/cells`` and make everything else from what was packed.
 
@@ -47,6 +50,7 @@ def publish(
         report: Keep a report, too.
         baseline: Sampler that differences are to.
         texts: Keep texts of the shared batches; off for private data.
+        margin: Difference in points that does not matter, above 0.
 
     Returns:
         One line per file that could not be read.
@@ -56,7 +60,7 @@ def publish(
     _, bad = pack(root, out / CELLS, texts=texts)
     for stale in (out / "figures").glob("*"):
         stale.unlink()
-    rebuild(out, names=names, report=report, baseline=baseline)
+    rebuild(out, names=names, report=report, baseline=baseline, margin=margin)
     return bad
 
 
@@ -66,6 +70,7 @@ def rebuild(
     names: Sequence[str] | None = None,
     report: bool | None = None,
     baseline: str = "in_batch",
+    margin: float = MARGIN,
 ) -> list[Path]:
     """Make all files of a published folder again from its packed records.
 
@@ -74,6 +79,7 @@ def rebuild(
         names: Figures; those that are there already if ``None``.
         report: Write a report; ``None`` to do so if one is there already.
         baseline: Sampler that differences are to.
+        margin: Difference in points that does not matter, above 0.
 
     Returns:
         The files written.
@@ -85,7 +91,8 @@ def rebuild(
         made = Path(temporary, "made")
         kinds = stored_figures(folder) if names is None else tuple(names)
         with_report = (folder / "report.html").is_file() if report is None else report
-        _make(folder, made, kinds, baseline, drawn=True, report=with_report)
+        board = partial(make_leaderboard, baseline=baseline, margin=margin)
+        _make(folder, made, kinds, board, drawn=True, report=with_report)
         written = []
         for path in sorted(p for p in made.rglob("*") if p.is_file()):
             target = folder / path.relative_to(made)
@@ -95,7 +102,7 @@ def rebuild(
     return written
 
 
-def differences(folder: Path, *, baseline: str = "in_batch") -> list[str]:
+def differences(folder: Path, *, baseline: str = "in_batch", margin: float = MARGIN) -> list[str]:
     """Return a line per text file of a published folder that its packed records do not give.
 
     Raises:
@@ -103,7 +110,8 @@ def differences(folder: Path, *, baseline: str = "in_batch") -> list[str]:
     """
     with TemporaryDirectory() as temporary:
         made = Path(temporary, "made")
-        _make(folder, made, stored_figures(folder), baseline, drawn=False, report=False)
+        board = partial(make_leaderboard, baseline=baseline, margin=margin)
+        _make(folder, made, stored_figures(folder), board, drawn=False, report=False)
         wanted, stored = _texts(made), _texts(folder)
     out = [f"{folder / n} is not stored" for n in sorted(wanted.keys() - stored.keys())]
     out += [f"{folder / n} comes from no record" for n in sorted(stored.keys() - wanted.keys())]
@@ -122,14 +130,20 @@ def stored_figures(folder: Path) -> tuple[str, ...]:
 
 
 def _make(
-    folder: Path, out: Path, names: Sequence[str], baseline: str, *, drawn: bool, report: bool
+    folder: Path,
+    out: Path,
+    names: Sequence[str],
+    judged: Callable[[Results], Leaderboard],
+    *,
+    drawn: bool,
+    report: bool,
 ) -> None:
     if not is_packed(folder / CELLS):
         raise RecordError(f"{folder} is not a published folder: it has no {CELLS}/records.parquet")
     root = out.with_name("unpacked")
     unpack(folder / CELLS, root)
     results = load_results(root)
-    board = make_leaderboard(results, baseline=baseline)
+    board = judged(results)
     # scores.csv is left out: it is large, and made in a second.
     write_leaderboard(results, board, out, scores=False)
     material, bad = gather(results, board)

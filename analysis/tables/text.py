@@ -71,11 +71,6 @@ def markdown_text(text: object) -> str:
     return re.sub(r"([\\`*_|<>\[\]])", r"\\\1", plain)
 
 
-def unescaped(markdown: str) -> str:
-    """Return a document without the backslashes of `markdown_text`, for a terminal."""
-    return re.sub(r"\\([\\`*_|<>\[\]])", r"\1", markdown)
-
-
 def latex_text(text: object) -> str:
     """Return a cell's text for LaTeX."""
     plain = visible(re.sub(r"\s+", " ", str(text)).strip())

@@ -126,8 +126,7 @@ def markdown_document(board: Leaderboard, most: int = DOCUMENT, pools: int | Non
     for statistics in board.pools[:pools]:
         rows, marginal = of_pool(board.rows, statistics), of_pool(board.samplers, statistics)
         parts += [f"## {markdown_text(statistics.title)}", "", markdown_text(words(statistics)), ""]
-        lines = findings(rows, marginal, statistics, of_pool(board.axes, statistics))
-        parts += _notes("Findings", tuple(lines))
+        parts += _notes("Findings", tuple(findings_of(board, statistics)))
         for title, table in (
             ("Sampler by augmentation", rows),
             ("Mean over augmentations", marginal),
@@ -139,6 +138,12 @@ def markdown_document(board: Leaderboard, most: int = DOCUMENT, pools: int | Non
     parts += _notes("Training text and evaluation sets", tuple(leakage_words(board.leakage)))
     parts += _notes("Left out", board.notes)
     return "\n".join(parts).rstrip() + "\n"
+
+
+def findings_of(board: Leaderboard, statistics: PoolStatistics) -> list[str]:
+    """Return the findings of one comparison group, see `findings`."""
+    rows, marginal = of_pool(board.rows, statistics), of_pool(board.samplers, statistics)
+    return findings(rows, marginal, statistics, of_pool(board.axes, statistics))
 
 
 def latex_document(board: Leaderboard) -> str:

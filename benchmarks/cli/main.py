@@ -23,6 +23,7 @@ from nsbench.benchmarks.cli import matrix as cli_matrix
 from nsbench.benchmarks.cli.console import INTERRUPTED, USAGE, err, escaped, out, settle_hub
 from nsbench.benchmarks.cli.matrix import Config, matrices
 from nsbench.benchmarks.cli.names import shipped
+from nsbench.benchmarks.cli.plugins import plugin_paths
 from nsbench.benchmarks.files import FULL, StorageError, write_atomically
 from nsbench.benchmarks.keys import visible
 from nsbench.benchmarks.matrix.config import load_config, matrix_model, names_hub, suites
@@ -48,6 +49,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # which would swallow brackets: planted[rows=200]
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _command in (cli_matrix.run, folder.status, folder.retry, folder.gc):
@@ -146,6 +148,14 @@ def _give_up_output() -> None:
         os.close(nothing)
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        import nsbench
+
+        typer.echo(f"nsbench {nsbench.__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def options(
     plugin_path: Annotated[
@@ -156,33 +166,12 @@ def options(
             help="Your own components: a file, or a module's name; repeatable, anywhere.",
         ),
     ] = None,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", is_eager=True, callback=_version),
+    ] = False,
 ) -> None:
     """Benchmark negative samplers and augmentations for text embeddings."""
-
-
-def plugin_paths(arguments: list[str]) -> None:
-    """Move every ``--plugin-path X`` from the arguments to the environment, for workers too.
-
-    The option may come before or after the command.
-    """
-    found = []
-    while (place := next((i for i, a in enumerate(arguments) if _names_plugin(a)), 0)) > 0:
-        _, equals, value = arguments.pop(place).partition("=")
-        if not equals:
-            if place >= len(arguments):
-                raise ValueError("--plugin-path needs a file: --plugin-path my_sampler.py")
-            value = arguments.pop(place)
-        path = Path(value).expanduser()
-        if path.suffix == ".py" and not path.is_file():
-            raise ValueError(f"--plugin-path {value}: there is no such file")
-        found.append(str(path.resolve()) if path.suffix == ".py" else value)
-    if found:
-        before = os.environ.get(PLUGIN_PATH, "")
-        os.environ[PLUGIN_PATH] = os.pathsep.join(filter(None, [before, *found]))
-
-
-def _names_plugin(argument: str) -> bool:
-    return argument == "--plugin-path" or argument.startswith("--plugin-path=")
 
 
 def _registry(kind: str) -> Registry[Any]:

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from nsbench.benchmarks import hub
 from nsbench.benchmarks.cli.console import err, escaped, out, settle_hub
 from nsbench.benchmarks.cli.options import Argument, Option, command_from
+from nsbench.benchmarks.cli.progress import texts_shown
 from nsbench.benchmarks.mining.settings import MinedFiles, MineSettings
 
 PROMPTS = ("query_prompt", "corpus_prompt")
@@ -19,14 +20,14 @@ class MineCommand(MinedFiles, MineSettings):
     """Arguments and options of ``nsbench mine``."""
 
     data: Annotated[str, Argument()] = Field(
-        description="Pairs: a file, a BEIR folder, or a data set by name, planted\\[rows=200]."
+        description="Pairs: a file, a BEIR folder, or a data set by name, planted[rows=200]."
     )
     to: Annotated[Path, Option(("--out", "-o"))] = Field(description="Folder of the mined set.")
     model: Annotated[str, Option(("--model", "-m"))] = Field(
         "", description="Ranks the texts: a folder or hub name."
     )
     sampler: str = Field(
-        "in_batch", description="Chooses in the window: name\\[parameter=value,...]."
+        "in_batch", description="Chooses in the window: name[parameter=value,...]."
     )
     negatives: Annotated[int, Option(("--negatives", "-n"))] = Field(
         3, ge=1, description="Negatives per row."
@@ -132,7 +133,7 @@ def mined(given: MineCommand) -> tuple[dict[str, Any], bool]:
         err.print(escaped(text), soft_wrap=True)
 
     cache = EmbeddingCache(given.cache or given.to / ".cache", say)
-    with err.status("encoding and ranking"):
+    with texts_shown("encoding and ranking"):
         mining = Mining(rows, settings, ranker, judge, rescorer, documents, cache)
         return mine_to(given.to, mining, given, overwrite=given.overwrite)
 

@@ -1,6 +1,5 @@
 """The commands ``nsbench evaluate`` and ``nsbench export``."""
 
-import csv
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +15,8 @@ from nsbench.benchmarks.cli.console import (
     say_left_out,
     settle_hub,
 )
-from nsbench.benchmarks.keys import spreadsheet_plain
+from nsbench.benchmarks.cli.progress import texts_shown
+from nsbench.benchmarks.cli.scores import main_scores
 from nsbench.benchmarks.records import ResultsFolder
 
 
@@ -27,7 +27,7 @@ def evaluate(
     ] = Path("out/models"),
     task: Annotated[
         list[str] | None,
-        typer.Option(help="An mteb task, a benchmark, or STS7; repeatable."),
+        typer.Option(help="An mteb task, a benchmark, or STS7 (default if no --test); repeatable."),
     ] = None,
     test: Annotated[
         list[str] | None,
@@ -61,22 +61,21 @@ def evaluate(
     folder, failed = ResultsFolder(to), 0
     for name in models:
         try:
-            with err.status(f"evaluating {name}"):
+            with err.status(escaped(f"loading {name}")):
                 model = load_model(name, device=str(pick_device(device)), batch_size=batch_size)
+            with texts_shown(f"evaluating {name}"):
                 record, before = evaluate_model(model, tasks, folder, absent=absent)
         except (ValueError, RuntimeError, OSError) as error:
             failed += 1
             err.print(f"[red]failed[/] {escaped(name)}: {escaped(str(error))}", soft_wrap=True)
             continue
-        scores = "  ".join(_main_scores(folder.cell(model.name, record.key).scores))
+        found = main_scores(folder.cell(model.name, record.key).scores)
+        scores = "  ".join(f"{escaped(task)} {value:.2f}" for task, value in found.items())
         shown = f"{escaped(model.name)}@{model.revision[:12]}{' (from before)' if before else ''}"
         out.print(f"{shown}  {scores}", soft_wrap=True)
-        for tied, found in record.evaluation.get("ties", {}).items():
-            out.print(
-                f"  {escaped(tied)}: equal scores in {found['tied']} of {found['rows']} rankings; "
-                "mteb orders them by ids",
-                soft_wrap=True,
-            )
+        for tied, ties in record.evaluation.get("ties", {}).items():
+            text = f"equal scores in {ties['tied']} of {ties['rows']} rankings"
+            out.print(f"  {escaped(tied)}: {text}; mteb orders them by ids", soft_wrap=True)
     if len(models) > failed:
         out.print(f"next: nsbench leaderboard {to} --baseline NAME", soft_wrap=True)
     if failed:
@@ -91,18 +90,6 @@ def _say_left_out_rows(tasks: Iterable[object]) -> None:
     for name, reasons in left_out(tasks).items():
         for text in reasons_of(reasons):
             err.print(escaped(f"{name}: {text}"), soft_wrap=True)
-
-
-def _main_scores(path: Path) -> list[str]:
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["main"] == "True"]
-    values: dict[str, list[float]] = {}
-    for row in rows:
-        if row["task"] != "geometry":
-            name = spreadsheet_plain(row["task"])
-            values.setdefault(name, []).append(100 * float(row["value"]))
-    # As mteb: the mean over splits and subsets.
-    return [f"{escaped(name)} {sum(v) / len(v):.2f}" for name, v in values.items()]
 
 
 def export(

@@ -1,13 +1,15 @@
-"""The commands ``nsbench check-plugin`` and ``nsbench new``."""
+"""The commands ``nsbench check-plugin`` and ``nsbench new``, and the option ``--plugin-path``."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from nsbench.benchmarks.cli.console import SOME_FAILED, escaped, out
+from nsbench.samplers import PLUGIN_PATH
 
-new = typer.Typer(help="Write a file to start from.", no_args_is_help=True)
+new = typer.Typer(help="Write a file to start from.", no_args_is_help=True, rich_markup_mode=None)
 
 
 def check_plugin(
@@ -44,3 +46,28 @@ def sampler(
     out.print(f"next: nsbench check-plugin {name} --plugin-path {module}", soft_wrap=True)
     out.print(f"      python -m pytest {test}", soft_wrap=True)
     out.print(f"      nsbench run matrix.toml --plugin-path {module}", soft_wrap=True)
+
+
+def plugin_paths(arguments: list[str]) -> None:
+    """Move every ``--plugin-path X`` from the arguments to the environment, for workers too.
+
+    The option may come before or after the command.
+    """
+    found = []
+    while (place := next((i for i, a in enumerate(arguments) if _names_plugin(a)), 0)) > 0:
+        _, equals, value = arguments.pop(place).partition("=")
+        if not equals:
+            if place >= len(arguments):
+                raise ValueError("--plugin-path needs a file: --plugin-path my_sampler.py")
+            value = arguments.pop(place)
+        path = Path(value).expanduser()
+        if path.suffix == ".py" and not path.is_file():
+            raise ValueError(f"--plugin-path {value}: there is no such file")
+        found.append(str(path.resolve()) if path.suffix == ".py" else value)
+    if found:
+        before = os.environ.get(PLUGIN_PATH, "")
+        os.environ[PLUGIN_PATH] = os.pathsep.join(filter(None, [before, *found]))
+
+
+def _names_plugin(argument: str) -> bool:
+    return argument == "--plugin-path" or argument.startswith("--plugin-path=")

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nsbench.benchmarks.augmentations import TokenView
+from nsbench.benchmarks.encoders.progress import embedded
 
 
 class Encoder(nn.Module):
@@ -275,6 +276,7 @@ def encode_texts(
             ).replace(dropout=0.0, pooling=pooling, unpooled=unpooled)
             out[chosen] = encoder(view).float().cpu().numpy()
             start = stop
+            embedded(stop, len(order))
     encoder.train(was_training)
     return out
 

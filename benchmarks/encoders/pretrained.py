@@ -27,6 +27,7 @@ from nsbench.benchmarks.encoders._folder import (
     refuse_other_kinds,
 )
 from nsbench.benchmarks.encoders._identity import identity
+from nsbench.benchmarks.encoders.progress import embedded
 from nsbench.samplers import parse_choice, suggest
 
 Embeddings = NDArray[np.float32]
@@ -208,9 +209,20 @@ def sentence_model(
 
     def run(texts: Sequence[str], role: str, prompt: str | None) -> Embeddings:
         method = {"query": model.encode_query, "document": model.encode_document}
-        found = method.get(role, model.encode)(
-            list(texts), prompt=prompt, batch_size=batch_size, show_progress_bar=False
-        )
+        done = 0
+
+        def batch_done(module: Any, given: Any, made: Any) -> None:
+            nonlocal done
+            done = min(done + batch_size, len(texts))
+            embedded(done, len(texts))
+
+        hook = model[-1].register_forward_hook(batch_done)
+        try:
+            found = method.get(role, model.encode)(
+                list(texts), prompt=prompt, batch_size=batch_size, show_progress_bar=False
+            )
+        finally:
+            hook.remove()
         return np.asarray(found, dtype=np.float32)
 
     return TextModel(

@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from nsbench.benchmarks.keys import canonical_json
 from nsbench.benchmarks.records import RecordError, ResultsFolder, RunRecord, read_record
 from nsbench.benchmarks.records.cell import Cell
 from nsbench.benchmarks.records.shared import Shared
@@ -65,7 +66,7 @@ class Estimate:
         if not self.measured:
             return [
                 "no estimate: no finished cell of this encoder and data set is in this folder or "
-                "beside it; run a few steps first, such as with --scale 0.02 --out DIR beside it"
+                "in one next to it; run a few steps first, such as with --scale 0.02 --out DIR"
             ]
         wall = self.seconds / max(1, workers)
         rest = self.cells - self.measured
@@ -138,7 +139,7 @@ def estimate(cells: Sequence[Cell], known: Sequence[Measured]) -> Estimate:
     rates: dict[str, _Rates] = {}
     total, count = _Rates(), 0
     used: set[int] = set()
-    for cell, number in _alike(cells):
+    for cell, number in alike(cells):
         plain = cell.plain()
         name = next((n for i in range(4) if (n := _likeness(plain, i)) in pools), None)
         if name is None:
@@ -184,13 +185,13 @@ def _rates(alike: Sequence[Measured]) -> _Rates:
     )
 
 
-def _alike(cells: Sequence[Cell]) -> list[tuple[Cell, int]]:
-    """Cells that share all but seed and limit once, and how many of them there are."""
+def alike(cells: Sequence[Cell]) -> list[tuple[Cell, int]]:
+    """Return cells that share all but their seed once, and how many of them there are."""
     found: dict[tuple[int, ...], tuple[Cell, int]] = {}
     for cell in cells:
         parts = (cell.sampler, cell.objective, cell.candidates, cell.encoder, cell.data)
         others = (cell.budget, cell.evaluation, *cell.view1, *cell.view2)
-        place = (len(cell.view1), *map(id, (*parts, *others)))
+        place = (len(cell.view1), cell.limit, *map(id, (*parts, cell.regime, *others)))
         first, number = found.get(place, (cell, 0))
         found[place] = first, number + 1
     return list(found.values())
@@ -210,4 +211,4 @@ def _likeness(cell: dict[str, Any], level: int) -> str:
         parts += [cell.get("sampler"), cell.get("evaluation")]
     if level < 1:
         parts += [cell.get("augmentation"), cell.get("objective"), cell.get("candidates")]
-    return str(parts)
+    return canonical_json(parts)  # a record's own order of parameters is another one

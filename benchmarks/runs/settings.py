@@ -27,7 +27,7 @@ class RunSettings(BaseModel):
     )
     executor: str = Field(
         default="local",
-        description=r"Where cells run: local, ray, slurm; \[run.NAME] in the file sets it up.",
+        description="Where cells run: local, ray, slurm; [run.NAME] in the file sets it up.",
     )
     address: str = Field(
         default="", description="Address of a running Ray cluster; 'auto' finds it."

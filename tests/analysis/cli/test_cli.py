@@ -1,8 +1,13 @@
+import pandas as pd
 import pytest
 from made_results import all_cells, write_cell
 
-from nsbench.analysis.cli.main import add_commands, listed
+from nsbench.analysis.cli.main import add_commands, after_run, listed
+from nsbench.analysis.cli.screen import methods
 from nsbench.analysis.figures.registry import figures
+from nsbench.analysis.read.load import load_results
+from nsbench.analysis.tables.leaderboard import make_leaderboard
+from nsbench.analysis.tables.write import findings_of
 from nsbench.benchmarks.records import ResultsFolder
 
 
@@ -11,7 +16,7 @@ def test_leaderboard_writes_its_files_and_says_what_it_left_out(build, invoke):
     (root / "runs" / "stray.txt").write_text("x")
     done = invoke("leaderboard", root)
     assert done.exit_code == 0, done.output
-    assert "# Leaderboard" in done.stdout
+    assert "rank   method" in done.stdout
     assert "stray.txt" in done.stderr
     for name in ("leaderboard.csv", "leaderboard_samplers.csv", "scores.csv"):
         assert (root / name).is_file()
@@ -61,9 +66,56 @@ def test_the_console_entry_has_all_commands(build):
     assert {"run", "status", "leaderboard", "plot"} <= names
 
 
-def test_a_terminal_is_shown_no_backslashes_of_markdown():
-    from nsbench.analysis.tables.text import markdown_text, unescaped
+def test_the_leaderboard_is_an_aligned_table_without_backslashes(build, invoke):
+    root = build(seeds=3)
+    done = invoke("leaderboard", root)
+    assert "\\" not in done.stdout
+    assert "|" not in done.stdout
+    lines = done.stdout.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.split()[:2] == ["rank", "method"])
+    head = lines[start].split()
+    assert head == ["rank", "method", "mean", "difference", "verdict", "alarm"]
+    rows = lines[start + 2 : lines.index("", start)]
+    assert len(rows) == 7
+    place = lines[start].index("method")
+    assert all(row[place - 1] == " " and row[place] != " " for row in rows)
+    board = pd.read_csv(root / "leaderboard.csv")
+    first = board.iloc[0]
+    assert f"{first['mean']:.2f} \u00b1{first['ci_high'] - first['mean']:.2f}" in rows[0]
+    assert first["verdict"] in rows[0]
 
-    text = r"a_b [1, 2] <x> `c` \ |"
-    assert markdown_text(text) != text
-    assert unescaped(markdown_text(text)) == text
+
+def test_rows_are_named_by_what_distinguishes_them():
+    table = pd.DataFrame(
+        {
+            "sampler": ["hard", "hard", "easy"],
+            "augmentation": ["none", "none", "none"],
+            "objective": ["info_nce", "focal", "info_nce"],
+            "candidates": ["in_batch", "in_batch", "in_batch"],
+        }
+    )
+    assert methods(table) == ["hard, info_nce", "hard, focal", "easy, info_nce"]
+    assert methods(table.iloc[1:]) == ["hard", "easy"]
+
+
+def test_a_margin_is_a_setting_of_all_commands_that_judge(build, invoke, tmp_path):
+    root = build(seeds=3)
+    out = tmp_path / "published"
+    said = invoke("publish", root, "--out", out, "--margin", "40", "--figure", "heatmap")
+    assert said.exit_code == 0, said.output
+    assert "nsbench rebuild --margin 40.0" in said.stderr
+    verdicts = pd.read_csv(out / "leaderboard.csv")["verdict"]
+    assert set(verdicts) == {"baseline", "equivalent"}
+    assert invoke("rebuild", "--check", out, "--margin", "40").exit_code == 0
+    assert invoke("rebuild", "--check", out).exit_code == 1
+    assert invoke("plot", root, "--figure", "heatmap", "--margin", "40").exit_code == 0
+    assert invoke("plot", root, "--figure", "heatmap", "--margin", "0").exit_code == 2
+
+
+def test_findings_follow_a_run(build, capsys):
+    root = build(seeds=3)
+    after_run(root)
+    shown = capsys.readouterr().out
+    board = make_leaderboard(load_results(root))
+    for line in findings_of(board, board.pools[0]):
+        assert f"- {line}" in shown.splitlines()

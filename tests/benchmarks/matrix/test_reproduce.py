@@ -210,6 +210,6 @@ def test_command_line_scales_and_reproduces(tmp_path: Path, small: Any) -> None:
     assert done.exit_code == 0, done.output
     assert "one seed" in done.output
     assert target.read_text().startswith("row,score,paper,ours")
-    planned = runner.invoke(app, ["run", "smoke", "--scale", "0.5", "--dry-run"])
+    planned = runner.invoke(app, ["run", "smoke", "--scale", "0.5", "--dry-run", "--no-probe"])
     assert planned.exit_code == 0, planned.output
     assert "60 steps" in planned.output  # 6 cells of 10

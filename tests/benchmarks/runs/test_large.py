@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import re
 import tomllib
 from collections import Counter
 from collections.abc import Callable
@@ -13,7 +14,6 @@ import pytest
 import tomli_w
 from typer.testing import CliRunner
 
-from nsbench.benchmarks.cli import matrix as cli_matrix
 from nsbench.benchmarks.cli.main import app
 from nsbench.benchmarks.keys import content_key
 from nsbench.benchmarks.matrix import expand as matrix
@@ -160,10 +160,7 @@ def test_rates_of_a_large_folder_come_from_a_sample(real: ResultsFolder, tmp_pat
     assert len(measured_cells(made, most=50)) == 50
 
 
-def test_a_dry_run_lists_some_of_many_cells_and_counts_all(
-    small: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(cli_matrix, "SHOWN", 3)
+def test_a_dry_run_sums_cells_up_and_lists_them_on_request(small: Build, tmp_path: Path) -> None:
     seeds = ", ".join(map(str, range(7)))
     text = "\n".join(
         [
@@ -173,13 +170,16 @@ def test_a_dry_run_lists_some_of_many_cells_and_counts_all(
         ]
     )
     (tmp_path / "m.toml").write_text(text)
-    done = CliRunner().invoke(
-        app, ["run", str(tmp_path / "m.toml"), "--dry-run", "--out", str(tmp_path / "out")]
-    )
+    command = ["run", str(tmp_path / "m.toml"), "--dry-run", "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, [*command, "--no-probe"])
     assert done.exit_code == 0, done.output
-    assert done.stdout.count("to run") == 3 + 1
-    assert "and 4 more" in done.stdout
+    assert re.search(r"encoder: +1  static\(dimension=16\)", done.stdout)
+    assert re.search(r"seed: +7  0, 1, 2, 3, 4, 5 and 1 more", done.stdout)
     assert "7 cells, 0 of them skipped, 7 to run" in done.stdout
+    assert "no estimate" in done.stdout
+    listed = CliRunner().invoke(app, [*command, "--no-probe", "--cells"])
+    assert listed.stdout.count("to run") == 7 + 1
+    assert listed.stdout.endswith(done.stdout)
 
 
 def test_status_says_where_slurm_left_its_logs(real: ResultsFolder) -> None:

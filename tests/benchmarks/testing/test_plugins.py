@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from nsbench.benchmarks.cli.main import plugin_paths
 from nsbench.benchmarks.cli.plugins import check_plugin as check_command
+from nsbench.benchmarks.cli.plugins import plugin_paths
 from nsbench.benchmarks.data import datasets
 from nsbench.benchmarks.testing.data import DATA_SETS
 from nsbench.benchmarks.testing.encoders import ENCODERS
