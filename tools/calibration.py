@@ -6,7 +6,10 @@ tasks, and each score's luck, louder on some tasks; methods differ in how noisy 
 """
 
 import argparse
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,6 +19,7 @@ from nsbench.analysis.statistics import comparisons, stats
 from nsbench.analysis.statistics.stats import Array
 from nsbench.analysis.statistics.verdicts import EQUIVALENT, judge, verdict_of
 from nsbench.analysis.tables.judging import detectable as smallest_found
+from nsbench.analysis.tables.text import markdown_lines
 
 EFFECT = 0.8
 """Points by which the lone different method differs."""
@@ -210,27 +214,63 @@ DESIGNS = {
 }
 
 
-def main() -> None:
-    """Print the shares of the verdicts for six designs as a table; ``--all`` adds the intervals."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--repetitions", type=int, default=1000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--all", action="store_true", help="with other intervals and detectable")
-    given = vars(parser.parse_args())
-    more = given.pop("all")
+def calibration(*, repetitions: int, seed: int, intervals: bool = False) -> list[str]:
+    """Lines of a Markdown table: a column per design, a row per figure.
+
+    Args:
+        repetitions: Matrices of each design, and as many more for its detectable difference.
+        seed: Decides all of them.
+        intervals: Add the coverage of other intervals.
+    """
     rows = []
+    given: dict[str, int] = {"repetitions": repetitions, "seed": seed}
     for name, design in DESIGNS.items():
         row = {"design": name} | verdict_shares(design, **given)
-        if more:
+        alike = Design(**{**vars(design), "unequal": 0.0})
+        row |= {f"detectable, {k}": v for k, v in detectable(alike, **given).items()}
+        if intervals:
             row |= {f"covers, {k}": v for k, v in coverage(design, **given).items()}
-            alike = Design(**{**vars(design), "unequal": 0.0})
-            row |= {f"detectable, {k}": v for k, v in detectable(alike, **given).items()}
         rows.append(row)
     table = pd.DataFrame(rows).set_index("design").T
-    lines = [["", *table.columns], ["---"] * (len(DESIGNS) + 1)]
-    lines += [[str(name), *(f"{v:.3f}" for v in row)] for name, row in table.iterrows()]
-    for line in lines:
-        print("| " + " | ".join(line) + " |")  # noqa: T201
+    lines = [[str(name), *(f"{v:.3f}" for v in row)] for name, row in table.iterrows()]
+    return markdown_lines(("", *table.columns), lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print how often verdicts, intervals and detectable differences hold, for six designs."""
+    parser = argparse.ArgumentParser(prog="python -m tools.calibration", description=main.__doc__)
+    parser.add_argument("--repetitions", type=int, default=1000, help="matrices of each design")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--intervals", action="store_true", help="add rows on other intervals")
+    parser.add_argument("--into", type=Path, help="replace the table of this document")
+    given = vars(parser.parse_args(arguments))
+    if given["repetitions"] < 1:
+        parser.error("--repetitions must be at least 1")
+    into = given.pop("into")
+    lines = calibration(**given)
+    print("\n".join(lines))  # noqa: T201
+    if into is not None:
+        into.write_text(placed(into.read_text("utf-8"), [*said(**given), *lines]), "utf-8")
+
+
+def said(*, repetitions: int, seed: int, intervals: bool) -> list[str]:
+    """The command that a table comes from, as lines above it."""
+    command = f"python -m tools.calibration --repetitions {repetitions} --seed {seed}"
+    return [f"`{command}{' --intervals' if intervals else ''}` printed this table:", ""]
+
+
+def placed(document: str, lines: Sequence[str]) -> str:
+    """Return a document with other lines between its markers.
+
+    Raises:
+        ValueError: If it has no such place.
+    """
+    block = "\n".join(["<!-- table: calibration -->", *lines, "<!-- end -->"])
+    pattern = r"<!-- table: calibration -->\n.*?<!-- end -->"
+    text, count = re.subn(pattern, lambda _: block, document, flags=re.S)
+    if not count:
+        raise ValueError("the document has no <!-- table: calibration --> ... <!-- end -->")
+    return text
 
 
 if __name__ == "__main__":
