@@ -65,6 +65,10 @@ class Sample:
         """``(B,)`` uniform numbers in [0, 1)."""
         return torch.rand(self.own.shape[0], generator=self.draw)
 
+    def per_candidate(self) -> Tensor:
+        """``(N,)`` uniform numbers in [0, 1)."""
+        return torch.rand(self.own.shape[1], generator=self.draw)
+
     def centres(self) -> Tensor:
         """``(4, d)`` points on the sphere."""
         drawn = torch.randn(4, self.anchors.shape[1], generator=self.draw)
@@ -151,6 +155,8 @@ class SimilarityContext:
             higher, the more alike.
         memory: Extra. ``(B,)`` float32 number that the objective kept for the anchor's row when it
             was last trained on.
+        own_score: Extra. ``(N,)`` float32 score, by a cross-encoder, of a candidate with the anchor
+            that it was given to or mined for; 0 for other candidates.
         centres: Extra. ``(K, d)`` centres of clusters that follow the anchors; all 0 as long as
             there are none.
     """
@@ -209,6 +215,9 @@ class SimilarityContext:
     )
     grade: Tensor | None = field(default=None, metadata=_row("B", Sample.per_anchor, of_data=True))
     memory: Tensor | None = field(default=None, metadata=_row("B", Sample.per_anchor, of_data=True))
+    own_score: Tensor | None = field(
+        default=None, metadata=_row("N", Sample.per_candidate, made=0.0, of_data=True)
+    )
     centres: Tensor | None = field(default=None, metadata=_row("Kd", Sample.centres, of_data=True))
 
     @property

@@ -4,8 +4,9 @@ Source: Qu et al. 2021, RocketQA: a scorer of pairs calls mined passages negativ
 positives above 0.9, and leaves out what lies between. https://arxiv.org/abs/2010.08191 The three
 ways to treat a false negative are those of Thakur et al. 2025, Fixing Data That Hurts Performance:
 Cascading LLMs to Relabel Hard Negatives (RLHN). https://arxiv.org/abs/2505.16967 There a
-cross-encoder or a language model judges; here a guide's cosines do, or the labels, as the judge
-that never errs. Thresholds belong to a judge: those of a cross-encoder are not those of cosines.
+cross-encoder or a language model judges; here a cross-encoder, a guide's cosines, or the labels, as
+the judge that never errs. Thresholds belong to a judge: RocketQA's 0.1 and 0.9 are of a
+cross-encoder that gives probabilities, the defaults are for cosines.
 """
 
 from dataclasses import dataclass
@@ -32,13 +33,14 @@ class Judged:
         mode: What happens to candidates judged positive: ``remove_negative`` drops them,
             ``remove_row`` takes all negatives of such an anchor away, ``relabel`` attracts them.
         judge: ``guide``: the cosine of a guide; ``truth``: 1 where the labels say that both mean
-            the same, else 0.
-        low: A candidate is a negative below this score, in [-1, 1].
-        high: A candidate is a positive above this score, in [-1, 1], at least ``low``; between
+            the same, else 0; ``cross_encoder``: the score that ``scorer`` gives the pair.
+        low: A candidate is a negative below this score, in [-100, 100].
+        high: A candidate is a positive above this score, in [-100, 100], at least ``low``; between
             the two it is left out.
         among: Who is judged: an anchor's ``own`` given or mined negatives, the others staying
             negatives, or ``all``.
         guide: Encoder that judges; empty for the cell's own encoder before training.
+        scorer: Cross-encoder with one output, a folder or a hub name; for own negatives only.
     """
 
     mode: str = "relabel"
@@ -47,35 +49,49 @@ class Judged:
     high: float = 0.8
     among: str = "own"
     guide: str = ""
-    free_text: ClassVar[frozenset[str]] = frozenset({"guide"})
+    scorer: str = ""
+    younger: ClassVar[frozenset[str]] = frozenset({"scorer"})
+    free_text: ClassVar[frozenset[str]] = frozenset({"guide", "scorer"})
     may_empty: ClassVar[bool] = True
     test_configs: ClassVar = (
         {"mode": "remove_row", "among": "all", "low": 0.1, "high": 0.3},
         {"mode": "remove_negative", "judge": "truth"},
         {"judge": "truth", "among": "all"},
+        {"judge": "cross_encoder", "scorer": "a-model", "low": 0.3, "high": 0.7},
     )
 
     def __post_init__(self) -> None:
         one_of("judged", "mode", self.mode, ("remove_negative", "remove_row", "relabel"))
-        one_of("judged", "judge", self.judge, ("guide", "truth"))
-        in_range("judged", "low", self.low, -1, 1)
-        in_range("judged", "high", self.high, -1, 1)
+        one_of("judged", "judge", self.judge, ("guide", "truth", "cross_encoder"))
+        in_range("judged", "low", self.low, -100, 100)
+        in_range("judged", "high", self.high, -100, 100)
         if self.high < self.low:
             raise ValueError(f"judged: high is {self.high!r}, below low, which is {self.low!r}")
         one_of("judged", "among", self.among, ("own", "all"))
         is_text("judged", "guide", self.guide)
         if self.guide and self.judge != "guide":
             raise ValueError(f"judged: guide is {self.guide!r}, but judge is {self.judge!r}")
+        is_text("judged", "scorer", self.scorer)
+        if bool(self.scorer) != (self.judge == "cross_encoder"):
+            raise ValueError(f"judged: scorer is {self.scorer!r}, but judge is {self.judge!r}")
+        if self.scorer and self.among != "own":
+            raise ValueError(
+                "judged: among is 'all', but a cross-encoder would score every anchor with every "
+                "candidate; it judges own negatives only"
+            )
 
     @property
     def needs(self) -> frozenset[str]:
         """Extras that the judge reads, and whose negatives are judged."""
-        judge = "guide_similarity" if self.judge == "guide" else "truth"
+        reads = {"guide": "guide_similarity", "truth": "truth", "cross_encoder": "own_score"}
+        judge = reads[self.judge]
         return frozenset({judge} | ({"own_negative"} if self.among == "own" else set()))
 
     def __call__(self, context: SimilarityContext) -> Selection:
         if self.judge == "truth":
             score = context.require("truth").to(torch.float32)
+        elif self.judge == "cross_encoder":
+            score = context.require("own_score")[None, :].expand_as(context.similarity)
         else:
             score = context.require("guide_similarity")
         asked = context.negative_mask

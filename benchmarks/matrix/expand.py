@@ -17,6 +17,7 @@ from nsbench.benchmarks.matrix.config import ConfigError, Entry, MatrixConfig, V
 from nsbench.benchmarks.matrix.plugin_code import of_cell, plugin_code, provided
 from nsbench.benchmarks.matrix.skip import too_large, why_skip
 from nsbench.benchmarks.mining.guides import guide_fingerprint
+from nsbench.benchmarks.mining.judge import scorer_fingerprint
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.records.cell import (
     Budget,
@@ -128,9 +129,11 @@ def _guide(key: str, choice: Choice) -> dict[str, str]:
 
 
 def _files(choice: Choice, sampler: Any) -> dict[str, str]:
-    """Hash of the files that a sampler reads, and of its teacher's weights."""
+    """Hash of the files that a sampler reads, and of its teacher's and its scorer's weights."""
     found = {"sampler": str(sampler.fingerprint())} if hasattr(sampler, "fingerprint") else {}
     teacher = str(choice.params.get("teacher") or "")
+    scorer = named_within(choice.params, "scorer")
+    found |= {"scorer": scorer_fingerprint(scorer)} if scorer else {}
     return found | ({"teacher": guide_fingerprint(teacher)} if teacher else {})
 
 

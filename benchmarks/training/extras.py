@@ -19,6 +19,7 @@ from nsbench.benchmarks.data import TrainingData
 from nsbench.benchmarks.mining.centres import Centres
 from nsbench.benchmarks.mining.clusters import ClusterMatch
 from nsbench.benchmarks.mining.guides import guide_embeddings
+from nsbench.benchmarks.mining.judge import Judge
 from nsbench.benchmarks.objectives._embedded import compared
 from nsbench.samplers import (
     EXTRAS,
@@ -62,6 +63,7 @@ class Extras:
             if trusting is None:
                 raise ValueError(f"{sampler!r} needs cluster_match, but lacks `trusted`")
             self.clusters = ClusterMatch(trusting, world)
+        self.judge: Judge | None = None
         self.centres: Centres | None = None
         if "centres" in self.needs:
             following = holding(sampler, "start_below")
@@ -75,12 +77,30 @@ class Extras:
             named = holding(self.sampler, "guide")
             name = str(getattr(named, "guide", "") or getattr(self.objective, "guide", ""))
             self.guide = guide_embeddings(self.world, name)
+        if "own_score" in self.needs and self.judge is None:
+            self.judge = Judge(holding(self.sampler, "scorer").scorer, self.world)
 
     def refresh(self, step: int, steps: int) -> None:
         """Do the host work of a step: the guide's embeddings once, clusters when due."""
         self.start()
         if self.clusters is not None:
             self.clusters.refresh(step, steps)
+
+    def own_scores(self, anchors: Tensor, more: Tensor | None, given: int) -> Tensor | None:
+        """``(E,)`` scores of a batch's given and mined negatives; ``None`` where no one asks.
+
+        Args:
+            anchors: ``(B,)`` texts, on the host.
+            more: ``(E,)`` texts, on the host: those given to each row, then those mined for each.
+            given: Given negatives per row.
+        """
+        if self.judge is None or more is None:
+            return None
+        size = len(anchors) * given
+        parts = [part.reshape(len(anchors), -1) for part in (more[:size], more[size:]) if len(part)]
+        scores = self.judge.scores(anchors, torch.cat(parts, dim=1))
+        split = scores.split([part.shape[1] for part in parts], dim=1)
+        return torch.cat([part.flatten() for part in split])
 
     def state(self) -> dict[str, Any]:
         """Return everything a resumed cell needs that `start` does not compute again."""
@@ -213,3 +233,19 @@ def row_share_of(data: TrainingData) -> Tensor:
     counts = [np.bincount(data.group[side], minlength=groups) for side in sides]
     most = np.maximum(np.maximum(*counts), 1) / max(1, data.rows)
     return torch.from_numpy(np.minimum(most, 1).astype(np.float32)[data.group])
+
+
+def spread_scores(contrast: Contrast, texts: Tensor, owners: Tensor, scores: Tensor) -> Tensor:
+    """``(N,)`` score of every column that an anchor owns, 0 for others.
+
+    Args:
+        contrast: The batch's columns.
+        texts: ``(E,)`` owned texts, -1 for an empty place.
+        owners: ``(E,)`` row of the batch that owns each.
+        scores: ``(E,)`` of each with its owner.
+    """
+    mine = (contrast.owner[:, None] == owners[None, :]) & (
+        contrast.column_texts[:, None] == texts[None, :]
+    )  # (N, E)
+    best = scores[None, :].masked_fill(~mine, -torch.inf).amax(dim=1)
+    return torch.where(mine.any(dim=1), best, torch.zeros_like(best))

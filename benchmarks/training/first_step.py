@@ -20,7 +20,7 @@ from nsbench.benchmarks.training.regime import (
     seeds_of,
 )
 from nsbench.benchmarks.training.step import Batch, Stepped
-from nsbench.benchmarks.training.train import Training, batch_of
+from nsbench.benchmarks.training.train import Training
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def first_step(cell: Cell) -> list[Block]:
         training = Training(encoder, rows, method, device, seed_for=seeds_of(phase, cell))
         training.pool.refresh(0)
         training.extras.refresh(0, phase.budget.steps)
-        batch = batch_of(training.world, method, next(training.feed), 0, training.pool)
+        batch = training.next_batch(0)
         stepped = training.make_step(batch)
     return list(counted(batch, stepped))
 

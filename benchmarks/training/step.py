@@ -35,7 +35,7 @@ from nsbench.benchmarks.precision import autocast
 from nsbench.benchmarks.records.cell import Budget
 from nsbench.benchmarks.training.attacks import attack_loss, attacked, attackers
 from nsbench.benchmarks.training.counts import counted
-from nsbench.benchmarks.training.extras import Extras, spares_copies
+from nsbench.benchmarks.training.extras import Extras, spares_copies, spread_scores
 from nsbench.benchmarks.training.gradcache import Chunked, random_state, set_random_state
 from nsbench.benchmarks.training.learned import Numbers
 from nsbench.benchmarks.training.of_rows import OfRows
@@ -86,6 +86,8 @@ class Batch:
         mined_scores: ``(M,)`` scores at which the last M of the further columns were mined.
         progress: 0-dim float32, share of the training completed, in [0, 1].
         rate: 0-dim float64, factor on the peak learning rate.
+        own_scores: ``(E,)`` scores of the further columns by a cross-encoder, on the device;
+            ``None`` where no one asks.
     """
 
     rows: Tensor
@@ -97,6 +99,7 @@ class Batch:
     mined_scores: Tensor | None
     progress: Tensor
     rate: Tensor
+    own_scores: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -298,6 +301,9 @@ class Step:
         )
         context = self.extras.add(context, contrast)
         context = context.replace(**self.rows.read(batch.rows, contrast.anchor_rows))
+        if batch.own_scores is not None and batch.more is not None and batch.owned is not None:
+            own = spread_scores(contrast, batch.more.ids, batch.owned[0], batch.own_scores)
+            context = context.replace(own_score=own)
         synthesize = getattr(self.method.sampler, "synthesize", None)
         if synthesize is None:
             return context, live, None

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -120,13 +121,23 @@ class Training:
         step, pool = self.done, self.pool
         pool.refresh(step)
         self.extras.refresh(step, self.method.budget.steps)
-        batch = batch_of(self.world, self.method, next(self.feed), step, pool)
+        batch = self.next_batch(step)
         stepped, seen = self.run(batch, self.measures.due(step))
         for name, count in stepped.passes.items():
             self._note(name, count)
         pool.after_step(torch.cat([batch.texts1.host, batch.texts2.host]), stepped.embeddings)
         self.measures.add(step, stepped, seen, pool)
         self.done += 1
+
+    def next_batch(self, step: int) -> Batch:
+        """Return the batch of a step, its own negatives scored where the sampler asks for that."""
+        batch = batch_of(self.world, self.method, next(self.feed), step, self.pool)
+        more = None if batch.more is None else batch.more.host
+        given = self.world.data.negatives.shape[1]
+        scores = self.extras.own_scores(batch.texts1.host, more, given)
+        if scores is None:
+            return batch
+        return replace(batch, own_scores=on_device(scores, self.world.device))
 
     def _run(self, batch: Batch, measured: bool) -> tuple[Stepped, dict[str, Tensor]]:
         """Do all device work of a step; statistics come with it where it is measured."""
