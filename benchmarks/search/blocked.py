@@ -35,8 +35,8 @@ class TopK:
         scores: ``(Q, k)`` float32 inner products; -inf in empty places.
         ids: ``(Q, k)`` int64 row of the corpus; -1 in empty places.
         backend: Which backend found the candidates.
-        product: Precision of the product that found them: ``fp32``, ``tf32``, ``bf16`` or
-            ``fp16``. The scores are fp32 either way.
+        product: Precision of the product that found them: ``fp32``, ``bf16`` or ``fp16``. The
+            scores are fp32 either way.
         corpus_size: Rows that were searched.
         repeated: Tiles (torch) or queries (fused) with too many candidates, or queries (faiss)
             whose answer was not proven complete. Repeating them costs time, not exactness.
@@ -52,37 +52,6 @@ class TopK:
     repeated: int = 0
     checked: int = 0
     devices: tuple[str, ...] = ()
-
-
-def tf32(rows: Tensor) -> Tensor:
-    """Round to the nearest float32 numbers with a mantissa of ten bits, which TF32 products read.
-
-    A tensor core may truncate other numbers, which errs twice as much.
-    """
-    bits = rows.view(torch.int32)  # sign and magnitude: adding a half rounds either sign
-    return (bits + 0x1000).bitwise_and_(-0x2000).view(torch.float32)
-
-
-def rounded(rows: Tensor, product: str) -> Tensor:
-    """Return float32 rows as a product in ``bf16``, ``tf32`` or ``fp32`` reads them."""
-    if product == "bf16":
-        return rows.bfloat16()
-    return tf32(rows) if product == "tf32" else rows
-
-
-def check_capability(device: torch.device, product: str) -> None:
-    """Check that a device supports a product.
-
-    Raises:
-        ValueError: If it does not.
-    """
-    if device.type == "cuda" and product in ("bf16", "tf32"):
-        capability = torch.cuda.get_device_capability(device)
-        if capability < (8, 0):
-            raise ValueError(
-                f"top_k: product {product!r} begins at compute capability 8.0, {device} has "
-                f"{'.'.join(map(str, capability))}: take fp32, or fp16 of backend 'fused'"
-            )
 
 
 def has_bf16(tensor: Tensor) -> bool:
@@ -110,6 +79,9 @@ class Search:
         self.rows_per_block = self.block_rows(memory, queries.shape[1])
         self.banned = _banned(exclude, queries.device)
         self.scratch = Scratch(queries.device)
+        # Numbers multiplied at once when pairs are scored: as many as caches hold.
+        few = 1 << 19
+        self.piece = few if queries.device.type == "cpu" else min(1 << 23, max(few, memory // 32))
 
     @staticmethod
     def block_rows(memory: int, width: int) -> int:
@@ -151,7 +123,15 @@ class Search:
                 self._merge(tile, start, stop, torch.zeros_like(part), part)
 
     def _merge(self, tile: "Tile", start: int, stop: int, row: Tensor, column: Tensor) -> None:
-        keys = keys_of(self.queries[start:stop], tile.block, tile.offset, row, column, self.scratch)
+        keys = keys_of(
+            self.queries[start:stop],
+            tile.block,
+            tile.offset,
+            row,
+            column,
+            self.scratch,
+            self.piece,
+        )
         self.best[start:stop] = merged(self.best[start:stop], row, keys)
 
     def banned_in(self, start: int, stop: int, offset: int, size: int) -> tuple[Tensor, Tensor]:
@@ -198,14 +178,13 @@ class Tile:
     Args:
         block: ``(c, d)`` float32 rows.
         offset: Id of the first one.
-        product: ``fp32``, ``bf16`` or ``tf32``. TF32 is a setting of the process: in such a search
-            every float32 product is made in it, and none is repeated in fp32.
+        product: ``fp32`` or ``bf16``.
     """
 
     def __init__(self, block: Tensor, offset: int, *, product: str) -> None:
         self.block, self.offset, self.precision = block, offset, product
         self.width = -(-len(block) // _GROUP**2) * _GROUP**2
-        low = rounded(block, product)
+        low = block.bfloat16() if product == "bf16" else block
         self.largest = block.norm(dim=1).max()
         self.lost = torch.zeros_like(self.largest)
         if low is not block:
@@ -222,7 +201,7 @@ class Tile:
             ``(h, width)`` products in the tile's precision, -inf in columns without a row; and
             ``(h,)`` bounds on their errors before they are rounded to that precision.
         """
-        low = rounded(queries, self.precision)
+        low = queries.bfloat16() if self.precision == "bf16" else queries
         values = torch.mm(low, self.columns, out=out)
         values[:, len(self.block) :] = -torch.inf
         slack = rounding_of(queries.shape[1], norms, self.largest)

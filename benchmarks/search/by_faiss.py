@@ -41,6 +41,10 @@ class FaissSearch(Search):
                 f"top_k: faiss gives at most {self.most} rows on {device}, k is {k} and up to "
                 f"{self.most_banned} are excluded: take backend 'torch' or 'fused'"
             )
+        if device.type != "cpu":  # each block has to be searched for all places: few, large ones
+            self.rows_per_block = max(
+                self.rows_per_block, memory // (16 * max(1, queries.shape[1]))
+            )
         with faiss_threads() as faiss:
             self.resources = resources_of(faiss, device, memory // 4)
 
@@ -96,7 +100,7 @@ class FaissSearch(Search):
         flat = (rows[:, None] << 32) + ids + offset
         good = (ids >= 0) & ~torch.isin(flat, (banned_rows << 32) + banned_ids)
         row, place = good.nonzero().unbind(1)
-        keys = keys_of(queries, block, offset, row, ids[row, place], self.scratch)
+        keys = keys_of(queries, block, offset, row, ids[row, place], self.scratch, self.piece)
         best = merged(self.best[rows], row, keys)
         complete = torch.ones(len(rows), dtype=torch.bool, device=rows.device)
         if fetch < len(block):  # rows that were not fetched score no higher than the last that was

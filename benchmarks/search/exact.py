@@ -18,17 +18,17 @@ import torch
 from torch import Tensor
 
 from nsbench.benchmarks.search import BACKENDS
-from nsbench.benchmarks.search.blocked import Search, TopK, check_capability, has_bf16
+from nsbench.benchmarks.search.blocked import Search, TopK, has_bf16
 from nsbench.benchmarks.search.keys import EMPTY, ids_of, packed, scores_of
 from nsbench.samplers import at_least, one_of
 
-PRODUCTS = ("auto", "fp32", "tf32", "bf16", "fp16")
+PRODUCTS = ("auto", "fp32", "bf16", "fp16")
 MEMORY = 256 << 20
 SMALLEST = 1 << 20
 PRODUCTS_OF = {
-    "torch": ("fp32", "bf16", "tf32"),
+    "torch": ("fp32", "bf16"),
     "faiss": ("fp32",),
-    "fused": ("fp16", "bf16", "tf32", "fp32"),
+    "fused": ("fp16",),
 }
 """Precisions in which a backend multiplies; ``auto`` chooses one of them."""
 
@@ -69,10 +69,9 @@ def top_k(
         memory: Approximate bytes on each device, in addition to the input and the ``(Q, k)``
             answer; >= 1 MiB.
         exclude: Optional ``(Q, E)`` int64 ids that a query may not find, -1 for none.
-        product: Precision of the filtering product. ``torch``: ``fp32``, ``bf16``, on CUDA
-            ``tf32``, or ``auto``, which takes bf16 where the processor has it. ``faiss``: ``fp32``.
-            ``fused``: ``bf16``, ``tf32``, ``fp32``, or ``fp16``, which ``auto`` takes: as fast as
-            bf16, it rounds as little as tf32. Decides the speed, not the answer.
+        product: Precision of the filtering product. ``torch``: ``fp32``, ``bf16``,
+            or ``auto``, which takes bf16 where the processor has it. ``faiss``: ``fp32``.
+            ``fused``: ``fp16``. Decides the speed, not the answer.
         devices: Devices that take the blocks of the corpus in turn, each with a copy of the
             queries; none for that of the queries. Their answers are joined.
 
@@ -83,7 +82,7 @@ def top_k(
         RuntimeError: If faiss and the reference disagree.
     """
     _check(queries, k, backend=backend, memory=memory, exclude=exclude, product=product)
-    with torch.no_grad(), _exact_products(tf32=backend == "torch" and product == "tf32"):
+    with torch.no_grad(), _exact_products():
         queries = _finite(queries, "queries")
         places = [_device(d) for d in devices] or [queries.device]
         make = _SEARCHES[backend]
@@ -126,13 +125,6 @@ def _check(
 def _torch_search(
     queries: Tensor, k: int, memory: int, exclude: Tensor | None, product: str
 ) -> Search:
-    if product == "tf32":
-        if queries.device.type != "cuda":
-            raise ValueError(
-                f"top_k: backend 'torch' multiplies in fp32 or bf16 on {queries.device}, "
-                "product is 'tf32': that is for CUDA devices"
-            )
-        check_capability(queries.device, product)
     if product == "auto":
         product = "bf16" if has_bf16(queries) else "fp32"
     return Search(queries, k, memory, exclude, product=product)
@@ -151,8 +143,7 @@ def _fused_search(
 ) -> Search:
     from nsbench.benchmarks.search.fused import FusedSearch
 
-    product = "fp16" if product == "auto" else product
-    return FusedSearch(queries, k, memory, exclude, product)
+    return FusedSearch(queries, k, memory, exclude)
 
 
 _SEARCHES: dict[str, Callable[[Tensor, int, int, Tensor | None, str], Search]] = {
@@ -261,11 +252,11 @@ def _joined(shards: Sequence[TopK], first: Sequence[int]) -> TopK:
 
 
 @contextmanager
-def _exact_products(*, tf32: bool) -> Iterator[None]:
-    """Make products keep to their stated rounding: TF32 or none, no reduction in bf16."""
+def _exact_products() -> Iterator[None]:
+    """Make products keep to their stated rounding: no TF32, no reduction in bf16."""
     settings: Any = torch.backends.cuda.matmul
     before = settings.fp32_precision, settings.allow_bf16_reduced_precision_reduction
-    settings.fp32_precision = "tf32" if tf32 else "ieee"
+    settings.fp32_precision = "ieee"
     settings.allow_bf16_reduced_precision_reduction = False
     try:
         yield

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nsbench.benchmarks.search.blocked import Search, check_capability, has_bf16, keys_of, tf32
+from nsbench.benchmarks.search.blocked import Search, has_bf16, keys_of
 from nsbench.benchmarks.search.keys import EMPTY, scores_of
 
 _PAIR = 72  # bytes of a pair in work: row, column, key, places, masks
@@ -17,12 +17,7 @@ _FINER = 8  # times as much room for crowded queries that are repeated
 # Rows of a block, for each place, that give the first bound: multiplying them twice costs about as
 # much as scoring the candidates that a worse bound would admit.
 _SAMPLE = 2600
-_OPERANDS = {
-    "fp16": torch.float16,
-    "bf16": torch.bfloat16,
-    "tf32": torch.float32,
-    "fp32": torch.float32,
-}
+_BYTES = 2  # of an operand, fp16
 _SURE = 4  # groups of the sample for each of the k places, if there are enough
 
 
@@ -37,18 +32,15 @@ class FusedSearch(Search):
     the block: at least k rows reach it.
     """
 
-    def __init__(
-        self, queries: Tensor, k: int, memory: int, exclude: Tensor | None, product: str = "fp16"
-    ) -> None:
+    def __init__(self, queries: Tensor, k: int, memory: int, exclude: Tensor | None) -> None:
         super().__init__(
             queries, k, memory, exclude, product="bf16" if has_bf16(queries) else "fp32"
         )
-        self.kernel = _kernel(queries.device, product)
-        self.product = product
+        self.kernel = _kernel(queries.device)
+        self.product = "fp16"
         self.memory = memory
-        self.bytes = _OPERANDS[product].itemsize
         width = max(1, queries.shape[1])
-        wide = min(1 << 22, memory // (8 * self.bytes * width)) // self.kernel.COLUMNS
+        wide = min(1 << 22, memory // (8 * _BYTES * width)) // self.kernel.COLUMNS
         self.rows_per_block = max(1, wide) * self.kernel.COLUMNS
         row, ids = self.banned
         self.most_banned = int(torch.bincount(row, minlength=1).max())
@@ -102,7 +94,7 @@ class FusedSearch(Search):
                 break
         else:
             return 0
-        tall = max(1, self.memory // 4 // (8 * groups + 2 * self.bytes * low.depth))
+        tall = max(1, self.memory // 4 // (8 * groups + 2 * _BYTES * low.depth))
         for start in range(0, len(self.queries), tall):
             part = slice(start, start + tall)
             queries = self._queries(part)
@@ -116,22 +108,22 @@ class FusedSearch(Search):
         return round(float(sample * places / drawn))
 
     def _config(self) -> Any:
-        return self.kernel.config_of(self.queries.device, self.product)
+        return self.kernel.config_of(self.queries.device)
 
     def _block(self, block: Tensor) -> "_Low":
         kernel = self.kernel
-        return _Low(block, kernel.DEPTH, kernel.COLUMNS, by_row=False, product=self.product)
+        return _Low(block, kernel.DEPTH, kernel.COLUMNS, by_row=False)
 
     def _queries(self, part: slice) -> "_Low":
         depth, tall = self.kernel.DEPTH, self._config().rows
-        return _Low(self.queries[part], depth, tall, by_row=True, product=self.product)
+        return _Low(self.queries[part], depth, tall, by_row=True)
 
     def _slack(self, queries: "_Low", low: "_Low") -> Tensor:
         """Return ``(h,)`` bounds on the error of the product's scores, scaled.
 
         Let q' and x' be the rounded q and x. By Cauchy and Schwarz, |q'x' - qx| <= |q' - q| |x| +
-        |q| |x' - x| + |q' - q| |x' - x|. We round them before the product, for every precision: the
-        loss is measured, and a tensor core has nothing left to round or truncate in an operand.
+        |q| |x' - x| + |q' - q| |x' - x|. We round them before the product: the loss is
+        measured, and a tensor core has nothing left to round or truncate in an operand.
         Added to it is the rounding of two float32 sums of d products, summed in any order, rounded
         or truncated. (Tensor cores multiply exactly and truncate every addend at the last place of
         the largest: Fasi, Higham, Mikaitis, Pranesh 2021, "Numerical behavior of NVIDIA tensor
@@ -160,7 +152,7 @@ class FusedSearch(Search):
         mean = min(wide, math.ceil(room))
         words = -(-columns // self.kernel.COLUMNS) * (self.kernel.COLUMNS // self.kernel.WORD)
         row_bytes = 4 * words + _PAIR * mean + 24 * (self.k + wide)
-        row_bytes += 2 * self.bytes * low.depth
+        row_bytes += 2 * _BYTES * low.depth
         tall = max(1, min(_TALLEST, self.memory // 2 // row_bytes))
         counts = [
             self._tile(low, begin, stop, slice(start, start + tall), mean, wide)
@@ -194,7 +186,7 @@ class FusedSearch(Search):
         there = place < torch.where(taken > 0, ends, 0).amax()
         row, column = row.where(there, height - 1), column + begin
         keys = keys_of(
-            self.queries[part], low.block, self.offset, row, column, self.scratch, self._piece()
+            self.queries[part], low.block, self.offset, row, column, self.scratch, self.piece
         )
         keys = keys.where(there & ~self._is_banned(row + part.start, column + self.offset), EMPTY)
         # Each query's best so far, then its new pairs; unused entries go to one last place.
@@ -206,12 +198,6 @@ class FusedSearch(Search):
         self.best[part] = table.topk(self.k, dim=1).values
         return torch.where(taken == counts, counts, -counts)
 
-    def _piece(self) -> int:
-        """Numbers multiplied at once when pairs are scored: as many as caches hold."""
-        if self.queries.device.type == "cpu":
-            return 1 << 19
-        return min(1 << 23, max(1 << 19, self.memory // 32))
-
     def _is_banned(self, row: Tensor, ids: Tensor) -> Tensor:
         if not len(self.banned_keys):
             return torch.zeros_like(row, dtype=torch.bool)
@@ -222,9 +208,7 @@ class FusedSearch(Search):
     def _again(self, low: "_Low", begin: int, stop: int, rows: Tensor, most: float) -> None:
         """Repeat some queries with more room, and those that still lack room by the reference."""
         self.repeated += len(rows)
-        for part in rows.split(
-            max(1, self.memory // 4 // (2 * self.bytes * low.depth + 8 * self.k))
-        ):
+        for part in rows.split(max(1, self.memory // 4 // (2 * _BYTES * low.depth + 8 * self.k))):
             some = self._some(part)
             counts = some._scan(low, begin, stop, most, most)
             left = counts.lt(0).nonzero()[:, 0]
@@ -263,26 +247,23 @@ class _Low:
         rows: Their number becomes a multiple of this.
         by_row: Give every row its own scale, norm and loss; otherwise all rows share a scale, and
             norm and loss are the largest.
-        product: ``fp16``, ``bf16``, ``tf32`` or ``fp32``.
     """
 
-    def __init__(
-        self, block: Tensor, depth: int, rows: int, *, by_row: bool, product: str = "fp16"
-    ) -> None:
+    def __init__(self, block: Tensor, depth: int, rows: int, *, by_row: bool) -> None:
         self.block = block
         self.depth = max(1, -(-block.shape[1] // depth)) * depth
         low, high = block.aminmax(dim=1) if by_row else block.aminmax()
         power = torch.frexp(torch.maximum(high, -low)).exponent.clamp(-100, 126)
         self.scale = torch.ldexp(torch.ones_like(high), -power)  # (n,) or ()
         size = -(-len(block) // rows) * rows
-        self.rows = torch.zeros(size, self.depth, dtype=_OPERANDS[product], device=block.device)
+        self.rows = torch.zeros(size, self.depth, dtype=torch.float16, device=block.device)
         norms, lost = [], []
         piece = 1 << 12 if block.device.type == "cpu" else 1 << 16
         for start in range(0, len(block), piece):
             part = slice(start, min(start + piece, len(block)))
             scaled = block[part] * (self.scale[part, None] if by_row else self.scale)
             low = self.rows[part, : block.shape[1]]
-            low.copy_(tf32(scaled) if product == "tf32" else scaled)
+            low.copy_(scaled)
             norms.append(scaled.norm(dim=1))
             lost.append(scaled.sub_(low).norm(dim=1))
         self.norms, self.lost = torch.cat(norms), torch.cat(lost)  # (n,)
@@ -298,12 +279,12 @@ def _scales(queries: _Low, low: _Low) -> tuple[Tensor, Tensor]:
     return torch.minimum(queries.scale, low.scale), torch.maximum(queries.scale, low.scale)
 
 
-def _kernel(device: torch.device, product: str) -> ModuleType:
+def _kernel(device: torch.device) -> ModuleType:
     """Import the kernels.
 
     Raises:
         ModuleNotFoundError: If Triton is not installed.
-        ValueError: If the device cannot run them, or not in that product.
+        ValueError: If the device cannot run them.
     """
     try:
         from nsbench.benchmarks.search import kernel as _search_kernel
@@ -319,5 +300,4 @@ def _kernel(device: torch.device, product: str) -> ModuleType:
             "devices (nsbench mine: --search-devices cuda). TRITON_INTERPRET=1 in the environment "
             "runs it on a CPU, slowly, for tests"
         )
-    check_capability(device, product)
     return _search_kernel

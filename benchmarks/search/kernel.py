@@ -1,6 +1,6 @@
 """The fused search's kernels, in Triton: a matrix product that writes one bit per score.
 
-`scan` multiplies in fp16, bf16, tf32 or fp32 (sums in fp32), compares each score with its query's
+`scan` multiplies in fp16 (sums in fp32), compares each score with its query's
 bound in the product's epilogue, and writes 32 answers as one word: of a score matrix only 1/32 of
 its size in fp32 ever reaches memory. `maxima` is the same product that keeps the largest score of
 each group of columns, for a first bound. `count` and `collect` turn the words into pairs.
@@ -10,7 +10,7 @@ With ``TRITON_INTERPRET=1`` set before Triton is imported, all of it runs on a C
 
 import threading
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -27,22 +27,18 @@ _BAND = 16  # tiles of queries that go over the columns together, so that these 
 
 @dataclass(frozen=True)
 class Config:
-    """Tile of a product, its warps, and the number of loads in flight.
-
-    ``precision`` is that of float32 operands, as ``tl.dot`` names it.
-    """
+    """Tile of a product, its warps, and the number of loads in flight."""
 
     rows: int
     columns: int
     depth: int
     warps: int
     stages: int
-    precision: str = "tf32"
 
 
-#: What may be fastest somewhere for operands of two bytes; the timing script tries them. The first
-#: is the default of large shared memories (A100, H100), the last that of all others.
-_CONFIGS = (
+#: What may be fastest somewhere; the timing script tries them. The first is the default of large
+#: shared memories (A100, H100), the last that of all others.
+CONFIGS = (
     Config(128, 256, 64, 8, 3),
     Config(256, 128, 64, 8, 3),
     Config(128, 256, 64, 8, 4),
@@ -52,36 +48,22 @@ _CONFIGS = (
     Config(64, 256, 64, 4, 4),
     Config(128, 128, 32, 8, 3),
 )
-#: The cuts of each product. Operands twice as long go half as deep and take the same shared memory;
-#: fp32 has no tensor core, and small tiles.
-_CONFIGS_OF = {
-    "fp16": _CONFIGS,
-    "bf16": _CONFIGS,
-    "tf32": tuple(replace(config, depth=config.depth // 2) for config in _CONFIGS),
-    "fp32": (Config(128, 128, 16, 8, 3, "ieee"), Config(64, 128, 16, 8, 3, "ieee")),
-}
-_chosen: dict[tuple[torch.device, str], Config] = {}
+_chosen: dict[torch.device, Config] = {}
 
 
-def configs_of(product: str) -> tuple[Config, ...]:
-    """The cuts to try for a product."""
-    return _CONFIGS_OF[product]
-
-
-def config_of(device: torch.device, product: str) -> Config:
+def config_of(device: torch.device) -> Config:
     """The cut used on a device: what `choose` set, or a default by its shared memory."""
-    if (device, product) in _chosen:
-        return _chosen[device, product]
-    configs = configs_of(product)
+    if device in _chosen:
+        return _chosen[device]
     if device.type != "cuda":
-        return Config(128, 256, 64, 4, 1, configs[0].precision)
+        return Config(128, 256, 64, 4, 1)
     large = torch.cuda.get_device_capability(device) in ((8, 0), (9, 0), (10, 0), (10, 3))
-    return configs[0 if large else -1]
+    return CONFIGS[0 if large else -1]
 
 
-def choose(device: torch.device, product: str, config: Config) -> None:
-    """Use this cut on a device from now on, in the product's own precision."""
-    _chosen[device, product] = replace(config, precision=configs_of(product)[0].precision)
+def choose(device: torch.device, config: Config) -> None:
+    """Use this cut on a device from now on."""
+    _chosen[device] = config
 
 
 @triton.jit
@@ -97,7 +79,6 @@ def _scores(
     BN: tl.constexpr,
     BK: tl.constexpr,
     BAND: tl.constexpr,
-    PRECISION: tl.constexpr,
 ):
     """One tile ``(BM, BN)`` of scores, and its place.
 
@@ -120,7 +101,7 @@ def _scores(
     left = q + m.to(tl.int64) * (BM * D) + tl.arange(0, BM)[:, None] * D + inner[None, :]
     scores = tl.zeros((BM, BN), tl.float32)
     for _ in range(0, D, BK):
-        scores = tl.dot(tl.load(left), tl.load(right), scores, input_precision=PRECISION)
+        scores = tl.dot(tl.load(left), tl.load(right), scores)
         left += BK
         right += BK
     return scores, m, n
@@ -140,10 +121,9 @@ def scan_kernel(
     BN: tl.constexpr,
     BK: tl.constexpr,
     BAND: tl.constexpr,
-    PRECISION: tl.constexpr,
 ):
     """Bits of ``score >= bound``, 32 columns a word, the lowest bit first."""
-    scores, m, n = _scores(q, x, tiles_m, tiles_n, 1, False, D, BM, BN, BK, BAND, PRECISION)
+    scores, m, n = _scores(q, x, tiles_m, tiles_n, 1, False, D, BM, BN, BK, BAND)
     rows = tl.arange(0, BM)
     least = tl.load(bound + m * BM + rows)
     bit = 1 << (tl.arange(0, BN) % 32)
@@ -167,10 +147,9 @@ def maxima_kernel(
     BN: tl.constexpr,
     BK: tl.constexpr,
     BAND: tl.constexpr,
-    PRECISION: tl.constexpr,
 ):
     """The largest score of every row in each group of columns."""
-    scores, m, n = _scores(q, x, tiles_m, tiles_n, apart, True, D, BM, BN, BK, BAND, PRECISION)
+    scores, m, n = _scores(q, x, tiles_m, tiles_n, apart, True, D, BM, BN, BK, BAND)
     highest = tl.max(tl.reshape(scores, (BM, BN // GROUP, GROUP)), axis=2)
     rows = (m * BM + tl.arange(0, BM)).to(tl.int64)
     place = rows[:, None] * (tiles_n * (BN // GROUP)) + n * (BN // GROUP)
@@ -246,12 +225,7 @@ _turn: Any = threading.Lock() if INTERPRETED else nullcontext()  # it runs one k
 _ROWS, _WORDS = (64, 128) if INTERPRETED else (4, 512)  # of a program that reads words
 
 
-def _readable(rows: Tensor) -> Tensor:
-    """Rows as the kernels read them: NumPy has no bf16, and its interpreter none to multiply."""
-    return rows.float() if INTERPRETED and rows.dtype == torch.bfloat16 else rows
-
-
-def _settings(q: Tensor, config: Config) -> dict[str, int | str]:
+def _settings(q: Tensor, config: Config) -> dict[str, int]:
     """Constants that a product is compiled for."""
     return {
         "D": q.shape[1],
@@ -259,7 +233,6 @@ def _settings(q: Tensor, config: Config) -> dict[str, int | str]:
         "BN": config.columns,
         "BK": config.depth,
         "BAND": _BAND,
-        "PRECISION": config.precision,
         "num_warps": config.warps,
         "num_stages": config.stages,
     }
@@ -269,8 +242,8 @@ def scan(q: Tensor, x: Tensor, bound: Tensor, words: Tensor, config: Config) -> 
     """Write which scores reach their query's bound.
 
     Args:
-        q: ``(H, D)`` queries, H a multiple of ``config.rows``, D of `DEPTH`.
-        x: ``(W, D)`` rows of the same type, W a multiple of `COLUMNS`.
+        q: ``(H, D)`` fp16 queries, H a multiple of ``config.rows``, D of `DEPTH`.
+        x: ``(W, D)`` rows fp16, W a multiple of `COLUMNS`.
         bound: ``(H,)`` float32.
         words: ``(H, W / 32)`` int32, written.
         config: Tile and launch settings.
@@ -278,8 +251,8 @@ def scan(q: Tensor, x: Tensor, bound: Tensor, words: Tensor, config: Config) -> 
     tiles_m, tiles_n = len(q) // config.rows, len(x) // config.columns
     with _turn:
         scan_kernel[(tiles_m * tiles_n,)](
-            _readable(q),
-            _readable(x),
+            q,
+            x,
             bound,
             words,
             words.stride(0),
@@ -293,8 +266,8 @@ def maxima(q: Tensor, x: Tensor, group: int, tiles: int, apart: int, config: Con
     """``(H, G)`` largest scores of groups of rows of ``x``, which are spread over all of it.
 
     Args:
-        q: ``(H, D)``, H a multiple of ``config.rows``, D of `DEPTH`.
-        x: ``(>= tiles * config.columns * apart, D)`` of the same type.
+        q: ``(H, D)`` fp16, H a multiple of ``config.rows``, D of `DEPTH`.
+        x: ``(>= tiles * config.columns * apart, D)`` fp16.
         group: Rows of a group, one of `GROUPS`.
         tiles: Tiles of columns; each holds ``config.columns // group`` groups.
         apart: Distance between the rows of ``x`` that are used, >= 1.
@@ -304,8 +277,8 @@ def maxima(q: Tensor, x: Tensor, group: int, tiles: int, apart: int, config: Con
     tiles_m = len(q) // config.rows
     with _turn:
         maxima_kernel[(tiles_m * tiles,)](
-            _readable(q),
-            _readable(x),
+            q,
+            x,
             out,
             apart,
             tiles_m,

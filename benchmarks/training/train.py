@@ -24,7 +24,7 @@ from nsbench.benchmarks.training.batches import feed_for
 from nsbench.benchmarks.training.extras import Extras
 from nsbench.benchmarks.training.measures import Measures, Trained
 from nsbench.benchmarks.training.optimizer import schedule
-from nsbench.benchmarks.training.replay.capture import compile_layers, recorder, replay_mode
+from nsbench.benchmarks.training.replay.capture import recorder, replay_mode
 from nsbench.benchmarks.training.step import Batch, Method, Step, Stepped
 
 
@@ -86,8 +86,6 @@ class Training:
         mode = replay_mode(device, budget.chunk)
         fixed = mode != "never" or (device.type == "cuda" and team().size == 1)
         self.make_step = Step(method, self.world, known, self.pool, self.extras, fixed=fixed)
-        if mode == "compiled":
-            compile_layers(encoder)
         self.measures = Measures(method, self.world, known, every)
         self.run = recorder(self._run, mode, list(self.make_step.draw.values()))
 

@@ -26,7 +26,7 @@ def test_search_checks_see_what_is_right(monkeypatch: pytest.MonkeyPatch) -> Non
         words[:, ::5] = 0
 
     monkeypatch.setattr(kernel, "scan", wrong)
-    for name in ("fused search = reference", "search in any precision = reference"):
+    for name in ("fused search = reference", "search of close points = reference"):
         with pytest.raises(AssertionError, match="queries have other neighbours"):
             checks[name]()
 
@@ -41,10 +41,7 @@ def test_search_rows_say_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> N
         "blocked torch, bf16",
         "backend fused",
         "backend torch, auto",
-        "backend fused, fp32",
         "backend fused",
-        "backend fused, bf16",
-        "backend fused, tf32",
         "backend fused",
     ]
     shares = rows.pop()
@@ -56,6 +53,4 @@ def test_search_rows_say_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> N
         assert float(row["tflops"]) == pytest.approx(done, rel=0.1) or done > 1e-3
     assert float(rows[1]["times_eager"]) == 1.0
     assert "cut 128 x 256 x 64" in rows[2]["note"] or "cut 256 x 128 x 64" in rows[2]["note"]
-    for row, depth in ((rows[6], 64), (rows[7], 32)):
-        assert f" x {depth}, 8 warps" in row["note"]
-    assert kernel._chosen.keys() == {(CPU, product) for product in ("fp16", "bf16", "tf32")}
+    assert kernel._chosen.keys() == {CPU}

@@ -5,7 +5,7 @@
 Checks: recorded steps against steps made one by one, side by side against alone, no wait for the
 device anywhere in a step (torch's own watch, set to raise), a device against the CPU, the fused
 search against the reference. Times: a contrastive step of MiniLM-L6 and BERT-base (random weights
-of their sizes, texts of the planted data) made as it comes, recorded, compiled, and several
+of their sizes, texts of the planted data) made as it comes, recorded, and several
 trainings side by side; the sentence-transformers trainer where it can run; search, also by faiss
 where it can use the device; each compared with the measured rate of a matrix product and of a copy.
 A row whose steps were to be recorded and were not has failed. Needs torch, transformers, pandas,
@@ -199,11 +199,9 @@ class Bench:
         self._saved(self._line(self.rows[-1]))
 
     def steps(self, size: Size, batch: int, tokens: int) -> None:
-        """Steps of one size: as they come, recorded, compiled, and side by side."""
+        """Steps of one size: as they come, recorded, and side by side."""
         job = f"{size.name} step of {batch}, {tokens} tokens"
         ways = [("never", 1), (self.recorded, 1), (self.recorded, 4)]
-        if not self.rehearsal:
-            ways.append(("compiled", 1))
         eager = 0.0
         for mode, beside in ways:
             how = {"never": "as they come"}.get(mode, mode)

@@ -50,7 +50,7 @@ def search_checks(
     interpret(device)
     return {
         "fused search = reference": lambda: _equal(device, small),
-        "search in any precision = reference": lambda: _equal_in_all(device, small),
+        "search of close points = reference": lambda: _equal_if_close(device, small),
         "a tile of fused search waits for nothing": lambda: _unwaited(device, small, no_waiting),
         "the score of a pair is the same alone": lambda: _alone(device),
         "two devices in turn = one": lambda: _in_turn(device, small),
@@ -84,23 +84,20 @@ def _equal(device: torch.device, small: bool) -> str:
     return f"{tried + rows} queries, bit for bit; {again + found.repeated} done again"
 
 
-def _equal_in_all(device: torch.device, small: bool) -> str:
-    """Compare on plain points and on points closer than a product's last place, its bound's work.
+def _equal_if_close(device: torch.device, small: bool) -> str:
+    """Compare on points closer than a product's last place, its bound's work.
 
     What a tensor core does to its operands and sums no rehearsal shows.
     """
     rows, size, width, k = (12, 600, 24, 7) if small else (500, 50_000, 384, 50)
-    close = points_of(1, width, device, 3) + 0.02 * points_of(size, width, device, 2)
-    seen = []
-    for points in (points_of(size, width, device, 2), close):
-        wanted = top_k(points[:rows], points, k)
-        ways = [("fused", product) for product in PRODUCTS_OF["fused"] if product != "fp16"]
-        ways += [("torch", "tf32")] if device.type == "cuda" else []
-        for backend, product in ways:
-            found = top_k(points[:rows], points, k, backend=backend, product=product)
-            _same(found, wanted)
-            seen.append(f"{backend} {found.product} {found.repeated}")
-    return f"{2 * rows} queries, bit for bit; done again: {', '.join(seen)}"
+    points = points_of(1, width, device, 3) + 0.02 * points_of(size, width, device, 2)
+    wanted = top_k(points[:rows], points, k, product="fp32")
+    again = []
+    for backend in ("fused", "torch"):
+        found = top_k(points[:rows], points, k, backend=backend)
+        _same(found, wanted)
+        again.append(f"{backend} {found.product} {found.repeated}")
+    return f"{rows} queries, bit for bit; done again: {', '.join(again)}"
 
 
 def _unwaited(device: torch.device, small: bool, no_waiting: Wait) -> str:
@@ -179,35 +176,25 @@ def search_rows(device: torch.device, *, small: bool, repeat: int = 2) -> Iterat
         return
     found: list[TopK] = []
 
-    def search(product: str, asked: Tensor = queries, memory: int = memory) -> None:
-        found[:] = [top_k(asked, corpus, k, backend="fused", memory=memory, product=product)]
+    def search(asked: Tensor = queries, memory: int = memory) -> None:
+        found[:] = [top_k(asked, corpus, k, backend="fused", memory=memory)]
 
-    def fused(product: str) -> dict[str, Any]:
-        cut = _choose(device, corpus, product, small)
-        search(product, queries[:1000])  # kernels are compiled
-        seconds = _best(device, repeat if product == "fp16" else 1, partial(search, product))
-        note = f"exact; {found[0].repeated} queries again; {cut}"
-        _same(_rows(found[0], 200), top_k(queries[:200], corpus, k))
-        how = "backend fused" if product == "fp16" else f"backend fused, {product}"
-        return row(how, seconds, blocked, note)
-
+    cut = _choose(device, corpus, small)
+    search(queries[:1000])  # kernels are compiled
+    seconds = _best(device, repeat, search)
+    _same(_rows(found[0], 200), top_k(queries[:200], corpus, k))
+    note = f"exact; {found[0].repeated} queries again; {cut}"
+    yield row("backend fused", seconds, blocked, note)
     part, less = queries[: wanted // 16], memory // 16
-
-    def reckoned(how: str, act: Callable[[], object]) -> dict[str, Any]:
-        note = "reckoned from a sixteenth of the queries; exact"
-        return row(how, 16 * _best(device, 1, act), blocked, note)
-
-    yield fused("fp16")
     for product in PRODUCTS_OF["torch"] if device.type == "cuda" else ("auto",):
-        torch_ = partial(top_k, part, corpus, k, memory=memory, product=product)
-        yield reckoned(f"backend torch, {product}", torch_)
-    search("fp32", queries[:1000])
-    yield reckoned("backend fused, fp32", lambda: search("fp32", part))
-    seconds = _best(device, 1, lambda: search("fp16", memory=less))
+        seconds = 16 * _best(
+            device, 1, partial(top_k, part, corpus, k, memory=memory, product=product)
+        )
+        note = "reckoned from a sixteenth of the queries; exact"
+        yield row(f"backend torch, {product}", seconds, blocked, note)
+    seconds = _best(device, 1, lambda: search(memory=less))
     yield row("backend fused", seconds, blocked, f"exact; {less >> 20} MiB of memory")
-    yield fused("bf16")
-    yield fused("tf32")
-    shares = _shares(device, lambda: search("fp16", queries[: wanted // 4]))
+    shares = _shares(device, lambda: search(queries[: wanted // 4]))
     yield {"job": job, "how": "backend fused", "note": f"a quarter of the queries: {shares}"}
 
 
@@ -249,20 +236,19 @@ def _blocked(queries: Tensor, corpus: Tensor, k: int, small: bool) -> Tensor:
     return torch.cat(parts)
 
 
-def _choose(device: torch.device, corpus: Tensor, product: str, small: bool) -> str:
-    """Time cuts of a product on one tile, all of them in fp16; the fastest is used from now on."""
+def _choose(device: torch.device, corpus: Tensor, small: bool) -> str:
+    """Time cuts of the product on one tile; the fastest is used from now on."""
     from nsbench.benchmarks.search import kernel
     from nsbench.benchmarks.search.fused import _Low
 
     rows, columns = (256, 512) if small else (16_384, 131_072)
-    low = _Low(corpus[:columns], kernel.DEPTH, kernel.COLUMNS, by_row=False, product=product)
-    queries = _Low(corpus[:rows], kernel.DEPTH, 256, by_row=True, product=product)
+    low = _Low(corpus[:columns], kernel.DEPTH, kernel.COLUMNS, by_row=False)
+    queries = _Low(corpus[:rows], kernel.DEPTH, 256, by_row=True)
     bounds = torch.full((len(queries.rows),), torch.inf, device=device)
     shape = (len(queries.rows), len(low.rows) // kernel.WORD)
     words = torch.empty(shape, dtype=torch.int32, device=device)
     found: list[tuple[float, Any]] = []
-    most = 2 if small else 8 if product == "fp16" else 3
-    for config in kernel.configs_of(product)[:most]:
+    for config in kernel.CONFIGS[: 2 if small else None]:
 
         def scan(config: Any = config) -> None:
             kernel.scan(queries.rows, low.rows, bounds, words, config)
@@ -274,7 +260,7 @@ def _choose(device: torch.device, corpus: Tensor, product: str, small: bool) -> 
             continue
         found.append((_best(device, 1 if small else 5, scan), config))
     seconds, config = min(found, key=lambda x: x[0])
-    kernel.choose(device, product, config)
+    kernel.choose(device, config)
     done = 2 * len(queries.rows) * len(low.rows) * low.depth / 1e12
     for took, each in found:
         sys.stderr.write(f"{each}: {done / took:.0f} TFLOP/s\n")

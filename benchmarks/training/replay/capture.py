@@ -17,7 +17,6 @@ from torch import Tensor
 from nsbench.benchmarks.contrast.distributed import team
 from nsbench.benchmarks.contrast.views import Texts
 from nsbench.benchmarks.contrast.world import Stored
-from nsbench.benchmarks.encoders import Encoder
 from nsbench.benchmarks.training.replay.graphs import DeviceGraph, Graph, WaitError, Watch
 from nsbench.benchmarks.training.step import Batch
 from nsbench.samplers import one_of
@@ -103,15 +102,13 @@ def _device_graphs(generators: Sequence[torch.Generator]) -> Callable[[], Graph]
 
 GRAPHS: dict[str, Callable[[Sequence[torch.Generator]], Callable[[], Graph]]] = {
     "graph": _device_graphs,
-    "compiled": _device_graphs,
 }
-"""Modes that record: ``graph`` records CUDA graphs, ``compiled`` does so after ``torch.compile`` of
-the encoder's layers. Each takes the generators that steps draw from, in addition to the device's
-own, and gives a maker of empty graphs."""
+"""Modes that record: ``graph`` records CUDA graphs. Each takes the generators that steps draw from,
+in addition to the device's own, and gives a maker of empty graphs."""
 
 
 def replay_mode(device: torch.device, chunk: int = 0) -> str:
-    """Return how steps are made here: ``never``, ``graph`` or ``compiled``.
+    """Return how steps are made here: ``never`` or ``graph``.
 
     Args:
         device: Where training happens.
@@ -144,18 +141,6 @@ def recorder(run: Run[T], mode: str, generators: Sequence[torch.Generator]) -> R
         return run
     named = os.environ.get(VARIABLE, "") == mode
     return Captured(run, GRAPHS[mode](generators), required=named)
-
-
-def compile_layers(encoder: Encoder) -> None:
-    """Compile the layers of a transformer by ``torch.compile``, shape by shape.
-
-    Raises:
-        ValueError: If the encoder has no layers.
-    """
-    layers = getattr(getattr(encoder, "model", None), "encoder", None)
-    if not isinstance(layers, torch.nn.Module):
-        raise ValueError(f"{VARIABLE} is 'compiled', but {type(encoder).__name__} has no layers")
-    layers.compile(dynamic=False)
 
 
 def held(batch: Batch, change: Callable[[Tensor], Tensor] = Tensor.clone) -> Batch:

@@ -16,8 +16,9 @@ from triton.compiler import ASTSource
 
 from nsbench.benchmarks.search import kernel as kernels
 
-OPERANDS = {"fp16": "*fp16", "bf16": "*bf16", "tf32": "*fp32", "fp32": "*fp32"}
 TYPES = {
+    "q": "*fp16",
+    "x": "*fp16",
     "bound": "*fp32",
     "out": "*fp32",
     "words": "*i32",
@@ -28,11 +29,10 @@ TYPES = {
 }
 
 
-def compiled(function, capability, constants, warps, stages, operands=""):
+def compiled(function, capability, constants, warps, stages):
     """Registers, bytes of spills and shared memory, and accumulators that were laid out anew."""
     names = function.arg_names
-    known = TYPES | {"q": operands, "x": operands}
-    types = {n: "constexpr" if n in constants else known.get(n, "i32") for n in names}
+    types = {n: "constexpr" if n in constants else TYPES.get(n, "i32") for n in names}
     whole = [["tt.divisibility", 16]]
     aligned = {(i,): whole for i, n in enumerate(names) if types[n].startswith("*")}
     values = {(names.index(n),): v for n, v in constants.items()}
@@ -66,14 +66,12 @@ def compiled(function, capability, constants, warps, stages, operands=""):
 
 def main(capability: int, depth: int, *wanted: str) -> None:
     todo = {}
-    for product, operands in OPERANDS.items():
-        for c in kernels.configs_of(product):
-            cut = {"BM": c.rows, "BN": c.columns, "BK": c.depth, "BAND": 16, "D": depth}
-            cut["PRECISION"] = c.precision
-            name = f"{product} {c.rows}x{c.columns}x{c.depth} {c.warps} {c.stages}"
-            how = (c.warps, c.stages, operands)
-            todo[f"scan {name}"] = (kernels.scan_kernel, capability, cut, *how)
-            todo[f"maxima {name}"] = (kernels.maxima_kernel, capability, cut | {"GROUP": 128}, *how)
+    for c in kernels.CONFIGS:
+        cut = {"BM": c.rows, "BN": c.columns, "BK": c.depth, "BAND": 16, "D": depth}
+        name = f"{c.rows}x{c.columns}x{c.depth} {c.warps} {c.stages}"
+        how = (c.warps, c.stages)
+        todo[f"scan {name}"] = (kernels.scan_kernel, capability, cut, *how)
+        todo[f"maxima {name}"] = (kernels.maxima_kernel, capability, cut | {"GROUP": 128}, *how)
     read = {"BR": kernels._ROWS, "BW": kernels._WORDS}
     todo["count"] = (kernels.count_kernel, capability, read, 4, 3)
     todo["collect"] = (kernels.collect_kernel, capability, read, 4, 3)

@@ -1,7 +1,6 @@
 """Recorded and replayed steps are the steps that would have been made."""
 
 import logging
-import shutil
 from dataclasses import replace
 from typing import Any
 
@@ -13,15 +12,12 @@ from torch import Tensor
 from nsbench.benchmarks.contrast.distributed import team
 from nsbench.benchmarks.contrast.views import Texts
 from nsbench.benchmarks.contrast.world import Stored
-from nsbench.benchmarks.data import datasets
-from nsbench.benchmarks.encoders import encoders
 from nsbench.benchmarks.training.optimizer import NamedRowAdam, Optimizer, RowAdam
 from nsbench.benchmarks.training.replay.capture import (
     GRAPHS,
     VARIABLE,
     Captured,
     _fed,
-    compile_layers,
     fill,
     held,
     recorder,
@@ -203,7 +199,6 @@ def test_a_recorded_optimizer_reads_its_rate_where_it_stands() -> None:
         ("auto", "cuda", 0, "graph"),
         ("auto", "cuda", 16, "never"),
         ("never", "cuda", 0, "never"),
-        ("compiled", "cuda", 0, "compiled"),
     ],
 )
 def test_the_mode_follows_from_the_device_unless_said(
@@ -222,25 +217,3 @@ def test_a_mode_that_is_none_or_cannot_be_is_refused(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv(VARIABLE, "graph")
     with pytest.raises(ValueError, match="needs a CUDA device, not cpu"):
         replay_mode(CPU)
-
-
-def test_only_an_encoder_with_layers_is_compiled() -> None:
-    data = datasets.make("planted", rows=20)()
-    with pytest.raises(ValueError, match="StaticEncoder has no layers"):
-        compile_layers(encoders.make("static", dimension=8).build(data.texts, 0))
-
-
-@pytest.mark.slow  # torch.compile takes half a minute
-@pytest.mark.filterwarnings("default")  # of torch.compile itself
-@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
-def test_compiled_layers_change_only_rounding(software: None) -> None:
-    plain = one_by_one(training("tiny", "hard", views=("token_cutoff",))).finish()
-    under = one_by_one(training("tiny", "hard", views=("token_cutoff",)))
-    names = list(under.world.encoder.state_dict())
-    compile_layers(under.world.encoder)
-    compiled = under.finish()
-    assert list(under.world.encoder.state_dict()) == names
-    assert not compiled.training["loss"].equals(plain.training["loss"])
-    assert compiled.training["loss"].to_numpy() == pytest.approx(
-        plain.training["loss"].to_numpy(), abs=2e-5
-    )
