@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from nsbench.benchmarks.contrast.world import Stored
 from nsbench.benchmarks.data import TrainingData
+from nsbench.benchmarks.data._types import Ints
 from nsbench.benchmarks.objectives._embedded import compared
 from nsbench.samplers import SimilarityContext, append_synthetic
 
@@ -28,12 +29,16 @@ class Known:
         if data.meaning is not None:
             self.meaning = torch.from_numpy(np.asarray(data.meaning, np.int64)).to(device)
         self._groups = int(group.max(initial=0)) + 1
-        a, b = group[data.anchor], group[data.positive]
-        apart = a != b
-        keys = np.concatenate(
-            [a[apart] * self._groups + b[apart], b[apart] * self._groups + a[apart]]
-        )
-        self._pairs = torch.from_numpy(np.unique(keys)).to(device)
+        self._pairs = self._keys(group[data.known]).to(device)
+        self._hidden = None
+        if data.hidden is not None:
+            self._hidden = self._keys(group[data.hidden]).to(device)
+
+    def _keys(self, pairs: Ints) -> Tensor:
+        """One number for each pair of different groups, in both orders, ascending."""
+        a, b = pairs[pairs[:, 0] != pairs[:, 1]].T
+        keys = np.concatenate([a * self._groups + b, b * self._groups + a])
+        return torch.from_numpy(np.unique(keys))
 
     def twins(self, left: Tensor, right: Tensor) -> Tensor:
         """``(B, N)`` True where text ``left[i]`` equals ``right[j]`` after normalisation."""
@@ -41,18 +46,23 @@ class Known:
 
     def pairs(self, left: Tensor, right: Tensor) -> Tensor:
         """``(B, N)`` True where the two texts are a known positive pair of the data."""
-        if self._pairs.numel() == 0:
+        return self._among(self._pairs, left, right)
+
+    def _among(self, pairs: Tensor, left: Tensor, right: Tensor) -> Tensor:
+        if pairs.numel() == 0:
             return torch.zeros(len(left), len(right), dtype=torch.bool, device=left.device)
         keys = self.group[left][:, None] * self._groups + self.group[right][None, :]
-        place = torch.searchsorted(self._pairs, keys).clamp(max=self._pairs.numel() - 1)
-        return self._pairs[place] == keys
+        place = torch.searchsorted(pairs, keys).clamp(max=pairs.numel() - 1)
+        return pairs[place] == keys
 
     def truth(self, left: Tensor, right: Tensor) -> Tensor | None:
         """``(B, N)`` True where both are known to mean the same; ``None`` if nothing is known."""
+        hidden = None if self._hidden is None else self._among(self._hidden, left, right)
         if self.meaning is None:
-            return None
+            return hidden
         mine = self.meaning[left][:, None]
-        return (mine == self.meaning[right][None, :]) & (mine >= 0)
+        same = (mine == self.meaning[right][None, :]) & (mine >= 0)
+        return same if hidden is None else same | hidden
 
 
 @dataclass(frozen=True, eq=False)

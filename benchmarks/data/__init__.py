@@ -7,7 +7,9 @@ A data set is a frozen dataclass with parameters, registered under a name, one a
 from nsbench.benchmarks.data._types import (
     DataSet,
     LabelledTexts,
+    OwnTest,
     Pairs,
+    Ranking,
     TrainingData,
     false_negative_rate,
     normalise,
@@ -23,7 +25,9 @@ register = datasets.register
 __all__ = [
     "DataSet",
     "LabelledTexts",
+    "OwnTest",
     "Pairs",
+    "Ranking",
     "TrainingData",
     "datasets",
     "false_negative_rate",

@@ -4,7 +4,7 @@ Source: Thakur et al. 2021, BEIR, and its data format. https://arxiv.org/abs/210
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 from nsbench.benchmarks.data._reading import Reading, Report, RowError
 from nsbench.benchmarks.data._records import existing, records
 from nsbench.benchmarks.data._rows import Rows
-from nsbench.benchmarks.data._values import Keyed, keyed, number_of, titled
+from nsbench.benchmarks.data._values import Keyed, Record, keyed, number_of, titled
 
 
 def files_of(folder: Path, split: str) -> tuple[Path, Path, Path]:
@@ -93,8 +93,26 @@ def judgements(
     text = partial(titled, may_be_blank=blank_documents)
     corpus = keyed(records(corpus_file, reading, report), "_id", text, report)
     queries = keyed(records(query_file, reading, report), "_id", titled, report)
+    rows = records(judged, replace(reading, quotes="none"), report)
+    scores = scores_of(rows, queries, corpus, report)
+    if not any(score > 0 for of_query in scores.values() for score in of_query.values()):
+        raise ValueError(f"{judged} names no relevant document")
+    return Judged(corpus, queries, scores)
+
+
+def scores_of(
+    rows: Iterable[Record], queries: Mapping[str, str], corpus: Mapping[str, str], report: Report
+) -> dict[str, dict[str, float]]:
+    """Scores of judged pairs, by query and document.
+
+    Args:
+        rows: With ``query-id``, ``corpus-id`` and ``score``.
+        queries: Queries by id.
+        corpus: Documents by id.
+        report: Of rows that cannot be used.
+    """
     pairs = Keyed("pair of query-id and corpus-id", report)
-    for where, row in records(judged, replace(reading, quotes="none"), report):
+    for where, row in rows:
         with report.guarded():
             names = _judged_pair(where, row, queries, corpus)
             score = number_of(where, "score", row.get("score"))
@@ -104,9 +122,7 @@ def judgements(
     scores: dict[str, dict[str, float]] = {}
     for (query, document), score in pairs.items():
         scores.setdefault(query, {})[document] = score
-    if not any(score > 0 for score in pairs.values()):
-        raise ValueError(f"{judged} names no relevant document")
-    return Judged(corpus, queries, scores)
+    return scores
 
 
 def _judged_pair(
@@ -115,10 +131,10 @@ def _judged_pair(
     for column, known in (("query-id", queries), ("corpus-id", corpus)):
         if column not in row:
             raise ValueError(f"{where}: qrels must have query-id, corpus-id and score")
-        if row[column] not in known:
+        if str(row[column]) not in known:
             what = f"{column} {row[column]!r} is not in the folder"
             raise RowError(where, what, kind=f"{column} is not in the folder")
-    return row["query-id"], row["corpus-id"]
+    return str(row["query-id"]), str(row["corpus-id"])
 
 
 def read_folder(

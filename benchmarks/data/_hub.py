@@ -72,6 +72,26 @@ def open_split(source: Source, split: str) -> Any:
     return table
 
 
+def splits_of(source: Source) -> tuple[str, ...]:
+    """Names of the splits of a configuration.
+
+    Raises:
+        FileNotFoundError: If it is not in the cache and the hub is off or cannot be reached.
+        ValueError: If the configuration does not exist.
+    """
+    import datasets
+
+    with _quiet():
+        builder = _builder(source)
+        if builder.info.splits:
+            return tuple(builder.info.splits)
+        return tuple(
+            datasets.get_dataset_split_names(
+                source.path, source.config or None, revision=source.revision
+            )
+        )
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     """No log line below an error: `datasets` warns of every answer from its cache."""

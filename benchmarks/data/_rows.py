@@ -175,18 +175,26 @@ def limited(data: TrainingData, limit: int, seed: int, *, keep_texts: bool = Fal
 
 def chosen(data: TrainingData, rows: Ints, keep_texts: bool = False) -> TrainingData:
     """Some rows, in the order given, without the texts that none of them uses."""
-    columns = np.column_stack([data.anchor, data.positive, data.negatives])[rows]
+    given = data.negatives.shape[1]
+    parts = [data.anchor, data.positive, data.negatives]
+    columns = np.column_stack([*parts, *([] if data.others is None else [data.others])])[rows]
     used = np.arange(len(data.texts)) if keep_texts else np.unique(columns[columns >= 0])
     columns = np.where(columns < 0, -1, np.searchsorted(used, columns))
+    hidden = data.hidden
+    if hidden is not None:
+        hidden = hidden[np.isin(hidden, used).all(axis=1)]
+        hidden = np.searchsorted(used, hidden)
     return replace(
         data,
         texts=tuple(data.texts[i] for i in used),
         anchor=columns[:, 0],
         positive=columns[:, 1],
-        negatives=columns[:, 2:],
+        negatives=columns[:, 2 : 2 + given],
         meaning=None if data.meaning is None else data.meaning[used],
         nli=None if data.nli is None else data.nli[rows],
         grade=None if data.grade is None else data.grade[rows],
+        others=None if data.others is None else columns[:, 2 + given :],
+        hidden=hidden,
     )
 
 
@@ -197,7 +205,8 @@ def unpaired(data: TrainingData) -> TrainingData:
     else:
         alone = np.column_stack([data.anchor, data.positive]).reshape(-1)  # (2R,)
     none = np.zeros((len(alone), 0), dtype=np.int64)
-    return replace(data, anchor=alone, positive=alone, negatives=none, nli=None, grade=None)
+    data = replace(data, nli=None, grade=None, others=None)
+    return replace(data, anchor=alone, positive=alone, negatives=none)
 
 
 def without_repeats(data: TrainingData) -> TrainingData:

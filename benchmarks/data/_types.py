@@ -47,6 +47,10 @@ class TrainingData:
             read.
         grade: Optional ``(R,)`` float64 score of each pair; a row's texts need not mean the same
             then, and only objectives that read grades can train on it.
+        others: Optional ``(R, P)`` further known positives of each row's anchor, -1 for none. Each
+            time the row is used, one of them or ``positive`` is drawn.
+        hidden: Optional ``(H, 2)`` anchor and text of pairs that judges call relevant and training
+            must not know: chosen as negatives, they are false ones.
     """
 
     name: str
@@ -61,6 +65,24 @@ class TrainingData:
     document_ids: Mapping[str, str] = field(default_factory=dict)
     report: Mapping[str, Any] | None = None
     grade: NDArray[np.float64] | None = None
+    others: Ints | None = None
+    hidden: Ints | None = None
+
+    @property
+    def knows_truth(self) -> bool:
+        """True if something tells false negatives: meanings, or judgements kept from training."""
+        return self.meaning is not None or self.hidden is not None
+
+    @cached_property
+    def known(self) -> Ints:
+        """``(n, 2)`` anchor and text of every positive pair that training knows."""
+        pairs = np.column_stack([self.anchor, self.positive])
+        if self.others is None:
+            return pairs
+        more = np.column_stack(
+            [np.repeat(self.anchor, self.others.shape[1]), self.others.reshape(-1)]
+        )
+        return np.concatenate([pairs, more[more[:, 1] >= 0]])
 
     @property
     def rows(self) -> int:
@@ -82,6 +104,9 @@ class TrainingData:
             h.update(b"-" if array is None else np.ascontiguousarray(array, np.int64).tobytes())
         if self.grade is not None:  # younger: other data keep their digests
             h.update(b"grade" + np.ascontiguousarray(self.grade, np.float64).tobytes())
+        for name in ("others", "hidden"):  # younger: other data keep their digests
+            if (array := getattr(self, name)) is not None:
+                h.update(name.encode() + np.ascontiguousarray(array, np.int64).tobytes())
         return h.hexdigest()
 
 
@@ -105,6 +130,27 @@ class LabelledTexts:
     test_texts: tuple[str, ...]
     test_labels: tuple[int, ...]
     label_names: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """A retrieval test: queries, the documents they search, and judgements.
+
+    Attributes:
+        name: Name of the test.
+        queries: Text of each query, by id.
+        documents: Text of each document, by id.
+        relevant: Of each query, its judged documents with their grades; above 0 is relevant.
+    """
+
+    name: str
+    queries: Mapping[str, str]
+    documents: Mapping[str, str]
+    relevant: Mapping[str, Mapping[str, int]]
+
+
+OwnTest = Pairs | LabelledTexts | Ranking
+"""A test that a data set provides."""
 
 
 def false_negative_rate(data: TrainingData) -> float:
@@ -154,10 +200,13 @@ class DataSet(Protocol):
         """Read or make the rows; the same parameters give the same rows."""
         ...
 
-    def tests(self) -> list[Pairs | LabelledTexts]:
-        """Evaluation sets that belong to this data set and share no text with its rows."""
+    def tests(self) -> Sequence[OwnTest]:
+        """Evaluation sets that belong to this data set and share no text with its rows.
+
+        Of a retrieval test this holds for the queries; documents are there to be trained on.
+        """
         return []
 
-    def dev(self) -> Pairs | None:
-        """A graded similarity set for choosing checkpoints, or ``None``."""
+    def dev(self) -> Pairs | Ranking | None:
+        """A graded similarity set, or a retrieval one, for choosing checkpoints, or ``None``."""
         return None

@@ -127,13 +127,13 @@ class Corpus:
         self.anchor, self.positive = group[data.anchor], group[data.positive]  # (R,)
         self.candidates = np.arange(self.size)  # (C,) distinct texts that may be mined
         if among == "documents":
-            shown = group[data.negatives[data.negatives >= 0]]
-            queries = np.setdiff1d(self.anchor, np.concatenate([self.positive, shown]))
+            shown = [group[data.negatives[data.negatives >= 0]], group[data.known[:, 1]]]
+            queries = np.setdiff1d(self.anchor, np.concatenate(shown))
             if documents is not None:
                 queries = np.setdiff1d(queries, group[documents])
             self.candidates = np.setdiff1d(self.candidates, queries)
         self.queries, self.query = np.unique(self.anchor, return_inverse=True)  # (A,), (R,)
-        a, b = self.anchor, self.positive
+        a, b = group[data.known].T
         keys = np.concatenate([a * self.size + b, b * self.size + a])
         self.known = np.unique(keys[keys // self.size != keys % self.size])
         each = np.searchsorted(self.known, self.queries * self.size)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from nsbench.benchmarks.data import DataSet, LabelledTexts, datasets, normalise
+from nsbench.benchmarks.data import DataSet, LabelledTexts, Ranking, datasets, normalise
 from nsbench.samplers.testing import Contract, expect
 
 DATA_SETS: Contract[DataSet] = Contract(datasets)
@@ -31,6 +31,12 @@ def points_at_its_texts(dataset: DataSet) -> None:
     negatives = data.negatives
     expect(negatives.ndim == 2 and len(negatives) == data.rows, f"negatives {negatives.shape}")
     expect(_between(negatives, -1, len(data.texts)), "negatives point outside the texts")
+    if (others := data.others) is not None:
+        expect(others.ndim == 2 and len(others) == data.rows, f"others {others.shape}")
+        expect(_between(others, -1, len(data.texts)), "others point outside the texts")
+    if (hidden := data.hidden) is not None:
+        expect(hidden.ndim == 2 and hidden.shape[1] == 2, f"hidden {hidden.shape}")
+        expect(_between(hidden, 0, len(data.texts)), "hidden points outside the texts")
     for name, size in (("meaning", len(data.texts)), ("nli", data.rows)):
         value = getattr(data, name)
         expect(value is None or value.shape == (size,), f"{name} does not have {size} entries")
@@ -62,6 +68,8 @@ def tests_share_no_text_with_its_rows(dataset: DataSet) -> None:
     for test in (*dataset.tests(), *([dev] if dev is not None else [])):
         if isinstance(test, LabelledTexts):
             texts: tuple[Any, ...] = test.test_texts
+        elif isinstance(test, Ranking):  # documents are there to be trained on
+            texts = tuple(test.queries.values())
         else:
             texts = (*test.sentence1, *test.sentence2)
         shared = [t for t in texts if normalise(t) in seen]

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsbench.benchmarks.contrast.world import World
+from nsbench.benchmarks.data import TrainingData
 from nsbench.benchmarks.mining.clusters import row_topics
 from nsbench.benchmarks.mining.guides import guide_embeddings
 from nsbench.samplers import Sampler, one_of
@@ -90,6 +91,24 @@ def _chunks(order: Ints, topics: Ints, size: int) -> Ints:
 def _enough(rows: int, batch_size: int) -> None:
     if rows < batch_size:
         raise ValueError(f"batch_size is {batch_size}, but the data has only {rows} rows")
+
+
+def positives_of(data: TrainingData, rows: Ints, step: int, seed: int) -> Ints:
+    """``(B,)`` positive of each row at a step: its only one, or one drawn from all it has.
+
+    Args:
+        data: The training data.
+        rows: ``(B,)`` the batch.
+        step: Its number; the draw depends on nothing else, so that a resumed cell repeats it.
+        seed: Of the draws.
+    """
+    if data.others is None:
+        return data.positive[rows]
+    each = np.column_stack([data.positive[rows], data.others[rows]])
+    chance = np.random.default_rng([seed, step]).random(each.shape)
+    place = np.where(each < 0, -1.0, chance).argmax(axis=1)
+    out: Ints = each[np.arange(len(rows)), place]
+    return out
 
 
 def feed_for(sampler: Sampler, world: World) -> Iterator[Ints]:

@@ -16,6 +16,7 @@ from nsbench.benchmarks.contrast.distributed import team
 from nsbench.benchmarks.data import TrainingData
 from nsbench.benchmarks.data._layouts import unpaired
 from nsbench.benchmarks.data._load import load_data
+from nsbench.benchmarks.data._rows import chosen
 from nsbench.benchmarks.difficulty.histograms import joined_histograms
 from nsbench.benchmarks.encoders import Encoder, encoders, hash_weights
 from nsbench.benchmarks.keys import content_key
@@ -227,7 +228,7 @@ def method_of(phase: Phase, cell: Cell, data: TrainingData, encoder: Encoder) ->
     """
     alone = phase.kind == "entailment"
     sampler = samplers.make("in_batch") if alone else make(samplers, cell.sampler)
-    if "truth" in getattr(sampler, "needs", ()) and data.meaning is None:
+    if "truth" in getattr(sampler, "needs", ()) and not data.knows_truth:
         raise SkipCellError(f"{cell.sampler.name} needs labels, and {data.name} has none")
     if getattr(sampler, "requires_given", False) and not (data.negatives >= 0).any():
         raise SkipCellError(
@@ -290,21 +291,7 @@ def few_shot(data: TrainingData, limit: int, *, batch_size: int, seed: int) -> T
         return data
     rows = np.random.default_rng(seed).permutation(data.rows)[:limit]
     rows = np.tile(rows, -(-batch_size // limit))
-    anchor, positive, negatives = data.anchor[rows], data.positive[rows], data.negatives[rows]
-    used = np.unique(np.concatenate([anchor, positive, negatives[negatives >= 0].ravel()]))
-    place = np.full(len(data.texts) + 1, -1, dtype=np.int64)  # its last entry is read for -1
-    place[used] = np.arange(len(used))
-    return replace(
-        data,
-        texts=tuple(data.texts[i] for i in used),
-        anchor=place[anchor],
-        positive=place[positive],
-        negatives=place[negatives],
-        meaning=None if data.meaning is None else data.meaning[used],
-        nli=None if data.nli is None else data.nli[rows],
-        grade=None if data.grade is None else data.grade[rows],
-        revision=f"{data.revision} ({limit} rows)",
-    )
+    return replace(chosen(data, rows), revision=f"{data.revision} ({limit} rows)")
 
 
 def phase_data(phase: Phase, data: TrainingData, pairs: TrainingData | None) -> TrainingData:

@@ -20,7 +20,7 @@ from nsbench.benchmarks.contrast.world import World
 from nsbench.benchmarks.data import TrainingData
 from nsbench.benchmarks.encoders import Encoder, token_table
 from nsbench.benchmarks.records.cache import NOTHING, ContentCache
-from nsbench.benchmarks.training.batches import feed_for
+from nsbench.benchmarks.training.batches import feed_for, positives_of
 from nsbench.benchmarks.training.extras import Extras
 from nsbench.benchmarks.training.measures import Measures, Trained
 from nsbench.benchmarks.training.optimizer import schedule
@@ -177,7 +177,8 @@ def batch_of(
     """Return the batch of some rows: their texts, given negatives and mined ones."""
     data, budget, device = world.data, method.budget, world.device
     index = torch.from_numpy(rows)
-    texts1, texts2 = torch.from_numpy(data.anchor[rows]), torch.from_numpy(data.positive[rows])
+    texts1 = torch.from_numpy(data.anchor[rows])
+    texts2 = torch.from_numpy(positives_of(data, rows, step, world.seed_for("positives")))
     if method.supervision is not None:
         texts1, texts2 = method.supervision.texts(texts1, texts2)
     given = data.negatives.shape[1]
