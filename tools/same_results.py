@@ -38,6 +38,7 @@ FILES = (
     "probe.parquet",
     "choices.parquet",
     "texts.parquet",
+    "queries.parquet",
 )
 PASSING = ("seconds", "started", "finished")
 """Fields of a record that differ between two runs of the same code."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from nsbench.samplers import at_least
 
 Embeddings = NDArray[np.float32]
+Lexical = Callable[[Sequence[str]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +25,8 @@ class EvaluatedModel:
         encode_as: The same for a role (``query``, ``document`` or empty) and a prompt, ``None`` for
             the model's own; ``None`` for a model to which neither makes a difference.
         prompts: The model's prompts by name, as mteb reads them.
+        lexical: Of a model that ranks documents without embeddings: documents to a function of
+            queries, which gives ``(n, D)`` scores. It is scored on retrieval tasks only.
     """
 
     name: str
@@ -32,6 +35,7 @@ class EvaluatedModel:
     encode: Callable[[Sequence[str]], Embeddings]
     encode_as: Callable[[Sequence[str], str, str | None], Embeddings] | None = None
     prompts: Mapping[str, str] = field(default_factory=dict)
+    lexical: Callable[[Sequence[str]], Lexical] | None = None
 
     def __post_init__(self) -> None:
         organisation, slash, model = self.name.partition("/")

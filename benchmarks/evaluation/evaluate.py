@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from nsbench.benchmarks.data import LabelledTexts, Pairs
+from nsbench.benchmarks.data import OwnTest, Pairs, Ranking
 from nsbench.benchmarks.difficulty.geometry import geometry_scores, sample, similarity_counts
 from nsbench.benchmarks.evaluation.checkpoint import Embeddings, EvaluatedModel, SentenceCache
 from nsbench.benchmarks.evaluation.local_tasks import left_out
@@ -26,6 +26,7 @@ from nsbench.benchmarks.evaluation.metrics import label_metrics, pair_metrics
 from nsbench.benchmarks.evaluation.mteb import adapter as mteb_adapter
 from nsbench.benchmarks.evaluation.mteb import tasks as mteb_tasks
 from nsbench.benchmarks.evaluation.mteb.judged import judged
+from nsbench.benchmarks.evaluation.mteb.lexical import LexicalSearch
 from nsbench.benchmarks.evaluation.mteb.requests import (
     LoadedTask,
     Named,
@@ -33,12 +34,12 @@ from nsbench.benchmarks.evaluation.mteb.requests import (
     Request,
     TaskRequest,
 )
+from nsbench.benchmarks.evaluation.ranking import QueryScores, ranked_by, ranking_scores
 from nsbench.benchmarks.evaluation.sts_parts import PARTS, part_correlations
 from nsbench.benchmarks.records import MEAN_METRIC, Score
 from nsbench.benchmarks.records.local_task import LocalTask
 from nsbench.samplers import one_of
 
-OwnTest = Pairs | LabelledTexts
 Both = tuple[Embeddings, Embeddings]
 Asked = tuple[str, str | None]
 AS_IS: Asked = ("", None)
@@ -55,6 +56,7 @@ class Evaluation:
 
     Attributes:
         scores: One row for each score.
+        queries: Of retrieval tests, the scores of each query.
         info: Origin of the scores, as plain data. By task: ``engine``, ``source``
             (``repository@revision``), ``aggregation`` and ``seconds`` (also of ``encode``, which
             all share), ``splits`` if mteb scores it on several, all of which count. ``notes`` by
@@ -65,6 +67,7 @@ class Evaluation:
 
     scores: list[Score]
     info: dict[str, Any] = field(default_factory=dict)
+    queries: list[QueryScores] = field(default_factory=list)
 
 
 def check_tasks(names: Sequence[Named], languages: Sequence[str] = ("eng",)) -> tuple[str, ...]:
@@ -128,8 +131,13 @@ def evaluate(
     if engine == "own" and by_mteb:
         raise ValueError(f"our own engine scores STS tasks only, not {', '.join(sorted(by_mteb))}")
 
+    if model.lexical is not None:
+        _refuse_unranked(own_tests, loaded)
+        geometry = False
     encode = SentenceCache(model)
-    together = {AS_IS: [text for test in own_tests for text in _texts(test)]}
+    together = {
+        AS_IS: [t for test in own_tests if not isinstance(test, Ranking) for t in _texts(test)]
+    }
     for task in (t for t in loaded if t.name not in by_mteb):
         first, second = mteb_adapter.asked_of_pairs(model, task.task)
         for part in task.pair_tests:
@@ -154,7 +162,15 @@ def evaluate(
     scoring.info["sentences"] = encode.encoded
     if missing := left_out(tasks):
         scoring.info["left_out"] = missing
-    return Evaluation(scoring.scores, scoring.info)
+    return Evaluation(scoring.scores, scoring.info, scoring.queries)
+
+
+def _refuse_unranked(own_tests: Sequence[OwnTest], loaded: Sequence[LoadedTask]) -> None:
+    """Raise ``ValueError`` for a test that a model without embeddings cannot be scored on."""
+    odd = [t.name for t in own_tests if not isinstance(t, Ranking)]
+    odd += [task.name for task in loaded if judged(task) is None]
+    if odd:
+        raise ValueError(f"a lexical ranking is scored on retrieval tasks only, not on {odd[0]}")
 
 
 def check_dev(dev: Named, *, split: str = "validation") -> None:
@@ -181,19 +197,21 @@ def _dev_request(dev: Named, split: str) -> Request:
     return TaskRequest(request.name, request.subsets, (split,))
 
 
-def evaluate_dev(model: EvaluatedModel, dev: Named | Pairs, *, split: str = "validation") -> Score:
+def evaluate_dev(
+    model: EvaluatedModel, dev: Named | Pairs | Ranking, *, split: str = "validation"
+) -> Score:
     """Return the main score on development data, for choosing a checkpoint.
 
     Args:
         model: The checkpoint.
-        dev: A task by name (``STSBenchmark``) or of a local file, or pairs of our own.
+        dev: A task by name (``STSBenchmark``) or of a local file, or a test of our own.
         split: Split of the task; test splits are not for choosing.
 
     Raises:
         ValueError: As `check_dev`.
         MissingDataError: If the data are not in the cache and cannot be fetched.
     """
-    if isinstance(dev, Pairs):
+    if isinstance(dev, Pairs | Ranking):
         found = evaluate(model, own_tests=[dev], geometry=False).scores
     else:
         found = evaluate(model, [_dev_request(dev, split)], geometry=False).scores
@@ -203,6 +221,8 @@ def evaluate_dev(model: EvaluatedModel, dev: Named | Pairs, *, split: str = "val
 def _texts(test: OwnTest) -> Sequence[str]:
     if isinstance(test, Pairs):
         return (*test.sentence1, *test.sentence2)
+    if isinstance(test, Ranking):
+        return (*test.queries.values(), *test.documents.values())
     return (*test.train_texts, *test.test_texts)
 
 
@@ -214,6 +234,7 @@ class _Scoring:
         self.report = report
         self.scores: list[Score] = []
         self.outcomes: list[mteb_adapter.TaskOutcome] = []
+        self.queries: list[QueryScores] = []
         self.info: dict[str, Any] = {
             key: {} for key in ("engine", "source", "aggregation", "seconds", "notes")
         }
@@ -222,10 +243,14 @@ class _Scoring:
         self.report(test.name)
         began = time.perf_counter()
         if isinstance(test, Pairs):
-            found, reason = pair_metrics(*self._embedded(test), test.score)
-            metrics = {m: found[m] for m in ("cosine_spearman", "cosine_pearson")}
+            both, reason = pair_metrics(*self._embedded(test), test.score)
+            metrics = {m: both[m] for m in ("cosine_spearman", "cosine_pearson")}
             main, n = "cosine_spearman", len(test.score)
             self.info["aggregation"][test.name] = "all"
+        elif isinstance(test, Ranking):
+            found = self._ranked(test)
+            metrics, reason = found.means(), ""
+            main, n = "ndcg_at_10", len(test.queries)
         else:
             train, scored = self.encode(test.train_texts), self.encode(test.test_texts)
             metrics, reason = label_metrics(train, test.train_labels, scored, test.test_labels)
@@ -236,6 +261,16 @@ class _Scoring:
         )
         self._note(test.name, "test", "default", reason)
         self._note_origin(test.name, "own", "", time.perf_counter() - began)
+
+    def _ranked(self, test: Ranking) -> QueryScores:
+        if (index := self.encode.model.lexical) is not None:
+            scores = index(list(test.documents.values()))(list(test.queries.values()))
+            self.queries.append(ranked_by(test, [scores]))
+            return self.queries[-1]
+        queries = self.encode(list(test.queries.values()), "query")
+        documents = self.encode(list(test.documents.values()), "document")
+        self.queries.append(ranking_scores(test, queries, documents))
+        return self.queries[-1]
 
     def add_task(self, task: LoadedTask, *, own: bool) -> None:
         self.report(task.name)
@@ -250,8 +285,10 @@ class _Scoring:
                 self._note(task.name, test.split, test.subset, reason)
             outcome = mteb_adapter.own_outcome(task, found, time.perf_counter() - began)
         else:
-            encoder = mteb_adapter.MtebEncoder(self.encode.model, self.encode)
-            outcome = mteb_adapter.run(task, encoder)
+            model = self.encode.model
+            encoder = mteb_adapter.MtebEncoder(model, self.encode)
+            search = LexicalSearch(model) if model.lexical is not None else encoder
+            outcome = mteb_adapter.run(task, search)
             if encoder.tied and judged(task) is not None:
                 self._note_ties(task.name, encoder)
         if task.pair_tests:
@@ -265,6 +302,7 @@ class _Scoring:
                 self.info["notes"][key] = f"mteb reports NaN for {score.metric}"
         self.scores.extend(outcome.scores)
         self.outcomes.append(outcome)
+        self.queries.extend(outcome.queries)
         self._note_origin(task.name, outcome.engine, outcome.source, outcome.seconds)
 
     def add_geometry(self, own: Sequence[Pairs], loaded: Sequence[LoadedTask]) -> None:

@@ -16,7 +16,14 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from nsbench.benchmarks.data import LabelledTexts, Pairs, TrainingData, datasets, normalise
+from nsbench.benchmarks.data import (
+    LabelledTexts,
+    OwnTest,
+    Ranking,
+    TrainingData,
+    datasets,
+    normalise,
+)
 from nsbench.benchmarks.data._load import load_data
 from nsbench.benchmarks.evaluation.mteb import tasks as mteb_tasks
 from nsbench.benchmarks.evaluation.mteb.judged import judged
@@ -58,8 +65,18 @@ class EvaluationTexts:
     documents: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, test: Pairs | LabelledTexts, *, transductive: bool = False) -> "EvaluationTexts":
+    def of(cls, test: OwnTest, *, transductive: bool = False) -> "EvaluationTexts":
         """The texts that a test of our own is scored on."""
+        if isinstance(test, Ranking):
+            queries, documents = tuple(test.queries.values()), tuple(test.documents.values())
+            pairs = tuple(
+                (test.queries[query], test.documents[document])
+                for query, grades in test.relevant.items()
+                for document, grade in grades.items()
+                if grade > 0
+            )
+            texts = (*queries, *documents)
+            return cls(test.name, texts, pairs, transductive, queries, documents)
         if isinstance(test, LabelledTexts):
             return cls(test.name, test.test_texts, (), transductive)
         rows = tuple(zip(test.sentence1, test.sentence2, strict=True))

@@ -47,14 +47,9 @@ class Bm25:
         in_range("bm25", "b", b, 0, 1)
         one_of("bm25", "stopwords", stopwords, STOPWORDS)
         one_of("bm25", "stemmer", stemmer, STEMMERS)
-        tokens = bm25s.tokenize(
-            [" ".join(words_of(text)) for text in texts],
-            lower=False,
-            token_pattern=r"[^ ]+",
-            stopwords=stop_words(stopwords),
-            stemmer=_stemmer(stemmer),
-            show_progress=False,
-        )
+        self._how = stopwords, stemmer
+        tokens = self._tokens(texts)
+        self._vocabulary: dict[str, int] = tokens.vocab
         words = len(tokens.vocab)
         lengths = [len(row) for row in tokens.ids]
         flat = np.array([i for row in tokens.ids for i in row], dtype=np.int64)
@@ -77,6 +72,36 @@ class Bm25:
         self._documents = sparse.csr_matrix(
             (held["data"], held["indices"], pointers), shape=(words, len(lengths))
         )
+
+    def _tokens(self, texts: Sequence[str]) -> Any:
+        import bm25s
+
+        stopwords, stemmer = self._how
+        return bm25s.tokenize(
+            [" ".join(words_of(text)) for text in texts],
+            lower=False,
+            token_pattern=r"[^ ]+",
+            stopwords=stop_words(stopwords),
+            stemmer=_stemmer(stemmer),
+            show_progress=False,
+        )
+
+    def search(self, queries: Sequence[str]) -> NDArray[np.float32]:
+        """``(n, G)`` scores of the texts for other texts as queries; unknown words do not count."""
+        from scipy import sparse
+
+        tokens = self._tokens(queries)
+        word = {number: self._vocabulary.get(name, -1) for name, number in tokens.vocab.items()}
+        rows = [[word[i] for i in row if word[i] >= 0] for row in tokens.ids]
+        flat = np.array([i for row in rows for i in row], dtype=np.int64)
+        ends = np.concatenate([[0], np.cumsum([len(row) for row in rows])])
+        counts: Any = sparse.csr_matrix(
+            (np.ones(len(flat), np.float32), flat, ends),
+            shape=(len(rows), self._documents.shape[0]),
+        )
+        counts.sum_duplicates()
+        found: NDArray[np.float32] = (counts @ self._documents).toarray()
+        return found
 
     def __len__(self) -> int:
         return int(self._queries.shape[0])

@@ -21,6 +21,7 @@ FILES = (
     "probe.parquet",
     "choices.parquet",
     "texts.parquet",
+    "queries.parquet",
     "training.csv",
     "weights.safetensors",
 )

@@ -52,6 +52,11 @@ class CellPaths:
         return self.folder / "negatives.parquet"
 
     @property
+    def queries(self) -> Path:
+        """Scores of retrieval tests by query."""
+        return self.folder / "queries.parquet"
+
+    @property
     def training(self) -> Path:
         """Loss and learning rate by step."""
         return self.folder / "training.csv"

@@ -10,6 +10,7 @@ Layout of a results folder::
                             probe.parquet  anchor, place, candidate: the hardest at the end
                             choices.parquet  what was chosen in the first and the last step
                             texts.parquet  text, content: the texts of choices.parquet
+                            queries.parquet  scores of retrieval tests by query
                             training.csv   step, loss, learning_rate, ...
                             log.txt        what the cell printed
                             weights.safetensors  only with keep_weights = true under [run]
@@ -59,6 +60,7 @@ PROBE_COLUMNS = ("anchor", "place", "candidate")
 DIFFICULTY_VERSION = 2
 """Meaning of the measured difficulty. 1 had the softmax weights of every objective in place of the
 shares of its gradient, and joined the levels of a selection."""
+QUERY_COLUMNS = ("task", "split", "subset", "query", "metric", "value")
 CHOICE_COLUMNS = ("step", "place", "anchor", "candidates", "candidate", "weight")
 SEEN_COLUMNS = (
     *("positive", "positive_similarity", "similarity", "rank", "same_meaning", "above_in_guide"),

@@ -16,6 +16,7 @@ from time import perf_counter
 from typing import Any, cast
 
 import numpy as np
+import pandas as pd
 import torch
 from safetensors.torch import save
 from torch import Tensor
@@ -27,15 +28,17 @@ from nsbench.benchmarks.data._load import load_data
 from nsbench.benchmarks.device import device_name, pick_device
 from nsbench.benchmarks.difficulty.alarms import find_alarms
 from nsbench.benchmarks.encoders import Encoder, encode_texts, hash_weights
-from nsbench.benchmarks.evaluation.checkpoint import EvaluatedModel
+from nsbench.benchmarks.evaluation.checkpoint import EvaluatedModel, Lexical
 from nsbench.benchmarks.evaluation.evaluate import EngineChoice, evaluate
 from nsbench.benchmarks.evaluation.evaluate import Evaluation as Evaluated
 from nsbench.benchmarks.evaluation.frequent_tokens import frequent_token_scores
 from nsbench.benchmarks.evaluation.leakage import scan_cell
 from nsbench.benchmarks.evaluation.mteb.tasks import scored as scored_tasks
+from nsbench.benchmarks.evaluation.ranking import query_table
 from nsbench.benchmarks.files import FULL, StorageError, write_atomically
 from nsbench.benchmarks.keys import pretty_json
 from nsbench.benchmarks.matrix.plugin_code import check_plugin_code
+from nsbench.benchmarks.mining.bm25 import Bm25
 from nsbench.benchmarks.precision import autocast
 from nsbench.benchmarks.records import CellPaths, RunRecord, scores_csv, write_record
 from nsbench.benchmarks.records.cache import ContentCache
@@ -48,6 +51,7 @@ from nsbench.benchmarks.training.projection import project_cell
 from nsbench.benchmarks.training.regime import SkipCellError, built_encoder, train_cell
 from nsbench.benchmarks.training.replay.capture import replay_mode
 from nsbench.benchmarks.training.snapshots import Snapshots, made_by
+from nsbench.samplers import samplers
 
 WORTH = 1.0
 """Seconds a result must take to compute before it is kept for other cells."""
@@ -257,6 +261,8 @@ def _train_and_score(
     with _timed(seconds, "leakage"):
         leakage = scan_cell(cell, paths.leakage)
     write_atomically(paths.scores, scores_csv(scored.scores))
+    if scored.queries:
+        write_table(paths.queries, query_table(scored.queries))
     if trained is not None:
         _write_tables(paths, trained, keep_texts=place.keep_texts)
     return {
@@ -298,10 +304,15 @@ def _write_tables(paths: CellPaths, trained: Trained, *, keep_texts: bool) -> No
     paths.texts.unlink(missing_ok=True)
     kept = ("texts",) if keep_texts else ()
     for name in ("difficulty", "histograms", "probe", "choices", *kept):
-        buffer = io.BytesIO()
-        getattr(trained, name).to_parquet(buffer, index=False, compression="zstd")
-        write_atomically(getattr(paths, name), buffer.getvalue())
+        write_table(getattr(paths, name), getattr(trained, name))
     write_atomically(paths.training, trained.training.to_csv(index=False, lineterminator="\n"))
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as parquet, atomically."""
+    buffer = io.BytesIO()
+    table.to_parquet(buffer, index=False, compression="zstd")
+    write_atomically(path, buffer.getvalue())
 
 
 def train_along(cell: Cell, paths: CellPaths, place: Place) -> None:
@@ -365,9 +376,16 @@ def evaluated_model(
         with autocast(cell.evaluation.precision, next(encoder.parameters()).device):
             return encode_texts(encoder, texts, pooling=cell.evaluation.pooling, unpooled=unpooled)
 
+    name = cell.sampler.name  # a model from elsewhere is no sampler
+    ranks = samplers.entry(name).attribute("ranks", "") if name in samplers else ""
+
+    def index(documents: Sequence[str]) -> Lexical:
+        return Bm25(documents, **cell.sampler.params).search
+
     return EvaluatedModel(
         name=f"nsbench/{cell.key}",
         revision=weights[:40],
         dimension=encoder.dimension,
         encode=encode,
+        lexical=index if ranks == "bm25" else None,
     )

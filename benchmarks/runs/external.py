@@ -34,11 +34,12 @@ from nsbench.benchmarks.records import (
 )
 from nsbench.benchmarks.records.cell import Budget, Cell, Choice, Evaluation
 from nsbench.benchmarks.records.local_task import LocalTask
-from nsbench.benchmarks.runs.cell_run import environment
+from nsbench.benchmarks.runs.cell_run import environment, write_table
 from nsbench.benchmarks.runs.joining import (
     earlier,
     forget,
     joined_info,
+    joined_queries,
     joined_scores,
     joined_tasks,
     not_scored,
@@ -209,6 +210,8 @@ def evaluate_model(
     plain: dict[str, Any] = cell.plain() | {"labels": cell.labels}
     write_atomically(paths.cell, pretty_json(plain))
     write_atomically(paths.scores, scores_csv(joined_scores(before, found.scores)))
+    if (queries := joined_queries(before, found.queries)) is not None:
+        write_table(paths.queries, queries)
     record = RunRecord(
         key=cell.key,
         cell=plain,

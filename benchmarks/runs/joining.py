@@ -6,8 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import pandas as pd
+
 from nsbench.benchmarks.evaluation.mteb.requests import Request
 from nsbench.benchmarks.evaluation.mteb.tasks import scored
+from nsbench.benchmarks.evaluation.ranking import QueryScores, query_table
 from nsbench.benchmarks.keys import spreadsheet_plain
 from nsbench.benchmarks.records import CellPaths, ResultsFolder, RunRecord, Score
 from nsbench.benchmarks.records.cell import Cell
@@ -118,6 +121,17 @@ def joined_scores(before: Sequence[Before], found: Sequence[Score]) -> list[Scor
         known = {s.task for s in out}
         out += [s for s in scores if s.task not in known]
     return out
+
+
+def joined_queries(before: Sequence[Before], found: Sequence[QueryScores]) -> pd.DataFrame | None:
+    """Return the scores by query of earlier evaluations and of a new one; ``None`` for none."""
+    parts = [pd.read_parquet(b.paths.queries) for b in before if b.paths.queries.is_file()]
+    parts += [query_table(found)] if found else []
+    out: list[pd.DataFrame] = []
+    for part in parts:
+        known = {task for one in out for task in one["task"].unique()}
+        out.append(part[~part["task"].isin(known)])
+    return pd.concat(out, ignore_index=True) if out else None
 
 
 def joined_info(before: Sequence[Before], found: Mapping[str, Any]) -> dict[str, Any]:

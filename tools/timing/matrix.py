@@ -28,7 +28,7 @@ import torch
 
 from nsbench.benchmarks.data._load import load_data
 from nsbench.benchmarks.evaluation.evaluate import check_tasks
-from nsbench.benchmarks.evaluation.mteb import adapter as mteb_adapter
+from nsbench.benchmarks.evaluation.mteb import plain
 from nsbench.benchmarks.records import ResultsFolder
 from tools.timing._compare import COLUMNS, PEERS, PLACE, Compared, keep
 from tools.timing._steps import MINILM, cell_of, their_static, their_training
@@ -93,7 +93,7 @@ def theirs(steps: int, batch: int, cells: int) -> list[float]:
     for _ in range(cells + 1):
         model = their_static()
         their_training(model, texts, cell)
-        mteb_adapter.plain_scores(model, mteb_adapter.plain_tasks(names))
+        plain.plain_scores(model, plain.plain_tasks(names))
         stamps.append(time.perf_counter())
     return [after - before for before, after in pairwise(stamps)][1:]
 

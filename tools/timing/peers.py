@@ -26,7 +26,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from nsbench.benchmarks.evaluation.evaluate import check_tasks, evaluate
-from nsbench.benchmarks.evaluation.mteb import adapter as mteb_adapter
+from nsbench.benchmarks.evaluation.mteb import plain
 from nsbench.benchmarks.evaluation.mteb import tasks as mteb_tasks
 from nsbench.benchmarks.search.exact import top_k
 from tools.timing._compare import (
@@ -62,7 +62,7 @@ def eval_job(job: str, rounds: int, tasks: Sequence[str]) -> Compared:
     names = check_tasks(tasks)
     for request in mteb_tasks.resolve(names):
         mteb_tasks.load(request)  # ours stay loaded in a process, so theirs are to be as well
-    tasks_of_mteb = mteb_adapter.plain_tasks(names, load=True)
+    tasks_of_mteb = plain.plain_tasks(names, load=True)
 
     def run() -> tuple[list[float], dict[str, float]]:
         began = time.perf_counter()
@@ -73,7 +73,7 @@ def eval_job(job: str, rounds: int, tasks: Sequence[str]) -> Compared:
     def run_theirs() -> tuple[list[float], dict[str, float]]:
         made = their_static(256) if static else their_minilm(256)
         began = time.perf_counter()
-        found = mteb_adapter.plain_scores(made, tasks_of_mteb)
+        found = plain.plain_scores(made, tasks_of_mteb)
         return [time.perf_counter() - began], found
 
     def judge(ours: Mapping[str, float], theirs: Mapping[str, float]) -> str:

@@ -20,13 +20,15 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nsbench.benchmarks.evaluation.mteb.by_query import by_query
+from nsbench.benchmarks.evaluation.ranking import QueryScores
 from nsbench.benchmarks.records import Score
 
 if TYPE_CHECKING:
@@ -45,7 +47,9 @@ KEPT_METRICS = (
     "f1",
     "v_measure",
     "ndcg_at_10",
+    "mrr_at_10",
     "recall_at_10",
+    "recall_at_100",
 )
 
 
@@ -66,6 +70,7 @@ class TaskOutcome:
         result: mteb's ``TaskResult``.
         scores: The rows kept of it.
         seconds: Wall time, loading of the data not counted.
+        queries: Of a retrieval task, the scores of each query by split and subset.
     """
 
     name: str
@@ -74,6 +79,7 @@ class TaskOutcome:
     result: Any = field(repr=False)
     scores: tuple[Score, ...]
     seconds: float
+    queries: tuple[QueryScores, ...] = ()
 
 
 def installed() -> None:
@@ -287,12 +293,12 @@ def model_meta(model: "EvaluatedModel") -> Any:
     )
 
 
-def run(loaded: "LoadedTask", encoder: MtebEncoder, *, batch_size: int = 256) -> TaskOutcome:
+def run(loaded: "LoadedTask", encoder: Any, *, batch_size: int = 256) -> TaskOutcome:
     """Score a task by mteb's own unmodified code.
 
     Args:
         loaded: The task.
-        encoder: The checkpoint.
+        encoder: The checkpoint, a `MtebEncoder` or a `LexicalSearch`.
         batch_size: Rows of one batch of mteb's data loader; the encoder makes its own batches.
     """
     mteb = mteb_module()
@@ -301,6 +307,7 @@ def run(loaded: "LoadedTask", encoder: MtebEncoder, *, batch_size: int = 256) ->
         task = copy.copy(loaded.task)
         task.rng_state = copy.deepcopy(loaded.task.rng_state)
         task.np_rng = copy.deepcopy(loaded.task.np_rng)
+        queries = by_query(task)
         result = mteb.evaluate(
             encoder,
             task,
@@ -310,7 +317,8 @@ def run(loaded: "LoadedTask", encoder: MtebEncoder, *, batch_size: int = 256) ->
             show_progress_bar=False,
             encode_kwargs={"batch_size": batch_size, "show_progress_bar": False},
         ).task_results[0]
-    return _outcome(loaded, "mteb", result, time.perf_counter() - began)
+    outcome = _outcome(loaded, "mteb", result, time.perf_counter() - began)
+    return replace(outcome, queries=tuple(queries))
 
 
 def own_outcome(
@@ -369,32 +377,3 @@ def write_results(
         cache.save_to_cache(outcome.result, meta, encode_kwargs={"engine": outcome.engine})
         paths.append(Path(cache.get_task_result_path(outcome.name, meta)))
     return paths
-
-
-def plain_tasks(names: Sequence[str], *, load: bool = False) -> Sequence[Any]:
-    """The task objects of mteb by name; with ``load`` their data are there and stay."""
-    import mteb
-
-    tasks: Sequence[Any] = mteb.get_tasks(tasks=list(names))
-    for task in tasks if load else ():
-        task.load_data()
-    return tasks
-
-
-def plain_scores(model: Any, tasks: Sequence[Any]) -> dict[str, float]:
-    """Main score of every task as mteb alone computes it, nothing cached: what ours is held to.
-
-    Args:
-        model: A sentence-transformers model.
-        tasks: Of `plain_tasks`.
-    """
-    import mteb
-
-    found = mteb.evaluate(
-        model,
-        tasks,
-        cache=None,
-        overwrite_strategy="always",
-        show_progress_bar=False,
-    )
-    return {result.task_name: float(result.get_score()) for result in found.task_results}

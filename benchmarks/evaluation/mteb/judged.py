@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from nsbench.benchmarks.evaluation.mteb.requests import LoadedTask
@@ -24,6 +25,7 @@ class Judged:
     pairs: tuple[tuple[str, str], ...]
 
 
+@lru_cache(maxsize=8)
 def judged(loaded: LoadedTask) -> Judged | None:
     """Return the texts of a retrieval or reranking task; ``None`` for any other."""
     queries: dict[str, None] = {}

@@ -17,6 +17,7 @@ from nsbench.benchmarks.encoders import encode_texts, encoders, pretrained
 from nsbench.benchmarks.encoders.pretrained import ST_FLOOR, load_model
 from nsbench.benchmarks.evaluation.local_tasks import task_of_file
 from nsbench.benchmarks.evaluation.mteb import adapter, tasks
+from nsbench.benchmarks.evaluation.mteb.plain import plain_scores
 from nsbench.benchmarks.matrix.config import parse_config
 from nsbench.benchmarks.matrix.expand import expand
 from nsbench.benchmarks.matrix.skip import why_skip
@@ -198,7 +199,7 @@ def test_a_model_with_prompts_scores_as_with_plain_mteb(given: Any, tmp_path: Pa
     ours = {s.task: s.value for s in found.scores if s.main}
     loaded = [tasks.load(task) for task in asked]
     with adapter.contained():
-        theirs = adapter.plain_scores(
+        theirs = plain_scores(
             st.SentenceTransformer(str(folder), device="cpu"), [task.task for task in loaded]
         )
     assert found.info["engine"] == {asked[0].name: "mteb", asked[1].name: "own"}
