@@ -332,6 +332,7 @@ class Sampler(Protocol):
       the number, so that `curriculum` can move them,
     * ``trains``: False if no step is taken, and ``fits``: True if the engine then fits something
       to the data in closed form,
+    * ``ranks``: ``"bm25"`` if no encoder is scored, but a lexical ranking of retrieval tasks,
     * ``positive_copies``: True if texts equal to the positive may be chosen; without it the engine
       bars them like the positive itself,
     * ``diagnostics(context) -> dict[str, Tensor]``: 0-dim tensors worth watching, computed without

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from nsbench.benchmarks.candidates import OpenPool, register
+from nsbench.benchmarks.candidates._corpus_sources import CHANGING, check_sources
 from nsbench.benchmarks.candidates._overlap import jaccard, recall
 from nsbench.benchmarks.contrast.views import on_device
 from nsbench.benchmarks.contrast.world import World
@@ -22,7 +23,7 @@ from nsbench.benchmarks.data import TrainingData
 from nsbench.benchmarks.difficulty.statistics import point
 from nsbench.benchmarks.encoders.pretrained import guide_spec
 from nsbench.benchmarks.keys import canonical_json
-from nsbench.benchmarks.mining.blends import BLENDS, BlendSource, RandomSource
+from nsbench.benchmarks.mining.blends import BlendSource, RandomSource
 from nsbench.benchmarks.mining.bm25 import Bm25
 from nsbench.benchmarks.mining.corpus import Corpus, Mined, mine
 from nsbench.benchmarks.mining.guides import guide_embeddings, guide_fingerprint, own_embeddings
@@ -34,8 +35,6 @@ from nsbench.benchmarks.records.cell import RECIPE
 from nsbench.benchmarks.search import BACKENDS
 from nsbench.samplers import at_least, in_range, one_of
 
-SOURCES = ("model", "guide", "bm25", "random")
-_CHANGING = {"model", "random"}  # sources that a refresh changes
 _KEPT = 2
 _found: dict[str, Mined] = {}  # what cells of one process can share
 
@@ -73,6 +72,7 @@ class CorpusPool:
         blend: Of several sources: ``fusion`` of their ranks, or each in turn by ``shares``.
         shares: Weight of each source, in (0, 1000]; a list, empty for equal weights.
         stopwords: Language of the words that ``bm25`` leaves out, or ``none``.
+        max_score: Keep cosines <= max_score, in [-1, 1]; 1 for any. For ``model`` and ``guide``.
     """
 
     shortage: str
@@ -95,7 +95,8 @@ class CorpusPool:
     blend: str = "fusion"
     shares: tuple[float, ...] = ()
     stopwords: str = "english"
-    younger: ClassVar[frozenset[str]] = frozenset({"blend", "shares", "stopwords"})
+    max_score: float = 1.0
+    younger: ClassVar[frozenset[str]] = frozenset({"blend", "shares", "stopwords", "max_score"})
     test_configs: ClassVar = (
         {"shortage": "fewer", "refresh": 3, "lag": 2, "share": "own", "negatives": 2},
         {"shortage": "pad_random", "source": "guide", "relative_margin": 0.05},
@@ -106,7 +107,9 @@ class CorpusPool:
 
     def __post_init__(self) -> None:
         one_of("corpus", "shortage", self.shortage, SHORTAGE)
-        self._check_sources()
+        if isinstance(self.shares, list):  # as a configuration file has it
+            object.__setattr__(self, "shares", tuple(self.shares))
+        check_sources(self)
         one_of("corpus", "among", self.among, AMONG)
         one_of("corpus", "share", self.share, ("own", "batch"))
         one_of("corpus", "stopwords", self.stopwords, STOPWORDS)
@@ -120,13 +123,14 @@ class CorpusPool:
         for name in ("margin", "relative_margin"):
             if getattr(self, name) != -1:
                 in_range("corpus", name, getattr(self, name), 0, 2)
+        in_range("corpus", "max_score", self.max_score, -1, 1)
         in_range("corpus", "k1", self.k1, 0, 10)
         in_range("corpus", "b", self.b, 0, 1)
         if isinstance(self.refresh, str):
             one_of("corpus", "refresh", self.refresh, ("never", "epoch"))
         else:
             at_least("corpus", "refresh", self.refresh, 1)
-        if not _CHANGING & set(self.sources) and self.refresh != "never":
+        if not CHANGING & set(self.sources) and self.refresh != "never":
             raise ValueError(
                 f"corpus: refresh is {self.refresh!r}, but the source {self.source} does not "
                 "change; only the sources model and random can be refreshed"
@@ -153,36 +157,6 @@ class CorpusPool:
         """Weight of each source."""
         return self.shares or (1.0,) * len(self.sources)
 
-    def _check_sources(self) -> None:
-        if not isinstance(self.source, str):
-            raise ValueError(f"corpus: source must be a word, got {self.source!r}")
-        for part in self.sources:
-            one_of("corpus", "source", part, SOURCES)
-        if len(set(self.sources)) < len(self.sources):
-            raise ValueError(f"corpus: source is {self.source!r}, which names a source twice")
-        one_of("corpus", "blend", self.blend, BLENDS)
-        if isinstance(self.shares, list):  # as a configuration file has it
-            object.__setattr__(self, "shares", tuple(self.shares))
-        elif not isinstance(self.shares, tuple):
-            raise ValueError(f"corpus: shares must be a list, got {self.shares!r}")
-        for share in self.shares:
-            in_range("corpus", "shares", share, 0, 1000, open_low=True)
-        if self.shares and (len(self.sources) < 2 or len(self.shares) != len(self.sources)):
-            raise ValueError(
-                f"corpus: shares has {len(self.shares)} weights, but source is {self.source!r}; "
-                "give one for each of several sources, or none"
-            )
-        if self.blend != "fusion" and len(self.sources) < 2:
-            raise ValueError(
-                f"corpus: blend is {self.blend!r}, but source is {self.source!r}, a single one"
-            )
-        for name in ("margin", "relative_margin"):
-            if self.source not in ("model", "guide", "bm25") and getattr(self, name) != -1:
-                raise ValueError(
-                    f"corpus: {name} is {getattr(self, name)!r}, but the source {self.source} "
-                    "gives places, not scores; leave it at -1"
-                )
-
     @property
     def window(self) -> Window:
         """Places of a ranking to take."""
@@ -193,6 +167,7 @@ class CorpusPool:
             stop=self.stop or self.start + self.depth,
             margin=None if self.margin == -1 else self.margin,
             relative_margin=None if self.relative_margin == -1 else self.relative_margin,
+            max_score=None if self.max_score == 1 else self.max_score,
         )
 
     def inputs(self, data: TrainingData) -> dict[str, str]:

@@ -192,7 +192,9 @@ def expand(config: MatrixConfig) -> list[Planned]:
         if not pairing.trains:
             pair, budget, regime, limits = no_views, Budget(steps=0), untrained, [0]
             inputs = axes.inputs(encoder, data, regime)
-            if inputs["encoder"] != RANDOM:  # the same weights and scores at every seed
+            if (
+                inputs["encoder"] != RANDOM or not pairing.embeds
+            ):  # the same weights and scores at every seed
                 seeds = seeds[:1]
         if all(p.kind == "entailment" for p in make(regimes, regime).phases(budget)):
             pair = no_views  # there is one view of each text
@@ -306,6 +308,7 @@ class _Pairings:
     """What a sampler is run with in every cell of it."""
 
     trains: bool
+    embeds: bool
     objectives: list[Choice]
     pools: list[Choice]
     guide: dict[str, str]
@@ -325,6 +328,7 @@ def _pairings(
     pool = cast(Pairing, getattr(instance, "pool", "in_batch"))
     return _Pairings(
         trains,
+        not getattr(instance, "ranks", ""),
         (trains and objectives_) or [_paired(objectives, pairing, config.objective_parameters)],
         (trains and pools) or [_paired(candidates, pool, {})],
         _guide("guide", sampler) | _files(sampler, instance),

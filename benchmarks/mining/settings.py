@@ -205,6 +205,12 @@ class MineSettings(BaseModel):
             int(said.get(key, default))
             for key, default in (("start", 0), ("depth", 20), ("negatives", 1))
         )
+        source = str(said.get("source", "model"))
+        if source not in SOURCES and (source, said.get("guide", "")) != ("guide", ""):
+            raise ValueError(
+                f"mine: the sampler {name} ranks by {source!r}, which is for training; here a "
+                f"source is {' or '.join(SOURCES)}"
+            )
         found = {
             "negatives": kept,
             "range_min": start,
@@ -213,6 +219,8 @@ class MineSettings(BaseModel):
             "source": "bm25" if said.get("source") == "bm25" else "model",
         }
         more = {key: said.get(key) for key in ("shortage", "k1", "b", "stopwords", "stemmer")}
+        for key, any_score in (("margin", -1), ("relative_margin", -1), ("max_score", 1)):
+            more[key] = None if said.get(key, any_score) == any_score else said[key]
         return found | {k: v for k, v in more.items() if v is not None} | given
 
     @model_validator(mode="after")

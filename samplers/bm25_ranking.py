@@ -1,0 +1,44 @@
+"""No encoder at all: BM25 ranks the documents of retrieval tasks.
+
+Source: Robertson and Zaragoza 2009, The Probabilistic Relevance Framework: BM25 and Beyond; the
+lexical row of every retrieval table since Thakur et al. 2021, BEIR.
+https://doi.org/10.1561/1500000019 https://arxiv.org/abs/2104.08663
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from nsbench.samplers import Selection, SimilarityContext, in_range, is_text, register
+
+
+@register("bm25_ranking")
+@dataclass(frozen=True)
+class Bm25Ranking:
+    """Take no step and ask no encoder: rank documents by BM25. For retrieval tasks only.
+
+    Args:
+        k1: Saturation of term counts, in [0, 10].
+        b: Share of length normalisation, in [0, 1].
+        stopwords: Language of the words that are left out, or ``none``.
+        stemmer: Language of the stemmer, or ``none``.
+    """
+
+    k1: float = 0.9
+    b: float = 0.4
+    stopwords: str = "english"
+    stemmer: str = "none"
+    trains: ClassVar[bool] = False
+    ranks: ClassVar[str] = "bm25"
+    may_empty: ClassVar[bool] = True
+    free_text: ClassVar[frozenset[str]] = frozenset({"stopwords", "stemmer"})
+
+    def __post_init__(self) -> None:
+        in_range("bm25_ranking", "k1", self.k1, 0, 10)
+        in_range("bm25_ranking", "b", self.b, 0, 1)
+        is_text("bm25_ranking", "stopwords", self.stopwords)
+        is_text("bm25_ranking", "stemmer", self.stemmer)
+
+    def __call__(self, context: SimilarityContext) -> Selection:
+        return Selection(mask=torch.zeros_like(context.negative_mask))

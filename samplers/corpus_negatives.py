@@ -1,0 +1,104 @@
+"""Negatives from the whole corpus, from any source, window and filter.
+
+Source: random documents: Karpukhin et al. 2020, DPR; the first of a ranking, refreshed or not:
+Xiong et al. 2021, ANCE; places skipped, an absolute bound on the score, and bounds below the
+positive's score by a margin or a share: Moreira et al. 2024, NV-Retriever, whose settings are 4
+negatives, 10 places skipped, 0.7, 0.05 and 95 %. https://arxiv.org/abs/2004.04906
+https://arxiv.org/abs/2007.00808 https://arxiv.org/abs/2407.15831
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from nsbench.samplers import Pairing, at_least, in_range, is_text, one_of, register
+from nsbench.samplers._mined import FromCorpus
+
+
+@register("corpus_negatives")
+@dataclass(frozen=True)
+class CorpusNegatives(FromCorpus):
+    """Contrast with texts that a source ranks for the anchor, with the batch or alone.
+
+    With ``keep="own"`` a row for which nothing was found keeps none. The pool `corpus` checks how
+    the settings fit together.
+
+    Args:
+        source: Whose ranking: ``random``, ``bm25``, ``model`` (in training), ``guide`` (frozen);
+            several joined by +.
+        guide: The guide's name; empty for the cell's encoder as it starts.
+        k: Negatives per anchor and step, >= 1.
+        depth: Candidates of which a step draws its k, >= k; equal: always the same.
+        start: Places skipped at the top of the ranking, >= 0.
+        stop: Place behind the last that is considered; 0 for ``start + depth``. A filter needs
+            more room.
+        margin: Keep scores <= s_pos - margin, in [0, 2]; -1 for any.
+        relative_margin: Keep scores <= s_pos - |s_pos| * relative_margin, in [0, 2]; -1 for any.
+        max_score: Keep cosines <= max_score, in [-1, 1]; 1 for any.
+        blend: Of several sources: ``fusion`` of their ranks, or each in turn by ``shares``.
+        shares: Weight of each of several sources; a list, empty for equal weights.
+        refresh_every: Steps between two rankings, >= 0; 0 keeps the one made at the start.
+        keep: ``all``: the batch's columns and all mined ones; ``own``: only those mined
+            for the anchor.
+        shortage: Policy if too few are found: ``fewer``, ``drop``, ``pad_random`` or
+            ``error``.
+    """
+
+    source: str = "random"
+    guide: str = ""
+    k: int = 1
+    depth: int = 20
+    start: int = 0
+    stop: int = 0
+    margin: float = -1.0
+    relative_margin: float = -1.0
+    max_score: float = 1.0
+    blend: str = "fusion"
+    shares: tuple[float, ...] = ()
+    refresh_every: int = 0
+    keep: str = "all"
+    shortage: str = "fewer"
+    requires_pool: ClassVar[str] = "corpus"
+    free_text: ClassVar[frozenset[str]] = frozenset({"source", "guide"})
+    test_configs: ClassVar = (
+        {"source": "guide", "relative_margin": 0.05, "stop": 100, "keep": "own"},
+        {"source": "bm25+random", "blend": "shares", "shares": (3.0, 1.0)},
+    )
+
+    def __post_init__(self) -> None:
+        name = "corpus_negatives"
+        is_text(name, "source", self.source)
+        is_text(name, "guide", self.guide)
+        at_least(name, "k", self.k, 1)
+        at_least(name, "depth", self.depth, self.k)
+        for setting in ("start", "stop", "refresh_every"):
+            at_least(name, setting, getattr(self, setting), 0)
+        for setting in ("margin", "relative_margin"):
+            if getattr(self, setting) != -1:
+                in_range(name, setting, getattr(self, setting), 0, 2)
+        in_range(name, "max_score", self.max_score, -1, 1)
+        one_of(name, "blend", self.blend, ("fusion", "shares"))
+        one_of(name, "keep", self.keep, ("all", "own"))
+        one_of(name, "shortage", self.shortage, ("drop", "fewer", "pad_random", "error"))
+        if isinstance(self.shares, list):  # as a configuration file has it
+            object.__setattr__(self, "shares", tuple(self.shares))
+        if not isinstance(self.shares, tuple):
+            raise ValueError(f"{name}: shares must be a list of weights, got {self.shares!r}")
+
+    @property
+    def pool(self) -> Pairing:
+        """The training corpus with these settings."""
+        return "corpus", {
+            "shortage": self.shortage,
+            "source": self.source,
+            "guide": self.guide,
+            "negatives": self.k,
+            "depth": self.depth,
+            "start": self.start,
+            "stop": self.stop,
+            "refresh": self.refresh_every or "never",
+            "margin": self.margin,
+            "relative_margin": self.relative_margin,
+            "max_score": self.max_score,
+            "blend": self.blend,
+            "shares": self.shares,
+        }

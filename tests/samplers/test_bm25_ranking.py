@@ -1,0 +1,46 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from nsbench.samplers import make
+from nsbench.samplers.testing import make_context
+
+
+def test_bm25_ranking_chooses_nothing() -> None:
+    assert not make("bm25_ranking")(make_context(4, 9)).mask.any()
+
+
+def test_bm25_ranking_refuses_what_bm25_cannot_be() -> None:
+    with pytest.raises(ValueError, match="b must be in"):
+        make("bm25_ranking", b=1.5)
+
+
+def test_bm25_ranking_is_a_row_of_retrieval_tests_only(
+    small: Callable[..., dict[str, Any]], run_matrix: Callable[..., Any], tmp_path: Path
+) -> None:
+    import json
+
+    rows = {
+        "corpus": ["cats chase mice", "dogs bark", "rain in spain"],
+        "queries": ["spain", "dogs"],
+    }
+    for name, texts in rows.items():
+        lines = [json.dumps({"_id": f"{name[0]}{i}", "text": t}) for i, t in enumerate(texts)]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    (tmp_path / "qrels").mkdir()
+    for split, pair in (("train", "q1\tc1"), ("test", "q0\tc2")):
+        text = f"query-id\tcorpus-id\tscore\n{pair}\t1\n"
+        (tmp_path / "qrels" / f"{split}.tsv").write_text(text, encoding="utf-8")
+    data = [{"name": "retrieval", "path": str(tmp_path), "test": "test"}]
+    matrix = small(samplers=["bm25_ranking"], data=data, seeds=[1, 2])
+    folder, records = run_matrix(matrix)
+    assert [r.status for r in records] == ["done"]  # one row for all seeds
+    ((paths, _),) = folder.records()[0]
+    table = pd.read_parquet(paths.queries)
+    assert table.set_index("metric")["value"].to_dict()["ndcg_at_10"] == 1.0
+    _, records = run_matrix(small(samplers=["bm25_ranking"]), tmp_path / "other")
+    assert records[0].status == "failed"
+    assert "scored on retrieval tasks only, not on planted" in records[0].reason
