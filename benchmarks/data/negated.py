@@ -7,7 +7,7 @@ front, which is that code's last resort. Pair it with the objective `band_margin
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from nsbench.benchmarks.data import datasets, register
 from nsbench.benchmarks.data._reading import FIRST, Report
-from nsbench.benchmarks.data._types import DataSet, LabelledTexts, Pairs, TrainingData, normalise
+from nsbench.benchmarks.data._types import DataSet, OwnTest, Pairs, Ranking, TrainingData, normalise
 from nsbench.benchmarks.records.cell import named
 from nsbench.samplers import one_of
 
@@ -64,11 +64,11 @@ class Negated(DataSet):
         """As the other data set."""
         self._inner.check()
 
-    def tests(self) -> list[Pairs | LabelledTexts]:
+    def tests(self) -> Sequence[OwnTest]:
         """As the other data set."""
         return self._inner.tests()
 
-    def dev(self) -> Pairs | None:
+    def dev(self) -> Pairs | Ranking | None:
         """As the other data set."""
         return self._inner.dev()
 
