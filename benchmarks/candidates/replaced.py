@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from nsbench.benchmarks.candidates import OpenPool, register
-from nsbench.benchmarks.candidates.corpus import SOURCES, CorpusPool
+from nsbench.benchmarks.candidates._corpus_sources import SOURCES
+from nsbench.benchmarks.candidates.corpus import CorpusPool
 from nsbench.benchmarks.contrast.views import on_device
 from nsbench.benchmarks.contrast.world import World
 from nsbench.benchmarks.difficulty.statistics import point
