@@ -136,9 +136,9 @@ class TokenTable:
 
 _tokenized: dict[str, tuple[list[list[int]], int]] = {}
 KEPT = 4
-"""Tokenised corpora kept by a process: all cells of a matrix read the same few."""
+"""Tables of token ids kept by a process: all cells of a matrix read the same few."""
 LARGEST = 200_000
-"""Texts of the largest corpus whose tokens are kept as lists."""
+"""Texts of all corpora together whose tokens a process keeps as lists."""
 
 
 def tokenize(encoder: Encoder, texts: Sequence[str], max_length: int) -> list[list[int]]:
@@ -149,7 +149,7 @@ def tokenize(encoder: Encoder, texts: Sequence[str], max_length: int) -> list[li
 def cut(encoder: Encoder, texts: Sequence[str], max_length: int) -> tuple[list[list[int]], int]:
     """Token ids of every text, and the number of texts that were longer than ``max_length``.
 
-    The last few corpora are kept, by the content of tokenizer and texts, so that the cells of a
+    The last corpora are kept, by the content of tokenizer and texts, so that the cells of a
     matrix tokenise its training and evaluation texts once. Do not change the lists.
     """
     backend = encoder.tokenizer.backend_tokenizer
@@ -168,7 +168,7 @@ def cut(encoder: Encoder, texts: Sequence[str], max_length: int) -> tuple[list[l
     ids = [encoding.ids or [unknown] for encoding in found]
     longer = sum(bool(encoding.overflowing) for encoding in found)
     if len(ids) <= LARGEST:
-        while len(_tokenized) >= KEPT:
+        while _tokenized and sum(len(i) for i, _ in _tokenized.values()) + len(ids) > LARGEST:
             _tokenized.pop(next(iter(_tokenized)))
         _tokenized[key] = ids, longer
     return ids, longer
