@@ -174,8 +174,12 @@ def label_sources(config: MatrixConfig) -> list[Choice]:
     return [c for i, c in enumerate(found) if c and c not in data and c not in found[:i]]
 
 
-def expand(config: MatrixConfig) -> list[Planned]:
+def expand(config: MatrixConfig, *, refuse: bool = True) -> list[Planned]:
     """Return all cells of a matrix, in a fixed order, each once.
+
+    Args:
+        config: The matrix.
+        refuse: Whether a matrix of which every cell is skipped is an error.
 
     Raises:
         ValueError: If a name or parameter is not legal, or data or weights cannot be had here.
@@ -219,7 +223,8 @@ def expand(config: MatrixConfig) -> list[Planned]:
             one = replace(cell, seed=seed, limit=limit)
             out.setdefault(one.key, Planned(one, skip or large[limit]))
     planned = list(out.values())
-    _refuse_impossible(planned)
+    if refuse:
+        _refuse_impossible(planned)
     return planned
 
 

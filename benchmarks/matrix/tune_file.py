@@ -2,18 +2,29 @@
 
 import tomllib
 from collections.abc import Mapping
+from functools import cache
+from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from nsbench.benchmarks.matrix.config import ConfigError, MatrixConfig, load_config
+from nsbench.benchmarks.matrix.config import (
+    ConfigError,
+    Entry,
+    MatrixConfig,
+    View,
+    load_config,
+    parse_config,
+)
 from nsbench.benchmarks.objectives import objectives
 from nsbench.samplers import samplers, suggest
 
 TUNABLE_BUDGET = ("learning_rate", "warmup", "weight_decay", "clip")
 """Steps and batch size are not among them: every method spends the same."""
 SHARED = ("budget", "objective")
+AXES = ("samplers", "augmentations", "objectives", "candidates", "encoders", "data")
+"""Axes that methods of a study may differ in."""
 
 
 class Range(BaseModel):
@@ -38,18 +49,74 @@ class Range(BaseModel):
         return self
 
 
+class Methods(BaseModel):
+    """A block of methods: the product of its axes, each the matrix's where it is left out.
+
+    Attributes:
+        samplers: As in a matrix file, without grids; so are the others.
+        augmentations: Of the views.
+        objectives: In place of those that the samplers name.
+        candidates: In place of the pools that the samplers name.
+        encoders: What is trained.
+        data: What it is trained on.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    samplers: tuple[Entry, ...] = ()
+    augmentations: tuple[View, ...] = ()
+    objectives: tuple[Entry, ...] = ()
+    candidates: tuple[Entry, ...] = ()
+    encoders: tuple[Entry, ...] = ()
+    data: tuple[Entry, ...] = ()
+
+
+class Knobs(BaseModel):
+    """The shipped ranges of the methods' own parameters, ``configs/boards/_knobs.toml``.
+
+    Attributes:
+        objective: Parameters of every objective that has them.
+        objectives: Of single objectives, by name.
+        samplers: Of single samplers, by name.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    objective: dict[str, Range]
+    objectives: dict[str, dict[str, Range]]
+    samplers: dict[str, dict[str, Range]]
+
+
+@cache
+def knobs() -> Knobs:
+    """Return the shipped ranges."""
+    file = resources.files("nsbench.benchmarks.matrix.configs") / "boards" / "_knobs.toml"
+    return Knobs.model_validate(tomllib.loads(file.read_text("utf-8")))
+
+
+def boards() -> list[str]:
+    """Return the names of the shipped boards: studies with a place in the summary."""
+    folder = resources.files("nsbench.benchmarks.matrix.configs") / "boards"
+    names = (item.name for item in folder.iterdir())
+    return sorted(n.removesuffix(".toml") for n in names if n.endswith(".toml") and n[0] != "_")
+
+
 class TuneConfig(BaseModel):
     """A tuning study.
 
     Attributes:
         schema_version: Version of this layout, 1.
-        matrix: The matrix file or suite that is tuned; its samplers and augmentations are the
-            methods, its evaluation is what is read once at the end.
+        matrix: The matrix that is tuned, a file, a suite or a table; its evaluation is what is
+            read once at the end.
+        methods: Blocks of methods; without one, the product of the matrix's own axes.
+        families: Tasks that are averaged together, by name, the leading family first; without
+            one, all tasks are one family.
         trials: Trials of each method, its defaults being the first.
         seed: Decides what is drawn from the space.
         dev: Development task that trials are judged by: ``own`` or an mteb task.
         trial_seeds: Seeds of every trial; their mean dev score counts.
         fresh_seeds: Seeds of the comparison at the end, none of them a trial's.
+        knobs: Whether the shipped ranges of methods' own parameters are searched, too.
         space: Parameters by whose they are: ``budget`` and ``objective`` for every method, a
             sampler's name for its own.
     """
@@ -57,7 +124,9 @@ class TuneConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     schema_version: int = Field(default=1, alias="schema", ge=1, le=1)
-    matrix: str
+    matrix: str | dict[str, Any]
+    methods: tuple[Methods, ...] = (Methods(),)
+    families: dict[str, tuple[str, ...]] = {}
     trials: int = Field(default=10, ge=2, le=100_000)
     seed: int = Field(default=0, ge=0)
     dev: str = "own"
@@ -65,32 +134,62 @@ class TuneConfig(BaseModel):
     fresh_seeds: tuple[Annotated[int, Field(ge=0, le=2**31)], ...] = Field(
         (1, 2, 3, 4, 5), min_length=1
     )
-    space: dict[str, dict[str, Range]]
+    knobs: bool = False
+    space: dict[str, dict[str, Range]] = {}
 
 
 def load_tuning(source: Path) -> tuple[TuneConfig, MatrixConfig]:
     """Read a study and the matrix it tunes.
 
     Args:
-        source: A TOML file; a matrix it names by a path is looked for beside it first.
+        source: A TOML file or a shipped board; a matrix it names by a path is looked for beside it
+            first.
 
     Raises:
         ConfigError: If it is not there, not TOML, or a key, name or value is not legal.
     """
-    if not source.is_file():
-        raise ConfigError(f"no tuning file {str(source)!r}")
     try:
-        config = TuneConfig.model_validate(tomllib.loads(source.read_text("utf-8")))
+        config = TuneConfig.model_validate(tomllib.loads(_text(source)))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"cannot read {source}: {error}") from None
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise ConfigError(f"{source}: {where}: {first['msg']}") from None
-    beside = source.parent / config.matrix
-    matrix = load_config(str(beside) if beside.is_file() else config.matrix)
-    check_space(config, [_name(entry) for entry in matrix.samplers])
+    if isinstance(config.matrix, str):
+        beside = source.parent / config.matrix
+        matrix = load_config(str(beside) if beside.is_file() else config.matrix)
+    else:
+        matrix = parse_config(config.matrix, f"{source}: matrix")
+    check_space(config, _samplers(config, matrix))
+    _check_families(config, matrix)
     return config, matrix
+
+
+def _text(source: Path) -> str:
+    if source.is_file():
+        return source.read_text("utf-8")
+    if str(source) in boards():
+        folder = resources.files("nsbench.benchmarks.matrix.configs") / "boards"
+        return (folder / f"{source}.toml").read_text("utf-8")
+    raise ConfigError(f"no tuning file or board {str(source)!r}. {suggest(str(source), boards())}")
+
+
+def _samplers(config: TuneConfig, matrix: MatrixConfig) -> list[str]:
+    """Return the names of a study's samplers; all of its blocks' must be legal."""
+    entries = [e for block in config.methods for e in (block.samplers or matrix.samplers)]
+    return list(dict.fromkeys(_name(entry) for entry in entries))
+
+
+def _check_families(config: TuneConfig, matrix: MatrixConfig) -> None:
+    """Refuse families that leave out a task of the matrix, or hold one twice or one it lacks."""
+    tasks = [t if isinstance(t, str) else str(t.get("name")) for t in matrix.evaluation.tasks]
+    given = [task for family in config.families.values() for task in family]
+    if config.families and sorted(given) != sorted(tasks):
+        odd = sorted({*given} ^ {*tasks}) or sorted({t for t in given if given.count(t) > 1})
+        raise ConfigError(
+            f"families: each task of the matrix belongs to one family; look at {', '.join(odd)}"
+        )
 
 
 def check_space(config: TuneConfig, names: list[str]) -> None:

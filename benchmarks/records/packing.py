@@ -10,6 +10,7 @@ and mteb's own files are not kept. Layout::
              difficulty.parquet   folder, then some of those of difficulty.parquet
              histograms.parquet   folder, then those of histograms.parquet
              negatives.parquet    folder, then `NEGATIVE_COLUMNS`; absent where no cell has any
+             study.json ...       the files of a tuning study as they are, see `STUDY`
 
 Each file holds its SHA-256 in its footer, and is refused if it is another; files of older versions
 hold none and are believed.
@@ -62,6 +63,8 @@ _TABLES = {
     "negatives": NEGATIVE_COLUMNS,
 }
 _OPTIONAL = ("negatives",)  # of packs of older versions, and where no cell has any
+STUDY = ("study.json", "tuning.json", "trials.jsonl", "test_reads.jsonl")
+"""What a tuning study adds to a results folder."""
 _MARK = b"nsbench.sha256"
 _DIGEST = re.compile(re.escape(_MARK) + rb"[^0-9a-f]{1,8}([0-9a-f]{64})")
 _PLACE = re.compile(r'File ".*?((?:nsbench|samplers|benchmarks|analysis|site-packages)/[^"]*)"')
@@ -122,6 +125,10 @@ def pack(root: Path, out: Path, *, texts: bool = True) -> tuple[list[Path], list
         columns = ["folder", *_TABLES[name]]
         whole = pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame()
         files.append(_write(out / f"{name}.parquet", pa.Table.from_pandas(whole)))
+    for path in (root / name for name in STUDY):
+        if path.is_file():
+            write_atomically(out / path.name, read_regular_file(path))
+            files.append(out / path.name)
     return files, bad
 
 
@@ -188,6 +195,8 @@ def _unpacked(packed: Path) -> tuple[dict[str, bytes], int]:
             raise RecordError(f"{packed}/records.parquet, {name!r}: no JSON: {error}") from None
         records[name] = pretty
         files[f"runs/{name}/record.json" if name else "matrix.json"] = pretty.encode()
+    present = [packed / name for name in STUDY if (packed / name).is_file()]
+    files |= {path.name: read_regular_file(path) for path in present}
     written: dict[str, dict[str, bytes]] = {}
     for name, columns in _TABLES.items():
         if name in _OPTIONAL and not (packed / f"{name}.parquet").exists():

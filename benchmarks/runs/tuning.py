@@ -6,14 +6,16 @@ own evaluation: the only place where test scores are read, each time with a line
 ``test_reads.jsonl``, and after which the study is closed. Layout of a study's folder::
 
     <out>/study.json         what was asked
-          trials.jsonl       one line a trial, as it ends: method, parameters, keys, dev score
+          trials.jsonl       one line a trial, as it ends: parameters, keys, dev score, seconds
           trials/            results folder of the trials, without test scores
           tuning.json        what was chosen for each method, written before any test is read
           test_reads.jsonl   one line for every test score that is about to be read
           runs/, matrix.json the fresh cells: an ordinary results folder
 
-Each trial's draw is made from the study's seed and the trials before it, so a study that was cut
-short goes on as if it had not been.
+Each trial's draw is made from the study's seed and the trials before it, and the first draws of a
+parameter are the same for all methods that have it. So a study that was cut short goes on as if it
+had not been. What takes no step runs first, and seeds come one after the other, so that a study
+that was stopped has the same seeds of all methods.
 
 Source: Sivaprasad et al. 2020, Optimizer benchmarking needs to account for hyperparameter tuning,
 section 3 (equal budgets, and their size said). https://arxiv.org/abs/1910.11758
@@ -21,61 +23,28 @@ section 3 (equal budgets, and their size said). https://arxiv.org/abs/1910.11758
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from pathlib import Path
+from statistics import median
 from typing import Any
 
+from nsbench.benchmarks.evaluation.mteb.tasks import resolve
 from nsbench.benchmarks.files import write_atomically
 from nsbench.benchmarks.keys import canonical_json, pretty_json
-from nsbench.benchmarks.matrix.config import ConfigError, Entry, MatrixConfig, View
-from nsbench.benchmarks.matrix.expand import expand
-from nsbench.benchmarks.matrix.tune_file import Range, TuneConfig
-from nsbench.benchmarks.objectives import objectives
+from nsbench.benchmarks.matrix.config import ConfigError, MatrixConfig
+from nsbench.benchmarks.matrix.estimate import duration
+from nsbench.benchmarks.matrix.tune_file import TuneConfig
 from nsbench.benchmarks.records import ResultsFolder, RunRecord, read_json
-from nsbench.benchmarks.records.cell import Cell, Planned
+from nsbench.benchmarks.records.cell import Cell, Planned, named
+from nsbench.benchmarks.records.local_task import OWN
 from nsbench.benchmarks.runs.executors.base import finished, plan_jobs, run_job, to_replace
-from nsbench.benchmarks.seeds import seed_for
-from nsbench.samplers import samplers
+from nsbench.benchmarks.runs.trials import Trial, drawn
+from nsbench.benchmarks.runs.tuned_methods import Method, Values, methods_of, untrained
 
 Say = Callable[[str], None]
-Values = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Method:
-    """One sampler with one augmentation: what gets its own trials."""
-
-    sampler: Entry
-    augmentation: View
-    space: Mapping[str, Range]
-
-    @property
-    def name(self) -> str:
-        """In words, and what its trials are kept under."""
-        parts = [s if isinstance(s, str) else canonical_json(s) for s in self._parts]
-        return " x ".join(parts)
-
-    @property
-    def _parts(self) -> tuple[Entry, View]:
-        return self.sampler, self.augmentation
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One setting of a method and how it did; ``value`` is NaN if a cell failed."""
-
-    method: str
-    number: int
-    values: Values
-    keys: tuple[str, ...]
-    value: float
-
-    def line(self) -> str:
-        """As one line of JSON."""
-        value = self.value if math.isfinite(self.value) else None
-        return canonical_json({**vars(self), "keys": list(self.keys), "value": value}) + "\n"
+DEFAULT, TUNED, UNTRAINED = "default", "tuned", "untrained"
 
 
 class Study:
@@ -86,14 +55,22 @@ class Study:
         matrix: The matrix that is tuned.
         out: Its folder.
         say: Told what happens, one line at a time.
+        only: Globs of methods that run; the others are listed as missing. None: all run.
 
     Raises:
-        ConfigError: If the folder holds another study, or this one is closed and more is asked.
+        ConfigError: If the folder holds another study, or this one is closed and more is asked, or
+            a glob fits no method.
         ModuleNotFoundError: If optuna is not installed.
     """
 
     def __init__(
-        self, config: TuneConfig, matrix: MatrixConfig, out: Path, say: Say = lambda line: None
+        self,
+        config: TuneConfig,
+        matrix: MatrixConfig,
+        out: Path,
+        say: Say = lambda line: None,
+        *,
+        only: Sequence[str] = (),
     ) -> None:
         try:
             import optuna  # noqa: F401
@@ -101,15 +78,55 @@ class Study:
             raise ModuleNotFoundError("tuning needs optuna: pip install 'nsbench[tune]'") from None
         self.config, self.matrix, self.out, self.say = config, matrix, out, say
         self.trials_folder = ResultsFolder(out / "trials")
-        self.methods = list(_methods(config, matrix))
+        self.methods = list(methods_of(config, matrix))
+        self.wanted = _wanted(self.methods, only)
+        self.untrained = untrained(config, matrix)
         self._open()
 
-    def run(self) -> None:
-        """Run the trials that are missing, choose, then run the fresh cells that are missing."""
-        for method in self.methods:
-            self._tune(method)
+    def run(self, *, probe: bool = False) -> None:
+        """Print the cost, run the trials that are missing, choose, then run the fresh cells.
+
+        Args:
+            probe: Run only what tells the cost: the untrained encoder and one trial.
+        """
+        for planned in self.untrained:
+            self._fresh(UNTRAINED, planned)
+        for method in self.wanted[:1]:
+            self._tune(method, trials=1)
+        self.say(self.cost())
+        if probe:
+            return
+        for method in self.wanted:
+            self._tune(method, trials=self.config.trials)
         chosen = self._choose()
+        self.say(self.cost())
         self._compare(chosen)
+
+    def cost(self) -> str:
+        """Return in words what is still to run and how long it takes at the speed so far."""
+        done = self.trials()
+        of = {m.name: [t for t in done if t.method == m.name] for m in self.wanted}
+        able = [m for m in self.wanted if not self._skip(m, of[m.name])]
+        own = {m.name: [t.seconds for t in of[m.name]] for m in able}
+        known = [s for seconds in own.values() for s in seconds]
+        each = {n: median(s or known or [math.nan]) for n, s in own.items()}
+        trials = sum(max(0, self.config.trials - len(own[n])) * each[n] for n in own)
+        fresh = 2 * len(self.config.fresh_seeds)
+        folder = ResultsFolder(self.out)
+        rows = [finished(folder.cell(p.cell.sampler.name, p.cell.key)) for p in self.untrained]
+        scored = [r.seconds["total"] for r in rows if r is not None and r.status == "done"]
+        tests = min(scored) if scored else 0.0  # the first one loads the data
+        ended = sum(r["setting"] != UNTRAINED for r in self._reads())
+        compared = sum(fresh * (each[n] + tests) for n in own)
+        compared *= 1 - min(1.0, ended / max(1, fresh * len(own)))
+        unknown = "" if scored else ", without the time of the tests, which nothing has told yet"
+        return (
+            f"{len(able)} methods ({len(self.wanted) - len(able)} skipped, "
+            f"{len(self.methods) - len(self.wanted)} not asked for) x "
+            f"{self.config.trials} trials, then {fresh} fresh cells each at most: about "
+            f"{(trials + compared) / 3600:.2f} hours to go, {duration(trials)} of trials and "
+            f"{duration(compared)} of fresh cells{unknown}"
+        )
 
     def trials(self) -> list[Trial]:
         """Every trial that has ended, in order; a line cut short counts as none."""
@@ -139,7 +156,7 @@ class Study:
                             f"{self.out} holds another study: its {part} has {key} = "
                             f"{before[part].get(key)!r}, not {value!r}; choose another folder"
                         )
-            reads = self._reads()
+            reads = [r for r in self._reads() if r["setting"] != UNTRAINED]
             if reads and before["study"]["trials"] != self.config.trials:
                 raise ConfigError(
                     f"{self.out} is closed: its test scores were first read on {reads[0]['at']}, "
@@ -149,103 +166,103 @@ class Study:
         self.out.mkdir(parents=True, exist_ok=True)
         write_atomically(path, pretty_json(asked))
 
-    def _tune(self, method: Method) -> None:
-        import optuna
-
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
+    def _tune(self, method: Method, trials: int) -> None:
         ended = [t for t in self.trials() if t.method == method.name]
         ended = ended[: self.config.trials]
-        space = {name: _distribution(r) for name, r in method.space.items()}
-        for number in range(len(ended), self.config.trials):
-            values: Values = {}
-            if number and space:
-                study = optuna.create_study(
-                    direction="maximize",
-                    sampler=optuna.samplers.TPESampler(
-                        seed=seed_for(self.config.seed, f"{method.name} {number}") % 2**32,
-                        n_startup_trials=max(4, self.config.trials // 3),
-                    ),
-                )
-                for trial in ended:
-                    _tell(study, space, trial)
-                values = dict(study.ask(space).params)
+        for number in range(len(ended), 0 if self._skip(method, ended) else trials):
+            values = drawn(method.space, ended, size=self.config.trials, seed=self.config.seed)
             planned = self._cells(method, values, self.config.trial_seeds, trial=True)
             records = [self._run(p, self.trials_folder) for p in planned]
-            trial = Trial(method.name, number, values, tuple(r.key for r in records), _dev(records))
+            keys, seconds = tuple(r.key for r in records), sum(r.seconds["total"] for r in records)
+            trial = Trial(method.name, number, values, keys, _dev(records), round(seconds, 3))
             _append(self.out / "trials.jsonl", trial.line())
             ended.append(trial)
+            if reason := _skipped(records):
+                self.say(f"{method.name} is skipped: {reason}")
+                return
             setting = ", ".join(f"{k}={v}" for k, v in values.items()) or "defaults"
             self.say(f"{method.name}, trial {number + 1}: dev {100 * trial.value:.2f} ({setting})")
 
+    def _skip(self, method: Method, trials: list[Trial]) -> str:
+        """Return why a method's cells are skipped, as far as is known yet; empty if they run."""
+        if method.skip or not trials:
+            return method.skip
+        name, _ = named(method.axes["samplers"], "sampler")
+        found = [finished(self.trials_folder.cell(name, key)) for key in trials[0].keys]
+        return _skipped([r for r in found if r is not None])
+
     def _choose(self) -> list[dict[str, Any]]:
         """The best trial of each method; the earliest of equals, so that defaults win ties."""
-        chosen = []
         ended = self.trials()
-        for method in self.methods:
-            own = [t for t in ended if t.method == method.name][: self.config.trials]
-            fine = [t for t in own if math.isfinite(t.value)]
-            if not fine:
-                raise ConfigError(f"no trial of {method.name} ended well; see {self.out}/trials")
-            best = max(fine, key=lambda t: (t.value, -t.number))
-            default = self._cells(method, {}, self.config.fresh_seeds, trial=False)
-            tuned = self._cells(method, best.values, self.config.fresh_seeds, trial=False)
-            chosen.append(
-                {
-                    "method": method.name,
-                    "sampler": default[0].cell.labels["sampler"],
-                    "augmentation": default[0].cell.labels["augmentation"],
-                    "trials": len(own),
-                    "failed_trials": len(own) - len(fine),
-                    "different_settings": len({canonical_json(t.values) for t in own}),
-                    "dev_default": own[0].value if math.isfinite(own[0].value) else None,
-                    "dev_tuned": best.value,
-                    "values": best.values,
-                    "default": [p.cell.key for p in default],
-                    "tuned": [p.cell.key for p in tuned],
-                }
-            )
-        write_atomically(self.out / "tuning.json", pretty_json({"schema": 1, "methods": chosen}))
+        chosen = [self._chosen(m, [t for t in ended if t.method == m.name]) for m in self.methods]
+        families = {
+            family: [OWN] if tasks == (OWN,) else [r.name for r in resolve(tasks)]
+            for family, tasks in self.config.families.items()
+        }
+        written = {"schema": 2, "methods": chosen, "families": families}
+        write_atomically(self.out / "tuning.json", pretty_json(written))
         return chosen
+
+    def _chosen(self, method: Method, trials: list[Trial]) -> dict[str, Any]:
+        """What is known of one method; one without a good trial keeps its defaults."""
+        own = trials[: self.config.trials]
+        fine = [t for t in own if math.isfinite(t.value)]
+        best = max(fine, key=lambda t: (t.value, -t.number), default=None)
+        values = best.values if best else {}
+        default = self._cells(method, {}, self.config.fresh_seeds, trial=False)
+        tuned = self._cells(method, values, self.config.fresh_seeds, trial=False)
+        labels = default[0].cell.labels
+        axes = ("sampler", "augmentation", "objective", "candidates", "encoder", "data")
+        return {
+            "method": method.name,
+            **{axis: labels[axis] for axis in axes},
+            "trials": len(own),
+            "failed_trials": len(own) - len(fine),
+            "different_settings": len({canonical_json(t.values) for t in own}),
+            "dev_default": own[0].value if own and math.isfinite(own[0].value) else None,
+            "dev_tuned": best.value if best else None,
+            "values": values,
+            "skip": self._skip(method, own),
+            "default": [p.cell.key for p in default],
+            "tuned": [p.cell.key for p in tuned],
+        }
 
     def _compare(self, chosen: list[dict[str, Any]]) -> None:
         """Run defaults and chosen settings on fresh seeds; test scores are read here."""
-        folder = ResultsFolder(self.out)
-        cells: dict[str, tuple[str, Planned]] = {}
+        cells: dict[str, tuple[int, str, Planned]] = {}
+        later: set[str] = set()
         for method, row in zip(self.methods, chosen, strict=True):
-            for kind, values in (("default", {}), ("tuned", row["values"])):
-                for p in self._cells(method, values, self.config.fresh_seeds, trial=False):
-                    cells.setdefault(p.cell.key, (kind, p))
-        untrained = self.matrix.model_copy(
-            update={"samplers": ["no_training"], "seeds": list(self.config.fresh_seeds)}
-        )
-        for p in expand(untrained) if self.matrix.no_training else ():
-            cells.setdefault(p.cell.key, ("untrained", p))
-        self._write_matrix(folder, [p.cell for _, p in cells.values()])
-        for kind, planned in cells.values():
-            if finished(folder.cell(planned.cell.sampler.name, planned.cell.key)) is None:
-                self._log_read(kind, planned.cell)
-                record = self._run(planned, folder)
-                self.say(f"{planned.cell} ({kind}): {record.status} {record.reason}".rstrip())
+            later |= set() if method in self.wanted else {*row[DEFAULT], *row[TUNED]}
+            for kind, values in ((DEFAULT, {}), (TUNED, row["values"])):
+                planned = self._cells(method, values, self.config.fresh_seeds, trial=False)
+                for place, p in enumerate(planned):
+                    cells.setdefault(p.cell.key, (place, kind, p))
+        listed = [p.cell for p in self.untrained] + [p.cell for _, _, p in cells.values()]
+        self._write_matrix(ResultsFolder(self.out), listed)
+        for _, kind, fresh in sorted(cells.values(), key=lambda c: c[0]):
+            if fresh.cell.key not in later:
+                self._fresh(kind, fresh)
+
+    def _fresh(self, kind: str, planned: Planned) -> None:
+        """Run a cell with the matrix's own evaluation, if it has no record yet."""
+        folder = ResultsFolder(self.out)
+        if finished(folder.cell(planned.cell.sampler.name, planned.cell.key)) is None:
+            self._log_read(kind, planned.cell)
+            record = self._run(planned, folder)
+            self.say(f"{planned.cell} ({kind}): {record.status} {record.reason}".rstrip())
 
     def _cells(
         self, method: Method, values: Values, seeds: tuple[int, ...], *, trial: bool
     ) -> list[Planned]:
         """The cells of one setting, one a seed; those of a trial have no test to be scored on."""
-        settings = _set(self.matrix, method, values).model_copy(update={"seeds": list(seeds)})
-        evaluation = settings.evaluation
+        matrix = self.matrix
         if trial:
-            evaluation = evaluation.model_copy(update={"tasks": (), "dev": self.config.dev})
-            if not self.matrix.evaluation.dev:  # no checkpoint is chosen: one look, at the end
-                steps = settings.budget.steps
+            evaluation = matrix.evaluation.model_copy(update={"tasks": (), "dev": self.config.dev})
+            if not matrix.evaluation.dev:  # no checkpoint is chosen: measured once, at the end
+                steps = matrix.budget.steps
                 evaluation = evaluation.model_copy(update={"dev_every": steps})
-        planned = expand(settings.model_copy(update={"evaluation": evaluation}))
-        if len(planned) != len(seeds):
-            raise ConfigError(
-                f"{method.name} stands for {len(planned) // max(1, len(seeds))} cells a seed; a "
-                "tuned matrix has one value on every axis but samplers and augmentations, and "
-                "lists of values belong in the space"
-            )
-        return planned
+            matrix = matrix.model_copy(update={"evaluation": evaluation})
+        return method.cells(matrix, values, seeds)
 
     def _run(self, planned: Planned, folder: ResultsFolder) -> RunRecord:
         run = self.matrix.run
@@ -283,78 +300,19 @@ class Study:
         write_atomically(folder.matrix, pretty_json(plan | {"cells": listed}))
 
 
-def _methods(config: TuneConfig, matrix: MatrixConfig) -> Iterator[Method]:
-    for sampler in matrix.samplers:
-        name = sampler if isinstance(sampler, str) else str(sampler.get("name"))
-        if not getattr(samplers.entry(name).cls, "trains", True):
-            continue
-        for augmentation in matrix.augmentations:
-            one = matrix.model_copy(
-                update={
-                    **{"samplers": [sampler], "augmentations": [augmentation]},
-                    **{"seeds": [config.fresh_seeds[0]], "no_training": False},
-                }
-            )
-            cell = expand(one)[0].cell
-            legal = {p.name for p in objectives.entry(cell.objective.name).parameters}
-            space = {
-                f"{owner}.{parameter}": ranges[parameter]
-                for owner, ranges in config.space.items()
-                for parameter in ranges
-                if owner in ("budget", name) or (owner == "objective" and parameter in legal)
-            }
-            yield Method(sampler, augmentation, space)
+def _wanted(methods: list[Method], only: Sequence[str]) -> list[Method]:
+    """Return the methods that some glob fits."""
+    for glob in only:
+        if not any(fnmatchcase(m.name, glob) for m in methods):
+            names = ", ".join(m.name for m in methods)
+            raise ConfigError(f"--only {glob!r} fits no method; there are: {names}")
+    return [m for m in methods if not only or any(fnmatchcase(m.name, g) for g in only)]
 
 
-def _set(matrix: MatrixConfig, method: Method, values: Values) -> MatrixConfig:
-    """The matrix of one method with these values, ``owner.parameter``."""
-    name, params = (
-        (method.sampler, {})
-        if isinstance(method.sampler, str)
-        else (method.sampler["name"], {k: v for k, v in method.sampler.items() if k != "name"})
-    )
-    budget: Values = {}
-    common = dict(matrix.objective_parameters)
-    for key, value in values.items():
-        owner, _, parameter = key.rpartition(".")
-        {"budget": budget, "objective": common}.get(owner, params)[parameter] = value
-    return matrix.model_copy(
-        update={
-            "samplers": [{"name": name, **params}],
-            "augmentations": [method.augmentation],
-            "objective_parameters": common,
-            "budget": matrix.budget.model_copy(update=budget),
-            "no_training": False,
-        }
-    )
-
-
-def _distribution(allowed: Range) -> Any:
-    from optuna import distributions
-
-    if allowed.values:
-        return distributions.CategoricalDistribution(allowed.values)
-    low, high = allowed.low, allowed.high
-    if isinstance(low, int) and isinstance(high, int):
-        return distributions.IntDistribution(low, high, log=allowed.log)
-    return distributions.FloatDistribution(float(low or 0), float(high or 0), log=allowed.log)
-
-
-def _tell(study: Any, space: Mapping[str, Any], trial: Trial) -> None:
-    """Let the study know of a trial; the defaults, which were not drawn from it, are not told."""
-    from optuna.trial import TrialState, create_trial
-
-    if not trial.number or not space:
-        return
-    good = math.isfinite(trial.value)
-    study.add_trial(
-        create_trial(
-            params=trial.values,
-            distributions=dict(space),
-            value=trial.value if good else None,
-            state=TrialState.COMPLETE if good else TrialState.FAIL,
-        )
-    )
+def _skipped(records: list[RunRecord]) -> str:
+    """Return the reason why a method was skipped; empty if any cell of it ran."""
+    every = bool(records) and all(r.status == "skipped" for r in records)
+    return records[0].reason or "skipped" if every else ""
 
 
 def _dev(records: list[RunRecord]) -> float:

@@ -13,10 +13,13 @@ from nsbench.analysis.read.load import load_results
 from nsbench.analysis.tables.leaderboard import make_leaderboard
 from nsbench.analysis.tables.tuned import tuned_table, write_tuned
 from nsbench.benchmarks.matrix.config import ConfigError
-from nsbench.benchmarks.matrix.tune_file import load_tuning
+from nsbench.benchmarks.matrix.tune_file import Range, boards, knobs, load_tuning
+from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.records import ResultsFolder
 from nsbench.benchmarks.runs import tuning
+from nsbench.benchmarks.runs.trials import design
 from nsbench.benchmarks.runs.tuning import Study
+from nsbench.samplers import samplers
 
 MATRIX = """
 schema = 1
@@ -33,6 +36,7 @@ STUDY = """
 schema = 1
 matrix = "tiny.toml"
 trials = 3
+seed = 5
 trial_seeds = [7]
 fresh_seeds = [1, 2]
 [space.budget]
@@ -96,27 +100,33 @@ def test_every_method_gets_the_same_trials_and_the_tests_are_read_once_each(ran:
     finished = [record.key for _, record in ResultsFolder(ran).records()[0]]
     assert sorted(r["key"] for r in reads) == sorted(finished)
     assert {r["setting"] for r in reads} == {"default", "tuned", "untrained"}
+    assert reads[0]["setting"] == "untrained"  # it depends on no choice, and tells the cost
 
 
 def test_defaults_and_tuned_stand_side_by_side(ran: Path, tmp_path: Path) -> None:
     results = load_results(ran)
     table, notes = tuned_table(results)
     assert notes == []
-    assert sorted(table["sampler"]) == ["hard(k=4)", "in_batch"]
-    assert set(table["trials"]) == {3}
+    assert next(iter(table["sampler"])) == "no_training"
+    assert sorted(table["sampler"])[:2] == ["hard(k=4)", "in_batch"]
     chosen = {m["sampler"]: m for m in json.loads((ran / "tuning.json").read_text())["methods"]}
+    trials = lines(ran / "trials.jsonl")
     main = results.scores[results.scores["main"]]
-    for row in table.to_dict("records"):
+    for row in table[table["sampler"] != "no_training"].to_dict("records"):
         own = chosen[row["sampler"]]
         for kind in ("default", "tuned"):
             mine = main[main["key"].isin(own[kind])]
-            assert row[kind] == pytest.approx(100 * mine["value"].mean())
-        assert row["difference"] == pytest.approx(row["tuned"] - row["default"])
-        assert row["n_seeds"] == 2
+            assert row[f"{kind}_mean"] == pytest.approx(100 * mine["value"].mean())
+            assert row[f"{kind}_n_seeds"] == 2
+        assert row["gain"] == pytest.approx(row["tuned_mean"] - row["default_mean"])
+        assert row["trials"] == 3
+        seconds = sum(t["seconds"] for t in trials if t["method"] == own["method"])
+        assert row["tuning_seconds"] == pytest.approx(seconds)
+        assert seconds > 0
     assert make_leaderboard(results).rows["mean"].notna().all()
     write_tuned(results, tmp_path)
     text = (tmp_path / "tables" / "tuned.md").read_text()
-    assert text.count("\n| ") == 4
+    assert text.count("\n| ") == 5
 
 
 def test_a_study_cut_short_goes_on_as_if_it_had_not_been(
@@ -134,7 +144,7 @@ def test_a_study_cut_short_goes_on_as_if_it_had_not_been(
     monkeypatch.setattr(tuning, "run_job", stop)
     with pytest.raises(KeyboardInterrupt):
         Study(*load_tuning(write()), broken).run()
-    assert not (broken / "test_reads.jsonl").exists()
+    assert {r["setting"] for r in lines(broken / "test_reads.jsonl")} == {"untrained"}
     with (broken / "trials.jsonl").open("a") as handle:
         handle.write('{"method": "cut sh')
     Study(*load_tuning(write()), broken).run()
@@ -158,6 +168,95 @@ def test_after_a_test_was_read_no_trial_can_be_added(ran: Path, write: Callable[
     other = write(STUDY.replace("high = 12", "high = 9"))
     with pytest.raises(ConfigError, match="holds another study: its study has space"):
         Study(*load_tuning(other), ran)
+
+
+def test_methods_that_share_a_parameter_try_the_same_values(ran: Path) -> None:
+    tried: dict[str, list[tuple[float, float]]] = {}
+    for trial in lines(ran / "trials.jsonl"):
+        values = trial["values"]
+        if values:
+            pair = values["budget.learning_rate"], values["objective.temperature"]
+            tried.setdefault(trial["method"], []).append(pair)
+    one, two = tried.values()
+    assert one == two
+    # one value from each quarter of the range
+    rates = Range(low=1e-3, high=1.0, log=True)
+    drawn = sorted(design(rates, i, 4, 0, "budget.learning_rate") for i in range(4))
+    edges = [1e-3 * 1000 ** (i / 4) for i in range(5)]
+    assert all(a <= x < b for a, x, b in zip(edges, drawn, edges[1:], strict=False))
+    whole = {design(Range(low=1, high=4), i, 4, 0, "k") for i in range(4)}
+    assert whole == {1, 2, 3, 4}
+
+
+BLOCKS = """
+[[methods]]
+samplers = ["in_batch", "given"]
+[[methods]]
+samplers = ["in_batch"]
+objectives = ["triplet", "focal"]
+augmentations = ["none", "token_cutoff"]
+"""
+
+
+def test_blocks_are_methods_once_each_and_only_those_asked_for_run(
+    write: Callable[..., Path], tmp_path: Path
+) -> None:
+    said: list[str] = []
+    text = STUDY.replace("[space.hard]\nk = { low = 1, high = 12 }\n", "")
+    study = write(text.replace("trials = 3", "trials = 2") + BLOCKS)
+    config, matrix = load_tuning(study)
+    config = config.model_copy(update={"knobs": True})
+    out = tmp_path / "blocks"
+    asked = Study(config, matrix, out, said.append, only=("in_batch x none", "given*", "*focal"))
+    assert [m.name for m in asked.methods] == [
+        *("in_batch x none", "given x none", "in_batch x none x triplet"),
+        *("in_batch x none x focal", "in_batch x token_cutoff x triplet"),
+        "in_batch x token_cutoff x focal",
+    ]
+    assert {m.name: sorted(m.space) for m in asked.methods[2:4]} == {
+        "in_batch x none x triplet": ["budget.learning_rate", "objective.margin"],
+        "in_batch x none x focal": [
+            *("budget.learning_rate", "objective.gamma", "objective.temperature"),
+        ],
+    }
+    asked.run(probe=True)
+    assert "4 methods (0 skipped, 2 not asked for) x 2 trials" in said[-1]
+    assert "hours to go" in said[-1]
+    assert len(lines(out / "trials.jsonl")) == 1
+    asked.run()
+    table, _ = tuned_table(load_results(out))
+    by = {(r["objective"], r["augmentation"]): r for r in table.to_dict("records")}
+    rows = {r["sampler"]: r for r in table.to_dict("records") if r["objective"] == "info_nce"}
+    assert "needs given negatives" in rows["given"]["skip"]
+    assert rows["given"]["trials"] == 1
+    assert rows["given"]["tuned_n_skipped"] == 2
+    focal, triplet = by["focal", "none"], by["triplet", "none"]
+    assert focal["tuned_n_seeds"] == 2
+    assert focal["baseline"] == "in_batch x none x info_nce"
+    assert triplet["trials"] == 0
+    assert triplet["tuned_n_missing"] == 2
+    with pytest.raises(ConfigError, match="--only 'hard' fits no method; there are: in_batch"):
+        Study(config, matrix, out, only=("hard",))
+
+
+@pytest.mark.parametrize("name", boards())
+def test_a_shipped_board_is_legal(name: str) -> None:
+    config, _ = load_tuning(Path(name))
+    assert config.trials >= 5
+    assert len(config.fresh_seeds) >= 5
+
+
+def test_every_end_of_the_shipped_ranges_is_legal() -> None:
+    parts = [(samplers, n, r) for n, r in knobs().samplers.items()]
+    parts += [(objectives, n, r) for n, r in knobs().objectives.items()]
+    for registry, name, ranges in parts:
+        parameters = {p.name: p.default for p in registry.entry(name).parameters}
+        assert set(ranges) <= set(parameters), name
+        for parameter, allowed in ranges.items():
+            for value in allowed.values or (allowed.low, allowed.high):
+                registry.make(name, **{parameter: value})
+            if not allowed.values and isinstance(default := parameters[parameter], float | int):
+                assert allowed.low <= default <= allowed.high, f"{name}.{parameter}"
 
 
 @pytest.mark.parametrize(

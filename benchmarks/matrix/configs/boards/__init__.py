@@ -1,0 +1,1 @@
+"""Shipped boards: tuning studies with a place in the summary of results; `nsbench tune NAME`."""

@@ -1,0 +1,148 @@
+"""Methods of a tuning study: one value on every axis, and where its parameters are sought."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import product
+from typing import Any
+
+from nsbench.benchmarks.keys import canonical_json
+from nsbench.benchmarks.matrix.config import ConfigError, Entry, MatrixConfig
+from nsbench.benchmarks.matrix.expand import expand
+from nsbench.benchmarks.matrix.tune_file import AXES, Range, TuneConfig, knobs
+from nsbench.benchmarks.objectives import objectives
+from nsbench.benchmarks.records.cell import Planned, named
+from nsbench.samplers import samplers
+
+Values = dict[str, Any]
+_FALLBACK: Mapping[str, list[Any]] = {"objectives": [None], "candidates": [None]}
+
+
+@dataclass(frozen=True)
+class Method:
+    """One value on each axis: what gets its own trials.
+
+    Attributes:
+        name: In words, and what its trials are kept under.
+        axes: Entry of each of `AXES`; ``None`` for an objective or a pool that the sampler names.
+        space: Ranges by ``owner.parameter``.
+        skip: Why none of its cells can run; empty if they can.
+    """
+
+    name: str
+    axes: Mapping[str, Any]
+    space: Mapping[str, Range] = field(default_factory=dict)
+    skip: str = ""
+
+    def config(self, matrix: MatrixConfig, values: Values, seeds: list[int]) -> MatrixConfig:
+        """Return the matrix of this method alone, with some values of ``owner.parameter``."""
+        sampler, own = named(self.axes["samplers"], "sampler")
+        budget: Values = {}
+        common = dict(matrix.objective_parameters)
+        for key, value in values.items():
+            owner, _, parameter = key.rpartition(".")
+            {"budget": budget, "objective": common}.get(owner, own)[parameter] = value
+        chosen: Values = {a: [] if p is None else [p] for a, p in self.axes.items()}
+        if (entry := self.axes["objectives"]) is not None:
+            objective, given = named(entry, "objective")
+            legal = _legal(objective)
+            shared = {k: v for k, v in common.items() if k in legal}
+            told = {k.rpartition(".")[2] for k in values if k.startswith("objective.")}
+            fixed = {k: v for k, v in given.items() if k not in told}
+            chosen["objectives"] = [{"name": objective, **shared, **fixed}]
+        chosen |= {"samplers": [{"name": sampler, **own}], "objective_parameters": common}
+        budgeted = matrix.budget.model_copy(update=budget)
+        return matrix.model_copy(
+            update={**chosen, "budget": budgeted, "seeds": seeds, "no_training": False}
+        )
+
+    def cells(self, matrix: MatrixConfig, values: Values, seeds: tuple[int, ...]) -> list[Planned]:
+        """Return the cells of one setting, one a seed.
+
+        Raises:
+            ConfigError: If the method is more than one cell a seed.
+        """
+        planned = expand(self.config(matrix, values, list(seeds)), refuse=False)
+        if len(planned) != len(seeds):
+            raise ConfigError(
+                f"{self.name} stands for {len(planned) // max(1, len(seeds))} cells a seed; a "
+                "tuned matrix has one value on every axis that is no list of methods, and "
+                "lists of values belong in the space"
+            )
+        return planned
+
+
+def methods_of(config: TuneConfig, matrix: MatrixConfig) -> Iterator[Method]:
+    """Return the methods of a study that train, each once, in the order of its file.
+
+    Raises:
+        ConfigError: As `Method.cells`.
+        ValueError: If a name or a parameter is not legal.
+    """
+    every = [a for a in _combinations(config, matrix) if _trains(a["samplers"])]
+    told = [x for x in AXES if x in AXES[:2] or any(a[x] != every[0][x] for a in every)]
+    seen: set[str] = set()
+    for axes in every:
+        parts = [p for x in told if (p := axes[x]) is not None]
+        name = " x ".join(p if isinstance(p, str) else canonical_json(p) for p in parts)
+        if name not in seen:
+            seen.add(name)
+            method = Method(name, axes)
+            (planned,) = method.cells(matrix, {}, config.fresh_seeds[:1])
+            space = _space(config, axes["samplers"], planned)
+            yield replace(method, space=space, skip=planned.skip)
+
+
+def untrained(config: TuneConfig, matrix: MatrixConfig) -> list[Planned]:
+    """Return the cells of a study that take no step, first those of the encoder as it was."""
+    given = [a["samplers"] for a in _combinations(config, matrix) if not _trains(a["samplers"])]
+    names: list[Entry] = ["no_training"] if matrix.no_training else []
+    names += [entry for i, entry in enumerate(given) if entry not in given[:i] + names]
+    axes: dict[str, list[Any]] = {axis: [] for axis in ("data", "encoders")}
+    for combination in _combinations(config, matrix):
+        for axis, found in axes.items():
+            if combination[axis] not in found:
+                found.append(combination[axis])
+    if not names:
+        return []
+    settings = {"samplers": names, "seeds": list(config.fresh_seeds), **axes}
+    settings |= {"augmentations": ["none"], "objectives": [], "candidates": []}
+    return expand(matrix.model_copy(update={**settings, "no_training": False}), refuse=False)
+
+
+def _combinations(config: TuneConfig, matrix: MatrixConfig) -> Iterator[dict[str, Any]]:
+    for block in config.methods:
+        lists = [
+            getattr(block, axis) or getattr(matrix, axis) or _FALLBACK.get(axis, [])
+            for axis in AXES
+        ]
+        for combination in product(*lists):
+            yield dict(zip(AXES, combination, strict=True))
+
+
+def _trains(entry: Entry) -> bool:
+    return bool(getattr(samplers.entry(named(entry, "sampler")[0]).cls, "trains", True))
+
+
+def _space(config: TuneConfig, entry: Entry, planned: Planned) -> dict[str, Range]:
+    """Return the ranges of a method: of its budget, its objective and its sampler.
+
+    The shipped ones leave alone what the entry sets; the study's own replace them.
+    """
+    sampler, fixed = named(entry, "sampler")
+    objective = planned.cell.objective.name
+    legal = _legal(objective)
+    found: dict[str, Range] = {}
+    if config.knobs:
+        shipped = knobs()
+        of_objective = {**shipped.objective, **shipped.objectives.get(objective, {})}
+        found |= {f"objective.{p}": r for p, r in of_objective.items() if p in legal}
+        own = shipped.samplers.get(sampler, {})
+        found |= {f"{sampler}.{p}": r for p, r in own.items() if p not in fixed}
+    found |= {f"budget.{p}": r for p, r in config.space.get("budget", {}).items()}
+    common = config.space.get("objective", {})
+    found |= {f"objective.{p}": r for p, r in common.items() if p in legal}
+    return found | {f"{sampler}.{p}": r for p, r in config.space.get(sampler, {}).items()}
+
+
+def _legal(objective: str) -> set[str]:
+    return {p.name for p in objectives.entry(objective).parameters}
