@@ -1,4 +1,4 @@
-"""Commands around results: tune, pack, unpack, publish, rebuild, merge."""
+"""Commands around results: tune, pack, unpack, publish, rebuild, boards, merge."""
 
 import shlex
 from pathlib import Path
@@ -99,6 +99,30 @@ def rebuild_(
         raise typer.Exit(1)
 
 
+def boards_(
+    folders: Published,
+    out: OutFolder,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; fail if a stored text differs.")
+    ] = False,
+) -> None:
+    """Put published boards side by side: verdicts by method, and whether difficulty predicts."""
+    from nsbench.analysis.tables.boards import texts
+    from nsbench.benchmarks.files import write_atomically
+
+    out.mkdir(parents=True, exist_ok=True)
+    made = {out / name: text for name, text in texts(folders).items()}
+    wrong = [p for p, t in made.items() if not p.is_file() or p.read_text("utf-8") != t]
+    for path, text in made.items():
+        if check:
+            echo(f"{path}: {'differs' if path in wrong else 'as stored'}", to_err=True)
+        else:
+            write_atomically(path, text)
+            echo(f"wrote {path}", to_err=True)
+    if check and wrong:
+        raise typer.Exit(1)
+
+
 def merge_(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Results folders.")],
     out: OutFolder,
@@ -118,8 +142,22 @@ def merge_(
 
 
 def tune(
-    study: Annotated[Path, typer.Argument(help="A tuning file (TOML): matrix, trials, space.")],
-    out: OutFolder,
+    study: Annotated[
+        Path, typer.Argument(help="A tuning file (TOML), or the name of a shipped board.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Results folder; default out/NAME.")
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", help="Run only the methods that fit this glob; repeatable."),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Run only what tells the cost, print it in hours, and stop."
+        ),
+    ] = False,
 ) -> None:
     """Give every method the same number of trials on dev, then compare on fresh seeds."""
     from nsbench.benchmarks.cli.console import settle_hub
@@ -130,8 +168,11 @@ def tune(
     tuning, matrix = load_tuning(study)
     if names_hub(matrix):
         settle_hub()
-    Study(tuning, matrix, out, say=lambda line: echo(line, to_err=True)).run()
-    echo(f"next: nsbench leaderboard {out}")
+    out = out or Path("out", study.stem)
+    study_ = Study(tuning, matrix, out, say=lambda line: echo(line, to_err=True), only=only or ())
+    study_.run(probe=dry_run)
+    if not dry_run:
+        echo(f"next: nsbench leaderboard {out}")
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -141,4 +182,5 @@ def add_commands(app: typer.Typer) -> None:
     app.command(name="unpack")(unpack_)
     app.command(name="publish")(publish_)
     app.command(name="rebuild")(rebuild_)
+    app.command(name="boards")(boards_)
     app.command(name="merge")(merge_)

@@ -125,6 +125,21 @@ def load_results(roots: Path | str | Sequence[Path | str]) -> Results:
     )
 
 
+def defaults_only(results: Results) -> frozenset[str]:
+    """Return the keys of cells that stand for a study's defaults and for nothing else.
+
+    Raises:
+        RecordError: If a ``tuning.json`` cannot be read.
+    """
+    found: set[str] = set()
+    for root in results.roots:
+        if (root / "tuning.json").is_file():
+            methods = read_json(root / "tuning.json")["methods"]
+            found |= {str(k) for m in methods for k in m["default"]}
+            found -= {str(k) for m in methods for k in m["tuned"]}
+    return frozenset(found)
+
+
 class _Reader:
     """Reads results folders; what cells have in common is one object for all of them."""
 

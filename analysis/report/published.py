@@ -18,10 +18,12 @@ from nsbench.analysis.read.load import Results, load_results
 from nsbench.analysis.report.page import report_html
 from nsbench.analysis.statistics.verdicts import MARGIN
 from nsbench.analysis.tables.bands import write_bands
+from nsbench.analysis.tables.early import write_early
 from nsbench.analysis.tables.false_negatives import write_false_negatives
 from nsbench.analysis.tables.leaderboard import Leaderboard, make_leaderboard
 from nsbench.analysis.tables.pools import pools
 from nsbench.analysis.tables.predictors import write_predictors
+from nsbench.analysis.tables.tuned import write_tuned
 from nsbench.analysis.tables.write import write_leaderboard
 from nsbench.benchmarks.files import write_atomically
 from nsbench.benchmarks.records import RecordError
@@ -151,6 +153,8 @@ def _make(
     every = pools(results)
     write_bands(every, board, out)
     write_predictors(every, material.difficulty, out)
+    write_tuned(results, out)
+    write_early(results, material.difficulty, out)
     (out / "figures").mkdir()
     for name, stem, csv in pictures(material, names) if names else ():
         write_atomically(out / "figures" / f"{stem}.csv", csv)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nsbench.analysis.read.load import Results
+from nsbench.analysis.read.load import Results, defaults_only
 from nsbench.analysis.statistics.stats import Array, seed_means
 from nsbench.benchmarks.records import MEAN_METRIC
 
@@ -65,6 +65,9 @@ class Pool:
 def pools(results: Results, *, match: str = "steps", aggregate: str = "all") -> list[Pool]:
     """Return every pool of the results, in order of name.
 
+    Of a tuning study, cells that stand for untuned defaults alone are left out: they are in
+    ``tables/tuned.csv``.
+
     Args:
         results: As loaded.
         match: The equal cost of a pool's methods. ``steps``: optimizer steps of one batch size.
@@ -81,7 +84,7 @@ def pools(results: Results, *, match: str = "steps", aggregate: str = "all") -> 
             raise ValueError(f"{name} is {value!r}; known: {', '.join(legal)}")
     chosen = results.scores if aggregate == "all" else _by_parts(results.scores)
     scores = _Main(chosen, several_splits(results))
-    cells = _with_keys(results.cells)
+    cells = _with_keys(results.cells[~results.cells["key"].isin(defaults_only(results))])
     cells["once"] = cells["untrained"] & cells["key"].isin(_of_fixed_weights(results))
     if match == "encodes":
         return _matched(cells, scores)

@@ -1,0 +1,213 @@
+"""Several boards side by side: verdicts by method, and whether difficulty predicts quality.
+
+Reads what `nsbench rebuild` makes of published boards, ``tables/tuned.csv`` and
+``tables/early.csv``, and nothing else. One board is one folder; its comparison groups (encoder,
+data) stay apart.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats as scipy_stats
+
+from nsbench.analysis.statistics.verdicts import MARGIN, NO_VERDICT
+from nsbench.analysis.tables.predictors import fisher_interval
+from nsbench.analysis.tables.text import (
+    csv_text,
+    markdown_lines,
+    markdown_text,
+    plain_cells,
+    records,
+    with_interval,
+)
+from nsbench.analysis.tables.tuned import KINDS, LABELS
+from nsbench.benchmarks.keys import visible
+from nsbench.benchmarks.records import RecordError
+
+LEAST_METHODS = 6
+"""Methods a group needs for a rank correlation over them."""
+_METHOD = ("sampler", "augmentation", "objective", "candidates")
+VERDICT_COLUMNS = (
+    *("board", "encoder", "data", "family", "n_tasks", *_METHOD, "baseline"),
+    *(f"{k}_{c}" for k in KINDS for c in ("mean", "difference", "difference_low")),
+    *(f"{k}_{c}" for k in KINDS for c in ("difference_high", "verdict", "n_seeds", "n_missing")),
+    *("gain", "trials", "tuning_seconds", "setting", "skip"),
+)
+PREDICTION_COLUMNS = (
+    *("setting", "held_out", "n_groups", "n_methods", "statistic", "sign", "rho_elsewhere"),
+    *("rho", "rho_low", "rho_high", "best_in_hindsight", "rho_in_hindsight"),
+)
+
+
+def verdict_table(folders: Sequence[Path]) -> pd.DataFrame:
+    """Return the rows of every board under each other, `VERDICT_COLUMNS`.
+
+    Raises:
+        RecordError: If a folder has no ``tables/tuned.csv``, or one of another shape.
+    """
+    parts = [_read(f, "tuned.csv", VERDICT_COLUMNS[1:]).assign(board=f.name) for f in folders]
+    whole = pd.concat(parts, ignore_index=True)
+    return whole[list(VERDICT_COLUMNS)]
+
+
+def prediction_table(folders: Sequence[Path]) -> pd.DataFrame:
+    """Return how well early statistics rank methods on a board that they were not chosen on.
+
+    Within each group (encoder, data) of a board, every statistic is correlated (Spearman) over the
+    methods with their final mean. The statistic with the largest mean correlation on the other
+    boards, by Fisher's z, is taken with its sign to the board held out.
+
+    Args:
+        folders: Published boards; two at least.
+
+    Returns:
+        `PREDICTION_COLUMNS`, one row per setting and board: ``rho_elsewhere`` is what the statistic
+        was chosen by, ``rho`` its correlation on the board held out (mean over its groups, sign
+        turned so that above 0 is as foretold) with Fisher's interval over methods, and
+        ``rho_in_hindsight`` the largest that any statistic has there.
+    """
+    early = pd.concat(
+        [_read(f, "early.csv", ("setting", *LABELS, "score")).assign(board=f.name) for f in folders]
+    )
+    rows = []
+    for setting in KINDS:
+        rho, sizes = _correlations(early[early["setting"] == setting])
+        rho = rho.dropna(axis=1)  # statistics that every group has and that vary in it
+        for board in dict.fromkeys(b for b, *_ in rho.index):
+            here = rho.index.get_level_values("board") == board
+            if here.all() or rho.empty:
+                continue
+            elsewhere = np.tanh(_z(rho[~here]).mean(axis=0))
+            there = np.tanh(_z(rho[here]).mean(axis=0))
+            chosen, best = elsewhere.abs().idxmax(), there.abs().idxmax()
+            sign = float(np.sign(elsewhere[chosen]))
+            methods = int(sizes[here].sum())
+            low, high = fisher_interval(sign * there[chosen], methods)
+            rows.append(
+                (
+                    *(setting, board, int(here.sum()), methods, chosen, sign, elsewhere[chosen]),
+                    *(sign * there[chosen], low, high, best, there[best]),
+                )
+            )
+    return pd.DataFrame(rows, columns=list(PREDICTION_COLUMNS))
+
+
+def texts(folders: Sequence[Path]) -> dict[str, str]:
+    """Return the files of a summary by name: ``boards.csv``, ``boards.md``, ``difficulty.csv``.
+
+    Raises:
+        RecordError: As `verdict_table`.
+    """
+    verdicts, predictions = verdict_table(folders), prediction_table(folders)
+    return {
+        "boards.csv": csv_text(verdicts),
+        "boards.md": _document(verdicts, predictions),
+        "difficulty.csv": csv_text(predictions),
+    }
+
+
+def _read(folder: Path, name: str, columns: Sequence[str]) -> pd.DataFrame:
+    path = folder / "tables" / name
+    if not path.is_file():
+        raise RecordError(f"{folder} is no published board: it has no tables/{name}")
+    table = plain_cells(pd.read_csv(path, dtype=dict.fromkeys((*LABELS, "family"), str)))
+    if absent := [c for c in columns if c not in table]:
+        raise RecordError(f"{path} lacks the columns {', '.join(absent)}")
+    for column in table.columns:
+        if not pd.api.types.is_numeric_dtype(table[column]):
+            table[column] = table[column].fillna("")
+    return table
+
+
+def _correlations(early: pd.DataFrame) -> tuple[pd.DataFrame, "pd.Series[int]"]:
+    """Return Spearman's correlation with the score by group and statistic, and methods by group."""
+    first = list(early.columns).index("score") + 1
+    statistics = [c for c in early.columns[first:] if c != "board"]
+    found, sizes = {}, {}
+    for place, part in early.groupby(["board", "encoder", "data"], sort=False):
+        if len(part) >= LEAST_METHODS:
+            sizes[place] = len(part)
+            found[place] = {s: _rho(part[s], part["score"]) for s in statistics}
+    index = pd.MultiIndex.from_tuples(list(found), names=["board", "encoder", "data"])
+    return pd.DataFrame(list(found.values()), index=index), pd.Series(sizes)
+
+
+def _rho(values: "pd.Series[float]", score: "pd.Series[float]") -> float:
+    there = values.notna()
+    if there.sum() < LEAST_METHODS or np.ptp(values[there].to_numpy()) < 1e-12:
+        return float("nan")
+    return float(scipy_stats.spearmanr(values[there], score[there]).statistic)
+
+
+def _z(rho: pd.DataFrame) -> pd.DataFrame:
+    return rho.clip(-0.999, 0.999).apply(np.arctanh)
+
+
+def _document(verdicts: pd.DataFrame, predictions: pd.DataFrame) -> str:
+    lines = [
+        "# Methods by board",
+        "",
+        "Verdict and difference to the baseline in points, tuned against tuned, over fresh seeds "
+        f"(columns `tuned_verdict`, `tuned_difference` of boards.csv; margin {MARGIN:g} points). "
+        "A cell is empty where the board does not have the method; intervals, defaults and costs "
+        "are in boards.csv.",
+    ]
+    for family, part in verdicts.groupby("family", sort=False):
+        lines += ["", f"## {markdown_text(family)}", "", *_wide(part)]
+    lines += ["", "# Does difficulty predict quality?", ""]
+    lines += [
+        "Statistics of the negatives in the first tenth of training, chosen on the other boards "
+        "and tried on the one held out (difficulty.csv).",
+        "",
+    ]
+    lines += markdown_lines(
+        ("setting", "board held out", "methods", "statistic", "elsewhere", "here", "in hindsight"),
+        [[markdown_text(c) for c in row] for row in _predicted(predictions)],
+    )
+    return "\n".join(lines) + "\n"
+
+
+def _wide(part: pd.DataFrame) -> list[str]:
+    """Return methods by group, each cell a verdict and the points."""
+    groups = list(dict.fromkeys(zip(part["board"], part["encoder"], part["data"], strict=True)))
+    methods: dict[tuple[str, ...], dict[Any, str]] = {}
+    for row in records(part):
+        name = tuple(str(row[c]) for c in ("sampler", "augmentation", "objective"))
+        place = (row["board"], row["encoder"], row["data"])
+        methods.setdefault(name, {})[place] = _cell(row)
+    heads = [_group_name(group, groups) for group in groups]
+    rows = [
+        [markdown_text(c) for c in (*name, *(cells.get(g, "") for g in groups))]
+        for name, cells in methods.items()
+    ]
+    return markdown_lines(
+        ("sampler", "augmentation", "objective", *(markdown_text(h) for h in heads)), rows
+    )
+
+
+def _cell(row: Mapping[str, Any]) -> str:
+    if row["tuned_verdict"] in ("", NO_VERDICT) or pd.isna(row["tuned_verdict"]):
+        return "skipped" if row["skip"] else "not run"
+    if pd.isna(row["tuned_difference"]):
+        return f"{row['tuned_verdict']} {row['tuned_mean']:.2f}"
+    return f"{row['tuned_verdict']} {row['tuned_difference']:+.2f}"
+
+
+def _group_name(group: tuple[str, str, str], groups: Sequence[tuple[str, str, str]]) -> str:
+    """Return a board's name, with what sets the group apart where it has several."""
+    board = [g for g in groups if g[0] == group[0]]
+    apart = [v for i, v in enumerate(group) if i and len({g[i] for g in board}) > 1]
+    return visible(", ".join([group[0], *apart]))
+
+
+def _predicted(predictions: pd.DataFrame) -> Iterator[tuple[str, ...]]:
+    for row in records(predictions):
+        here = with_interval(row["rho"], row["rho_low"], row["rho_high"], form="{:+.2f}")
+        yield (
+            *(row["setting"], row["held_out"], f"{row['n_methods']}", row["statistic"]),
+            *(f"{row['rho_elsewhere']:+.2f}", here),
+            f"{row['best_in_hindsight']} {row['rho_in_hindsight']:+.2f}",
+        )

@@ -1,0 +1,81 @@
+"""Boards side by side: verdicts as stored, and a statistic tried where it was not chosen."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from nsbench.analysis.tables.boards import VERDICT_COLUMNS, prediction_table, texts, verdict_table
+from nsbench.benchmarks.records import RecordError
+
+METHODS = 8
+
+
+def board(folder: Path, signs: dict[str, float], seed: int) -> Path:
+    """A published board whose statistics follow the score up to a sign, or not at all (0)."""
+    rng = np.random.default_rng(seed)
+    score = np.arange(METHODS, dtype=float)
+    labels = {
+        "sampler": [f"s{i}" for i in range(METHODS)],
+        **dict.fromkeys(("augmentation", "objective", "candidates", "encoder", "data"), "x"),
+    }
+    early = {n: sign * score if sign else rng.permutation(score) for n, sign in signs.items()}
+    tables = folder / "tables"
+    tables.mkdir(parents=True)
+    both = [
+        pd.DataFrame({"setting": kind, **labels, "score": score, **early})
+        for kind in ("default", "tuned")
+    ]
+    pd.concat(both).to_csv(tables / "early.csv", index=False)
+    blank = dict.fromkeys(VERDICT_COLUMNS[1:], "")
+    verdicts = {"tuned_verdict": "worse", "tuned_difference": score, "tuned_mean": score}
+    row = blank | {"family": "sts", "n_tasks": 7, "tuned_n_missing": 0} | labels | verdicts
+    pd.DataFrame(row).to_csv(tables / "tuned.csv", index=False)
+    return folder
+
+
+def test_a_statistic_is_chosen_elsewhere_with_its_sign_and_tried_where_it_was_not(
+    tmp_path: Path,
+) -> None:
+    one = board(tmp_path / "one", {"good": -1, "noise": 0, "turned": 1}, 0)
+    two = board(tmp_path / "two", {"good": -1, "noise": 0, "turned": 1}, 1)
+    three = board(tmp_path / "three", {"good": -1, "noise": 0, "turned": -1}, 2)
+    table = prediction_table([one, two, three])
+    assert len(table) == 6  # three boards, two settings
+    for row in table.to_dict("records"):
+        assert row["n_methods"] == METHODS
+        if row["held_out"] == "three":  # both rank the other two perfectly
+            assert row["statistic"] in ("good", "turned")
+        else:
+            assert (row["statistic"], row["sign"]) == ("good", -1.0)
+            assert row["rho"] == pytest.approx(0.999)
+            assert row["rho_low"] < row["rho"] <= row["rho_high"]
+        assert abs(row["rho_in_hindsight"]) == pytest.approx(0.999)
+
+
+def test_a_statistic_that_turns_its_sign_is_said_to_fail(tmp_path: Path) -> None:
+    one = board(tmp_path / "one", {"turned": 1, "noise": 0}, 0)
+    two = board(tmp_path / "two", {"turned": -1, "noise": 0}, 1)
+    table = prediction_table([one, two]).set_index(["setting", "held_out"])
+    assert table.loc[("tuned", "two"), "statistic"] == "turned"
+    assert table.loc[("tuned", "two"), "rho"] == pytest.approx(-0.999)
+
+
+def test_the_summary_holds_each_method_of_each_board_and_its_verdict(tmp_path: Path) -> None:
+    folders = [board(tmp_path / name, {"good": 1}, i) for i, name in enumerate(("one", "two"))]
+    table = verdict_table(folders)
+    assert len(table) == 2 * METHODS
+    assert set(table["board"]) == {"one", "two"}
+    made = texts(folders)
+    assert set(made) == {"boards.csv", "boards.md", "difficulty.csv"}
+    assert "| s3 | x | x | worse +3.00 | worse +3.00 |" in made["boards.md"]
+
+
+def test_a_folder_that_is_no_board_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match=r"no published board: it has no tables/tuned\.csv"):
+        verdict_table([tmp_path])
+    bad = board(tmp_path / "bad", {"good": 1}, 0)
+    (bad / "tables" / "tuned.csv").write_text("family,sampler\nsts,in_batch\n")
+    with pytest.raises(RecordError, match="lacks the columns encoder"):
+        verdict_table([bad])
