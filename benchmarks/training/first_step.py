@@ -133,7 +133,7 @@ def kinds(batch: Batch, stepped: Stepped) -> Iterator[tuple[str, Tensor]]:
     yield "texts of the batch, compared with the positive", padded(batch_own & other)
     yield "given or mined negatives", padded(further & ~other)
     yield "given or mined negatives, compared with the positive", padded(further & other)
-    yield "stored from earlier batches", padded(stored)
+    yield "stored by the pool", padded(stored)
     yield "made by the sampler", padded(torch.zeros_like(stored), value=True)
 
 

@@ -1,5 +1,6 @@
 """The negatives of a first step, counted by where they come from."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,20 +8,28 @@ import pytest
 
 from nsbench.benchmarks.matrix.config import parse_config
 from nsbench.benchmarks.matrix.expand import expand
+from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.training.first_step import Block, first_step, told
+from nsbench.samplers import samplers
+from tools.same_results import FITTED, batches_of_rows
 
 BATCH = 16
+IDLE = {"no_training", "linear_projection"}
+GRADED = {"cosent", "angle"}
 
 
-def blocks(sampler: Any, pool: Any = "in_batch", **data: Any) -> dict[str, Block]:
+def blocks(
+    sampler: Any, pool: Any = "in_batch", objective: Any = "", **data: Any
+) -> dict[str, Block]:
     raw: dict[str, Any] = {
         "schema": 1,
         "name": "made",
         "samplers": [sampler],
-        "candidates": [pool],
+        **({"candidates": [pool]} if pool else {}),
+        **({"objectives": [objective]} if objective else {}),
         "augmentations": ["none"],
         "encoders": [{"name": "static", "dimension": 16}],
-        "data": [{"name": "planted", "rows": 200} | data],
+        "data": [{k: v for k, v in ({"name": "planted", "rows": 200} | data).items() if v}],
         "seeds": [1],
         "no_training": False,
         "budget": {"steps": 3, "batch_size": BATCH},
@@ -58,7 +67,7 @@ def test_made_and_stored_candidates_are_blocks_and_weights_are_said() -> None:
     assert made["made by the sampler"].columns == 3
     assert np.isfinite(made["made by the sampler"].similarity)
     queue = blocks("in_batch", {"name": "queue", "size": 32, "start": "warm"})
-    assert queue["stored from earlier batches"].columns == 32
+    assert queue["stored by the pool"].columns == 32
     (weighted,) = blocks({"name": "hardness", "alpha": 2.0}).values()
     assert weighted.weight != 1
 
@@ -76,3 +85,52 @@ def test_sentences_name_blocks_counts_masks_and_false_negatives() -> None:
 def test_a_cell_without_a_step_has_nothing_to_describe() -> None:
     with pytest.raises(ValueError, match="takes no step"):
         blocks("no_training")
+
+
+def described(sampler: Any, pool: Any = "", objective: Any = "") -> list[Block]:
+    """Blocks of a cell whose rows have a given negative, with what holds of all."""
+    data = {"name": "negated", "rest": "prefix", "data": {"name": "planted", "rows": 320}}
+    found = list(blocks(sampler, pool, objective, rows=None, **data).values())
+    assert found
+    assert len(told(found)) == len(found)
+    for block in found:
+        assert block.columns > 0
+        assert 0 <= block.chosen <= block.eligible <= block.columns
+        assert block.chosen + block.attracted <= block.eligible
+        assert (block.chosen > 0) == np.isfinite(block.weight)
+    return found
+
+
+@pytest.mark.parametrize("name", sorted({e.name for e in samplers} - IDLE))
+def test_a_cell_of_every_sampler_is_described(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    batches_of_rows(Path("batches.txt"))
+    found = described({"name": name} | FITTED.get(name, {}))
+    assert any(block.chosen for block in found)
+    kinds = {block.kind for block in found}
+    if name not in {"debiased", "hard_debiased"}:  # of two views, all against all
+        assert "given or mined negatives" in kinds
+    if hasattr(samplers.make(name, **FITTED.get(name, {})), "synthesize"):
+        assert "made by the sampler" in kinds
+
+
+@pytest.mark.parametrize("name", sorted({e.name for e in objectives} - GRADED))
+def test_a_cell_of_every_objective_is_described(name: str) -> None:
+    assert any(b.chosen for b in described("in_batch", "", {"name": name} | FITTED.get(name, {})))
+
+
+@pytest.mark.parametrize(
+    ("pool", "kind", "columns"),
+    [
+        ({"name": "replaced", "negatives": 2}, "given or mined negatives", 3 * BATCH),
+        ({"name": "frozen_corpus"}, "stored by the pool", 640),
+        ({"name": "queue", "size": 64, "start": "warm"}, "stored by the pool", 64),
+        ({"name": "memory", "size": 64, "start": "warm"}, "stored by the pool", 64),
+    ],
+)
+def test_a_cell_of_every_pool_is_described(pool: dict[str, Any], kind: str, columns: int) -> None:
+    found = {block.kind: block for block in described("in_batch", pool)}
+    assert found[kind].columns == columns
+    assert found[kind].chosen > 0
