@@ -55,6 +55,8 @@ class Paper:
         encoder: What the paper trains.
         sources: Where to read more.
         rows: The rows.
+        metric: Metric of its scores; empty for the main one of each task.
+        split: Split that is scored.
     """
 
     suite: str
@@ -62,6 +64,8 @@ class Paper:
     encoder: str
     sources: tuple[str, ...]
     rows: tuple[PaperRow, ...]
+    metric: str = ""
+    split: str = "test"
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,8 @@ def load_paper(suite: str) -> Paper:
     try:
         raw = tomllib.loads(path.read_text("utf-8"))
         rows = tuple(PaperRow(**row) for row in raw["row"])
-        return Paper(suite, raw["title"], raw["encoder"], tuple(raw["sources"]), rows)
+        how = {key: str(raw[key]) for key in ("metric", "split") if key in raw}
+        return Paper(suite, raw["title"], raw["encoder"], tuple(raw["sources"]), rows, **how)
     except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
         raise ConfigError(f"the published numbers of {suite} cannot be read: {error}") from None
 
@@ -131,7 +136,8 @@ def compare(paper: Paper, folder: ResultsFolder) -> Report:
 
     A folder without cells gives rows that are not run.
     """
-    cells = [(record, scores_of(paths)) for paths, record in _done(folder)]
+    how = {"metric": paper.metric, "split": paper.split}
+    cells = [(record, scores_of(paths, **how)) for paths, record in _done(folder)]
     rows: list[Compared] = []
     used: list[RunRecord] = []
     notes: list[str] = []
@@ -173,14 +179,21 @@ def _quantile(degrees: int) -> float:
     return float(t.ppf(0.975, degrees))
 
 
-def scores_of(paths: CellPaths) -> dict[str, float]:
-    """Main scores of a cell times 100 by task, with `AVERAGE` where all seven STS are there."""
+def scores_of(paths: CellPaths, *, metric: str = "", split: str = "test") -> dict[str, float]:
+    """Scores of a cell times 100 by task, with `AVERAGE` where all seven STS are there.
+
+    Args:
+        paths: Files of the cell.
+        metric: Of the scores; empty for each task's main one.
+        split: Of the tasks.
+    """
     if not paths.scores.is_file():
         return {}
     out: dict[str, float] = {}
     with paths.scores.open(newline="", encoding="utf-8") as handle:
         for line in csv.DictReader(handle):
-            if line["main"] == "True" and line["split"] == "test":
+            wanted = line["metric"] == metric if metric else line["main"] == "True"
+            if wanted and line["split"] == split:
                 out[spreadsheet_plain(line["task"])] = 100 * float(line["value"])
     if all(task in out for task in STS7):
         out[AVERAGE] = mean(out[task] for task in STS7)

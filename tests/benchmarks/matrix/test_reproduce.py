@@ -37,6 +37,19 @@ SUITES = (
     "esimcse",
     "sampler-x-augmentation",
 )
+RETRIEVAL = (
+    "scifact-negatives",
+    "nfcorpus-negatives",
+    "fiqa-negatives",
+    "msmarco-negatives",
+)
+
+
+def labels_of(suite: str) -> set[str]:
+    """How a suite's samplers are called in records."""
+    return {str(choice) for choice in _choices(samplers, load_config(suite).samplers)}
+
+
 ROW = PaperRow("made", {}, {AVERAGE: 70.0})
 
 
@@ -65,14 +78,17 @@ def test_consert_grid_is_whole() -> None:
 @pytest.mark.parametrize("suite", papers())
 def test_published_numbers_are_whole_and_sourced(suite: str) -> None:
     paper = load_paper(suite)
-    assert suite in SUITES
+    assert suite in (*SUITES, *RETRIEVAL)
     assert paper.title
     assert paper.sources
-    assert paper.encoder == "bert-base-uncased"
+    assert paper.encoder == "bert-base-uncased" or suite in RETRIEVAL
+    labels = labels_of(suite)
     for row in paper.rows:
         assert row.source
         assert row.match
-        assert set(row.scores) <= {*STS7, AVERAGE}
+        tasks = load_config(suite).evaluation.tasks if suite in RETRIEVAL else (*STS7, AVERAGE)
+        assert set(row.scores) <= set(tasks)
+        assert suite not in RETRIEVAL or row.match["sampler"] in labels, row.name
         assert all(0 < v < 100 for v in row.scores.values())
         if set(row.scores) == {*STS7, AVERAGE}:
             mean = sum(row.scores[t] for t in STS7) / 7
@@ -154,6 +170,18 @@ def test_paths_into_the_cell_match(tmp_path: Path) -> None:
     assert _matches(record, {"budget.batch_size": "96", "regime.name": "unsup*", "limit": "0"})
     assert not _matches(record, {"budget.batch_size": "9"})
     assert not _matches(record, {"budget.nothing.there": "1"})
+
+
+def test_a_paper_may_name_metric_and_split(tmp_path: Path) -> None:
+    paths = ResultsFolder(tmp_path).cell("in_batch", "0" * 12)
+    paths.folder.mkdir(parents=True)
+    lines = ["task,split,subset,metric,value,n_examples,main"]
+    lines += ["M,dev,default,ndcg_at_10,0.3,9,True", "M,dev,default,mrr_at_10,0.26,9,False"]
+    paths.scores.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert scores_of(paths) == {}
+    assert scores_of(paths, metric="mrr_at_10", split="dev") == {"M": pytest.approx(26.0)}
+    paper = load_paper("msmarco-negatives")
+    assert (paper.metric, paper.split) == ("mrr_at_10", "dev")
 
 
 def test_scores_need_all_seven_for_an_average(tmp_path: Path) -> None:
