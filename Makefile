@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 OUT ?= out/bench
+BOARDS := $(patsubst %/tables/tuned.csv,%,$(wildcard results/*/tables/tuned.csv))
 PUBLISHED := $(patsubst %/cells/,%,$(wildcard results/*/cells/))
 
 .PHONY: bench test test-examples test-slow timing-gpu check format report report-check docs clean
@@ -40,9 +41,11 @@ report: $(VENV)/.dev  ## rewrite the generated tables of README, docs and CONTRI
 	$(BIN)/python -m tools.sampler_pages docs/samplers
 	$(BIN)/python -m tools.contributing CONTRIBUTING.md
 	$(BIN)/nsbench rebuild $(PUBLISHED)
+	$(BIN)/nsbench boards $(BOARDS) --out results/summary
 
 report-check: $(VENV)/.dev  ## the stored results are what their stored records give, byte for byte
 	$(BIN)/nsbench rebuild --check $(PUBLISHED)
+	$(BIN)/nsbench boards --check $(BOARDS) --out results/summary
 
 docs: $(VENV)/.docs  ## the documentation site in build/site; a dead link is an error
 	$(BIN)/python -m mkdocs build --strict --quiet

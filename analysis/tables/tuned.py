@@ -95,7 +95,8 @@ class _Board:
         self.alarms = alarms_by_key(results)
         self.status = {str(c.key): c.status for c in results.loaded}
         self.scores = 100.0 * main_scores(results.scores, several_splits(results))
-        given = tuning.get("families") or {ALL_TASKS: ["own"]}
+        listed = tuning.get("families") or [{"name": ALL_TASKS, "tasks": ["own"]}]
+        given = {str(f["name"]): list(f["tasks"]) for f in listed}
         named = {task for tasks in given.values() for task in tasks}
         rest = [t for t in self.scores.columns if t not in named]
         self.families = {f: rest if t == ["own"] else list(t) for f, t in given.items()}

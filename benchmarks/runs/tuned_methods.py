@@ -1,6 +1,6 @@
 """Methods of a tuning study: one value on every axis, and where its parameters are sought."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
@@ -92,17 +92,17 @@ def methods_of(config: TuneConfig, matrix: MatrixConfig) -> Iterator[Method]:
             yield replace(method, space=space, skip=planned.skip)
 
 
-def untrained(config: TuneConfig, matrix: MatrixConfig) -> list[Planned]:
-    """Return the cells of a study that take no step, first those of the encoder as it was."""
+def untrained(config: TuneConfig, matrix: MatrixConfig, methods: Sequence[Method]) -> list[Planned]:
+    """Return the cells that take no step, of the encoders and data sets of some methods."""
     given = [a["samplers"] for a in _combinations(config, matrix) if not _trains(a["samplers"])]
     names: list[Entry] = ["no_training"] if matrix.no_training else []
     names += [entry for i, entry in enumerate(given) if entry not in given[:i] + names]
     axes: dict[str, list[Any]] = {axis: [] for axis in ("data", "encoders")}
-    for combination in _combinations(config, matrix):
+    for method in methods:
         for axis, found in axes.items():
-            if combination[axis] not in found:
-                found.append(combination[axis])
-    if not names:
+            if method.axes[axis] not in found:
+                found.append(method.axes[axis])
+    if not names or not methods:
         return []
     settings = {"samplers": names, "seeds": list(config.fresh_seeds), **axes}
     settings |= {"augmentations": ["none"], "objectives": [], "candidates": []}

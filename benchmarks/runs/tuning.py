@@ -80,7 +80,7 @@ class Study:
         self.trials_folder = ResultsFolder(out / "trials")
         self.methods = list(methods_of(config, matrix))
         self.wanted = _wanted(self.methods, only)
-        self.untrained = untrained(config, matrix)
+        self.untrained = untrained(config, matrix, self.wanted)
         self._open()
 
     def run(self, *, probe: bool = False) -> None:
@@ -151,7 +151,7 @@ class Study:
             before = read_json(path)
             for part, now in asked.items():
                 for key, value in now.items():
-                    if key != "trials" and before[part].get(key) != value:
+                    if key not in ("trials", "run") and before[part].get(key) != value:
                         raise ConfigError(
                             f"{self.out} holds another study: its {part} has {key} = "
                             f"{before[part].get(key)!r}, not {value!r}; choose another folder"
@@ -195,10 +195,10 @@ class Study:
         """The best trial of each method; the earliest of equals, so that defaults win ties."""
         ended = self.trials()
         chosen = [self._chosen(m, [t for t in ended if t.method == m.name]) for m in self.methods]
-        families = {
-            family: [OWN] if tasks == (OWN,) else [r.name for r in resolve(tasks)]
-            for family, tasks in self.config.families.items()
-        }
+        families = [
+            {"name": n, "tasks": [OWN] if tasks == (OWN,) else [r.name for r in resolve(tasks)]}
+            for n, tasks in self.config.families.items()
+        ]
         written = {"schema": 2, "methods": chosen, "families": families}
         write_atomically(self.out / "tuning.json", pretty_json(written))
         return chosen

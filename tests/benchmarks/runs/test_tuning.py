@@ -205,7 +205,7 @@ def test_blocks_are_methods_once_each_and_only_those_asked_for_run(
     text = STUDY.replace("[space.hard]\nk = { low = 1, high = 12 }\n", "")
     study = write(text.replace("trials = 3", "trials = 2") + BLOCKS)
     config, matrix = load_tuning(study)
-    config = config.model_copy(update={"knobs": True})
+    config = config.model_copy(update={"knobs": True, "families": {"planted": ("own",)}})
     out = tmp_path / "blocks"
     asked = Study(config, matrix, out, said.append, only=("in_batch x none", "given*", "*focal"))
     assert [m.name for m in asked.methods] == [
@@ -225,6 +225,8 @@ def test_blocks_are_methods_once_each_and_only_those_asked_for_run(
     assert len(lines(out / "trials.jsonl")) == 1
     asked.run()
     table, _ = tuned_table(load_results(out))
+    assert set(table["family"]) == {"planted"}
+    assert set(table["n_tasks"]) == {2}
     by = {(r["objective"], r["augmentation"]): r for r in table.to_dict("records")}
     rows = {r["sampler"]: r for r in table.to_dict("records") if r["objective"] == "info_nce"}
     assert "needs given negatives" in rows["given"]["skip"]
@@ -270,6 +272,8 @@ def test_every_end_of_the_shipped_ranges_is_legal() -> None:
         ("low = 1e-3", "low = 0.0", "log needs a low above 0"),
         ("trials = 3", "trails = 3", "trails: Extra inputs"),
         ('"tiny.toml"', '"tniy"', "no suite is called 'tniy'"),
+        ('"tiny.toml"', '"tiny.toml"\nfamilies = { x = ["STS12"] }', "look at STS12, own"),
+        ('"tiny.toml"', '{ samplers = ["in_batch"], stesp = 3 }', r"matrix: unknown key 'stesp'"),
     ],
 )
 def test_a_wrong_file_is_refused_before_anything_trains(
