@@ -72,5 +72,7 @@ const renderCost = () => {
     front.map((p) => `${p.label} (${fixed(p.mean)})`).join(", "), "."),
   far.length ? el("p", { class: "soft" }, "Far below and not drawn: ",
     far.map((p) => `${p.label} (${fixed(p.mean)})`).join(", "), ".") : "",
+  name.includes("second") || name === "wall_s" ? el("p", { class: "soft" },
+    "Seconds depend on the machine, and on what else ran on it.") : "",
   arrows.length ? el("p", { class: "soft" }, "Arrows lead from default to tuned settings.") : "");
 };

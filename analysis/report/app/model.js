@@ -30,10 +30,11 @@ const referencesOf = (methods, name) => {
   const alike = (a, b) => [
     FACETS.every((f) => a[f] === b[f]) && a.name === b.name,
     ...["objective", "candidates", "budget"].map((f) => a[f] === b[f])];
+  const bases = methods.map((_, k) => k).filter((k) => fits(methods[k]));
   return methods.map((method) => {
     let [best, rating] = [-1, null];
-    methods.forEach((other, k) => {
-      if (!fits(other)) return;
+    bases.forEach((k) => {
+      const other = methods[k];
       if (!other.untrained && other.augmentation !== method.augmentation) return;
       const mine = alike(method, other);
       const first = rating === null ? 1 : mine.map(
