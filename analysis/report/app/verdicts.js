@@ -41,28 +41,38 @@ const roots = (lines, value, rows, seeds) => {
   return { root, variance, covariance, diagonal };
 };
 
-// The largest normal score of any pair, in every draw of a group whose methods are alike.
-const largestScores = (group, pairs, draws) => {
-  const { variance, covariance, diagonal, root, df, pairDf } = group;
-  const size = variance.length;
-  const out = new Float64Array(draws);
-  if (!pairs.length) return out;
+// Pairs that claim something, as columns: their members, shares of noise and degrees of freedom.
+const columnsOfPairs = ({ variance, covariance, pairDf }, pairs) => {
   const top = Math.max(...variance);
-  const use = pairs.map(([i, j]) => {
-    const spread = variance[i] + variance[j] - 2 * covariance(i, j);
-    if (!(spread > 1e-20 * Math.max(top, 1e-300))) return null;
-    const freedom = pairDf(i, j);
-    const share = variance[i] / (variance[i] + variance[j]);
-    return { i, j, share, over: 1 / spread, freedom, factor: stretch(freedom) ** 2 };
-  }).filter(Boolean);
+  const apart = ([i, j]) => variance[i] + variance[j] - 2 * covariance(i, j);
+  const use = pairs.filter((pair) => apart(pair) > 1e-20 * Math.max(top, 1e-300));
+  const column = (f) => Float64Array.from(use, f);
+  const freedom = column(([i, j]) => pairDf(i, j));
+  return {
+    size: use.length,
+    one: Int32Array.from(use, ([i]) => i),
+    two: Int32Array.from(use, ([, j]) => j),
+    share: column(([i, j]) => variance[i] / (variance[i] + variance[j])),
+    over: column((pair) => 1 / apart(pair)),
+    freedom,
+    factor: freedom.map((df) => stretch(df) ** 2),
+  };
+};
+
+// The largest normal score of any pair of each family, in every draw of a group whose methods are
+// alike.
+const largestScores = (group, families, draws) => {
+  const { variance, diagonal, root, df } = group;
+  const size = variance.length;
+  const columns = families.map((pairs) => columnsOfPairs(group, pairs));
+  const out = families.map(() => new Float64Array(draws));
   const uniform = uniformDraws(20260101);
   const normal = normalDraws(uniform);
   const places = diagonal ? [] : [...new Set(root.flatMap((line) => [...line.keys()]))];
   const at = new Map(places.map((p, k) => [p, k]));
   const sparse = diagonal ? [] : root.map((line) => [...line].map(([p, v]) => [at.get(p), v]));
   const sd = variance.map(Math.sqrt);
-  const value = new Float64Array(size);
-  const luck = new Float64Array(size);
+  const [value, luck] = [new Float64Array(size), new Float64Array(size)];
   const base = new Float64Array(places.length);
   for (let draw = 0; draw < draws; draw += 1) {
     for (let k = 0; k < base.length; k += 1) base[k] = normal();
@@ -70,18 +80,27 @@ const largestScores = (group, pairs, draws) => {
       value[i] = diagonal ? sd[i] * normal() : sparse[i].reduce((s, [k, v]) => s + v * base[k], 0);
     }
     for (let i = 0; i < size; i += 1) luck[i] = meanSquareDraw(df[i], uniform, normal);
-    let best = 0; // of squared scores
-    for (const { i, j, share, over, freedom, factor } of use) {
-      const apart = value[i] - value[j];
-      const squared = apart * apart * over
-        / Math.max(share * luck[i] + (1 - share) * luck[j], 1e-30);
-      if (squared * factor <= best) continue; // a score is at most its t, stretched
-      const score = factor * freedom * Math.log1p(squared / freedom);
-      if (score > best) best = score;
-    }
-    out[draw] = Math.sqrt(best);
+    columns.forEach((pairs, family) => {
+      out[family][draw] = Math.sqrt(largestSquare(pairs, value, luck));
+    });
   }
   return out;
+};
+
+const largestSquare = ({ size, one, two, share, over, freedom, factor }, value, luck) => {
+  let best = 0;
+  for (let k = 0; k < size; k += 1) {
+    const i = one[k];
+    const j = two[k];
+    const apart = value[i] - value[j];
+    const squared = apart * apart * over[k]
+      / Math.max(share[k] * luck[i] + (1 - share[k]) * luck[j], 1e-30);
+    if (squared * factor[k] > best) { // a score is at most its t, stretched
+      const score = factor[k] * freedom[k] * Math.log1p(squared / freedom[k]);
+      if (score > best) best = score;
+    }
+  }
+  return best;
 };
 
 const rounded = (score) => Math.round(score * 1000) / 1000;
@@ -119,17 +138,16 @@ const criticalScores = (group, reference, alpha) => {
   if (size < 2) return { baseline: single, pairs: single };
   if (size > SIMULATED) {
     const bound = tukeyScore(size, alpha / 2);
-    const own = quantile(largestScores(group, ours, DRAWS), 1 - alpha / 2);
+    const own = quantile(largestScores(group, [ours], DRAWS)[0], 1 - alpha / 2);
     return { baseline: ours.length ? rounded(Math.min(own, bound)) : bound, pairs: bound };
   }
   const every = [];
   for (let i = 0; i < size; i += 1) for (let j = i + 1; j < size; j += 1) every.push([i, j]);
-  const pairs = largestScores(group, every, DRAWS);
+  const [pairs, base] = largestScores(group, ours.length ? [every, ours] : [every], DRAWS);
   if (!ours.length) {
     const score = rounded(quantile(pairs, 1 - alpha));
     return { baseline: score, pairs: score };
   }
-  const base = largestScores(group, ours, DRAWS);
   const [one, two] = [shareAbove(base), shareAbove(pairs)];
   const level = quantile(one.map((v, k) => Math.min(v, two[k])), alpha);
   const scores = [base, pairs].map((family) => rounded(quantile(family, 1 - level)));
