@@ -80,9 +80,24 @@ def write_report(
 
 
 def report_html(
-    results: Results, board: Leaderboard, material: Material, bad: list[str], *, texts: bool = True
+    results: Results,
+    board: Leaderboard,
+    material: Material,
+    bad: list[str],
+    *,
+    texts: bool = True,
+    folder: str = "",
 ) -> str:
-    """Return the page as text."""
+    """Return the page as text.
+
+    Args:
+        results: As loaded.
+        board: Their leaderboard.
+        material: What figures are made from.
+        bad: One line for each thing that could not be read.
+        texts: Show texts of training data, of cells that kept theirs.
+        folder: Results folder that commands on the page name; that of the results if empty.
+    """
     script = "\n".join(_resource("app", f"{name}.js") for name in APP)
     library = "\n".join(_resource("vendor", f"{name}.min.js") for name in VENDOR)
     style = _resource("report.css.j2")
@@ -90,11 +105,12 @@ def report_html(
     page = environment.from_string(_resource("report.html.j2"))
     configs = [m["config"] for m in results.matrices if isinstance(m.get("config"), dict)]
     names = [str(m.get("name") or "") for m in results.matrices]
+    root = results.roots[0].resolve().name
     said = [_said(board, s) for s in board.pools]
     negatives = negatives_data(results, material.pools, texts=texts)
     left_out = [*results.conflicts, *results.left_out, *bad, *negatives.pop("left_out")]
     return page.render(
-        title=", ".join(dict.fromkeys(filter(None, names))) or results.roots[0].resolve().name,
+        title=", ".join(dict.fromkeys(filter(None, names))) or root,
         descriptions=[str(c["description"]) for c in configs if c.get("description")],
         policy=_policy((library, script), style),
         script=Markup(script),
@@ -112,7 +128,7 @@ def report_html(
             }
             for s, lines in zip(board.pools, said, strict=True)
         ],
-        data=inline_json(_page_data(results, board, material, said)),
+        data=inline_json(_page_data(results, board, material, said) | {"root": folder or root}),
         cells=packed(cells_data(results, material.pools)),
         curves=packed(curves_data(material)),
         negatives=packed(negatives),
@@ -140,7 +156,6 @@ def _page_data(
         for n, s in ((n, look(n)) for n in names)
     }
     return {
-        "root": results.roots[0].name if results.roots else "results",
         "alpha": ALPHA,
         "pools": pools_data(board, material.pools, said),
         "looks": looks,

@@ -161,7 +161,8 @@ def _make(
         if drawn:
             write_atomically(out / "figures" / f"{stem}.png", render(name, csv, "png"))
     if report:
-        write_atomically(out / "report.html", report_html(results, board, material, bad))
+        page = report_html(results, board, material, bad, folder="again")  # as its commands make
+        write_atomically(out / "report.html", page)
     shutil.rmtree(root)
 
 
