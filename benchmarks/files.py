@@ -4,9 +4,10 @@ import errno
 import hashlib
 import os
 import secrets
+import shutil
 import stat
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
@@ -68,6 +69,35 @@ def write_atomically(path: Path, data: str | bytes | Iterable[bytes]) -> None:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def written_whole(folder: Path) -> Iterator[Path]:
+    """A new folder to write into, which takes the place of ``folder`` at the end, or is removed.
+
+    Args:
+        folder: Missing or empty.
+
+    Raises:
+        StorageError: If the file system takes no more; nothing is left behind then.
+    """
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        temporary.replace(folder)
+    except Exception as error:
+        full = isinstance(error, OSError) and error.errno in FULL
+        if full or _says_full(error):  # libraries written in Rust give the number in words alone
+            cause = error if isinstance(error, OSError) else OSError(f"{error}")
+            raise StorageError.at(folder, cause) from None
+        raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _says_full(error: Exception) -> bool:
+    return any(f"os error {number})" in f"{error}" for number in FULL)
 
 
 def read_regular_file(path: str | Path) -> bytes:

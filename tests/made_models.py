@@ -54,6 +54,7 @@ def save_transformer(folder: Path, kind: str, *, pad: int = 0, **config: Any) ->
     from transformers import AutoConfig, AutoModel
 
     words = tokenizer(pad, bool(config.pop("cased", False)))
+    words.padding_side = config.pop("side", "right")
     sizes: dict[str, Any] = {
         "vocab_size": len(words),
         "hidden_size": 16,
@@ -113,12 +114,12 @@ def plain(kind: str, **config: Any) -> Callable[[Path], object]:
     return lambda folder: save_transformer(folder, kind, **config)
 
 
-def pooled(*modes: str, **config: Any) -> Callable[[Path], object]:
-    """Saves a BERT with a Pooling module."""
+def pooled(*modes: str, kind: str = "bert", **config: Any) -> Callable[[Path], object]:
+    """Saves a model with a Pooling module."""
 
     def save(folder: Path) -> None:
         pooling = module("Pooling", embedding_dimension=16, pooling_mode=modes)
-        save_modules(folder, body(folder, **config), pooling, module("Normalize"))
+        save_modules(folder, body(folder, kind, **config), pooling, module("Normalize"))
 
     return save
 
@@ -228,6 +229,25 @@ def adapter(folder: Path, base: str = "", **changes: Any) -> None:
     tokenizer().save_pretrained(folder)
 
 
+def lora(kind: str, *, of: str = "", **config: Any) -> Callable[[Path], object]:
+    """Saves a random LoRA adapter of a random model, as peft does; ``of`` a class with a head."""
+
+    def save(folder: Path) -> None:
+        import transformers
+        from peft import LoraConfig, get_peft_model
+
+        base = save_transformer(folder.parent / f"{folder.name}-base", kind, **config)
+        made = getattr(transformers, of) if of else transformers.AutoModel
+        layers = ["q_proj", "v_proj"] if of else "all-linear"
+        given = LoraConfig(r=2, lora_alpha=8, target_modules=layers, init_lora_weights=False)
+        with torch.random.fork_rng():
+            torch.manual_seed(3)
+            get_peft_model(made.from_pretrained(base), given).save_pretrained(folder)
+        tokenizer().save_pretrained(folder)
+
+    return save
+
+
 @dataclass(frozen=True)
 class Entry:
     """One model.
@@ -249,8 +269,23 @@ class Entry:
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def left(self) -> bool:
+        """True if padding at the left changes nothing for sentence-transformers either.
 
-NO_EMBEDDINGS = "has no `embeddings` module"
+        It moves absolute positions; here positions are those in the text.
+        """
+        return self.name.split(",")[0] in RELATIVE
+
+
+RELATIVE = ("llama", "mistral", "qwen2", "qwen3", "gemma3", "embedding gemma", "eurobert", "t5",
+            "mt5", "modernbert")  # fmt: skip
+QWEN: dict[str, Any] = {"head_dim": 8, "num_key_value_heads": 1}
+GEMMA: dict[str, Any] = QWEN | {
+    "layer_types": ["sliding_attention", "full_attention"], "query_pre_attn_scalar": 8,
+    "sliding_window": 32,
+}  # fmt: skip
+SMALL_BART = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2}
 SMALL_T5 = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 2}
 ZOO = (
     Entry("bert", plain("bert")),
@@ -275,11 +310,23 @@ ZOO = (
     Entry("layoutlm", plain("layoutlm")),
     Entry("causal bert", plain("bert", is_decoder=True)),
     Entry("causal roberta", plain("roberta", pad=1, is_decoder=True)),
-    Entry("gpt2", plain("gpt2"), NO_EMBEDDINGS),
-    Entry("llama", plain("llama"), NO_EMBEDDINGS),
-    Entry("qwen3", plain("qwen3", head_dim=8, num_key_value_heads=2), NO_EMBEDDINGS),
-    Entry("eurobert", plain("eurobert"), NO_EMBEDDINGS),
-    Entry("t5", plain("t5", **SMALL_T5), NO_EMBEDDINGS),
+    Entry("gpt2", plain("gpt2")),
+    Entry("llama", plain("llama")),
+    Entry("llama, grouped heads", plain("llama", num_key_value_heads=1)),
+    Entry("mistral", plain("mistral", num_key_value_heads=1, sliding_window=5)),
+    Entry("qwen2", plain("qwen2", num_key_value_heads=1)),
+    Entry("qwen3", plain("qwen3", **QWEN)),
+    Entry("gemma3", plain("gemma3_text", **GEMMA)),
+    Entry("gemma3, short window", plain("gemma3_text", **GEMMA | {"sliding_window": 4})),
+    Entry("embedding gemma",
+          plain("gemma3_text", **GEMMA, use_bidirectional_attention=True)),
+    Entry("eurobert", plain("eurobert")),
+    Entry("t5", plain("t5", **SMALL_T5)),
+    Entry("mt5", plain("mt5", **SMALL_T5)),
+    Entry("bart", plain("bart", **SMALL_BART), "an encoder with a decoder"),
+    Entry("qwen3, last token", pooled("lasttoken", kind="qwen3", **QWEN)),
+    Entry("qwen3, padded at the left", pooled("lasttoken", kind="qwen3", side="left", **QWEN)),
+    Entry("gemma3, padded at the left", pooled("mean", kind="gemma3_text", side="left", **GEMMA)),
     *(
         Entry(f"pooling {'+'.join(modes)}", pooled(*modes))
         for modes in (
@@ -312,7 +359,10 @@ ZOO = (
     Entry("sparse", sparse, "SparseEncoder|SpladePooling|MLMTransformer"),
     Entry("multi-vector", multi_vector, "MultiVectorEncoder"),
     Entry("cross-encoder", pairs, "CrossEncoder|ForSequenceClassification"),
-    Entry("adapter", adapter, "is an adapter of another model"),
+    Entry("adapter", lora("bert")),
+    Entry("adapter of qwen3", lora("qwen3", **QWEN)),
+    Entry("adapter of a model with a head", lora("qwen3", of="Qwen3ForCausalLM", **QWEN)),
+    Entry("adapter that does not fit", adapter, "does not fit its base"),
     Entry("static as transformer", static_below, "holds a token table"),
     Entry("static in a sub-folder", static_below, "", "static"),
     Entry("static", lambda folder: save_modules(folder, table()), "", "static"),

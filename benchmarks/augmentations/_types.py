@@ -102,7 +102,8 @@ class Augmentation(Protocol):
     """Makes one view. Parameters are frozen at construction.
 
     A class may also say ``needs_positions = True`` (it does nothing on an encoder without
-    position embeddings), ``needs_labels = True``, and ``stochastic = True`` (it draws from the
+    position embeddings), ``needs_order = True`` (nor on a bag of tokens), ``needs_dropout = True``
+    (nor on one without dropout), ``needs_labels``, and ``stochastic = True`` (it draws from the
     generator). What needs an encoder's vocabulary has a method ``bind(encoder)`` that gives the
     augmentation as it works on that encoder; the engine calls it once per cell, see `bound`.
     """

@@ -5,6 +5,7 @@ https://arxiv.org/abs/2104.08821
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
@@ -25,6 +26,7 @@ class Dropout:
     """
 
     rate: float = 0.1
+    needs_dropout: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         in_range("dropout", "rate", self.rate, 0, 1, open_high=True)

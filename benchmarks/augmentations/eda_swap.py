@@ -37,7 +37,7 @@ class EdaSwap:
     rate: float = 0.1
     goes_on: Tensor | None = field(default=None, init=False, repr=False, compare=False)
     stochastic: ClassVar[bool] = True
-    needs_positions: ClassVar[bool] = True
+    needs_order: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         in_range("eda_swap", "rate", self.rate, 0, 1)

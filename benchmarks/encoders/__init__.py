@@ -6,9 +6,11 @@ from nsbench.benchmarks.encoders._base import (
     TokenTable,
     encode_texts,
     hash_weights,
+    load_trained,
     masked_mean,
     token_table,
     tokenize,
+    trained_state,
 )
 from nsbench.samplers import Registry
 
@@ -24,8 +26,10 @@ __all__ = [
     "encode_texts",
     "encoders",
     "hash_weights",
+    "load_trained",
     "masked_mean",
     "register",
     "token_table",
     "tokenize",
+    "trained_state",
 ]

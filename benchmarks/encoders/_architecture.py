@@ -6,7 +6,9 @@ https://aclanthology.org/2020.emnlp-demos.6
 
 import importlib.util
 import math
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,19 @@ _WHOLE: tuple[tuple[tuple[str, ...], int, int], ...] = (
 """Sizes of a configuration, with the range in which a model is no mistake."""
 _REALS = ("layer_norm_eps", "initializer_range", "hidden_dropout_prob", "dropout")
 _MAY_BE_NULL = ("embedding_size", "num_key_value_heads", "n_inner")
+
+ENCODERS_OF = {
+    "t5": "T5EncoderModel",
+    "mt5": "MT5EncoderModel",
+    "umt5": "UMT5EncoderModel",
+    "longt5": "LongT5EncoderModel",
+}
+"""Kinds of models of encoder and decoder, and the class that is the encoder alone."""
+PACKED = ("bert", "camembert", "electra", "roberta", "xlm-roberta")
+"""Families that mix tokens in attention alone, each token with all others."""
+PACKED_ROTARY = ("eurobert", "gemma3_text", "llama", "mistral", "qwen2", "qwen3")
+"""Families that mix tokens in attention alone, by rotary positions; most are causal."""
+UNLIMITED = 1 << 30
 
 
 class _Enough(Exception):
@@ -91,6 +106,8 @@ def read_config(folder: ModelFolder, layers: int) -> Any:
     kind = folder.config["model_type"]
     if kind not in CONFIG_MAPPING:
         raise SourceError(f"{path}: model_type is {kind!r}. {suggest(kind, CONFIG_MAPPING)}")
+    if "text_config" in folder.config and "hidden_size" not in folder.config:
+        raise SourceError(f"{path}: model_type is {kind!r}, a model of more than texts")
     try:
         config = AutoConfig.from_pretrained(
             folder.body, local_files_only=True, trust_remote_code=False
@@ -108,37 +125,67 @@ def read_config(folder: ModelFolder, layers: int) -> Any:
     return config
 
 
-def load_body(folder: ModelFolder, config: Any, *, device: str) -> Any:
-    """The transformer of a folder in float32.
+def class_of(config: Any) -> Any:
+    """The class of transformers that makes and loads a model: of a T5, its encoder alone.
+
+    Raises:
+        SourceError: For a model of encoder and decoder whose encoder is not loaded alone.
+    """
+    import transformers
+
+    kind = str(config.model_type)
+    if kind in ENCODERS_OF:
+        return getattr(transformers, ENCODERS_OF[kind])
+    if getattr(config, "is_encoder_decoder", False):
+        raise SourceError(
+            f"model_type is {kind!r}, an encoder with a decoder; the encoder is loaded alone of "
+            f"{', '.join(ENCODERS_OF)}"
+        )
+    return transformers.AutoModel
+
+
+def fresh(config: Any, dtype: torch.dtype = torch.float32) -> Any:
+    """A model with random weights, drawn from torch's own generator."""
+    made = class_of(config)
+    if hasattr(made, "from_config"):
+        return made.from_config(config, trust_remote_code=False).to(dtype)
+    return made(config).to(dtype)
+
+
+def load_body(
+    folder: ModelFolder, config: Any, *, device: str, dtype: torch.dtype = torch.float32
+) -> Any:
+    """The transformer of a folder.
 
     Args:
         folder: The folder.
         config: Of `read_config`.
         device: ``meta`` for a model without weights, of which the names and shapes are compared
             with the stored ones all the same (if accelerate is installed).
+        dtype: Of its weights.
 
     Raises:
         SourceError: If it cannot be made, or weights are missing or have other shapes.
     """
-    from transformers import AutoModel
-
     meta = device == "meta"
     if not any(folder.body.glob("*.safetensors")):
         raise SourceError(f"{folder.body} has no .safetensors; pickled weights are never loaded")
     try:
         if meta and importlib.util.find_spec("accelerate") is None:
             with torch.device("meta"):
-                return AutoModel.from_config(config, trust_remote_code=False)
-        model, info = AutoModel.from_pretrained(
+                return fresh(config, dtype)
+        model, info = class_of(config).from_pretrained(
             folder.body,
             config=config,
             use_safetensors=True,
             local_files_only=True,
             trust_remote_code=False,
-            dtype=torch.float32,
+            dtype=dtype,
             output_loading_info=True,
             **({"device_map": "meta"} if meta else {}),
         )
+    except SourceError:
+        raise
     except Exception as error:  # any that a library raises for files that a user named
         raise SourceError(f"{folder.body} cannot be loaded: {said(error)}") from None
     missing = sorted(n for n in info["missing_keys"] if not n.startswith("pooler."))
@@ -189,19 +236,25 @@ def said(error: Exception) -> str:
 
 
 def embedding_layer(model: Any) -> nn.Module:
-    """The module in whose output augmentations act.
+    """The module in whose output augmentations act: all embeddings, or else those of tokens.
 
     Raises:
         SourceError: If the model has none.
     """
     embeddings = getattr(model, "embeddings", None)
-    if not isinstance(embeddings, nn.Module) or model.config.is_encoder_decoder:
+    if isinstance(embeddings, nn.Module):
+        return embeddings
+    tokens = getattr(getattr(model, "encoder", None), "embed_tokens", None)  # a T5
+    try:
+        layer = model.get_input_embeddings() if tokens is None else tokens
+    except (NotImplementedError, AttributeError):
+        layer = None
+    if not isinstance(layer, nn.Module):
         raise SourceError(
-            f"{type(model).__name__} has no `embeddings` module, in whose output augmentations "
-            "act; encoders of the BERT, RoBERTa, MPNet, DistilBERT, ELECTRA and ModernBERT "
-            "families have one"
+            f"{type(model).__name__} has no layer of token embeddings, in whose output "
+            "augmentations act"
         )
-    return embeddings
+    return layer
 
 
 def embedding_width(model: Any) -> int:
@@ -230,7 +283,7 @@ def embedding_width(model: Any) -> int:
         hook.remove()
     if not found or not isinstance(found[0], Tensor) or found[0].dim() != 3:
         raise SourceError(
-            f"the `embeddings` module of {type(model).__name__} gives no (texts, tokens, width)"
+            f"the embedding layer of {type(model).__name__} gives no (texts, tokens, width)"
         )
     return int(found[0].shape[2])
 
@@ -244,3 +297,50 @@ def attends_to_all(model: Any) -> bool:
         getattr(module, "is_causal", False) or getattr(module, "sliding_window", None)
         for module in model.modules()
     )
+
+
+def longest_packed(model: Any) -> int:
+    """Tokens of the longest text that may lie end to end with others; 0 if texts must be padded.
+
+    Only attention may mix the tokens of such a model, all tokens of a text or, if it is causal,
+    those before: its own kind of attention is kept within each text. A sliding window changes
+    nothing for texts that fit into it.
+    """
+    config = model.config
+    kind = str(getattr(config, "model_type", ""))
+    if kind in PACKED:
+        return UNLIMITED if attends_to_all(model) else 0
+    if kind not in PACKED_ROTARY or not getattr(config, "is_causal", True):
+        return 0
+    windows = [getattr(m, "sliding_window", None) for m in (config, *model.modules())]
+    return min((int(w) for w in windows if w), default=UNLIMITED)
+
+
+def dropout_rates(model: Any) -> list[tuple[nn.Module, str, float]]:
+    """Modules that hold a rate of dropout as a number, with the attribute and its value."""
+    return [
+        (module, name, float(getattr(module, name)))
+        for module in model.modules()
+        for name in ("attention_dropout", "dropout")
+        if type(getattr(module, name, None)) in (float, int)
+    ]
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Silence transformers' notes on weights of the layers that were cut off on purpose."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            with warnings.catch_warnings():  # huggingface_hub's own bars may be off by its variable
+                warnings.simplefilter("ignore")
+                logging.enable_progress_bar()

@@ -25,7 +25,24 @@ Torch's own kernel for a CPU is made for long texts and takes longer there on se
 backward pass does not.
 """
 
-_runs: ContextVar[tuple[tuple[int, int], ...] | None] = ContextVar("runs", default=None)
+Runs = tuple[tuple[int, int], ...]
+"""Number and length of texts next to each other that are equally long, in the order of a row."""
+_runs: ContextVar[Runs | None] = ContextVar("runs", default=None)
+
+
+def runs() -> Runs | None:
+    """Texts that lie end to end here, ``None`` outside of `end_to_end`."""
+    return _runs.get()
+
+
+@contextmanager
+def of_runs(value: Runs | None) -> Iterator[None]:
+    """Within, what `runs` gave elsewhere."""
+    token = _runs.set(value)
+    try:
+        yield
+    finally:
+        _runs.reset(token)
 
 
 @contextmanager
@@ -36,17 +53,14 @@ def end_to_end(lengths: Sequence[int]) -> Iterator[None]:
         lengths: Tokens of each text, >= 1, in the order in which they lie; texts of one length
             next to each other are computed together.
     """
-    runs: list[tuple[int, int]] = []
+    found: list[tuple[int, int]] = []
     for length in lengths:
-        if runs and runs[-1][1] == length:
-            runs[-1] = (runs[-1][0] + 1, length)
+        if found and found[-1][1] == length:
+            found[-1] = (found[-1][0] + 1, length)
         else:
-            runs.append((1, length))
-    token = _runs.set(tuple(runs))
-    try:
+            found.append((1, length))
+    with of_runs(tuple(found)):
         yield
-    finally:
-        _runs.reset(token)
 
 
 def use_cpu_attention(model: Any) -> bool:
@@ -80,9 +94,10 @@ def attend(
     """Transformers' own call of torch's attention, or texts end to end, in float32 on a CPU.
 
     Args:
-        module: The attention layer.
+        module: The attention layer; within `end_to_end` its ``is_causal`` decides if a token sees
+            the later ones of its text.
         query: ``(B, heads, L, d)``; ``(1, heads, T, d)`` within `end_to_end`.
-        key: Likewise.
+        key: Likewise, of as many heads or a whole fraction of them.
         value: Likewise.
         attention_mask: ``(B, 1, L, L)`` or ``None``; not read within `end_to_end`.
         more: Scaling, dropout and the like, passed on.
@@ -99,32 +114,44 @@ def attend(
     with torch.autocast("cpu", enabled=False):
         narrow = kind in (torch.bfloat16, torch.float16)
         wide = [x.float() if narrow else x for x in (query, key, value)]
-        runs = _runs.get()
-        if runs is None:
+        texts = runs()
+        if texts is None:
             mask = _widened(attention_mask) if narrow else attention_mask
             out, _ = sdpa_attention_forward(module, wide[0], wide[1], wide[2], mask, **more)
         else:
-            out = _by_length(wide, runs, more.get("scaling"), float(more.get("dropout", 0.0)))
+            groups = wide[0].shape[1] // wide[1].shape[1]  # heads that share keys and values
+            wide[1:] = [x.repeat_interleave(groups, dim=1) if groups > 1 else x for x in wide[1:]]
+            out = _by_length(
+                wide,
+                texts,
+                more.get("scaling"),
+                float(more.get("dropout", 0.0)),
+                causal=bool(getattr(module, "is_causal", False)),
+            )
     return out.to(kind), None
 
 
 def _by_length(
     tensors: Sequence[Tensor],
-    runs: Sequence[tuple[int, int]],
+    texts: Runs,
     scaling: float | None,
     dropout: float,
+    *,
+    causal: bool,
 ) -> Tensor:
     """``(1, T, heads, d)`` attention within each text, from three ``(1, heads, T, d)``."""
     flat = [x[0].transpose(0, 1) for x in tensors]  # (T, heads, d)
-    sizes = [n * length for n, length in runs]
+    sizes = [n * length for n, length in texts]
     done = []
-    for (n, length), *parts in zip(runs, *(x.split(sizes) for x in flat), strict=True):
+    for (n, length), *parts in zip(texts, *(x.split(sizes) for x in flat), strict=True):
         q, k, v = (p.unflatten(0, (n, length)).transpose(1, 2) for p in parts)
-        if length <= SHORT and not dropout and not torch.is_grad_enabled():
+        if length <= SHORT and not causal and not dropout and not torch.is_grad_enabled():
             scale = q.shape[-1] ** -0.5 if scaling is None else scaling
             out = (q * scale @ k.mT).softmax(dim=-1) @ v
         else:
-            out = functional.scaled_dot_product_attention(q, k, v, dropout_p=dropout, scale=scaling)
+            out = functional.scaled_dot_product_attention(
+                q, k, v, dropout_p=dropout, is_causal=causal, scale=scaling
+            )
         done.append(out.transpose(1, 2).flatten(0, 1))
     return torch.cat(done)[None]
 

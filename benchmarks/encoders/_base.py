@@ -2,7 +2,7 @@
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,6 +29,8 @@ class Encoder(nn.Module):
         has_positions: Whether position ids reach the embedding layer.
         special_tokens: Whether texts are wrapped in the tokenizer's special tokens.
         dropout: Dropout rate of views that do not set one.
+        sparse: Names of parameters ``(V, d)`` whose gradients are sparse over rows: an optimizer
+            moves only the rows that a batch names.
     """
 
     tokenizer: Any
@@ -38,6 +40,7 @@ class Encoder(nn.Module):
     has_positions: bool
     special_tokens: bool = True
     dropout: float = 0.0
+    sparse: tuple[str, ...] = ()
 
     @property
     def batch_tokens(self) -> int:
@@ -279,6 +282,27 @@ def encode_texts(
             embedded(stop, len(order))
     encoder.train(was_training)
     return out
+
+
+def trained_state(encoder: nn.Module) -> dict[str, Tensor]:
+    """Weights and buffers of an encoder by name, without the weights that do not train."""
+    fixed = _fixed(encoder)
+    return {name: value for name, value in encoder.state_dict().items() if name not in fixed}
+
+
+def load_trained(encoder: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Put a `trained_state` back.
+
+    Raises:
+        RuntimeError: If it lacks a weight that trains, or has another.
+    """
+    whole = {n: v for n, v in encoder.state_dict().items() if n in _fixed(encoder)}
+    encoder.load_state_dict(whole | dict(state))
+
+
+def _fixed(encoder: nn.Module) -> set[str]:
+    weights = encoder.named_parameters(remove_duplicate=False)
+    return {name for name, weight in weights if not weight.requires_grad}
 
 
 def hash_weights(state: Iterable[tuple[str, Tensor]]) -> str:

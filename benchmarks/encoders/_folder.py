@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nsbench.benchmarks.encoders._sources import SourceError
+from nsbench.benchmarks.encoders._sources import SourceError, locate
 
 MODULES = (
     "Transformer", "Pooling", "Normalize", "Dense", "LayerNorm", "Dropout", "StaticEmbedding",
@@ -52,6 +52,8 @@ class ModelFolder:
         dense: Folders of the linear layers that follow, in order.
         max_length: Longest text in tokens; 0 where the folder names none.
         lower_case: True if texts are lower-cased before the tokenizer's own rules.
+        adapter: Folder of an adapter of the transformer, ``None`` for none.
+        tokenizer: Folder of the tokenizer where it is another than `body`.
     """
 
     body: Path
@@ -60,6 +62,13 @@ class ModelFolder:
     dense: tuple[Path, ...] = ()
     max_length: int = 0
     lower_case: bool = False
+    adapter: Path | None = None
+    tokenizer: Path | None = None
+
+    @property
+    def words(self) -> Path:
+        """Folder of the tokenizer."""
+        return self.tokenizer or self.body
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -254,11 +263,9 @@ def read_folder(folder: Path) -> ModelFolder:
     if kinds[:1] == ["StaticEmbedding"]:
         raise SourceError(f"{folder} holds a token table: name it as static[source={folder}]")
     body = modules[0][1] if modules else folder
-    if (body / "adapter_config.json").is_file():
-        raise SourceError(
-            f"{body} holds an adapter (adapter_config.json), not a whole model: merge it into its "
-            "base with merge_and_unload() and save that"
-        )
+    adapter = body if (body / "adapter_config.json").is_file() else None
+    if adapter is not None:
+        body = _base_of(adapter)
     if modules and not re.fullmatch(r"Transformer Pooling( Dense)*( Normalize)?", " ".join(kinds)):
         raise SourceError(
             f"{folder / 'modules.json'} lists {', '.join(kinds)}; legal in a matrix: Transformer, "
@@ -269,15 +276,40 @@ def read_folder(folder: Path) -> ModelFolder:
             raise SourceError(f"{path} normalises something else than sentence_embedding")
     if not modules and pooling_of(folder / "1_Pooling") not in ("", "mean"):
         raise SourceError(f"{folder} has a 1_Pooling, but no modules.json that says it is used")
-    settings = _settings(body)
+    written = adapter or body
+    settings = _settings(written)
+    own = any((written / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json"))
     return ModelFolder(
         body=body,
         config=read_object(body / "config.json"),
         pooling=pooling_of(modules[1][1]) if modules else "",
         dense=tuple(place for kind, place in modules if kind == "Dense"),
-        max_length=longest(body),
+        max_length=longest(written) or longest(body),
         lower_case=bool(settings.get("do_lower_case")),
+        adapter=adapter,
+        tokenizer=written if own else None,
     )
+
+
+def usual_pooling(config: Mapping[str, Any]) -> str:
+    """Pooling of a transformer whose folder names none, as sentence-transformers takes it."""
+    classes = config.get("architectures") or [""]
+    causal = classes[0].endswith("ForCausalLM") and config.get("is_causal", True)
+    return "lasttoken" if causal else "mean"
+
+
+def _base_of(adapter: Path) -> Path:
+    """Folder of the transformer that an adapter was trained on."""
+    path = adapter / "adapter_config.json"
+    name = read_object(path).get("base_model_name_or_path")
+    if not isinstance(name, str) or not name:
+        raise SourceError(f"{path}: base_model_name_or_path is {name!r}; legal: a model")
+    base = locate(name)
+    refuse_foreign(base)
+    places = transformers_of(base)
+    if len(places) != 1 or (places[0] / "adapter_config.json").is_file():
+        raise SourceError(f"{path}: its base {name} is no single model: merge that first")
+    return places[0]
 
 
 def is_default(path: Path) -> bool:

@@ -135,7 +135,7 @@ def _with_safetensors(folder: Path, source: str) -> Path:
     ):
         raise SourceError(
             f"{source} is an adapter of another model (adapter_config.json), and needs peft: "
-            "pip install peft"
+            "pip install 'nsbench[lora]'"
         )
     if not any(folder.rglob("*.safetensors")):
         raise SourceError(

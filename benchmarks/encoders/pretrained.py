@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsbench.benchmarks.encoders import Encoder, _sources, encode_texts, encoders
-from nsbench.benchmarks.encoders._architecture import refuse_odd, said
+from nsbench.benchmarks.encoders._architecture import quietly, refuse_odd, said
 from nsbench.benchmarks.encoders._folder import (
     modules_of,
     read_object,
@@ -156,8 +156,6 @@ def _sentence_transformer(
     _refuse_adapter(folder)
     _refuse_old()
     from sentence_transformers import SentenceTransformer
-
-    from nsbench.benchmarks.encoders.transformer import quietly
 
     try:
         with quietly():

@@ -27,6 +27,7 @@ class StaticEncoder(Encoder):
 
     has_positions = False
     special_tokens = False
+    sparse = ("table",)
     named: Tensor
 
     def __init__(self, table: Tensor, tokenizer: object, *, max_length: int, dropout: float):

@@ -10,8 +10,9 @@ from typing import ClassVar
 import torch
 
 from nsbench.benchmarks.encoders import register
+from nsbench.benchmarks.encoders._transformer import TransformerEncoder
 from nsbench.benchmarks.encoders._vocabulary import word_tokenizer
-from nsbench.benchmarks.encoders.transformer import ARITHMETIC, POOLINGS, TransformerEncoder
+from nsbench.benchmarks.encoders.transformer import ARITHMETIC, POOLINGS
 from nsbench.samplers import at_least, in_range, one_of
 
 

@@ -9,8 +9,13 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from nsbench.benchmarks.encoders import Encoder, hash_weights
-from nsbench.benchmarks.export.sentence_transformer import save, to_sentence_transformer
+from nsbench.benchmarks.encoders import Encoder, hash_weights, load_trained
+from nsbench.benchmarks.export.sentence_transformer import (
+    adapter_of,
+    save,
+    to_sentence_transformer,
+)
+from nsbench.benchmarks.files import written_whole
 from nsbench.benchmarks.keys import spreadsheet_plain
 from nsbench.benchmarks.records import CellPaths, RunRecord, read_json, read_record
 from nsbench.benchmarks.records.cell import RECIPE, Budget, Cell, Choice, Evaluation
@@ -118,7 +123,9 @@ def export_cell(
     if getattr(encoder, "pooling", None) is None:
         scored = ""  # a table has no layers to pool otherwise
     model = to_sentence_transformer(encoder, pooling=scored)
-    save(model, to, card(record, paths, note=pooling, place=place))
+    about = card(record, paths, note=pooling, place=place)
+    with written_whole(to) as folder:
+        save(model, folder, about, adapter_of(encoder))
     return record
 
 
@@ -127,7 +134,7 @@ def _weights(cell: Cell, paths: CellPaths, record: RunRecord) -> Encoder:
         from safetensors.torch import load_file
 
         encoder = built_encoder(cell)
-        encoder.load_state_dict(load_file(paths.weights))
+        load_trained(encoder, load_file(paths.weights))
     else:
         encoder = trained_encoder(cell, threads=int(record.environment.get("threads", 1)))
     found = hash_weights(encoder.state_dict().items())

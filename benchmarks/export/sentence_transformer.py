@@ -3,16 +3,18 @@
 Source: the folder layout of Reimers and Gurevych 2019, Sentence-BERT. https://arxiv.org/abs/1908.10084
 """
 
+from copy import deepcopy
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from torch.nn import Linear
 
-from nsbench.benchmarks.encoders import Encoder
+from nsbench.benchmarks.encoders import Encoder, _adapters
+from nsbench.benchmarks.encoders._architecture import quietly
 from nsbench.benchmarks.encoders._folder import POOLED_BY
+from nsbench.benchmarks.encoders._transformer import TransformerEncoder
 from nsbench.benchmarks.encoders.static import StaticEncoder
-from nsbench.benchmarks.encoders.transformer import TransformerEncoder, quietly
 
 POOLINGS = ("mean", "cls")
 
@@ -72,9 +74,12 @@ def _transformer(encoder: TransformerEncoder, pooling: str) -> list[Any]:
             f"the pooling {pooling} is not as wide as the encoder's own, {encoder.pooling}, on "
             "which its linear layers are built: export without --pooling"
         )
+    whole, words = _adapters.whole_of(encoder.model), deepcopy(encoder.tokenizer)
+    if words.pad_token is None:  # a library that pads needs one; no mask ever lets it through
+        words.pad_token = words.eos_token or words.unk_token or words.convert_ids_to_tokens(0)
     with TemporaryDirectory() as folder, quietly():
-        encoder.model.save_pretrained(folder, safe_serialization=True)
-        encoder.tokenizer.save_pretrained(folder)
+        whole.save_pretrained(folder, safe_serialization=True)
+        words.save_pretrained(folder)
         body = Transformer(
             folder,
             model_kwargs={"use_safetensors": True, "trust_remote_code": False},
@@ -107,8 +112,25 @@ def _dense(encoder: TransformerEncoder) -> list[Any]:
     return made
 
 
-def save(model: Any, folder: Path, card: str) -> None:
-    """Save a `SentenceTransformer` as safetensors, with a card of ours."""
+def adapter_of(encoder: Encoder) -> Any:
+    """The model whose adapter is all that training changed, ``None`` for any other encoder."""
+    model = encoder.model if isinstance(encoder, TransformerEncoder) else None
+    return model if model is not None and _adapters.base_of(model) else None
+
+
+def save(model: Any, folder: Path, card: str, adapter: Any = None) -> None:
+    """Save a `SentenceTransformer` as safetensors, with a card of ours.
+
+    Args:
+        model: The `SentenceTransformer`.
+        folder: Where.
+        card: Its card.
+        adapter: Of `adapter_of`: the adapter is saved in place of the whole transformer.
+    """
     with quietly():
         model.save(str(folder), safe_serialization=True, create_model_card=False)
+        if adapter is not None:
+            for path in (*folder.glob("model*.safetensors*"), folder / "config.json"):
+                path.unlink()
+            adapter.save_pretrained(folder, safe_serialization=True)
     (folder / "README.md").write_text(card, "utf-8")

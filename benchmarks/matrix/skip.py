@@ -7,7 +7,7 @@ from nsbench.benchmarks.data._layouts import unpaired
 from nsbench.benchmarks.data._load import load_data
 from nsbench.benchmarks.encoders import encoders
 from nsbench.benchmarks.objectives import objectives
-from nsbench.benchmarks.records.cell import Cell, make
+from nsbench.benchmarks.records.cell import Cell, Choice, make
 from nsbench.benchmarks.regimes import regimes
 from nsbench.benchmarks.regimes._labels import entailment_data
 from nsbench.samplers import named_within, samplers
@@ -20,12 +20,8 @@ def why_skip(cell: Cell) -> str:
     """Return the reason why a cell makes no sense, or an empty string."""
     encoder = make(encoders, cell.encoder)
     for choice in (*cell.view1, *cell.view2):
-        needed = augmentations.entry(choice.name).attribute("needs_positions", False)
-        if needed and not _sees_positions(encoder):
-            return (
-                f"{choice.name} only changes the order of tokens, and {cell.encoder.name} has no "
-                "position embeddings that follow it: it would do nothing"
-            )
+        if reason := _why_not_augment(choice, encoder, cell.encoder.name):
+            return reason
     phases = make(regimes, cell.regime).phases(cell.budget)
     if cell.candidates.name != "in_batch" and any(p.kind == "joint" for p in phases):
         return (
@@ -51,6 +47,21 @@ def why_skip(cell: Cell) -> str:
     needed = getattr(sampler, "requires_pool", "")
     if needed and cell.candidates.name != needed:
         return f"{cell.sampler.name} chooses from the pool {needed}, not {cell.candidates.name}"
+    return ""
+
+
+def _why_not_augment(choice: Choice, encoder: Any, name: str) -> str:
+    """Reason why an augmentation would do nothing on an encoder, or an empty string."""
+    needs = augmentations.entry(choice.name).attribute
+    bag = needs("needs_order", False) and not getattr(encoder, "has_positions", True)
+    if bag or (needs("needs_positions", False) and not _sees_positions(encoder)):
+        return (
+            f"{choice.name} only changes the order of tokens, and {name} has no position "
+            "embeddings that follow it: it would do nothing"
+        )
+    drops = getattr(encoder, "drops", None)
+    if needs("needs_dropout", False) and drops is not None and not drops():
+        return f"{choice.name} switches dropout on, and {name} has none: it would do nothing"
     return ""
 
 

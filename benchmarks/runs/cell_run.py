@@ -27,7 +27,7 @@ from nsbench.benchmarks.data._describe import describe_data
 from nsbench.benchmarks.data._load import load_data
 from nsbench.benchmarks.device import device_name, pick_device
 from nsbench.benchmarks.difficulty.alarms import find_alarms
-from nsbench.benchmarks.encoders import Encoder, encode_texts, hash_weights
+from nsbench.benchmarks.encoders import Encoder, encode_texts, hash_weights, trained_state
 from nsbench.benchmarks.evaluation.checkpoint import EvaluatedModel, Lexical
 from nsbench.benchmarks.evaluation.evaluate import EngineChoice, evaluate
 from nsbench.benchmarks.evaluation.evaluate import Evaluation as Evaluated
@@ -256,7 +256,8 @@ def _train_and_score(
         weights = hash_weights(encoder.state_dict().items())
         scored = score(cell, encoder, weights, results=paths.mteb)
         if place.keep_weights:
-            state = {k: v.detach().cpu().contiguous() for k, v in encoder.state_dict().items()}
+            kept = trained_state(encoder)  # of an adapter, without its base; copies share nothing
+            state = {k: v.detach().cpu().clone().contiguous() for k, v in kept.items()}
             write_atomically(paths.weights, save(state))
     with _timed(seconds, "leakage"):
         leakage = scan_cell(cell, paths.leakage)

@@ -78,11 +78,15 @@ def view_of(encoder: Encoder, texts: Sequence[str] = TEXTS, length: int = 0) -> 
     return encoder.plain_view(ids[:, :width], mask)
 
 
+ORDER = ("needs_positions", "needs_order")
+NEEDS = (*ORDER, "needs_dropout")
+
+
 def augmentation_cases(augmentation: Augmentation) -> Iterator[tuple[Encoder, Augmentation]]:
     """Encoders it means something on, with the augmentation bound to each."""
     for kind in ("tiny", "static"):
         encoder = small_encoder(kind)
-        if encoder.has_positions or not getattr(augmentation, "needs_positions", False):
+        if encoder.has_positions or not any(getattr(augmentation, n, False) for n in ORDER):
             yield encoder, bound(augmentation, encoder)
 
 
@@ -101,7 +105,7 @@ def same_view(a: TokenView, b: TokenView) -> bool:
 @AUGMENTATIONS.law
 def declares_itself(augmentation: Augmentation) -> None:
     """The flags are truth values, the class is a frozen dataclass with a docstring."""
-    expect_declared(augmentation, "needs_positions", "needs_labels", "stochastic")
+    expect_declared(augmentation, *NEEDS, "needs_labels", "stochastic")
     expect_frozen(augmentation)
 
 

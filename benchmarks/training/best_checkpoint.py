@@ -5,7 +5,13 @@ from typing import Any
 import torch
 
 from nsbench.benchmarks.data import datasets
-from nsbench.benchmarks.encoders import Encoder, encode_texts, hash_weights
+from nsbench.benchmarks.encoders import (
+    Encoder,
+    encode_texts,
+    hash_weights,
+    load_trained,
+    trained_state,
+)
 from nsbench.benchmarks.evaluation.checkpoint import EvaluatedModel
 from nsbench.benchmarks.evaluation.evaluate import evaluate_dev
 from nsbench.benchmarks.records.cell import Cell, make
@@ -62,7 +68,7 @@ class BestCheckpoint:
         self.scored += 1
         if value > self.best[0]:
             self.best = (value, step)
-            self._kept = {k: v.detach().clone() for k, v in self.encoder.state_dict().items()}
+            self._kept = {k: v.detach().clone() for k, v in trained_state(self.encoder).items()}
 
     def state(self) -> dict[str, Any]:
         """Return everything a resumed cell needs."""
@@ -76,7 +82,7 @@ class BestCheckpoint:
     def restore(self) -> dict[str, float]:
         """Put the best weights back; return what the choice cost and found."""
         if self._kept:
-            self.encoder.load_state_dict(self._kept)
+            load_trained(self.encoder, self._kept)
         return {
             "dev_looks": float(self.scored),
             "dev_best": self.best[0],

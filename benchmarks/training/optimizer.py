@@ -1,7 +1,7 @@
 """The optimizer of an encoder, its schedule, and clipping that knows sparse tables."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import torch
@@ -134,6 +134,7 @@ class Optimizer:
         learning_rate: Peak rate.
         weight_decay: Decoupled decay of dense weight matrices.
         clip: Largest norm of the whole gradient; 0 for no clipping.
+        sparse: Names of parameters whose gradients are sparse over rows.
         fixed: Whether shapes and places must stay the same from step to step and no number is read
             on the host, as recorded steps need it; sparse tables then have dense gradients.
     """
@@ -145,20 +146,22 @@ class Optimizer:
         learning_rate: float,
         weight_decay: float,
         clip: float,
+        sparse: Collection[str] = (),
         fixed: bool = False,
     ) -> None:
         self.peak, self.clip, self.fixed = learning_rate, clip, fixed
         first = next(iter(module.parameters()), None)
         device = torch.device("cpu") if first is None else first.device
         self.rate = torch.zeros((), device=device)  # where a recorded step reads it
-        sparse = [p for n, p in module.named_parameters() if n == "table"]
-        dense = [(n, p) for n, p in module.named_parameters() if n != "table" and p.requires_grad]
+        moved = [(n, p) for n, p in module.named_parameters() if p.requires_grad]
+        tables = [p for n, p in moved if n in sparse]
+        dense = [(n, p) for n, p in moved if n not in sparse]
         plain = [p for n, p in dense if p.dim() < 2 or "norm" in n.lower()]
         decayed = [p for n, p in dense if not (p.dim() < 2 or "norm" in n.lower())]
-        self.parameters = sparse + plain + decayed
+        self.parameters = tables + plain + decayed
         self._parts: list[torch.optim.Optimizer] = []
-        if sparse:
-            self._parts.append((NamedRowAdam if fixed else RowAdam)(sparse, lr=learning_rate))
+        if tables:
+            self._parts.append((NamedRowAdam if fixed else RowAdam)(tables, lr=learning_rate))
         if dense:
             groups = [
                 {"params": decayed, "weight_decay": weight_decay},

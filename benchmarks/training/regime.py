@@ -18,7 +18,13 @@ from nsbench.benchmarks.data._layouts import unpaired
 from nsbench.benchmarks.data._load import load_data
 from nsbench.benchmarks.data._rows import chosen
 from nsbench.benchmarks.difficulty.histograms import joined_histograms
-from nsbench.benchmarks.encoders import Encoder, encoders, hash_weights
+from nsbench.benchmarks.encoders import (
+    Encoder,
+    encoders,
+    hash_weights,
+    load_trained,
+    trained_state,
+)
 from nsbench.benchmarks.keys import content_key
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.records.cache import NOTHING, ContentCache
@@ -151,7 +157,7 @@ class Progress:
         self.parts = [_trained_of(state) for state in kept["parts"]]
         self.open_state = kept["training"]
         if kept["start"] is not None:
-            encoder.load_state_dict(kept["start"])
+            load_trained(encoder, kept["start"])
         if best is not None:
             best.load(kept["best"])
 
@@ -195,7 +201,7 @@ class Progress:
 
 
 def _weights(encoder: Encoder) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in encoder.state_dict().items()}
+    return {name: value.detach().clone() for name, value in trained_state(encoder).items()}
 
 
 def _trained_state(trained: Trained) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from nsbench.benchmarks.contrast.directions import Directions, lay_out_direction
 from nsbench.benchmarks.contrast.distributed import team
 from nsbench.benchmarks.contrast.views import Texts, forward, on_device, view_of
 from nsbench.benchmarks.contrast.world import Stored, World
+from nsbench.benchmarks.encoders import load_trained, trained_state
 from nsbench.benchmarks.objectives._embedded import Embedded, losses_of
 from nsbench.benchmarks.precision import autocast
 from nsbench.benchmarks.records.cell import Budget
@@ -178,6 +179,7 @@ class Step:
             learning_rate=budget.learning_rate,
             weight_decay=budget.weight_decay,
             clip=budget.clip,
+            sparse=world.encoder.sparse,
             fixed=fixed,
         )
         self.draw = {
@@ -235,7 +237,7 @@ class Step:
         """Return everything a resumed cell needs, the weights included."""
         supervision = self.method.supervision
         return {
-            "encoder": self.world.encoder.state_dict(),
+            "encoder": trained_state(self.world.encoder),
             "head": None if supervision is None else supervision.head.state_dict(),
             "learned": self.numbers.state_dict(),
             "memory": self.rows.state(),
@@ -246,7 +248,7 @@ class Step:
 
     def load(self, state: dict[str, Any]) -> None:
         """Resume from a `state`."""
-        self.world.encoder.load_state_dict(state["encoder"])
+        load_trained(self.world.encoder, state["encoder"])
         if self.method.supervision is not None:
             self.method.supervision.head.load_state_dict(state["head"])
         self.numbers.load_state_dict(state["learned"])

@@ -14,8 +14,8 @@ from nsbench.benchmarks.augmentations import augmentations, bound
 from nsbench.benchmarks.candidates import candidates
 from nsbench.benchmarks.data import TrainingData, datasets
 from nsbench.benchmarks.encoders import Encoder, encoders
+from nsbench.benchmarks.encoders._transformer import TransformerEncoder
 from nsbench.benchmarks.encoders._vocabulary import word_tokenizer
-from nsbench.benchmarks.encoders.transformer import TransformerEncoder
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.records.cell import Budget
 from nsbench.benchmarks.seeds import seed_for

@@ -95,7 +95,9 @@ def measure(encoder: Encoder, batch: int, length: int, runs: int) -> tuple[Timed
     generator = torch.Generator(device).manual_seed(0)
     out = []
     for entry in augmentations:
-        if entry.attribute("needs_positions", False) and not encoder.has_positions:
+        if (
+            entry.attribute("needs_positions", False) or entry.attribute("needs_order", False)
+        ) and not encoder.has_positions:
             continue
         augment = bound(augmentations.make(entry.name), encoder)
 

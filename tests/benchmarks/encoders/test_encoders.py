@@ -12,9 +12,10 @@ from torch.nn import functional
 from nsbench.benchmarks.augmentations import Augmentation, TokenView, augmentations
 from nsbench.benchmarks.contrast.views import forward
 from nsbench.benchmarks.encoders import Encoder, encode_texts, encoders, masked_mean
+from nsbench.benchmarks.encoders._architecture import PACKED
 from nsbench.benchmarks.encoders._base import tokenize
 from nsbench.benchmarks.encoders._sources import SourceError
-from nsbench.benchmarks.encoders.transformer import END_TO_END, TransformerEncoder
+from nsbench.benchmarks.encoders._transformer import TransformerEncoder
 from nsbench.benchmarks.testing.augmentations import TEXTS, seeded, small_encoder, view_of
 
 TRANSFORMED = ("none", "token_cutoff", "feature_cutoff", "embedding_dropout", "token_shuffle")
@@ -317,7 +318,7 @@ def ragged(encoder: TransformerEncoder) -> TokenView:
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls", "last2_mean"])
-@pytest.mark.parametrize("kind", END_TO_END)
+@pytest.mark.parametrize("kind", PACKED)
 def test_texts_laid_end_to_end_are_what_padded_ones_are(kind: str, pooling: str) -> None:
     encoder = family(kind).double()
     encoder.pooling = pooling

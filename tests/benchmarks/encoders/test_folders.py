@@ -28,6 +28,7 @@ pytest.importorskip("sentence_transformers")
 
 import sentence_transformers as st
 from made_models import (
+    SMALL_BART,
     TEXTS,
     ZOO,
     Entry,
@@ -125,9 +126,8 @@ def test_frequent_tokens_and_widths_follow_the_pooling_of_the_folder(
     assert why_skip(first) == why_skip(second) == ""
 
 
-@pytest.mark.parametrize("kind", ["gpt2", "eurobert"])
-def test_doctor_and_dry_run_refuse_what_cells_would(kind: str, tmp_path: Path) -> None:
-    plain(kind)(tmp_path / "model")
+def test_doctor_and_dry_run_refuse_what_cells_would(tmp_path: Path) -> None:
+    plain("bart", **SMALL_BART)(tmp_path / "model")
     matrix = tmp_path / "matrix.toml"
     matrix.write_text(
         'schema = 1\nname = "m"\nsamplers = ["in_batch"]\naugmentations = ["none"]\n'
@@ -138,16 +138,16 @@ def test_doctor_and_dry_run_refuse_what_cells_would(kind: str, tmp_path: Path) -
         done = CliRunner().invoke(app, command)
         assert done.exit_code != 0
         said = done.output + str(done.exception)  # the command line prints it
-        assert "no `embeddings` module" in " ".join(said.split())
+        assert "an encoder with a decoder" in " ".join(said.split())
 
 
-NOT_DENSE = ("dot", "sparse", "multi-vector", "cross-encoder", "adapter")
+NOT_DENSE = ("dot", "sparse", "multi-vector", "cross-encoder")
 
 
 @pytest.mark.parametrize("entry", [e for e in ZOO if e.name in NOT_DENSE], ids=str)
 def test_other_kinds_of_models_are_refused_in_evaluation_too(entry: Entry, tmp_path: Path) -> None:
     entry.save(tmp_path / "model")
-    with pytest.raises(ValueError, match=f"{entry.refused}|needs peft|adapter") as found:
+    with pytest.raises(ValueError, match=entry.refused) as found:
         load_model(str(tmp_path / "model"))
     assert "\n" not in str(found.value)
 

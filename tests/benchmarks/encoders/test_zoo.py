@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from nsbench.benchmarks.encoders import encode_texts, encoders
+from nsbench.benchmarks.encoders import encode_texts, encoders, tokenize
 from nsbench.benchmarks.encoders._sources import SourceError
 
 pytest.importorskip("sentence_transformers")
@@ -42,6 +42,32 @@ def test_a_folder_is_honoured_or_refused(entry: Entry, tmp_path: Path) -> None:
     assert np.abs(unit(encode_texts(encoder, texts)) - wanted).max() < 1e-5
     one = [unit(encode_texts(encoder, [text]))[0] for text in texts]
     assert np.abs(np.array(one) - wanted).max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    "entry", [e for e in ZOO if not e.refused and e.encoder == "transformer"], ids=str
+)
+def test_padding_on_either_side_and_packing_change_no_embedding(
+    entry: Entry, tmp_path: Path
+) -> None:
+    entry.save(tmp_path / "model")
+    encoder = encoders.make("transformer", source=str(tmp_path / "model")).build((), 0)
+    encoder.requires_grad_(False)
+    wanted = unit(encode_texts(encoder, TEXTS))
+    ids = tokenize(encoder, TEXTS, encoder.max_length)
+    wide = max(map(len, ids)) + 3
+    rows = torch.tensor([row + [0] * (wide - len(row)) for row in ids])
+    mask = torch.arange(wide) < torch.tensor([len(row) for row in ids])[:, None]
+    view = encoder.plain_view(rows, mask).replace(dropout=0.0)
+    found = {"packed, or padded": encoder(view), "padded": encoder(view.replace(fixed=True))}
+    for how, values in found.items():
+        assert np.abs(unit(values) - wanted).max() < 1e-5, how
+    if entry.left:
+        model = st.SentenceTransformer(str(tmp_path / "model"), device="cpu")
+        for side in ("left", "right"):
+            model.tokenizer.padding_side = side
+            theirs = unit(model.encode(list(TEXTS)))
+            assert np.abs(theirs - wanted).max() < 1e-5, side
 
 
 @pytest.mark.parametrize(

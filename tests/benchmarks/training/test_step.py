@@ -128,6 +128,7 @@ def test_law_on_another_device_nothing_is_read_and_nothing_is_brought(
             learning_rate=1e-3,
             weight_decay=0.1,
             clip=1.0,
+            sparse=world.encoder.sparse,
             fixed=True,
         )
 

@@ -1,0 +1,240 @@
+"""Encoders that people train today: trained, resumed, mined with, exported, read back."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from nsbench.benchmarks.encoders import Encoder, encode_texts, encoders, hash_weights
+from nsbench.benchmarks.encoders._sources import SourceError
+from nsbench.benchmarks.export.cell import export_cell
+from nsbench.benchmarks.files import sha256_of
+from nsbench.benchmarks.matrix.config import parse_config
+from nsbench.benchmarks.matrix.expand import expand
+from nsbench.benchmarks.records import CellPaths, ResultsFolder
+from nsbench.benchmarks.runs.cell_run import Place, run_cell
+from nsbench.benchmarks.runs.executors.base import plan_jobs
+from nsbench.benchmarks.training.regime import built_encoder
+
+pytest.importorskip("sentence_transformers")
+pytest.importorskip("peft")
+
+import sentence_transformers as st
+from made_models import GEMMA, QWEN, SMALL_T5, TEXTS, lora, plain, save_transformer
+
+Build = Callable[..., dict[str, Any]]
+KINDS: dict[str, dict[str, Any]] = {
+    "qwen3": QWEN,
+    "llama": {},
+    "gemma3_text": GEMMA,
+    "t5": SMALL_T5,
+    "modernbert": {"cls_token_id": 1, "sep_token_id": 2},
+    "eurobert": {},
+}
+LORA: dict[str, Any] = {"lora": {"r": 2}}
+MINED = {"name": "corpus", "shortage": "fewer", "refresh": 2, "depth": 2, "negatives": 1}
+OFTEN = Place("cpu", snapshot_seconds=1e-6, keep_weights=True)
+
+
+def unit(values: Any) -> Any:
+    """Rows of length one."""
+    values = np.asarray(values, dtype=np.float64)
+    return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
+
+
+def files(folder: Path) -> dict[str, str]:
+    return {p.name: sha256_of(p) for p in sorted(folder.iterdir())}
+
+
+def cell_of(small: Build, folder: Path, **given: Any) -> Any:
+    raw = small(
+        encoders=[{"name": str(folder)} | given],
+        augmentations=["feature_cutoff"],
+        data=[{"name": "planted", "rows": 24}],
+        candidates=[MINED],
+        budget={"steps": 4, "batch_size": 6, "learning_rate": 0.001},
+    )
+    (planned,) = expand(parse_config(raw))
+    assert not planned.skip
+    return planned
+
+
+def run(planned: Any, root: Path, stop: int = -1) -> tuple[CellPaths, Any]:
+    """Run a cell, interrupted after step ``stop`` and resumed if it is not -1."""
+    (job,) = plan_jobs([planned], ResultsFolder(root), "cpu", 1)
+
+    def interrupt(step: int) -> None:
+        if step == stop:
+            raise KeyboardInterrupt
+
+    if stop >= 0:
+        with pytest.raises(KeyboardInterrupt):
+            run_cell(planned.cell, job.paths, OFTEN, on_step=interrupt)
+    record = run_cell(planned.cell, job.paths, OFTEN if stop >= 0 else Place(keep_weights=True))
+    assert record.status == "done", record.traceback
+    return job.paths, record
+
+
+@pytest.mark.parametrize("given", [{}, LORA], ids=["whole", "lora"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_trained_resumed_mined_with_exported_and_read_back(
+    kind: str, given: dict[str, Any], small: Build, tmp_path: Path
+) -> None:
+    base = save_transformer(tmp_path / "model", kind, **KINDS[kind])
+    before, planned = files(base), cell_of(small, base, **given)
+    paths, whole = run(planned, tmp_path / "whole")
+    broken, record = run(planned, tmp_path / "broken", stop=2)
+    assert record.environment["resumed_after_step"] == 2
+    assert record.weights == whole.weights, "resumed is unbroken"
+    assert record.weights != hash_weights(built_encoder(planned.cell).state_dict().items())
+    assert record.cost["passes_mining"] > 0
+    assert (broken.folder / "training.csv").read_bytes() == paths.training.read_bytes()
+
+    export_cell(paths.folder, tmp_path / "out")
+    assert files(base) == before, "the base is untouched"
+    names = {p.name for p in (tmp_path / "out").iterdir()}
+    assert ("adapter_model.safetensors" in names) == ("model.safetensors" not in names)
+    assert ("adapter_model.safetensors" in names) == bool(given)
+    spec = encoders.make("transformer", source=str(tmp_path / "out"))
+    spec.check()
+    texts = [t for t in TEXTS if t]
+    read = unit(encode_texts(spec.build((), 0), texts))
+    theirs = st.SentenceTransformer(str(tmp_path / "out"), device="cpu", trust_remote_code=False)
+    assert np.abs(unit(theirs.encode(texts, batch_size=3)) - read).max() < 1e-5
+    trained = encode_texts(_trained(planned, paths), texts)
+    assert np.abs(unit(trained) - read).max() < 1e-5
+
+
+def _trained(planned: Any, paths: CellPaths) -> Encoder:
+    from safetensors.torch import load_file
+
+    encoder, kept = built_encoder(planned.cell), load_file(paths.weights)
+    moving = {n for n, p in encoder.named_parameters() if p.requires_grad}
+    assert moving <= set(kept)
+    start = hash_weights((n, v) for n, v in encoder.state_dict().items() if n not in kept)
+    encoder.load_state_dict(kept, strict=False)
+    fixed = hash_weights((n, v) for n, v in encoder.state_dict().items() if n not in kept)
+    assert start == fixed
+    return encoder
+
+
+def test_an_adapter_is_small_and_starts_as_nothing(tmp_path: Path) -> None:
+    base = save_transformer(tmp_path / "model", "bert")
+    plainly = encoders.make("transformer", source=str(base))
+    spec = encoders.make("transformer", source=str(base), lora={"r": 2, "targets": ["query"]})
+    one, two = spec.build((), 1), spec.build((), 2)
+    assert np.array_equal(encode_texts(one, TEXTS), encode_texts(plainly.build((), 0), TEXTS))
+    moving = {n: p for n, p in one.named_parameters() if p.requires_grad}
+    assert len(moving) == 4
+    assert all("query.lora_" in name for name in moving)
+    other = dict(two.named_parameters())
+    assert any(not torch.equal(p, other[n]) for n, p in moving.items())
+    one, narrow = (
+        encoders.make("transformer", source=str(base), lora={"r": 2}, weights=w).build((), 1)
+        for w in ("fp32", "bf16")
+    )
+    kinds = {p.requires_grad: p.dtype for p in narrow.parameters()}
+    assert kinds == {True: torch.float32, False: torch.bfloat16}
+    ids = torch.tensor([[1, 5, 6, 2]])
+    narrow(narrow.plain_view(ids, ids > 0)).sum().backward()
+    a, b = (unit(encode_texts(e, TEXTS)) for e in (one, narrow))
+    assert 1e-6 < np.abs(a - b).max() < 0.05
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"lora": {"rank": 2}}, "lora has no setting 'rank'"),
+        ({"lora": {"r": 0}}, "r must be a whole number >= 1"),
+        ({"lora": {"targets": ["nothing"]}}, "lora: .* cannot be added"),
+        ({"lora": {"r": 2}, "train": "top 1"}, "the adapter alone is trained"),
+        ({"train": "top 9"}, "has 2 layers"),
+        ({"train": "nothing*"}, "no weight is called 'nothing\\*'"),
+        ({"weights": "fp8"}, "weights is 'fp8'"),
+        ({"lora": 3}, "legal: a table"),
+    ],
+)
+def test_settings_that_cannot_be_honoured_are_refused(
+    given: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    base = save_transformer(tmp_path / "model", "bert")
+    with pytest.raises((ValueError, SourceError), match=words):
+        encoders.make("transformer", source=str(base), **given).check()
+
+
+@pytest.mark.parametrize(
+    ("train", "there", "not_there"),
+    [
+        ("top 1", "encoder.layer.1.output.dense.weight", "encoder.layer.0.output.dense.weight"),
+        ("*bias* *LayerNorm*", "encoder.layer.0.output.dense.bias", "embeddings.word_embeddings"),
+    ],
+)
+def test_what_does_not_train_keeps_every_bit(
+    train: str, there: str, not_there: str, small: Build, tmp_path: Path
+) -> None:
+    base = save_transformer(tmp_path / "model", "bert")
+    planned = cell_of(small, base, train=train)
+    paths, _ = run(planned, tmp_path / "out", stop=1)
+    encoder = built_encoder(planned.cell)
+    start = {n: v.clone() for n, v in encoder.state_dict().items()}
+    encoder = _trained(planned, paths)
+    moved = {n for n, v in encoder.state_dict().items() if not torch.equal(v, start[n])}
+    assert any(there in name for name in moved)
+    assert not any(not_there in name for name in moved)
+    export_cell(paths.folder, tmp_path / "st")
+    assert (tmp_path / "st" / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "bert"])
+def test_layers_computed_again_give_the_same_gradient(kind: str, tmp_path: Path) -> None:
+    base = save_transformer(tmp_path / "model", kind, **KINDS.get(kind, {}))
+    found, scale = [], torch.rand(2, 5, 1)
+    for again in (False, True):
+        spec = encoders.make("transformer", source=str(base), checkpointing=again)
+        encoder = spec.build((), 0)
+        ids = torch.tensor([[1, 5, 6, 7, 2], [1, 8, 9, 2, 0]])
+        mask = torch.tensor([[True] * 5, [True] * 4 + [False]])
+        view = encoder.plain_view(ids, mask).replace(scale=scale)
+        torch.manual_seed(5)
+        noisy, quiet = encoder(view.replace(dropout=0.3)), encoder(view.replace(dropout=0.0))
+        (noisy.sum() + quiet.square().sum()).backward()
+        found.append({n: p.grad for n, p in encoder.named_parameters() if p.grad is not None})
+    assert found[0].keys() == found[1].keys()
+    assert all(torch.equal(found[0][n], found[1][n]) for n in found[0])
+
+
+def test_no_token_of_a_packed_text_sees_another_text(tmp_path: Path) -> None:
+    base = save_transformer(tmp_path / "model", "qwen3", **QWEN)
+    encoder = encoders.make("transformer", source=str(base)).build((), 0).requires_grad_(False)
+    ids = torch.tensor([[1, 5, 6], [1, 8, 9], [1, 7, 4]])
+    view = encoder.plain_view(ids, ids > 0)
+    before = encoder(view)
+    changed = encoder(view.replace(ids=torch.tensor([[1, 9, 4], [1, 8, 9], [1, 7, 4]])))
+    assert not torch.allclose(before[0], changed[0])
+    assert torch.equal(before[1:], changed[1:])
+    later = view.replace(ids=torch.tensor([[1, 5, 9], [1, 8, 9], [1, 7, 4]]), pooling="cls")
+    assert torch.equal(encoder(view.replace(pooling="cls")), encoder(later)), "no later token"
+
+
+def test_what_cannot_act_is_skipped_with_its_reason(small: Build, tmp_path: Path) -> None:
+    t5 = save_transformer(tmp_path / "t5", "t5", **SMALL_T5)
+    raw = small(encoders=[str(t5)], augmentations=["token_shuffle", "eda_swap", "dropout"])
+    found = {str(p.cell.view1[0].name): p.skip for p in expand(parse_config(raw))}
+    assert "only changes the order of tokens" in found.pop("token_shuffle")
+    assert found == {"eda_swap": "", "dropout": ""}
+
+
+def test_a_folder_that_is_an_adapter_counts_with_its_base(tmp_path: Path) -> None:
+    lora("bert")(tmp_path / "model")
+    spec = encoders.make("transformer", source=str(tmp_path / "model"))
+    first = spec.fingerprint()
+    weights = tmp_path / "model-base" / "model.safetensors"
+    plain("bert", initializer_range=0.2)(tmp_path / "other")
+    weights.write_bytes((tmp_path / "other" / "model.safetensors").read_bytes())
+    assert spec.fingerprint() != first
+    changed = replace(spec, lora={"r": 2}).build((), 0)
+    assert sum(p.requires_grad for p in changed.parameters()) > 0
