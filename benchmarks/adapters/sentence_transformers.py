@@ -46,7 +46,7 @@ from nsbench.benchmarks.objectives import Objective, objectives
 from nsbench.benchmarks.seeds import seed_for
 from nsbench.benchmarks.training.extras import Extras, spares_copies
 from nsbench.benchmarks.training.learned import Numbers
-from nsbench.benchmarks.training.step import embedded_of, row_losses
+from nsbench.benchmarks.training.losses import embedded_of, row_losses
 from nsbench.samplers import (
     EXTRAS,
     TEMPERATURE,

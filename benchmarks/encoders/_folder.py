@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nsbench.benchmarks.encoders._settings import longest, read_object, settings_of
 from nsbench.benchmarks.encoders._sources import SourceError, locate
 
 MODULES = (
@@ -25,11 +26,6 @@ MODULES = (
 _OF_OTHERS = re.compile(r"sentence_transformers(\.\w+)*\.(\w+)")
 _ACTIVATION = re.compile(r"torch\.nn\.modules\.(activation|linear)\.\w+")
 _CLASSES = ("activation_function", "activation_fn", "activation_fct", "default_activation_function")
-_LENGTH_FILES = tuple(
-    f"sentence_{kind}_config.json"
-    for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
-)
-_LONGEST_CONFIG = 4 * 2**20
 POOLED_BY = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_max_tokens": "max",
@@ -69,25 +65,6 @@ class ModelFolder:
     def words(self) -> Path:
         """Folder of the tokenizer."""
         return self.tokenizer or self.body
-
-
-def read_object(path: Path) -> dict[str, Any]:
-    """The JSON object of a file; empty if there is no such file.
-
-    Raises:
-        SourceError: If it cannot be read or is no object.
-    """
-    if not path.is_file():
-        return {}
-    if path.stat().st_size > _LONGEST_CONFIG:
-        raise SourceError(f"{path} is larger than {_LONGEST_CONFIG} bytes: it is no configuration")
-    try:
-        value = json.loads(path.read_text("utf-8"))
-    except (ValueError, RecursionError, OSError) as error:
-        raise SourceError(f"{path} cannot be read: {error}") from None
-    if not isinstance(value, dict):
-        raise SourceError(f"{path} must be a JSON object, but is a {type(value).__name__}")
-    return value
 
 
 def modules_of(folder: Path) -> list[tuple[str, Path]]:
@@ -277,7 +254,7 @@ def read_folder(folder: Path) -> ModelFolder:
     if not modules and pooling_of(folder / "1_Pooling") not in ("", "mean"):
         raise SourceError(f"{folder} has a 1_Pooling, but no modules.json that says it is used")
     written = adapter or body
-    settings = _settings(written)
+    settings = settings_of(written)
     own = any((written / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json"))
     return ModelFolder(
         body=body,
@@ -354,48 +331,3 @@ def pooling_of(place: Path) -> str:
     if not isinstance(modes, list) or any(mode not in legal for mode in modes):
         raise SourceError(f"{path}: the pooling is {modes!r}; legal: {', '.join(legal)}")
     return "+".join(modes)
-
-
-def _settings(body: Path) -> dict[str, Any]:
-    """Settings of a Transformer module; refused are those that our encoder does not follow."""
-    path = next((body / n for n in _LENGTH_FILES if (body / n).is_file()), body / _LENGTH_FILES[0])
-    found = read_object(path)
-    wanted: dict[str, Any] = {
-        "transformer_task": "feature-extraction",
-        "module_output_name": "token_embeddings",
-    }
-    for key, value in found.items():
-        if key in ("max_seq_length", "do_lower_case", "unpad_inputs", "__version__"):
-            continue
-        if key == "modality_config":
-            text = value.get("text") if isinstance(value, dict) else value
-            legal: Any = {"method": "forward", "method_output_name": "last_hidden_state"}
-            fits = text == legal
-        else:
-            legal = wanted.get(key)
-            fits = value == legal if key in wanted else not value
-        if not fits:
-            raise SourceError(
-                f"{path}: {key} is {value!r}, which an encoder of a matrix does not follow; legal: "
-                f"{legal!r}"
-            )
-    return found
-
-
-def longest(body: Path) -> int:
-    """Longest text in tokens that the files of a transformer state, 0 if none does.
-
-    Raises:
-        SourceError: If it is no whole number >= 1.
-    """
-    stated = next((body / n for n in _LENGTH_FILES if (body / n).is_file()), None)
-    places = [(stated, "max_seq_length")] if stated else []
-    for path, key in [*places, (body / "tokenizer_config.json", "model_max_length")]:
-        value = read_object(path).get(key)
-        if value is None:
-            continue
-        if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 1:
-            raise SourceError(f"{path}: {key} is {value!r}; legal: a whole number >= 1")
-        if value < 10**9:  # larger ones stand for "no limit"
-            return int(value)
-    return 0

@@ -1,4 +1,4 @@
-"""Which weights of a transformer train: all, those of the top layers, or some by name."""
+"""Choice of the weights of a transformer that train: all, those of the top layers, or some."""
 
 import re
 from fnmatch import fnmatchcase

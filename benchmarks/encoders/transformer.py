@@ -123,7 +123,7 @@ class Transformer:
         return folder.pooling or _folder.usual_pooling(folder.config)
 
     def _base(self, folder: _folder.ModelFolder) -> str:
-        """What an adapter names as its base; empty where that is on no disk as it is here."""
+        """Base that an adapter names; empty where no disk holds it as it is here."""
         if self.layers >= 0 or folder.adapter is not None or self.revision:
             return ""
         here = Path(self.source).expanduser()

@@ -31,7 +31,6 @@ from nsbench.benchmarks.contrast.distributed import team
 from nsbench.benchmarks.contrast.views import Texts, forward, on_device, view_of
 from nsbench.benchmarks.contrast.world import Stored, World
 from nsbench.benchmarks.encoders import load_trained, trained_state
-from nsbench.benchmarks.objectives._embedded import Embedded, losses_of
 from nsbench.benchmarks.precision import autocast
 from nsbench.benchmarks.records.cell import Budget
 from nsbench.benchmarks.training.attacks import attack_loss, attacked, attackers
@@ -39,6 +38,7 @@ from nsbench.benchmarks.training.counts import counted
 from nsbench.benchmarks.training.extras import Extras, spares_copies, spread_scores
 from nsbench.benchmarks.training.gradcache import Chunked, random_state, set_random_state
 from nsbench.benchmarks.training.learned import Numbers
+from nsbench.benchmarks.training.losses import embedded_of, row_losses
 from nsbench.benchmarks.training.of_rows import OfRows
 from nsbench.benchmarks.training.optimizer import Optimizer
 from nsbench.benchmarks.training.supervision import Supervision
@@ -363,35 +363,3 @@ class Step:
             group.sum_gradients(world.encoder)
 
         return raw, finish
-
-
-def embedded_of(
-    contrast: Contrast, live: Tensor, views: tuple[Tensor, Tensor], made: Tensor | None
-) -> Embedded:
-    """Return the batch as embeddings, for the objective.
-
-    Args:
-        contrast: Anchors and columns.
-        live: ``(A, N + S)`` live similarity.
-        views: ``(R, d)`` each.
-        made: ``(A, S, d)`` candidates that the sampler synthesised.
-    """
-    if made is not None:
-        made = functional.normalize(made.detach(), dim=-1)
-    return Embedded(
-        contrast.anchors,
-        contrast.columns,
-        views,
-        live,
-        made,
-        positives=contrast.positives,
-        of_positive=contrast.of_positive,
-    )
-
-
-def row_losses(
-    objective: Objective, embedded: Embedded, context: SimilarityContext, selection: Selection
-) -> Tensor:
-    """``(B,)`` loss per anchor, averaged over the levels of a levelled selection."""
-    losses = [losses_of(objective, embedded, context, part) for part in selection.parts()]
-    return torch.stack(losses).mean(dim=0)

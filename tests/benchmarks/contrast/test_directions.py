@@ -22,7 +22,7 @@ from nsbench.benchmarks.contrast.directions import Directions, lay_out_direction
 from nsbench.benchmarks.data import TrainingData
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.records.cell import resolve
-from nsbench.benchmarks.training.step import embedded_of, row_losses
+from nsbench.benchmarks.training.losses import embedded_of, row_losses
 from nsbench.samplers import Selection, SimilarityContext
 from nsbench.samplers.testing import unit
 
