@@ -26,7 +26,7 @@ from nsbench.benchmarks.keys import canonical_json
 from nsbench.benchmarks.mining.blends import BlendSource, RandomSource
 from nsbench.benchmarks.mining.bm25 import Bm25
 from nsbench.benchmarks.mining.corpus import Corpus, Mined, mine
-from nsbench.benchmarks.mining.guides import guide_embeddings, guide_fingerprint, own_embeddings
+from nsbench.benchmarks.mining.guides import guide_embeddings, guide_fingerprint, role_embeddings
 from nsbench.benchmarks.mining.settings import AMONG, SHORTAGE, STEMMERS, STOPWORDS, Window
 from nsbench.benchmarks.mining.sources import DenseSource, LexicalSource, Source
 from nsbench.benchmarks.mining.words import VERSION, are_plain
@@ -326,16 +326,16 @@ class OpenCorpus(OpenPool):
                 stemmer=settings.stemmer,
             )
             return LexicalSource(index, self.corpus.candidates)
-        if source == "guide":
-            embeddings, name = guide_embeddings(world, settings.guide), settings.guide or "initial"
+        asked = None
+        if source == "guide" and settings.guide:
+            made, name = guide_embeddings(world, settings.guide), settings.guide
         else:
-            initial = not len(self.ids)
-            embeddings = own_embeddings(world) if initial else world.embed(world.encoder)
-            name = "model"
-        distinct = torch.from_numpy(self.corpus.text).to(embeddings.device)
-        return DenseSource(
-            embeddings[distinct], self.corpus.candidates, name=name, backend=settings.backend
-        )
+            made, asked = role_embeddings(world, first=not len(self.ids))
+            name = "initial" if source == "guide" else "model"
+        distinct = torch.from_numpy(self.corpus.text).to(made.device)
+        queries = None if asked is None else asked[distinct]
+        among, backend = self.corpus.candidates, settings.backend
+        return DenseSource(made[distinct], among, name=name, backend=backend, queries=queries)
 
     def _use(self, ids: Tensor, scores: Tensor, mined_at: int) -> None:
         """Switch to other candidates; record how much they differ from the old ones."""

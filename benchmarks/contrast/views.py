@@ -67,6 +67,8 @@ def view_of(
     """
     ids, mask = tokens.rows(texts.ids.clamp(min=0), texts.width)
     view = encoder.plain_view(ids, mask).replace(fixed=fixed)
+    if tokens.prompt:  # no augmentation of words changes it
+        view = view.replace(head=view.head + tokens.prompt)
     for augment in augmentations:
         view = augment(view, generator)
     return view

@@ -23,16 +23,17 @@ class World:
     Attributes:
         data: The training data.
         encoder: The encoder in training, live.
-        tokens: Tokens of all T texts.
+        tokens: Tokens of all T texts, as documents where roles have prompts.
         device: Where training happens.
         batch_size: B.
         seed_for: Gives the seed of a purpose word, ``seed_for("pool")``.
-        embed: ``embed(encoder) -> (T, d)`` normalised embeddings of all texts, dropout off, on
-            the device; passes are counted.
+        embed: ``embed(encoder, tokens) -> (T, d)`` normalised embeddings of all texts, dropout
+            off, on the device; passes are counted.
         note: ``note(name, value)`` adds to a count of the cell's costs.
         cache: Where results that are slow to compute are shared with other cells and processes.
         key: Identifies encoder, tokens and data, without the weights; if empty, nothing of the
             encoder is shared.
+        queries: Tokens of all texts as queries, where these have another prompt.
     """
 
     data: TrainingData
@@ -41,10 +42,16 @@ class World:
     device: torch.device
     batch_size: int
     seed_for: Callable[[str], int]
-    embed: Callable[[Encoder], Tensor]
+    embed: Callable[[Encoder, TokenTable], Tensor]
     note: Callable[[str, float], None]
     cache: ContentCache = NOTHING
     key: str = ""
+    queries: TokenTable | None = None
+
+    @property
+    def asked(self) -> TokenTable:
+        """Tokens of all texts as anchors."""
+        return self.tokens if self.queries is None else self.queries
 
     def shared(self, made_from: list[Any], make: Callable[[], Arrays]) -> Arrays:
         """Return ``make()``, or its stored result for a cell with the same answer to the bit.

@@ -66,11 +66,13 @@ class Probe:
         embed: Callable[[Tensor], Tensor],
         steps: int,
         device: torch.device,
+        *,
+        ask: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         self._numbers = torch.from_numpy(probe_texts(data))
         self._texts = self._numbers.to(device)
         self._anchors = min(ANCHORS, max(1, len(self._texts) // 2))
-        self._embed = embed
+        self._embed, self._ask = embed, ask
         left = self._texts[: self._anchors]
         twins, pairs = known.twins(left, self._texts), known.pairs(left, self._texts)
         self._eligible = ~(twins | pairs)
@@ -84,7 +86,7 @@ class Probe:
     @property
     def passes(self) -> int:
         """Encoder passes of one measurement."""
-        return len(self._texts)
+        return len(self._texts) + (0 if self._ask is None else self._anchors)
 
     def due(self, step: int) -> bool:
         """Return True if ``step`` is followed by a measurement: at each quarter of the training."""
@@ -93,7 +95,10 @@ class Probe:
     def measure(self) -> Mapping[str, Tensor]:
         """Return ``{quantity: (S,)}`` of the current encoder; nothing waits for the device."""
         z = self._embed(self._numbers)  # (T, d)
-        scores = (z[: self._anchors] @ z.T).masked_fill(~self._eligible, -torch.inf)  # (A, T)
+        asked = (
+            z[: self._anchors] if self._ask is None else self._ask(self._numbers[: self._anchors])
+        )
+        scores = (asked @ z.T).masked_fill(~self._eligible, -torch.inf)  # (A, T)
         order = scores.argsort(dim=1, descending=True, stable=True)
         hardest = order[:, : self._k]  # (A, k)
         some = scores.gather(1, hardest) > -torch.inf

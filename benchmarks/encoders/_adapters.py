@@ -15,7 +15,7 @@ import torch
 
 from nsbench.benchmarks.encoders import Encoder
 from nsbench.benchmarks.encoders._architecture import quietly, said
-from nsbench.benchmarks.encoders._folder import read_object
+from nsbench.benchmarks.encoders._settings import read_object
 from nsbench.benchmarks.encoders._sources import SourceError
 from nsbench.samplers import at_least, in_range, suggest
 

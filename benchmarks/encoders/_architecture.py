@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nsbench.benchmarks.encoders._folder import ModelFolder, read_object, transformers_of
+from nsbench.benchmarks.encoders._folder import ModelFolder, transformers_of
+from nsbench.benchmarks.encoders._settings import read_object
 from nsbench.benchmarks.encoders._sources import SourceError
 from nsbench.samplers import suggest
 

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -31,6 +32,7 @@ class Encoder(nn.Module):
         dropout: Dropout rate of views that do not set one.
         sparse: Names of parameters ``(V, d)`` whose gradients are sparse over rows: an optimizer
             moves only the rows that a batch names.
+        prompts: Put before texts by name, see `_prompts.prompt_for`; the encoder alone never does.
     """
 
     tokenizer: Any
@@ -41,6 +43,7 @@ class Encoder(nn.Module):
     special_tokens: bool = True
     dropout: float = 0.0
     sparse: tuple[str, ...] = ()
+    prompts: Mapping[str, str] = MappingProxyType({})
 
     @property
     def batch_tokens(self) -> int:
@@ -117,6 +120,7 @@ class TokenTable:
         device_lengths: The same on the device.
         truncated: Texts that were longer than L.
         vocabulary: One more than the largest id.
+        prompt: Tokens of the prompt that every text begins with, special ones not counted.
     """
 
     ids: Tensor
@@ -124,6 +128,7 @@ class TokenTable:
     device_lengths: Tensor
     truncated: int
     vocabulary: int
+    prompt: int = 0
 
     def rows(self, index: Tensor, length: int) -> tuple[Tensor, Tensor]:
         """``(B, length)`` ids and mask of the texts ``index``."""
@@ -187,6 +192,7 @@ def token_table(
     device: torch.device,
     *,
     key: str = "",
+    prompt: str = "",
 ) -> TokenTable:
     """Tokenise a corpus once.
 
@@ -197,10 +203,13 @@ def token_table(
         device: Where the ids are to live.
         key: Identifies tokenizer, texts and length; all cells of a process share tables of equal
             keys. Empty for a separate table.
+        prompt: Put before every text.
     """
+    key = key and f"{key} {prompt}"
     if key and (key, str(device)) in _tables:
         return _tables[key, str(device)]
-    ids, longer = cut(encoder, texts, max_length)
+    ids, longer = cut(encoder, [prompt + t for t in texts] if prompt else texts, max_length)
+    before = encoder.tokenizer(prompt, add_special_tokens=False)["input_ids"] if prompt else ()
     lengths = np.fromiter(map(len, ids), dtype=np.int64, count=len(ids))
     width = int(lengths.max(initial=1))
     padded = np.full((len(ids), width), encoder.tokenizer.pad_token_id or 0, dtype=np.int64)
@@ -213,6 +222,7 @@ def token_table(
         device_lengths=torch.from_numpy(lengths).to(device),
         truncated=longer,
         vocabulary=int(padded.max(initial=0)) + 1,
+        prompt=len(before),
     )
     if key:
         if len(_tables) >= KEPT:  # a matrix goes through its data sets in turn

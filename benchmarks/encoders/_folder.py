@@ -49,6 +49,7 @@ class ModelFolder:
         max_length: Longest text in tokens; 0 where the folder names none.
         lower_case: True if texts are lower-cased before the tokenizer's own rules.
         adapter: Folder of an adapter of the transformer, ``None`` for none.
+        include_prompt: False if the tokens of prompts are left out of the pooling.
         tokenizer: Folder of the tokenizer where it is another than `body`.
     """
 
@@ -59,7 +60,21 @@ class ModelFolder:
     max_length: int = 0
     lower_case: bool = False
     adapter: Path | None = None
+    include_prompt: bool = True
     tokenizer: Path | None = None
+
+    def check_prompts(self, prompts: Mapping[str, str]) -> Mapping[str, str]:
+        """The prompts of a matrix, which the folder must let into the mean of tokens.
+
+        Raises:
+            SourceError: If it leaves them out.
+        """
+        if any(prompts.values()) and not self.include_prompt:
+            raise SourceError(
+                f"prompts: the pooling of {self.body} leaves the tokens of prompts out "
+                "(include_prompt is false), which an encoder of a matrix does not do"
+            )
+        return prompts
 
     @property
     def words(self) -> Path:
@@ -264,6 +279,8 @@ def read_folder(folder: Path) -> ModelFolder:
         max_length=longest(written) or longest(body),
         lower_case=bool(settings.get("do_lower_case")),
         adapter=adapter,
+        include_prompt=not modules
+        or read_object(modules[1][1] / "config.json").get("include_prompt", True) is not False,
         tokenizer=written if own else None,
     )
 

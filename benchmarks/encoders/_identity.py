@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from nsbench.benchmarks.encoders import _folder, _sources
+from nsbench.benchmarks.encoders._settings import longest, read_object
 from nsbench.benchmarks.encoders._sources import SourceError
 from nsbench.benchmarks.files import sha256_of
 from nsbench.benchmarks.keys import canonical_json
@@ -55,7 +56,7 @@ def _identity(folder: Path, seen: tuple[Path, ...]) -> str:
         elif not _says_nothing(name, path):
             rest.append([name, _digest_of(path)])
     for path in sorted(folder.rglob("adapter_config.json")):
-        base = _folder.read_object(path).get("base_model_name_or_path")
+        base = read_object(path).get("base_model_name_or_path")
         rest.append(["base", _base(str(base), folder, (*seen, folder.resolve()))])
     further = [*rest, *_read_since(folder)]
     if further:
@@ -97,7 +98,7 @@ def _says_nothing(name: str, path: Path) -> bool:
     try:
         if name.count("/") != 1 or name.endswith("_Normalize/config.json"):
             return name.count("/") == 1 and _folder.is_default(path)
-        stated = _folder.read_object(path)
+        stated = read_object(path)
         known = {
             "embedding_dimension",
             "word_embedding_dimension",
@@ -118,8 +119,8 @@ def _read_since(folder: Path) -> list[list[Any]]:
     modules = folder / "modules.json"
     try:
         body = _folder.modules_of(folder)[0][1] if modules.is_file() else folder
-        length, config = _folder.longest(body), _folder.read_object(body / "config.json")
-        settings = _folder.read_object(body / "sentence_bert_config.json")
+        length, config = longest(body), read_object(body / "config.json")
+        settings = read_object(body / "sentence_bert_config.json")
     except SourceError:
         return []  # refused where it is loaded
     found: list[list[Any]] = []

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from nsbench.benchmarks.augmentations import TokenView
 from nsbench.benchmarks.encoders import _folder, masked_mean
+from nsbench.benchmarks.encoders._settings import read_object
 from nsbench.benchmarks.encoders._sources import SourceError
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -81,7 +82,7 @@ def dense_layers(places: Sequence[Path], width: int, *, device: str) -> nn.Seque
 
 def _dense(place: Path, width: int, device: str) -> list[nn.Module]:
     path = place / "config.json"
-    stated = _folder.read_object(path)
+    stated = read_object(path)
     name = stated.pop("activation_function", "torch.nn.modules.activation.Tanh")
     if name not in ACTIVATIONS:
         raise SourceError(

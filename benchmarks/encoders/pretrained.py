@@ -22,11 +22,11 @@ from nsbench.benchmarks.encoders import Encoder, _sources, encode_texts, encoder
 from nsbench.benchmarks.encoders._architecture import quietly, refuse_odd, said
 from nsbench.benchmarks.encoders._folder import (
     modules_of,
-    read_object,
     refuse_foreign,
     refuse_other_kinds,
 )
 from nsbench.benchmarks.encoders._identity import identity
+from nsbench.benchmarks.encoders._settings import read_object
 from nsbench.benchmarks.encoders.progress import embedded
 from nsbench.samplers import parse_choice, suggest
 
@@ -133,8 +133,10 @@ def load_model(
 
 def own_model(encoder: Encoder, name: str, revision: str, how: str = "") -> TextModel:
     """One of our encoders as a model; a prompt is put directly before the text."""
+    prompts = dict(encoder.prompts)
 
     def run(texts: Sequence[str], role: str, prompt: str | None) -> Embeddings:
+        prompt = prompts.get(role, "") if prompt is None else prompt
         return encode_texts(encoder, [f"{prompt}{t}" for t in texts] if prompt else texts)
 
     return TextModel(
@@ -143,7 +145,9 @@ def own_model(encoder: Encoder, name: str, revision: str, how: str = "") -> Text
         dimension=encoder.dimension,
         how=f"nsbench {how}".strip(),
         run=run,
+        prompts=prompts,
         loaded=encoder,
+        symmetric=not any(prompts.values()),
     )
 
 

@@ -4,8 +4,8 @@ Source: mean of word vectors as sentence embedding, Wieting et al. 2016, Towards
 Paraphrastic Sentence Embeddings. https://arxiv.org/abs/1511.08198
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,6 +18,8 @@ from nsbench.benchmarks.augmentations import TokenView
 from nsbench.benchmarks.device import is_fake
 from nsbench.benchmarks.encoders import Encoder, _folder, _identity, _sources, register
 from nsbench.benchmarks.encoders._architecture import read_tokenizer
+from nsbench.benchmarks.encoders._prompts import check_prompts
+from nsbench.benchmarks.encoders._settings import read_object
 from nsbench.benchmarks.encoders._vocabulary import word_tokenizer
 from nsbench.samplers import at_least, in_range
 
@@ -111,6 +113,7 @@ class Static:
         dropout: Rate at which single embedding elements are dropped in every training view that
             does not set its own, in [0, 1).
         revision: Hub revision of ``source``; empty for the main branch.
+        prompts: Put before texts by role, data set or task, as those of a transformer.
     """
 
     source: str = ""
@@ -118,12 +121,15 @@ class Static:
     max_length: int = 256
     dropout: float = 0.0
     revision: str = ""
+    prompts: Mapping[str, str] = field(default_factory=dict, hash=False)
+    younger: ClassVar[frozenset[str]] = frozenset({"prompts"})
     has_positions: ClassVar[bool] = False
     special_tokens: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         at_least("static", "dimension", self.dimension, 2)
         at_least("static", "max_length", self.max_length, 1)
+        check_prompts("static", self.prompts)
         in_range("static", "dropout", self.dropout, 0, 1, open_high=True)
 
     def check(self) -> None:
@@ -146,7 +152,9 @@ class Static:
         else:
             place = table_folder(self._place())
             table, tokenizer = _token_table(place), _tokenizer(place, self.fingerprint())
-        return StaticEncoder(table, tokenizer, max_length=self.max_length, dropout=self.dropout)
+        encoder = StaticEncoder(table, tokenizer, max_length=self.max_length, dropout=self.dropout)
+        encoder.prompts = self.prompts
+        return encoder
 
 
 def table_folder(folder: Path) -> Path:
@@ -177,7 +185,7 @@ def _tokenizer(folder: Path, fingerprint: str) -> Any:
     from transformers import PreTrainedTokenizerFast
 
     names = ("unk_token", "pad_token", "cls_token", "sep_token")  # a table saved without them
-    stated = _folder.read_object(folder / "tokenizer_config.json")
+    stated = read_object(folder / "tokenizer_config.json")
     known = {name: stated[name] for name in names if isinstance(stated.get(name), str)}
     try:
         return PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"), **known)

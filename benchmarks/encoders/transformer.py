@@ -25,6 +25,7 @@ from nsbench.benchmarks.encoders import (
 )
 from nsbench.benchmarks.encoders._architecture import quietly
 from nsbench.benchmarks.encoders._pooling import dense_layers
+from nsbench.benchmarks.encoders._prompts import check_prompts
 from nsbench.benchmarks.encoders._sources import SourceError, locate
 from nsbench.benchmarks.encoders._transformer import TransformerEncoder
 from nsbench.samplers import in_range, one_of
@@ -61,6 +62,9 @@ class Transformer:
             names of weights, such as ``*bias* norm.*``. The others stay as they are.
         weights: ``fp32``, or ``bf16`` for half the memory; adapters stay in float32.
         checkpointing: Whether layers are computed again in the backward pass, for less memory.
+        prompts: Put before texts by role, ``{ query = "query: ", document = "passage: " }``, by
+            data set, ``"scifact-query"``, or by task of the evaluation, ``STS``; anchors are
+            queries, all candidates documents. Never a part of what a text is compared by.
     """
 
     source: str
@@ -74,9 +78,12 @@ class Transformer:
     train: str = "all"
     weights: str = "fp32"
     checkpointing: bool = False
+    prompts: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     arithmetic: ClassVar[int] = ARITHMETIC
-    younger: ClassVar[frozenset[str]] = frozenset({"lora", "train", "weights", "checkpointing"})
+    younger: ClassVar[frozenset[str]] = frozenset(
+        {"lora", "train", "weights", "checkpointing", "prompts"}
+    )
 
     def __post_init__(self) -> None:
         one_of("transformer", "pooling", self.pooling, POOLINGS)
@@ -85,6 +92,7 @@ class Transformer:
         in_range("transformer", "layers", self.layers, -1, 1000)
         in_range("transformer", "max_length", self.max_length, 0, 100_000)
         in_range("transformer", "dropout", self.dropout, 0, 1, open_high=True)
+        check_prompts("transformer", self.prompts)
         _trainable.check("transformer", self.train, self.checkpointing)
         if _adapters.lora_of(self.lora) and self.train != "all":
             raise ValueError(
@@ -158,6 +166,7 @@ class Transformer:
             raise SourceError(
                 f"transformer: dropout is {self.dropout:g}, but {type(model).__name__} has none"
             )
+        encoder.prompts = folder.check_prompts(self.prompts)
         _trainable.choose(encoder, self.train)
         if lora := _adapters.lora_of(self.lora):
             _adapters.add(encoder, lora, seed, base=self._base(folder))

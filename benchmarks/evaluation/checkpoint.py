@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,23 @@ class EvaluatedModel:
         if not self.revision or not all(c.isalnum() or c in "._-" for c in self.revision):
             raise ValueError(f"a revision must be a hash of the weights, got {self.revision!r}")
         at_least("evaluated model", "dimension", self.dimension, 1)
+
+
+def prompted(
+    encode: Callable[[Sequence[str]], Embeddings], prompts: Mapping[str, str]
+) -> dict[str, Any]:
+    """Fields of an `EvaluatedModel` whose encoder is given prompts by name; none without prompts.
+
+    A prompt that a task asks for by its name comes first, then the one of the role.
+    """
+    if not any(prompts.values()):
+        return {}
+
+    def encode_as(texts: Sequence[str], role: str, prompt: str | None) -> Embeddings:
+        first = prompts.get(role, "") if prompt is None else prompt
+        return encode([f"{first}{text}" for text in texts])
+
+    return {"encode_as": encode_as, "prompts": dict(prompts)}
 
 
 class SentenceCache:

@@ -135,9 +135,9 @@ def evaluate(
         _refuse_unranked(own_tests, loaded)
         geometry = False
     encode = SentenceCache(model)
-    together = {
-        AS_IS: [t for test in own_tests if not isinstance(test, Ranking) for t in _texts(test)]
-    }
+    together: dict[Asked, list[str]] = {}
+    for own in (t for t in own_tests if not isinstance(t, Ranking)):
+        together.setdefault(_asked_of_own(model, own), []).extend(_texts(own))
     for task in (t for t in loaded if t.name not in by_mteb):
         first, second = mteb_adapter.asked_of_pairs(model, task.task)
         for part in task.pair_tests:
@@ -226,6 +226,12 @@ def _texts(test: OwnTest) -> Sequence[str]:
     return (*test.train_texts, *test.test_texts)
 
 
+def _asked_of_own(model: EvaluatedModel, test: OwnTest) -> Asked:
+    """Role and prompt of the texts of an own test: the prompt of its name, or of all STS tasks."""
+    named = (model.prompts[name] for name in (test.name, "STS") if name in model.prompts)
+    return "", next(named, None)
+
+
 class _Scoring:
     """Collects the scores of one checkpoint and their origin, test by test."""
 
@@ -242,8 +248,10 @@ class _Scoring:
     def add_own_test(self, test: OwnTest) -> None:
         self.report(test.name)
         began = time.perf_counter()
+        asked = _asked_of_own(self.encode.model, test)
         if isinstance(test, Pairs):
-            both, reason = pair_metrics(*self._embedded(test), test.score)
+            pair = self._embedded(test, asked, asked)
+            both, reason = pair_metrics(*pair, test.score)
             metrics = {m: both[m] for m in ("cosine_spearman", "cosine_pearson")}
             main, n = "cosine_spearman", len(test.score)
             self.info["aggregation"][test.name] = "all"
@@ -252,7 +260,9 @@ class _Scoring:
             metrics, reason = found.means(), ""
             main, n = "ndcg_at_10", len(test.queries)
         else:
-            train, scored = self.encode(test.train_texts), self.encode(test.test_texts)
+            train, scored = (
+                self.encode(texts, *asked) for texts in (test.train_texts, test.test_texts)
+            )
             metrics, reason = label_metrics(train, test.train_labels, scored, test.test_labels)
             main, n = "accuracy", len(test.test_labels)
         self.scores.extend(

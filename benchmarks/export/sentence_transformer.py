@@ -45,7 +45,7 @@ def to_sentence_transformer(encoder: Encoder, *, pooling: str = "") -> Any:
             f"{type(encoder).__name__} cannot be exported: sentence-transformers has a module for "
             "static tables and for transformers"
         )
-    return SentenceTransformer(modules=modules, device="cpu")
+    return SentenceTransformer(modules=modules, device="cpu", prompts=dict(encoder.prompts))
 
 
 def _static(encoder: StaticEncoder) -> Any:

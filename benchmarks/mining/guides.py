@@ -56,25 +56,46 @@ def guide_embeddings(world: World, name: str) -> Tensor:
     return _known[key]
 
 
-def own_embeddings(world: World) -> Tensor:
+def own_embeddings(world: World, *, asked: bool = False) -> Tensor:
     """``(T, d)`` normalised embeddings of all texts by the encoder in its current state.
 
     Shared by the cells that start from the same weights; passes are counted in each.
+
+    Args:
+        world: The cell.
+        asked: Whether they are embedded as anchors, and not as documents.
     """
+    tokens = world.asked if asked else world.tokens
     weights = world.weights()
     if not weights:
-        return world.embed(world.encoder)
+        return world.embed(world.encoder, tokens)
     made: list[Tensor] = []
 
     def make() -> Arrays:
-        made.append(world.embed(world.encoder))
+        made.append(world.embed(world.encoder, tokens))
         return {"embeddings": made[0].cpu().numpy()}
 
-    found = world.shared(["own", RECIPE, weights], make)["embeddings"]
+    found = world.shared([f"own{' asked' if asked else ''}", RECIPE, weights], make)["embeddings"]
     if made:
         return made[0]
     world.note("passes_mining", len(world.data.texts))  # as if it had paid
     return torch.from_numpy(found).to(world.device)
+
+
+def role_embeddings(world: World, *, first: bool) -> tuple[Tensor, Tensor | None]:
+    """``(T, d)`` normalised embeddings of all texts as documents, and as anchors if they differ.
+
+    Args:
+        world: The cell.
+        first: Whether the encoder is as it was before its first step, which cells share.
+    """
+
+    def made(asked: bool) -> Tensor:
+        if first:
+            return own_embeddings(world, asked=asked)
+        return world.embed(world.encoder, world.asked if asked else world.tokens)
+
+    return made(False), None if world.queries is None else made(True)
 
 
 def frozen_copy(encoder: Encoder) -> Encoder:

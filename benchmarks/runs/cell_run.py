@@ -28,7 +28,7 @@ from nsbench.benchmarks.data._load import load_data
 from nsbench.benchmarks.device import device_name, pick_device
 from nsbench.benchmarks.difficulty.alarms import find_alarms
 from nsbench.benchmarks.encoders import Encoder, encode_texts, hash_weights, trained_state
-from nsbench.benchmarks.evaluation.checkpoint import EvaluatedModel, Lexical
+from nsbench.benchmarks.evaluation.checkpoint import EvaluatedModel, Lexical, prompted
 from nsbench.benchmarks.evaluation.evaluate import EngineChoice, evaluate
 from nsbench.benchmarks.evaluation.evaluate import Evaluation as Evaluated
 from nsbench.benchmarks.evaluation.frequent_tokens import frequent_token_scores
@@ -389,4 +389,5 @@ def evaluated_model(
         dimension=encoder.dimension,
         encode=encode,
         lexical=index if ranks == "bm25" else None,
+        **prompted(encode, encoder.prompts),
     )

@@ -1,5 +1,6 @@
 """Choosing the checkpoint with the best score on development data."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from nsbench.benchmarks.encoders import (
     load_trained,
     trained_state,
 )
-from nsbench.benchmarks.evaluation.checkpoint import EvaluatedModel
+from nsbench.benchmarks.evaluation.checkpoint import Embeddings, EvaluatedModel, prompted
 from nsbench.benchmarks.evaluation.evaluate import evaluate_dev
 from nsbench.benchmarks.records.cell import Cell, make
 
@@ -58,11 +59,16 @@ class BestCheckpoint:
 
     def update(self, step: int) -> None:
         """Score the encoder after ``step`` and keep its weights if they are the best so far."""
+
+        def encode(texts: Sequence[str]) -> Embeddings:
+            return encode_texts(self.encoder, texts)
+
         model = EvaluatedModel(
             name="nsbench/dev",
             revision=hash_weights(self.encoder.state_dict().items())[:40],
             dimension=self.encoder.dimension,
-            encode=lambda texts: encode_texts(self.encoder, texts),
+            encode=encode,
+            **prompted(encode, self.encoder.prompts),
         )
         value = evaluate_dev(model, self.task).value
         self.scored += 1

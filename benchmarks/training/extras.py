@@ -160,6 +160,7 @@ class Extras:
     def _token_sets(self, texts: Tensor) -> Tensor:
         """``(B, V)``, 1 where the text holds the token, else 0; special tokens do not count."""
         tokens, (head, tail) = self.world.tokens, getattr(self.world.encoder, "specials", (0, 0))
+        head += getattr(tokens, "prompt", 0)  # as are those of a prompt
         ids, mask = tokens.rows(texts, int(tokens.ids.shape[1]))
         if head or tail:
             place = torch.arange(ids.shape[1], device=ids.device)

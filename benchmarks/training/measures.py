@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -27,6 +28,7 @@ from nsbench.benchmarks.difficulty.statistics import (
     summary,
 )
 from nsbench.benchmarks.difficulty.vectors import pull_statistics
+from nsbench.benchmarks.encoders import TokenTable
 from nsbench.benchmarks.precision import autocast
 from nsbench.benchmarks.records.cell import Budget
 from nsbench.benchmarks.training.extras import holding
@@ -70,17 +72,18 @@ class Measures:
         self.difficulty = DifficultyLog()
         self.histograms = Histograms(world.device)
         self.choices = Choices(known, steps)
-        self.probe = Probe(world.data, known, self._embed, steps, world.device)
+        ask = None if world.queries is None else partial(self._embed, tokens=world.queries)
+        self.probe = Probe(world.data, known, self._embed, steps, world.device, ask=ask)
         self._losses: list[Tensor] = []
         self._norms: list[Tensor] = []
         self._counts: list[Tensor] = []
         self._polled = 0  # losses that a poll has covered
         self._bad: Tensor | None = None  # what the last poll found, read at the next
 
-    def _embed(self, texts: Tensor) -> Tensor:
+    def _embed(self, texts: Tensor, tokens: TokenTable | None = None) -> Tensor:
         """The probe's embeddings, in the precision that the cell trains in, which is cheaper."""
         with autocast(self.method.budget.precision, self.world.device):
-            return embed_texts(self.world.encoder, self.world.tokens, texts)
+            return embed_texts(self.world.encoder, tokens or self.world.tokens, texts)
 
     def start(self) -> None:
         """Measure the encoder before its first step."""
@@ -186,8 +189,11 @@ class Measures:
     def _views_seen(self, batch: Batch, stepped: Stepped) -> dict[str, Tensor]:
         """Return shares of anchors whose views are unchanged, or identical to each other."""
         plain1, plain2 = (
-            view_of(self.world.encoder, self.world.tokens, texts)
-            for texts in (batch.texts1, batch.texts2)
+            view_of(self.world.encoder, tokens, texts)
+            for tokens, texts in (
+                (self.world.asked, batch.texts1),
+                (self.world.tokens, batch.texts2),
+            )
         )
         same = _positive_cosine(stepped.contrast) >= IDENTICAL
         return {

@@ -30,7 +30,7 @@ from nsbench.benchmarks.contrast.directions import Directions, lay_out_direction
 from nsbench.benchmarks.contrast.distributed import team
 from nsbench.benchmarks.contrast.views import Texts, forward, on_device, view_of
 from nsbench.benchmarks.contrast.world import Stored, World
-from nsbench.benchmarks.encoders import load_trained, trained_state
+from nsbench.benchmarks.encoders import TokenTable, load_trained, trained_state
 from nsbench.benchmarks.precision import autocast
 from nsbench.benchmarks.records.cell import Budget
 from nsbench.benchmarks.training.attacks import attack_loss, attacked, attackers
@@ -263,11 +263,10 @@ class Step:
         texts: Texts,
         augmentations: Sequence[Augmentation] = (),
         generator: torch.Generator | None = None,
+        tokens: TokenTable | None = None,
     ) -> TokenView:
-        world = self.world
-        return view_of(
-            world.encoder, world.tokens, texts, augmentations, generator, fixed=self.fixed
-        )
+        encoder, tokens = self.world.encoder, tokens or self.world.tokens
+        return view_of(encoder, tokens, texts, augmentations, generator, fixed=self.fixed)
 
     def _laid_out(self, batch: Batch, z: Sequence[Tensor]) -> Contrast:
         """Lay out normalised embeddings of both views and of further columns."""
@@ -316,9 +315,13 @@ class Step:
         """Return both views, augmented and, if an augmentation asks for it, attacked."""
         method, world = self.method, self.world
         view1, view2 = (
-            self._view(texts, augmentations, self.draw[purpose])
-            for texts, augmentations, purpose in zip(
-                (batch.texts1, batch.texts2), method.views, ("view1", "view2"), strict=True
+            self._view(texts, augmentations, self.draw[purpose], tokens)
+            for texts, augmentations, purpose, tokens in zip(
+                (batch.texts1, batch.texts2),
+                method.views,
+                ("view1", "view2"),
+                (world.asked, world.tokens),
+                strict=True,
             )
         )
         if any(map(attackers, method.views)):

@@ -5,6 +5,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from nsbench.benchmarks.contrast.views import Texts, embed_all, on_device
 from nsbench.benchmarks.contrast.world import World
 from nsbench.benchmarks.data import TrainingData
 from nsbench.benchmarks.encoders import Encoder, token_table
+from nsbench.benchmarks.encoders._prompts import DOCUMENT, QUERY, prompt_for
 from nsbench.benchmarks.records.cache import NOTHING, ContentCache
 from nsbench.benchmarks.training.batches import feed_for, positives_of
 from nsbench.benchmarks.training.extras import Extras
@@ -64,7 +66,10 @@ class Training:
         budget = method.budget
         self.method, self.done = method, 0
         self.cost: dict[str, float] = {}
-        tokens = token_table(encoder, data.texts, budget.max_length, device, key=key)
+        name = data.name
+        asked, stated = (prompt_for(encoder.prompts, name, role) for role in (QUERY, DOCUMENT))
+        table = partial(token_table, encoder, data.texts, budget.max_length, device, key=key)
+        tokens = table(prompt=stated)
         known = Known(data, device)
         self.world = World(
             data=data,
@@ -73,10 +78,11 @@ class Training:
             device=device,
             batch_size=budget.batch_size,
             seed_for=seed_for,
-            embed=lambda model: embed_all(model, tokens, self._note),
+            embed=lambda model, tokens: embed_all(model, tokens, self._note),
             note=self._note,
             cache=cache,
             key=key,
+            queries=None if asked == stated else table(prompt=asked),
         )
         rank = team().rank  # each of several processes draws its own dropout
         torch.manual_seed(seed_for(f"dropout {rank}" if rank else "dropout"))
@@ -192,7 +198,7 @@ def batch_of(
         owned = owners(len(rows), given, count, share=pool.share, device=device)
     return Batch(
         rows=on_device(index, device),
-        texts1=Texts.of(world.tokens, texts1),
+        texts1=Texts.of(world.asked, texts1),
         texts2=Texts.of(world.tokens, texts2),
         more=Texts.of(world.tokens, torch.cat(more)) if more else None,
         owned=owned,

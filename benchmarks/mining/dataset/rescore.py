@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from nsbench.benchmarks.encoders import _sources
 from nsbench.benchmarks.encoders._architecture import refuse_odd
-from nsbench.benchmarks.encoders._folder import read_object, refuse_foreign
+from nsbench.benchmarks.encoders._folder import refuse_foreign
+from nsbench.benchmarks.encoders._settings import read_object
 from nsbench.benchmarks.encoders.pretrained import content_hash
 from nsbench.benchmarks.mining.sources import Floats, Ints, Source
 from nsbench.benchmarks.records.cache import ContentCache

@@ -15,13 +15,11 @@ from nsbench.benchmarks.cli.doctor import packages
 from nsbench.benchmarks.cli.main import app
 from nsbench.benchmarks.encoders import encode_texts, encoders, pretrained
 from nsbench.benchmarks.encoders.pretrained import ST_FLOOR, load_model
-from nsbench.benchmarks.evaluation.local_tasks import task_of_file
 from nsbench.benchmarks.evaluation.mteb import adapter, tasks
 from nsbench.benchmarks.evaluation.mteb.plain import plain_scores
 from nsbench.benchmarks.matrix.config import parse_config
 from nsbench.benchmarks.matrix.expand import expand
 from nsbench.benchmarks.matrix.skip import why_skip
-from nsbench.benchmarks.records.local_task import LocalTask
 from nsbench.benchmarks.runs.external import evaluated
 
 pytest.importorskip("sentence_transformers")
@@ -35,6 +33,7 @@ from made_models import (
     body,
     dense,
     edited,
+    local_tasks,
     module,
     plain,
     pooled,
@@ -157,25 +156,6 @@ def test_a_dot_of_normalised_embeddings_is_their_cosine(tmp_path: Path) -> None:
     pooled("mean")(folder)
     edited(folder / "config_sentence_transformers.json", similarity_fn_name="dot")
     assert load_model(str(folder)).encode(TEXTS).shape == (len(TEXTS), 16)
-
-
-def local_tasks(folder: Path) -> list[LocalTask]:
-    """A retrieval task and a task of pairs over the words of the made models."""
-    beir = folder / "beir"
-    (beir / "qrels").mkdir(parents=True)
-    kept = [t for t in TEXTS if t]
-    corpus = [f'{{"_id": "d{i}", "title": "", "text": "{t} mat"}}' for i, t in enumerate(kept)]
-    queries = [f'{{"_id": "q{i}", "text": "{t}"}}' for i, t in enumerate(kept)]
-    (beir / "corpus.jsonl").write_text("\n".join(corpus) + "\n")
-    (beir / "queries.jsonl").write_text("\n".join(queries) + "\n")
-    rows = [f"q{i}\td{(i * 5 + 1) % len(kept)}\t1" for i in range(len(kept))]
-    judged = "\n".join(["query-id\tcorpus-id\tscore", *rows])
-    (beir / "qrels" / "test.tsv").write_text(judged + "\n")
-    pairs = folder / "pairs.csv"
-    both = ((x, y) for x in kept for y in kept if x < y)  # no two pairs that tie but for rounding
-    lines = [f"{a},{b},{float((i * 7) % 5)}" for i, (a, b) in enumerate(both)]
-    pairs.write_text("\n".join(["sentence1,sentence2,score", *lines]) + "\n")
-    return [task_of_file(beir), task_of_file(pairs)]
 
 
 PROMPTS: list[dict[str, Any]] = [

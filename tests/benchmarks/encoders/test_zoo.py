@@ -47,9 +47,7 @@ def test_a_folder_is_honoured_or_refused(entry: Entry, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "entry", [e for e in ZOO if not e.refused and e.encoder == "transformer"], ids=str
 )
-def test_padding_on_either_side_and_packing_change_no_embedding(
-    entry: Entry, tmp_path: Path
-) -> None:
+def test_padding_packing_and_prompts_give_the_same_embeddings(entry: Entry, tmp_path: Path) -> None:
     entry.save(tmp_path / "model")
     encoder = encoders.make("transformer", source=str(tmp_path / "model")).build((), 0)
     encoder.requires_grad_(False)
@@ -62,8 +60,10 @@ def test_padding_on_either_side_and_packing_change_no_embedding(
     found = {"packed, or padded": encoder(view), "padded": encoder(view.replace(fixed=True))}
     for how, values in found.items():
         assert np.abs(unit(values) - wanted).max() < 1e-5, how
+    model = st.SentenceTransformer(str(tmp_path / "model"), device="cpu")
+    asked = unit(encode_texts(encoder, [f"two dogs {text}" for text in TEXTS]))
+    assert np.abs(unit(model.encode(list(TEXTS), prompt="two dogs ")) - asked).max() < 1e-5
     if entry.left:
-        model = st.SentenceTransformer(str(tmp_path / "model"), device="cpu")
         for side in ("left", "right"):
             model.tokenizer.padding_side = side
             theirs = unit(model.encode(list(TEXTS)))
