@@ -84,8 +84,12 @@ def write_cell(
         ]
         rows += [Score("geometry", "test", "default", "uniformity", -2.0, 100, False)]
         rows += [
-            Score("frequent_tokens", "test", "STS12", f"without_{k}", 0.5 + k / 100, 100, False)
-            for k in (0, 4, 16)
+            Score(task, "test", "STS12", f"{how}_{k}", 0.5 + k / 100, 100, False)
+            for task, how, numbers in (
+                ("frequent_tokens", "without", (0, 4, 16)),
+                ("first_dimensions", "first", (4, 16)),
+            )
+            for k in numbers
         ]
         write_atomically(paths.scores, scores_csv(rows))
         difficulty_table(cell).to_parquet(paths.difficulty)

@@ -29,7 +29,7 @@ _TASK = "frequent_tokens"
 _METRIC = r"without_(\d+)"
 
 
-def _named(pool: Pool) -> pd.DataFrame:
+def named(pool: Pool) -> pd.DataFrame:
     """``key``, ``seed``, ``method`` and ``by`` of a pool's finished cells.
 
     A method is a sampler, over all of its augmentations; an augmentation if one sampler was run.
@@ -42,7 +42,7 @@ def _named(pool: Pool) -> pd.DataFrame:
     return cells[["key", "seed"]].assign(method=method, by=by)
 
 
-def _looks(table: pd.DataFrame) -> dict[str, Look]:
+def looks(table: pd.DataFrame) -> dict[str, Look]:
     """Return the style of each method: a sampler's own, an augmentation's by its place."""
     methods = list(table["method"].unique())
     if table["by"].iloc[0] == "sampler":
@@ -55,7 +55,7 @@ def _looks(table: pd.DataFrame) -> dict[str, Look]:
     return {m: every.get(m, look(m)) for m in methods}
 
 
-def _shown(table: pd.DataFrame) -> str:
+def shown(table: pd.DataFrame) -> str:
     """Words for the caption about n and about what was averaged."""
     over = ", over all augmentations" if table["by"].iloc[0] == "sampler" else ""
     return f"{counts(table)}{over}"
@@ -71,7 +71,7 @@ def collect_random_pairs(material: Material) -> Iterator[tuple[str, pd.DataFrame
     """Per pool, histogram of random pairs' similarities of each method, seeds added up."""
     for name, pool in each_pool(material):
         parts = []
-        for cell in _named(pool).to_dict("records"):
+        for cell in named(pool).to_dict("records"):
             found = material.random_pairs.get(cell["key"])
             if found:
                 lows = np.linspace(-1, 1, len(found), endpoint=False)
@@ -91,7 +91,7 @@ def collect_random_pairs(material: Material) -> Iterator[tuple[str, pd.DataFrame
 )
 def random_pairs(table: pd.DataFrame, ax: Axes) -> Axes:
     """One density per method, the untrained encoder filled: a collapsed space lies to the right."""
-    for method, style in _looks(table).items():
+    for method, style in looks(table).items():
         part = table[table["method"] == method]
         width = float(np.diff(part["bin_low"]).mean())
         density = part["count"] / part["count"].sum() / width
@@ -109,7 +109,7 @@ def random_pairs(table: pd.DataFrame, ax: Axes) -> Axes:
         ax,
         table,
         title="Random pairs before and after",
-        caption=f"{_shown(table)}; all pairs of the texts of the test",
+        caption=f"{shown(table)}; all pairs of the texts of the test",
         entries=table["method"].nunique(),
     )
 
@@ -121,7 +121,7 @@ def collect_frequent_tokens(material: Material) -> Iterator[tuple[str, pd.DataFr
         rows = rows[rows["task"] == _TASK]
         if rows.empty:
             continue
-        rows = rows[["key", "metric", "value"]].merge(_named(pool), on="key")
+        rows = rows[["key", "metric", "value"]].merge(named(pool), on="key")
         if rows.empty:
             continue
         rows = rows.assign(k=rows["metric"].str.extract(_METRIC, expand=False).astype(int))
@@ -138,7 +138,7 @@ def collect_frequent_tokens(material: Material) -> Iterator[tuple[str, pd.DataFr
 )
 def frequent_tokens(table: pd.DataFrame, ax: Axes) -> Axes:
     """One line per method; one that rises relied on frequent tokens."""
-    for method, style in _looks(table).items():
+    for method, style in looks(table).items():
         part = table[table["method"] == method].sort_values("k")
         label = "untrained" if method == UNTRAINED else method
         banded_line(ax, part["k"], part, style, scale=100, label=label)
@@ -152,7 +152,7 @@ def frequent_tokens(table: pd.DataFrame, ax: Axes) -> Axes:
         ax,
         table,
         title="Does the mean hang on frequent tokens?",
-        caption=f"{_shown(table)}, band: lowest to highest",
+        caption=f"{shown(table)}, band: lowest to highest",
         entries=table["method"].nunique(),
     )
 
@@ -160,7 +160,7 @@ def frequent_tokens(table: pd.DataFrame, ax: Axes) -> Axes:
 def collect_alignment_uniformity(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
     """Per pool, alignment of the views and uniformity of the probe by step, over seeds."""
     for name, pool in each_pool(material):
-        part = material.difficulty.merge(_named(pool)[["key", "method", "by"]], on="key")
+        part = material.difficulty.merge(named(pool)[["key", "method", "by"]], on="key")
         spread = part[part["quantity"] == "probe_uniformity"]
         close = part[part["quantity"] == "positive_similarity"]
         if spread.empty or close.empty:
@@ -192,7 +192,7 @@ def collect_alignment_uniformity(material: Material) -> Iterator[tuple[str, pd.D
 )
 def alignment_uniformity(table: pd.DataFrame, ax: Axes) -> Axes:
     """One path per method from its start (hollow) to its end: lower left is better on both."""
-    for method, style in _looks(table).items():
+    for method, style in looks(table).items():
         part = table[table["method"] == method].sort_values("step")
         x, y = part["uniformity"].to_numpy(), part["alignment"].to_numpy()
         ax.plot(x, y, color=style.colour, linestyle=style.dash, label=method)
@@ -205,6 +205,6 @@ def alignment_uniformity(table: pd.DataFrame, ax: Axes) -> Axes:
         ax,
         table,
         title="Alignment and uniformity over training",
-        caption=f"{_shown(table)}; hollow: start, a mark per quarter; lower is better on both",
+        caption=f"{shown(table)}; hollow: start, a mark per quarter; lower is better on both",
         entries=table["method"].nunique(),
     )

@@ -70,6 +70,7 @@ class EvaluationConfig(_Strict):
         pooling: Of the scored encoder, where it was trained with another.
         precision: ``fp32`` or ``bf16``.
         frequent_tokens: Numbers of frequent tokens to leave out in further scores.
+        dimensions: Lengths to which embeddings are cut for further scores.
     """
 
     tasks: tuple[Task, ...] = ("own",)
@@ -80,6 +81,7 @@ class EvaluationConfig(_Strict):
     pooling: str = Field(default="", pattern="^(|mean|cls|last2_mean)$")
     precision: str = Field(default="fp32", pattern="^(fp32|bf16)$")
     frequent_tokens: tuple[Annotated[int, Field(ge=0, le=100_000)], ...] = ()
+    dimensions: tuple[Annotated[int, Field(ge=1, le=100_000)], ...] = ()
 
 
 class DifficultyConfig(_Strict):

@@ -78,6 +78,8 @@ class Evaluation:
             ``last2_mean``); empty to keep it. An encoder without layers keeps its own.
         frequent_tokens: Numbers of frequent tokens to leave out of the mean in further scores of
             the first task; see `nsbench.benchmarks.evaluation.frequent_tokens`.
+        dimensions: Lengths to which embeddings are cut for further scores; see
+            `nsbench.benchmarks.evaluation.first_dimensions`.
         absent: Tasks of a benchmark that were not here and are left out.
         precision: ``fp32``, or ``bf16``: twice as fast, scores within 1e-4 or so.
     """
@@ -90,6 +92,7 @@ class Evaluation:
     precision: str = "fp32"
     frequent_tokens: tuple[int, ...] = ()
     absent: tuple[str, ...] = ()
+    dimensions: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,7 @@ class Cell:
             "tasks": [_task(t) for t in self.evaluation.tasks],
             "dev": _task(self.evaluation.dev),
         }
-        for younger in ("frequent_tokens", "absent"):
+        for younger in ("frequent_tokens", "absent", "dimensions"):
             if values := list(evaluation.pop(younger)):
                 evaluation[younger] = values
         return {

@@ -14,7 +14,7 @@ OWN = "own"
 DRAWS = "every label"
 """How a clustering is drawn; another text here makes other cells."""
 
-TAKEN = (OWN, "geometry", "frequent_tokens")
+TAKEN = (OWN, "geometry", "frequent_tokens", "first_dimensions")
 """Task names that mean something else in scores."""
 
 

@@ -31,6 +31,11 @@ from nsbench.benchmarks.encoders import Encoder, encode_texts, hash_weights, tra
 from nsbench.benchmarks.evaluation.checkpoint import EvaluatedModel, Lexical, prompted
 from nsbench.benchmarks.evaluation.evaluate import EngineChoice, evaluate
 from nsbench.benchmarks.evaluation.evaluate import Evaluation as Evaluated
+from nsbench.benchmarks.evaluation.first_dimensions import (
+    check_lengths,
+    dimension_scores,
+    remembered,
+)
 from nsbench.benchmarks.evaluation.frequent_tokens import frequent_token_scores
 from nsbench.benchmarks.evaluation.leakage import scan_cell
 from nsbench.benchmarks.evaluation.mteb.tasks import scored as scored_tasks
@@ -40,7 +45,7 @@ from nsbench.benchmarks.keys import pretty_json
 from nsbench.benchmarks.matrix.plugin_code import check_plugin_code
 from nsbench.benchmarks.mining.bm25 import Bm25
 from nsbench.benchmarks.precision import autocast
-from nsbench.benchmarks.records import CellPaths, RunRecord, scores_csv, write_record
+from nsbench.benchmarks.records import CellPaths, RunRecord, Score, scores_csv, write_record
 from nsbench.benchmarks.records.cache import ContentCache
 from nsbench.benchmarks.records.cell import Cell, make
 from nsbench.benchmarks.records.record import DIFFICULTY_VERSION
@@ -240,6 +245,8 @@ def _train_and_score(
         data = load_data(cell.data)
     with _timed(seconds, "encoder"):
         encoder = built_encoder(cell).to(device)
+    if reason := check_lengths(cell.evaluation.dimensions, encoder.dimension):
+        raise SkipCellError(reason)
     with _timed(seconds, "train"):
         if cell.budget.steps:
             team().announce(cell.key.encode())
@@ -345,10 +352,18 @@ def trained_encoder(cell: Cell, *, threads: int = 1) -> Encoder:
 def score(cell: Cell, encoder: Encoder, weights: str, *, results: Path | None = None) -> Evaluated:
     """Score a checkpoint: its data's own tests, mteb tasks, geometry."""
     model = evaluated_model(cell, encoder, weights)
+    if cell.evaluation.dimensions:
+        model = remembered(model)
     own = make(datasets, cell.data).tests() if "own" in cell.evaluation.tasks else []
     tasks = scored_tasks(cell.evaluation.tasks, cell.evaluation.absent)
     engine = cast(EngineChoice, cell.evaluation.engine)
     found = evaluate(model, tasks, own, engine=engine, results=results if tasks else None)
+    if cell.evaluation.dimensions:
+
+        def shorter(cut: EvaluatedModel) -> list[Score]:
+            return evaluate(cut, tasks, own, engine=engine, geometry=False).scores
+
+        found.scores.extend(dimension_scores(model, cell.evaluation.dimensions, shorter))
     if cell.evaluation.frequent_tokens and tasks:
         found.scores.extend(
             frequent_token_scores(

@@ -26,6 +26,13 @@ def test_frequent_tokens_are_read_from_the_additional_scores(standard_material):
     assert set(part["n_seeds"]) == {3}, "augmentations are averaged within a seed"
 
 
+def test_scores_of_cut_embeddings_are_read_by_their_length(standard_material):
+    found, _ = table_of(standard_material, "dimensions")
+    part = found[found["method"] == "in_batch"]
+    assert part["k"].tolist() == [4, 16]
+    assert part["mean"].tolist() == pytest.approx([0.54, 0.66])
+
+
 def test_alignment_is_taken_at_the_steps_of_the_probe(standard_material):
     found, _ = table_of(standard_material, "alignment_uniformity")
     part = found[found["method"] == "random"]

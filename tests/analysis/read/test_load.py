@@ -15,7 +15,7 @@ from nsbench.benchmarks.records import RecordError, ResultsFolder
 def test_load_gives_one_row_per_score_with_parameters_cost_and_provenance(standard):
     results = standard
     assert len(results.cells) == len(all_cells(3))
-    each = 3 + 1 + 3  # tasks, geometry, frequent tokens
+    each = 3 + 1 + 3 + 2  # tasks, geometry, frequent tokens, first dimensions
     assert len(results.scores) == each * len(results.cells)
     scores = scores_of(results)
     row = scores[
