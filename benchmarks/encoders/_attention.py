@@ -137,7 +137,7 @@ def _by_length(
     scaling: float | None,
     dropout: float,
     *,
-    causal: bool,
+    causal: bool = False,
 ) -> Tensor:
     """``(1, T, heads, d)`` attention within each text, from three ``(1, heads, T, d)``."""
     flat = [x[0].transpose(0, 1) for x in tensors]  # (T, heads, d)

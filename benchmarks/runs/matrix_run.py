@@ -34,6 +34,7 @@ from nsbench.benchmarks.runs.executors.base import (
     to_replace,
 )
 from nsbench.benchmarks.runs.executors.team import follow
+from nsbench.benchmarks.runs.reporting import Reports, check_trackers
 from nsbench.benchmarks.runs.settings import RunSettings
 from nsbench.benchmarks.runs.watch import Watch
 from nsbench.benchmarks.training.replay.capture import replay_mode
@@ -51,6 +52,7 @@ class Plan:
         executor: Name of the executor.
         team: The processes that torchrun started; mostly one.
         retry_failed: Run failed cells again.
+        report_to: Trackers that hear of finished cells.
     """
 
     matrix: MatrixConfig
@@ -59,6 +61,7 @@ class Plan:
     executor: str
     team: Team
     retry_failed: bool
+    report_to: tuple[str, ...] = ()
 
     @property
     def folder(self) -> ResultsFolder:
@@ -132,6 +135,7 @@ def plan_matrix(settings: RunSettings, watch: Watch | None = None) -> Plan:
     """
     team = launched()
     watch = Watch() if watch is None or team.rank else watch
+    check_trackers(settings.report_to)
     matrix = _matrix(settings)
     request = _request(settings, matrix, watch)
     executor = settings.executor
@@ -159,7 +163,8 @@ def plan_matrix(settings: RunSettings, watch: Watch | None = None) -> Plan:
         snapshot_seconds=60 * (matrix.run.checkpoint_minutes if minutes is None else minutes),
         cache=default_folder() if settings.cache is None else folder_of(settings.cache),
     )
-    return Plan(matrix, jobs, request, executor, team, settings.retry_failed)
+    retry, trackers = settings.retry_failed, settings.report_to
+    return Plan(matrix, jobs, request, executor, team, retry, report_to=trackers)
 
 
 def run_plan(plan: Plan, watch: Watch | None = None) -> Outcome:
@@ -179,9 +184,15 @@ def run_plan(plan: Plan, watch: Watch | None = None) -> Outcome:
     settings = plan.matrix.run.table(plan.executor)
     executor = executor_of(plan.executor).of(plan.request, settings)
     watch.begins(before, len(jobs))
+    reports = Reports(plan.report_to, plan.folder.root, plan.matrix.name, watch.note)
+    waiting = {job.planned.cell.key for job in todo}
+    for job in jobs if plan.report_to else ():
+        if job.planned.cell.key not in waiting:
+            reports.add(job.paths, finished(job.paths))
     for job, record in executor.run(todo, watch.started) if todo or plan.team.size > 1 else ():
         if record is not None:
             statuses.append(record.status)
+        reports.add(job.paths, record)
         watch.ended(job, record, len(statuses))
     return Outcome(plan.folder, tuple(statuses), before, len(jobs) - len(statuses))
 

@@ -55,4 +55,9 @@ class RunSettings(BaseModel):
     encoder: str | None = Field(
         default=None, description="Use this encoder instead of the file's encoders."
     )
+    report_to: tuple[str, ...] = Field(
+        default=(),
+        description="Report finished cells to tensorboard, wandb or trackio, under OUT/reports; "
+        "repeatable.",
+    )
     scale: float = Field(default=1.0, description="Multiply every budget by this, for a trial.")
