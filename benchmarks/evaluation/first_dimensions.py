@@ -24,7 +24,7 @@ def check_lengths(numbers: Sequence[int], dimension: int) -> str:
 def remembered(model: EvaluatedModel) -> EvaluatedModel:
     """The same checkpoint; it encodes each text once, also in several evaluations."""
     cache = SentenceCache(model)
-    roles = {} if model.encode_as is None else {"encode_as": cache}
+    roles: dict[str, Any] = {} if model.encode_as is None else {"encode_as": cache}
     return replace(model, encode=cache, **roles)
 
 

@@ -61,7 +61,7 @@ class _TensorBoard:
     def __init__(self, told: Told) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self.writer: Any = SummaryWriter(str(told.folder))  # type: ignore[no-untyped-call]
+        self.writer: Any = SummaryWriter(str(told.folder))
         rows = "\n".join(f"| {name} | {value} |" for name, value in told.config.items())
         self.writer.add_text("cell", f"| setting | value |\n| --- | --- |\n{rows}")
 
