@@ -189,7 +189,8 @@ class NegativeSamplingLoss(nn.Module):
         if self._learning() and self.measure and not self.measured:
             self.measured = statistics(context, selection, self.objective)
         if with_backward:
-            total.backward()
+            with torch.autocast(total.device.type, enabled=False):
+                total.backward()
             total = total.detach()
         return total
 
@@ -216,6 +217,13 @@ class NegativeSamplingLoss(nn.Module):
         return facts.gathered()
 
     def _contrasted(
+        self, z: Sequence[Tensor], facts: Facts
+    ) -> tuple[Tensor, SimilarityContext, Selection]:
+        """Contrast embeddings in float32, as the engine does, also under a trainer's autocast."""
+        with torch.autocast(z[0].device.type, enabled=False):
+            return self._in_full([column.float() for column in z], facts)
+
+    def _in_full(
         self, z: Sequence[Tensor], facts: Facts
     ) -> tuple[Tensor, SimilarityContext, Selection]:
         size, more = len(z[0]), len(z) - 2

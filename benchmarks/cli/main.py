@@ -370,6 +370,7 @@ def add_groups() -> None:
     app.command()(cli_mine.mine)
     app.command()(cli_models.evaluate)
     app.command()(cli_models.export)
+    app.command()(cli_models.average)
     app.command()(cli_plugins.check_plugin)
     app.add_typer(cli_plugins.new, name="new")
 

@@ -1,4 +1,4 @@
-"""The commands ``nsbench evaluate`` and ``nsbench export``."""
+"""The commands ``nsbench evaluate``, ``nsbench export`` and ``nsbench average``."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -124,6 +124,26 @@ def export(
             address = upload(to, destination, f"nsbench cell {record.key}")
         seen = "private" if destination.private else "public"
         out.print(f"pushed to {push} ({seen}): {address}", soft_wrap=True)
+
+
+def average(
+    results: Annotated[Path, typer.Argument(help="Results folder whose cells kept weights.")],
+) -> None:
+    """Average each method's weights over its seeds; the average becomes a row next to it."""
+    from nsbench.benchmarks.export.average import average as averages
+
+    folder, made = ResultsFolder(results), 0
+    for found in averages(folder):
+        name = f"{escaped(found.method)}, seeds {', '.join(map(str, found.seeds))}"
+        if found.record is None:
+            err.print(f"left out {name}: {found.reason}", soft_wrap=True)
+            continue
+        made += 1
+        values = main_scores(folder.cell("average", found.record.key).scores)
+        scores = "  ".join(f"{escaped(task)} {value:.2f}" for task, value in values.items())
+        out.print(f"{name}{' (from before)' if found.before else ''}  {scores}", soft_wrap=True)
+    if not made:
+        raise ValueError(f"{results} has no method with the weights of several seeds")
 
 
 def describe_cell(folder: Path) -> None:

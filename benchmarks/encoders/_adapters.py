@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from nsbench.benchmarks.encoders import Encoder
 from nsbench.benchmarks.encoders._architecture import quietly, said
@@ -213,3 +214,23 @@ def whole_of(model: Any) -> Any:
     whole._hf_peft_config_loaded = False
     del whole.peft_config
     return whole
+
+
+def weights_of(encoder: Encoder) -> dict[str, Tensor]:
+    """Weights and buffers by the names they have without an adapter, its products added."""
+    if not getattr(encoder.model if hasattr(encoder, "model") else None, "peft_config", None):
+        return dict(encoder.state_dict())
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    found = {
+        name.replace(".base_layer.", "."): value
+        for name, value in encoder.state_dict().items()
+        if ".lora_" not in name
+    }
+    for name, layer in encoder.named_modules():
+        if isinstance(layer, BaseTunerLayer):
+            with torch.no_grad():
+                change = layer.get_delta_weight("default")
+            held = found[f"{name}.weight"]
+            found[f"{name}.weight"] = held + change.to(held.dtype)
+    return found

@@ -227,7 +227,7 @@ def _texts(test: OwnTest) -> Sequence[str]:
 
 
 def _asked_of_own(model: EvaluatedModel, test: OwnTest) -> Asked:
-    """Role and prompt of the texts of an own test: the prompt of its name, or of all STS tasks."""
+    """Role and prompt of the texts of a test of the data: the prompt of its name, or of all STS tasks."""
     named = (model.prompts[name] for name in (test.name, "STS") if name in model.prompts)
     return "", next(named, None)
 

@@ -1,1 +1,1 @@
-"""Trained cells as sentence-transformers models, and uploads to the hub."""
+"""Trained cells as sentence-transformers models, averages of seeds, and uploads to the hub."""

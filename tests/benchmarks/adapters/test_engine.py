@@ -161,6 +161,23 @@ def test_caching_keeps_scaled_gradients(
         torch.testing.assert_close(found[1][name], gradient, atol=1e-6, rtol=1e-4)
 
 
+@pytest.mark.parametrize("size", [0, 5])
+def test_a_trainers_autocast_changes_embeddings_but_no_similarity(
+    size: int, data: TrainingData, encoder: Encoder
+) -> None:
+    texts = [[data.texts[i] for i in place] for place in (data.anchor, data.positive)]
+    found = []
+    for narrow in (False, True):  # a table of tokens has no product that autocast would narrow
+        model = to_sentence_transformer(encoder)
+        loss = NegativeSamplingLoss(model, "hard[k=4]", mini_batch_size=size)
+        with torch.autocast("cpu", torch.bfloat16, enabled=narrow):
+            total = loss([model.preprocess(column) for column in texts])
+        total.backward()
+        found.append((total.detach(), next(model.parameters()).grad))
+    assert found[1][0].dtype == torch.float32
+    torch.testing.assert_close(found[1], found[0], atol=0, rtol=0)
+
+
 def test_checkpoints_hold_learned_numbers(encoder: Encoder) -> None:
     one, two = (
         NegativeSamplingLoss(to_sentence_transformer(encoder), "in_batch", "learned")
