@@ -108,7 +108,7 @@ def world_of(
         device=CPU,
         batch_size=batch_size,
         seed_for=lambda purpose: seed_for(seed, purpose),
-        embed=lambda model, tokens: embed_all(model, tokens, lambda name, value: None),
+        embed=lambda model, tokens=tokens: embed_all(model, tokens, lambda name, value: None),
         note=note,
     )
 

@@ -351,7 +351,7 @@ def _world(tokens: Any) -> World:
         device=torch.device("cpu"),
         batch_size=0,
         seed_for=lambda purpose: seed_for(0, purpose),
-        embed=lambda encoder, tokens: torch.zeros(0),
+        embed=lambda encoder: torch.zeros(0),
         note=lambda name, value: None,
     )
 

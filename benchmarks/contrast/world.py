@@ -27,8 +27,8 @@ class World:
         device: Where training happens.
         batch_size: B.
         seed_for: Gives the seed of a purpose word, ``seed_for("pool")``.
-        embed: ``embed(encoder, tokens) -> (T, d)`` normalised embeddings of all texts, dropout
-            off, on the device; passes are counted.
+        embed: ``embed(encoder, tokens=tokens) -> (T, d)`` normalised embeddings of all texts,
+            dropout off, on the device; passes are counted.
         note: ``note(name, value)`` adds to a count of the cell's costs.
         cache: Where results that are slow to compute are shared with other cells and processes.
         key: Identifies encoder, tokens and data, without the weights; if empty, nothing of the
@@ -42,7 +42,7 @@ class World:
     device: torch.device
     batch_size: int
     seed_for: Callable[[str], int]
-    embed: Callable[[Encoder, TokenTable], Tensor]
+    embed: Callable[..., Tensor]
     note: Callable[[str, float], None]
     cache: ContentCache = NOTHING
     key: str = ""

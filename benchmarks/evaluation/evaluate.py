@@ -20,6 +20,7 @@ import numpy as np
 
 from nsbench.benchmarks.data import OwnTest, Pairs, Ranking
 from nsbench.benchmarks.difficulty.geometry import geometry_scores, sample, similarity_counts
+from nsbench.benchmarks.encoders._prompts import DOCUMENT, QUERY, prompt_for
 from nsbench.benchmarks.evaluation.checkpoint import Embeddings, EvaluatedModel, SentenceCache
 from nsbench.benchmarks.evaluation.local_tasks import left_out
 from nsbench.benchmarks.evaluation.metrics import label_metrics, pair_metrics
@@ -227,7 +228,7 @@ def _texts(test: OwnTest) -> Sequence[str]:
 
 
 def _asked_of_own(model: EvaluatedModel, test: OwnTest) -> Asked:
-    """Role and prompt of the texts of a test of the data: the prompt of its name, or of all STS tasks."""
+    """Role and prompt of a test of the data: the prompt of its name, or of all STS tasks."""
     named = (model.prompts[name] for name in (test.name, "STS") if name in model.prompts)
     return "", next(named, None)
 
@@ -272,13 +273,19 @@ class _Scoring:
         self._note(test.name, "test", "default", reason)
         self._note_origin(test.name, "own", "", time.perf_counter() - began)
 
+    def _named(self, test: str, role: str) -> str | None:
+        """The most specific prompt of a role, ``None`` where the model's own is to be taken."""
+        return prompt_for(self.encode.model.prompts, test, role) or None
+
     def _ranked(self, test: Ranking) -> QueryScores:
         if (index := self.encode.model.lexical) is not None:
             scores = index(list(test.documents.values()))(list(test.queries.values()))
             self.queries.append(ranked_by(test, [scores]))
             return self.queries[-1]
-        queries = self.encode(list(test.queries.values()), "query")
-        documents = self.encode(list(test.documents.values()), "document")
+        queries, documents = (
+            self.encode(list(texts.values()), role, self._named(test.name, role))
+            for texts, role in ((test.queries, QUERY), (test.documents, DOCUMENT))
+        )
         self.queries.append(ranking_scores(test, queries, documents))
         return self.queries[-1]
 

@@ -31,7 +31,8 @@ from nsbench.benchmarks.records import (
     write_record,
 )
 from nsbench.benchmarks.records.cell import Cell, Choice
-from nsbench.benchmarks.runs.cell_run import environment, score
+from nsbench.benchmarks.runs.cell_run import environment
+from nsbench.benchmarks.runs.cell_scores import score
 from nsbench.benchmarks.training.regime import built_encoder
 
 AVERAGE = "average"

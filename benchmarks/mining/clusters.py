@@ -130,7 +130,7 @@ class ClusterMatch:
         if float(self.sampler.acceptance(progress)) <= 0:
             return
         first = torch.from_numpy(self.corpus.text).to(self.world.device)
-        points = self.world.embed(self.world.encoder, self.world.tokens)[first]  # (G, d)
+        points = self.world.embed(self.world.encoder)[first]  # (G, d)
         labels, trusted = [], []
         for level, size in enumerate(self.sizes):
             seed = self.world.seed_for(f"clusters {level}")

@@ -5,7 +5,7 @@ import logging
 import platform
 import subprocess
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,50 +13,38 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import perf_counter
-from typing import Any, cast
+from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from safetensors.torch import save
-from torch import Tensor
 
 from nsbench.benchmarks.contrast.distributed import ApartError, team
-from nsbench.benchmarks.data import datasets
 from nsbench.benchmarks.data._describe import describe_data
 from nsbench.benchmarks.data._load import load_data
 from nsbench.benchmarks.device import device_name, pick_device
 from nsbench.benchmarks.difficulty.alarms import find_alarms
-from nsbench.benchmarks.encoders import Encoder, encode_texts, hash_weights, trained_state
-from nsbench.benchmarks.evaluation.checkpoint import EvaluatedModel, Lexical, prompted
-from nsbench.benchmarks.evaluation.evaluate import EngineChoice, evaluate
-from nsbench.benchmarks.evaluation.evaluate import Evaluation as Evaluated
+from nsbench.benchmarks.encoders import Encoder, hash_weights, trained_state
 from nsbench.benchmarks.evaluation.first_dimensions import (
     check_lengths,
-    dimension_scores,
-    remembered,
 )
-from nsbench.benchmarks.evaluation.frequent_tokens import frequent_token_scores
 from nsbench.benchmarks.evaluation.leakage import scan_cell
-from nsbench.benchmarks.evaluation.mteb.tasks import scored as scored_tasks
 from nsbench.benchmarks.evaluation.ranking import query_table
 from nsbench.benchmarks.files import FULL, StorageError, write_atomically
 from nsbench.benchmarks.keys import pretty_json
 from nsbench.benchmarks.matrix.plugin_code import check_plugin_code
-from nsbench.benchmarks.mining.bm25 import Bm25
-from nsbench.benchmarks.precision import autocast
-from nsbench.benchmarks.records import CellPaths, RunRecord, Score, scores_csv, write_record
+from nsbench.benchmarks.records import CellPaths, RunRecord, scores_csv, write_record
 from nsbench.benchmarks.records.cache import ContentCache
-from nsbench.benchmarks.records.cell import Cell, make
+from nsbench.benchmarks.records.cell import Cell
 from nsbench.benchmarks.records.record import DIFFICULTY_VERSION
 from nsbench.benchmarks.runs.cell_log import cell_log
+from nsbench.benchmarks.runs.cell_scores import score
 from nsbench.benchmarks.runs.threads import single_threaded
 from nsbench.benchmarks.training.measures import Trained
 from nsbench.benchmarks.training.projection import project_cell
 from nsbench.benchmarks.training.regime import SkipCellError, built_encoder, train_cell
 from nsbench.benchmarks.training.replay.capture import replay_mode
 from nsbench.benchmarks.training.snapshots import Snapshots, made_by
-from nsbench.samplers import samplers
 
 WORTH = 1.0
 """Seconds a result must take to compute before it is kept for other cells."""
@@ -347,62 +335,3 @@ def trained_encoder(cell: Cell, *, threads: int = 1) -> Encoder:
         else:
             project_cell(cell, load_data(cell.data), encoder)
     return encoder
-
-
-def score(cell: Cell, encoder: Encoder, weights: str, *, results: Path | None = None) -> Evaluated:
-    """Score a checkpoint: its data's own tests, mteb tasks, geometry."""
-    model = evaluated_model(cell, encoder, weights)
-    if cell.evaluation.dimensions:
-        model = remembered(model)
-    own = make(datasets, cell.data).tests() if "own" in cell.evaluation.tasks else []
-    tasks = scored_tasks(cell.evaluation.tasks, cell.evaluation.absent)
-    engine = cast(EngineChoice, cell.evaluation.engine)
-    found = evaluate(model, tasks, own, engine=engine, results=results if tasks else None)
-    if cell.evaluation.dimensions:
-
-        def shorter(cut: EvaluatedModel) -> list[Score]:
-            return evaluate(cut, tasks, own, engine=engine, geometry=False).scores
-
-        found.scores.extend(dimension_scores(model, cell.evaluation.dimensions, shorter))
-    if cell.evaluation.frequent_tokens and tasks:
-        found.scores.extend(
-            frequent_token_scores(
-                encoder,
-                lambda ids: evaluated_model(cell, encoder, weights, unpooled=ids),
-                task=tasks[0],
-                numbers=cell.evaluation.frequent_tokens,
-            )
-        )
-    return found
-
-
-def evaluated_model(
-    cell: Cell, encoder: Encoder, weights: str, *, unpooled: Tensor | None = None
-) -> EvaluatedModel:
-    """Return a checkpoint as evaluation sees it: name, revision and a function of texts.
-
-    Args:
-        cell: Says how it is scored.
-        encoder: Its encoder.
-        weights: Hash of its weights.
-        unpooled: ``(k,)`` token ids left out of a mean over tokens.
-    """
-
-    def encode(texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float32]]:
-        with autocast(cell.evaluation.precision, next(encoder.parameters()).device):
-            return encode_texts(encoder, texts, pooling=cell.evaluation.pooling, unpooled=unpooled)
-
-    name = cell.sampler.name  # a model from elsewhere is no sampler
-    ranks = samplers.entry(name).attribute("ranks", "") if name in samplers else ""
-
-    def index(documents: Sequence[str]) -> Lexical:
-        return Bm25(documents, **cell.sampler.params).search
-
-    return EvaluatedModel(
-        name=f"nsbench/{cell.key}",
-        revision=weights[:40],
-        dimension=encoder.dimension,
-        encode=encode,
-        lexical=index if ranks == "bm25" else None,
-        **prompted(encode, encoder.prompts),
-    )

@@ -78,7 +78,7 @@ class Training:
             device=device,
             batch_size=budget.batch_size,
             seed_for=seed_for,
-            embed=lambda model, tokens: embed_all(model, tokens, self._note),
+            embed=lambda model, tokens=tokens: embed_all(model, tokens, self._note),
             note=self._note,
             cache=cache,
             key=key,

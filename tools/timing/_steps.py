@@ -15,7 +15,7 @@ from nsbench.benchmarks.evaluation.checkpoint import EvaluatedModel
 from nsbench.benchmarks.matrix.config import parse_config
 from nsbench.benchmarks.matrix.expand import expand
 from nsbench.benchmarks.records.cell import Cell, make
-from nsbench.benchmarks.runs.cell_run import evaluated_model
+from nsbench.benchmarks.runs.cell_scores import evaluated_model
 from nsbench.benchmarks.training.regime import train_cell
 from tools.timing._compare import Compared, Side, compared
 from tools.timing._trainer import trainer_stamps

@@ -21,7 +21,7 @@ from nsbench.benchmarks.evaluation.mteb import adapter, tasks
 from nsbench.benchmarks.export.sentence_transformer import to_sentence_transformer
 from nsbench.benchmarks.matrix.config import parse_config
 from nsbench.benchmarks.matrix.expand import expand
-from nsbench.benchmarks.runs.cell_run import evaluated_model
+from nsbench.benchmarks.runs.cell_scores import evaluated_model
 
 pytest.importorskip("sentence_transformers")
 

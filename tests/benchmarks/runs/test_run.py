@@ -205,7 +205,7 @@ def test_a_checkpoint_is_scored_in_the_precision_asked_for(small: Build) -> None
     from nsbench.benchmarks.encoders import encoders
     from nsbench.benchmarks.matrix.config import parse_config
     from nsbench.benchmarks.matrix.expand import expand
-    from nsbench.benchmarks.runs.cell_run import evaluated_model
+    from nsbench.benchmarks.runs.cell_scores import evaluated_model
 
     (planned,) = expand(parse_config(small(encoders=["tiny"])))
     texts = ["the cat sat on the mat", "a dog", "the bird sang"]
