@@ -18,6 +18,7 @@ from nsbench.benchmarks.encoders._prompts import prompt_for
 from nsbench.benchmarks.encoders.pretrained import own_model
 from nsbench.benchmarks.evaluation.evaluate import evaluate
 from nsbench.benchmarks.evaluation.mteb import adapter, tasks
+from nsbench.benchmarks.evaluation.mteb.plain import plain_scores
 from nsbench.benchmarks.export.sentence_transformer import to_sentence_transformer
 from nsbench.benchmarks.matrix.config import parse_config
 from nsbench.benchmarks.matrix.expand import expand
@@ -154,7 +155,7 @@ def test_evaluation_and_export_take_the_same_prompts(
     loaded = [tasks.load(task) for task in asked]
     with adapter.contained():
         model = to_sentence_transformer(encoder)
-        theirs = adapter.plain_scores(model, [task.task for task in loaded])
+        theirs = plain_scores(model, [task.task for task in loaded])
     assert ours == pytest.approx({k: theirs[k] for k in ours}, abs=1e-5)
     texts = [t for t in TEXTS if t]
     mined = own_model(encoder, "nsbench/x", "0" * 40)
