@@ -27,9 +27,11 @@ from nsbench.analysis.tables.tuned import KINDS, LABELS
 from nsbench.benchmarks.keys import visible
 from nsbench.benchmarks.records import RecordError
 
+NOT_RUN = "not run"
 LEAST_METHODS = 6
 """Methods a group needs for a rank correlation over them."""
 _METHOD = ("sampler", "augmentation", "objective", "candidates")
+_TEXTS = (*LABELS, "family", "baseline", "setting", "skip", *(f"{k}_verdict" for k in KINDS))
 VERDICT_COLUMNS = (
     *("board", "encoder", "data", "family", "n_tasks", *_METHOD, "baseline"),
     *(f"{k}_{c}" for k in KINDS for c in ("mean", "difference", "difference_low")),
@@ -113,7 +115,7 @@ def _read(folder: Path, name: str, columns: Sequence[str]) -> pd.DataFrame:
     path = folder / "tables" / name
     if not path.is_file():
         raise RecordError(f"{folder} is no published board: it has no tables/{name}")
-    table = plain_cells(pd.read_csv(path, dtype=dict.fromkeys((*LABELS, "family"), str)))
+    table = plain_cells(pd.read_csv(path, dtype=dict.fromkeys(_TEXTS, str)))
     if absent := [c for c in columns if c not in table]:
         raise RecordError(f"{path} lacks the columns {', '.join(absent)}")
     for column in table.columns:
@@ -179,18 +181,22 @@ def _wide(part: pd.DataFrame) -> list[str]:
         place = (row["board"], row["encoder"], row["data"])
         methods.setdefault(name, {})[place] = _cell(row)
     heads = [_group_name(group, groups) for group in groups]
+    ran = {n: c for n, c in methods.items() if {*c.values()} != {NOT_RUN}}
     rows = [
         [markdown_text(c) for c in (*name, *(cells.get(g, "") for g in groups))]
-        for name, cells in methods.items()
+        for name, cells in ran.items()
     ]
-    return markdown_lines(
+    lines = markdown_lines(
         ("sampler", "augmentation", "objective", *(markdown_text(h) for h in heads)), rows
     )
+    if left := [" x ".join(n) for n in methods if n not in ran]:
+        lines += ["", f"Listed and not run ({len(left)}): {markdown_text('; '.join(left))}."]
+    return lines
 
 
 def _cell(row: Mapping[str, Any]) -> str:
-    if row["tuned_verdict"] in ("", NO_VERDICT) or pd.isna(row["tuned_verdict"]):
-        return "skipped" if row["skip"] else "not run"
+    if row["tuned_verdict"] in ("", NO_VERDICT):
+        return NOT_RUN if row["tuned_n_missing"] else "skipped"
     if pd.isna(row["tuned_difference"]):
         return f"{row['tuned_verdict']} {row['tuned_mean']:.2f}"
     return f"{row['tuned_verdict']} {row['tuned_difference']:+.2f}"

@@ -72,6 +72,20 @@ def test_the_summary_holds_each_method_of_each_board_and_its_verdict(tmp_path: P
     assert "| s3 | x | x | worse +3.00 | worse +3.00 |" in made["boards.md"]
 
 
+def test_a_method_that_did_not_run_is_listed_and_one_that_was_skipped_is_shown(
+    tmp_path: Path,
+) -> None:
+    one = board(tmp_path / "one", {"good": 1}, 0)
+    path = one / "tables" / "tuned.csv"
+    table = pd.read_csv(path)
+    table.loc[[2, 3], ["tuned_verdict", "tuned_difference"]] = ["no verdict", np.nan]
+    table.loc[2, "tuned_n_missing"] = 5
+    table.to_csv(path, index=False)
+    made = texts([one])["boards.md"]
+    assert "| s3 | x | x | skipped |" in made
+    assert "Listed and not run (1): s2 x x x x." in made
+
+
 def test_a_folder_that_is_no_board_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match=r"no published board: it has no tables/tuned\.csv"):
         verdict_table([tmp_path])
