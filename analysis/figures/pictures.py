@@ -26,6 +26,13 @@ from nsbench.benchmarks.files import write_atomically
 from nsbench.benchmarks.keys import slug
 from nsbench.benchmarks.records import CHOICE_COLUMNS, HISTOGRAM_COLUMNS, PROBE_COLUMNS
 
+NAMES = (
+    *("sampler", "method", "baseline", "augmentation", "view1", "view2", "objective", "pool"),
+    *("encoder", "data", "regime", "task", "arm", "group", "label", "quantity", "kind", "verdict"),
+    *("shared", "unit", "by", "text"),
+)
+"""Columns of figures that hold names and words: a task may be called ``01``."""
+
 
 def gather(
     results: Results, board: Leaderboard | None = None, *, quantities: Sequence[str] = ()
@@ -95,8 +102,15 @@ def render(name: str, csv: str, fmt: str) -> bytes:
         fmt: ``svg`` or ``png``.
     """
     kind = figure_kind(name)
-    table = plain_cells(pd.read_csv(io.StringIO(csv), keep_default_na=False, na_values=[""]))
+    table = table_of(csv)
     return picture(partial(kind.draw, table), kind.size(table), fmt)
+
+
+def table_of(csv: str) -> pd.DataFrame:
+    """Return the table of a figure's CSV; names stay texts, also where they look like numbers."""
+    names = dict.fromkeys(NAMES, str)
+    read = pd.read_csv(io.StringIO(csv), dtype=names, keep_default_na=False, na_values=[""])  # type: ignore[arg-type]
+    return plain_cells(read)
 
 
 def picture(draw: Callable[[Axes], object], size: tuple[float, float], fmt: str) -> bytes:

@@ -21,7 +21,7 @@ import json
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -65,6 +65,7 @@ _TABLES = {
 _OPTIONAL = ("negatives",)  # of packs of older versions, and where no cell has any
 STUDY = ("study.json", "tuning.json", "trials.jsonl", "test_reads.jsonl")
 """What a tuning study adds to a results folder."""
+_STAGE = ".unpack.{}.tmp"
 _MARK = b"nsbench.sha256"
 _DIGEST = re.compile(re.escape(_MARK) + rb"[^0-9a-f]{1,8}([0-9a-f]{64})")
 _PLACE = re.compile(r'File ".*?((?:nsbench|samplers|benchmarks|analysis|site-packages)/[^"]*)"')
@@ -137,7 +138,7 @@ def unpack(packed: Path, root: Path) -> int:
 
     Args:
         packed: Where `pack` wrote.
-        root: The results folder; new, or empty.
+        root: The results folder; new, empty, or what a killed `unpack` of these files left.
 
     Returns:
         How many cells were written.
@@ -147,12 +148,12 @@ def unpack(packed: Path, root: Path) -> int:
             ``root`` is a link or holds anything.
         StorageError: If it cannot be written.
     """
-    _refuse_taken(root)
     files, cells = _unpacked(packed)
+    _refuse_taken(root, files)
     made = not root.exists()
     try:
         root.mkdir(parents=True, exist_ok=True)
-        stage = root / f".unpack.{secrets.token_hex(4)}.tmp"
+        stage = root / _STAGE.format(secrets.token_hex(4))
         try:
             (stage / "runs").mkdir(parents=True)
             for name, data in files.items():
@@ -160,7 +161,10 @@ def unpack(packed: Path, root: Path) -> int:
                 target.parent.mkdir(exist_ok=True)
                 target.write_bytes(data)
             for part in sorted(stage.iterdir()):  # matrix.json, then all cells at once
-                part.rename(root / part.name)
+                if not (root / part.name).exists():
+                    part.rename(root / part.name)
+            for left in root.glob(_STAGE.format("*")):
+                shutil.rmtree(left, ignore_errors=True)
         finally:
             shutil.rmtree(stage, ignore_errors=True)
             if made:
@@ -171,14 +175,31 @@ def unpack(packed: Path, root: Path) -> int:
     return cells
 
 
-def _refuse_taken(root: Path) -> None:
+def _refuse_taken(root: Path, files: Mapping[str, bytes]) -> None:
+    """Raise ``RecordError`` if a folder holds anything but parts of these files, each whole."""
     kind = in_the_way(root)
     if kind not in ("", "a directory") or root.is_file():
         raise RecordError(f"{root} is {kind or 'a file'}: name a new or empty folder")
-    if kind and any(root.iterdir()):
+    if kind and not all(_left_by_a_kill(part, root, files) for part in root.iterdir()):
         raise RecordError(
             f"{root} is not empty: nothing is unpacked over what is there; name a new folder"
         )
+
+
+def _left_by_a_kill(part: Path, root: Path, files: Mapping[str, bytes]) -> bool:
+    if part.is_symlink():
+        return False
+    if part.match(_STAGE.format("*")):
+        return True
+    below = [part, *part.rglob("*")]
+    if any(path.is_symlink() for path in below):
+        return False
+    found = {path.relative_to(root).as_posix(): path for path in below if not path.is_dir()}
+    wanted = {name for name in files if name.partition("/")[0] == part.name}
+    return set(found) == wanted and all(
+        not in_the_way(path) and read_regular_file(path) == files[name]
+        for name, path in found.items()
+    )
 
 
 def _unpacked(packed: Path) -> tuple[dict[str, bytes], int]:

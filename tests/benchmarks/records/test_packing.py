@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nsbench.benchmarks.records import RecordError, ResultsFolder, RunRecord, write_record
+from nsbench.benchmarks.records import (
+    RecordError,
+    ResultsFolder,
+    RunRecord,
+    Score,
+    scores_csv,
+    write_record,
+)
+from nsbench.benchmarks.records.merging import merge
 from nsbench.benchmarks.records.packing import is_packed, pack, rounded, unpack
 
 
@@ -94,6 +102,74 @@ def test_a_packed_name_never_becomes_a_path(ran: ResultsFolder, tmp_path: Path, 
     with pytest.raises(RecordError, match=r"cannot be the name|without a record"):
         unpack(tmp_path / "packed", tmp_path / "again")
     assert not (tmp_path / "evil").exists()
+
+
+def test_an_unpacking_that_was_killed_is_done_again(ran: ResultsFolder, tmp_path: Path) -> None:
+    packed, whole, killed = tmp_path / "packed", tmp_path / "whole", tmp_path / "killed"
+    ran.matrix.write_text('{\n "cells": [],\n "name": "small"\n}\n')
+    pack(ran.root, packed)
+    unpack(packed, whole)
+    (killed / ".unpack.0123.tmp" / "runs").mkdir(parents=True)  # while the cells were written
+    shutil.copy(whole / "matrix.json", killed)  # and then between its two renames
+    assert unpack(packed, killed) == 3
+    assert not list(killed.glob(".*"))
+    assert contents(ResultsFolder(killed)) == contents(ResultsFolder(whole))
+    assert unpack(packed, killed) == 3  # killed before it said so
+
+
+def test_tasks_named_like_numbers_come_back_as_texts(ran: ResultsFolder, tmp_path: Path) -> None:
+    (paths, record), *_ = ran.records()[0]
+    rows = [Score(name, "test", "s", "m", 0.5, 2, True) for name in ("01", "1", "1e1")]
+    paths.scores.write_text(scores_csv(rows))
+    write_record(paths, replace(record, files={}))
+    pack(ran.root, tmp_path / "packed")
+    unpack(tmp_path / "packed", tmp_path / "again")
+    again = ResultsFolder(tmp_path / "again")
+    assert contents(again)[f"{paths.folder.name}/scores.csv"] == paths.scores.read_bytes()
+    found = merge([ran.root, again.root], tmp_path / "out")
+    assert (found.conflicts, found.same) == ((), 3)
+
+
+def link_above(root: Path, elsewhere: Path) -> None:
+    root.symlink_to(elsewhere)
+
+
+def link_of_cells(root: Path, elsewhere: Path) -> None:
+    root.mkdir()
+    (root / "runs").symlink_to(elsewhere)
+
+
+def other_cells(root: Path, elsewhere: Path) -> None:
+    (root / "runs" / "hard-0123456789ab").mkdir(parents=True)
+    (root / "runs" / "hard-0123456789ab" / "record.json").write_text("{}")
+
+
+def other_matrix(root: Path, elsewhere: Path) -> None:
+    root.mkdir()
+    (root / "matrix.json").write_text("{}")
+
+
+def linked_stage(root: Path, elsewhere: Path) -> None:
+    root.mkdir()
+    (root / ".unpack.0123.tmp").symlink_to(elsewhere)
+
+
+@pytest.mark.parametrize(
+    "there", [link_above, link_of_cells, other_cells, other_matrix, linked_stage]
+)
+def test_nothing_is_unpacked_through_a_link_or_over_what_is_there(
+    ran: ResultsFolder, tmp_path: Path, there: Callable[[Path, Path], None]
+) -> None:
+    pack(ran.root, tmp_path / "packed")
+    elsewhere, root = tmp_path / "elsewhere", tmp_path / "root"
+    elsewhere.mkdir()
+    (elsewhere / "mine.txt").write_text("mine")
+    there(root, elsewhere)
+    before = sorted((str(p), p.is_file() and p.read_bytes()) for p in root.rglob("*"))
+    with pytest.raises(RecordError, match=r"is a link|is not empty"):
+        unpack(tmp_path / "packed", root)
+    assert sorted((str(p), p.is_file() and p.read_bytes()) for p in root.rglob("*")) == before
+    assert [p.name for p in elsewhere.iterdir()] == ["mine.txt"]
 
 
 def test_missing_and_foreign_files_are_refused_by_name(ran: ResultsFolder, tmp_path: Path) -> None:
