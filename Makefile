@@ -7,7 +7,7 @@ OUT ?= out/bench
 BOARDS := $(patsubst %/tables/tuned.csv,%,$(wildcard results/*/tables/tuned.csv))
 PUBLISHED := $(patsubst %/cells/,%,$(wildcard results/*/cells/))
 
-.PHONY: bench test test-examples test-slow timing-gpu check format report report-check docs clean
+.PHONY: bench test test-examples fuzz test-slow timing-gpu check format report report-check docs clean
 
 bench: $(VENV)/.run  ## the embedded benchmark matrix: leaderboard, figures, report
 	$(BIN)/nsbench run bench --out $(OUT)
@@ -20,6 +20,9 @@ test: $(VENV)/.dev  ## the whole quick test suite
 
 test-examples: $(VENV)/.dev  ## the plugin installed from its folder, the script of the docs
 	$(BIN)/python -m pytest -q -m slow tests/test_docs_output.py tests/benchmarks/testing/test_plugins.py -k example
+
+fuzz: $(VENV)/.dev  ## a minute of random input for each of: matrices, data, records, merges, --only, mining
+	NSBENCH_FUZZ_SECONDS=60 $(BIN)/python -m pytest -q -n 2 tests/test_fuzz.py
 
 test-slow: $(VENV)/.dev  ## the tests that take minutes
 	$(BIN)/python -m pytest -q -m slow

@@ -1,6 +1,6 @@
 """What users hand in, mutated at random: an answer or one sentence, never a traceback.
 
-Quick in the suite. With ``NSBENCH_FUZZ_SECONDS=40``, as CI calls it, every test goes on for so
+Quick in the suite. With ``NSBENCH_FUZZ_SECONDS=60``, as `make fuzz` and CI call it, every test goes on for so
 many seconds with new inputs; a failure prints the input, and ``--hypothesis-seed`` repeats it.
 """
 
