@@ -1,7 +1,7 @@
 """What users hand in, mutated at random: an answer or one sentence, never a traceback.
 
-Quick in the suite. With ``NSBENCH_FUZZ_SECONDS=60``, as `make fuzz` and CI call it, every test goes on for so
-many seconds with new inputs; a failure prints the input, and ``--hypothesis-seed`` repeats it.
+Quick in the suite. With ``NSBENCH_FUZZ_SECONDS=60``, as `make fuzz` and CI call it, every test
+goes on for so many seconds with new inputs; a failure prints the input.
 """
 
 import copy
@@ -92,7 +92,7 @@ def mutated(value: Any, changes: list[tuple[int, Any]]) -> Any:
         inner = out
         for name in above:
             inner = inner[name]
-        inner[last] = new
+        inner[last] = copy.deepcopy(new)
     return out
 
 

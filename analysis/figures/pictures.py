@@ -109,7 +109,7 @@ def render(name: str, csv: str, fmt: str) -> bytes:
 def table_of(csv: str) -> pd.DataFrame:
     """Return the table of a figure's CSV; names stay texts, also where they look like numbers."""
     names = dict.fromkeys(NAMES, str)
-    read = pd.read_csv(io.StringIO(csv), dtype=names, keep_default_na=False, na_values=[""])  # type: ignore[arg-type]
+    read = pd.read_csv(io.StringIO(csv), dtype=names, keep_default_na=False, na_values=[""])
     return plain_cells(read)
 
 

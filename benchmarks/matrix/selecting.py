@@ -35,7 +35,7 @@ def only(planned: list[Planned], patterns: Sequence[str]) -> list[Planned]:
     for pattern in patterns:
         if not any(_matches(p.cell, pattern) for p in planned):
             raise ValueError(
-                f"--only {pattern} matches no cell; cells read like {planned[0].cell}. A pattern "
+                f"--only {pattern!r} matches no cell; cells read like {planned[0].cell}. A pattern "
                 f"is a glob on the sampler, the whole text or the key, or AXIS=GLOB for one of "
                 f"{', '.join(AXES)}"
             )
