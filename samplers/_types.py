@@ -69,6 +69,11 @@ class Sample:
         """``(N,)`` uniform numbers in [0, 1)."""
         return torch.rand(self.own.shape[1], generator=self.draw)
 
+    def lower(self) -> Tensor:
+        """``(6, d)`` points on the sphere."""
+        drawn = torch.randn(6, self.anchors.shape[1], generator=self.draw)
+        return functional.normalize(drawn, dim=-1)
+
     def centres(self) -> Tensor:
         """``(4, d)`` points on the sphere."""
         drawn = torch.randn(4, self.anchors.shape[1], generator=self.draw)
@@ -86,7 +91,7 @@ class Extra:
     `training.extras` says how it is built.
 
     Attributes:
-        axes: A letter per dimension: B anchors, N candidates, d, M levels, K clusters.
+        axes: A letter per dimension: B anchors, N candidates, d, M levels, K clusters, L texts.
         example: Fills it in tests.
         made: Its value for synthetic candidates; ``None`` leaves it without columns for them.
         of_data: Whether it takes the whole training data, and not the batch alone.
@@ -155,6 +160,8 @@ class SimilarityContext:
             higher, the more alike.
         memory: Extra. ``(B,)`` float32 number that the objective kept for the anchor's row when it
             was last trained on.
+        lower: Extra. ``(L, d)`` normalised embeddings of both views of the batch's texts by the
+            layer below the last.
         own_score: Extra. ``(N,)`` float32 score, by a cross-encoder, of a candidate with the anchor
             that it was given to or mined for; 0 for other candidates.
         centres: Extra. ``(K, d)`` centres of clusters that follow the anchors; all 0 as long as
@@ -215,6 +222,7 @@ class SimilarityContext:
     )
     grade: Tensor | None = field(default=None, metadata=_row("B", Sample.per_anchor, of_data=True))
     memory: Tensor | None = field(default=None, metadata=_row("B", Sample.per_anchor, of_data=True))
+    lower: Tensor | None = field(default=None, metadata=_row("Ld", Sample.lower, of_data=True))
     own_score: Tensor | None = field(
         default=None, metadata=_row("N", Sample.per_candidate, made=0.0, of_data=True)
     )

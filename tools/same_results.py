@@ -94,6 +94,7 @@ def matrices(names: dict[str, list[str]], nli: str) -> dict[str, dict[str, Any]]
                 {"name": n} | FITTED.get(n, {}) for n in names["samplers"] if n != "no_training"
             ]
         },
+        "layers": {"samplers": ["lower_layer"]} | tiny,
         "pools": {"candidates": pools},
         "objectives": {
             "objectives": [{"name": n} | FITTED.get(n, {}) for n in names["objectives"]]

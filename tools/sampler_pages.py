@@ -73,6 +73,7 @@ def fixed_row() -> SimilarityContext:
         frequency=torch.where(place % 5 == 0, 0.03, 0.01),
         of_positive=place > CANDIDATES,
         centres=candidates[[2, 12, 30]],
+        lower=candidates[[1, 8, 20]],
     )
 
 

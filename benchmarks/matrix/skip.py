@@ -44,6 +44,8 @@ def why_skip(cell: Cell) -> str:
     refuses = getattr(sampler, "why_not", None)
     if refuses is not None and (reason := str(refuses(cell.budget.batch_size))):
         return reason
+    if getattr(sampler, "requires_layers", False) and not hasattr(encoder, "layers"):
+        return f"{cell.sampler.name} reads a lower layer, and {cell.encoder.name} has no layers"
     needed = getattr(sampler, "requires_pool", "")
     if needed and cell.candidates.name != needed:
         return f"{cell.sampler.name} chooses from the pool {needed}, not {cell.candidates.name}"

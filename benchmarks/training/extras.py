@@ -12,8 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
+from nsbench.benchmarks.augmentations import TokenView
 from nsbench.benchmarks.contrast.context import Contrast
+from nsbench.benchmarks.contrast.views import joined
 from nsbench.benchmarks.contrast.world import World
 from nsbench.benchmarks.data import TrainingData
 from nsbench.benchmarks.mining.centres import Centres
@@ -85,6 +88,23 @@ class Extras:
         self.start()
         if self.clusters is not None:
             self.clusters.refresh(step, steps)
+
+    def lower(
+        self, views: tuple[TokenView, TokenView], passes: dict[str, float]
+    ) -> dict[str, Tensor]:
+        """``(L, d)`` embeddings of both views by the layer below the last, where they are needed.
+
+        The mean over the last two layers is a mean of two means, so that the lower one is twice
+        that less the last one's. Dropout is off.
+        """
+        if "lower" not in self.needs:
+            return {}
+        encoder = self.world.encoder
+        whole = joined(views).replace(dropout=0.0)
+        with torch.no_grad():
+            two, last = (encoder(whole.replace(pooling=p)) for p in ("last2_mean", "mean"))
+        passes["passes_lower"] = 2 * len(whole.ids)
+        return {"lower": functional.normalize(2 * two.float() - last.float(), dim=-1)}
 
     def own_scores(self, anchors: Tensor, more: Tensor | None, given: int) -> Tensor | None:
         """``(E,)`` scores of a batch's given and mined negatives; ``None`` where no one asks.
@@ -236,17 +256,13 @@ def row_share_of(data: TrainingData) -> Tensor:
     return torch.from_numpy(np.minimum(most, 1).astype(np.float32)[data.group])
 
 
-def spread_scores(contrast: Contrast, texts: Tensor, owners: Tensor, scores: Tensor) -> Tensor:
+def spread_scores(contrast: Contrast, scores: Tensor) -> Tensor:
     """``(N,)`` score of every column that an anchor owns, 0 for others.
 
     Args:
-        contrast: The batch's columns.
-        texts: ``(E,)`` owned texts, -1 for an empty place.
-        owners: ``(E,)`` row of the batch that owns each.
-        scores: ``(E,)`` of each with its owner.
+        contrast: The batch's columns; those that are owned lie in the order of the scores.
+        scores: ``(E,)`` of each owned column.
     """
-    mine = (contrast.owner[:, None] == owners[None, :]) & (
-        contrast.column_texts[:, None] == texts[None, :]
-    )  # (N, E)
-    best = scores[None, :].masked_fill(~mine, -torch.inf).amax(dim=1)
-    return torch.where(mine.any(dim=1), best, torch.zeros_like(best))
+    owned = contrast.owner >= 0  # (N,)
+    place = (owned.cumsum(0) - 1).clamp(min=0, max=len(scores) - 1)
+    return torch.where(owned, scores[place], torch.zeros_like(scores[place]))

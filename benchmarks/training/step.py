@@ -201,7 +201,8 @@ class Step:
         masks = mask_candidates(contrast, self.known, positive_copies=self.positive_copies)
         if supervision is not None:
             masks = replace(masks, negative=supervision.apart(masks.negative, len(batch.rows)))
-        context, live, made = self._context(batch, contrast, masks, live)
+        lower = self.extras.lower((view1, view2), passes)
+        context, live, made = self._context(batch, contrast, masks, live, lower)
         selection = method.sampler(context)
         embedded = embedded_of(contrast, live, (z[0], z[1]), made)
         loss = row_losses(self.numbers.bound(), embedded, context, selection)  # (A,)
@@ -288,7 +289,12 @@ class Step:
         )
 
     def _context(
-        self, batch: Batch, contrast: Contrast, masks: Masked, live: Tensor
+        self,
+        batch: Batch,
+        contrast: Contrast,
+        masks: Masked,
+        live: Tensor,
+        more: dict[str, Tensor],
     ) -> tuple[SimilarityContext, Tensor, Tensor | None]:
         """Return what the sampler sees, the live similarity, and candidates it synthesised."""
         context = SimilarityContext(
@@ -301,10 +307,9 @@ class Step:
             truth=self.known.truth(contrast.anchor_texts, contrast.column_texts),
         )
         context = self.extras.add(context, contrast)
-        context = context.replace(**self.rows.read(batch.rows, contrast.anchor_rows))
-        if batch.own_scores is not None and batch.more is not None and batch.owned is not None:
-            own = spread_scores(contrast, batch.more.ids, batch.owned[0], batch.own_scores)
-            context = context.replace(own_score=own)
+        context = context.replace(**self.rows.read(batch.rows, contrast.anchor_rows), **more)
+        if batch.own_scores is not None:
+            context = context.replace(own_score=spread_scores(contrast, batch.own_scores))
         synthesize = getattr(self.method.sampler, "synthesize", None)
         if synthesize is None:
             return context, live, None

@@ -20,6 +20,7 @@ GRADED = {"cosent", "angle"}
 def blocks(
     sampler: Any, pool: Any = "in_batch", objective: Any = "", **data: Any
 ) -> dict[str, Block]:
+    layers = isinstance(sampler, dict) and sampler["name"] == "lower_layer"
     raw: dict[str, Any] = {
         "schema": 1,
         "name": "made",
@@ -27,7 +28,7 @@ def blocks(
         **({"candidates": [pool]} if pool else {}),
         **({"objectives": [objective]} if objective else {}),
         "augmentations": ["none"],
-        "encoders": [{"name": "static", "dimension": 16}],
+        "encoders": [{"name": "tiny" if layers else "static", "dimension": 16}],
         "data": [{k: v for k, v in ({"name": "planted", "rows": 200} | data).items() if v}],
         "seeds": [1],
         "no_training": False,
