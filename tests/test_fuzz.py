@@ -9,6 +9,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -219,13 +220,14 @@ def spoil(root: Path, changes: list[tuple[int, Any]]) -> None:
     for place, new in changes:
         files = sorted(p for p in root.rglob("*") if p.is_file())
         path = files[place % len(files)]
-        if path.suffix == ".json" and not isinstance(new, str):
-            raw = json.loads(path.read_text())
+        data, raw = path.read_bytes(), None
+        with suppress(ValueError):  # spoilt before
+            raw = json.loads(data) if path.suffix == ".json" else None
+        if raw is not None and not isinstance(new, str):
             path.write_text(json.dumps(mutated(raw, [(place // 7, new)])))
         elif new == "":
             path.unlink()
         else:
-            data = path.read_bytes()
             cut = place % (len(data) + 1)
             path.write_bytes(data[:cut] + str(new).encode("utf-8", "replace") + data[cut + 1 :])
 
