@@ -15,29 +15,30 @@ from nsbench.samplers._batched import Batched, check_then
 @register("pair_consistency")
 @dataclass(frozen=True)
 class PairConsistency(Batched):
-    """Contrast within random batches of the rows whose positive is among the teacher's first k.
+    """Contrast within random batches of the rows whose positive is among the teacher's first ones.
 
     A cell fails if fewer rows pass than a batch holds. Data whose positives are their anchors pass
     whole.
 
     Args:
-        k: Places among which the positive has to be, of all texts that are positives, >= 1.
+        places: Places at the top, of all texts that are positives, among which the row's own has
+            to be, >= 1.
         teacher: Encoder that ranks; empty for the cell's own as it starts.
         then: Which negatives of a batch count: a sampler, ``name[parameter=value,...]``.
     """
 
-    k: int = 2
+    places: int = 2
     teacher: str = ""
     then: str = "in_batch"
     free_text: ClassVar[frozenset[str]] = frozenset({"teacher"})
-    test_configs: ClassVar = ({"k": 50, "then": "hard[k=3]"},)
+    test_configs: ClassVar = ({"places": 50, "then": "hard[k=3]"},)
 
     def __post_init__(self) -> None:
-        at_least("pair_consistency", "k", self.k, 1)
+        at_least("pair_consistency", "places", self.places, 1)
         is_text("pair_consistency", "teacher", self.teacher)
         check_then("pair_consistency", self.then)
 
     @property
     def batcher(self) -> Pairing:
         """Batcher and its parameters; read by the engine."""
-        return "pair_consistency", {"k": self.k, "teacher": self.teacher}
+        return "pair_consistency", {"places": self.places, "teacher": self.teacher}

@@ -24,7 +24,7 @@ FITTED: dict[str, dict[str, Any]] = {
     "matryoshka": {"dimensions": [8, 4]},
     "communities": {"size": 8},
     "cluster_negatives": {"clusters": 4},
-    "pair_consistency": {"k": 100},
+    "pair_consistency": {"places": 100},
     "given_batches": {"file": "batches.txt"},
 }
 """Parameters of objectives and samplers whose defaults do not fit `BASE`."""

@@ -172,10 +172,10 @@ def test_places_count_the_documents_nearer_than_ones_own() -> None:
     assert ((found - torch.tensor(slow)).abs() <= ties.sum(dim=1) - 1).all()
 
 
-def test_law_consistent_rows_are_nested_in_k_and_all_pass_at_the_number_of_documents() -> None:
+def test_law_consistent_rows_are_nested_and_all_pass_at_the_number_of_documents() -> None:
     kept = []
     for k in (1, 3, 20, 120):
-        under = training("static", make("pair_consistency", k=k))
+        under = training("static", make("pair_consistency", places=k))
         batch = first(30, under.feed)
         kept.append(set(batch.ravel().tolist()))
         assert under.cost["rows_inconsistent"] <= 120 - len(kept[-1])
@@ -187,8 +187,8 @@ def test_law_consistent_rows_are_nested_in_k_and_all_pass_at_the_number_of_docum
 def test_too_few_consistent_rows_are_an_error() -> None:
     world = training("static", "in_batch").world
     few = replace(world, batch_size=119)
-    with pytest.raises(ValueError, match=r"pair_consistency: \d+ of 120 rows .* raise k"):
-        consistent(few, {"k": 1, "teacher": ""})
+    with pytest.raises(ValueError, match=r"pair_consistency: \d+ of 120 rows .* raise places"):
+        consistent(few, {"places": 1, "teacher": ""})
 
 
 def test_given_batches_are_read_in_order_and_wrong_lines_are_named(tmp_path: Path) -> None:
@@ -237,7 +237,7 @@ def test_communities_say_which_batches_they_do_not_fill() -> None:
         ("random_walk", {"among": 40, "neighbours": 10}),
         ("bandwidth", {"neighbours": 5, "then": "mixed"}),
         ("packed", {"rows_per_cluster": 8.0, "then": "guided[curated=exempt]"}),
-        ("pair_consistency", {"k": 60}),
+        ("pair_consistency", {"places": 60}),
         ("topic", {"texts_per_cluster": 20.0, "then": "balanced[k=3]"}),
     ],
 )

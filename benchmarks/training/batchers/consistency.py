@@ -44,15 +44,15 @@ def consistent(world: World, params: Mapping[str, Any]) -> Iterator[Ints]:
     anchors, positives = teacher_views(world, params["teacher"])
     documents = positives[torch.from_numpy(first).to(positives.device)]
     where = torch.from_numpy(np.asarray(own, np.int64).reshape(-1)).to(positives.device)
-    passed = places_of(anchors, documents, where) < params["k"]
+    passed = places_of(anchors, documents, where) < params["places"]
     alone = world.data.group[world.data.anchor] == group
     kept = np.flatnonzero(passed.cpu().numpy() | alone)
     world.note("rows_inconsistent", world.data.rows - len(kept))
     if len(kept) < world.batch_size:
         raise ValueError(
             f"pair_consistency: {len(kept)} of {world.data.rows} rows have their positive among "
-            f"the first {params['k']} of {len(distinct)}, fewer than batch_size, "
-            f"{world.batch_size}; raise k"
+            f"the first {params['places']} of {len(distinct)}, fewer than batch_size, "
+            f"{world.batch_size}; raise places"
         )
     drawn = batches(len(kept), world.batch_size, world.seed_for("batches"))
     return (kept[rows] for rows in drawn)
