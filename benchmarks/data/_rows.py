@@ -195,17 +195,20 @@ def chosen(data: TrainingData, rows: Ints, keep_texts: bool = False) -> Training
         grade=None if data.grade is None else data.grade[rows],
         others=None if data.others is None else columns[:, 2 + given :],
         hidden=hidden,
+        source=None if data.source is None else data.source[rows],
     )
 
 
 def unpaired(data: TrainingData) -> TrainingData:
     """Make every anchor and every positive a separate row, its own positive, in the old order."""
+    source = data.source
     if (data.anchor == data.positive).all():
         alone = data.anchor
     else:
+        source = None if source is None else np.repeat(source, 2)
         alone = np.column_stack([data.anchor, data.positive]).reshape(-1)  # (2R,)
     none = np.zeros((len(alone), 0), dtype=np.int64)
-    data = replace(data, nli=None, grade=None, others=None)
+    data = replace(data, nli=None, grade=None, others=None, source=source)
     return replace(data, anchor=alone, positive=alone, negatives=none)
 
 

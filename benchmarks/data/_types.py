@@ -51,6 +51,10 @@ class TrainingData:
             time the row is used, one of them or ``positive`` is drawn.
         hidden: Optional ``(H, 2)`` anchor and text of pairs that judges call relevant and training
             must not know: chosen as negatives, they are false ones.
+        source: Optional ``(R,)`` number of the data set that each row is of; a batch then holds
+            rows of one.
+        sources: Names of those data sets.
+        shares: How often a batch is of each, by weight.
     """
 
     name: str
@@ -67,6 +71,9 @@ class TrainingData:
     grade: NDArray[np.float64] | None = None
     others: Ints | None = None
     hidden: Ints | None = None
+    source: Ints | None = None
+    sources: tuple[str, ...] = ()
+    shares: tuple[float, ...] = ()
 
     @property
     def knows_truth(self) -> bool:
@@ -104,9 +111,11 @@ class TrainingData:
             h.update(b"-" if array is None else np.ascontiguousarray(array, np.int64).tobytes())
         if self.grade is not None:  # younger: other data keep their digests
             h.update(b"grade" + np.ascontiguousarray(self.grade, np.float64).tobytes())
-        for name in ("others", "hidden"):  # younger: other data keep their digests
+        for name in ("others", "hidden", "source"):  # younger: other data keep their digests
             if (array := getattr(self, name)) is not None:
                 h.update(name.encode() + np.ascontiguousarray(array, np.int64).tobytes())
+        if self.source is not None:
+            h.update(np.array(self.shares, np.float64).tobytes())
         return h.hexdigest()
 
 

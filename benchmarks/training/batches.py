@@ -1,7 +1,7 @@
 """Batches of rows: shuffled, or of one topic."""
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -93,6 +93,30 @@ def _enough(rows: int, batch_size: int) -> None:
         raise ValueError(f"batch_size is {batch_size}, but the data has only {rows} rows")
 
 
+def one_source_batches(
+    source: Ints, shares: Sequence[float], batch_size: int, seed: int
+) -> Iterator[Ints]:
+    """Yield batches without end, the rows of each from one source, in shuffled epochs of its own.
+
+    Args:
+        source: ``(R,)`` number of each row's source.
+        shares: Weight of each source; a batch's source is drawn by them.
+        batch_size: B.
+        seed: Decides every draw.
+
+    Raises:
+        ValueError: If a source has fewer rows than one batch needs.
+    """
+    rows = [np.flatnonzero(source == number) for number in range(len(shares))]
+    feeds = [batches(len(own), batch_size, seed + 1 + i) for i, own in enumerate(rows)]
+    for own in rows:
+        _enough(len(own), batch_size)
+    rng, weights = np.random.default_rng(seed), np.array(shares) / sum(shares)
+    while True:
+        number = int(rng.choice(len(rows), p=weights))
+        yield rows[number][next(feeds[number])]
+
+
 def positives_of(data: TrainingData, rows: Ints, step: int, seed: int) -> Ints:
     """``(B,)`` positive of each row at a step: its only one, or one drawn from all it has.
 
@@ -132,7 +156,10 @@ def feed_for(sampler: Sampler, world: World) -> Iterator[Ints]:
 
 
 def _shuffled(world: World, params: Mapping[str, Any]) -> Iterator[Ints]:
-    return batches(world.data.rows, world.batch_size, world.seed_for("batches"))
+    data, seed = world.data, world.seed_for("batches")
+    if data.source is not None:
+        return one_source_batches(data.source, data.shares, world.batch_size, seed)
+    return batches(data.rows, world.batch_size, seed)
 
 
 def _topic(world: World, params: Mapping[str, Any]) -> Iterator[Ints]:

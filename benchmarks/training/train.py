@@ -64,7 +64,7 @@ class Training:
         key: str = "",
     ) -> None:
         budget = method.budget
-        self.method, self.done = method, 0
+        self.method, self.done, self.source = method, 0, ""
         self.cost: dict[str, float] = {}
         name = data.name
         asked, stated = (prompt_for(encoder.prompts, name, role) for role in (QUERY, DOCUMENT))
@@ -130,18 +130,29 @@ class Training:
         for name, count in stepped.passes.items():
             self._note(name, count)
         pool.after_step(torch.cat([batch.texts1.host, batch.texts2.host]), stepped.embeddings)
-        self.measures.add(step, stepped, seen, pool)
+        self.measures.add(step, stepped, with_source(seen, self.source), pool)
         self.done += 1
 
     def next_batch(self, step: int) -> Batch:
         """Return the batch of a step, its own negatives scored where the sampler asks for that."""
-        batch = batch_of(self.world, self.method, next(self.feed), step, self.pool)
+        rows = next(self.feed)
+        self.source = self._source_of(rows)
+        batch = batch_of(self.world, self.method, rows, step, self.pool)
         more = None if batch.more is None else batch.more.host
         given = self.world.data.negatives.shape[1]
         scores = self.extras.own_scores(batch.texts1.host, more, given)
         if scores is None:
             return batch
         return replace(batch, own_scores=on_device(scores, self.world.device))
+
+    def _source_of(self, rows: NDArray[np.int64]) -> str:
+        """Return the data set of a batch of a mixture, empty for none; its rows are counted."""
+        data = self.world.data
+        if data.source is None or len(found := np.unique(data.source[rows])) > 1:
+            return ""  # a sampler that makes batches may mix them
+        name = data.sources[int(found[0])]
+        self._note(f"rows_{name}", len(rows))
+        return name
 
     def _run(self, batch: Batch, measured: bool) -> tuple[Stepped, dict[str, Tensor]]:
         """Do all device work of a step; statistics come with it where it is measured."""
@@ -175,6 +186,11 @@ class Training:
         self.make_step.load(state["step"])
         self.cost.clear()
         self.cost.update(state["cost"])
+
+
+def with_source(seen: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
+    """Return statistics of a step, and again under the name of its data set: ``loss@quora``."""
+    return dict(seen) | ({f"{name}@{source}": v for name, v in seen.items()} if source else {})
 
 
 def batch_of(
