@@ -79,8 +79,19 @@ def run(planned: Any, root: Path, stop: int = -1) -> tuple[CellPaths, Any]:
     return job.paths, record
 
 
-@pytest.mark.parametrize("given", [{}, LORA], ids=["whole", "lora"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("kind", "given"),
+    [  # quickly, every kind once, whole and with an adapter in turn
+        pytest.param(
+            kind,
+            given,
+            id=f"{kind}-{'lora' if given else 'whole'}",
+            marks=() if bool(given) == bool(place % 2) else pytest.mark.slow,
+        )
+        for place, kind in enumerate(KINDS)
+        for given in ({}, LORA)
+    ],
+)
 def test_trained_resumed_mined_with_exported_and_read_back(
     kind: str, given: dict[str, Any], small: Build, tmp_path: Path
 ) -> None:

@@ -70,6 +70,7 @@ def test_the_average_of_seeds_is_recorded_scored_and_exported(small: Build, tmp_
         torch.testing.assert_close(value, load_file(paths.weights)[name])
 
 
+@pytest.mark.slow
 def test_adapters_are_averaged_as_the_weights_that_they_change(
     small: Build, tmp_path: Path
 ) -> None:
