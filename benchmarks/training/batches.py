@@ -96,7 +96,7 @@ def _enough(rows: int, batch_size: int) -> None:
 def one_source_batches(
     source: Ints, shares: Sequence[float], batch_size: int, seed: int
 ) -> Iterator[Ints]:
-    """Yield batches without end, the rows of each from one source, in shuffled epochs of that source.
+    """Yield batches without end, the rows of each from one source, in shuffled epochs.
 
     Args:
         source: ``(R,)`` number of each row's source.
