@@ -11,17 +11,21 @@ from nsbench.samplers._registry import parse_choice
 from nsbench.samplers._types import Pairing, Sampler, Selection, SimilarityContext
 
 
-@lru_cache(maxsize=256)  # samplers are frozen and keep no state, so one of a kind is enough
 def inner_sampler(owner: str, parameter: str, text: str) -> Sampler:
     """Construct the sampler that ``text``, ``name`` or ``name[parameter=value,...]``, names.
 
     Raises:
         ValueError: If it cannot be read or made; the message names owner and parameter.
     """
-    from nsbench.samplers import make
-
     if not isinstance(text, str):
         raise ValueError(f"{owner}: {parameter} must name a sampler, got {text!r}")
+    return _made(owner, parameter, text)
+
+
+@lru_cache(maxsize=256)  # samplers are frozen and keep no state, so one of a kind is enough
+def _made(owner: str, parameter: str, text: str) -> Sampler:
+    from nsbench.samplers import make
+
     try:
         name, given = parse_choice(text)
         return make(name, **given)

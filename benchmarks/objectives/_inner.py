@@ -12,17 +12,21 @@ from nsbench.samplers import Objective, parse_choice
 T = TypeVar("T", bound="Wraps")
 
 
-@lru_cache(maxsize=256)  # objectives are frozen and keep no state, so one of a kind is enough
 def inner_objective(owner: str, text: str) -> Objective:
     """Construct the objective that ``text``, ``name`` or ``name[parameter=value,...]``, names.
 
     Raises:
         ValueError: If it cannot be read or made; the message names owner and parameter.
     """
-    from nsbench.benchmarks.objectives import objectives
-
     if not isinstance(text, str):
         raise ValueError(f"{owner}: inner must name an objective, got {text!r}")
+    return _made(owner, text)
+
+
+@lru_cache(maxsize=256)  # objectives are frozen and keep no state, so one of a kind is enough
+def _made(owner: str, text: str) -> Objective:
+    from nsbench.benchmarks.objectives import objectives
+
     try:
         name, given = parse_choice(text)
         made = objectives.make(name, **given)

@@ -29,6 +29,8 @@ def message(raw: dict[str, Any]) -> str:
         ({"augmentations": [{"name": "token_cutoff", "rate": 1.5}]}, ["rate", "[0, 1]", "1.5"]),
         ({"samplers": [{"name": "hard", "kk": 5}]}, ["no parameter 'kk'", "Did you mean 'k'?"]),
         ({"samplers": [{"k": 5}]}, ["has no name"]),
+        ({"samplers": [{"name": "topic", "then": [[]]}]}, ["then must name a sampler, got []"]),
+        ({"objectives": [{"name": "learned", "inner": [{}]}]}, ["inner must name an objective"]),
         ({"samplers": []}, ["samplers"]),
         ({"seeds": [-1]}, ["seeds.0 is -1"]),
         ({"budget": {"learning_rate": float("nan")}}, ["learning_rate", "nan"]),
