@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats as scipy_stats
 
-from nsbench.analysis.statistics.verdicts import MARGIN, NO_VERDICT
+from nsbench.analysis.statistics.verdicts import MARGIN
 from nsbench.analysis.tables.predictors import fisher_interval
 from nsbench.analysis.tables.text import (
     csv_text,
@@ -195,7 +195,7 @@ def _wide(part: pd.DataFrame) -> list[str]:
 
 
 def _cell(row: Mapping[str, Any]) -> str:
-    if row["tuned_verdict"] in ("", NO_VERDICT):
+    if pd.isna(row["tuned_mean"]):
         return NOT_RUN if row["tuned_n_missing"] else "skipped"
     if pd.isna(row["tuned_difference"]):
         return f"{row['tuned_verdict']} {row['tuned_mean']:.2f}"

@@ -78,11 +78,13 @@ def test_a_method_that_did_not_run_is_listed_and_one_that_was_skipped_is_shown(
     one = board(tmp_path / "one", {"good": 1}, 0)
     path = one / "tables" / "tuned.csv"
     table = pd.read_csv(path)
-    table.loc[[2, 3], ["tuned_verdict", "tuned_difference"]] = ["no verdict", np.nan]
+    table.loc[[2, 3, 4], ["tuned_verdict", "tuned_difference"]] = ["no verdict", np.nan]
+    table.loc[[2, 3], "tuned_mean"] = np.nan
     table.loc[2, "tuned_n_missing"] = 5
     table.to_csv(path, index=False)
     made = texts([one])["boards.md"]
     assert "| s3 | x | x | skipped |" in made
+    assert "| s4 | x | x | no verdict 4.00 |" in made
     assert "Listed and not run (1): s2 x x x x." in made
 
 
