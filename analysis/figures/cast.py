@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from nsbench.analysis.figures.style import Look, look
+from nsbench.analysis.figures.style import Look, looks
 
 MOST = 9
 """Most samplers that one picture names."""
@@ -52,10 +52,11 @@ class Cast:
 
     def drawn(self, table: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, Look, dict[str, Any]]]:
         """Yield each sampler's rows, its style, and label and place as matplotlib takes them."""
+        own = looks(self.named)
         for sampler in self.order:
             named = sampler in self.named
             line = {"label": sampler, "zorder": 2.5} if named else {"zorder": 1.5}
-            yield table[table["sampler"] == sampler], look(sampler) if named else _OTHERS, line
+            yield table[table["sampler"] == sampler], own.get(sampler, _OTHERS), line
 
     @property
     def note(self) -> str:

@@ -4,6 +4,7 @@ import re
 import textwrap
 from collections.abc import Collection, Iterator
 from math import ceil
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -26,7 +27,7 @@ from nsbench.analysis.figures.drawing import (
     shorten,
 )
 from nsbench.analysis.figures.registry import figure
-from nsbench.analysis.figures.style import look
+from nsbench.analysis.figures.style import looks
 from nsbench.analysis.tables.pools import Pool
 from nsbench.samplers import suggest
 
@@ -38,6 +39,7 @@ MAIN_QUANTITIES = (
     "false_negative",
 )
 """Drawn unless others are asked for."""
+_QUANTILES = (5, 25, 50, 75, 95)  # percent of the gradient, in the ledger
 UNITS = {
     "positive_similarity": "similarity of the positive (cosine)",
     "candidate_similarity": "similarity of all candidates (cosine)",
@@ -169,7 +171,7 @@ def collect_scatter(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
             level = part.groupby(["sampler", "augmentation", "seed"])["value"].mean()
             level = level.groupby(level=["sampler", "augmentation"]).mean().rename("value")
             both = scores.merge(level.reset_index(), on=["sampler", "augmentation"])
-            if len(both) > 1:
+            if both["value"].round(6).nunique() > 1:
                 yield joined(quantity, name), both.assign(quantity=quantity, pool=pool.title)
 
 
@@ -199,35 +201,74 @@ def score_vs_difficulty(table: pd.DataFrame, ax: Axes) -> Axes:
 
 
 def collect_ledger(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Per pool, quantiles of the percentile of what each sampler chose, mean over all cells."""
-    table = material.difficulty
-    quantiles = [str(c) for c in table.columns if re.fullmatch(r"q\d\d", str(c))]
-    table = table[(table["quantity"] == "chosen_percentile") & table["mean"].notna()]
+    """Per pool, the percentiles that each sampler took, each negative by its share of the gradient.
+
+    Of a sampler whose cells did not measure that, every chosen negative counts the same.
+    """
     for name, pool in each_pool(material):
-        part = of_cells(table, pool)
-        if part.empty or not quantiles:
+        rows = [row for cell in pool.cells.to_dict("records") if (row := _taken(material, cell))]
+        weighed = pd.DataFrame(rows, columns=["sampler", "seed", "key", "mean", *_quantiles()])
+        plain = _taken_by_number(material, pool)
+        plain = plain[~plain["sampler"].isin(weighed["sampler"])]
+        part = pd.concat([weighed.assign(weighed=True), plain.assign(weighed=False)])
+        if part.empty:
             continue
         groups = part.groupby("sampler", sort=True)
-        levels = groups[["mean", *quantiles]].mean()
+        levels = groups[["mean", *_quantiles()]].mean()
         levels["n_seeds"] = groups["seed"].nunique()
         levels["n_cells"] = groups["key"].nunique()
+        levels["weighed"] = groups["weighed"].all()
         levels = levels.sort_values("mean", kind="stable").reset_index()
         yield name, levels.assign(pool=pool.title)
 
 
+def _quantiles() -> list[str]:
+    return [f"q{percent:02d}" for percent in _QUANTILES]
+
+
+def _taken(material: Material, cell: dict[str, Any]) -> dict[str, Any]:
+    """Return mean and quantiles of the weighted percentiles of one cell; empty without any."""
+    counted = material.histograms.get(str(cell["key"]))
+    if counted is None:
+        return {}
+    part = counted[counted["quantity"] == "chosen_percentile_weighted"]
+    part = part[part["step"] == part["step"].max()].sort_values("bin_low")  # counts are cumulative
+    count = part["count"].to_numpy()
+    if not count.sum() > 0:
+        return {}
+    low = part["bin_low"].to_numpy()
+    width = 1 / len(low)
+    share = count.cumsum() / count.sum()
+    found = {"mean": float((low + width / 2) @ count / count.sum())}
+    for percent in _QUANTILES:
+        place = int((share < percent / 100 - 1e-12).sum())
+        found[f"q{percent:02d}"] = float(low[min(place, len(low) - 1)] + width / 2)
+    return {name: cell[name] for name in ("sampler", "seed", "key")} | found
+
+
+def _taken_by_number(material: Material, pool: Pool) -> pd.DataFrame:
+    """Return the same by number of the chosen negatives, without weights."""
+    columns = ["sampler", "seed", "key", "mean", *_quantiles()]
+    table = material.difficulty
+    table = table[(table["quantity"] == "chosen_percentile") & table["mean"].notna()]
+    return of_cells(table, pool).reindex(columns=columns)
+
+
 @figure(
-    "which part of the ranked candidates every sampler took",
+    "which part of the ranked candidates every sampler took, by weight",
     collect_ledger,
     size=rows_size,
-    needs=["difficulty"],
 )
 def percentile_ledger(table: pd.DataFrame, ax: Axes) -> Axes:
     """The part of the ranking that each sampler took: bars of quantiles, a dot at the mean."""
     quantiles = sorted(c for c in table.columns if re.fullmatch(r"q\d\d", c))
     nested = list(zip(quantiles, reversed(quantiles), strict=True))[: len(quantiles) // 2]
+    looks_ = looks(table["sampler"])
     for place, row in enumerate(table.to_dict("records")):
-        style = look(row["sampler"])
+        style = looks_[row["sampler"]]
         for depth, (low, high) in enumerate(nested):
+            if pd.isna(row[low]):  # not stored with the results
+                continue
             ax.barh(
                 place,
                 row[high] - row[low],
@@ -238,16 +279,19 @@ def percentile_ledger(table: pd.DataFrame, ax: Axes) -> Axes:
                 linewidth=0,
             )
         ax.plot(row["mean"], place, style.marker, color=style.colour, markeredgecolor="white")
-    name_rows(ax, map(shorten, table["sampler"]))
+    marks = ["" if w or not table["weighed"].any() else "*" for w in table["weighed"]]
+    name_rows(ax, [shorten(s) + m for s, m in zip(table["sampler"], marks, strict=True)])
     ax.set_xlim(-0.02, 1.02)
     ax.set_xlabel("percentile among the candidates\n(0 hardest, 1 easiest)")
     shares = ", ".join(f"{int(h[1:]) - int(q[1:])} %" for q, h in nested)
+    known = table["weighed"].astype(bool)
+    weight = "the negatives' gradient" if known.any() else "the chosen, each counting once"
+    weight += "" if known.all() or not known.any() else "; *: of the chosen, not weighed"
     return finish(
         ax,
         table,
         title="What each sampler chose",
-        caption=f"Dot: mean; bars hold the middle {shares} of the chosen, mean over steps; "
-        f"{counts(table)}",
+        caption=f"Dot: mean; bars hold the middle {shares} of {weight}; {counts(table)}",
     )
 
 

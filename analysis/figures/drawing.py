@@ -255,7 +255,7 @@ def legend_columns(labels: Sequence[str]) -> int:
 
 def rows_size(table: pd.DataFrame) -> tuple[float, float]:
     """Size of one column, higher with more rows and with labels that take two lines."""
-    longest = max((len(str(s)) for s in table.get("label", ())), default=0)
+    longest = max((len(str(s)) for s in table.get("label", table["sampler"])), default=0)
     return COLUMN_WIDTH, 1.3 + ROW * len(table) * (1.3 if longest > _LABEL_WIDTH else 1)
 
 

@@ -6,6 +6,13 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 
+from nsbench.analysis.figures.differences import (
+    Window,
+    averaged_rows,
+    difference_columns,
+    interval_words,
+    shown_label,
+)
 from nsbench.analysis.figures.drawing import (
     ROW,
     Material,
@@ -18,43 +25,43 @@ from nsbench.analysis.figures.drawing import (
     shorten,
 )
 from nsbench.analysis.figures.registry import figure
-from nsbench.analysis.figures.style import COLUMN_WIDTH, look
+from nsbench.analysis.figures.style import COLUMN_WIDTH, looks
 
 
 def collect_leaderboard(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
     """Per pool, the samplers over their common augmentations; all rows if there are none."""
     for (name, pool), statistics in zip(each_pool(material), material.board.pools, strict=True):
-        rows = material.board.samplers
-        rows = rows[(rows["pool"] == pool.title) & rows["mean"].notna()]
+        rows = averaged_rows(material, pool)
         if rows.empty:
             continue
-        columns = ["rank", "rank_lo", "rank_hi", "group", "sampler", "augmentation", "objective"]
-        columns += ["n_seeds", "n_tasks", "mean", "ci_low", "ci_high", "pool"]
+        columns = ["rank", "rank_lo", "rank_hi", "group", "objective", "ci_low", "ci_high"]
         marked = [f"! {s}" if a else s for s, a in zip(labels(rows), rows["alarms"], strict=True)]
-        table = rows[columns].assign(label=marked, baseline=statistics.baseline)
-        yield name, table
+        table = difference_columns(rows.assign(label=marked), statistics)
+        table = table.join(rows[columns]).assign(label=pd.Series(marked, rows.index))
+        yield name, table.assign(pool=pool.title)
 
 
 @figure(
-    "mean score and interval of every sampler, and which do not differ significantly",
+    "difference of every sampler to the baseline, and which do not differ significantly",
     collect_leaderboard,
     size=rows_size,
 )
 def leaderboard(table: pd.DataFrame, ax: Axes) -> Axes:
-    """Mean and 95 % interval per sampler, best on top; a common letter: no significant difference.
+    """Difference to the baseline and its interval per sampler, best on top, with the mean.
 
-    Means are in points.
+    All in points. Without a baseline the means are drawn. A common letter: no significant
+    difference.
     """
     table = table.sort_values("mean", ascending=False, kind="stable", ignore_index=True)
-    base = table[table["sampler"].str.partition("(")[0] == table["baseline"]]
-    if len(base):
-        ax.axvline(base["mean"].iloc[0], color="0.6", linewidth=0.8, linestyle=(0, (3, 2)))
+    window, own = Window.of(table, "shown"), looks(table["sampler"])
+    if table["against"].iloc[0] != "none":
+        margin = float(table["margin"].iloc[0])
+        ax.axvline(0, color="0.6", linewidth=0.8, linestyle=(0, (3, 2)))
+        ax.axvspan(-margin, margin, color="0.93", linewidth=0, zorder=0)
     for place, row in enumerate(table.to_dict("records")):
-        style = look(row["sampler"])
-        ax.plot([row["ci_low"], row["ci_high"]], [place, place], color=style.colour)
-        ax.plot(row["mean"], place, style.marker, color=style.colour)
+        window.dots(ax, [place], table.iloc[[place]], own[row["sampler"]], upright=False)
         ax.annotate(
-            row["group"],
+            f"{row['mean']:.1f}  {row['group'] if isinstance(row['group'], str) else ''}",
             (1.0, place),
             xycoords=("axes fraction", "data"),
             xytext=(3, 0),
@@ -63,17 +70,18 @@ def leaderboard(table: pd.DataFrame, ax: Axes) -> Axes:
             fontsize=7,
         )
     name_rows(ax, map(shorten, table["label"]))
-    ax.set_xlabel("mean score (points)")
+    window.limits(ax, upright=False)
+    ax.set_xlabel(shown_label(table))
     augmentations = ", ".join(dict.fromkeys(table["augmentation"]))
     alarm = "; ! marks an alarm" if table["label"].str.startswith("! ").any() else ""
-    one = table["ci_low"].isna().all()
-    interval = "no interval: one seed" if one else "95 % interval over seeds"
+    grey = f"; grey: the margin of {table['margin'].iloc[0]:g}"
     return finish(
         ax,
         table,
-        title="Mean score by sampler",
-        caption=f"{interval}, {counts(table)}, augmentations: {augmentations}; two samplers share "
-        f"a letter exactly if they are not significantly different{alarm}",
+        title="Samplers against the baseline",
+        caption=f"{interval_words(table)}{counts(table)}, augmentations: {augmentations}; right: "
+        "mean, and letters that two samplers share exactly if they are not significantly different"
+        f"{window.note(table)}{grey if table['against'].iloc[0] != 'none' else ''}{alarm}",
     )
 
 
@@ -114,10 +122,16 @@ def heatmap(table: pd.DataFrame, ax: Axes) -> Axes:
 
 
 def draw_grid(wide: pd.DataFrame, ax: Axes) -> None:
-    """Draw mean scores in points, rows and columns by label; what has no score stays grey."""
+    """Draw mean scores in points, rows and columns by label; what has no score stays grey.
+
+    Values far from the others are written, but do not stretch the colours.
+    """
+    window = Window.of(wide.melt(value_name="points").dropna(subset="points"), "points")
     sns.heatmap(
         wide,
         ax=ax,
+        vmin=window.low,
+        vmax=window.high,
         annot=True,
         fmt=".1f",
         annot_kws={"fontsize": 7},

@@ -9,9 +9,9 @@ https://jfly.uni-koeln.de/color/ https://personal.sron.nl/~pault/
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import matplotlib as mpl
@@ -90,6 +90,25 @@ def look(label: str) -> Look:
     if not bracket:
         return base
     return Look(base.colour, _pick(MARKERS, label, 1), _pick(DASHES, label, 2))
+
+
+def looks(labels: Iterable[str]) -> dict[str, Look]:
+    """Return the looks of the samplers of one picture, no two with the same colour and marker.
+
+    Where two would be alike, the later one takes the next marker that is free for its colour.
+    """
+    out: dict[str, Look] = {}
+    taken: set[tuple[str, str]] = set()
+    for label in dict.fromkeys(labels):
+        found = look(label)
+        start = MARKERS.index(found.marker) if found.marker in MARKERS else 0
+        for step in range(len(MARKERS)):
+            if (found.colour, found.marker) not in taken:
+                break
+            found = replace(found, marker=MARKERS[(start + step + 1) % len(MARKERS)])
+        taken.add((found.colour, found.marker))
+        out[label] = found
+    return out
 
 
 def _pick(choices: tuple[Any, ...], text: str, byte: int) -> Any:

@@ -9,9 +9,15 @@ from matplotlib.ticker import MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from nsbench.analysis.figures.cast import Cast
+from nsbench.analysis.figures.differences import (
+    Window,
+    averaged_rows,
+    difference_columns,
+    interval_words,
+    shown_label,
+)
 from nsbench.analysis.figures.drawing import (
     Material,
-    board_rows,
     counts,
     each_pool,
     finish,
@@ -22,7 +28,7 @@ from nsbench.analysis.figures.drawing import (
     shorten,
 )
 from nsbench.analysis.figures.registry import figure
-from nsbench.analysis.figures.style import look
+from nsbench.analysis.figures.style import looks
 from nsbench.analysis.statistics import comparisons
 from nsbench.analysis.statistics.stats import Array, seed_means
 from nsbench.analysis.tables.leaderboard import POINTS
@@ -35,18 +41,22 @@ COST_LABELS = {
     "tokens_seen": "tokens per cell",
 }
 
+LEAST_TASKS = 6
+"""Tasks from which mean ranks are tested."""
+
 
 def collect_ranks(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
     """Per pool, mean rank of each sampler over tasks, and the groups of Nemenyi's test.
 
     Scores are means over seeds and over the augmentations that all samplers have; samplers without
-    a score on every task are left out. Needs three samplers and two tasks.
+    a score on every task are left out. Needs three samplers and `LEAST_TASKS` tasks: with fewer,
+    Nemenyi's test has no power.
     """
     for name, pool in each_pool(material):
         averaged = marginal(pool)
         seeds = ~np.isnan(seed_means(averaged.scores))  # (M, S)
         kept = np.flatnonzero(seeds.any(axis=1))
-        if len(kept) < 3 or len(pool.tasks) < 2:
+        if len(kept) < 3 or len(pool.tasks) < LEAST_TASKS:
             continue
         scores = np.array([averaged.scores[i][seeds[i]].mean(axis=0) for i in kept])  # (M, T)
         rank = pd.DataFrame(-scores).rank(axis=0).mean(axis=1).to_numpy()
@@ -66,16 +76,16 @@ def collect_ranks(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 @figure(
-    "mean rank over tasks, and bars over what Nemenyi's test cannot tell apart",
+    "mean rank over tasks, and bars over samplers that Nemenyi's test does not distinguish",
     collect_ranks,
     size=rows_size,
 )
 def critical_difference(table: pd.DataFrame, ax: Axes) -> Axes:
     """Mean rank over tasks, best on top; bars join samplers that do not differ significantly."""
     table = table.reset_index(drop=True)
-    worst = len(table)
+    worst, own = len(table), looks(table["sampler"])
     for place, row in enumerate(table.to_dict("records")):
-        style = look(row["sampler"])
+        style = own[row["sampler"]]
         ax.plot([1, row["mean_rank"]], [place, place], color="0.85", linewidth=0.7, zorder=1)
         ax.plot(row["mean_rank"], place, style.marker, color=style.colour)
     bars = sorted({letter for text in table["group"] for letter in text.split()})
@@ -105,46 +115,41 @@ def critical_difference(table: pd.DataFrame, ax: Axes) -> Axes:
 
 
 def collect_cost(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Per pool and unit of cost, one row per sampler and augmentation."""
-    for name, pool in each_pool(material):
-        rows = board_rows(material, pool)
+    """Per pool and unit of cost that differs, one row per sampler, mean over augmentations."""
+    for (name, pool), statistics in zip(each_pool(material), material.board.pools, strict=True):
+        rows = averaged_rows(material, pool)
         for cost in COST_LABELS:
-            if cost not in rows or rows[cost].notna().sum() < 2:
+            if cost not in rows or rows[cost].nunique() < 2:
                 continue
-            columns = ["sampler", "augmentation", "n_seeds", "n_tasks", "mean", "ci_low", "ci_high"]
-            table = rows.loc[rows[cost].notna(), columns]
-            table = table.assign(cost=rows[cost], unit=cost, pool=pool.title)
-            yield joined(cost, name), table
+            table = difference_columns(rows[rows[cost].notna()], statistics)
+            yield joined(cost, name), table.assign(cost=rows[cost], unit=cost, pool=pool.title)
 
 
-@figure("mean score against sentences encoded, tokens and seconds", collect_cost)
+@figure("difference to the baseline against sentences encoded, tokens and seconds", collect_cost)
 def cost_quality(table: pd.DataFrame, ax: Axes) -> Axes:
-    """Mean score against what a cell cost; each dot is a sampler with an augmentation."""
+    """Difference to the baseline against what a cell cost; each dot is a sampler."""
     cast = Cast.by(table, "mean")
+    window = Window.of(table, "shown")
     for part, style, line in cast.drawn(table):
-        ax.plot(part["cost"], part["mean"], **style.dots, **line)
-        ends = part["cost"], part["ci_low"], part["ci_high"]
-        ax.vlines(*ends, color=style.colour, linewidth=0.7, zorder=line["zorder"])
+        window.dots(ax, part["cost"], part, style, upright=True, **line)
     unit = str(table["unit"].iloc[0])
     ax.set_xlabel(COST_LABELS.get(unit, unit))
-    if table["cost"].nunique() == 1:
-        ax.set_xticks([table["cost"].iloc[0]], [f"{table['cost'].iloc[0]:,.9g}, the same for all"])
-    elif table["cost"].min() > 0 and table["cost"].max() > 10 * table["cost"].min():
+    if table["cost"].min() > 0 and table["cost"].max() > 10 * table["cost"].min():
         ax.set_xscale("log")
         ax.xaxis.set_major_formatter("{x:,.9g}")
         ax.xaxis.set_minor_formatter(NullFormatter())
     else:
         ax.xaxis.set_major_locator(MaxNLocator(nbins=5))
         ax.xaxis.set_major_formatter("{x:,.9g}")
-    ax.set_ylabel("mean score (points)")
     ax.margins(0.08)
-    interval = "" if table["ci_low"].isna().all() else "lines: 95 % interval over seeds; "
+    window.limits(ax, upright=True)
+    ax.set_ylabel(shown_label(table))
     return finish(
         ax,
         table,
         title="Quality against cost",
-        caption=f"{interval}one dot per sampler and augmentation, {len(table)} dots; "
-        f"{counts(table)}{cast.note}",
+        caption=f"{interval_words(table)}one dot per sampler, {len(table)} dots; "
+        f"{counts(table)}{window.note(table)}{cast.note}",
         entries=len(cast.named),
     )
 

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from nsbench.analysis.figures.cast import MOST, Cast
 from nsbench.analysis.figures.difficulty import difficulty_curves
 from nsbench.analysis.figures.drawing import telling
-from nsbench.analysis.figures.style import look
+from nsbench.analysis.figures.style import looks
 
 
 def test_few_are_all_named() -> None:
@@ -17,7 +17,7 @@ def test_few_are_all_named() -> None:
     assert cast.note == ""
     table = pd.DataFrame({"sampler": order})
     assert [(style, line["label"]) for _, style, line in cast.drawn(table)] == [
-        (look(name), name) for name in order
+        (look_, name) for name, look_ in looks(order).items()
     ]
 
 

@@ -1,24 +1,29 @@
 import io
 import itertools
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
+from made_results import EFFECT, all_cells, write_cell
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from nsbench.analysis.figures.difficulty import axis_label
+from nsbench.analysis.figures.differences import Window
+from nsbench.analysis.figures.difficulty import axis_label, collect_ledger, percentile_ledger
 from nsbench.analysis.figures.pictures import gather, pictures, render, write_figures
 from nsbench.analysis.figures.registry import figure_kind, figures
 from nsbench.analysis.figures.style import house_style, look
-from nsbench.analysis.figures.tradeoffs import cost_quality
 from nsbench.analysis.read.load import load_results
+from nsbench.benchmarks.records import ResultsFolder
 
 # Views that differ, bands that were kept or dropped, histograms and further tables of a cell,
 # known truth: figures whose own tests make results that have them.
 NEED_MORE = {
     "agreement",
     "band_ablation",
+    "cost_quality",
+    "critical_difference",
     "drift",
     "false_negative_rates",
     "few_texts",
@@ -120,13 +125,22 @@ def test_no_text_leaves_the_picture_or_overlaps(material, name):
             assert not one.overlaps(two)
 
 
-def test_critical_difference_ranks_by_hand(material):
+def test_critical_difference_needs_six_tasks(build):
+    assert list(pictures(gather(load_results(build()))[0], ["critical_difference"])) == []
+
+
+def test_critical_difference_ranks_by_hand(tmp_path):
     """Effects far apart on all tasks: hard, in_batch, random, no_training, in this order."""
+    folder = ResultsFolder(tmp_path)
+    for cell in all_cells():
+        effect = EFFECT[cell["sampler"]["name"]]
+        write_cell(folder, cell, scores={f"task{i}": 0.5 + effect + i / 100 for i in range(6)})
+    material, _ = gather(load_results(tmp_path))
     _, _, csv = next(pictures(material, ["critical_difference"]))
     table = pd.read_csv(io.StringIO(csv))
     assert table["sampler"].tolist() == ["hard", "in_batch", "random", "no_training"]
     assert table["mean_rank"].tolist() == [1, 2, 3, 4]
-    assert table["n_tasks"].tolist() == [3] * 4
+    assert table["n_tasks"].tolist() == [6] * 4
 
 
 def test_ledger_is_in_order_of_hardness(material):
@@ -136,11 +150,65 @@ def test_ledger_is_in_order_of_hardness(material):
     assert (table["q05"] < table["q50"]).all()
 
 
-def test_cost_is_shown_beside_the_mean(material):
-    csvs = {stem: csv for _, stem, csv in pictures(material, ["cost_quality"])}
-    table = pd.read_csv(io.StringIO(csvs["cost_quality-encodes"]))
-    assert set(table["cost"]) == {320}
-    assert len(table) == 7
+def test_a_sampler_whose_cells_measured_no_weights_is_marked():
+    rows = {"sampler": ["a", "b"], "mean": [0.1, 0.5], "q05": [0.0, 0.1], "q95": [0.2, 0.9]}
+    table = pd.DataFrame(rows | {"weighed": [True, False], "n_seeds": 3, "pool": "p"})
+    ax = percentile_ledger(table, Figure().add_subplot())
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["a", "b*"]
+    assert "not weighed" in ax.figure._supxlabel.get_text()
+
+
+def test_a_ledger_weighs_negatives_by_their_share_of_the_gradient(material):
+    key = material.pools[0].cells.iloc[0]["key"]
+    counted = pd.DataFrame(
+        {
+            "step": [0, 0, 9, 9],
+            "quantity": "chosen_percentile_weighted",
+            "bin_low": [0.0, 0.5, 0.0, 0.5],
+            "count": [5.0, 5.0, 9.0, 1.0],  # cumulative: the last step has all
+        }
+    )
+    _, table = next(collect_ledger(replace(material, histograms={key: counted})))
+    weighed = table[table["weighed"]]
+    assert weighed["mean"].tolist() == [pytest.approx(0.9 * 0.25 + 0.1 * 0.75)]
+    assert weighed[["q05", "q95"]].to_numpy().tolist() == [[0.25, 0.75]]
+
+
+def test_cost_is_drawn_where_it_differs(material):
+    assert list(pictures(material, ["cost_quality"])) == []  # 320 sentences for all
+    board = material.board
+    costs = range(100, 100 + len(board.samplers))
+    board = replace(board, samplers=board.samplers.assign(encodes=costs))
+    _, stem, csv = next(pictures(replace(material, board=board), ["cost_quality"]))
+    assert stem == "cost_quality-encodes"
+    table = pd.read_csv(io.StringIO(csv))
+    assert len(table) == 4  # samplers
+    ax = drawn("cost_quality", csv)
+    assert ax.get_ylabel() == "difference to in_batch (points)"
+
+
+def test_differences_far_from_the_others_are_clipped_and_named():
+    shown = [1.0, 0.5, 0.0, -0.5, -0.2, -30.0]
+    table = pd.DataFrame({"sampler": list("abcdef"), "shown": shown, "low": shown, "high": shown})
+    window = Window.of(table, "shown")
+    assert (window.low, window.high) == (-0.5, 1.0)
+    assert window.note(table) == "; off the scale: f -30.0"
+    ax = Figure().add_subplot()
+    window.dots(ax, range(6), table, look("hard"), upright=False)
+    window.limits(ax, upright=False)
+    assert [t.get_text() for t in ax.texts] == ["-30.0"]
+    assert ax.get_xlim()[0] > -2
+
+
+def test_the_leaderboard_draws_differences_with_the_intervals_of_the_table(material):
+    _, _, csv = next(pictures(material, ["leaderboard"]))
+    table = pd.read_csv(io.StringIO(csv)).set_index("sampler")
+    board = material.board.samplers.set_index("sampler")
+    assert table.loc["hard", "shown"] == pytest.approx(board.loc["hard", "difference"])
+    assert table.loc["hard", "low"] == pytest.approx(board.loc["hard", "difference_low"])
+    assert table.loc["in_batch", "shown"] == 0
+    ax = drawn("leaderboard", csv)
+    assert ax.get_xlabel() == "difference to in_batch (points)"
 
 
 def test_dollar_signs_and_angle_brackets_are_plain_text(material):
@@ -159,13 +227,3 @@ def test_no_results_no_pictures(tmp_path):
     (tmp_path / "runs").mkdir()
     material, _ = gather(load_results(tmp_path))
     assert list(pictures(material)) == []
-
-
-def test_a_cost_that_all_share_is_said_to_be_shared():
-    rows = {"sampler": ["a", "b"], "augmentation": "none", "mean": [60.0, 61.0], "cost": 76800.0}
-    more = {"ci_low": 59.0, "ci_high": 62.0, "unit": "encodes", "n_seeds": 3, "n_tasks": 2}
-    table = pd.DataFrame(rows | more | {"pool": "p"})
-    ax = cost_quality(table, Figure().add_subplot())
-    assert [t.get_text() for t in ax.get_xticklabels()] == ["76,800, the same for all"]
-    ax = cost_quality(table.assign(cost=[1.0, 2.0]), Figure().add_subplot())
-    assert len(ax.get_xticklabels()) > 1

@@ -2,11 +2,12 @@ import matplotlib as mpl
 import pytest
 
 from nsbench.analysis.figures import style
+from nsbench.analysis.figures.style import look, looks
 
 
 def test_known_samplers_look_different():
-    looks = list(style._LOOKS.values())
-    assert len({(k.colour, k.marker) for k in looks}) == len(looks)
+    known = list(style._LOOKS.values())
+    assert len({(k.colour, k.marker) for k in known}) == len(known)
 
 
 def test_an_unknown_sampler_has_a_look_of_its_own_that_never_changes():
@@ -36,3 +37,11 @@ def test_house_style_leaves_no_trace():
     with style.house_style():
         assert mpl.rcParams["svg.hashsalt"] == "nsbench"
     assert dict(mpl.rcParams) == before
+
+
+def test_no_two_samplers_of_a_picture_share_colour_and_marker():
+    labels = [f"band(high={i})" for i in range(9)] + ["hard", "noise", "noise(times=2)"]
+    found = looks(labels)
+    assert len({(v.colour, v.marker) for v in found.values()}) == len(labels)
+    assert found["hard"] == look("hard")
+    assert looks(["hard", "random"]) == {s: look(s) for s in ("hard", "random")}
