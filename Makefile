@@ -40,11 +40,14 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 
 report: $(VENV)/.dev  ## rewrite the generated tables of README, docs and CONTRIBUTING, and the results from their stored records
-	$(BIN)/python -m tools.readme README.md docs/samplers.md docs/questions.md
-	$(BIN)/python -m tools.sampler_pages docs/samplers
 	$(BIN)/python -m tools.contributing CONTRIBUTING.md
 	$(BIN)/nsbench rebuild $(PUBLISHED)
 	$(BIN)/nsbench boards $(BOARDS) --out results/summary
+	$(BIN)/python -m tools.readme README.md docs/laws.md docs/questions.md
+	$(BIN)/python -m tools.sampler_pages docs/samplers
+	$(BIN)/python -m tools.component_pages docs
+	$(BIN)/python -m tools.findings docs/findings.md
+	$(BIN)/python -m tools.reference docs
 
 report-check: $(VENV)/.dev  ## the stored results are what their stored records give, byte for byte
 	$(BIN)/nsbench rebuild --check $(PUBLISHED)

@@ -11,10 +11,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_results import write_results
 
+from nsbench.analysis.read.leakage import TABLE_COLUMNS
+from nsbench.analysis.read.load import load_results
+from nsbench.analysis.tables import alarms, axes
+from nsbench.analysis.tables.leaderboard import make_leaderboard
 from nsbench.benchmarks.matrix.config import parse_config, suites
+from nsbench.benchmarks.records import (
+    CHOICE_COLUMNS,
+    DIFFICULTY_COLUMNS,
+    HISTOGRAM_COLUMNS,
+    PROBE_COLUMNS,
+    SCORE_COLUMNS,
+)
 from nsbench.benchmarks.records.local_task import KINDS, local_task
+from nsbench.benchmarks.records.record import SEEN_COLUMNS
 from nsbench.samplers import samplers
+from tools import component_pages, findings, reference
+from tools.columns import COLUMNS
 from tools.contributing import rewrite, rows
 from tools.sampler_pages import SHOWN, fixed_row, weights, write_pages
 
@@ -199,3 +214,54 @@ def test_every_sampler_has_a_page_and_a_picture(tmp_path: Path) -> None:
         assert path.read_text() == (stored / path.name).read_text(), f"{path.name}: make report"
         if path.stem != "index" and samplers.entry(path.stem).attribute("trains", True):
             assert (stored / f"{path.stem}.svg").is_file()
+
+
+@pytest.mark.parametrize("tool", [component_pages, reference], ids=lambda m: m.__name__)
+def test_generated_pages_are_current(tool, tmp_path: Path) -> None:
+    """The stored pages are what registries, models and results say today: run `make report`."""
+    for path in tool.write_pages(tmp_path):
+        name = path.relative_to(tmp_path)
+        assert path.read_text() == (DOCS / name).read_text(), f"{name}: make report"
+
+
+def test_the_page_of_findings_is_current() -> None:
+    assert (DOCS / "findings.md").read_text() == findings.page(), "make report"
+
+
+def addresses(names: list[str]) -> dict[str, list[str]]:
+    """Pages by the address at which mkdocs puts them, letters of either case alike."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        path = name.removesuffix(".md")
+        address = path.removesuffix("index").strip("/") if path.endswith("index") else path
+        found.setdefault(address.lower(), []).append(name)
+    return found
+
+
+def test_no_two_pages_have_one_address() -> None:
+    names = [p.relative_to(DOCS).as_posix() for p in DOCS.rglob("*.md")]
+    assert {a: n for a, n in addresses(names).items() if len(n) > 1} == {}
+    clash = addresses(["samplers.md", "samplers/index.md", "index.md"])
+    assert clash == {"samplers": ["samplers.md", "samplers/index.md"], "": ["index.md"]}
+
+
+def test_every_column_and_key_of_the_reference_is_explained(tmp_path: Path) -> None:
+    results = load_results(write_results(tmp_path / "results"))
+    board = make_leaderboard(results)
+    told = COLUMNS["leaderboard.csv and leaderboard_samplers.csv"]
+    assert set(board.rows.columns) - set(board.tasks) <= set(told)
+    assert set(axes.COLUMNS) == set(COLUMNS["leaderboard_AXIS.csv"])
+    for name, columns in (
+        ("scores.csv of a cell", SCORE_COLUMNS),
+        ("difficulty.parquet of a cell", DIFFICULTY_COLUMNS),
+        ("histograms.parquet of a cell", HISTOGRAM_COLUMNS),
+        ("probe.parquet of a cell", PROBE_COLUMNS),
+        ("choices.parquet of a cell", (*CHOICE_COLUMNS, *SEEN_COLUMNS)),
+        ("tables/alarms.csv", alarms.COLUMNS),
+        ("leakage.csv", TABLE_COLUMNS),
+    ):
+        assert set(columns) == set(COLUMNS[name]), name
+    for key, default, legal, meaning in reference.keys(reference.matrix_model()):
+        assert key, default
+        assert legal, key
+        assert meaning, key

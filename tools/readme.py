@@ -1,6 +1,7 @@
-"""Rewrite generated tables of documents: ``python -m tools.readme README.md docs/samplers.md``."""
+"""Rewrite generated tables of documents: ``python -m tools.readme README.md docs/laws.md``."""
 
 import ast
+import csv
 import re
 import sys
 from collections.abc import Callable
@@ -15,6 +16,11 @@ from nsbench.benchmarks.encoders import encoders
 from nsbench.benchmarks.matrix.config import suites
 from nsbench.benchmarks.objectives import objectives
 from nsbench.samplers import Entry, Registry, samplers
+
+ROOT = Path(__file__).resolve().parent.parent
+PUBLISHED = ROOT / "results" / "published-static" / "leaderboard_samplers.csv"
+FIRST = 6
+REFERENCES = ("hard", "random", "no_training")
 
 
 def _cell(text: str) -> str:
@@ -123,6 +129,42 @@ def suite_table() -> str:
     return "\n".join(markdown_lines(("suite", "question"), rows))
 
 
+def real_table(path: Path = PUBLISHED) -> str:
+    """Return the first samplers on real text and the references, from a published leaderboard.
+
+    Alarms that the baseline rings as well, in at least as large a share of its cells, are left out.
+
+    Args:
+        path: A ``leaderboard_samplers.csv``.
+    """
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["mean"]]
+    base = next(r for r in rows if r["verdict"] == "baseline")
+    last = rows[-1]["sampler"]
+    shown = {*(r["sampler"] for r in rows[:FIRST]), base["sampler"], *REFERENCES, last}
+    common = {name for name, _ in _alarms(base)}
+    lines = []
+    for row in rows:
+        if row["sampler"] in shown:
+            alarms = ", ".join(f"`{n}` ({of})" for n, of in _alarms(row) if n not in common)
+            mean, half = float(row["mean"]), float(row["ci_high"]) - float(row["mean"])
+            gap = ""
+            if row["difference"]:
+                ends = f"[{float(row['difference_low']):.2f}, {float(row['difference_high']):.2f}]"
+                gap = f"{float(row['difference']):+.2f} {ends}"
+            name = f"`{row['sampler']}`"
+            lines.append(
+                (row["rank"], name, f"{mean:.2f} \u00b1 {half:.2f}", gap, row["verdict"], alarms)
+            )
+    columns = ("rank", "sampler", "mean", f"difference to `{base['sampler']}`", "verdict", "alarm")
+    return "\n".join(markdown_lines(columns, lines))
+
+
+def _alarms(row: dict[str, str]) -> list[tuple[str, str]]:
+    """Return names of a row's alarms, and in how many of its cells they rang."""
+    return re.findall(r"(\w+) \(([^)]+)\)", row["alarms"])
+
+
 def rewrite(text: str, tests: Path = Path("tests")) -> str:
     """Return the document with every ``<!-- table: NAME -->`` section made again.
 
@@ -141,6 +183,7 @@ def rewrite(text: str, tests: Path = Path("tests")) -> str:
         "candidates": lambda: plain_table(candidates),
         "plugins": plugin_table,
         "suites": suite_table,
+        "published": real_table,
     }
 
     def fill(found: re.Match[str]) -> str:

@@ -7,7 +7,7 @@ of the registry alone; the site is built from them.
 import inspect
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ import torch
 from nsbench.analysis.tables.text import markdown_lines
 from nsbench.benchmarks.difficulty.statistics import flatten
 from nsbench.samplers import Entry, Sampler, SimilarityContext, append_synthetic, samplers
+from tools.groups import FURTHER, GROUPS, group_of
+from tools.measured import measured
 
 POSITIVE = 0.606  # between two candidates
 CANDIDATES = 40
@@ -130,7 +132,7 @@ def page(entry: Entry[Any], picture: str) -> str:
     words = (inspect.getdoc(entry.cls) or "").partition("\nArgs:")[0].strip()
     idea = (module.__doc__ or "").strip() if module else ""
     rows = [
-        (f"`{p.name}`", p.type, f"`{p.default!r}`", _cell(p.description)) for p in entry.parameters
+        (f"`{p.name}`", p.type, f"`{p.default!r}`", cell(p.description)) for p in entry.parameters
     ]
     table = markdown_lines(("parameter", "type", "default", "meaning"), rows)
     needs = ", ".join(f"`{n}`" for n in sorted(getattr(instance, "needs", ()))) or "similarities"
@@ -138,17 +140,51 @@ def page(entry: Entry[Any], picture: str) -> str:
         part
         for part in [
             f"# {entry.name}",
-            _prose(words),
+            prose(words),
+            used(entry, "samplers"),
             picture,
             "\n".join(table) if rows else "It takes no parameters.",
             f"It reads {needs}. Paired with the objective `{_name(instance, 'objective')}` and the "
             f"pool `{_name(instance, 'pool')}` unless a matrix says otherwise.",
             "## The idea and its source",
-            _prose(idea),
-            "Its tests are listed in [the table of laws](../samplers.md).",
+            prose(idea),
+            results(entry, "samplers"),
+            "Its tests are listed in [the table of laws](../laws.md).",
         ]
         if part
     )
+
+
+def used(entry: Entry[Any], kind: str) -> str:
+    """Return the group of a component and when to use its members."""
+    group = group_of(kind, entry.name)
+    return f"**{group.title}**" + (f": use when {group.use}" if group.use else "")
+
+
+def results(entry: Entry[Any], kind: str) -> str:
+    """Return the section on published verdicts; empty without any."""
+    table = measured(kind, entry.name)
+    if not table:
+        return "## Measured\n\nNo published result has it yet."
+    what = "same augmentation, means over augmentations" if kind == "samplers" else "same settings"
+    return (
+        f"## Measured\n\nDifferences in points to the baseline of each matrix ({what}), with "
+        f"simultaneous 95 % intervals.\n\n{table}"
+    )
+
+
+def index(title: str, entries: Iterable[Entry[Any]], kind: str) -> str:
+    """Return the index of the pages of a kind, by group."""
+    entries = list(entries)
+    groups = dict.fromkeys([*(g.title for g in GROUPS[kind]), FURTHER])
+    lines = [f"# {title}"]
+    for heading in groups:
+        inside = [e for e in entries if group_of(kind, e.name).title == heading]
+        if inside:
+            use = group_of(kind, inside[0].name).use
+            lines += ["", f"## {heading}", "", *([f"Use when {use}", ""] if use else [])]
+            lines += [f"- [`{e.name}`]({e.name}.md): {prose(e.summary)}" for e in inside]
+    return "\n".join(lines) + "\n"
 
 
 def _name(instance: Any, attribute: str) -> str:
@@ -156,15 +192,17 @@ def _name(instance: Any, attribute: str) -> str:
     return str(value if isinstance(value, str) else value[0])
 
 
-def _prose(text: str) -> str:
+def prose(text: str) -> str:
+    """Return a docstring's text as Markdown: code in single ticks, addresses as links."""
     parts = text.replace("``", "`").split("`")  # every second one is code, which stays
     parts[::2] = [part.replace("<", "&lt;") for part in parts[::2]]
     text = "`".join(parts)
     return re.sub(r"(?<![<(\[])(https?://[^\s;]+[^\s;.,])", r"<\1>", text)
 
 
-def _cell(text: str) -> str:
-    return _prose(text).replace("|", "\\|").replace("\n", " ")
+def cell(text: str) -> str:
+    """Return `prose` for the cell of a table."""
+    return prose(text).replace("|", "\\|").replace("\n", " ")
 
 
 def write_pages(folder: Path, *, pictures: bool = True) -> list[Path]:
@@ -178,10 +216,9 @@ def write_pages(folder: Path, *, pictures: bool = True) -> list[Path]:
         The pages, without the index.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    written, index = [], ["# Samplers, one by one", ""]
-    for entry in samplers:
-        if not entry.provider.startswith("nsbench."):
-            continue
+    written = []
+    ours = [entry for entry in samplers if entry.provider.startswith("nsbench.")]
+    for entry in ours:
         shown, picture = SHOWN.get(entry.name, {}), ""
         sampler = samplers.make(entry.name, **shown)
         if getattr(sampler, "trains", True):
@@ -195,9 +232,9 @@ def write_pages(folder: Path, *, pictures: bool = True) -> list[Path]:
             )
         path = folder / f"{entry.name}.md"
         path.write_text(page(entry, picture) + "\n", "utf-8")
-        index.append(f"- [`{entry.name}`]({entry.name}.md): {_prose(entry.summary)}")
         written.append(path)
-    (folder / "index.md").write_text("\n".join(index) + "\n", "utf-8")
+    text = index("Samplers, one by one", ours, "samplers")
+    (folder / "index.md").write_text(text, "utf-8")
     return written
 
 

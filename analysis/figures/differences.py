@@ -111,8 +111,10 @@ class Window:
             at = (place, edge) if upright else (edge, place)
             ax.plot(*at, arrow, color=style.colour, markerfacecolor="none", zorder=zorder)
             if not upright:  # where several may lie at one place, the caption alone names them
-                where = {"xytext": (6, 0), "textcoords": "offset points", "va": "center"}
-                ax.annotate(f"{value:+.1f}", at, fontsize=6.5, color="0.3", **where)
+                text = f"{value:+.1f}"
+                ax.annotate(
+                    text, at, xytext=(6, 0), textcoords="offset points", va="center", fontsize=6.5
+                )
 
     def limits(self, ax: Axes, *, upright: bool) -> None:
         """Set the limits of the axis of the values, with some room."""

@@ -206,7 +206,8 @@ def collect_ledger(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
     Of a sampler whose cells did not measure that, every chosen negative counts the same.
     """
     for name, pool in each_pool(material):
-        rows = [row for cell in pool.cells.to_dict("records") if (row := _taken(material, cell))]
+        cells = pool.cells[["key", "sampler", "seed"]].itertuples(index=False)
+        rows = [row for cell in cells if (row := _taken(material, *cell))]
         weighed = pd.DataFrame(rows, columns=["sampler", "seed", "key", "mean", *_quantiles()])
         plain = _taken_by_number(material, pool)
         plain = plain[~plain["sampler"].isin(weighed["sampler"])]
@@ -226,9 +227,9 @@ def _quantiles() -> list[str]:
     return [f"q{percent:02d}" for percent in _QUANTILES]
 
 
-def _taken(material: Material, cell: dict[str, Any]) -> dict[str, Any]:
+def _taken(material: Material, key: str, sampler: str, seed: int) -> dict[str, Any]:
     """Return mean and quantiles of the weighted percentiles of one cell; empty without any."""
-    counted = material.histograms.get(str(cell["key"]))
+    counted = material.histograms.get(str(key))
     if counted is None:
         return {}
     part = counted[counted["quantity"] == "chosen_percentile_weighted"]
@@ -243,7 +244,7 @@ def _taken(material: Material, cell: dict[str, Any]) -> dict[str, Any]:
     for percent in _QUANTILES:
         place = int((share < percent / 100 - 1e-12).sum())
         found[f"q{percent:02d}"] = float(low[min(place, len(low) - 1)] + width / 2)
-    return {name: cell[name] for name in ("sampler", "seed", "key")} | found
+    return {"sampler": sampler, "seed": seed, "key": key} | found
 
 
 def _taken_by_number(material: Material, pool: Pool) -> pd.DataFrame:
