@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSche
 
 from nsbench.benchmarks.hub import is_local
 from nsbench.benchmarks.matrix.executors import ExecutorSettings, executors, settings_of
+from nsbench.benchmarks.matrix.places import anchored
 from nsbench.benchmarks.records.local_task import json_schema
 from nsbench.samplers import UnknownNameError, named_within, suggest
 
@@ -191,7 +192,7 @@ def suites() -> dict[str, str]:
 
 
 def load_config(source: str) -> MatrixConfig:
-    """Read a matrix file, or a shipped suite by name.
+    """Read a matrix file, or a shipped suite by name; paths in a file are relative to it.
 
     Args:
         source: Path of a TOML file, or a suite's name.
@@ -220,7 +221,7 @@ def load_config(source: str) -> MatrixConfig:
         raw = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"{source} is not valid TOML: {error}") from None
-    return parse_config(raw, source)
+    return parse_config(anchored(raw, path.parent) if path.is_file() else raw, source)
 
 
 def parse_config(raw: Mapping[str, Any], source: str = "the configuration") -> MatrixConfig:

@@ -14,6 +14,7 @@ from nsbench.benchmarks.encoders import encoders
 from nsbench.benchmarks.evaluation.local_tasks import development_task, evaluation_tasks
 from nsbench.benchmarks.evaluation.mteb.tasks import absent_tasks
 from nsbench.benchmarks.matrix.config import ConfigError, Entry, MatrixConfig, View, grid
+from nsbench.benchmarks.matrix.naming import label_of, labelled
 from nsbench.benchmarks.matrix.plugin_code import of_cell, plugin_code, provided
 from nsbench.benchmarks.matrix.skip import too_large, why_skip
 from nsbench.benchmarks.mining.guides import guide_fingerprint
@@ -43,8 +44,9 @@ def _choices(registry: Registry[Any], entries: list[Entry]) -> list[Choice]:
     out: list[Choice] = []
     for entry in entries:
         name, params = named(entry, registry.kind)
-        listed = _list_valued(registry, name)
-        out.extend(resolve(registry, name, combination) for combination in grid(params, listed))
+        label = label_of(params, registry.kind, name)
+        combinations = grid(params, _list_valued(registry, name))
+        out.extend(labelled([resolve(registry, name, c) for c in combinations], label))
     return out
 
 
@@ -60,6 +62,7 @@ def _encoder_choices(entries: list[Entry]) -> list[Choice]:
     out: list[Choice] = []
     for entry in entries:
         name, params = named(entry, "encoder")
+        label = label_of(params, "encoder", name)
         if name not in encoders:
             looks_like_source = "/" in name or Path(name).is_dir() or name.startswith("bert-")
             close = suggest(name, encoders.names())
@@ -67,7 +70,7 @@ def _encoder_choices(entries: list[Entry]) -> list[Choice]:
                 encoders.entry(name)
             params = {"source": name} | params
             name = "transformer"
-        out.extend(resolve(encoders, name, combination) for combination in grid(params))
+        out.extend(labelled([resolve(encoders, name, c) for c in grid(params)], label))
     return out
 
 

@@ -15,15 +15,23 @@ RECIPE = 2
 
 @dataclass(frozen=True)
 class Choice:
-    """A component by name, with all of its parameters, defaults included."""
+    """A component by name, with all of its parameters, defaults included.
+
+    Attributes:
+        name: Its registered name.
+        params: All parameters.
+        defaults: Those that are not shown where they have these values.
+        label: A short name to show, given in the matrix; no part of a cell's key.
+    """
 
     name: str
     params: Mapping[str, Any] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    label: str = field(default="", compare=False)
 
     @cached_property
     def _text(self) -> str:
-        return describe_choice(self.plain(), self.defaults)
+        return self.label or describe_choice(self.plain(), self.defaults)
 
     def __str__(self) -> str:
         return self._text
