@@ -77,7 +77,7 @@ def write_pages(docs: Path) -> list[Path]:
     """
     written = []
     for kind, (title, registry) in KINDS.items():
-        folder = docs / kind
+        folder = docs / "components" / kind
         folder.mkdir(parents=True, exist_ok=True)
         ours = [entry for entry in registry if entry.provider.startswith("nsbench.")]
         files = {f"{entry.name}.md": page(entry, kind) for entry in ours}
