@@ -14,6 +14,9 @@ from nsbench.benchmarks.records.record import CHOICE_COLUMNS, SEEN_COLUMNS, RunR
 SHOWN_ANCHORS = 16
 SHOWN_NEGATIVES = 20
 """Of one anchor, the heaviest."""
+PACKED_ANCHORS = 4
+PACKED_NEGATIVES = 8
+"""Fewer where results are packed to be published: an excerpt of somebody's data, not a copy."""
 TEXTS = ("anchor_text", "positive_text", "candidate_text")
 NEGATIVE_COLUMNS = (*CHOICE_COLUMNS, *SEEN_COLUMNS, "chosen", *TEXTS)
 
@@ -45,6 +48,13 @@ def negatives_of(choices: pd.DataFrame, texts: pd.DataFrame | None) -> pd.DataFr
         found = [known.get(n, "") for n in kept[name.removesuffix("_text")].tolist()]
         kept[name] = pd.Series(found, dtype="str")
     return kept[list(NEGATIVE_COLUMNS)]
+
+
+def excerpt(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the part of `negatives_of` that packed results keep, in the same order."""
+    kept = table[table["place"] < PACKED_ANCHORS]
+    heaviest = kept.groupby(["step", "place", "anchor"], sort=False).head(PACKED_NEGATIVES)
+    return heaviest.reset_index(drop=True)
 
 
 def method_of(record: RunRecord) -> str:

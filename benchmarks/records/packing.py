@@ -43,7 +43,13 @@ from nsbench.benchmarks.keys import pretty_json, slug, spreadsheet_plain
 from nsbench.benchmarks.records.digests import BLANK, UNPACKED, check_digest, unpacked_json
 from nsbench.benchmarks.records.folder import ResultsFolder
 from nsbench.benchmarks.records.json_file import RecordError, read_json
-from nsbench.benchmarks.records.negatives import NEGATIVE_COLUMNS, TEXTS, method_of, negatives_of
+from nsbench.benchmarks.records.negatives import (
+    NEGATIVE_COLUMNS,
+    TEXTS,
+    excerpt,
+    method_of,
+    negatives_of,
+)
 from nsbench.benchmarks.records.paths import CellPaths
 from nsbench.benchmarks.records.record import (
     HISTOGRAM_COLUMNS,
@@ -342,6 +348,7 @@ def _negatives(paths: CellPaths, record: RunRecord, *, texts: bool) -> pd.DataFr
     else:
         table = pd.read_parquet(_checked(paths, record, paths.negatives.name))
         table = table if texts else table.assign(**dict.fromkeys(TEXTS, ""))
+    table = excerpt(table)
     for name in ("weight", "similarity", "positive_similarity"):
         table[name] = rounded(table[name].to_numpy(dtype=np.float64))
     return None if table.empty else table
