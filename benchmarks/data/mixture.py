@@ -30,7 +30,7 @@ class Mixture(DataSet):
         weights: Share of the batches of each, > 0; a list, empty for the numbers of rows.
     """
 
-    lists: ClassVar[frozenset[str]] = frozenset({"parts"})
+    list_parameters: ClassVar[frozenset[str]] = frozenset({"parts"})
 
     parts: tuple[Any, ...]
     weights: tuple[float, ...] = ()

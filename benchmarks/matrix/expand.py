@@ -53,7 +53,9 @@ def _choices(registry: Registry[Any], entries: list[Entry]) -> list[Choice]:
 def _list_valued(registry: Registry[Any], name: str) -> frozenset[str]:
     """Return the parameters whose value is a list: only a list of lists is a grid for them."""
     entry = registry.entry(name)
-    named_so: frozenset[str] = entry.attribute("lists", frozenset())  # those without a default
+    named_so: frozenset[str] = entry.attribute(
+        "list_parameters", frozenset()
+    )  # those without a default
     return named_so | {p.name for p in entry.parameters if isinstance(p.default, tuple | list)}
 
 

@@ -40,6 +40,7 @@ def test_each_score_has_the_overlap_of_its_task(scanned):
             "planted-sts": 0.0,
             "geometry": np.nan,
             "frequent_tokens": np.nan,
+            "first_dimensions": np.nan,
         },
         nan_ok=True,
     )

@@ -115,7 +115,7 @@ def test_all_that_a_matrix_lacks_is_named_at_once(tmp_path: Path) -> None:
     missing = [line for line in done.output.splitlines() if line.startswith("missing")]
     assert len(missing) == 2
     assert "owner/not-here" in missing[0]
-    assert "there is no file nowhere.jsonl" in missing[1]
+    assert f"there is no file {tmp_path / 'nowhere.jsonl'}" in missing[1]
     assert "ok  encoder static(dimension=8)" in done.output
     mends = done.output.partition("to mend it:")[2].splitlines()[1:]
     assert (

@@ -34,6 +34,8 @@ def batch(seed: int, rows: int = 6, columns: int = 14) -> tuple[SimilarityContex
         own_negative=torch.rand(rows, columns, generator=draw) < 0.2,
         truth=(torch.rand(rows, columns, generator=draw) < 0.1) & mask,
         guide_similarity=torch.rand(rows, columns, generator=draw),
+        grade=torch.linspace(0, 1, rows),
+        memory=torch.zeros(rows),
     )
     chosen = mask & (torch.rand(rows, columns, generator=draw) < 0.7)
     return context, Selection(
@@ -58,9 +60,13 @@ def differences(
 
 
 def is_detached(name: str, params: dict[str, Any]) -> bool:
-    """Whether an objective has weights that move with the similarities, yet get no gradient."""
+    """Whether an objective has weights that move with the similarities, yet get no gradient.
+
+    Or a row's loss reads the similarities of other rows.
+    """
     return (
-        (name, params) == ("hard_debiased", {"variant": "paper"})
+        name in ("angle", "cosent", "global_contrast")
+        or (name, params) == ("hard_debiased", {"variant": "paper"})
         or (name == "decoupled" and params.get("positives") == "weighted")
         or (name == "focal" and params.get("weight") != "live" and params.get("gamma") != 0)
         or name == "model_aware"

@@ -15,6 +15,7 @@ from made_models import body, module, save_modules
 
 from nsbench.analysis.read.load import load_results
 from nsbench.benchmarks.evaluation.mteb import adapter, tasks
+from nsbench.benchmarks.evaluation.mteb.plain import plain_scores
 from nsbench.benchmarks.runs.external import evaluate
 
 PROMPTS = {
@@ -76,7 +77,7 @@ def test_a_mock_task_scores_as_with_plain_mteb(name: str, model: Path, tmp_path:
         task = tasks._task(request)
         task.load_data()
         plain = st.SentenceTransformer(str(model), device="cpu")
-        theirs = adapter.plain_scores(plain, [task])[name]
+        theirs = plain_scores(plain, [task])[name]
     assert ours == pytest.approx(theirs, abs=1e-5)
 
 

@@ -84,6 +84,12 @@ def test_words_alone_can_rank() -> None:
     model = EvaluatedModel("me/words", "r", 4, lambda t: np.zeros((len(t), 4)), lexical=lexical)
     found = evaluate(model, own_tests=[test])
     assert {s.metric: s.value for s in found.scores}["ndcg_at_10"] == 1.0
+
+
+def test_words_alone_are_not_scored_on_pairs(need_tasks: Any) -> None:
+    need_tasks("STS12")
+    lexical = lambda texts: Bm25(texts).search  # noqa: E731
+    model = EvaluatedModel("me/words", "r", 4, lambda t: np.zeros((len(t), 4)), lexical=lexical)
     with pytest.raises(ValueError, match="scored on retrieval tasks only, not on STS12"):
         evaluate(model, ["STS12"])
 

@@ -182,5 +182,5 @@ def test_an_adapter_is_refused_with_the_line_that_installs_peft(
         lambda: encoders.make("transformer", source=str(folder)).check(),
         lambda: encoders.make("static", source=str(folder)).check(),
     ):
-        with pytest.raises(ValueError, match="needs peft: pip install peft"):
+        with pytest.raises(ValueError, match=r"needs peft: pip install 'nsbench\[lora\]'"):
             load()
