@@ -81,7 +81,7 @@ def test_batches_refuse_fewer_rows_than_one_batch() -> None:
 
 
 def a_world() -> Any:
-    data = SimpleNamespace(rows=20)
+    data = SimpleNamespace(rows=20, source=None)
     return SimpleNamespace(data=data, batch_size=5, seed_for=lambda purpose: 7)
 
 
