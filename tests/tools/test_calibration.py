@@ -36,7 +36,9 @@ def test_smallest_detectable_is_right_to_within_a_fifth(seeds):
 
 def test_with_twenty_methods_nearly_every_matrix_reports_it_right():
     answer = detectable(Design(methods=20, unequal=0.0), repetitions=300, seed=0)
-    assert answer["within_20"] >= 0.9  # 92 of 100 here; a method's own spread counts, too
+    assert (
+        answer["within_20"] >= 0.9
+    )  # its spread holds the baseline's own noise: 11 % over matrices, not 8 %
 
 
 def test_the_seed_decides_the_simulation():
