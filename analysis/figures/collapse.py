@@ -5,6 +5,7 @@ Isola 2020, section 4. https://arxiv.org/abs/2005.10242
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,8 +26,6 @@ from nsbench.analysis.figures.style import COLOURS, COLUMN_WIDTH, DASHES, MARKER
 from nsbench.analysis.tables.pools import Pool
 
 UNTRAINED = "no_training"
-_TASK = "frequent_tokens"
-_METRIC = r"without_(\d+)"
 
 
 def named(pool: Pool) -> pd.DataFrame:
@@ -114,20 +113,44 @@ def random_pairs(table: pd.DataFrame, ax: Axes) -> Axes:
     )
 
 
-def collect_frequent_tokens(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Per pool, score by number of frequent tokens left out of the mean, over seeds."""
+def numbered(material: Material, task: str, metric: str) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Per pool, the scores of a task whose metrics hold a number ``k``, by it and over seeds."""
     for name, pool in each_pool(material):
         rows = material.extra_scores
-        rows = rows[rows["task"] == _TASK]
+        rows = rows[rows["task"] == task]
         if rows.empty:
             continue
         rows = rows[["key", "metric", "value"]].merge(named(pool), on="key")
         if rows.empty:
             continue
-        rows = rows.assign(k=rows["metric"].str.extract(_METRIC, expand=False).astype(int))
+        rows = rows.assign(k=rows["metric"].str.extract(metric, expand=False).astype(int))
         keys = ["method", "by", "k"]
         table = over_seeds(rows.groupby([*keys, "seed"])["value"].mean(), keys)
         yield name, table.assign(sampler=table["method"], pool=pool.title)
+
+
+def lines_over_k(table: pd.DataFrame, ax: Axes, *, title: str, **scale: Any) -> Axes:
+    """Draw one line per method of what `numbered` gives; ``scale`` is that of ``set_xscale``."""
+    for method, style in looks(table).items():
+        part = table[table["method"] == method].sort_values("k")
+        label = "untrained" if method == UNTRAINED else method
+        banded_line(ax, part["k"], part, style, scale=100, label=label)
+    ticks = sorted(table["k"].unique())
+    ax.set_xscale(**scale)
+    ax.set_xticks(ticks, [f"{k}" for k in ticks])
+    ax.minorticks_off()
+    return finish(
+        ax,
+        table,
+        title=title,
+        caption=f"{shown(table)}, band: lowest to highest",
+        entries=table["method"].nunique(),
+    )
+
+
+def collect_frequent_tokens(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Per pool, score by number of frequent tokens left out of the mean, over seeds."""
+    return numbered(material, "frequent_tokens", r"without_(\d+)")
 
 
 @figure(
@@ -138,23 +161,10 @@ def collect_frequent_tokens(material: Material) -> Iterator[tuple[str, pd.DataFr
 )
 def frequent_tokens(table: pd.DataFrame, ax: Axes) -> Axes:
     """One line per method; one that rises relied on frequent tokens."""
-    for method, style in looks(table).items():
-        part = table[table["method"] == method].sort_values("k")
-        label = "untrained" if method == UNTRAINED else method
-        banded_line(ax, part["k"], part, style, scale=100, label=label)
-    ticks = sorted(table["k"].unique())
-    ax.set_xscale("symlog", linthresh=4)
-    ax.set_xticks(ticks, [f"{k}" for k in ticks])
-    ax.minorticks_off()
     ax.set_xlabel("most frequent tokens left out of the mean")
     ax.set_ylabel("Spearman correlation x 100")
-    return finish(
-        ax,
-        table,
-        title="Does the mean hang on frequent tokens?",
-        caption=f"{shown(table)}, band: lowest to highest",
-        entries=table["method"].nunique(),
-    )
+    title = "Does the mean hang on frequent tokens?"
+    return lines_over_k(table, ax, title=title, value="symlog", linthresh=4)
 
 
 def collect_alignment_uniformity(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -9,28 +9,14 @@ from collections.abc import Iterator
 import pandas as pd
 from matplotlib.axes import Axes
 
-from nsbench.analysis.figures.collapse import UNTRAINED, collapse_size, looks, named, shown
-from nsbench.analysis.figures.drawing import Material, banded_line, each_pool, finish, over_seeds
+from nsbench.analysis.figures.collapse import collapse_size, lines_over_k, numbered
+from nsbench.analysis.figures.drawing import Material
 from nsbench.analysis.figures.registry import figure
-
-_TASK = "first_dimensions"
-_METRIC = r"first_(\d+)"
 
 
 def collect_dimensions(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
     """Per pool, mean main score over tests by numbers kept of an embedding, over seeds."""
-    for name, pool in each_pool(material):
-        rows = material.extra_scores
-        rows = rows[rows["task"] == _TASK]
-        if rows.empty:
-            continue
-        rows = rows[["key", "metric", "value"]].merge(named(pool), on="key")
-        if rows.empty:
-            continue
-        rows = rows.assign(k=rows["metric"].str.extract(_METRIC, expand=False).astype(int))
-        keys = ["method", "by", "k"]
-        table = over_seeds(rows.groupby([*keys, "seed"])["value"].mean(), keys)
-        yield name, table.assign(sampler=table["method"], pool=pool.title)
+    return numbered(material, "first_dimensions", r"first_(\d+)")
 
 
 @figure(
@@ -41,20 +27,6 @@ def collect_dimensions(material: Material) -> Iterator[tuple[str, pd.DataFrame]]
 )
 def dimensions(table: pd.DataFrame, ax: Axes) -> Axes:
     """One line per method; a flat one loses little where embeddings are cut."""
-    for method, style in looks(table).items():
-        part = table[table["method"] == method].sort_values("k")
-        label = "untrained" if method == UNTRAINED else method
-        banded_line(ax, part["k"], part, style, scale=100, label=label)
-    ticks = sorted(table["k"].unique())
-    ax.set_xscale("log", base=2)
-    ax.set_xticks(ticks, [f"{k}" for k in ticks])
-    ax.minorticks_off()
     ax.set_xlabel("numbers kept of an embedding")
     ax.set_ylabel("mean main score x 100")
-    return finish(
-        ax,
-        table,
-        title="How short may embeddings be?",
-        caption=f"{shown(table)}, band: lowest to highest",
-        entries=table["method"].nunique(),
-    )
+    return lines_over_k(table, ax, title="How short may embeddings be?", value="log", base=2)

@@ -11,6 +11,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from nsbench.benchmarks.contrast.distributed import rows_of_all
+
 
 def processes() -> int:
     """Return the number of processes that train together."""
@@ -23,11 +25,7 @@ class _Joined(torch.autograd.Function):
     @staticmethod
     def forward(context: Any, local: Tensor, sizes: tuple[int, ...], rank: int) -> Tensor:
         context.start, context.rows, context.times = sum(sizes[:rank]), len(local), len(sizes)
-        padded = local.new_zeros(max(sizes), *local.shape[1:])
-        padded[: len(local)] = local
-        parts = [torch.empty_like(padded) for _ in sizes]
-        dist.all_gather(parts, padded)
-        return torch.cat([part[:n] for part, n in zip(parts, sizes, strict=True)])
+        return rows_of_all(local, sizes)
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:

@@ -26,18 +26,22 @@ class ApartError(RuntimeError):
     """The processes of a cell have diverged."""
 
 
+def rows_of_all(local: Tensor, sizes: tuple[int, ...]) -> Tensor:
+    """Rows of all processes in their order, without a gradient; ``sizes`` says how many of each."""
+    padded = local.new_zeros(max(sizes), *local.shape[1:])
+    padded[: len(local)] = local
+    parts = [torch.empty_like(padded) for _ in sizes]
+    dist.all_gather(parts, padded)
+    return torch.cat([part[:n] for part, n in zip(parts, sizes, strict=True)])
+
+
 class _Gather(torch.autograd.Function):
     """Concatenate the processes' rows; every process has the whole loss, so no gradient is sent."""
 
     @staticmethod
     def forward(context: Any, local: Tensor, sizes: tuple[int, ...], rank: int) -> Tensor:
         context.start, context.rows = sum(sizes[:rank]), len(local)
-        most = max(sizes)
-        padded = local.new_zeros(most, *local.shape[1:])
-        padded[: len(local)] = local
-        parts = [torch.empty_like(padded) for _ in sizes]
-        dist.all_gather(parts, padded)
-        return torch.cat([part[:n] for part, n in zip(parts, sizes, strict=True)])
+        return rows_of_all(local, sizes)
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:

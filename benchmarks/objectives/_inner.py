@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
-from nsbench.samplers import Objective, parse_choice
+from nsbench.samplers import Objective, Selection, SimilarityContext, parse_choice
 
 T = TypeVar("T", bound="Wraps")
 
@@ -49,6 +49,13 @@ class Wraps:
         """The inner objective, with its learned numbers where they were bound."""
         bound = vars(self).get("_bound")
         return bound or inner_objective(type(self).__name__.lower(), self.inner)
+
+    def __call__(
+        self, similarity: Tensor, context: SimilarityContext, selection: Selection
+    ) -> Tensor:
+        """As the inner objective."""
+        out: Tensor = self.wrapped(similarity, context, selection)
+        return out
 
     @property
     def views(self) -> str:

@@ -61,12 +61,6 @@ class Learned(Wraps):
         object.__setattr__(twin, "_bound", inner)
         return twin
 
-    def __call__(
-        self, similarity: Tensor, context: SimilarityContext, selection: Selection
-    ) -> Tensor:
-        out: Tensor = self.wrapped(similarity, context, selection)
-        return out
-
     def on_embeddings(
         self, embedded: Embedded, context: SimilarityContext, selection: Selection
     ) -> Tensor:

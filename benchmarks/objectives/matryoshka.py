@@ -62,12 +62,6 @@ class Matryoshka(Wraps):
             )
         super().check_dimension(dimension)
 
-    def __call__(
-        self, similarity: Tensor, context: SimilarityContext, selection: Selection
-    ) -> Tensor:
-        out: Tensor = self.wrapped(similarity, context, selection)
-        return out
-
     def on_embeddings(
         self, embedded: Embedded, context: SimilarityContext, selection: Selection
     ) -> Tensor:

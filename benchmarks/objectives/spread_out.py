@@ -46,12 +46,6 @@ class SpreadOut(Wraps):
         one_of("spread_out", "over", self.over, ("mean", "sum"))
         one_of("spread_out", "hinge", self.hinge, ("relu", "none"))
 
-    def __call__(
-        self, similarity: Tensor, context: SimilarityContext, selection: Selection
-    ) -> Tensor:
-        out: Tensor = self.wrapped(similarity, context, selection)
-        return out
-
     def on_embeddings(
         self, embedded: Embedded, context: SimilarityContext, selection: Selection
     ) -> Tensor:

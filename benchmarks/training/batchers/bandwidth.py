@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from nsbench.benchmarks.contrast.world import World
-from nsbench.benchmarks.training.batchers.neighbours import Ints, ranked_rows, teacher_views
+from nsbench.benchmarks.training.batchers.neighbours import Ints, edges, ranked_rows, teacher_views
 
 
 def close_together(neighbours: Ints) -> Ints:
@@ -26,11 +26,9 @@ def close_together(neighbours: Ints) -> Ints:
     from scipy.sparse.csgraph import reverse_cuthill_mckee
 
     rows = len(neighbours)
-    source = np.repeat(np.arange(rows), neighbours.shape[1])
-    target = neighbours.ravel()
-    there = target >= 0
-    ones = np.ones(int(there.sum()), np.int8)
-    graph = csr_matrix((ones, (source[there], target[there])), shape=(rows, rows))
+    source, target = edges(neighbours)
+    ones = np.ones(len(source), np.int8)
+    graph = csr_matrix((ones, (source, target)), shape=(rows, rows))
     joined = (graph + graph.T).tocsr()
     return np.asarray(reverse_cuthill_mckee(joined, symmetric_mode=True), np.int64)
 

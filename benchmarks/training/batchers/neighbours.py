@@ -41,6 +41,14 @@ def ranked_rows(anchors: Tensor, positives: Tensor, depth: int) -> Ints:
     return np.asarray(found, np.int64)
 
 
+def edges(neighbours: Ints) -> tuple[Ints, Ints]:
+    """Row and neighbour of every place of ``(R, m)`` neighbours that is not -1."""
+    source = np.repeat(np.arange(len(neighbours)), neighbours.shape[1])
+    target = neighbours.ravel()
+    there = target >= 0
+    return source[there], target[there]
+
+
 def mutual(neighbours: Ints) -> list[Ints]:
     """For every row the neighbours that count it among theirs, ascending.
 
@@ -48,11 +56,9 @@ def mutual(neighbours: Ints) -> list[Ints]:
         neighbours: ``(R, m)`` rows, -1 for none.
     """
     rows = len(neighbours)
-    source = np.repeat(np.arange(rows), neighbours.shape[1])
-    target = neighbours.ravel()
-    there = target >= 0
-    forth = source[there] * rows + target[there]
-    back = target[there] * rows + source[there]
+    source, target = edges(neighbours)
+    forth = source * rows + target
+    back = target * rows + source
     keys = np.unique(forth[np.isin(forth, back)])
     cuts = np.searchsorted(keys, np.arange(1, rows) * rows)
     return [part % rows for part in np.split(keys, cuts)]

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from made_trainer import trainer_for
 from made_training import method, trained
 
 from nsbench.benchmarks.data import TrainingData, datasets
@@ -218,26 +219,6 @@ def test_a_guide_masks_what_it_finds_closer_than_the_positive(data: TrainingData
     assert not any("guide" in name for name, _ in loss.named_parameters())
 
 
-def trainer_for(model: Any, train: Any, loss: Any, folder: Path, **more: Any) -> Any:
-    from sentence_transformers import (
-        SentenceTransformerTrainer,
-        SentenceTransformerTrainingArguments,
-    )
-
-    options = {
-        "per_device_train_batch_size": 8,
-        "max_steps": 6,
-        "learning_rate": 0.05,
-        "logging_steps": 1,
-        "save_strategy": "no",
-        "report_to": "none",
-        "use_cpu": True,
-        "disable_tqdm": True,
-    } | more
-    arguments = SentenceTransformerTrainingArguments(str(folder), **options)
-    return SentenceTransformerTrainer(model, arguments, train_dataset=train, loss=loss)
-
-
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_remining_feeds_what_the_model_finds_now(data: TrainingData, tmp_path: Path) -> None:
@@ -250,7 +231,14 @@ def test_remining_feeds_what_the_model_finds_now(data: TrainingData, tmp_path: P
     remine = Remine(model, data, settings, every=2)
     first = dict(remine.negatives)
     loss = NegativeSamplingLoss(model, "bm25[keep='own']", "info_nce")
-    trainer = trainer_for(model, remine.dataset, loss, tmp_path, max_steps=5)
+    trainer = trainer_for(
+        model,
+        remine.dataset,
+        loss,
+        tmp_path,
+        max_steps=5,
+        per_device_train_batch_size=8,
+    )
     trainer.add_callback(remine)
     measured = DifficultyCallback(loss, trainer, every=2)
     trainer.add_callback(measured)

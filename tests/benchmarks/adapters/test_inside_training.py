@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_trainer import trainer_for
 
 from nsbench.benchmarks.data import TrainingData, datasets
 from nsbench.benchmarks.encoders import encoders
@@ -259,29 +260,6 @@ def test_the_model_is_no_guide_of_itself(data: TrainingData) -> None:
 
 def pairs_of(texts: Texts) -> Dataset:
     return Dataset.from_dict({"anchor": texts[0], "positive": texts[1]})
-
-
-def trainer_for(model: Any, train: Any, loss: Any, folder: Path, **more: Any) -> Any:
-    from sentence_transformers import (
-        SentenceTransformerTrainer,
-        SentenceTransformerTrainingArguments,
-    )
-
-    evaluated = more.pop("eval_dataset", None)
-    options = {
-        "per_device_train_batch_size": 4,
-        "max_steps": 8,
-        "learning_rate": 0.05,
-        "logging_steps": 1,
-        "save_strategy": "no",
-        "report_to": "none",
-        "use_cpu": True,
-        "disable_tqdm": True,
-    } | more
-    arguments = SentenceTransformerTrainingArguments(str(folder), **options)
-    return SentenceTransformerTrainer(
-        model, arguments, train_dataset=train, eval_dataset=evaluated, loss=loss
-    )
 
 
 CURRICULUM = "curriculum[inner='random[fraction=0.5]']"
