@@ -19,6 +19,7 @@ from nsbench.benchmarks.records import (
     write_record,
 )
 from nsbench.benchmarks.records.merging import merge
+from nsbench.benchmarks.records.negatives import PACKED_ANCHORS, PACKED_NEGATIVES
 from nsbench.benchmarks.records.packing import is_packed, pack, rounded, unpack
 
 
@@ -192,7 +193,7 @@ def test_rounding_keeps_significant_digits_and_what_is_not_finite() -> None:
 def test_negatives_of_one_seed_are_packed_with_their_texts_or_without(
     small: Callable[..., dict[str, Any]], run_matrix: Callable[..., Any], tmp_path: Path
 ) -> None:
-    folder, _ = run_matrix(small(samplers=["hard"], seeds=[2, 1]))
+    folder, _ = run_matrix(small(samplers=["in_batch"], seeds=[2, 1]))
     pack(folder.root, tmp_path / "packed")
     pack(folder.root, tmp_path / "bare", texts=False)
     unpack(tmp_path / "packed", tmp_path / "again")
@@ -205,8 +206,11 @@ def test_negatives_of_one_seed_are_packed_with_their_texts_or_without(
     known = dict(zip(texts["text"], texts["content"], strict=True))
     assert (table["candidate_text"] == table["candidate"].map(known)).all()
     assert (table["anchor_text"] == table["anchor"].map(known)).all()
+    assert set(table["place"]) == set(range(PACKED_ANCHORS))
+    assert choices["place"].max() >= PACKED_ANCHORS
     for (step, place), part in table.groupby(["step", "place"]):
         own = choices[(choices["step"] == step) & (choices["place"] == place)]
+        assert len(part) == PACKED_NEGATIVES < len(own)
         assert set(part["chosen"]) == {len(own)}
         assert list(part["weight"]) == pytest.approx(
             sorted(own["weight"], reverse=True)[: len(part)], rel=1e-3
