@@ -14,14 +14,17 @@ def command() -> None:
     So the process ends without one. What a command leaves then is what a kill leaves, from which
     every command resumes; one that has more to do (``run``) has its own answer meanwhile.
     """
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else a shell ignores it
-        signal.signal(signal.SIGINT, _end)
+    try:
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else a shell ignores it
+            signal.signal(signal.SIGINT, _end)
+    except KeyboardInterrupt:  # pressed before the line above was through
+        _end()
     from nsbench.analysis.cli.main import main
 
     main()
 
 
-def _end(number: int, frame: Any) -> None:
+def _end(*_: Any) -> None:
     with suppress(OSError, ValueError, RuntimeError):  # closed, or in the middle of a write
         sys.stdout.flush()
     with suppress(OSError):

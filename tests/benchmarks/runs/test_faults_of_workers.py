@@ -27,8 +27,16 @@ from nsbench.benchmarks.runs.executors.starts import Starts
 
 Build = Callable[..., dict[str, Any]]
 COMMAND = "from nsbench.analysis.cli import command; command()"
-SAID = "from nsbench.analysis.cli import command; print('>', flush=True); command()"
-"""The same, with a sign of life once Python has started."""
+SAID = """
+import sys
+from nsbench.analysis.cli import command
+def said(event, about):
+    if event == "import" and about[0] == "nsbench.analysis.cli.main":
+        print(">", flush=True)
+sys.addaudithook(said)
+command()
+"""
+"""The same, with a sign of life once `command` imports what it runs: Ctrl-C is answered by then."""
 
 
 def nsbench(*words: str, code: str = COMMAND, **more: Any) -> subprocess.Popen[str]:
@@ -179,7 +187,7 @@ def interrupted(seconds: float, *words: str) -> None:
     finally:
         signal.signal(signal.SIGINT, before)
     assert process.stdout is not None
-    assert process.stdout.readline() == ">\n"  # Python has started; all that follows is ours
+    assert process.stdout.readline() == ">\n"
     time.sleep(seconds)
     os.killpg(process.pid, signal.SIGINT)
     code, text = ended(process)
