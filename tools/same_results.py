@@ -28,6 +28,7 @@ FITTED: dict[str, dict[str, Any]] = {
     "given_batches": {"file": "batches.txt"},
 }
 """Parameters of objectives and samplers whose defaults do not fit `BASE`."""
+UNTRAINED = ("no_training", "bm25_ranking")
 KINDS = ("samplers", "candidates", "objectives", "augmentations", "regimes")
 FILES = (
     "cell.json",
@@ -91,7 +92,7 @@ def matrices(names: dict[str, list[str]], nli: str) -> dict[str, dict[str, Any]]
     return {
         "samplers": {
             "samplers": [
-                {"name": n} | FITTED.get(n, {}) for n in names["samplers"] if n != "no_training"
+                {"name": n} | FITTED.get(n, {}) for n in names["samplers"] if n not in UNTRAINED
             ]
         },
         "layers": {"samplers": ["lower_layer"]} | tiny,
