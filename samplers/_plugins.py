@@ -5,8 +5,9 @@ import importlib
 import importlib.util
 import os
 import sys
-from functools import cache
 from pathlib import Path
+
+from nsbench.samplers._memory import remembered
 
 PLUGIN_PATH = "NSBENCH_PLUGIN_PATH"
 """Variable with files and modules of your own components, joined by the path separator."""
@@ -54,7 +55,7 @@ def _import(name: str) -> None:
         raise
 
 
-@cache  # of the code as it was imported: a later edit is not what runs
+@remembered(256)  # of the code as it was imported: a later edit is not what runs
 def code_digest(cls: type) -> str:
     """SHA-256 over the source that a class comes from; empty for what ships with this package.
 

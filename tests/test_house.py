@@ -2,11 +2,13 @@
 
 import ast
 import io
+import re
 import subprocess
 import sys
 import tokenize
 import zipfile
 from collections import defaultdict
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -52,6 +54,23 @@ EXCEPTIONS: dict[str, str] = {
     "benchmarks/search/kernel.py:collect_kernel": "a Triton kernel",
 }
 """``path:function`` that is longer or wider, with the reason."""
+
+
+STATE = {
+    "analysis/figures/registry.py:_registered",
+    "benchmarks/adapters/_progress.py:_counted",
+    "benchmarks/cli/main.py:extra_kinds",
+    "benchmarks/cli/matrix.py:after_run",
+    "benchmarks/data/_hub.py:opened",
+    "benchmarks/hub.py:_silent",
+    "benchmarks/records/claims.py:_held",
+    "benchmarks/records/claims.py:_watched",
+    "benchmarks/runs/cell_log.py:_before",
+    "benchmarks/runs/cell_log.py:_open",
+    "benchmarks/search/kernel.py:_chosen",
+    "samplers/_plugins.py:_imported",
+}
+"""Module-level collections that are filled later: registers and state, none of them a cache."""
 
 
 @cache
@@ -186,6 +205,26 @@ def test_functions_are_short_and_take_few_parameters() -> None:
                 found[f"{path.relative_to(ROOT)}:{node.name}"] = (size, wide)
     assert {name: size for name, size in found.items() if name not in EXCEPTIONS} == {}
     assert set(EXCEPTIONS) <= set(found), "an exception that is none any more"
+
+
+def filled_later(tree: ast.Module) -> Iterator[str]:
+    """Names of the empty collections that a module makes when it is imported."""
+    kinds = r"(\w+\.)?(set|dict|list|deque|\w*[dD]ict|Weak\w+)\(.*\)"
+    for node in tree.body:
+        if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
+            continue
+        if re.fullmatch(rf"{{}}|\[\]|{kinds}", ast.unparse(node.value)):
+            yield ast.unparse(node.targets[0] if isinstance(node, ast.Assign) else node.target)
+
+
+def test_what_a_process_remembers_is_bounded_and_known_by_name() -> None:
+    found = set()
+    for path in modules().values():
+        text, where = path.read_text("utf-8"), path.relative_to(ROOT)
+        caches = re.findall(r"\blru_cache\b|import functools|functools import .*\bcache\b", text)
+        assert not caches, f"{where} remembers without samplers/_memory.py: {caches}"
+        found |= {f"{where}:{name}" for name in filled_later(ast.parse(text))}
+    assert found == STATE
 
 
 def test_samplers_need_torch_and_the_standard_library_only() -> None:

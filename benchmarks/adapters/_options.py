@@ -63,7 +63,7 @@ def check_objective(objective: Any, model: Any, *, apart: bool) -> None:
     Args:
         objective: An objective.
         model: A `SentenceTransformer`, or ``None``.
-        apart: Whether each process has a batch of its own.
+        apart: Whether each process has its own batch.
 
     Raises:
         ValueError: If it does not take the model's embeddings, or learns numbers that would drift
@@ -76,8 +76,8 @@ def check_objective(objective: Any, model: Any, *, apart: bool) -> None:
         check(dimension)
     if apart and processes() > 1 and getattr(objective, "learned", {}):
         raise ValueError(
-            f"{objective!r} learns numbers, which would differ between processes that each have a "
-            "batch of their own: set gather_across_devices=True"
+            f"{objective!r} learns numbers, which would differ between processes that each have "
+            "their own batch: set gather_across_devices=True"
         )
 
 

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from nsbench.benchmarks.augmentations._words import device_of, whole_words
+from nsbench.samplers._memory import remembered
 
 PLANTED = "planted"
 _WORDNET = ("data.noun", "data.verb", "data.adj", "data.adv")
@@ -41,7 +41,7 @@ def source_fingerprint(source: str) -> str:
     return digest.hexdigest()
 
 
-@cache
+@remembered(4)
 def synonyms(source: str) -> dict[str, tuple[str, ...]]:
     """``{word: its synonyms}``, single words, lower-cased, sorted."""
     groups: Iterable[Iterable[str]]

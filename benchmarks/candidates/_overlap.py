@@ -1,4 +1,4 @@
-"""How much of one mining is in another, as sets of ids for each row."""
+"""Overlap of two minings, as sets of ids for each row."""
 
 import numpy as np
 import torch

@@ -34,9 +34,9 @@ from nsbench.benchmarks.records.cache import Arrays
 from nsbench.benchmarks.records.cell import RECIPE
 from nsbench.benchmarks.search import BACKENDS
 from nsbench.samplers import at_least, in_range, one_of
+from nsbench.samplers._memory import Memory
 
-_KEPT = 2
-_found: dict[str, Mined] = {}  # what cells of one process can share
+_mined: Memory[Mined] = Memory(__name__, 2)  # what cells of one process can share
 
 
 @register("corpus")
@@ -274,7 +274,7 @@ class OpenCorpus(OpenPool):
             made.append(self._mined())
             return made[0].arrays()
 
-        found = _found.get(key)
+        found = _mined.get(key)
         if found is None:
             found = Mined.of(self.world.shared(made_from, make), self.settings.shortage)
         if not made:  # passes are counted as if it had paid
@@ -282,10 +282,7 @@ class OpenCorpus(OpenPool):
                 made_from[1], []
             ):
                 self.world.note(name, len(self.world.data.texts))
-        while len(_found) >= _KEPT:
-            del _found[next(iter(_found))]
-        _found[key] = found
-        return found
+        return _mined.put(key, found)
 
     def _made_from(self) -> list[Any] | None:
         """Return everything that decides what is mined; ``None`` if no cell can share it."""
@@ -364,10 +361,9 @@ class OpenCorpus(OpenPool):
         self.rng.bit_generator.state = state["rng"]
 
 
-_plain: dict[str, bool] = {}  # by digest of the data
+_plain: Memory[bool] = Memory(f"{__name__}._are_plain", 64)
 
 
 def _are_plain(data: TrainingData) -> bool:
-    if data.digest not in _plain:
-        _plain[data.digest] = are_plain(data.texts)
-    return _plain[data.digest]
+    known = _plain.get(data.digest)
+    return _plain.put(data.digest, are_plain(data.texts)) if known is None else known

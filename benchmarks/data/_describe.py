@@ -1,4 +1,4 @@
-"""What a record says of the training data."""
+"""Facts of the training data for a record."""
 
 import math
 from typing import Any

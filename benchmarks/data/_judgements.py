@@ -23,7 +23,7 @@ Scores = Mapping[str, Mapping[str, float]]
 
 
 class RetrievalSource(Protocol):
-    """Where a retrieval set is read from."""
+    """The files or the repository that a retrieval set is read from."""
 
     def splits(self) -> Sequence[str]:
         """Names of the splits that have judgements."""

@@ -7,9 +7,10 @@ every slot, so that a frame is a row of small numbers.
 import re
 import tomllib
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
+
+from nsbench.samplers._memory import remembered
 
 VOWELS = "aeiou"
 # Vowel letters that sound like consonants, and the other way round.
@@ -157,7 +158,7 @@ def _topic(name: str, raw: dict[str, Any], shared: dict[str, Any]) -> Topic:
     )
 
 
-@cache
+@remembered(1)
 def lexicon() -> Lexicon:
     """The lexicon that ships with the package; read once."""
     raw = tomllib.loads(Path(__file__).with_name("lexicon.toml").read_text(encoding="utf-8"))

@@ -3,15 +3,17 @@
 from nsbench.benchmarks.data import TrainingData, datasets
 from nsbench.benchmarks.keys import canonical_json
 from nsbench.benchmarks.records.cell import Choice, make
+from nsbench.samplers._memory import Memory
 
-_loaded: dict[str, TrainingData] = {}
+_loaded: Memory[TrainingData] = Memory(__name__, 16)
 
 
 def load_data(choice: Choice) -> TrainingData:
-    """Read the data set of a choice, once per process."""
+    """Read the data set of a choice; the latest of a process are kept."""
     key = canonical_json(choice.plain())
-    if key not in _loaded:
+    found = _loaded.get(key)
+    if found is None:
         dataset = make(datasets, choice)
         dataset.check()
-        _loaded[key] = dataset()
-    return _loaded[key]
+        found = _loaded.put(key, dataset())
+    return found

@@ -21,7 +21,7 @@ from nsbench.samplers import in_range
 class Mixture(DataSet):
     """The rows of several data sets; every batch holds rows of one, so that its negatives do too.
 
-    A batch's data set is drawn by size or weight; each one's rows are gone through in shuffled
+    A batch's data set is drawn by size or weight; the rows of each are read in shuffled
     epochs. Statistics are kept for each (``loss@NAME`` and so on), and its own tests are scored. A
     pool that mines finds texts of all of them.
 

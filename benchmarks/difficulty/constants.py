@@ -1,12 +1,12 @@
 """Small tables of fixed numbers, brought to a device once, since bringing them waits for it."""
 
 from collections.abc import Sequence
-from functools import cache
 
 import torch
 from torch import Tensor
 
 from nsbench.benchmarks.device import is_fake
+from nsbench.samplers._memory import remembered
 
 
 def constant(values: Sequence[float], like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
@@ -23,6 +23,6 @@ def constant(values: Sequence[float], like: Tensor, dtype: torch.dtype | None = 
     return _kept(tuple(values), dtype, like.device)
 
 
-@cache
+@remembered(4096)  # far more than the live step graphs that read their memory
 def _kept(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
     return torch.tensor(values, dtype=dtype, device=device)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from nsbench.benchmarks.augmentations import TokenView
 from nsbench.benchmarks.encoders.progress import embedded
+from nsbench.samplers._memory import Memory
 
 
 class Encoder(nn.Module):
@@ -142,11 +143,11 @@ class TokenTable:
         return int(self.lengths.sum())
 
 
-_tokenized: dict[str, tuple[list[list[int]], int]] = {}
-KEPT = 4
-"""Tables of token ids kept by a process: all cells of a matrix read the same few."""
-LARGEST = 200_000
-"""Texts of all corpora together whose tokens a process keeps as lists."""
+_tokenized: Memory[tuple[list[list[int]], int]] = Memory(
+    f"{__name__}.cut", 200_000, weight=lambda found: len(found[0])
+)
+"""Token ids of corpora, with at most so many texts together."""
+_tables: "Memory[TokenTable]" = Memory(f"{__name__}.token_table", 4)
 
 
 def tokenize(encoder: Encoder, texts: Sequence[str], max_length: int) -> list[list[int]]:
@@ -169,20 +170,14 @@ def cut(encoder: Encoder, texts: Sequence[str], max_length: int) -> tuple[list[l
     for text in texts:
         digest.update(f"{len(text)}:{text}".encode("utf-8", "surrogatepass"))
     key = digest.hexdigest()
-    if key in _tokenized:
-        return _tokenized[key]
+    known = _tokenized.get(key)
+    if known is not None:
+        return known
     unknown = encoder.tokenizer.unk_token_id or 0
     found = backend.encode_batch_fast(list(texts), add_special_tokens=encoder.special_tokens)
     ids = [encoding.ids or [unknown] for encoding in found]
     longer = sum(bool(encoding.overflowing) for encoding in found)
-    if len(ids) <= LARGEST:
-        while _tokenized and sum(len(i) for i, _ in _tokenized.values()) + len(ids) > LARGEST:
-            _tokenized.pop(next(iter(_tokenized)))
-        _tokenized[key] = ids, longer
-    return ids, longer
-
-
-_tables: dict[tuple[str, str], TokenTable] = {}
+    return _tokenized.put(key, (ids, longer))
 
 
 def token_table(
@@ -206,8 +201,9 @@ def token_table(
         prompt: Put before every text.
     """
     key = key and f"{key} {prompt}"
-    if key and (key, str(device)) in _tables:
-        return _tables[key, str(device)]
+    known = _tables.get((key, str(device))) if key else None
+    if known is not None:
+        return known
     ids, longer = cut(encoder, [prompt + t for t in texts] if prompt else texts, max_length)
     before = encoder.tokenizer(prompt, add_special_tokens=False)["input_ids"] if prompt else ()
     lengths = np.fromiter(map(len, ids), dtype=np.int64, count=len(ids))
@@ -224,11 +220,7 @@ def token_table(
         vocabulary=int(padded.max(initial=0)) + 1,
         prompt=len(before),
     )
-    if key:
-        if len(_tables) >= KEPT:  # a matrix goes through its data sets in turn
-            _tables.pop(next(iter(_tables)))
-        _tables[key, str(device)] = table
-    return table
+    return _tables.put((key, str(device)), table) if key else table
 
 
 def masked_mean(states: Tensor, mask: Tensor) -> Tensor:

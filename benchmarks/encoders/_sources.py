@@ -5,11 +5,11 @@ Weights are read as safetensors only; nothing a user or a hub supplies is ever u
 
 import importlib.util
 import json
-from functools import cache
 from pathlib import Path
 
 from nsbench.benchmarks import hub
 from nsbench.benchmarks.files import sha256_of
+from nsbench.samplers._memory import remembered
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 _MINILM_NAMES = {MINILM.lower(), "all-minilm-l6-v2"}
@@ -36,7 +36,7 @@ class SourceError(ValueError):
     """An encoder's weights cannot be had here; the message says what to do."""
 
 
-@cache
+@remembered(1)
 def _packaged_minilm() -> Path | None:
     """Folder of the packaged MiniLM, or ``None`` if absent.
 
@@ -59,7 +59,7 @@ def _packaged_minilm() -> Path | None:
     return None
 
 
-@cache
+@remembered(256)
 def locate(source: str, revision: str | None = None) -> Path:
     """Local folder that holds the weights of ``source``.
 

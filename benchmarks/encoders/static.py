@@ -6,7 +6,6 @@ Paraphrastic Sentence Embeddings. https://arxiv.org/abs/1511.08198
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,6 +21,7 @@ from nsbench.benchmarks.encoders._prompts import check_prompts
 from nsbench.benchmarks.encoders._settings import read_object
 from nsbench.benchmarks.encoders._vocabulary import word_tokenizer
 from nsbench.samplers import at_least, in_range
+from nsbench.samplers._memory import remembered
 
 
 class StaticEncoder(Encoder):
@@ -177,7 +177,7 @@ def table_folder(folder: Path) -> Path:
     return modules[0][1] if modules else folder
 
 
-@lru_cache(maxsize=4)
+@remembered(4)
 def _tokenizer(folder: Path, fingerprint: str) -> Any:
     """A saved encoder's tokenizer, read once; no setting of it is ever changed."""
     if (folder / "config.json").is_file() or not (folder / "tokenizer.json").is_file():

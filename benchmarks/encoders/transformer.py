@@ -7,7 +7,6 @@ section 3. https://arxiv.org/abs/1908.10084
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -29,6 +28,7 @@ from nsbench.benchmarks.encoders._prompts import check_prompts
 from nsbench.benchmarks.encoders._sources import SourceError, locate
 from nsbench.benchmarks.encoders._transformer import TransformerEncoder
 from nsbench.samplers import in_range, one_of
+from nsbench.samplers._memory import remembered
 
 ARITHMETIC = 3
 """2: texts end to end on a CPU, without padding. 3: without gradient there, linear layers by oneDNN
@@ -181,13 +181,13 @@ def _positive(length: int) -> int:
     return length if length > 0 else 512  # -1 stands for "no limit"
 
 
-@lru_cache(maxsize=64)
+@remembered(64)
 def _checked(spec: Transformer, fingerprint: str) -> bool:
     """Check a spec once for each content of its folder; True if its model has a dropout."""
     return spec._made(0, "meta").drops
 
 
-@lru_cache(maxsize=64)
+@remembered(64)
 def _sees_positions(spec: Transformer, fingerprint: str) -> bool:
     """Compare states under two orders of the positions, of a random model of one layer.
 

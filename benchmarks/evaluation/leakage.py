@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +34,14 @@ from nsbench.benchmarks.records import RecordError, read_json
 from nsbench.benchmarks.records.cell import Cell, make
 from nsbench.benchmarks.regimes._labels import entailment_data
 from nsbench.samplers import samplers
+from nsbench.samplers._memory import Memory, remembered
 
 WORDS = 8
 """Words in a run that counts as shared; shorter texts are compared whole only."""
 VERSION = 2
 """Raised when the meaning of a number changes, so that stored scans are not reused."""
 _WORD = re.compile(r"\w+")
-_done: dict[str, dict[str, Any]] = {}
+_scans: Memory[dict[str, Any]] = Memory(__name__, 4096)
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,22 +169,26 @@ def scan_stored(
     """
     digests = [d.digest for d in training]
     keys = [content_key([VERSION, WORDS, digests, t.digest, t.transductive]) for t in tests]
+    done: dict[str, dict[str, Any]] = {}
     for key in keys:
-        if key not in _done and folder is not None and (folder / f"{key}.json").is_file():
-            stored = _read(folder / f"{key}.json")
-            if stored is not None:
-                _done[key] = stored
-    missing = [i for i, key in enumerate(keys) if key not in _done]
+        known = _scans.get(key)
+        if known is None and folder is not None and (folder / f"{key}.json").is_file():
+            known = _read(folder / f"{key}.json")
+        if known is not None:
+            done[key] = known
+    missing = [i for i, key in enumerate(keys) if key not in done]
     if missing:
         found = scan((t for d in training for t in d.texts), [tests[i] for i in missing])
-        _done.update((keys[i], asdict(o)) for i, o in zip(missing, found, strict=True))
+        done |= {keys[i]: asdict(o) for i, o in zip(missing, found, strict=True)}
     if folder is not None:
         for key in keys:
             if not (folder / f"{key}.json").is_file():
                 folder.mkdir(parents=True, exist_ok=True)
-                text = json.dumps(_done[key], indent=1, sort_keys=True)
+                text = json.dumps(done[key], indent=1, sort_keys=True)
                 write_atomically(folder / f"{key}.json", text + "\n")
-    return {test.name: dict(_done[key]) for test, key in zip(tests, keys, strict=True)}
+    for key, one in done.items():
+        _scans.put(key, one)
+    return {test.name: dict(done[key]) for test, key in zip(tests, keys, strict=True)}
 
 
 def scan_cell(cell: Cell, folder: Path | None = None) -> dict[str, dict[str, Any]]:
@@ -211,7 +216,7 @@ def scan_cell(cell: Cell, folder: Path | None = None) -> dict[str, dict[str, Any
     return scan_stored(training, tests, folder)
 
 
-@lru_cache(maxsize=64)
+@remembered(64)
 def _of_task(request: Request, transductive: bool) -> EvaluationTexts:
     task = mteb_tasks.load(request)
     found = judged(task)

@@ -2,7 +2,6 @@
 
 import tomllib
 from collections.abc import Iterable, Mapping
-from functools import cache
 from importlib import resources
 from itertools import product
 from pathlib import Path
@@ -15,6 +14,7 @@ from nsbench.benchmarks.matrix.executors import ExecutorSettings, executors, set
 from nsbench.benchmarks.matrix.places import anchored
 from nsbench.benchmarks.records.local_task import json_schema
 from nsbench.samplers import UnknownNameError, named_within, suggest
+from nsbench.samplers._memory import remembered
 
 Entry = str | dict[str, Any]
 View = Entry | list[Entry]
@@ -41,7 +41,7 @@ Positive = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 
 
 class BudgetConfig(_Strict):
-    """What training may spend; a list in any field multiplies the matrix."""
+    """Budget of a training; a list in any field multiplies the matrix."""
 
     steps: _grid(Steps) = 200  # type: ignore[valid-type]
     batch_size: _grid(Batch) = 64  # type: ignore[valid-type]
@@ -59,7 +59,7 @@ Task = Annotated[Entry, WithJsonSchema(json_schema())]
 
 
 class EvaluationConfig(_Strict):
-    """What every cell is scored on.
+    """Tasks that every cell is scored on, and when.
 
     Attributes:
         tasks: ``own``, mteb's tasks and benchmarks, ``STS7``, and tables of local files.
@@ -86,13 +86,13 @@ class EvaluationConfig(_Strict):
 
 
 class DifficultyConfig(_Strict):
-    """How often negative difficulty is measured."""
+    """Settings of the measurement of negative difficulty."""
 
     every: int = Field(default=10, ge=1)
 
 
 class RunConfig(_Strict):
-    """How cells are run; none of it is part of a cell's key.
+    """Settings of a run; none of them is part of a cell's key.
 
     A matrix file may also hold a table for each executor that has settings, such as
     ``[run.slurm]``; see `matrix_model`.
@@ -171,7 +171,7 @@ def matrix_model() -> type[MatrixConfig]:
     return _matrix_model(tuple(executors.names()))
 
 
-@cache
+@remembered(4)
 def _matrix_model(names: tuple[str, ...]) -> type[MatrixConfig]:
     models = {name: settings_of(name) for name in names}
     tables: dict[str, Any] = {n: (m, m()) for n, m in models.items() if m.model_fields}

@@ -1,4 +1,4 @@
-"""What a matrix will cost, from cells that have been measured: where no rate, no number."""
+"""Estimated cost of a matrix, from measured cells; no number where no rate was measured."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -39,7 +39,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What is still to do.
+    """Cells that are still to run, and their cost.
 
     Attributes:
         cells: Cells to run.
@@ -89,7 +89,7 @@ def duration(seconds: float) -> str:
 
 
 def measured_cells(folder: ResultsFolder, most: int = MEASURED) -> list[Measured]:
-    """The finished cells of a results folder and of those beside it.
+    """The finished cells of a results folder and of those next to it.
 
     Args:
         folder: The results folder.

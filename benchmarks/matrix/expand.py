@@ -316,7 +316,7 @@ def _axes(config: MatrixConfig) -> _Axes:
 
 @dataclass(frozen=True)
 class _Pairings:
-    """What a sampler is run with in every cell of it."""
+    """Pairings that hold in every cell of a sampler."""
 
     trains: bool
     embeds: bool

@@ -39,7 +39,7 @@ def plugin_code(chosen: Iterable[tuple[str, Choice]], known: Provided) -> dict[s
 
     Args:
         chosen: Kind and choice. Names in a choice's parameters, such as the sampler that another
-            one holds, count too, whatever their kind.
+            one holds, count too, of any kind.
         known: See `provided`.
     """
     if not any(known.values()):
@@ -55,7 +55,7 @@ def plugin_code(chosen: Iterable[tuple[str, Choice]], known: Provided) -> dict[s
 
 
 def of_cell(cell: Cell) -> Iterator[tuple[str, Choice]]:
-    """Kind and choice of everything that a cell is made of."""
+    """Kind and choice of everything that a cell consists of."""
     yield samplers.kind, cell.sampler
     yield objectives.kind, cell.objective
     yield candidates.kind, cell.candidates

@@ -70,7 +70,7 @@ class Paper:
 
 @dataclass(frozen=True)
 class Compared:
-    """One published score beside ours, both times 100.
+    """One published score and ours, both times 100.
 
     Attributes:
         row: The paper's row.

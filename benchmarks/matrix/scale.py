@@ -11,7 +11,7 @@ def scaled(settings: MatrixConfig, factor: float) -> MatrixConfig:
     """A matrix whose steps, and the steps between looks and measurements, are fewer.
 
     Batch sizes, data, seeds and the number of cells stay. The name says the factor, so that the
-    trial gets a folder of its own.
+    trial gets a separate folder.
 
     Args:
         settings: The matrix.

@@ -1,4 +1,4 @@
-"""Which cells of a matrix: patterns on what a cell is."""
+"""Selection of cells of a matrix by patterns on their settings."""
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase

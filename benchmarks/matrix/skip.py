@@ -39,7 +39,7 @@ def why_skip(cell: Cell) -> str:
     if cell.evaluation.frequent_tokens and pooling not in MEANS:
         return f"frequent_tokens are left out of a mean over tokens, but the pooling is {pooling}"
     if "+" in own and pooling != own:
-        return f"it is scored with the pooling {pooling}, whose width is not that of its own, {own}"
+        return f"it is scored with {pooling}, of another width than its own pooling, {own}"
     sampler = make(samplers, cell.sampler)
     refuses = getattr(sampler, "why_not", None)
     if refuses is not None and (reason := str(refuses(cell.budget.batch_size))):

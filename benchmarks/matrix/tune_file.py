@@ -2,7 +2,6 @@
 
 import tomllib
 from collections.abc import Mapping
-from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +18,7 @@ from nsbench.benchmarks.matrix.config import (
 )
 from nsbench.benchmarks.objectives import objectives
 from nsbench.samplers import samplers, suggest
+from nsbench.samplers._memory import remembered
 
 TUNABLE_BUDGET = ("learning_rate", "warmup", "weight_decay", "clip")
 """Steps and batch size are not among them: every method spends the same."""
@@ -28,7 +28,7 @@ AXES = ("samplers", "augmentations", "objectives", "candidates", "encoders", "da
 
 
 class Range(BaseModel):
-    """Where one parameter is looked for: ``{low, high, log}`` or ``{values}``."""
+    """Range in which one parameter is searched: ``{low, high, log}`` or ``{values}``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -87,7 +87,7 @@ class Knobs(BaseModel):
     samplers: dict[str, dict[str, Range]]
 
 
-@cache
+@remembered(1)
 def knobs() -> Knobs:
     """Return the shipped ranges."""
     file = resources.files("nsbench.benchmarks.matrix.configs") / "boards" / "_knobs.toml"
@@ -142,8 +142,8 @@ def load_tuning(source: Path) -> tuple[TuneConfig, MatrixConfig]:
     """Read a study and the matrix it tunes.
 
     Args:
-        source: A TOML file or a shipped board; a matrix it names by a path is looked for beside it
-            first.
+        source: A TOML file or a shipped board; a matrix it names by a path is looked for next to
+            it first.
 
     Raises:
         ConfigError: If it is not there, not TOML, or a key, name or value is not legal.

@@ -11,8 +11,9 @@ from nsbench.benchmarks.encoders.pretrained import guide_spec
 from nsbench.benchmarks.records.cache import Arrays
 from nsbench.benchmarks.records.cell import RECIPE
 from nsbench.benchmarks.seeds import seed_for
+from nsbench.samplers._memory import Memory
 
-_known: dict[tuple[str, str, str, str], Tensor] = {}
+_known: Memory[Tensor] = Memory(__name__, 1)  # a matrix goes through its data sets in turn
 
 
 def guide_fingerprint(name: str) -> str:
@@ -41,8 +42,9 @@ def guide_embeddings(world: World, name: str) -> Tensor:
     spec = encoders.make(kind, **params)
     spec.check()
     key = (str(spec.fingerprint()), name, world.data.digest, str(world.device))
-    if key in _known:
-        return _known[key]
+    known = _known.get(key)
+    if known is not None:
+        return known
 
     def make() -> Arrays:
         # A guide without stored weights is random, but the same in all cells.
@@ -51,9 +53,7 @@ def guide_embeddings(world: World, name: str) -> Tensor:
 
     made_from = ["guide", RECIPE, kind, params, spec.fingerprint(), world.data.digest]
     found = torch.from_numpy(world.shared(made_from, make)["embeddings"]).to(world.device)
-    _known.clear()  # a matrix goes through its data sets in turn; one table at a time
-    _known[key] = torch.nn.functional.normalize(found, dim=1)
-    return _known[key]
+    return _known.put(key, torch.nn.functional.normalize(found, dim=1))
 
 
 def own_embeddings(world: World, *, asked: bool = False) -> Tensor:

@@ -11,8 +11,9 @@ import re
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
-from functools import cache
 from itertools import pairwise
+
+from nsbench.samplers._memory import remembered
 
 VERSION = 2
 """Raised by hand when a text gets other words; the first version cut words at vowel signs."""
@@ -94,7 +95,7 @@ def _is_unspaced(character: str) -> bool:
     return code >= _UNSPACED[0][0] and any(low <= code <= high for low, high in _UNSPACED)
 
 
-@cache
+@remembered(1)
 def _patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
     """Patterns of a run of words, of a part of it in one kind of script, and of a character."""
     marks = [

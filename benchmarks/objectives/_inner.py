@@ -2,12 +2,12 @@
 
 import copy
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import Any, TypeVar
 
 from torch import Tensor
 
 from nsbench.samplers import Objective, Selection, SimilarityContext, parse_choice
+from nsbench.samplers._memory import remembered
 
 T = TypeVar("T", bound="Wraps")
 
@@ -23,7 +23,7 @@ def inner_objective(owner: str, text: str) -> Objective:
     return _made(owner, text)
 
 
-@lru_cache(maxsize=256)  # objectives are frozen and keep no state, so one of a kind is enough
+@remembered(256)  # objectives are frozen and keep no state, so one of a kind is enough
 def _made(owner: str, text: str) -> Objective:
     from nsbench.benchmarks.objectives import objectives
 

@@ -1,4 +1,4 @@
-"""What is on disk: cells, records, claims, caches. No torch, no mteb."""
+"""Data on disk: cells, records, claims, caches. No torch, no mteb."""
 
 from nsbench.benchmarks.records.folder import ResultsFolder
 from nsbench.benchmarks.records.json_file import AbsentError, RecordError, read_json

@@ -151,7 +151,7 @@ def trim(folder: Path, limit: int) -> None:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Hold an entry's claim; without one where none can be made, or once somebody has made it."""
+    """Hold an entry's claim; without one where none can be made, or once the entry exists."""
     claim = None
     try:
         while (claim := claims.acquire(path.with_suffix(".claim"))) is None:

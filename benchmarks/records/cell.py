@@ -43,7 +43,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Budget:
-    """What training may spend, the same for every method of a matrix.
+    """Budget of a training, the same for every method of a matrix.
 
     Attributes:
         steps: Optimizer steps.
@@ -73,11 +73,11 @@ class Budget:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a trained cell is scored on.
+    """Tasks that a trained cell is scored on.
 
     Attributes:
         tasks: mteb tasks, benchmarks or groups (``STS7``) by name; ``own`` for the tests that the
-            training data brings along; and tasks of local files.
+            training data includes; and tasks of local files.
         engine: ``auto``, ``own`` or ``mteb``: which code computes pair-task scores.
         dev: Task whose dev split, or local file, chooses the checkpoint; empty to keep the last
             one.

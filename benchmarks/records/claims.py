@@ -1,7 +1,7 @@
-"""Who is at work on a cell: a claim file that its owner keeps beating, and others take over.
+"""Claims: a file names the process that runs a cell; its owner renews it, others take it over.
 
-A claim is created whole by a hard link, so nobody ever reads half of one. Its owner writes a beat
-into it every few seconds, through the open file: once the claim has been taken over, the beats go
+A claim is created whole by a hard link, so none is ever read by half. Its owner writes a beat into
+it every few seconds, through the open file: once the claim has been taken over, the beats go
 nowhere. Whether an owner still lives is asked of the process table, where it runs on this machine
 (boot and process-id namespace agree), and else seen from the beats: a claim that does not change
 for `STALE` seconds *of the watcher's own monotonic clock* is stale. No wall clock is compared, so
@@ -21,10 +21,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
-from functools import cache
 from pathlib import Path
 
 from nsbench.benchmarks.files import read_regular_file
+from nsbench.samplers._memory import remembered
 
 BEAT = 5.0
 """Seconds between two beats."""
@@ -38,7 +38,7 @@ _watched: dict[Path, tuple[bytes, float]] = {}
 
 @dataclass(frozen=True)
 class Owner:
-    """What a claim says.
+    """Content of a claim.
 
     Attributes:
         host: Host name, for people.
@@ -61,7 +61,7 @@ class Owner:
     step: int = 0
 
 
-@cache
+@remembered(1)
 def this_machine() -> str:
     """Names the boot and the process-id namespace of this process."""
     try:
@@ -73,7 +73,7 @@ def this_machine() -> str:
 
 
 def process_born(pid: int) -> str:
-    """When a process began, in ticks since boot; empty if it is gone, or a zombie."""
+    """Return when a process began, in ticks since boot; empty if it has ended or is a zombie."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -148,7 +148,7 @@ class Claim:
 
 
 def acquire(path: Path) -> Claim | None:
-    """Claim a cell for this process; ``None`` if another one is at work on it.
+    """Claim a cell for this process; ``None`` if another one is running it.
 
     Args:
         path: The claim file; its folder is made if missing.
@@ -181,10 +181,10 @@ def acquire(path: Path) -> Claim | None:
 
 
 def free(path: Path) -> bool:
-    """Return whether nobody is at work on a cell; a stale claim is removed.
+    """Remove a stale claim; return whether no process is running the cell.
 
-    A claim of another machine must have been looked at for `STALE` seconds before it is called
-    stale: ask again and again.
+    A claim of another machine must have been read for `STALE` seconds before it is called stale:
+    ask repeatedly.
     """
     try:
         raw = read_regular_file(path)
@@ -214,7 +214,7 @@ def _unchanged(path: Path, raw: bytes) -> bool:
 
 
 def _remove(path: Path, token: str) -> bool:
-    """Remove a claim if it is still the one with this token; True if it is gone."""
+    """Remove a claim if it is still the one with this token; return whether it was."""
     with _locked(path.parent):
         try:
             owner = _parse(read_regular_file(path))

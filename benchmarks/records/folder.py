@@ -34,7 +34,7 @@ def _part(parts: Any, number: Any) -> Any:
 
 @dataclass(frozen=True)
 class ResultsFolder:
-    """A results folder: where cells live and what stands there."""
+    """A results folder: its cells and their files."""
 
     root: Path
 

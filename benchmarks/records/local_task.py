@@ -1,4 +1,4 @@
-"""An evaluation task made of local files, as plain values."""
+"""An evaluation task from local files, as plain values."""
 
 import re
 from collections.abc import Mapping
@@ -8,11 +8,11 @@ from typing import Any
 from nsbench.samplers import one_of, suggest
 
 OWN = "own"
-"""Stands for the tests that a data set brings along."""
+"""Stands for the tests that a data set includes."""
 
 
 DRAWS = "every label"
-"""How a clustering is drawn; another text here makes other cells."""
+"""Drawing rule of a clustering; another text here makes other cells."""
 
 TAKEN = (OWN, "geometry", "frequent_tokens", "first_dimensions")
 """Task names that mean something else in scores."""
@@ -63,7 +63,7 @@ KINDS: Mapping[str, Kind] = {
 
 @dataclass(frozen=True)
 class LocalTask:
-    """A task made of local files.
+    """A task from local files.
 
     Attributes:
         name: What it is called in scores.
@@ -125,7 +125,7 @@ class LocalTask:
             raise ValueError(f"{who}: {self.kind} {what}")
 
     def plain(self) -> dict[str, Any]:
-        """The task as plain data, as it stands in a cell.
+        """The task as plain data, as a cell holds it.
 
         Settings younger than the first tasks are left out at their defaults, for their keys.
         ``draws`` marks clusterings whose draws hold every label; older ones did not.

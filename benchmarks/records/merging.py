@@ -32,7 +32,7 @@ _NOT_COPIED = ("claim.json",)
 
 @dataclass(frozen=True)
 class Merged:
-    """What a merge did.
+    """Result of a merge.
 
     Attributes:
         copied: Cells that were copied.

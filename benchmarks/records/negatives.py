@@ -16,7 +16,7 @@ SHOWN_NEGATIVES = 20
 """Of one anchor, the heaviest."""
 PACKED_ANCHORS = 4
 PACKED_NEGATIVES = 8
-"""Fewer where results are packed to be published: an excerpt of somebody's data, not a copy."""
+"""Fewer where results are packed to be published: an excerpt of the data, not a copy."""
 TEXTS = ("anchor_text", "positive_text", "candidate_text")
 NEGATIVE_COLUMNS = (*CHOICE_COLUMNS, *SEEN_COLUMNS, "chosen", *TEXTS)
 
@@ -58,5 +58,5 @@ def excerpt(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def method_of(record: RunRecord) -> str:
-    """Return a text that the cells of one method share, whatever their seed."""
+    """Return a text that the cells of one method share, regardless of their seed."""
     return canonical_json({k: v for k, v in record.cell.items() if k not in ("seed", "inputs")})

@@ -70,7 +70,7 @@ _TABLES = {
 }
 _OPTIONAL = ("negatives",)  # of packs of older versions, and where no cell has any
 STUDY = ("study.json", "tuning.json", "trials.jsonl", "test_reads.jsonl")
-"""What a tuning study adds to a results folder."""
+"""Files that a tuning study adds to a results folder."""
 _STAGE = ".unpack.{}.tmp"
 _MARK = b"nsbench.sha256"
 _DIGEST = re.compile(re.escape(_MARK) + rb"[^0-9a-f]{1,8}([0-9a-f]{64})")

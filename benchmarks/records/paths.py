@@ -78,22 +78,22 @@ class CellPaths:
 
     @property
     def mteb(self) -> Path:
-        """Folder of all cells' results in mteb's own layout, beside ``runs``."""
+        """Folder of all cells' results in mteb's own layout, next to ``runs``."""
         return self.folder.parent.parent / "mteb"
 
     @property
     def leakage(self) -> Path:
-        """Folder of all scans of training text against evaluation sets, beside ``runs``."""
+        """Folder of all scans of training text against evaluation sets, next to ``runs``."""
         return self.folder.parent.parent / "leakage"
 
     @property
     def claim(self) -> Path:
-        """Return who is at work on it."""
+        """Claim of the process that runs the cell."""
         return self.folder / "claim.json"
 
     @property
     def snapshot(self) -> Path:
-        """Its state in the middle of a long training; gone when it is done."""
+        """State in the middle of a long training; removed when the cell is done."""
         return self.folder / "checkpoint.safetensors"
 
     def is_cell(self) -> bool:

@@ -15,8 +15,8 @@ Layout of a results folder::
                             log.txt        what the cell printed
                             weights.safetensors  only with keep_weights = true under [run]
                             record.json    last, by atomic rename: status, costs, alarms, ...
-                            claim.json     who is at work on it; gone when it is done
-                            checkpoint.safetensors  state of a long training; gone when it is done
+                            claim.json     the process that runs it; removed when it is done
+                            checkpoint.safetensors  state of a long training; removed at its end
     <out>/mteb/results/nsbench__<key>/<weights>/<Task>.json     mteb's own layout
     <out>/leakage/<key>.json   overlap of a training text with an evaluation set
     <out>/leaderboard.csv, scores.csv, tables/, figures/      written by nsbench.analysis
@@ -94,7 +94,7 @@ class Score:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """How one cell ended.
+    """End of one cell.
 
     Attributes:
         key: The cell's key.

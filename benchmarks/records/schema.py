@@ -1,4 +1,4 @@
-"""What types the parts of records, cells and matrices have: checked when they are read. No torch.
+"""Types of the parts of records, cells and matrices, checked when they are read. No torch.
 
 A file in a results folder may come from another version, another program or a damaged disk. What
 has another shape is named and left out by the reader, so that the rest can be ranked.

@@ -1,7 +1,7 @@
-"""Equal pieces of many records kept once: what lets 100,000 of them be read, and stand in memory.
+"""Equal pieces of many records kept once, so that 100,000 of them can be read and held in memory.
 
-Of 100,000 records nearly all pieces (versions, settings, leakage) are equal. As objects of their
-own they take gigabytes, and to parse them is most of the time.
+Of 100,000 records nearly all pieces (versions, settings, leakage) are equal. As separate objects
+they take gigabytes, and to parse them is most of the time.
 """
 
 import gc
@@ -55,7 +55,7 @@ def exact_bytes(value: Any) -> bytes:
 
 
 class Shared:
-    """Parses records; pieces that read alike are one object, which nobody may change."""
+    """Parses records; pieces that read alike are one object, not to be changed."""
 
     def __init__(self) -> None:
         self._pieces: dict[bytes, dict[str, Any]] = {}
@@ -65,7 +65,7 @@ class Shared:
 
         A text laid out as `nsbench.benchmarks.records.record.write_record` does is parsed member by
         member, those of its cell one by one, each only where no record before had it. A line
-        break followed by one blank and a quote stands nowhere else in such a text: inside of
+        break followed by one blank and a quote is nowhere else in such a text: inside of
         strings line breaks are escaped.
         """
         if not (raw.startswith(_START) and raw.endswith(_END)):
@@ -88,7 +88,7 @@ class Shared:
         return out
 
     def _piece(self, member: bytes) -> dict[str, Any]:
-        """A member not met before, such as ``seed": 1``, as a table of its own."""
+        """A member not met before, such as ``seed": 1``, as a separate table."""
         found: dict[str, Any] = parse(b'{"' + member + b"}")
         if len(found) != 1:
             raise ValueError("several members")

@@ -1,4 +1,4 @@
-"""Where Slurm's tasks left their logs, and which task has which cell. No torch, no Slurm here."""
+"""Logs of Slurm's tasks, and the cells that each task has. No torch, no Slurm here."""
 
 from contextlib import suppress
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What stands in a results folder: counts, rates, failures, alarms. Reads records and claims."""
+"""State of a results folder: counts, rates, failures, alarms. Reads records and claims."""
 
 import os
 from collections import Counter
@@ -31,7 +31,7 @@ def cell_text(cell: dict[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Ended:
-    """What a status needs of a record."""
+    """Parts of a record that a status needs."""
 
     key: str
     status: str
@@ -43,7 +43,7 @@ class _Ended:
 
 
 class StatusReader:
-    """Reads the status of a folder again and again; only what changed is read anew.
+    """Reads the status of a folder repeatedly; only changed files are read again.
 
     Args:
         folder: The results folder.

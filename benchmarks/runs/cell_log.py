@@ -26,7 +26,7 @@ class _Quiet(logging.FileHandler):
 
 
 class _Visible(logging.Formatter):
-    """What a terminal would act on is written as escapes: logs are read with ``cat``."""
+    """Control characters are written as escapes: logs are read with ``cat``."""
 
     def format(self, record: logging.LogRecord) -> str:
         return visible(super().format(record))

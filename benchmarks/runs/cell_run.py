@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import perf_counter
@@ -45,12 +44,13 @@ from nsbench.benchmarks.training.projection import project_cell
 from nsbench.benchmarks.training.regime import SkipCellError, built_encoder, train_cell
 from nsbench.benchmarks.training.replay.capture import replay_mode
 from nsbench.benchmarks.training.snapshots import Snapshots, made_by
+from nsbench.samplers._memory import remembered
 
 WORTH = 1.0
 """Seconds a result must take to compute before it is kept for other cells."""
 
 
-@cache
+@remembered(1)
 def environment() -> dict[str, Any]:
     """Return versions, platform and git commit, for the record."""
     versions = {"python": platform.python_version()}

@@ -1,4 +1,4 @@
-"""What a results folder holds that no run needs; and failed cells that are to be retried."""
+"""Files of a results folder that no run needs, and failed cells that are to be retried."""
 
 import shutil
 import time
@@ -43,8 +43,8 @@ def find_waste(folder: ResultsFolder) -> Iterator[Waste]:
 
     Cells of an older ``RECIPE``; cells that are not of the last matrix and were broken off; claims
     of dead processes; checkpoints of cells that have ended; files that a process was killed in the
-    middle of; mteb results of cells that are no longer there. A cell that somebody is at work on
-    is left alone, and so are links.
+    middle of; mteb results of cells that are no longer there. A cell that a process is running is
+    left alone, and so are links.
     """
     try:
         planned = {c["key"] for c in folder.read_matrix()["cells"]}
@@ -61,7 +61,7 @@ def find_waste(folder: ResultsFolder) -> Iterator[Waste]:
             continue
         kept.add(paths.folder.name.rpartition("-")[2])
         if paths.claim.exists():
-            yield _waste(paths.claim, "claimed by a process that is gone")
+            yield _waste(paths.claim, "claimed by a process that has ended")
         if paths.snapshot.exists() and _has_ended(paths):
             yield _waste(paths.snapshot, "checkpoint of a cell that has ended")
         for file in paths.temporary():
@@ -105,7 +105,7 @@ def _has_ended(paths: CellPaths) -> bool:
 
 
 def _abandoned(paths: CellPaths) -> bool:
-    """Return whether a claim's owner ran on this machine and is gone."""
+    """Return whether a claim's owner ran on this machine and has ended."""
     owner = claims.read_owner(paths.claim)
     if owner is None or owner.machine != claims.this_machine():
         return False
@@ -141,7 +141,7 @@ def remove(folder: ResultsFolder, waste: Sequence[Waste]) -> None:
 def forget_failed(folder: ResultsFolder, only: Sequence[str] = ()) -> list[RunRecord]:
     """Remove the records of failed cells, so that the next run does them again.
 
-    Their logs stay. A cell that another process is at work on is left alone.
+    Their logs stay. A cell that another process is running is left alone.
 
     Args:
         folder: The results folder.

@@ -71,7 +71,7 @@ def _table(
 
 
 def _at_work(row: dict[str, Any]) -> tuple[str, str, str]:
-    where = f"{row['host']}:{row['pid']}" + (" (gone)" if row["lost"] else "")
+    where = f"{row['host']}:{row['pid']}" + (" (lost)" if row["lost"] else "")
     return row["folder"], where, f"{row['step']}/{row['steps'] or '?'}"
 
 
@@ -84,5 +84,5 @@ def _pace(rates: dict[str, float | None]) -> str:
     if rates["eta_hours"]:
         text += f", {duration(3600 * rates['eta_hours'])} to go"
     elif rates["eta_hours"] is None:
-        text += ", nobody is at work"
+        text += ", no process is running"
     return text

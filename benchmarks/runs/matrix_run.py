@@ -71,7 +71,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run leaves.
+    """Result of a run.
 
     Attributes:
         folder: The results folder.

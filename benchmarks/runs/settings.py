@@ -1,4 +1,4 @@
-"""What a run can be told, besides its matrix file: the options of ``nsbench run``."""
+"""Settings of a run outside its matrix file: the options of ``nsbench run``."""
 
 from pathlib import Path
 

@@ -204,7 +204,7 @@ class Study:
         return chosen
 
     def _chosen(self, method: Method, trials: list[Trial]) -> dict[str, Any]:
-        """What is known of one method; one without a good trial keeps its defaults."""
+        """Facts known of one method; one without a good trial keeps its defaults."""
         own = trials[: self.config.trials]
         fine = [t for t in own if math.isfinite(t.value)]
         best = max(fine, key=lambda t: (t.value, -t.number), default=None)
@@ -269,7 +269,7 @@ class Study:
         (job,) = plan_jobs([planned], folder, run.device, run.threads)
         record = finished(job.paths) or run_job(to_replace(job))
         if record is None:
-            raise ConfigError(f"another process is at work on {job.paths.folder}")
+            raise ConfigError(f"another process is running {job.paths.folder}")
         return record
 
     def _log_read(self, kind: str, cell: Cell) -> None:

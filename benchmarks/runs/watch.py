@@ -1,4 +1,4 @@
-"""What a run tells those who watch it."""
+"""Messages of a run to those who watch it."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext

@@ -12,7 +12,7 @@ Each law is checked on the views of a tiny transformer and of a static encoder. 
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from nsbench.benchmarks.augmentations import Augmentation, TokenView, augmentations, bound
 from nsbench.benchmarks.encoders import Encoder, encoders, token_table
+from nsbench.samplers._memory import remembered
 from nsbench.samplers.testing import (
     Change,
     Contract,
@@ -55,7 +56,7 @@ _MORE_WORDS = (
 """Further words of the vocabulary, synonyms of those in `TEXTS` among them."""
 
 
-@cache
+@remembered(2)
 def small_encoder(kind: str) -> Encoder:
     """A small ``tiny`` or ``static`` encoder over the words of `TEXTS` and some synonyms."""
     given = {"tiny": {"dimension": 16}, "static": {"dimension": 16}}[kind]

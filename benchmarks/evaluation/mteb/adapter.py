@@ -9,7 +9,6 @@ evaluation gets a copy of the task as it was after loading).
 import atexit
 import copy
 import datetime
-import functools
 import importlib.util
 import logging
 import os
@@ -30,6 +29,7 @@ from numpy.typing import NDArray
 from nsbench.benchmarks.evaluation.mteb.by_query import by_query
 from nsbench.benchmarks.evaluation.ranking import QueryScores
 from nsbench.benchmarks.records import Score
+from nsbench.samplers._memory import remembered
 
 if TYPE_CHECKING:
     from nsbench.benchmarks.evaluation.checkpoint import EvaluatedModel
@@ -131,7 +131,7 @@ def _hushed() -> Iterator[None]:
             utils.enable_progress_bars()
 
 
-@functools.cache
+@remembered(1)
 def mteb_module() -> Any:
     """Import mteb once.
 
@@ -254,7 +254,7 @@ def asked(
     return role, None if known is None or name is None else known.get(name)
 
 
-@functools.lru_cache(maxsize=8)
+@remembered(8)
 def _known_prompts(prompts: tuple[tuple[str, str], ...]) -> dict[str, str] | None:
     """Of some prompts those whose names mean something to mteb; ``None`` for no prompts at all."""
     from mteb.models.abs_encoder import AbsEncoder

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from nsbench.benchmarks.evaluation.mteb.requests import LoadedTask
 from nsbench.benchmarks.evaluation.mteb.tasks import part_of
+from nsbench.samplers._memory import remembered
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Judged:
     pairs: tuple[tuple[str, str], ...]
 
 
-@lru_cache(maxsize=8)
+@remembered(8)
 def judged(loaded: LoadedTask) -> Judged | None:
     """Return the texts of a retrieval or reranking task; ``None`` for any other."""
     queries: dict[str, None] = {}

@@ -1,1 +1,1 @@
-"""Where cells run: worker processes, one GPU for several, Slurm, Ray, torchrun."""
+"""Executors, which start cells: worker processes, one GPU for several, Slurm, Ray, torchrun."""

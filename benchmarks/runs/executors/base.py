@@ -1,4 +1,4 @@
-"""What every executor shares: a job, when it has ended, and running it under a claim.
+"""Parts shared by all executors: a job, its end, and running it under a claim.
 
 The disk says what is done, and an executor only starts cells. A process claims a cell, checks once
 more that no other has run it meanwhile, runs it, and leaves a record; how it was started changes
@@ -72,7 +72,7 @@ def no_start(job: Job) -> None:
 
 @dataclass(frozen=True)
 class Request:
-    """What a run asks of its executor.
+    """Instructions of a run to its executor.
 
     Attributes:
         folder: The results folder.

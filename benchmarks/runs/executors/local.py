@@ -45,7 +45,7 @@ from nsbench.benchmarks.runs.executors.worker_server import (
 )
 
 PUT_BACK = 3
-"""How often such a cell is started again before it counts as crashed."""
+"""Restarts of such a cell before it counts as crashed."""
 _SILENT = object()
 _POLL_SECONDS = 0.5
 _STOP_SECONDS = 5.0

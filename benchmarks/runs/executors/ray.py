@@ -44,7 +44,7 @@ def run_isolated(job: Job, time_limit: float) -> RunRecord | None:
 
 
 class RaySettings(ExecutorSettings):
-    """How cells are given to Ray.
+    """Settings of cells on Ray.
 
     Attributes:
         address: Address of a running cluster, ``auto`` to find it; empty starts one here.

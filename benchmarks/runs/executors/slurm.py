@@ -70,7 +70,7 @@ _Word = Field(default="", pattern=r"^[A-Za-z0-9_.,:&|@+-]*$", max_length=200)
 
 
 class SlurmSettings(ExecutorSettings):
-    """How cells are given to Slurm.
+    """Settings of cells on Slurm.
 
     Attributes:
         partition: Partition, or several; empty for Slurm's default. So for the next three.

@@ -16,7 +16,7 @@ from nsbench.benchmarks.files import StorageError
 from nsbench.benchmarks.runs.executors.variables import variables
 
 FOR_LABELS = ("sklearn.pipeline", "sklearn.linear_model", "sklearn.metrics")
-"""Modules that cells import which are scored on labels by tests of their own data."""
+"""Modules that cells import which are scored on labels by tests of their data set."""
 LONGEST = 60
 """Bytes of the path of a folder for temporary files; an address of a socket has 107 in all."""
 PRELOADED = "nsbench.benchmarks.runs.executors._preload"

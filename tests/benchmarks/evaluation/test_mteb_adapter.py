@@ -16,6 +16,7 @@ from nsbench.benchmarks.evaluation.mteb import adapter as mteb_adapter
 from nsbench.benchmarks.evaluation.mteb import tasks as mteb_tasks
 from nsbench.benchmarks.evaluation.mteb.requests import TaskRequest
 from nsbench.benchmarks.evaluation.mteb.tasks import STS7
+from nsbench.samplers._memory import forget
 
 PUBLISHED = {
     "STS12": 72.37,
@@ -154,7 +155,7 @@ def test_the_global_generators_are_left_alone(need_tasks):
     random.seed(7)
     np.random.seed(7)  # noqa: NPY002
     torch.manual_seed(7)
-    mteb_tasks.load.cache_clear()
+    forget("nsbench.benchmarks.evaluation.mteb.tasks.load")
     evaluate(static(), ["PoemSentimentClassification"], geometry=False)
     assert (random.random(), np.random.rand(), torch.rand(1).item()) == expected  # noqa: NPY002
 

@@ -15,6 +15,7 @@ from nsbench.benchmarks.export.cell import cell_from
 from nsbench.benchmarks.matrix.config import parse_config
 from nsbench.benchmarks.matrix.expand import expand
 from nsbench.samplers import UnknownNameError
+from nsbench.samplers._memory import forget
 
 
 def test_groups_and_benchmarks_expand_to_tasks_each_once():
@@ -77,9 +78,9 @@ def empty_cache(monkeypatch, tmp_path):
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
-    mteb_tasks.load.cache_clear()
+    forget("nsbench.benchmarks.evaluation.mteb.tasks.load")
     yield tmp_path
-    mteb_tasks.load.cache_clear()
+    forget("nsbench.benchmarks.evaluation.mteb.tasks.load")
 
 
 def missing(*names):

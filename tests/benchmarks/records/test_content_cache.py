@@ -17,7 +17,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
-from nsbench.benchmarks.candidates import corpus
 from nsbench.benchmarks.matrix.config import parse_config
 from nsbench.benchmarks.matrix.expand import expand
 from nsbench.benchmarks.records import ResultsFolder
@@ -31,6 +30,7 @@ from nsbench.benchmarks.records.cache import (
 from nsbench.benchmarks.runs import cell_run as run
 from nsbench.benchmarks.runs.executors.base import plan_jobs, run_job
 from nsbench.benchmarks.runs.garbage import cached
+from nsbench.samplers._memory import forget
 
 Build = Callable[..., dict[str, Any]]
 FILES = ("scores.csv", "training.csv", "difficulty.parquet", "choices.parquet", "probe.parquet")
@@ -199,14 +199,12 @@ CASES: dict[str, dict[str, Any]] = {
 def test_law_a_cold_and_a_warm_cache_leave_the_same_bytes(
     case: str, small: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from nsbench.benchmarks.mining import guides
-
     monkeypatch.setattr(run, "WORTH", 0.0)
     (planned,) = expand(parse_config(small() | CASES[case]))
     seen = {}
     for name in ("without", "cold", "warm"):
-        corpus._found.clear()
-        guides._known.clear()
+        forget("nsbench.benchmarks.candidates.corpus")
+        forget("nsbench.benchmarks.mining.guides")
         (job,) = plan_jobs([planned], ResultsFolder(tmp_path / name), "cpu", 1)
         shared = None if name == "without" else tmp_path / "cache"
         if name == "warm":

@@ -102,7 +102,7 @@ def test_the_live_view_shows_all_and_escapes_names(folder: ResultsFolder) -> Non
     with console.capture() as capture:
         console.print(view(StatusReader(folder).read()))
     text = capture.get()
-    for words in ("2 of 6 cells ended", "4/6", "(gone)", "ValueError", "[bold]no luck[/]"):
+    for words in ("2 of 6 cells ended", "4/6", "(lost)", "ValueError", "[bold]no luck[/]"):
         assert words in text
     assert re.search(r"━ *\n\d+ \w+, ", text), "the counts have a line of their own"
 
