@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from nsbench.benchmarks.cli.console import echo, escaped, out
+from nsbench.samplers import suggest
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -81,8 +82,6 @@ def pick(
     Raises:
         ValueError: If no cell fits; the message names the legal values.
     """
-    from nsbench.samplers import suggest
-
     cells = results.cells[results.cells["key"].isin(there)]
     if cells.empty:
         raise ValueError(

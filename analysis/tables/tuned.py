@@ -5,6 +5,7 @@ over tasks that some method lacks. Defaults are compared with the baseline's def
 with the tuned baseline, of the same augmentation where there is one.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -167,8 +168,6 @@ class _Board:
 
 
 def _trials(root: Path) -> list[dict[str, Any]]:
-    import json
-
     path = root / "trials.jsonl"
     if not path.is_file():
         return []

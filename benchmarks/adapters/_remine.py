@@ -8,6 +8,11 @@ import numpy as np
 
 from nsbench.benchmarks.adapters._callbacks import Kept, packed, unpacked
 from nsbench.benchmarks.data import TrainingData
+from nsbench.benchmarks.encoders import hash_weights
+from nsbench.benchmarks.encoders.pretrained import sentence_model
+from nsbench.benchmarks.mining.dataset import mine_set
+from nsbench.benchmarks.mining.dataset.formats import written
+from nsbench.benchmarks.mining.dataset.report import report
 
 _log = logging.getLogger("nsbench.adapters")
 _STAGES = ("before", "now", "next")
@@ -62,12 +67,6 @@ class Remine(Kept):
         Raises:
             ValueError: If a row has too few negatives.
         """
-        from nsbench.benchmarks.encoders import hash_weights
-        from nsbench.benchmarks.encoders.pretrained import sentence_model
-        from nsbench.benchmarks.mining.dataset import mine_set
-        from nsbench.benchmarks.mining.dataset.formats import written
-        from nsbench.benchmarks.mining.dataset.report import report
-
         was_training = self.model.training
         found = mine_set(
             self.data,

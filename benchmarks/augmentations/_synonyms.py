@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from nsbench.benchmarks.augmentations._words import device_of, whole_words
+from nsbench.benchmarks.data._lexicon import lexicon
 from nsbench.samplers._memory import remembered
 
 PLANTED = "planted"
@@ -81,8 +82,6 @@ def _wordnet(folder: Path) -> Iterable[Iterable[str]]:
 
 def _planted() -> list[set[str]]:
     """Forms of one concept and one inflection; words of several concepts are left out."""
-    from nsbench.benchmarks.data._lexicon import lexicon
-
     book = lexicon()
     groups: list[set[str]] = []
     for topic in book.topics:

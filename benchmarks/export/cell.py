@@ -17,7 +17,7 @@ from nsbench.benchmarks.export.sentence_transformer import (
 )
 from nsbench.benchmarks.files import written_whole
 from nsbench.benchmarks.keys import spreadsheet_plain
-from nsbench.benchmarks.records import CellPaths, RunRecord, read_json, read_record
+from nsbench.benchmarks.records import CellPaths, ResultsFolder, RunRecord, read_json, read_record
 from nsbench.benchmarks.records.cell import RECIPE, Budget, Cell, Choice, Evaluation
 from nsbench.benchmarks.records.local_task import LocalTask, local_task
 from nsbench.benchmarks.runs.cell_run import trained_encoder
@@ -250,8 +250,6 @@ def find_cell(place: Path, key: str = "") -> Path:
     """
     if (place / "record.json").is_file():
         return place
-    from nsbench.benchmarks.records import ResultsFolder
-
     fits = [
         paths.folder
         for paths in ResultsFolder(place).folders()

@@ -16,7 +16,7 @@ from typing import Any
 
 from nsbench.benchmarks.data.sts_unlabelled import STS7
 from nsbench.benchmarks.keys import spreadsheet_plain, spreadsheet_safe
-from nsbench.benchmarks.matrix.config import ConfigError
+from nsbench.benchmarks.matrix.config import ConfigError, load_config
 from nsbench.benchmarks.records import CellPaths, ResultsFolder, RunRecord
 from nsbench.samplers import UnknownNameError, suggest
 
@@ -256,8 +256,6 @@ def _differences(paper: Paper, used: Sequence[RunRecord]) -> list[str]:
 
 
 def _planned_steps(suite: str) -> set[int]:
-    from nsbench.benchmarks.matrix.config import load_config
-
     try:
         steps: Any = load_config(suite).budget.steps
     except ValueError:
