@@ -227,6 +227,25 @@ def test_what_a_process_remembers_is_bounded_and_known_by_name() -> None:
     assert found == STATE
 
 
+MAY_WATCH_THE_CLOCK = {
+    "tests/running.py": "`until`: the one loop that waits, with a limit that only a hang reaches",
+    "tests/test_fuzz.py": "random input for as many seconds as asked for, at least once",
+    "tests/benchmarks/runs/test_faults_of_workers.py": "Ctrl-C at some moments; any will do",
+}
+"""Tests that sleep or read a clock, with the reason why a slow machine changes no outcome."""
+
+
+def test_no_test_depends_on_the_clock() -> None:
+    found = {}
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        calls = r"\bsleep\(|\b(?:monotonic|perf_counter)\(\)|timeout=(?!HANG\b)"
+        hits = re.findall(calls, path.read_text("utf-8"))
+        if hits and path != Path(__file__):
+            found[str(path.relative_to(ROOT))] = hits
+    assert found.keys() - MAY_WATCH_THE_CLOCK.keys() == set(), found
+    assert MAY_WATCH_THE_CLOCK.keys() <= found.keys(), "an exception that is none any more"
+
+
 def test_samplers_need_torch_and_the_standard_library_only() -> None:
     allowed = {"torch", "nsbench", *sys.stdlib_module_names}
     for path in (ROOT / "samplers").glob("*.py"):

@@ -5,12 +5,12 @@ import os
 import shutil
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from running import until
 
 from nsbench.benchmarks.matrix.config import ConfigError, parse_config
 from nsbench.benchmarks.matrix.expand import expand
@@ -66,8 +66,7 @@ def when(ready: Callable[[], bool], job: Job, root: Path, *command: str) -> thre
     """Run a command on the task of a job once something is so."""
 
     def wait() -> None:
-        while not ready():
-            time.sleep(0.05)
+        until(ready)
         task = executor_slurm.submitted(ResultsFolder(root))[job.planned.cell.key]
         subprocess.run([*command, task], check=True)
 
@@ -138,8 +137,7 @@ def test_a_run_that_was_interrupted_waits_for_what_it_had_submitted(
     run = pool.run(jobs)
     thread = threading.Thread(target=lambda: next(run), daemon=True)
     thread.start()
-    while not executor_slurm.submitted(ResultsFolder(tmp_path / "far")):
-        time.sleep(0.05)
+    until(lambda: executor_slurm.submitted(ResultsFolder(tmp_path / "far")))
     ended = [record.status for _, record in pool.run(jobs) if record]
     thread.join()
     assert ended == ["done", "done"]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from running import HANG
 
 from nsbench.benchmarks.training.replay.capture import VARIABLE, Captured
 from tools.timing import gpu
@@ -85,7 +86,7 @@ def test_all_of_it_runs_where_little_more_than_torch_is_installed(tmp_path: Path
         f"sys.exit(main(['--rehearse', '--out', {str(tmp_path)!r}]))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=600
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=HANG
     )
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()

@@ -13,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_trainer import trainer_for
+from running import HANG
 
 from nsbench.benchmarks.data import TrainingData, datasets
 from nsbench.benchmarks.encoders import encoders
@@ -628,7 +629,7 @@ def test_two_processes_are_one_with_the_joined_batch(
         for rank in range(2)
     ]
     for process in started:
-        _, error = process.communicate(timeout=300)
+        _, error = process.communicate(timeout=HANG)
         assert process.returncode == 0, error[-3000:]
     for rank in range(2):
         found = torch.load(f"{path}.{rank}.{sampler[:4]}.{chunk}", weights_only=True)

@@ -14,6 +14,7 @@ from typing import Any
 import hub_server
 import pandas as pd
 import pytest
+from running import HANG
 
 from nsbench.benchmarks import hub
 from nsbench.benchmarks.encoders import _sources
@@ -235,7 +236,7 @@ def nsbench(*words: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[s
         text=True,
         check=False,
         cwd=cwd,
-        timeout=300,
+        timeout=HANG,
         env=base | {"COLUMNS": "200", "NO_PROXY": "*", "HF_HUB_DISABLE_XET": "1"} | env,
     )
 

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from running import HANG, until
 
 from nsbench.benchmarks.contrast.distributed import ALONE, Team, launched
 from nsbench.benchmarks.records import CellPaths, ResultsFolder, read_record
@@ -85,7 +85,7 @@ def test_law_two_processes_train_what_one_trains(tmp_path: Path) -> None:
     both = [
         subprocess.Popen([sys.executable, *c], stderr=subprocess.PIPE, text=True) for c in commands
     ]
-    said = [process.communicate(timeout=300)[1] for process in both]
+    said = [process.communicate(timeout=HANG)[1] for process in both]
     one, two = by_key(tmp_path / "1"), by_key(tmp_path / "2")
     assert one.keys() == two.keys(), said[0]
     assert len(one) == 8
@@ -155,11 +155,8 @@ def test_law_two_killed_processes_go_on_to_the_same_bytes(tmp_path: Path) -> Non
     broken, unbroken = tmp_path / "broken", tmp_path / "unbroken"
     often = ["--checkpoint-every", "0.001", "--out", str(broken)]
     process = subprocess.Popen([*command, *often], stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not (held := list((broken / "runs").glob("*/checkpoint.safetensors"))):
-        assert process.poll() is None, "it ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    stored = (broken / "runs").glob
+    held = until(lambda: list(stored("*/checkpoint.safetensors")), lambda: process.poll() is None)
     owner = json.loads((held[0].parent / "claim.json").read_bytes())
     os.kill(owner["pid"], signal.SIGKILL)
     assert process.wait() != 0

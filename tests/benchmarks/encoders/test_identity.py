@@ -4,7 +4,6 @@ import ast
 import hashlib
 import json
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -236,14 +235,12 @@ ODD: list[tuple[str, Any]] = [
 def test_odd_configurations_are_refused_with_the_key(key: str, value: Any, tmp_path: Path) -> None:
     folder = save_transformer(tmp_path / "model", "bert")
     edited(folder / "config.json", **{key: value})
-    began = time.monotonic()
     with pytest.raises(SourceError) as found:
         encoders.make("transformer", source=str(folder)).check()
     said = str(found.value)
     shapes = (17, 3, 7)  # sizes that are legal alone, but do not fit the rest
     assert key in said or value in shapes
     assert "\n" not in said
-    assert time.monotonic() - began < 30
 
 
 @pytest.mark.parametrize("text", ["[]", "3", "{", "", '{"a": ' * 5000, "\xff"])
@@ -272,11 +269,9 @@ def test_absurd_sizes_are_refused_before_a_library_builds_them(
     save(folder)
     path = max(p for p in folder.rglob("config.json") if "model_type" in p.read_text())
     edited(path, num_hidden_layers=10**6)
-    began = time.monotonic()
     for attempt in (load_model, load_rescorer):
         with pytest.raises(SourceError, match="num_hidden_layers is 1000000; legal: a whole"):
             attempt(str(folder))
-    assert time.monotonic() - began < 30
 
 
 def test_a_router_in_itself_is_refused(tmp_path: Path) -> None:

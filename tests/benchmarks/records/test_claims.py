@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from running import until
 
 from nsbench.benchmarks.records import claims
 from nsbench.benchmarks.records.claims import Owner, acquire, free, read_owner
@@ -120,13 +121,7 @@ def test_beats_are_written_with_the_step(path: Path, monkeypatch: pytest.MonkeyP
     claim = acquire(path)
     assert claim is not None
     claim.at(7)
-    for _ in range(500):
-        owner = read_owner(path)
-        if owner is not None and owner.step == 7:
-            break
-        time.sleep(0.01)
-    assert owner is not None
-    assert (owner.step, owner.beat > 0) == (7, True)
+    until(lambda: (owner := read_owner(path)) and owner.step == 7 and owner.beat > 0)
     claim.release()
 
 
@@ -138,29 +133,24 @@ def test_beats_of_an_owner_who_lost_the_claim_go_nowhere(
     assert claim is not None
     path.unlink()
     put(path, replace(owner, token="another's"))
-    before = path.read_bytes()
-    time.sleep(0.05)
+    before, handle = path.read_bytes(), claim._handle
+    until(lambda: (lost := claims._parse(os.pread(handle, 512, 0))) and lost.beat > 1)
     assert not claim.release()
     assert path.read_bytes() == before
 
 
 def test_of_many_who_find_a_stale_claim_one_gets_it(path: Path, owner: Owner) -> None:
-    """Each round a dead owner's claim; threads race for it, and never do two hold it at once."""
-    holding, worst = [0], [0]
-    lock = threading.Lock()
+    """Each round a dead owner's claim; threads race for it, and one gives it up after the race."""
+    held: list[int] = []
     gate = threading.Barrier(8)
 
     def race() -> None:
-        for _ in range(15):
+        for number in range(15):
             gate.wait()
             claim = acquire(path)
+            gate.wait()
             if claim is not None:
-                with lock:
-                    holding[0] += 1
-                    worst[0] = max(worst[0], holding[0])
-                time.sleep(0.002)
-                with lock:
-                    holding[0] -= 1
+                held.append(number)
                 claim.release()
             if gate.wait() == 0:
                 put(path, replace(owner, pid=2**22 + 1, token="dead"))
@@ -171,7 +161,7 @@ def test_of_many_who_find_a_stale_claim_one_gets_it(path: Path, owner: Owner) ->
         thread.start()
     for thread in threads:
         thread.join()
-    assert worst[0] == 1
+    assert held == list(range(15))
 
 
 def test_without_hard_links_a_claim_is_still_exclusive(

@@ -4,22 +4,24 @@ import hashlib
 import multiprocessing
 import os
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from running import until
 from safetensors.numpy import save
 
 from nsbench.benchmarks.matrix.config import parse_config
 from nsbench.benchmarks.matrix.expand import expand
-from nsbench.benchmarks.records import ResultsFolder
+from nsbench.benchmarks.records import ResultsFolder, claims
+from nsbench.benchmarks.records import cache as content_cache
 from nsbench.benchmarks.records.cache import (
     Arrays,
     ContentCache,
@@ -134,20 +136,31 @@ def test_a_folder_that_cannot_be_written_costs_nothing_else(tmp_path: Path) -> N
     np.testing.assert_array_equal(found["a"], np.arange(5))
 
 
-def slowly(folder: Path, log: Path) -> None:
+def made_or_waited(folder: Path, log: Path, asked: Any) -> None:
+    """Ask for an entry; who makes it does so until all have asked for its claim."""
+    once = [asked.release]
+
+    def acquire(path: Path) -> claims.Claim | None:
+        found = claims.acquire(path)
+        while once:
+            once.pop()()
+        return found
+
     def make() -> Arrays:
         with log.open("a") as file:
             file.write("made\n")
-        time.sleep(0.5)
+        until(lambda: asked.get_value() == 4)
         return numbers()
 
+    content_cache.claims = SimpleNamespace(acquire=acquire)  # type: ignore[attr-defined]
     ContentCache(folder).arrays(["x"], make)
 
 
 def test_of_many_processes_one_makes_it_and_the_others_wait(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
-    log = tmp_path / "log"
-    all_of_them = [context.Process(target=slowly, args=(tmp_path / "cache", log)) for _ in range(4)]
+    log, asked = tmp_path / "log", context.Semaphore(0)
+    words = (tmp_path / "cache", log, asked)
+    all_of_them = [context.Process(target=made_or_waited, args=words) for _ in range(4)]
     for process in all_of_them:
         process.start()
     for process in all_of_them:

@@ -3,12 +3,12 @@
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from running import until
 
 from nsbench.benchmarks.matrix.config import parse_config
 from nsbench.benchmarks.matrix.expand import expand
@@ -51,12 +51,9 @@ def test_a_group_that_dies_is_done_again_cell_by_cell(small: Build, tmp_path: Pa
     notes: list[str] = []
 
     def kill() -> None:
-        for _ in range(6000):
-            owner = claims.read_owner(jobs[1].paths.claim)
-            if owner is not None and owner.pid != os.getpid():
-                os.kill(owner.pid, signal.SIGKILL)
-                return
-            time.sleep(0.01)
+        owner = until(lambda: claims.read_owner(jobs[1].paths.claim))
+        assert owner is not None
+        os.kill(owner.pid, signal.SIGKILL)
 
     thread = threading.Thread(target=kill)
     thread.start()

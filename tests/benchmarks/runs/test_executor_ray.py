@@ -1,12 +1,12 @@
 """A real Ray cluster of two nodes: one is killed in the middle, and the matrix is what it was."""
 
 import importlib.util
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from running import until
 
 from nsbench.benchmarks.matrix.config import parse_config
 from nsbench.benchmarks.matrix.expand import expand
@@ -54,8 +54,7 @@ def test_a_node_killed_in_the_middle_costs_nothing_but_time(
     jobs = jobs_of(raw, tmp_path / "far")
     run = RayPool(RaySettings(cpus=1)).run(jobs)
     ended = [next(run)]
-    while not list((tmp_path / "far").rglob("claim.json")):
-        time.sleep(0.05)
+    until(lambda: list((tmp_path / "far").rglob("claim.json")))
     cluster.remove_node(cluster.nodes[0], allow_graceful=False)
     ended += run
     assert sorted(r.status for _, r in ended if r) == ["done"] * 6

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import tomli_w
+from running import HANG, until
 
 from nsbench.benchmarks.files import StorageError
 from nsbench.benchmarks.matrix.config import parse_config
@@ -51,10 +52,10 @@ def nsbench(*words: str, code: str = COMMAND, **more: Any) -> subprocess.Popen[s
     )
 
 
-def ended(process: subprocess.Popen[str], seconds: float = 120) -> tuple[int, str]:
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
     """Wait for a command; kill all of it if it hangs."""
     try:
-        text, _ = process.communicate(timeout=seconds)
+        text, _ = process.communicate(timeout=HANG)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         raise
@@ -194,10 +195,7 @@ def interrupted(seconds: float, *words: str) -> None:
     assert code == 130, text
     assert "Traceback" not in text
     assert text.count("interrupted") == 1
-    end = time.monotonic() + 60
-    while lives(process.pid):  # they see that their parent has ended
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    until(lambda: not lives(process.pid))  # they see that their parent has ended
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.05, 0.15])
@@ -226,10 +224,7 @@ def test_a_worker_ends_with_its_parent(small: Build, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(tmp_path / "parent.py")], capture_output=True, text=True, check=False
     )
-    pid, end = int(done.stdout), time.monotonic() + 20
-    while Path(f"/proc/{pid}").exists() and time.monotonic() < end:
-        time.sleep(0.1)
-    assert not Path(f"/proc/{pid}").exists()
+    until(lambda: not Path(f"/proc/{int(done.stdout)}").exists())
 
 
 def test_a_long_path_of_temporary_files_is_no_obstacle(matrix: Path, tmp_path: Path) -> None:
@@ -275,9 +270,9 @@ def test_a_worker_is_not_disturbed_by_ctrl_c() -> None:
     worker = _Worker(1)
     try:
         assert worker.pipe.recv()
-        os.kill(worker.process.pid or 0, signal.SIGINT)
-        time.sleep(0.5)
-        assert worker.process.is_alive()
+        state = Path(f"/proc/{worker.process.pid}/status").read_text()
+        ignored = int(state.partition("SigIgn:")[2].split()[0], 16)
+        assert ignored >> (signal.SIGINT - 1) & 1
     finally:
         worker.process.kill()
         worker.end()

@@ -3,12 +3,12 @@
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import tomli_w
+from running import HANG, until
 
 from nsbench.benchmarks.records import ResultsFolder
 from tools import faults
@@ -32,11 +32,7 @@ def stamps(folder: ResultsFolder) -> dict[str, int]:
 
 
 def wait_until(seen: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + 120
-    while not seen():
-        assert process.poll() is None, "the run ended before it was to be interrupted"
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    until(seen, lambda: process.poll() is None)
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
@@ -49,11 +45,11 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 def test_two_runs_on_one_folder_share_its_cells(tmp_path: Path) -> None:
     config = matrix_file(tmp_path, cells=20, steps=10)
     alone, shared = tmp_path / "alone", tmp_path / "shared"
-    assert faults.start(faults.command(config, alone, 1), tmp_path / "alone.log").wait(300) == 0
+    assert faults.start(faults.command(config, alone, 1), tmp_path / "alone.log").wait(HANG) == 0
     logs = [tmp_path / "one.log", tmp_path / "two.log"]
     runs = [faults.start(faults.command(config, shared, 2), log) for log in logs]
     try:
-        assert [run.wait(300) for run in runs] == [0, 0]
+        assert [run.wait(HANG) for run in runs] == [0, 0]
     finally:
         for run in runs:
             stop(run)
@@ -80,7 +76,7 @@ def test_ctrl_c_ends_a_run_that_can_be_gone_on_with(tmp_path: Path) -> None:
         wait_until(lambda: any(p.record.exists() for p in out.folders()), run)
         wait_until(lambda: bool(list(out.runs.glob("*/claim.json"))), run)
         os.killpg(run.pid, signal.SIGINT)  # as a terminal does: to every process of the run
-        assert run.wait(60) == 130
+        assert run.wait(HANG) == 130
     finally:
         stop(run)
     done = sum(p.record.exists() for p in out.folders())
@@ -91,7 +87,7 @@ def test_ctrl_c_ends_a_run_that_can_be_gone_on_with(tmp_path: Path) -> None:
     assert "Traceback" not in text
     assert not list(out.runs.glob("*/claim.json"))  # nobody has to wait for a stale one
     ended = stamps(out)
-    assert faults.start(command, log).wait(300) == 0
+    assert faults.start(command, log).wait(HANG) == 0
     after = stamps(out)
     assert len(after) == 10
     assert ended.items() <= after.items()  # what had ended was left alone

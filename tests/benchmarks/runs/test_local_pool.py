@@ -3,7 +3,6 @@
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import forkserver
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running import run_jobs
+from running import run_jobs, until
 
 from nsbench.benchmarks.files import StorageError
 from nsbench.benchmarks.matrix.config import parse_config
@@ -39,12 +38,9 @@ def when_at_work(job: Job, act: Callable[[int], None]) -> Iterator[None]:
     """Do something with the process that runs a job, once one does."""
 
     def wait() -> None:
-        for _ in range(6000):
-            owner = claims.read_owner(job.paths.claim)
-            if owner is not None:
-                act(owner.pid)
-                return
-            time.sleep(0.01)
+        owner = until(lambda: claims.read_owner(job.paths.claim))
+        assert owner is not None
+        act(owner.pid)
 
     thread = threading.Thread(target=wait)
     thread.start()
@@ -90,7 +86,7 @@ def test_a_cell_that_takes_too_long_is_stopped_and_failed(
 def test_a_budget_of_hours_stops_cleanly(small: Build, tmp_path: Path) -> None:
     jobs = jobs_of(long(small(seeds=[1, 2, 3])), tmp_path)
     pool = LocalPool(1, max_hours=100)
-    with when_at_work(jobs[0], lambda pid: setattr(pool, "_deadline", time.monotonic())):
+    with when_at_work(jobs[0], lambda pid: setattr(pool, "_deadline", 0.0)):
         assert list(pool.run(jobs)) == []
     assert pool.left == 3
     assert not list(tmp_path.rglob("record.json"))
@@ -103,8 +99,7 @@ def test_a_worker_that_is_asked_to_stop_gives_its_cell_back(small: Build, tmp_pa
     (job,) = jobs_of(raw, tmp_path)
 
     def stop(pid: int) -> None:
-        while not job.paths.log.exists() or "start: " not in job.paths.log.read_text():
-            time.sleep(0.01)
+        until(lambda: job.paths.log.exists() and "start: " in job.paths.log.read_text())
         os.kill(pid, signal.SIGTERM)
 
     with when_at_work(job, stop):

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ import pandas as pd
 import pytest
 import torch
 from made_training import method, opened
+from running import until
 
 from nsbench.benchmarks.candidates import OpenPool
 from nsbench.benchmarks.contrast.distributed import ApartError
@@ -169,11 +169,8 @@ def test_law_killed_for_good_and_resumed(small: Build, tmp_path: Path) -> None:
     command += ["--workers", "1", "--checkpoint-every", "0.002"]
     broken = tmp_path / "broken"
     process = subprocess.Popen([*command, "--out", str(broken)], stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while not (held := list((broken / "runs").glob("*/checkpoint.safetensors"))):
-        assert process.poll() is None, "it ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    stored = (broken / "runs").glob
+    held = until(lambda: list(stored("*/checkpoint.safetensors")), lambda: process.poll() is None)
     owner = json.loads((held[0].parent / "claim.json").read_bytes())
     for number in (owner["pid"], process.pid):  # the worker, and the parent that would see it
         os.kill(number, signal.SIGKILL)
