@@ -37,10 +37,18 @@ FLOORS = {
         ("matrix",),
         ("training",),
         ("runs",),
-        ("adapters", "export", "testing"),
+        ("adapters", "audit", "export", "testing"),
         ("cli",),
     ),
-    "analysis": (("statistics",), ("read",), ("tables",), ("figures",), ("report",), ("cli",)),
+    "analysis": (
+        ("statistics",),
+        ("read",),
+        ("tables",),
+        ("figures",),
+        ("report",),
+        ("recommend",),
+        ("cli",),
+    ),
 }
 """A room imports its own files and rooms of lower floors, wherever an import stands."""
 

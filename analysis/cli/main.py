@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from nsbench.analysis.cli import recommend as cli_recommend
 from nsbench.analysis.cli import results as cli_results
 from nsbench.analysis.cli.negatives import negatives
 from nsbench.analysis.cli.results import Baseline, Folder, Margin
@@ -180,6 +181,7 @@ def add_commands(app: typer.Typer) -> typer.Typer:
     app.command()(report)
     app.command()(negatives)
     cli_results.add_commands(app)
+    cli_recommend.add_commands(app)
     return app
 
 

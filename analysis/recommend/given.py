@@ -1,0 +1,148 @@
+"""Options of an audit and of a recommendation, and the data and models that they name."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from nsbench.benchmarks.cli.options import Argument, Option
+
+if TYPE_CHECKING:
+    from nsbench.benchmarks.data import TrainingData
+    from nsbench.benchmarks.encoders.pretrained import TextModel
+
+USUAL = "static[source=sentence-transformers/all-MiniLM-L6-v2]"
+"""Model without ``--model``, where its weights are here: a table that trains in seconds."""
+WORDS = "words"
+
+
+class Given(BaseModel):
+    """Arguments and options of ``nsbench audit``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: Annotated[str, Argument()] = Field(
+        description="Pairs: a file, a BEIR folder, or a data set by name, planted[rows=200]."
+    )
+    to: Annotated[Path | None, Option(("--out", "-o"))] = Field(
+        None, description="Folder of the pages and figures; default out/COMMAND-NAME."
+    )
+    model: Annotated[str, Option(("--model", "-m"))] = Field(
+        "",
+        description="A folder, a hub name or an encoder, static[source=...]; default: the token "
+        "table of all-MiniLM-L6-v2 if it is here, otherwise words.",
+    )
+    guide: str = Field("", description="A second model, a further source of candidates.")
+    corpus: Path | None = Field(None, description="Further texts to choose negatives from.")
+    column: tuple[str, ...] = Field(
+        (), description="anchor=question: names of the columns; repeatable."
+    )
+    split: str = Field("", description="Of a BEIR folder or hub data set.")
+    read: Annotated[tuple[str, ...], Option(metavar="OPTION=VALUE")] = Field(
+        (),
+        description="How the data are read: header, quotes, delimiter, encoding, ragged, bad_rows; "
+        "repeatable.",
+    )
+    device: str = Field("auto", description="Device of the models: auto, cpu, cuda, cuda:0.")
+    seed: int = Field(0, ge=0, description="Of samples, parts and trainings.")
+
+    @model_validator(mode="after")
+    def _columns_can_be_read(self) -> Self:
+        wrong = [c for c in self.column if "=" not in c]
+        if wrong:
+            raise ValueError(f"cannot read the column {wrong[0]!r}: write anchor=question")
+        return self
+
+    @property
+    def name(self) -> str:
+        """Name of the data, for titles and folders."""
+        return Path(self.data.partition("[")[0]).name.partition(".")[0] or "data"
+
+    def folder(self, command: str) -> Path:
+        """Folder of the results."""
+        from nsbench.benchmarks.keys import slug
+
+        return self.to or Path("out", slug(f"{command}-{self.name}"))
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """The data and models that were named.
+
+    Attributes:
+        data: The rows; texts with classes have another text of their class as positive.
+        told: The rows as they were read.
+        model: Whose similarity is read; ``None`` for words.
+        guide: The second model.
+        encoder: The model as an entry of a matrix file.
+        notes: What a reader of the pages should know.
+    """
+
+    data: "TrainingData"
+    told: "TrainingData"
+    model: "TextModel | None"
+    guide: "TextModel | None"
+    encoder: dict[str, Any]
+    notes: tuple[str, ...]
+
+
+def material(given: Given) -> Material:
+    """Read the data and load the models.
+
+    Raises:
+        ValueError: If the data cannot be read or a model cannot be had.
+        FileNotFoundError: If a file is missing.
+    """
+    from nsbench.benchmarks import hub
+    from nsbench.benchmarks.audit.parts import has_classes, paired_by_class
+    from nsbench.benchmarks.cli.console import settle_hub
+    from nsbench.benchmarks.data._reading import parse_reading
+    from nsbench.benchmarks.data._rows import without_repeats
+    from nsbench.benchmarks.device import pick_device
+    from nsbench.benchmarks.encoders.pretrained import load_model
+    from nsbench.benchmarks.mining.dataset.write import read_data, with_corpus
+
+    of_hub = given.data.partition("[")[0] in ("hub", "sts_unlabelled")
+    if of_hub or not all(map(hub.is_local, (given.model, given.guide))):
+        settle_hub()
+    reading = parse_reading(given.read, "--read")
+    columns = dict(c.split("=", 1) for c in given.column)
+    told, _ = with_corpus(read_data(given.data, columns, given.split, reading), given.corpus)
+    device = str(pick_device(given.device))
+    name, notes = given.model or _usual(), []
+    if name == WORDS and not given.model:
+        notes.append(
+            "The weights of all-MiniLM-L6-v2 are not here, so words alone are compared, and an "
+            "encoder of random word vectors is trained; name your model with --model."
+        )
+    model = None if name == WORDS else load_model(name, device=device)
+    guide = load_model(given.guide, device=device) if given.guide else None
+    data = without_repeats(told)
+    if has_classes(data):
+        data = paired_by_class(data, given.seed)
+        notes.append("The texts have classes: the texts of a class are each other's positives.")
+    return Material(data, told, model, guide, _entry(name), tuple(notes))
+
+
+def _usual() -> str:
+    """The usual model if its weights are here, otherwise words."""
+    from nsbench.benchmarks.encoders import encoders
+    from nsbench.samplers import parse_choice
+
+    kind, params = parse_choice(USUAL)
+    try:
+        encoders.make(kind, **params).check()
+    except (ValueError, OSError):
+        return WORDS
+    return USUAL
+
+
+def _entry(name: str) -> dict[str, Any]:
+    """A model as an entry of a matrix file."""
+    from nsbench.benchmarks.encoders.pretrained import guide_spec
+
+    if name == WORDS:
+        return {"name": "static"}
+    kind, params = guide_spec(name)
+    return {"name": kind} | dict(params)

@@ -1,0 +1,148 @@
+"""Connected groups of rows, and parts of data that share no text.
+
+Rows are connected if they share a text, or hold texts that are nearly equal. A group is in one
+part as a whole.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from nsbench.benchmarks.data import TrainingData, normalise
+from nsbench.benchmarks.mining.words import words_of
+
+Ints = NDArray[np.int64]
+PARTS = ("train", "dev", "test")
+SHARES = (0.6, 0.15, 0.25)
+"""Share of the rows in each part: the locked part decides, and is the larger of the two."""
+NEAR = 0.8
+"""Share of common words from which two texts are nearly equal."""
+_RARE = 40  # texts that share a word, above which the word names no candidates
+_PREFIX = 8
+
+
+def near_pairs(texts: Sequence[str]) -> Ints:
+    """``(n, 2)`` pairs of different texts that share `NEAR` of their distinct words.
+
+    Candidates are texts that share one of their rarest words; texts of fewer than four words are
+    left out.
+    """
+    words = [frozenset(words_of(normalise(text))) for text in texts]
+    count: dict[str, int] = {}
+    for own in words:
+        for word in own:
+            count[word] = count.get(word, 0) + 1
+    by_word: dict[str, list[int]] = {}
+    found: set[tuple[int, int]] = set()
+    for place, own in enumerate(words):
+        if len(own) < 4:
+            continue
+        rare = sorted(own, key=lambda w: (count[w], w))[: max(2, min(_PREFIX, len(own) // 4 + 1))]
+        for word in rare:
+            if count[word] > _RARE * 5:
+                continue
+            for other in by_word.setdefault(word, [])[-_RARE:]:
+                both = words[other]
+                if len(own & both) >= NEAR * len(own | both):
+                    found.add((other, place))
+            by_word[word].append(place)
+    return np.array(sorted(found), np.int64).reshape(-1, 2)
+
+
+def groups_of(data: TrainingData, near: Ints) -> Ints:
+    """``(R,)`` number of the connected group of every row.
+
+    Args:
+        data: The rows.
+        near: ``(n, 2)`` pairs of texts that are nearly equal.
+    """
+    group = data.group
+    size = int(group.max()) + 1
+    # Known positives connect rows too, also where a row draws one of several.
+    left = np.concatenate([group[data.known[:, 0]], group[near[:, 0]]])
+    right = np.concatenate([group[data.known[:, 1]], group[near[:, 1]]])
+    links = sparse.coo_matrix((np.ones(len(left)), (left, right)), shape=(size, size))
+    _, component = sparse.csgraph.connected_components(links, directed=False)
+    _, number = np.unique(component[group[data.anchor]], return_inverse=True)
+    return np.asarray(number, np.int64)
+
+
+def subset(data: TrainingData, rows: Ints, texts: Ints | None = None) -> TrainingData:
+    """Return some rows with their texts, and further texts.
+
+    Args:
+        data: The data.
+        rows: Rows that are kept, ascending.
+        texts: Further texts that are kept.
+    """
+    parts = [data.anchor[rows], data.positive[rows], data.negatives[rows].ravel()]
+    if data.others is not None:
+        parts.append(data.others[rows].ravel())
+    if texts is not None:
+        parts.append(texts)
+    used = np.unique(np.concatenate(parts))
+    used = used[used >= 0]
+    new = np.full(len(data.texts) + 1, -1, np.int64)  # the last one stands for -1
+    new[used] = np.arange(len(used))
+    return replace(
+        data,
+        texts=tuple(data.texts[i] for i in used),
+        anchor=new[data.anchor[rows]],
+        positive=new[data.positive[rows]],
+        negatives=new[data.negatives[rows]],
+        others=None if data.others is None else new[data.others[rows]],
+        meaning=None if data.meaning is None else data.meaning[used],
+        nli=None if data.nli is None else data.nli[rows],
+        grade=None if data.grade is None else data.grade[rows],
+        source=None if data.source is None else data.source[rows],
+        hidden=None,
+    )
+
+
+@dataclass(frozen=True)
+class Split:
+    """Parts of rows without a text in two of them.
+
+    Attributes:
+        part: ``(R,)`` index into `PARTS` of every row.
+        groups: Number of connected groups in each part.
+        largest: Rows of the largest group.
+    """
+
+    part: Ints
+    groups: tuple[int, ...]
+    largest: int
+
+    def rows(self, name: str) -> Ints:
+        """Rows of a part, ascending."""
+        return np.flatnonzero(self.part == PARTS.index(name))
+
+
+def split_rows(group: Ints, *, seed: int = 0, shares: Sequence[float] = SHARES) -> Split:
+    """Put every group into a part, so that the parts have their shares of the rows.
+
+    The largest groups go first, to training where one is larger than what a part may hold.
+
+    Args:
+        group: ``(R,)`` group of every row.
+        seed: Of the order of groups of one size.
+        shares: Share of each part.
+    """
+    count = np.bincount(group)
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(count))
+    order = order[np.argsort(-count[order], kind="stable")]
+    wanted = np.array(shares) * len(group)
+    held = np.zeros(len(shares))
+    home = np.zeros(len(count), np.int64)
+    for one in order:
+        home[one] = int(np.argmax(np.where(wanted > 0, (wanted - held) / wanted, -np.inf)))
+        if count[one] > wanted[1:].min():
+            home[one] = 0
+        held[home[one]] += count[one]
+    part = home[group]
+    groups = tuple(int((home == p).sum()) for p in range(len(shares)))
+    return Split(part, groups, int(count.max()))

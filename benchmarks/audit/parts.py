@@ -1,0 +1,153 @@
+"""The parts of data as BEIR folders: train, dev and the locked test, without a common text.
+
+The documents of a test are those of the test's rows, and documents without a row that were drawn
+for it. Where texts have classes and no positives, the texts of a class are each other's positives;
+in a test one half of them asks and the other half is found.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsbench.benchmarks.audit.groups import PARTS, SHARES, Split
+from nsbench.benchmarks.data import TrainingData
+from nsbench.benchmarks.files import write_atomically
+from nsbench.benchmarks.seeds import seed_for
+
+Ints = NDArray[np.int64]
+MOST_MATES = 200_000
+"""Pairs of texts of one class that are written for training."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """A part as it was written.
+
+    Attributes:
+        queries: Number of queries.
+        documents: Number of documents.
+        pairs: Number of relevant pairs.
+        left_out: Queries that were left out, because their text is a document of this test too.
+    """
+
+    queries: int
+    documents: int
+    pairs: int
+    left_out: int = 0
+
+
+def has_classes(data: TrainingData) -> bool:
+    """True if rows have one text each, and some of two rows one class."""
+    if data.meaning is None or (data.anchor != data.positive).any():
+        return False
+    return bool((np.bincount(data.meaning[data.meaning >= 0], minlength=1) > 1).any())
+
+
+def paired_by_class(data: TrainingData, seed: int = 0) -> TrainingData:
+    """Make pairs of two texts of one class, each text in one pair at most."""
+    assert data.meaning is not None
+    rng = np.random.default_rng(seed_for(seed, "class mates"))
+    texts = rng.permutation(np.unique(data.anchor))
+    texts = texts[data.meaning[texts] >= 0]
+    texts = texts[np.argsort(data.meaning[texts], kind="stable")]
+    label = data.meaning[texts]
+    place = np.arange(len(texts)) - np.searchsorted(label, label, side="left")
+    first = np.flatnonzero((place[:-1] % 2 == 0) & (label[:-1] == label[1:]))
+    none = np.full((len(first), 0), -1, np.int64)
+    return replace(data, anchor=texts[first], positive=texts[first + 1], negatives=none)
+
+
+def write_parts(
+    data: TrainingData, split: Split, out: Path, *, classes: bool, seed: int = 0
+) -> dict[str, Written]:
+    """Write every part into a folder of its name.
+
+    Args:
+        data: The rows.
+        split: Their parts.
+        out: Where the folders go.
+        classes: Texts of one class are each other's positives.
+        seed: Of what is drawn.
+    """
+    extra = _extra_documents(data, split, seed)
+    written = {}
+    for part in PARTS:
+        rows = split.rows(part)
+        if classes:
+            pairs, documents = _class_pairs(data, rows, training=part == "train", seed=seed)
+        else:
+            group, known = data.group, data.known
+            here = np.isin(known[:, 0], data.anchor[rows])
+            pairs = known[here & (group[known[:, 0]] != group[known[:, 1]])]
+            documents = np.unique(pairs[:, 1])
+        left = 0
+        if part != "train":
+            both = np.isin(data.group[pairs[:, 0]], data.group[documents])
+            left = len(np.unique(pairs[both, 0]))
+            pairs = pairs[~both]
+        documents = np.union1d(documents, extra[part])
+        wrong = _wrong(data, rows) if part == "train" else np.zeros((0, 2), np.int64)
+        documents = np.union1d(documents, wrong[:, 1])
+        _write(data, out / part, part, pairs=pairs, wrong=wrong, documents=documents)
+        written[part] = Written(len(np.unique(pairs[:, 0])), len(documents), len(pairs), left)
+    return written
+
+
+def _extra_documents(data: TrainingData, split: Split, seed: int) -> Mapping[str, Ints]:
+    """Texts without a row, by the part that they are drawn for."""
+    used = np.concatenate([data.known.ravel(), data.negatives[data.negatives >= 0]])
+    free = np.flatnonzero(~np.isin(data.group, data.group[used]))
+    rng = np.random.default_rng(seed_for(seed, "documents"))
+    ends = np.cumsum(SHARES) * len(free)
+    lots = np.split(rng.permutation(free), ends[:-1].astype(np.int64))
+    return {part: np.sort(lot) for part, lot in zip(PARTS, lots, strict=True)}
+
+
+def _wrong(data: TrainingData, rows: Ints) -> Ints:
+    """``(n, 2)`` anchors and their given negatives."""
+    given = data.negatives[rows]
+    anchors = np.repeat(data.anchor[rows], given.shape[1])
+    pairs = np.column_stack([anchors, given.ravel()])
+    return np.unique(pairs[pairs[:, 1] >= 0], axis=0)
+
+
+def _class_pairs(data: TrainingData, rows: Ints, *, training: bool, seed: int) -> tuple[Ints, Ints]:
+    """Pairs of texts of one class, and the texts that can be found."""
+    assert data.meaning is not None
+    rng = np.random.default_rng(seed_for(seed, "classes"))
+    texts = rng.permutation(np.unique(data.anchor[rows]))
+    label = data.meaning[texts]
+    if training:
+        rising = np.cumsum(np.bincount(label)[label])  # about the pairs, were all texts kept
+        share = min(1.0, (MOST_MATES / max(1, rising[-1])) ** 0.5)
+        asking = finding = texts[: max(2, int(share * len(texts)))]
+    else:
+        asking, finding = texts[: len(texts) // 2], texts[len(texts) // 2 :]
+    same = data.meaning[asking][:, None] == data.meaning[finding][None, :]
+    same &= asking[:, None] != finding[None, :]
+    left, right = np.nonzero(same)
+    return np.column_stack([asking[left], finding[right]]), np.sort(finding)
+
+
+def _write(
+    data: TrainingData, folder: Path, part: str, *, pairs: Ints, wrong: Ints, documents: Ints
+) -> None:
+    (folder / "qrels").mkdir(parents=True, exist_ok=True)
+    queries = np.unique(pairs[:, 0])
+    write_atomically(folder / "queries.jsonl", _lines(data, queries, "q"))
+    write_atomically(folder / "corpus.jsonl", _lines(data, documents, "d"))
+    told = {(int(a), int(b)): 1 for a, b in pairs}
+    kept = set(queries.tolist())
+    told |= {(int(a), int(b)): 0 for a, b in wrong if (a, b) not in told and int(a) in kept}
+    lines = [f"q{a}\td{b}\t{grade}\n" for (a, b), grade in sorted(told.items())]
+    table = "query-id\tcorpus-id\tscore\n" + "".join(lines)
+    write_atomically(folder / "qrels" / f"{part}.tsv", table)
+
+
+def _lines(data: TrainingData, texts: Iterable[int], letter: str) -> str:
+    rows = ({"_id": f"{letter}{i}", "text": data.texts[i]} for i in texts)
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
