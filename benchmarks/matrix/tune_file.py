@@ -12,6 +12,7 @@ from nsbench.benchmarks.matrix.config import (
     ConfigError,
     Entry,
     MatrixConfig,
+    Task,
     View,
     load_config,
     parse_config,
@@ -113,7 +114,8 @@ class TuneConfig(BaseModel):
             one, all tasks are one family.
         trials: Trials of each method, its defaults being the first.
         seed: Decides what is drawn from the space.
-        dev: Development task that trials are judged by: ``own`` or an mteb task.
+        dev: Development task that trials are judged by: ``own``, an mteb task, or a table of a
+            local file.
         trial_seeds: Seeds of every trial; their mean dev score counts.
         fresh_seeds: Seeds of the comparison at the end, none of them a trial's.
         knobs: Whether the shipped ranges of methods' own parameters are searched, too.
@@ -129,7 +131,7 @@ class TuneConfig(BaseModel):
     families: dict[str, tuple[str, ...]] = {}
     trials: int = Field(default=10, ge=2, le=100_000)
     seed: int = Field(default=0, ge=0)
-    dev: str = "own"
+    dev: Task = "own"
     trial_seeds: tuple[Annotated[int, Field(ge=0, le=2**31)], ...] = Field((1001,), min_length=1)
     fresh_seeds: tuple[Annotated[int, Field(ge=0, le=2**31)], ...] = Field(
         (1, 2, 3, 4, 5), min_length=1

@@ -1,0 +1,179 @@
+"""Cut raw files into what three boards read: ``python -m tools.board_data SOURCE [--out boards]``.
+
+SOURCE holds, in any subfolder, ``quora_pairs.jsonl.gz`` and ``mrpc_pairs.jsonl.gz`` (``sentence1,
+sentence2, label``), ``nli_triplets.jsonl.gz`` (``anchor, positive, negative``), and the folders
+``banking77`` (``train`` and ``test.jsonl.gz``: ``text, label``) and ``scifact`` (``corpus``,
+``queries``, ``qrels_train`` and ``qrels_test.jsonl.gz``, as on the hub). Boards name the files by
+paths relative to the folder that they run in. Every cut is by a hash of the text, so the same
+source gives the same bytes; a training row with a text of a development or test row is left out,
+and the numbers are printed.
+
+Source: the layouts of Quora Question Pairs, MRPC, SNLI, Banking77 and SciFact in BEIR's form.
+"""
+
+import argparse
+import gzip
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+Row = dict[str, Any]
+DOCUMENTS = 1500
+"""Of the retrieval corpus: all that are judged, and others up to this number."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write the files and print how many rows each has."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("source", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("boards"))
+    given = parser.parse_args(arguments)
+    for cut in (pairs, classes, retrieval):
+        for name, rows in cut(given.source).items():
+            path = given.out / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(_text(name, rows), encoding="utf-8")
+            print(f"{path}: {len(rows)} rows")  # noqa: T201
+
+
+def pairs(source: Path) -> dict[str, list[Row]]:
+    """Return duplicates, paraphrases and entailed pairs to train on, and tests of them."""
+    quora = _shuffled(_read(source, "quora_pairs.jsonl.gz"), "sentence1")
+    mrpc = _shuffled(_read(source, "mrpc_pairs.jsonl.gz"), "sentence1")
+    nli = _shuffled(_read(source, "nli_triplets.jsonl.gz"), "anchor")
+    dev, duplicates, rest = quora[:1000], quora[1000:2000], quora[2000:]
+    paraphrases, other = mrpc[:700], mrpc[700:]
+    asked = [row for row in duplicates if row["label"] == 1][:150]
+    corpus = sorted({row[side] for row in duplicates for side in ("sentence1", "sentence2")})
+    number = {text: f"d{place}" for place, text in enumerate(corpus)}
+    held = {t for r in (*dev, *duplicates, *paraphrases) for t in (r["sentence1"], r["sentence2"])}
+    good = [r for r in (*rest, *other) if r["label"] == 1]
+    train = [{"anchor": r["sentence1"], "positive": r["sentence2"], "negatives": []} for r in good]
+    train += [
+        {"anchor": r["anchor"], "positive": r["positive"], "negatives": [r["negative"]]}
+        for r in nli[:4000]
+    ]
+    graded = [{**_two(row), "score": float(row["label"])} for row in dev]
+    return {
+        "pairs/train.jsonl": [r for r in train if not held & {r["anchor"], r["positive"]}],
+        "pairs/dev.jsonl": graded,
+        "pairs/quora.jsonl": [{**_two(row), "label": row["label"]} for row in duplicates],
+        "pairs/mrpc.jsonl": [{**_two(row), "label": row["label"]} for row in paraphrases],
+        "pairs/questions/corpus.jsonl": [{"_id": number[t], "text": t} for t in corpus],
+        "pairs/questions/queries.jsonl": [
+            {"_id": f"q{i}", "text": row["sentence1"]} for i, row in enumerate(asked)
+        ],
+        "pairs/questions/qrels/test.tsv": [
+            _judged(f"q{i}", number[row["sentence2"]]) for i, row in enumerate(asked)
+        ],
+    }
+
+
+def classes(source: Path) -> dict[str, list[Row]]:
+    """Return labelled texts to train on, and tests that tell whether two texts have one label."""
+    read = {n: _shuffled(_read(source, f"banking77/{n}.jsonl.gz"), "text") for n in _SPLITS}
+    dev, test = read["train"][:1500], read["test"]
+    held = {row["text"] for row in (*dev, *test)}
+    train = [_labelled(r) for r in read["train"][1500:] if r["text"] not in held]
+    few = _first_of_each(test, 15, labels=range(0, 77, 4))
+    return {
+        "classes/train.jsonl": train,
+        "classes/dev.jsonl": [
+            {"sentence1": a, "sentence2": b, "score": float(same)} for a, b, same in _couples(dev)
+        ],
+        "classes/intents.jsonl": [
+            {"sentence1": a, "sentence2": b, "label": same} for a, b, same in _couples(test[:1500])
+        ],
+        "classes/fit.jsonl": _first_of_each(train, 8, labels=range(0, 77, 4)),
+        "classes/test.jsonl": few,
+    }
+
+
+def retrieval(source: Path) -> dict[str, list[Row]]:
+    """Return SciFact with a smaller corpus, as a folder in BEIR's form."""
+    judged = {n: _read(source, f"scifact/qrels_{n}.jsonl.gz") for n in _SPLITS}
+    needed = {str(row["corpus-id"]) for rows in judged.values() for row in rows}
+    corpus = _shuffled(_read(source, "scifact/corpus.jsonl.gz"), "text")
+    kept = [row for row in corpus if str(row["_id"]) in needed]
+    kept += [row for row in corpus if str(row["_id"]) not in needed][: DOCUMENTS - len(kept)]
+    return {
+        "retrieval/corpus.jsonl": [
+            {"_id": str(r["_id"]), "title": r["title"], "text": r["text"]} for r in kept
+        ],
+        "retrieval/queries.jsonl": [
+            {"_id": str(r["_id"]), "text": r["text"]}
+            for r in _read(source, "scifact/queries.jsonl.gz")
+        ],
+        **{
+            f"retrieval/qrels/{name}.tsv": [
+                _judged(str(row["query-id"]), str(row["corpus-id"])) for row in rows
+            ]
+            for name, rows in judged.items()
+        },
+    }
+
+
+_SPLITS = ("train", "test")
+
+
+def _read(source: Path, name: str) -> list[Row]:
+    found = sorted(source.rglob(name.rpartition("/")[2]))
+    found = [path for path in found if path.as_posix().endswith(name)]
+    if len(found) != 1:
+        raise SystemExit(f"{source} must hold {name} once, it holds it {len(found)} times")
+    with gzip.open(found[0], "rt", encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+def _shuffled(rows: Iterable[Row], column: str) -> list[Row]:
+    """Return rows by the hash of a text: equal texts are neighbours and end in one part."""
+    return sorted(rows, key=lambda row: hashlib.sha256(row[column].encode()).hexdigest())
+
+
+def _couples(rows: Sequence[Row]) -> list[tuple[str, str, int]]:
+    """Return each text with the next of its label, and with the next of any other label."""
+    waiting: dict[int, str] = {}
+    out = []
+    for before, row in zip(rows, rows[1:], strict=False):
+        label = int(row["label"])
+        if label in waiting:
+            out.append((waiting.pop(label), row["text"], 1))
+            if int(before["label"]) != label:
+                out.append((before["text"], row["text"], 0))
+        else:
+            waiting[label] = row["text"]
+    return out
+
+
+def _first_of_each(rows: Iterable[Row], number: int, *, labels: Iterable[int]) -> list[Row]:
+    found: dict[int, list[Row]] = defaultdict(list)
+    for row in rows:
+        found[int(row["label"])].append(_labelled(row))
+    return [row for label in labels for row in found[label][:number]]
+
+
+def _labelled(row: Mapping[str, Any]) -> Row:
+    return {"text": row["text"], "label": int(row["label"])}
+
+
+def _two(row: Mapping[str, Any]) -> Row:
+    return {"sentence1": row["sentence1"], "sentence2": row["sentence2"]}
+
+
+def _judged(query: str, document: str) -> Row:
+    return {"query-id": query, "corpus-id": document, "score": 1}
+
+
+def _text(name: str, rows: Sequence[Row]) -> str:
+    if name.endswith(".tsv"):
+        lines = ["\t".join(rows[0]), *("\t".join(map(str, row.values())) for row in rows)]
+    else:
+        lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+    return "".join(f"{line}\n" for line in lines)
+
+
+if __name__ == "__main__":
+    main()
