@@ -244,8 +244,23 @@ def test_blocks_are_methods_once_each_and_only_those_asked_for_run(
 @pytest.mark.parametrize("name", boards())
 def test_a_shipped_board_is_legal(name: str) -> None:
     config, _ = load_tuning(Path(name))
-    assert config.trials >= 5
+    assert config.trials >= 4
     assert len(config.fresh_seeds) >= 5
+
+
+def test_a_local_file_may_judge_the_trials(write: Callable[..., Path], tmp_path: Path) -> None:
+    (tmp_path / "dev.csv").write_text(
+        "sentence1,sentence2,score\na b,a b,1\na b,c d,0\ne,f g,0.5\n"
+    )
+    dev = f'{{ name = "mine", kind = "sts", path = "{tmp_path / "dev.csv"}" }}'
+    config, matrix = load_tuning(write(STUDY.replace("seed = 5", f"seed = 5\ndev = {dev}")))
+    Study(config, matrix, tmp_path / "out").run(probe=True)
+    (trial,) = lines(tmp_path / "out" / "trials.jsonl")
+    assert -1 <= trial["value"] <= 1
+    (record,) = (tmp_path / "out" / "trials").glob("runs/*/record.json")
+    read = json.loads(record.read_text())["cell"]["evaluation"]
+    assert (read["tasks"], read["dev"]["name"]) == ([], "mine")
+    assert read["dev"]["digest"].startswith("sha256:")
 
 
 def test_every_end_of_the_shipped_ranges_is_legal() -> None:
