@@ -17,6 +17,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,7 @@ def _couples(rows: Sequence[Row]) -> list[tuple[str, str, int]]:
     """Return each text with the next of its label, and with the next of any other label."""
     waiting: dict[int, str] = {}
     out = []
-    for before, row in zip(rows, rows[1:], strict=False):
+    for before, row in pairwise(rows):
         label = int(row["label"])
         if label in waiting:
             out.append((waiting.pop(label), row["text"], 1))

@@ -196,12 +196,17 @@ class Study:
         ended = self.trials()
         chosen = [self._chosen(m, [t for t in ended if t.method == m.name]) for m in self.methods]
         families = [
-            {"name": n, "tasks": [OWN] if tasks == (OWN,) else [r.name for r in resolve(tasks)]}
+            {"name": n, "tasks": [name for task in tasks for name in self._names(task)]}
             for n, tasks in self.config.families.items()
         ]
         written = {"schema": 2, "methods": chosen, "families": families}
         write_atomically(self.out / "tuning.json", pretty_json(written))
         return chosen
+
+    def _names(self, task: str) -> list[str]:
+        """Return what scores call a task of a family: itself, or the members of a group."""
+        local = [t["name"] for t in self.matrix.evaluation.tasks if not isinstance(t, str)]
+        return [task] if task in (OWN, *local) else [r.name for r in resolve([task])]
 
     def _chosen(self, method: Method, trials: list[Trial]) -> dict[str, Any]:
         """Facts known of one method; one without a good trial keeps its defaults."""

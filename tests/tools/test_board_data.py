@@ -1,4 +1,4 @@
-"""Files of the boards: cut by hash, nothing of a test in the training rows, the same bytes twice."""
+"""Files of the boards: cut by hash, no test text in the training rows, the same bytes twice."""
 
 import gzip
 import json

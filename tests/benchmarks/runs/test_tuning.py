@@ -263,6 +263,21 @@ def test_a_local_file_may_judge_the_trials(write: Callable[..., Path], tmp_path:
     assert read["dev"]["digest"].startswith("sha256:")
 
 
+def test_a_family_may_hold_local_files_and_groups(
+    write: Callable[..., Path], tmp_path: Path
+) -> None:
+    (tmp_path / "test.csv").write_text("sentence1,sentence2,score\na b,a b,1\nc,d e,0\nf,f g,0.5\n")
+    task = f'{{ name = "mine", kind = "sts", path = "{tmp_path / "test.csv"}" }}'
+    (tmp_path / "tiny.toml").write_text(MATRIX + f'[evaluation]\ntasks = ["own", {task}]\n')
+    families = 'families = { planted = ["own"], files = ["mine"] }'
+    Study(*load_tuning(write(STUDY.replace("seed = 5", families))), tmp_path / "out").run()
+    table, notes = tuned_table(load_results(tmp_path / "out"))
+    assert not notes
+    assert set(table["family"]) == {"planted", "files"}
+    assert table["tuned_mean"].notna().all()
+    assert dict(zip(table["family"], table["n_tasks"], strict=True)) == {"planted": 1, "files": 1}
+
+
 def test_every_end_of_the_shipped_ranges_is_legal() -> None:
     parts = [(samplers, n, r) for n, r in knobs().samplers.items()]
     parts += [(objectives, n, r) for n, r in knobs().objectives.items()]
