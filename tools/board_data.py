@@ -15,7 +15,6 @@ import argparse
 import gzip
 import hashlib
 import json
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -46,12 +45,11 @@ def pairs(source: Path) -> dict[str, list[Row]]:
     mrpc = _shuffled(_read(source, "mrpc_pairs.jsonl.gz"), "sentence1")
     nli = _shuffled(_read(source, "nli_triplets.jsonl.gz"), "anchor")
     dev, duplicates, rest = quora[:1000], quora[1000:2000], quora[2000:]
-    paraphrases, other = mrpc[:700], mrpc[700:]
     asked = [row for row in duplicates if row["label"] == 1][:150]
     corpus = sorted({row[side] for row in duplicates for side in ("sentence1", "sentence2")})
     number = {text: f"d{place}" for place, text in enumerate(corpus)}
-    held = {t for r in (*dev, *duplicates, *paraphrases) for t in (r["sentence1"], r["sentence2"])}
-    good = [r for r in (*rest, *other) if r["label"] == 1]
+    held = {t for r in (*dev, *duplicates) for t in (r["sentence1"], r["sentence2"])}
+    good = [r for r in (*rest, *mrpc) if r["label"] == 1]
     train = [{"anchor": r["sentence1"], "positive": r["sentence2"], "negatives": []} for r in good]
     train += [
         {"anchor": r["anchor"], "positive": r["positive"], "negatives": [r["negative"]]}
@@ -62,7 +60,6 @@ def pairs(source: Path) -> dict[str, list[Row]]:
         "pairs/train.jsonl": [r for r in train if not held & {r["anchor"], r["positive"]}],
         "pairs/dev.jsonl": graded,
         "pairs/quora.jsonl": [{**_two(row), "label": row["label"]} for row in duplicates],
-        "pairs/mrpc.jsonl": [{**_two(row), "label": row["label"]} for row in paraphrases],
         "pairs/questions/corpus.jsonl": [{"_id": number[t], "text": t} for t in corpus],
         "pairs/questions/queries.jsonl": [
             {"_id": f"q{i}", "text": row["sentence1"]} for i, row in enumerate(asked)
@@ -79,7 +76,6 @@ def classes(source: Path) -> dict[str, list[Row]]:
     dev, test = read["train"][:1500], read["test"]
     held = {row["text"] for row in (*dev, *test)}
     train = [_labelled(r) for r in read["train"][1500:] if r["text"] not in held]
-    few = _first_of_each(test, 15, labels=range(0, 77, 4))
     return {
         "classes/train.jsonl": train,
         "classes/dev.jsonl": [
@@ -88,8 +84,6 @@ def classes(source: Path) -> dict[str, list[Row]]:
         "classes/intents.jsonl": [
             {"sentence1": a, "sentence2": b, "label": same} for a, b, same in _couples(test[:1500])
         ],
-        "classes/fit.jsonl": _first_of_each(train, 8, labels=range(0, 77, 4)),
-        "classes/test.jsonl": few,
     }
 
 
@@ -147,13 +141,6 @@ def _couples(rows: Sequence[Row]) -> list[tuple[str, str, int]]:
         else:
             waiting[label] = row["text"]
     return out
-
-
-def _first_of_each(rows: Iterable[Row], number: int, *, labels: Iterable[int]) -> list[Row]:
-    found: dict[int, list[Row]] = defaultdict(list)
-    for row in rows:
-        found[int(row["label"])].append(_labelled(row))
-    return [row for label in labels for row in found[label][:number]]
 
 
 def _labelled(row: Mapping[str, Any]) -> Row:

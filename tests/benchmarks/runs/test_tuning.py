@@ -12,6 +12,7 @@ pytest.importorskip("optuna", reason="optuna is not installed")
 from nsbench.analysis.read.load import load_results
 from nsbench.analysis.tables.leaderboard import make_leaderboard
 from nsbench.analysis.tables.tuned import tuned_table, write_tuned
+from nsbench.benchmarks.data import datasets
 from nsbench.benchmarks.matrix.config import ConfigError
 from nsbench.benchmarks.matrix.tune_file import Range, boards, knobs, load_tuning
 from nsbench.benchmarks.objectives import objectives
@@ -266,7 +267,9 @@ def test_a_local_file_may_judge_the_trials(write: Callable[..., Path], tmp_path:
 def test_a_family_may_hold_local_files_and_groups(
     write: Callable[..., Path], tmp_path: Path
 ) -> None:
-    (tmp_path / "test.csv").write_text("sentence1,sentence2,score\na b,a b,1\nc,d e,0\nf,f g,0.5\n")
+    texts = datasets.make("planted", rows=100)().texts[:6]
+    rows = [f"{texts[i]},{texts[j]},{i - j}" for i in range(6) for j in range(i)]
+    (tmp_path / "test.csv").write_text("\n".join(["sentence1,sentence2,score", *rows]))
     task = f'{{ name = "mine", kind = "sts", path = "{tmp_path / "test.csv"}" }}'
     (tmp_path / "tiny.toml").write_text(MATRIX + f'[evaluation]\ntasks = ["own", {task}]\n')
     families = 'families = { planted = ["own"], files = ["mine"] }'
