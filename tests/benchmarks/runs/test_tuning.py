@@ -268,9 +268,9 @@ def test_a_family_may_hold_local_files_and_groups(
     write: Callable[..., Path], tmp_path: Path
 ) -> None:
     texts = datasets.make("planted", rows=100)().texts[:6]
-    rows = [f"{texts[i]},{texts[j]},{i - j}" for i in range(6) for j in range(i)]
-    (tmp_path / "test.csv").write_text("\n".join(["sentence1,sentence2,score", *rows]))
-    task = f'{{ name = "mine", kind = "sts", path = "{tmp_path / "test.csv"}" }}'
+    rows = [f"{texts[i]}\t{texts[j]}\t{i - j}" for i in range(6) for j in range(i)]
+    (tmp_path / "test.tsv").write_text("\n".join(["sentence1\tsentence2\tscore", *rows]))
+    task = f'{{ name = "mine", kind = "sts", path = "{tmp_path / "test.tsv"}" }}'
     (tmp_path / "tiny.toml").write_text(MATRIX + f'[evaluation]\ntasks = ["own", {task}]\n')
     families = 'families = { planted = ["own"], files = ["mine"] }'
     Study(*load_tuning(write(STUDY.replace("seed = 5", families))), tmp_path / "out").run()
