@@ -43,6 +43,13 @@ Tables = Annotated[
         "them up to 5,000 cells (auto)."
     ),
 ]
+By = Annotated[
+    Literal["seed", "query"],
+    typer.Option(
+        help="Verdicts shown: paired by seed, or by query of the retrieval tests "
+        "(tables/by_query.md)."
+    ),
+]
 Texts = Annotated[
     bool, typer.Option("--texts/--no-texts", help="Show texts of the data, or only their numbers.")
 ]
@@ -58,16 +65,18 @@ def leaderboard(
     match: Match = "steps",
     aggregate: Aggregate = "all",
     tables: Tables = "auto",
+    by: By = "seed",
     margin: Margin = 0.5,
     out: Out = None,
 ) -> None:
     """Rank all methods: leaderboard.csv, leaderboard_samplers.csv, scores.csv, tables/."""
-    from nsbench.analysis.cli.screen import show_alarms, show_leaderboard
+    from nsbench.analysis.cli.screen import show_alarms, show_by_query, show_leaderboard
     from nsbench.analysis.read.difficulty import CellTables, load_difficulty
     from nsbench.analysis.read.load import load_results
     from nsbench.analysis.tables.agreement import write_agreement
     from nsbench.analysis.tables.alarms import alarm_table, write_alarms
     from nsbench.analysis.tables.bands import write_bands
+    from nsbench.analysis.tables.by_query import query_table, write_by_query
     from nsbench.analysis.tables.false_negatives import write_false_negatives
     from nsbench.analysis.tables.leaderboard import make_leaderboard
     from nsbench.analysis.tables.pools import pools
@@ -82,7 +91,9 @@ def leaderboard(
     board = make_leaderboard(results, baseline=baseline, margin=margin, every=every)
     written = write_leaderboard(results, board, target)
     written += write_bands(every, board, target) + write_tuned(results, target)
-    cells, unread = int((results.cells["status"] == "done").sum()), list[str]()
+    queries, unscored = query_table(results, every, board)
+    written += write_by_query(queries, target)
+    cells, unread = int((results.cells["status"] == "done").sum()), list(unscored)
     if tables == "all" or (tables == "auto" and cells <= MOST_CELLS):
         difficulty, bad = load_difficulty(results, ("mean", "count"), compact=True)
         probes = CellTables(results, "probe", PROBE_COLUMNS)
@@ -98,7 +109,10 @@ def leaderboard(
         )
     alarms = alarm_table(results)
     written += write_alarms(alarms, target)
-    show_leaderboard(board, pools=ON_SCREEN)
+    if by == "query":
+        show_by_query(queries)
+    else:
+        show_leaderboard(board, pools=ON_SCREEN)
     show_alarms(alarms)
     if "tuned.md" in {path.name for path in written}:
         echo(f"defaults against tuned settings: {target / 'tables' / 'tuned.md'}")

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from nsbench.analysis.read.leakage import leakage_words
 from nsbench.analysis.statistics.verdicts import BETTER, WORSE
+from nsbench.analysis.tables.by_query import ABOUT, TEST_COLUMNS
 from nsbench.analysis.tables.leaderboard import Leaderboard, words
 from nsbench.analysis.tables.text import records
 from nsbench.analysis.tables.write import UNITS, findings_of, of_pool, shown
@@ -54,6 +55,32 @@ def show_leaderboard(board: Leaderboard, pools: int | None = None) -> None:
     _section("Left out", board.notes)
 
 
+def show_by_query(table: pd.DataFrame) -> None:
+    """Print a `query_table`, an aligned table for each comparison group and test."""
+    if table.empty:
+        _line("No finished cell has scores by query: only retrieval and reranking tests give them.")
+        return
+    for (pool, task, split, _, metric), rows in table.groupby(["pool", *TEST_COLUMNS], sort=False):
+        _line(Text(visible(str(pool)), style="bold"))
+        title = f"{task}, {split}: {metric} over {rows['n_queries'].iloc[0]:,} queries"
+        text = pd.DataFrame(
+            {
+                "method": methods(rows),
+                "mean": [f"{v:.2f}" for v in rows["mean"]],
+                "difference": [
+                    _plus_minus(d, h, "{:+.2f}")
+                    for d, h in zip(rows["difference"], rows["difference_high"], strict=True)
+                ],
+                "better": [_percent(v) for v in rows["higher"]],
+                "worse": [_percent(v) for v in rows["lower"]],
+                "seeds": [f"{n}" for n in rows["n_seeds"]],
+                "verdict": list(rows["verdict"]),
+            }
+        )
+        _print(text, rows["verdict"], title)
+    _line(ABOUT + "\n")
+
+
 def show_alarms(alarms: pd.DataFrame) -> None:
     """Print an `alarm_table`, one line for each alarm and sampler."""
     _section(
@@ -68,12 +95,18 @@ def show_alarms(alarms: pd.DataFrame) -> None:
 def _table(rows: pd.DataFrame, title: str) -> None:
     """Print rank, method, mean, difference, verdict and alarm of some rows."""
     few = rows.head(ROWS) if len(rows) > 2 * ROWS else rows
-    text = screen_rows(few)
+    _print(screen_rows(few), few["verdict"], title)
+    if left := len(rows) - len(few):
+        _line(f"and {left:,} more rows in leaderboard.csv\n")
+
+
+def _print(text: pd.DataFrame, verdicts: "pd.Series[Any]", title: str) -> None:
+    """Print rows of texts as an aligned table, coloured by their verdicts."""
     table = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
     for column in map(str, text):
         right = column not in ("method", "verdict", "alarm")
         table.add_column(column, justify="right" if right else "left", no_wrap=right)
-    for verdict, row in zip(few["verdict"], records(text), strict=True):
+    for verdict, row in zip(verdicts, records(text), strict=True):
         cells = [Text(visible(str(value)), overflow="fold") for value in row.values()]
         table.add_row(*cells, style=_COLOURS.get(verdict, ""))
     if out.is_terminal:
@@ -83,8 +116,6 @@ def _table(rows: pd.DataFrame, title: str) -> None:
         with wide.capture() as printed:
             wide.print(table)
         echo("\n".join(line.rstrip() for line in printed.get().splitlines()))
-    if left := len(rows) - len(few):
-        _line(f"and {left:,} more rows in leaderboard.csv\n")
 
 
 def screen_rows(table: pd.DataFrame) -> pd.DataFrame:
@@ -128,6 +159,10 @@ def _plus_minus(middle: float, high: float, form: str) -> str:
     if pd.isna(middle):
         return ""
     return form.format(middle) + ("" if pd.isna(high) else f" \u00b1{high - middle:.2f}")
+
+
+def _percent(share: float) -> str:
+    return "" if pd.isna(share) else f"{100 * share:.0f} %"
 
 
 def _section(title: str, lines: Any) -> None:

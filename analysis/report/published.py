@@ -18,6 +18,7 @@ from nsbench.analysis.read.load import Results, load_results
 from nsbench.analysis.report.page import report_html
 from nsbench.analysis.statistics.verdicts import MARGIN
 from nsbench.analysis.tables.bands import write_bands
+from nsbench.analysis.tables.by_query import query_table, write_by_query
 from nsbench.analysis.tables.early import write_early
 from nsbench.analysis.tables.false_negatives import write_false_negatives
 from nsbench.analysis.tables.leaderboard import Leaderboard, make_leaderboard
@@ -152,6 +153,7 @@ def _make(
     write_false_negatives(results, board, out, material.difficulty)
     every = pools(results)
     write_bands(every, board, out)
+    write_by_query(query_table(results, every, board)[0], out)
     write_predictors(every, material.difficulty, out)
     write_tuned(results, out)
     write_early(results, material.difficulty, out)

