@@ -93,7 +93,7 @@ def query_table(
     Args:
         results: As loaded.
         every: Their pools.
-        board: The leaderboard made of them, which names baseline and margin.
+        board: The leaderboard of them, which names baseline and margin.
 
     Returns:
         Rows of `COLUMNS`, the best of each pool and test first; ``n_seeds`` are those shared with
