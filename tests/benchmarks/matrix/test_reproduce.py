@@ -42,6 +42,7 @@ RETRIEVAL = (
     "nfcorpus-negatives",
     "fiqa-negatives",
     "msmarco-negatives",
+    "nq-negatives",
 )
 
 
