@@ -23,7 +23,7 @@ class World:
     Attributes:
         data: The training data.
         encoder: The encoder in training, live.
-        tokens: Tokens of all T texts, as documents where roles have prompts.
+        tokens: Tokens of all T texts, as documents where roles differ.
         device: Where training happens.
         batch_size: B.
         seed_for: Gives the seed of a purpose word, ``seed_for("pool")``.
@@ -33,7 +33,7 @@ class World:
         cache: Where results that are slow to compute are shared with other cells and processes.
         key: Identifies encoder, tokens and data, without the weights; if empty, nothing of the
             encoder is shared.
-        queries: Tokens of all texts as queries, where these have another prompt.
+        queries: Tokens of all texts as queries, where these have another prompt or length.
     """
 
     data: TrainingData

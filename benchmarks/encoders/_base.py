@@ -34,6 +34,7 @@ class Encoder(nn.Module):
         sparse: Names of parameters ``(V, d)`` whose gradients are sparse over rows: an optimizer
             moves only the rows that a batch names.
         prompts: Put before texts by name, see `_prompts.prompt_for`; the encoder alone never does.
+        lengths: Longest text in tokens by role, see `_prompts.length_for`; likewise.
     """
 
     tokenizer: Any
@@ -45,6 +46,7 @@ class Encoder(nn.Module):
     dropout: float = 0.0
     sparse: tuple[str, ...] = ()
     prompts: Mapping[str, str] = MappingProxyType({})
+    lengths: Mapping[str, int] = MappingProxyType({})
 
     @property
     def batch_tokens(self) -> int:
@@ -200,7 +202,7 @@ def token_table(
             keys. Empty for a separate table.
         prompt: Put before every text.
     """
-    key = key and f"{key} {prompt}"
+    key = key and f"{key} {max_length} {prompt}"
     known = _tables.get((key, str(device))) if key else None
     if known is not None:
         return known

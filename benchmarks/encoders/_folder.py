@@ -11,11 +11,11 @@ https://arxiv.org/abs/1908.10084
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nsbench.benchmarks.encoders._settings import longest, read_object, settings_of
+from nsbench.benchmarks.encoders._settings import lengths_of, longest, read_object, settings_of
 from nsbench.benchmarks.encoders._sources import SourceError, locate
 
 MODULES = (
@@ -51,6 +51,7 @@ class ModelFolder:
         adapter: Folder of an adapter of the transformer, ``None`` for none.
         include_prompt: False if the tokens of prompts are left out of the pooling.
         tokenizer: Folder of the tokenizer where it is another than `body`.
+        lengths: Longest text in tokens by role, where the folder names some.
     """
 
     body: Path
@@ -62,6 +63,7 @@ class ModelFolder:
     adapter: Path | None = None
     include_prompt: bool = True
     tokenizer: Path | None = None
+    lengths: Mapping[str, int] = field(default_factory=dict)
 
     def check_prompts(self, prompts: Mapping[str, str]) -> Mapping[str, str]:
         """The prompts of a matrix, which the folder must let into the mean of tokens.
@@ -282,6 +284,7 @@ def read_folder(folder: Path) -> ModelFolder:
         include_prompt=not modules
         or read_object(modules[1][1] / "config.json").get("include_prompt", True) is not False,
         tokenizer=written if own else None,
+        lengths=lengths_of(settings),
     )
 
 

@@ -5,6 +5,7 @@ https://arxiv.org/abs/1908.10084
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ _LENGTH_FILES = tuple(
     f"sentence_{kind}_config.json"
     for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
 )
+_ROLE_LENGTHS = {"query_length": "query", "document_length": "document"}
 _LONGEST_CONFIG = 4 * 2**20
 
 
@@ -47,6 +49,9 @@ def settings_of(body: Path) -> dict[str, Any]:
     for key, value in found.items():
         if key in ("max_seq_length", "do_lower_case", "unpad_inputs", "__version__"):
             continue
+        if key in _ROLE_LENGTHS:
+            _whole(path, key, value)
+            continue
         if key == "modality_config":
             text = value.get("text") if isinstance(value, dict) else value
             legal: Any = {"method": "forward", "method_output_name": "last_hidden_state"}
@@ -62,6 +67,11 @@ def settings_of(body: Path) -> dict[str, Any]:
     return found
 
 
+def lengths_of(settings: Mapping[str, Any]) -> dict[str, int]:
+    """Longest text in tokens by role, of the settings of a Transformer module."""
+    return {r: int(settings[k]) for k, r in _ROLE_LENGTHS.items() if settings.get(k) is not None}
+
+
 def longest(body: Path) -> int:
     """Longest text in tokens that the files of a transformer state, 0 if none does.
 
@@ -74,8 +84,14 @@ def longest(body: Path) -> int:
         value = read_object(path).get(key)
         if value is None:
             continue
-        if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 1:
-            raise SourceError(f"{path}: {key} is {value!r}; legal: a whole number >= 1")
+        _whole(path, key, value)
         if value < 10**9:  # larger ones stand for "no limit"
             return int(value)
     return 0
+
+
+def _whole(path: Path | None, key: str, value: Any) -> None:
+    """Raise ``SourceError`` unless a length is missing or a number >= 1."""
+    wrong = isinstance(value, bool) or not isinstance(value, int | float) or not value >= 1
+    if value is not None and wrong:
+        raise SourceError(f"{path}: {key} is {value!r}; legal: a whole number >= 1")

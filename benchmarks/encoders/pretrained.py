@@ -133,11 +133,12 @@ def load_model(
 
 def own_model(encoder: Encoder, name: str, revision: str, how: str = "") -> TextModel:
     """One of our encoders as a model; a prompt is put directly before the text."""
-    prompts = dict(encoder.prompts)
+    prompts, lengths = dict(encoder.prompts), dict(encoder.lengths)
 
     def run(texts: Sequence[str], role: str, prompt: str | None) -> Embeddings:
         prompt = prompts.get(role, "") if prompt is None else prompt
-        return encode_texts(encoder, [f"{prompt}{t}" for t in texts] if prompt else texts)
+        whole = [f"{prompt}{t}" for t in texts] if prompt else texts
+        return encode_texts(encoder, whole, max_length=lengths.get(role))
 
     return TextModel(
         name=name,
@@ -147,7 +148,7 @@ def own_model(encoder: Encoder, name: str, revision: str, how: str = "") -> Text
         run=run,
         prompts=prompts,
         loaded=encoder,
-        symmetric=not any(prompts.values()),
+        symmetric=not any(prompts.values()) and not lengths,
     )
 
 
@@ -174,6 +175,8 @@ def _sentence_transformer(
         raise _sources.SourceError(f"{folder} cannot be loaded: {said(error)}") from None
     if max_length:
         model.max_seq_length = max_length
+        for name in _lengths_of(model):
+            setattr(model[0], name, min(getattr(model[0], name), max_length))
     name, revision = _named(source, folder), content_hash(folder)
     return sentence_model(model, name, revision, batch_size, f"length {max_length}")
 
@@ -236,8 +239,14 @@ def sentence_model(
         prompts=(prompts := {k: v or "" for k, v in (model.prompts or {}).items()}),
         loaded=model,
         symmetric=not any(prompts.values())
-        and not any(type(m).__name__ in ("Router", "Asym") for m in model),
+        and not any(type(m).__name__ in ("Router", "Asym") for m in model)
+        and not _lengths_of(model),
     )
+
+
+def _lengths_of(model: Any) -> list[str]:
+    """Attributes of a `SentenceTransformer`'s first module that cut the texts of a role."""
+    return [n for n in ("query_length", "document_length") if getattr(model[0], n, None)]
 
 
 def _named(source: str, folder: Path) -> str:

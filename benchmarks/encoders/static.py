@@ -17,7 +17,7 @@ from nsbench.benchmarks.augmentations import TokenView
 from nsbench.benchmarks.device import is_fake
 from nsbench.benchmarks.encoders import Encoder, _folder, _identity, _sources, register
 from nsbench.benchmarks.encoders._architecture import read_tokenizer
-from nsbench.benchmarks.encoders._prompts import check_prompts
+from nsbench.benchmarks.encoders._prompts import check_lengths, check_prompts, fitting_lengths
 from nsbench.benchmarks.encoders._settings import read_object
 from nsbench.benchmarks.encoders._vocabulary import word_tokenizer
 from nsbench.samplers import at_least, in_range
@@ -114,6 +114,8 @@ class Static:
             does not set its own, in [0, 1).
         revision: Hub revision of ``source``; empty for the main branch.
         prompts: Put before texts by role, data set or task, as those of a transformer.
+        lengths: Longest text in tokens by role, as those of a transformer; such a table is not
+            exported, because sentence-transformers has one length for a table.
     """
 
     source: str = ""
@@ -122,7 +124,8 @@ class Static:
     dropout: float = 0.0
     revision: str = ""
     prompts: Mapping[str, str] = field(default_factory=dict, hash=False)
-    younger: ClassVar[frozenset[str]] = frozenset({"prompts"})
+    lengths: Mapping[str, int] = field(default_factory=dict, hash=False)
+    younger: ClassVar[frozenset[str]] = frozenset({"prompts", "lengths"})
     has_positions: ClassVar[bool] = False
     special_tokens: ClassVar[bool] = False
 
@@ -130,6 +133,8 @@ class Static:
         at_least("static", "dimension", self.dimension, 2)
         at_least("static", "max_length", self.max_length, 1)
         check_prompts("static", self.prompts)
+        check_lengths("static", self.lengths)
+        fitting_lengths("static", self.lengths, self.max_length)
         in_range("static", "dropout", self.dropout, 0, 1, open_high=True)
 
     def check(self) -> None:
@@ -153,7 +158,7 @@ class Static:
             place = table_folder(self._place())
             table, tokenizer = _token_table(place), _tokenizer(place, self.fingerprint())
         encoder = StaticEncoder(table, tokenizer, max_length=self.max_length, dropout=self.dropout)
-        encoder.prompts = self.prompts
+        encoder.prompts, encoder.lengths = self.prompts, self.lengths
         return encoder
 
 

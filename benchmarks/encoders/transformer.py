@@ -24,7 +24,7 @@ from nsbench.benchmarks.encoders import (
 )
 from nsbench.benchmarks.encoders._architecture import quietly
 from nsbench.benchmarks.encoders._pooling import dense_layers
-from nsbench.benchmarks.encoders._prompts import check_prompts
+from nsbench.benchmarks.encoders._prompts import check_lengths, check_prompts, fitting_lengths
 from nsbench.benchmarks.encoders._sources import SourceError, locate
 from nsbench.benchmarks.encoders._transformer import TransformerEncoder
 from nsbench.samplers import in_range, one_of
@@ -65,6 +65,8 @@ class Transformer:
         prompts: Put before texts by role, ``{ query = "query: ", document = "passage: " }``, by
             data set, ``"scifact-query"``, or by task of the evaluation, ``STS``; anchors are
             queries, all candidates documents. Never a part of what a text is compared by.
+        lengths: Longest text in tokens by role, ``{ query = 64, document = 512 }``, in training,
+            mining, evaluation and export; empty for what the folder says, or ``max_length`` alone.
     """
 
     source: str
@@ -79,10 +81,11 @@ class Transformer:
     weights: str = "fp32"
     checkpointing: bool = False
     prompts: Mapping[str, str] = field(default_factory=dict, hash=False)
+    lengths: Mapping[str, int] = field(default_factory=dict, hash=False)
 
     arithmetic: ClassVar[int] = ARITHMETIC
     younger: ClassVar[frozenset[str]] = frozenset(
-        {"lora", "train", "weights", "checkpointing", "prompts"}
+        {"lora", "train", "weights", "checkpointing", "prompts", "lengths"}
     )
 
     def __post_init__(self) -> None:
@@ -93,6 +96,7 @@ class Transformer:
         in_range("transformer", "max_length", self.max_length, 0, 100_000)
         in_range("transformer", "dropout", self.dropout, 0, 1, open_high=True)
         check_prompts("transformer", self.prompts)
+        check_lengths("transformer", self.lengths)
         _trainable.check("transformer", self.train, self.checkpointing)
         if _adapters.lora_of(self.lora) and self.train != "all":
             raise ValueError(
@@ -167,6 +171,8 @@ class Transformer:
                 f"transformer: dropout is {self.dropout:g}, but {type(model).__name__} has none"
             )
         encoder.prompts = folder.check_prompts(self.prompts)
+        lengths = self.lengths or {r: min(n, encoder.max_length) for r, n in folder.lengths.items()}
+        encoder.lengths = fitting_lengths("transformer", lengths, encoder.max_length)
         _trainable.choose(encoder, self.train)
         if lora := _adapters.lora_of(self.lora):
             _adapters.add(encoder, lora, seed, base=self._base(folder))

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nsbench.benchmarks.encoders import Encoder
 from nsbench.samplers import at_least
 
 Embeddings = NDArray[np.float32]
@@ -47,19 +48,26 @@ class EvaluatedModel:
         at_least("evaluated model", "dimension", self.dimension, 1)
 
 
-def prompted(
-    encode: Callable[[Sequence[str]], Embeddings], prompts: Mapping[str, str]
-) -> dict[str, Any]:
-    """Fields of an `EvaluatedModel` whose encoder is given prompts by name; none without prompts.
+class Encode(Protocol):
+    """A function from texts to embeddings."""
+
+    def __call__(self, texts: Sequence[str], *, max_length: int | None = None) -> Embeddings:
+        """Embed texts, each cut to some tokens; ``None`` for the encoder's own length."""
+        ...
+
+
+def by_role(encode: Encode, encoder: Encoder) -> dict[str, Any]:
+    """Fields of an `EvaluatedModel` whose encoder has prompts or lengths by role; else none.
 
     A prompt that a task asks for by its name comes first, then the one of the role.
     """
-    if not any(prompts.values()):
+    prompts, lengths = encoder.prompts, encoder.lengths
+    if not any(prompts.values()) and not lengths:
         return {}
 
     def encode_as(texts: Sequence[str], role: str, prompt: str | None) -> Embeddings:
         first = prompts.get(role, "") if prompt is None else prompt
-        return encode([f"{first}{text}" for text in texts])
+        return encode([f"{first}{text}" for text in texts], max_length=lengths.get(role))
 
     return {"encode_as": encode_as, "prompts": dict(prompts)}
 

@@ -13,6 +13,7 @@ from torch.nn import Linear
 from nsbench.benchmarks.encoders import Encoder, _adapters
 from nsbench.benchmarks.encoders._architecture import quietly
 from nsbench.benchmarks.encoders._folder import POOLED_BY
+from nsbench.benchmarks.encoders._prompts import DOCUMENT, QUERY
 from nsbench.benchmarks.encoders._transformer import TransformerEncoder
 from nsbench.benchmarks.encoders.static import StaticEncoder
 
@@ -37,6 +38,11 @@ def to_sentence_transformer(encoder: Encoder, *, pooling: str = "") -> Any:
             "a sentence-transformers model needs sentence-transformers: pip install 'nsbench[st]'"
         ) from None
     if isinstance(encoder, StaticEncoder):
+        if encoder.lengths:
+            raise ValueError(
+                f"lengths is {dict(encoder.lengths)!r}, and sentence-transformers has one length "
+                "for a static table: train it without lengths to export it"
+            )
         modules = [_static(encoder)]
     elif isinstance(encoder, TransformerEncoder):
         modules = _transformer(encoder, pooling or encoder.pooling)
@@ -86,6 +92,8 @@ def _transformer(encoder: TransformerEncoder, pooling: str) -> list[Any]:
             processor_kwargs={"trust_remote_code": False},
             config_kwargs={"trust_remote_code": False},
             max_seq_length=encoder.max_length,
+            query_length=encoder.lengths.get(QUERY),
+            document_length=encoder.lengths.get(DOCUMENT),
         )
     if getattr(body.auto_model, "pooler", None) is not None:
         body.auto_model.pooler = None  # made anew at random, and never read

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nsbench.benchmarks.data import datasets
 from nsbench.benchmarks.encoders import Encoder, encode_texts
-from nsbench.benchmarks.evaluation.checkpoint import EvaluatedModel, Lexical, prompted
+from nsbench.benchmarks.evaluation.checkpoint import EvaluatedModel, Lexical, by_role
 from nsbench.benchmarks.evaluation.evaluate import EngineChoice, evaluate
 from nsbench.benchmarks.evaluation.evaluate import Evaluation as Evaluated
 from nsbench.benchmarks.evaluation.first_dimensions import (
@@ -64,9 +64,17 @@ def evaluated_model(
         unpooled: ``(k,)`` token ids left out of a mean over tokens.
     """
 
-    def encode(texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float32]]:
+    def encode(
+        texts: Sequence[str], *, max_length: int | None = None
+    ) -> np.ndarray[Any, np.dtype[np.float32]]:
         with autocast(cell.evaluation.precision, next(encoder.parameters()).device):
-            return encode_texts(encoder, texts, pooling=cell.evaluation.pooling, unpooled=unpooled)
+            return encode_texts(
+                encoder,
+                texts,
+                max_length=max_length,
+                pooling=cell.evaluation.pooling,
+                unpooled=unpooled,
+            )
 
     name = cell.sampler.name  # a model from elsewhere is no sampler
     ranks = samplers.entry(name).attribute("ranks", "") if name in samplers else ""
@@ -80,5 +88,5 @@ def evaluated_model(
         dimension=encoder.dimension,
         encode=encode,
         lexical=index if ranks == "bm25" else None,
-        **prompted(encode, encoder.prompts),
+        **by_role(encode, encoder),
     )

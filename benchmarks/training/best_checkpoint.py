@@ -13,7 +13,7 @@ from nsbench.benchmarks.encoders import (
     load_trained,
     trained_state,
 )
-from nsbench.benchmarks.evaluation.checkpoint import Embeddings, EvaluatedModel, prompted
+from nsbench.benchmarks.evaluation.checkpoint import Embeddings, EvaluatedModel, by_role
 from nsbench.benchmarks.evaluation.evaluate import evaluate_dev
 from nsbench.benchmarks.records.cell import Cell, make
 
@@ -60,15 +60,15 @@ class BestCheckpoint:
     def update(self, step: int) -> None:
         """Score the encoder after ``step`` and keep its weights if they are the best so far."""
 
-        def encode(texts: Sequence[str]) -> Embeddings:
-            return encode_texts(self.encoder, texts)
+        def encode(texts: Sequence[str], *, max_length: int | None = None) -> Embeddings:
+            return encode_texts(self.encoder, texts, max_length=max_length)
 
         model = EvaluatedModel(
             name="nsbench/dev",
             revision=hash_weights(self.encoder.state_dict().items())[:40],
             dimension=self.encoder.dimension,
             encode=encode,
-            **prompted(encode, self.encoder.prompts),
+            **by_role(encode, self.encoder),
         )
         value = evaluate_dev(model, self.task).value
         self.scored += 1

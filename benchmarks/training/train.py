@@ -5,7 +5,6 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,8 +18,8 @@ from nsbench.benchmarks.contrast.distributed import team
 from nsbench.benchmarks.contrast.views import Texts, embed_all, on_device
 from nsbench.benchmarks.contrast.world import World
 from nsbench.benchmarks.data import TrainingData
-from nsbench.benchmarks.encoders import Encoder, token_table
-from nsbench.benchmarks.encoders._prompts import DOCUMENT, QUERY, prompt_for
+from nsbench.benchmarks.encoders import Encoder, TokenTable, token_table
+from nsbench.benchmarks.encoders._prompts import DOCUMENT, QUERY, length_for, prompt_for
 from nsbench.benchmarks.records.cache import NOTHING, ContentCache
 from nsbench.benchmarks.training.batches import feed_for, positives_of
 from nsbench.benchmarks.training.extras import Extras
@@ -67,9 +66,18 @@ class Training:
         self.method, self.done, self.source = method, 0, ""
         self.cost: dict[str, float] = {}
         name = data.name
-        asked, stated = (prompt_for(encoder.prompts, name, role) for role in (QUERY, DOCUMENT))
-        table = partial(token_table, encoder, data.texts, budget.max_length, device, key=key)
-        tokens = table(prompt=stated)
+        asked, stated = (
+            (
+                prompt_for(encoder.prompts, name, role),
+                length_for(encoder.lengths, role, budget.max_length),
+            )
+            for role in (QUERY, DOCUMENT)
+        )
+
+        def table(prompt: str, length: int) -> TokenTable:
+            return token_table(encoder, data.texts, length, device, key=key, prompt=prompt)
+
+        tokens = table(*stated)
         known = Known(data, device)
         self.world = World(
             data=data,
@@ -82,7 +90,7 @@ class Training:
             note=self._note,
             cache=cache,
             key=key,
-            queries=None if asked == stated else table(prompt=asked),
+            queries=None if asked == stated else table(*asked),
         )
         rank = team().rank  # each of several processes draws its own dropout
         torch.manual_seed(seed_for(f"dropout {rank}" if rank else "dropout"))
