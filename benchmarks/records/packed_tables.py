@@ -1,4 +1,4 @@
-"""What a packed results folder keeps of each cell, table by table. No torch here.
+"""Tables of a packed results folder: the part of each cell's files that is kept. No torch here.
 
 Scores are kept as they are; means and three quantiles of difficulty, and scores by query, are
 rounded to `DIGITS` digits; of the histograms the steps that are drawn; of one seed of each method
