@@ -11,6 +11,7 @@ from nsbench.analysis.read.leakage import leakage_words
 from nsbench.analysis.statistics.verdicts import BETTER, WORSE
 from nsbench.analysis.tables.by_query import ABOUT, TEST_COLUMNS
 from nsbench.analysis.tables.leaderboard import Leaderboard, words
+from nsbench.analysis.tables.method_names import method_names
 from nsbench.analysis.tables.text import records
 from nsbench.analysis.tables.write import UNITS, findings_of, of_pool, shown
 from nsbench.benchmarks.cli.console import SafeConsole, echo, out
@@ -141,17 +142,11 @@ def screen_rows(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def methods(table: pd.DataFrame) -> list[str]:
-    """Return one name per row: the sampler, and in addition what it takes to distinguish rows."""
-    names = [str(s) for s in table["sampler"]]
-    if table["augmentation"].nunique() > 1:
-        names = [
-            f"{n} x {a}" if a else n for n, a in zip(names, table["augmentation"], strict=True)
-        ]
-    for column in ("objective", "candidates", "budget"):
-        if column in table and len(set(names)) < len(names):
-            values = table[column].fillna("").astype(str)
-            names = [f"{n}, {v}" if v else n for n, v in zip(names, values, strict=True)]
-    return names
+    """Return one name per row: the method's, and its augmentation where rows differ in it."""
+    names = method_names(table)
+    if table["augmentation"].nunique() < 2:
+        return names
+    return [f"{n} x {a}" if a else n for n, a in zip(names, table["augmentation"], strict=True)]
 
 
 def _plus_minus(middle: float, high: float, form: str) -> str:

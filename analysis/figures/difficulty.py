@@ -203,7 +203,8 @@ def score_vs_difficulty(table: pd.DataFrame, ax: Axes) -> Axes:
 def collect_ledger(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
     """Per pool, the percentiles that each sampler took, each negative by its share of the gradient.
 
-    Of a sampler whose cells did not measure that, every chosen negative counts the same.
+    Of a sampler whose cells did not measure that, every chosen negative counts the same. Columns
+    that a pool mined for an anchor have another row below their sampler's; each counts once.
     """
     for name, pool in each_pool(material):
         cells = pool.cells[["key", "sampler", "seed"]].itertuples(index=False)
@@ -219,7 +220,10 @@ def collect_ledger(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
         levels["n_seeds"] = groups["seed"].nunique()
         levels["n_cells"] = groups["key"].nunique()
         levels["weighed"] = groups["weighed"].all()
-        levels = levels.sort_values("mean", kind="stable").reset_index()
+        levels = levels.sort_values("mean", kind="stable").reset_index().assign(columns="chosen")
+        order = {sampler: place for place, sampler in enumerate(levels["sampler"])}
+        levels = pd.concat([levels, _mined(material, pool)], ignore_index=True)
+        levels = levels.sort_values("sampler", key=lambda s: s.map(order), kind="stable")
         yield name, levels.assign(pool=pool.title)
 
 
@@ -247,12 +251,22 @@ def _taken(material: Material, key: str, sampler: str, seed: int) -> dict[str, A
     return {"sampler": sampler, "seed": seed, "key": key} | found
 
 
-def _taken_by_number(material: Material, pool: Pool) -> pd.DataFrame:
+def _taken_by_number(
+    material: Material, pool: Pool, quantity: str = "chosen_percentile"
+) -> pd.DataFrame:
     """Return the same by number of the chosen negatives, without weights."""
     columns = ["sampler", "seed", "key", "mean", *_quantiles()]
     table = material.difficulty
-    table = table[(table["quantity"] == "chosen_percentile") & table["mean"].notna()]
+    table = table[(table["quantity"] == quantity) & table["mean"].notna()]
     return of_cells(table, pool).reindex(columns=columns)
+
+
+def _mined(material: Material, pool: Pool) -> pd.DataFrame:
+    """Return rows of the columns that a pool mined for an anchor, each counting once."""
+    groups = _taken_by_number(material, pool, "mined_percentile").groupby("sampler", sort=True)
+    levels = groups[["mean", *_quantiles()]].mean()
+    levels["n_seeds"], levels["n_cells"] = groups["seed"].nunique(), groups["key"].nunique()
+    return levels.reset_index().assign(weighed=False, columns="mined")
 
 
 @figure(
@@ -280,20 +294,30 @@ def percentile_ledger(table: pd.DataFrame, ax: Axes) -> Axes:
                 linewidth=0,
             )
         ax.plot(row["mean"], place, style.marker, color=style.colour, markeredgecolor="white")
-    marks = ["" if w or not table["weighed"].any() else "*" for w in table["weighed"]]
-    name_rows(ax, [shorten(s) + m for s, m in zip(table["sampler"], marks, strict=True)])
+    name_rows(ax, _ledger_names(table))
     ax.set_xlim(-0.02, 1.02)
     ax.set_xlabel("percentile among the candidates\n(0 hardest, 1 easiest)")
     shares = ", ".join(f"{int(h[1:]) - int(q[1:])} %" for q, h in nested)
-    known = table["weighed"].astype(bool)
+    known = table.loc[table["columns"] == "chosen", "weighed"].astype(bool)
     weight = "the negatives' gradient" if known.any() else "the chosen, each counting once"
     weight += "" if known.all() or not known.any() else "; *: of the chosen, not weighed"
+    weight += "; mined: columns mined for the anchor" if table["columns"].eq("mined").any() else ""
     return finish(
         ax,
         table,
         title="What each sampler chose",
         caption=f"Dot: mean; bars hold the middle {shares} of {weight}; {counts(table)}",
     )
+
+
+def _ledger_names(table: pd.DataFrame) -> list[str]:
+    """Return the sampler of each row, or that it is of its mined columns."""
+    some = table["weighed"].any()
+    rows = zip(table["sampler"], table["columns"], table["weighed"], strict=True)
+    return [
+        "... mined" if columns == "mined" else shorten(sampler) + ("" if w or not some else "*")
+        for sampler, columns, w in rows
+    ]
 
 
 def _common_augmentations(part: pd.DataFrame) -> tuple[str, pd.DataFrame]:

@@ -188,49 +188,6 @@ def shorten(text: str) -> str:
     return textwrap.fill(text, _LABEL_WIDTH, max_lines=2, placeholder=" ...")
 
 
-def labels(rows: pd.DataFrame) -> list[str]:
-    """Return a label per row: the sampler, and what else its rows differ in."""
-    extra = [c for c in ("objective", "candidates", "budget") if c in rows]
-    short = {c: telling(rows[c].astype(str).unique()) for c in extra}
-    out = []
-    for row in rows.to_dict("records"):
-        same = rows[rows["sampler"] == row["sampler"]]
-        parts = [short[c][str(row[c])] for c in extra if same[c].nunique() > 1]
-        out.append(" / ".join([str(row["sampler"]), *parts]))
-    return out
-
-
-def telling(names: Iterable[str]) -> dict[str, str]:
-    """Return each name without the parameters that all names of its kind share.
-
-    ``queue(momentum=0.99, size=256)`` next to ``queue(momentum=0.99, size=1024)`` becomes
-    ``queue(size=256)``; the only name of a kind stays as it is.
-    """
-    kinds: dict[str, dict[str, list[str]]] = {}
-    for name in names:
-        kind, bracket, inside = name.partition("(")
-        kinds.setdefault(kind, {})[name] = _parts(inside.removesuffix(")")) if bracket else []
-    out = {}
-    for kind, found in kinds.items():
-        shared = set.intersection(*map(set, found.values())) if len(found) > 1 else set()
-        for name, parts in found.items():
-            kept = ", ".join(part for part in parts if part not in shared)
-            out[name] = f"{kind}({kept})" if kept else kind
-    return out
-
-
-def _parts(inside: str) -> list[str]:
-    """Split the parameters of a label at commas outside of brackets."""
-    parts, depth = [""], 0
-    for sign in inside:
-        depth += (sign in "([{") - (sign in ")]}")
-        if sign == "," and not depth:
-            parts.append("")
-        else:
-            parts[-1] += sign
-    return [part.strip() for part in parts]
-
-
 def add_legend(ax: Axes, entries: int) -> None:
     """Add a legend under the axis, where it hides no line; none for 0 entries."""
     figure = ax.get_figure(root=True)

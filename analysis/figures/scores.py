@@ -19,13 +19,13 @@ from nsbench.analysis.figures.drawing import (
     counts,
     each_pool,
     finish,
-    labels,
     name_rows,
     rows_size,
     shorten,
 )
 from nsbench.analysis.figures.registry import figure
 from nsbench.analysis.figures.style import COLUMN_WIDTH, looks
+from nsbench.analysis.tables.method_names import method_names
 
 
 def collect_leaderboard(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -35,7 +35,9 @@ def collect_leaderboard(material: Material) -> Iterator[tuple[str, pd.DataFrame]
         if rows.empty:
             continue
         columns = ["rank", "rank_lo", "rank_hi", "group", "objective", "ci_low", "ci_high"]
-        marked = [f"! {s}" if a else s for s, a in zip(labels(rows), rows["alarms"], strict=True)]
+        marked = [
+            f"! {s}" if a else s for s, a in zip(method_names(rows), rows["alarms"], strict=True)
+        ]
         table = difference_columns(rows.assign(label=marked), statistics)
         table = table.join(rows[columns]).assign(label=pd.Series(marked, rows.index))
         yield name, table.assign(pool=pool.title)
@@ -93,7 +95,7 @@ def collect_heatmap(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
         if rows["mean"].isna().all():
             continue
         columns = ["sampler", "augmentation", "objective", "n_seeds", "n_tasks", "mean", "pool"]
-        table = rows[columns].assign(label=labels(rows))
+        table = rows[columns].assign(label=method_names(rows))
         best = table.groupby("label")["mean"].transform("max")
         order = table.assign(best=best).sort_values(
             ["best", "label", "augmentation"], ascending=[False, True, True], kind="stable"

@@ -11,6 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from nsbench.analysis.figures.cast import Cast
+from nsbench.analysis.figures.differences import (
+    Window,
+    difference_columns,
+    interval_words,
+    shown_label,
+)
 from nsbench.analysis.figures.difficulty import UNITS
 from nsbench.analysis.figures.drawing import (
     Material,
@@ -19,7 +25,6 @@ from nsbench.analysis.figures.drawing import (
     counts,
     each_pool,
     finish,
-    interval_line,
     joined,
     name_rows,
     of_cells,
@@ -83,39 +88,46 @@ def gradient_share(table: pd.DataFrame, ax: Axes) -> Axes:
 
 def collect_false(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
     """Per pool, false-negative rate among the chosen and the score, one row per sampler."""
+    statistics = {s.title: s for s in material.board.pools}
     for name, pool, part in _late(material):
         rates = part[part["quantity"] == "false_negative"].dropna(subset=["mean"])
         if rates.empty:
             continue
-        rows = board_rows(material, pool).drop_duplicates(["sampler", "augmentation"], keep=False)
-        columns = ["sampler", "augmentation", "mean", "ci_low", "ci_high", "n_seeds", "n_tasks"]
-        seeds = rates.groupby(["sampler", "augmentation", "seed"])["mean"].mean()
-        groups = seeds.groupby(level=["sampler", "augmentation"])
-        spread = groups.agg(["mean", "min", "max"]).add_prefix("rate_").reset_index()
-        both = rows[columns].merge(spread, on=["sampler", "augmentation"])
+        keys = ["sampler", "augmentation"]
+        rows = board_rows(material, pool).drop_duplicates(keys, keep=False)
+        rows = difference_columns(rows, statistics[pool.title])
+        seeds = rates.groupby([*keys, "seed"])["mean"].mean()
+        spread = seeds.groupby(level=keys).agg(["mean", "min", "max"])
+        both = rows.merge(spread.add_prefix("rate_").reset_index(), on=keys)
         if len(both) > 1:
             yield name, both.assign(pool=pool.title)
 
 
-@figure("mean score against false negatives among the chosen", collect_false, needs=["difficulty"])
+@figure(
+    "difference to the baseline against false negatives among the chosen",
+    collect_false,
+    needs=["difficulty"],
+)
 def false_negative_vs_score(table: pd.DataFrame, ax: Axes) -> Axes:
-    """One dot per sampler and augmentation, with the t interval of the score."""
-    cast = Cast.by(table, "mean")
+    """One dot per sampler and augmentation, with the interval of the difference."""
+    cast = Cast.by(table, "shown")
+    window = Window.of(table, "shown")
     for part, style, line in cast.drawn(table):
-        rate, low, high = (part[f"rate_{name}"] for name in ("mean", "min", "max"))
-        across = [100 * (rate - low), 100 * (high - rate)]
-        line |= {"linestyle": "none", "capsize": 0, "elinewidth": 0.7, "xerr": across}
-        interval_line(ax, 100 * rate, part, style, **line)
+        rate, low, high = (100 * part[f"rate_{name}"] for name in ("mean", "min", "max"))
+        near = ~window.outside(part)
+        ax.hlines(part.loc[near, "shown"], low[near], high[near], style.colour, linewidth=0.7)
+        window.dots(ax, rate, part, style, upright=True, **line)
     ax.set_xlabel("false negatives among the chosen (percent)")
-    ax.set_ylabel("mean score (points)")
+    ax.set_ylabel(shown_label(table))
     ax.margins(0.08)
-    text = cast.note + rank_correlation(table["rate_mean"], table["mean"])
+    window.limits(ax, upright=True)
+    text = cast.note + rank_correlation(table["rate_mean"], table["shown"]) + window.note(table)
     return finish(
         ax,
         table,
         title="Score against false negatives",
-        caption=f"{counts(table)}{text}; across: lowest to highest seed, mean over the last "
-        "quarter; upright: 95 % t interval",
+        caption=f"{interval_words(table)}across: lowest to highest seed, mean over the last "
+        f"quarter; {counts(table)}{text}",
         entries=len(cast.named),
     )
 

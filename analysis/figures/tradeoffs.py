@@ -22,7 +22,6 @@ from nsbench.analysis.figures.drawing import (
     each_pool,
     finish,
     joined,
-    labels,
     name_rows,
     rows_size,
     shorten,
@@ -32,6 +31,7 @@ from nsbench.analysis.figures.style import looks
 from nsbench.analysis.statistics import comparisons
 from nsbench.analysis.statistics.stats import Array, seed_means
 from nsbench.analysis.tables.leaderboard import POINTS
+from nsbench.analysis.tables.method_names import method_names
 from nsbench.analysis.tables.pools import marginal
 from nsbench.analysis.tables.ranks import ALPHA
 
@@ -63,7 +63,7 @@ def collect_ranks(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
         p = comparisons.nemenyi_p(scores)
         order = np.argsort(rank, kind="stable")
         methods = pd.DataFrame([averaged.methods[i] for i in kept])
-        table = methods[["sampler"]].assign(label=labels(methods), mean_rank=rank)
+        table = methods[["sampler"]].assign(label=method_names(methods), mean_rank=rank)
         table["mean"] = POINTS * scores.mean(axis=1)
         table["n_seeds"] = seeds[kept].sum(axis=1)
         table = table.iloc[order].assign(

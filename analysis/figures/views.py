@@ -12,11 +12,11 @@ from nsbench.analysis.figures.drawing import (
     each_pool,
     finish,
     joined,
-    labels,
 )
 from nsbench.analysis.figures.registry import figure
 from nsbench.analysis.figures.scores import draw_grid
 from nsbench.analysis.figures.style import COLUMN_WIDTH
+from nsbench.analysis.tables.method_names import method_names
 
 _PAIR = " | "
 
@@ -28,7 +28,7 @@ def collect_view_grid(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
         if rows.empty:
             continue
         columns = ["sampler", "augmentation", "n_seeds", "n_tasks", "mean", "pool"]
-        table = rows[columns].assign(label=labels(rows))
+        table = rows[columns].assign(label=method_names(rows))
         views = table["augmentation"].str.split(_PAIR, n=1, regex=False)
         table = table.assign(view1=views.str[0], view2=views.str[-1])
         several = table.groupby("label").ngroups > 1

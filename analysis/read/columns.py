@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nsbench.analysis.read.leakage import leak_columns
+from nsbench.analysis.read.names import short_names
 from nsbench.benchmarks.keys import describe_choice
 from nsbench.benchmarks.records import RecordError, RunRecord
 
@@ -24,7 +25,7 @@ _PHASES = {"total": "wall_s"}
 _PASS, _MINING = "passes_", "passes_mining"
 
 
-Piece = Mapping[str, Any]
+Piece = dict[str, Any]
 """Columns by name; rows that have them alike share the object."""
 
 
@@ -68,6 +69,18 @@ class Columns:
         pieces.append(self._once("p_evaluation", cell.get("evaluation"), "", _parameters))
         return tuple(pieces)
 
+    def shorten(self) -> None:
+        """Give every axis of the cells read so far short names, see `short_names`."""
+        for axis in AXES:
+            every = [made for (kind, *_), made in self._made.items() if kind == axis]
+            made = [(value, piece) for value, piece in every if axis in piece]
+            known: dict[str, tuple[Any, str]] = {}
+            for value, piece in made:
+                known.setdefault(_identity(value, piece[axis]), (value, piece[axis]))
+            short = dict(zip(known, short_names(list(known.values())), strict=True))
+            for value, piece in made:
+                piece[axis] = short[_identity(value, piece[axis])]
+
     def of_record(self, record: RunRecord) -> tuple[Piece, ...]:
         """Return cost, provenance and leakage of a cell, in pieces, as many for every record."""
         return (
@@ -92,6 +105,10 @@ class Columns:
         if key not in self._made:
             self._made[key] = value, make(kind, value, label)  # held, so that its id stays its own
         return self._made[key][1]
+
+
+def _identity(value: Any, text: str) -> str:
+    return json.dumps([value, text], sort_keys=True, default=str)
 
 
 def cost_columns(record: RunRecord) -> dict[str, float]:

@@ -111,6 +111,7 @@ def load_results(roots: Path | str | Sequence[Path | str]) -> Results:
                 matrices.append(matrix)
             for cell in cells:
                 merged[cell.key] = _merge(merged.get(cell.key), cell, conflicts)
+        reader.columns.shorten()
         table = cell_table([_row(c, reader.columns) for c in merged.values()])
     ordered = tuple(merged[k] for k in table["key"])
     return Results(

@@ -49,8 +49,10 @@ def cells_data(results: Results, every: Sequence[Pool]) -> dict[str, Any]:
                 continue
             seeds = sorted({int(c.cell["seed"]) for c in mine})
             texts.append(matrix_text(mine[0].cell, seeds, evaluation))
+            views = dict(zip(part["key"], part["augmentation"], strict=True))
             for cell in mine:
-                out[cell.key] = _about(cell, len(texts) - 1, whole=whole)
+                about = _about(cell, len(texts) - 1, whole=whole)
+                out[cell.key] = {"augmentation": str(views[cell.key])} | about
     return {"cells": out, "again": texts}
 
 
@@ -61,7 +63,6 @@ def _about(cell: LoadedCell, again: int, *, whole: bool) -> dict[str, Any]:
     log = _log(cell) if whole or told or cell.status == "failed" else ""
     seconds = record.seconds.get("total") if record else None
     return {
-        "augmentation": str((cell.cell.get("labels") or {}).get("augmentation") or "none"),
         "status": cell.status,
         "info": cell.info,
         "seconds": seconds if isinstance(seconds, int | float) and np.isfinite(seconds) else None,

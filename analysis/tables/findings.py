@@ -19,6 +19,7 @@ from nsbench.analysis.statistics.verdicts import (
     UNDECIDED,
     WORSE,
 )
+from nsbench.analysis.tables.method_names import method_names
 
 if TYPE_CHECKING:
     from nsbench.analysis.tables.leaderboard import PoolStatistics
@@ -45,6 +46,7 @@ def findings(
         return ["No method has a score on every task yet."]
     averaged = rows["augmentation"].nunique() > 1 and bool(samplers["mean"].notna().any())
     table = samplers if averaged else rows[rows["mean"].notna()]
+    table = table.assign(method=method_names(table))
     table = table.sort_values(["rank", "sampler"], kind="stable")
     out = [_advice(table, statistics, averaged)]
     base, margin = statistics.baseline, f"{statistics.margin:g} points"
@@ -200,10 +202,10 @@ def _key(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _method(row: dict[str, Any]) -> str:
-    """Sampler, and augmentation where the row is of one."""
+    """The method's name, and the augmentation where the row is of one."""
     augmentation = str(row["augmentation"])
     free = augmentation in ("", "none") or augmentation.startswith("mean of ")
-    return str(row["sampler"]) if free else f"{row['sampler']} with {augmentation}"
+    return str(row["method"]) if free else f"{row['method']} with {augmentation}"
 
 
 def _points(row: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ from nsbench.analysis.read.load import Results
 from nsbench.analysis.statistics.simultaneous import Critical
 from nsbench.analysis.statistics.stats import Array
 from nsbench.analysis.statistics.verdicts import LEAST_SEEDS, UNDECIDED, Verdicts, judge
+from nsbench.analysis.tables.method_names import method_names
 from nsbench.analysis.tables.pools import Pool
 from nsbench.analysis.tables.ranks import ALPHA
 
@@ -148,9 +149,16 @@ def seed_notes(
     there = np.isfinite(means)
     n = there.sum(axis=1)
     notes: list[str] = []
+    methods = pd.DataFrame(pool.methods)
+    named = [
+        f"{name} x {augmentation}" if augmentation else name
+        for name, augmentation in zip(
+            method_names(methods), methods.get("augmentation", ()), strict=True
+        )
+    ]
     short, lone, few = [], [], []
     for i, base in enumerate(reference):
-        name = f"{pool.methods[i]['sampler']} x {pool.methods[i]['augmentation']}"
+        name = named[i]
         if not n[i]:
             continue
         if base is not None and base != i and (there[base] & ~there[i]).any():
@@ -172,7 +180,7 @@ def seed_notes(
             + ("all methods" if len(few) == int((n > 0).sum()) else _some(few))
         )
     lacking = [
-        f"{pool.methods[b]['sampler']} x {pool.methods[b]['augmentation']} ({n[b]} of {n.max()})"
+        f"{named[b]} ({n[b]} of {n.max()})"
         for b in sorted({r for r in reference if r is not None})
         if n[b] < n.max()
     ]

@@ -6,7 +6,6 @@ from matplotlib.figure import Figure
 
 from nsbench.analysis.figures.cast import MOST, Cast
 from nsbench.analysis.figures.difficulty import difficulty_curves
-from nsbench.analysis.figures.drawing import telling
 from nsbench.analysis.figures.style import looks
 
 
@@ -52,14 +51,3 @@ def test_a_crowded_picture_draws_all_and_names_a_few() -> None:
     names = ax.get_legend_handles_labels()[1]
     assert len(names) == MOST
     assert {"s19", "s00"} <= set(names)
-
-
-def test_labels_keep_the_parameters_that_tell_apart() -> None:
-    names = ["queue(m=[1, 2], size=1)", "queue(m=[1, 2], size=2)", "in_batch", "memory(k=3)"]
-    assert list(telling(names).values()) == [
-        "queue(size=1)",
-        "queue(size=2)",
-        "in_batch",
-        "memory(k=3)",
-    ]
-    assert telling(["a", "a(t=0.1)"]) == {"a": "a", "a(t=0.1)": "a(t=0.1)"}

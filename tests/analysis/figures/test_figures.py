@@ -152,8 +152,8 @@ def test_ledger_is_in_order_of_hardness(material):
 
 def test_a_sampler_whose_cells_measured_no_weights_is_marked():
     rows = {"sampler": ["a", "b"], "mean": [0.1, 0.5], "q05": [0.0, 0.1], "q95": [0.2, 0.9]}
-    table = pd.DataFrame(rows | {"weighed": [True, False], "n_seeds": 3, "pool": "p"})
-    ax = percentile_ledger(table, Figure().add_subplot())
+    rows |= {"weighed": [True, False], "columns": "chosen", "n_seeds": 3, "pool": "p"}
+    ax = percentile_ledger(pd.DataFrame(rows), Figure().add_subplot())
     assert [t.get_text() for t in ax.get_yticklabels()] == ["a", "b*"]
     assert "not weighed" in ax.figure._supxlabel.get_text()
 
@@ -172,6 +172,22 @@ def test_a_ledger_weighs_negatives_by_their_share_of_the_gradient(material):
     weighed = table[table["weighed"]]
     assert weighed["mean"].tolist() == [pytest.approx(0.9 * 0.25 + 0.1 * 0.75)]
     assert weighed[["q05", "q95"]].to_numpy().tolist() == [[0.25, 0.75]]
+
+
+def test_a_ledger_shows_mined_columns_below_their_sampler(material):
+    table = material.difficulty
+    mined = table[(table["quantity"] == "chosen_percentile") & (table["sampler"] == "random")]
+    mined = mined.assign(quantity="mined_percentile", mean=0.1)
+    both = replace(material, difficulty=pd.concat([table, mined], ignore_index=True))
+    _, ledger = next(collect_ledger(both))
+    place = [tuple(r) for r in ledger[["sampler", "columns"]].to_numpy()]
+    assert place[place.index(("random", "chosen")) + 1] == ("random", "mined")
+    assert len(place) == 1 + table["sampler"].nunique()
+    assert ledger.loc[ledger["columns"] == "mined", "mean"].tolist() == [pytest.approx(0.1)]
+    ax = percentile_ledger(ledger.reset_index(drop=True), Figure().add_subplot())
+    assert "... mined" in [t.get_text() for t in ax.get_yticklabels()]
+    caption = ax.figure._supxlabel.get_text().replace("\n", " ")
+    assert "mined: columns mined for the anchor" in caption
 
 
 def test_cost_is_drawn_where_it_differs(material):

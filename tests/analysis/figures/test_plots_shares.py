@@ -60,9 +60,14 @@ def test_drift_has_one_value_per_step(material):
 
 
 def test_false_negatives_stand_beside_the_score(material):
-    table, _ = table_of(material, "false_negative_vs_score")
-    assert {"rate_mean", "mean", "ci_low"} <= set(table.columns)
+    table, svg = table_of(material, "false_negative_vs_score")
     assert table["rate_mean"].between(0.005, 0.03).all()
+    rows = table.set_index(["sampler", "augmentation"])
+    board = material.board.rows.set_index(["sampler", "augmentation"])
+    for place, row in rows.iterrows():  # the leaderboard's difference, 0 for the baseline
+        wanted = 0.0 if place[0] == "in_batch" else board.loc[place, "difference"]
+        assert row["shown"] == pytest.approx(wanted, abs=1e-4)
+    assert "difference to in_batch" in svg
 
 
 def test_predictors_are_drawn_strongest_first(material):
