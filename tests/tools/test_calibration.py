@@ -16,7 +16,9 @@ def test_false_verdicts_are_at_the_nominal_level(name):
     assert shares["false, baseline"] <= 0.05 + 0.03
     assert shares["false, any"] <= 0.05 + 0.03
     assert shares["equivalent at the margin"] <= 0.05 + 0.03
-    assert shares["covers, each"] >= 0.95
+    # 95 % is promised of all intervals at once; one alone holds more often, by construction.
+    assert shares["covers, all at once"] == pytest.approx(1 - shares["false, any"])
+    assert shares["covers, one alone"] > max(shares["covers, all at once"], 0.95)
     assert shares["false, uncorrected"] > 0.1  # the simulation can tell a bad test from a good one
     assert shares["power"] > shares["power, Holm"]
 

@@ -6,6 +6,7 @@ const LEAST_SEEDS = 3;
 const MOST_SEEDS = 1000;
 const DRAWS = 5000;
 const SIMULATED = 150;
+const CARE = 0.9; // share of alpha, of three methods or more
 
 const stretch = (df) => (8 * df + 1) / (8 * df + 3);
 const normalScore = (t, df) => stretch(df) * Math.sqrt(df * Math.log1p(t * t / df));
@@ -131,8 +132,9 @@ const shareAbove = (family) => {
   });
 };
 
-const criticalScores = (group, reference, alpha) => {
+const criticalScores = (group, reference, nominal) => {
   const size = group.variance.length;
+  const alpha = size > 2 ? CARE * nominal : nominal;
   const ours = reference.flatMap((b, i) => (b >= 0 && b !== i ? [[i, b]] : []));
   const single = normalAbove(alpha / 2);
   if (size < 2) return { baseline: single, pairs: single };
