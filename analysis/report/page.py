@@ -27,7 +27,8 @@ from nsbench.analysis.report.again import without_none
 from nsbench.analysis.report.cells import cells_data, negatives_data, packed
 from nsbench.analysis.report.curves import curves_data
 from nsbench.analysis.report.explained import STARTED
-from nsbench.analysis.report.views import plain_rows, pools_data
+from nsbench.analysis.report.tuned import tuned_data
+from nsbench.analysis.report.views import pools_data
 from nsbench.analysis.statistics.verdicts import MARGIN
 from nsbench.analysis.tables.alarms import alarm_table
 from nsbench.analysis.tables.findings import findings
@@ -39,7 +40,6 @@ from nsbench.analysis.tables.leaderboard import (
 )
 from nsbench.analysis.tables.ranks import ALPHA
 from nsbench.analysis.tables.text import records
-from nsbench.analysis.tables.tuned import tuned_table
 from nsbench.analysis.tables.write import of_pool, shown
 from nsbench.benchmarks.files import write_atomically
 
@@ -136,9 +136,9 @@ def report_html(
         leakage_words=leakage_words(board.leakage),
         pictures=_pictures(material),
         alarms=_alarms(results),
-        failed=[_ended(c) for c in results.loaded if c.status == "failed"],
-        skipped=[_ended(c) for c in results.loaded if c.status == "skipped"],
-        unfinished=[_ended(c) for c in results.loaded if c.status in ("pending", "running")],
+        failed=_ended(results, "failed"),
+        skipped=_ended(results, "skipped"),
+        unfinished=_ended(results, "pending", "running"),
         left_out=left_out,
         provenance=_provenance(results),
         configs=[tomli_w.dumps(without_none(c)) for c in configs],
@@ -160,7 +160,7 @@ def _page_data(
         "pools": pools_data(board, material.pools, said),
         "looks": looks,
         "started": list(STARTED),
-        "tuned": plain_rows(tuned_table(results)[0]),
+        "tuned": tuned_data(results, material.pools),
     }
 
 
@@ -243,19 +243,26 @@ def _pictures(material: Material) -> list[dict[str, str]]:
     return out
 
 
-def _ended(cell: LoadedCell) -> dict[str, str]:
+def _ended(results: Results, *statuses: str) -> list[dict[str, str]]:
+    """Return the cells that ended, or never ended, like this."""
+    names = zip(results.cells["sampler"], results.cells["augmentation"], strict=True)
+    return [
+        {
+            "name": f"{sampler} x {augmentation}, seed {cell.cell['seed']}",
+            "key": cell.key,
+            "info": cell.info or cell.status,
+            "traceback": _traceback(cell),
+        }
+        for cell, (sampler, augmentation) in zip(results.loaded, names, strict=True)
+        if cell.status in statuses
+    ]
+
+
+def _traceback(cell: LoadedCell) -> str:
     text = cell.record.traceback if cell.record else ""
     if len(text) > _MOST_TEXT:
         text = f"... {len(text) - _MOST_TEXT} characters cut ...\n{text[-_MOST_TEXT:]}"
-    labels = cell.cell.get("labels") or {}
-    sampler = labels.get("sampler") or cell.cell["sampler"]["name"]
-    augmentation = labels.get("augmentation") or "?"
-    return {
-        "name": f"{sampler} x {augmentation}, seed {cell.cell['seed']}",
-        "key": cell.key,
-        "info": cell.info or cell.status,
-        "traceback": text,
-    }
+    return text
 
 
 def _provenance(results: Results) -> list[tuple[str, list[tuple[str, int]]]]:

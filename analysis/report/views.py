@@ -12,7 +12,15 @@ from nsbench.analysis.statistics.simultaneous import Critical
 from nsbench.analysis.statistics.stats import seed_means
 from nsbench.analysis.tables.judging import PAIRED
 from nsbench.analysis.tables.leaderboard import POINTS, Leaderboard, words
-from nsbench.analysis.tables.pools import COSTS, METHOD_KEYS, SECONDS, Pool, marginal
+from nsbench.analysis.tables.method_names import method_names
+from nsbench.analysis.tables.pools import (
+    COSTS,
+    METHOD_KEYS,
+    POOL_KEYS,
+    SECONDS,
+    Pool,
+    marginal,
+)
 from nsbench.analysis.tables.text import records
 from nsbench.analysis.tables.write import of_pool
 
@@ -36,8 +44,9 @@ def pools_data(
         said: The findings of each.
 
     Returns:
-        ``{"title", "baseline", "margin", "findings", "notes", "words", "tasks", "seeds", "axes",
-        "views": {"rows", "samplers"}}``; a view as in `_view`, ``axes`` as `axis_table` has them.
+        ``{"title", "baseline", "margin", "findings", "notes", "words", "tasks", "seeds",
+        "shared", "axes", "views": {"rows", "samplers"}}``; a view as in `_view`, ``axes`` as
+        `axis_table` has them.
     """
     return [
         {
@@ -49,6 +58,7 @@ def pools_data(
             "words": words(statistics),
             "tasks": list(pool.tasks),
             "seeds": list(pool.seeds),
+            "shared": {k: str(pool.shared[k]) for k in POOL_KEYS},
             "axes": plain_rows(of_pool(board.axes, statistics)),
             "views": {
                 "rows": _view(pool, of_pool(board.rows, statistics), statistics.critical),
@@ -78,12 +88,14 @@ def _view(pool: Pool, table: pd.DataFrame, critical: Critical | None) -> dict[st
     costs = [c for c in (*COSTS, *SECONDS) if c in table]
     keys = _keys(pool)
     methods = []
-    for row, index in zip(records(table[costs]), order, strict=True):
+    names = method_names(table)
+    for row, index, label in zip(records(table[costs]), order, names, strict=True):
         method = pool.methods[index]
         style = look(str(method["sampler"]))
         methods.append(
             {
                 **{k: str(method[k]) for k in METHOD_KEYS},
+                "label": label,
                 "name": str(method["sampler_name"]),
                 "untrained": bool(method["untrained"]),
                 "colour": style.colour,

@@ -29,12 +29,13 @@ AXES = {
 """Column of each axis, and the ending of its ``leaderboard_<axis>.csv``."""
 _PREFERRED = {"augmentation": "none", "objective": "info_nce", "candidates": "in_batch"}
 _MOST_SAMPLERS = 60  # whose effects are compared with each other
+_COSTS = ("encodes", "seconds_train")
 COLUMNS = (
     *("axis", "rank", "rank_lo", "rank_hi", "group", "value", "baseline", "n_blocks"),
     *("n_samplers", "n_seeds", "n_tasks", "mean", "difference", "difference_low"),
     *("difference_high", "p_adjusted", "verdict", "more_seeds", "interaction_p"),
     *("effect_low_sampler", "effect_low", "effect_high_sampler", "effect_high"),
-    *("best_sampler", "alarms", "pool"),
+    *("best_sampler", "alarms", *_COSTS, "pool"),
 )
 
 
@@ -52,6 +53,14 @@ class _Entry:
         own = 100.0 * seed_means(self.pool.scores[self.index : self.index + 1][:, :, places])[0]
         by_seed = dict(zip(self.pool.seeds, own, strict=True))
         return np.array([by_seed.get(s, np.nan) for s in seeds])
+
+    def cost(self, name: str) -> float:
+        """Mean of a cost over the finished cells; NaN where it is not known."""
+        cells = self.pool.cells
+        if name not in cells:
+            return float("nan")
+        own = (cells["method"] == self.index) & (cells["status"] == "done")
+        return float(cells.loc[own, name].mean())
 
 
 def axis_table(
@@ -135,6 +144,8 @@ def _compare(
     _interaction(table, scores, of_sampler, place, margin)
     rung = [alarms_of([(b[v].pool, b[v].index) for b in chosen], alarms) for v in values]
     table["alarms"] = [alarm_text(r) for r in rung]
+    for cost in _COSTS:
+        table[cost] = [np.mean([b[v].cost(cost) for b in chosen]) for v in values]
     return [table.sort_values(["rank", "value"], kind="stable")]
 
 

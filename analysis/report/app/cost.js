@@ -11,6 +11,9 @@ const paretoOf = (points) => {
     .filter((p) => p.mean > best && ((best = p.mean), true));
 };
 
+// Where the head of an arrow points: the charts' axes have different units, so up or down.
+const headAngle = (arrow) => (arrow.to >= arrow.from ? 0 : 180);
+
 const renderCost = () => {
   const place = byId("cost-body");
   if (!data.pools.length) return;
@@ -33,10 +36,14 @@ const renderCost = () => {
   const far = points.filter((p) => p.mean < floor);
   const near = points.filter((p) => p.mean >= floor);
   const looks = looksOf([...new Set(near.map((p) => p.sampler))]);
-  const arrows = data.tuned.flatMap((t) => {
-    const row = points.find((p) => p.sampler === t.sampler);
-    return row ? [{ sampler: t.sampler, cost: row.cost, from: t.default, to: t.tuned }] : [];
-  });
+  const arrows = data.tuned.filter((t) => Number(state.pool) === t.pool).flatMap((t) => {
+    const row = rows.find((r) => r.left && Object.values(r.method.keys).flat().some(
+      (key) => t.keys.includes(key)));
+    const [from, to] = [t.default, t.tuned];
+    return row && from.cost[name] > 0 && to.cost[name] > 0 ? [{ sampler: row.method.sampler,
+      label: row.label, cost: from.cost[name], toCost: to.cost[name], from: from.mean,
+      to: to.mean }] : [];
+  }).filter((t) => t.from >= floor && t.to >= floor);
   const chart = el("div", {});
   const y = { field: "mean", type: "quantitative", title: "mean (points)",
     scale: { zero: false, padding: 28 } };
@@ -58,11 +65,15 @@ const renderCost = () => {
         fontSize: 12, limit: 200, color: colourOf("--ink") }, encoding: { x, y, text: { field: "label" } } },
       ...(arrows.length ? [
         { data: { values: arrows }, mark: { type: "rule", strokeWidth: 2 }, encoding: { x,
-          y: { field: "from", type: "quantitative" }, y2: { field: "to" }, color: colour } },
-        { data: { values: arrows }, mark: { type: "point", shape: "triangle-up", filled: true,
-          size: 90 }, encoding: { x, y: { field: "to", type: "quantitative" }, color: colour,
-          tooltip: [{ field: "sampler" }, { field: "from", title: "default" },
-            { field: "to", title: "tuned" }] } }] : []),
+          x2: { field: "toCost" }, y: { field: "from", type: "quantitative" }, y2: { field: "to" },
+          color: colour } },
+        { data: { values: arrows.map((t) => ({ ...t, angle: headAngle(t) })) },
+          mark: { type: "point", shape: "triangle", filled: true, size: 90 },
+          encoding: { x: { ...x, field: "toCost" }, y: { field: "to", type: "quantitative" },
+            color: colour, angle: { field: "angle", type: "quantitative", scale: null },
+            tooltip: [{ field: "label", title: "method" },
+              { field: "from", title: "default", format: ".2f" },
+              { field: "to", title: "tuned", format: ".2f" }] } }] : []),
     ],
   }, `Mean against ${COST_NAMES[name]}, ${points.length} methods. On the Pareto line, from cheap to `
     + `costly: ${front.map((p) => p.label).join(", ")}.`);
@@ -74,5 +85,7 @@ const renderCost = () => {
     far.map((p) => `${p.label} (${fixed(p.mean)})`).join(", "), ".") : "",
   name.includes("second") || name === "wall_s" ? el("p", { class: "soft" },
     "Seconds depend on the machine, and on what else ran on it.") : "",
-  arrows.length ? el("p", { class: "soft" }, "Arrows lead from default to tuned settings.") : "");
+  arrows.length ? el("p", { class: "soft", "data-arrows": arrows.length },
+    "Arrows lead from default to tuned settings: ", arrows.map((t) => (
+      `${t.label} ${fixed(t.from)} to ${fixed(t.to)}`)).join(", "), ".") : "");
 };

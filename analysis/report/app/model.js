@@ -17,11 +17,9 @@ const varying = (view) => FACETS.filter((facet) => (
   new Set(view.methods.filter((m) => !m.untrained).map((m) => m[facet])).size > 1));
 
 // A method in words: its sampler, and what else tells it from others of this view.
-const labelOf = (method, name) => {
-  if (name !== "rows" || method.untrained) return method.sampler;
-  return method.augmentation === "none" ? method.sampler
-    : `${method.sampler} \u00d7 ${method.augmentation}`;
-};
+const labelOf = (method, name) => (
+  name !== "rows" || method.untrained || method.augmentation === "none" ? method.label
+    : `${method.label} \u00d7 ${method.augmentation}`);
 const idOf = (method) => FACETS.map((f) => method[f]).join(" | ");
 
 // Index of each method's baseline: same augmentation, then the most alike; -1 without one.

@@ -24,19 +24,37 @@ const tabList = () => {
   } }, buttons);
 };
 
-// Values of an axis; computed anew where a filter or another baseline is chosen.
+// The methods that an axis is compared over, each with its setting, value and means by seed; of
+// encoders and data, those of all comparison groups that share the rest.
+const axisEntries = (axis) => {
+  const facets = varying(pool().views.rows);
+  const off = hidden();
+  const left = (m) => !m.untrained && facets.every((f) => !off.has(hiddenName(f, m[f])));
+  const groups = FACETS.includes(axis) ? [pool()] : data.pools.filter((p) => (
+    Object.keys(p.shared).every((k) => k === axis || p.shared[k] === pool().shared[k])));
+  const chosen = chosenTasks();
+  const names = pool().tasks.filter((t, i) => (
+    (!chosen || chosen.includes(i)) && groups.every((p) => p.tasks.includes(t))));
+  const seeds = [...new Set(groups.flatMap((p) => p.seeds))].sort((a, b) => a - b);
+  return groups.flatMap((p) => {
+    const view = p.views.rows;
+    const means = meansOver(view, names.map((t) => p.tasks.indexOf(t)));
+    return view.methods.map((m, i) => ({
+      left: left(m), value: FACETS.includes(axis) ? m[axis] : p.shared[axis],
+      block: FACETS.filter((f) => f !== axis).map((f) => m[f]).join("|"),
+      means: seeds.map((s) => (p.seeds.includes(s) ? means[i][p.seeds.indexOf(s)] : NaN)),
+    })).filter((e) => e.left && countOf(e.means));
+  });
+};
+
+// Values of an axis; computed anew where a filter or another choice of tasks is on.
 const axisRows = (axis) => {
-  const asStored = !hidden().size && !chosenTasks();
   const own = pool().axes.filter((a) => a.axis === axis);
-  if (asStored || !["augmentation", "objective", "candidates"].includes(axis)) {
-    return { rows: own, asStored };
-  }
-  const { rows, view } = judged({ tab: "rows" });
-  const means = meansOver(view, chosenTasks());
+  const whole_ = FACETS.includes(axis) || data.pools.every((p) => p.views.rows.scores);
+  if ((!hidden().size && !chosenTasks()) || !whole_) return { rows: own, asStored: true };
   const blocks = new Map();
-  for (const row of rows.filter((r) => r.left && !r.method.untrained && countOf(r.means))) {
-    const key = FACETS.filter((f) => f !== axis).map((f) => row.method[f]).join("|");
-    blocks.set(key, { ...blocks.get(key), [row.method[axis]]: means[row.index] });
+  for (const entry of axisEntries(axis)) {
+    blocks.set(entry.block, { ...blocks.get(entry.block), [entry.value]: entry.means });
   }
   const base = own[0].baseline;
   const with_ = [...blocks.values()].filter((b) => base in b);
