@@ -10,12 +10,13 @@ import tomllib
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from made_results import write_results
 
 from nsbench.analysis.read.leakage import TABLE_COLUMNS
 from nsbench.analysis.read.load import load_results
-from nsbench.analysis.tables import alarms, axes
+from nsbench.analysis.tables import agreement, alarms, axes, boards, predictors, tuned
 from nsbench.analysis.tables.leaderboard import make_leaderboard
 from nsbench.benchmarks.matrix.config import parse_config, suites
 from nsbench.benchmarks.records import (
@@ -26,7 +27,8 @@ from nsbench.benchmarks.records import (
     SCORE_COLUMNS,
 )
 from nsbench.benchmarks.records.local_task import KINDS, local_task
-from nsbench.benchmarks.records.record import SEEN_COLUMNS
+from nsbench.benchmarks.records.negatives import NEGATIVE_COLUMNS
+from nsbench.benchmarks.records.record import QUERY_COLUMNS, SEEN_COLUMNS, TEXT_COLUMNS
 from nsbench.samplers import samplers
 from tools import component_pages, findings, reference
 from tools.columns import COLUMNS
@@ -245,6 +247,27 @@ def test_no_two_pages_have_one_address() -> None:
     assert clash == {"samplers": ["samplers.md", "samplers/index.md"], "": ["index.md"]}
 
 
+def test_every_column_of_the_published_tables_is_explained() -> None:
+    seen = set()
+    for path in (ROOT / "results").glob("*/**/*.csv"):
+        folder = path.parent.name
+        names = [n for n in COLUMNS if n.split(" of ")[0] == f"tables/{path.name}"]
+        if path.name.startswith("leaderboard"):
+            axis = path.stem.removeprefix("leaderboard_") in axes.AXES.values()
+            names = [n for n in COLUMNS if n.startswith("leaderboard")][axis : axis + 1]
+        if folder not in ("figures", "timing") and names:
+            told = set(COLUMNS[names[0]])
+            found = set(pd.read_csv(path, nrows=0))
+            open_ended = any(n.startswith("(one per") for n in told)
+            if not open_ended:
+                assert found <= told, path
+            else:  # tasks and quantities, which have names of their own
+                assert {n for n in told if not n.startswith("(")} & found, path
+            seen.add(names[0])
+    assert {"tables/bands.csv", "tables/false_negatives.csv", "tables/tuned.csv"} <= seen
+    assert {"tables/false_negative_rates.csv", "tables/predictors.csv"} <= seen
+
+
 def test_every_column_and_key_of_the_reference_is_explained(tmp_path: Path) -> None:
     results = load_results(write_results(tmp_path / "results"))
     board = make_leaderboard(results)
@@ -257,7 +280,15 @@ def test_every_column_and_key_of_the_reference_is_explained(tmp_path: Path) -> N
         ("histograms.parquet of a cell", HISTOGRAM_COLUMNS),
         ("probe.parquet of a cell", PROBE_COLUMNS),
         ("choices.parquet of a cell", (*CHOICE_COLUMNS, *SEEN_COLUMNS)),
+        ("texts.parquet of a cell", TEXT_COLUMNS),
+        ("negatives.parquet of packed results", ("folder", *NEGATIVE_COLUMNS)),
+        ("queries.parquet of a cell", QUERY_COLUMNS),
         ("tables/alarms.csv", alarms.COLUMNS),
+        ("tables/predictors.csv", predictors.COLUMNS),
+        ("tables/agreement.csv", agreement.COLUMNS),
+        ("tables/tuned.csv", tuned.COLUMNS),
+        ("boards.csv of `nsbench boards`", boards.VERDICT_COLUMNS),
+        ("difficulty.csv of `nsbench boards`", boards.PREDICTION_COLUMNS),
         ("leakage.csv", TABLE_COLUMNS),
     ):
         assert set(columns) == set(COLUMNS[name]), name

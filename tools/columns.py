@@ -5,7 +5,7 @@ _LEADERBOARD = {
     "rank_lo": "Best rank that the method could have, by the simultaneous intervals.",
     "rank_hi": "Worst such rank.",
     "group": "Letters; two methods share one exactly if they are not significantly different.",
-    "sampler": "The sampler with the parameters that differ from its defaults.",
+    "sampler": "The sampler: its label, or its name with the settings that differ between rows.",
     "augmentation": "The augmentation, or how many a mean is over.",
     "objective": "The objective.",
     "candidates": "The candidate pool; where it varies.",
@@ -64,6 +64,8 @@ _AXIS = {
     "effect_high_sampler": "Sampler with the largest effect.",
     "effect_high": "That effect in points.",
     "best_sampler": "Sampler with the highest mean under this value.",
+    "encodes": "Texts encoded for training and mining, mean over the settings' cells.",
+    "seconds_train": "Seconds of training, likewise; they depend on the machine.",
 }
 _AXIS_SHARED = (
     *("rank", "rank_lo", "rank_hi", "group", "n_seeds", "n_tasks", "mean", "difference"),
@@ -81,6 +83,68 @@ _SCORES = {
 _STEP = {
     "step": "Optimizer step, 0 for the first.",
     "quantity": "What was measured; the report explains the main ones.",
+}
+_CHOICES = {
+    "step": _STEP["step"],
+    "place": "Row of the anchor in the batch.",
+    "anchor": "Number of the anchor's text.",
+    "candidates": "Candidates that could be chosen.",
+    "candidate": "Number of a chosen text.",
+    "weight": "Its share in the gradient on the anchor's negatives.",
+    "positive": "Number of the positive's text.",
+    "positive_similarity": "Its cosine with the anchor.",
+    "similarity": "Cosine of the chosen text with the anchor.",
+    "rank": "Rank of the chosen text among the candidates, 0 is the hardest.",
+    "same_meaning": "Whether it is known to mean the same as the anchor.",
+    "above_in_guide": "Whether a guide ranks it above the positive.",
+}
+_LABELS = ("sampler", "augmentation", "objective", "candidates", "encoder", "data")
+_OF_KIND = {
+    "mean": "Mean over the family's tasks and fresh seeds, in points",
+    "low": "Lower end of Student's 95 % interval of that mean",
+    "high": "Its upper end",
+    **{
+        n: _LEADERBOARD[n].rstrip(".")
+        for n in (
+            *("std", "rank", "difference", "difference_low", "difference_high", "verdict"),
+            *("more_seeds", "n_seeds", "n_failed", "n_missing", "n_skipped", "alarms"),
+        )
+    },
+}
+_TUNED = {
+    "family": "Family of tasks.",
+    "n_tasks": "Tasks of the family.",
+    **{n: _LEADERBOARD[n] for n in _LABELS},
+    "baseline": "Method that differences are to.",
+    **{
+        f"{kind}_{name}": f"{text}; with {words}."
+        for kind, words in (("default", "default settings"), ("tuned", "tuned settings"))
+        for name, text in _OF_KIND.items()
+    },
+    "gain": "Tuned less default in points, paired by seed.",
+    "gain_low": "Lower end of its 95 % interval.",
+    "gain_high": "Its upper end.",
+    "gain_seeds": "Seeds of both.",
+    "trials": "Trials of the method.",
+    "different_settings": "Different settings among them.",
+    "failed_trials": "Trials that failed.",
+    "tuning_seconds": "Seconds of all its trials.",
+    "dev_default": "Score of the defaults on development data, in points.",
+    "dev_tuned": "The same of the tuned settings.",
+    "setting": "The tuned settings.",
+    "skip": "Why the method was skipped.",
+}
+_OF_BOARDS = {
+    *("family", "n_tasks", "baseline", "gain", "trials", "tuning_seconds", "setting", "skip"),
+    *_LABELS,
+    *(
+        f"{kind}_{name}"
+        for kind in ("default", "tuned")
+        for name in (
+            *("mean", "difference", "difference_low", "difference_high"),
+            *("verdict", "n_seeds", "n_missing"),
+        )
+    ),
 }
 
 COLUMNS: dict[str, dict[str, str]] = {
@@ -156,19 +220,122 @@ COLUMNS: dict[str, dict[str, str]] = {
         "place": "Rank of the candidate, 0 is the hardest.",
         "candidate": "A text of the probe.",
     },
-    "choices.parquet of a cell": {
+    "choices.parquet of a cell": _CHOICES,
+    "texts.parquet of a cell": {
+        "text": "Number of the text in choices.parquet.",
+        "content": "The text.",
+    },
+    "negatives.parquet of packed results": _CHOICES
+    | {
+        "folder": "Folder of the cell.",
+        "chosen": "Negatives that the sampler chose for the anchor; the heaviest are kept.",
+        "anchor_text": "The anchor; empty where texts are not kept, as the next two.",
+        "positive_text": "The positive.",
+        "candidate_text": "The chosen text.",
+    },
+    "queries.parquet of a cell": {name: _SCORES[name] for name in ("task", "split", "subset")}
+    | {
+        "query": "Id of the query.",
+        "metric": "ndcg_at_10 and others.",
+        "value": "The query's score, in [0, 1].",
+    },
+    "training.csv of a cell": {
         "step": _STEP["step"],
-        "place": "Row of the anchor in the batch.",
-        "anchor": "Number of the anchor's text.",
-        "candidates": "Candidates that could be chosen.",
-        "candidate": "Number of a chosen text.",
-        "weight": "Its share in the gradient on the anchor's negatives.",
-        "positive": "Number of the positive's text.",
-        "positive_similarity": "Its cosine with the anchor.",
-        "similarity": "Cosine of the chosen text with the anchor.",
-        "rank": "Rank of the chosen text among the candidates, 0 is the hardest.",
-        "same_meaning": "Whether it is known to mean the same as the anchor.",
-        "above_in_guide": "Whether a guide ranks it above the positive.",
+        "loss": "Loss of the step's batch; phases of a regime follow each other.",
+        "gradient_norm": "Norm of the gradient before it is clipped.",
+        "learning_rate": "Learning rate of the step.",
+    },
+    "tables/predictors.csv": {
+        "quantity": _STEP["quantity"],
+        "rho": "Spearman's correlation of its mean in the last quarter with the score, over cells.",
+        "low": "Lower end of the correlation's 95 % interval (Fisher).",
+        "high": "Its upper end.",
+        "n_cells": "Cells behind it.",
+        "n_methods": "Methods among them.",
+        "n_samplers": "Samplers among them.",
+        "rho_within": "The same correlation within samplers, averaged.",
+        "within_low": "Lower end of its interval.",
+        "within_high": "Its upper end.",
+        "n_within": "Cells behind it.",
+        "pool": _LEADERBOARD["pool"],
+    },
+    "tables/agreement.csv": {
+        **{name: _LEADERBOARD[name] for name in ("data", "encoder", "sampler")},
+        "kind": "What the sampler is compared with: seeds, baseline or encoders.",
+        "other": "The other encoder; empty for the others.",
+        "rho": "Rank correlation of the two rankings of a fixed set of texts, mean over pairs.",
+        "rho_low": "Lowest pair.",
+        "rho_high": "Highest pair.",
+        "overlap": "Share of the hardest texts that both have, mean over pairs.",
+        "overlap_low": "Lowest pair.",
+        "overlap_high": "Highest pair.",
+        "chance": "The share that random rankings would have.",
+        "n_pairs": "Pairs of cells.",
+        "n_seeds": "Seeds among them.",
+    },
+    "tables/bands.csv": {
+        "arm": "keep (band), drop (drop_band) or the reference.",
+        "low": "Hardest end of the band, as a share of the ranking; 0 is the hardest.",
+        "high": "Easiest end.",
+        "k": "Negatives drawn, of `random`.",
+        **{
+            name: _LEADERBOARD[name]
+            for name in (
+                *("sampler", "mean", "ci_low", "ci_high", "difference", "difference_low"),
+                *("difference_high", "n_seeds", "n_tasks", "pool"),
+            )
+        },
+        "candidates": "Negatives that an anchor of `in_batch` has.",
+        "setting": "Augmentation, objective and pool, where they vary.",
+    },
+    "tables/false_negatives.csv": {
+        **{n: _LEADERBOARD[n] for n in ("data", "encoder", "sampler", "augmentation", "objective")},
+        "removed_share": "Share of the eligible candidates that the sampler removed as false.",
+        "removed_precision": "Share of the removed that were false negatives.",
+        "removed_recall": "Share of the false negatives that were removed.",
+        "attracted_precision": "Share of the attracted that were false negatives.",
+        "attracted_recall": "Share of the false negatives that were attracted.",
+        "false_negative_candidates": "Share of false negatives among all candidates.",
+        "false_negative": "The same among the chosen.",
+        **{
+            n: _LEADERBOARD[n]
+            for n in (
+                *("mean", "ci_low", "ci_high", "difference", "difference_low"),
+                *("difference_high", "n_seeds"),
+            )
+        },
+    },
+    "tables/false_negative_rates.csv": {
+        **{n: _LEADERBOARD[n] for n in ("data", "encoder", "sampler", "augmentation")},
+        "dialled": "Rate that the data were made with: what a uniform choice meets.",
+        "measured": "Rate among the chosen, mean over seeds.",
+        "low": "Lower end of its 95 % t interval over seeds.",
+        "high": "Its upper end.",
+        "n_seeds": "Seeds behind it.",
+        "verdict": "as dialled, above or below; one seed where there is no interval.",
+    },
+    "tables/tuned.csv": _TUNED,
+    "tables/early.csv": {
+        "setting": "default or tuned.",
+        **{n: _LEADERBOARD[n] for n in (*_LABELS,)},
+        "score": "Mean over the leading family's tasks, in points.",
+        "(one per quantity)": "Its mean over the first tenth of training and over seeds.",
+    },
+    "boards.csv of `nsbench boards`": {"board": "Folder of the board."}
+    | {n: t for n, t in _TUNED.items() if n in _OF_BOARDS},
+    "difficulty.csv of `nsbench boards`": {
+        "setting": "default or tuned.",
+        "held_out": "Board that the statistic was not chosen on.",
+        "n_groups": "Groups (board, encoder, data) that it was chosen on.",
+        "n_methods": "Methods of the board held out.",
+        "statistic": "The statistic that predicts best elsewhere.",
+        "sign": "1 if more of it goes with a higher score elsewhere, -1 otherwise.",
+        "rho_elsewhere": "Its correlation with the score elsewhere.",
+        "rho": "The same on the board held out.",
+        "rho_low": "Lower end of its 95 % interval.",
+        "rho_high": "Its upper end.",
+        "best_in_hindsight": "The statistic that correlates most there.",
+        "rho_in_hindsight": "Its correlation.",
     },
 }
 """By table, its columns."""

@@ -1,6 +1,7 @@
 """Measured results of a component, read from the published leaderboards."""
 
 import csv
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,9 +31,7 @@ def measured(kind: str, name: str, results: Path = RESULTS) -> str:
     rows = list(_rows(kind, name, results))
     if not rows:
         return ""
-    columns = ["results", "as", "difference to the baseline", "verdict", "alarms"]
-    if kind == "samplers":
-        columns.insert(4, "cost")
+    columns = ["results", "as", "difference to the baseline", "verdict", "cost", "alarms"]
     lines = markdown_lines(columns, rows[:MOST])
     if (left := len(rows) - MOST) > 0:
         lines += ["", f"And {left} more rows in the leaderboards."]
@@ -52,9 +51,26 @@ def _rows(kind: str, name: str, results: Path) -> Iterator[list[str]]:
                 continue
             place = f"`results/{path.parent.name}`"
             made = [place, f"`{row[column]}`", _difference(row), row["verdict"]]
-            if kind == "samplers":
-                made.append(_cost(row, base.get(row["pool"])))
+            made.append(_cost(row, base.get(row["pool"])))
             yield [*made, markdown_text(row.get("alarms", ""))]
+
+
+def used_in(kind: str, name: str, results: Path = RESULTS) -> list[str]:
+    """Return the published results that have a component, compared with another or not.
+
+    Args:
+        kind: As in `measured`.
+        name: Its registered name.
+        results: Folder of published results.
+    """
+    column = kind if kind == "candidates" else kind.removesuffix("s")
+    found = []
+    for path in sorted(results.glob("*/leaderboard.csv")):
+        with path.open(encoding="utf-8", newline="") as opened:
+            values = {row.get(column) or "" for row in csv.DictReader(opened)}
+        if any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", v) for v in values):
+            found.append(path.parent.name)
+    return found
 
 
 def _difference(row: dict[str, str]) -> str:
@@ -67,7 +83,10 @@ def _difference(row: dict[str, str]) -> str:
 
 
 def _cost(row: dict[str, str], base: dict[str, str] | None) -> str:
-    """Encoder passes compared with the baseline's."""
-    if not base or not row.get("encodes") or not base.get("encodes"):
-        return ""
-    return f"{float(row['encodes']) / float(base['encodes']):.2f} x encoder passes"
+    """Encoder passes and seconds of training compared with the baseline's, as far as known."""
+    told = []
+    for column, words in (("encodes", "encoder passes"), ("seconds_train", "seconds")):
+        own, other = row.get(column), (base or {}).get(column)
+        if own and other and float(other):
+            told.append(f"{float(own) / float(other):.2f} x {words}")
+    return ", ".join(told)

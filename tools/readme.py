@@ -157,7 +157,9 @@ def real_table(path: Path = PUBLISHED) -> str:
                 (row["rank"], name, f"{mean:.2f} \u00b1 {half:.2f}", gap, row["verdict"], alarms)
             )
     columns = ("rank", "sampler", "mean", f"difference to `{base['sampler']}`", "verdict", "alarm")
-    return "\n".join(markdown_lines(columns, lines))
+    views = base["augmentation"].removeprefix("mean of ")
+    counted = f"{base['n_tasks']} tasks, {views} augmentations, {base['n_seeds']} seeds"
+    return "\n".join([*markdown_lines(columns, lines), "", f"{counted}; {base['pool']}."])
 
 
 def _alarms(row: dict[str, str]) -> list[tuple[str, str]]:

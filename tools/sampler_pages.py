@@ -19,7 +19,7 @@ from nsbench.analysis.tables.text import markdown_lines
 from nsbench.benchmarks.difficulty.statistics import flatten
 from nsbench.samplers import Entry, Sampler, SimilarityContext, append_synthetic, samplers
 from tools.groups import FURTHER, GROUPS, group_of
-from tools.measured import measured
+from tools.measured import measured, used_in
 
 POSITIVE = 0.606  # between two candidates
 CANDIDATES = 40
@@ -165,11 +165,14 @@ def results(entry: Entry[Any], kind: str) -> str:
     """Return the section on published verdicts; empty without any."""
     table = measured(kind, entry.name)
     if not table:
-        return "## Measured\n\nNo published result has it yet."
+        folders = ", ".join(f"`results/{name}`" for name in used_in(kind, entry.name))
+        said = f"Used in {folders}; compared with nothing else there." if folders else ""
+        return f"## Measured\n\n{said or 'No published result has it yet.'}"
     what = "same augmentation, means over augmentations" if kind == "samplers" else "same settings"
     return (
         f"## Measured\n\nDifferences in points to the baseline of each matrix ({what}), with "
-        f"simultaneous 95 % intervals.\n\n{table}"
+        "simultaneous 95 % intervals; the cost is a cell's, relative to the baseline's. Seconds "
+        f"depend on the machine.\n\n{table}"
     )
 
 
