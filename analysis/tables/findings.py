@@ -61,8 +61,9 @@ def findings(
             out.append(f"{text}: {_some([_named(r) for r in part])}.")
     open_ = _rows(table[table["verdict"] == UNDECIDED])
     if open_:
-        names = [f"{_method(r)}: {_seeds(r['more_seeds'])} would" for r in open_]
-        out.append(f"Nothing here is decided about {_some(names, between='; ')}.")
+        names = [f"{_method(r)} ({_seeds(r['more_seeds'])} would decide)" for r in open_[:1]]
+        names += [f"{_method(r)} ({_count(r['more_seeds'])})" for r in open_[1:]]
+        out.append(f"Nothing here is decided about {_some(names)}.")
     silent = table[(table["verdict"] == NO_VERDICT) & table["mean"].notna()]
     if len(silent):
         quiet = _some([_method(r) for r in _rows(silent)])
@@ -216,13 +217,16 @@ def _points(row: dict[str, Any]) -> str:
 
 
 def _named(row: dict[str, Any]) -> str:
-    return f"{_method(row)} ({row['difference']:+.1f})"
+    gap = f"{row['difference']:+.1f}"
+    return f"{_method(row)} ({'0.0' if gap in ('+0.0', '-0.0') else gap})"
 
 
 def _seeds(more: Any) -> str:
-    if pd.isna(more):
-        return f"over {MOST_SEEDS} more seeds"
-    return f"{more} more seed{'' if more == 1 else 's'}"
+    return f"{_count(more)} more seed{'' if not pd.isna(more) and more == 1 else 's'}"
+
+
+def _count(more: Any) -> str:
+    return f"over {MOST_SEEDS}" if pd.isna(more) else f"{more}"
 
 
 def _some(names: Sequence[str], between: str = ", ") -> str:

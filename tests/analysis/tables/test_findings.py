@@ -76,7 +76,7 @@ def test_findings_name_what_to_use_what_is_alike_and_what_is_open(made):
     assert "Worse than in_batch: random (-6" in text
     topic = board.rows.set_index("sampler").loc["topic"]
     assert topic["verdict"] == "undecided"
-    assert f"decided about topic: {topic['more_seeds']} more seeds would." in text
+    assert f"decided about topic ({topic['more_seeds']} more seeds would decide)." in text
     assert "Also better than in_batch: semi_hard (+4.0)." in lines
     document = markdown_document(board)
     assert lines[0].replace("_", "\\_") in document
