@@ -72,7 +72,7 @@ def test_findings_name_what_to_use_what_is_alike_and_what_is_open(made):
     assert "Not significantly different from it: semi_hard" in lines[0]
     assert "ring no alarm" in lines[0]
     text = "\n".join(lines)
-    assert "Equivalent to in_batch within 0.5 points: noise (+0.0)" in text
+    assert "Equivalent to in_batch within 0.5 points: noise (0.0)" in text
     assert "Worse than in_batch: random (-6" in text
     topic = board.rows.set_index("sampler").loc["topic"]
     assert topic["verdict"] == "undecided"
