@@ -2,16 +2,22 @@
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 
-from nsbench.benchmarks.augmentations._words import device_of, whole_words
+from nsbench.benchmarks.augmentations._words import (
+    attach,
+    continuations,
+    device_of,
+    whole_words,
+)
 from nsbench.benchmarks.data._lexicon import lexicon
+from nsbench.samplers import in_range
 from nsbench.samplers._memory import remembered
 
 PLANTED = "planted"
@@ -102,21 +108,13 @@ def _planted() -> list[set[str]]:
     return [{w for w in g if len(owners[w]) == 1} for g in groups]
 
 
-@dataclass(frozen=True, eq=False)
-class SynonymTable:
-    """Synonyms between tokens of a vocabulary that are whole words.
+def synonym_table(encoder: Any, source: str) -> tuple[Tensor, Tensor]:
+    """Find the synonyms that are single tokens of an encoder's vocabulary.
 
-    Attributes:
-        options: ``(V, K)`` token ids of each token's synonyms, 0 beyond their number.
-        counts: ``(V,)`` how many there are.
+    Returns:
+        ``(V, K)`` token ids of each token's synonyms, 0 beyond their number, and ``(V,)`` their
+        numbers, on the device of the encoder.
     """
-
-    options: Tensor
-    counts: Tensor
-
-
-def synonym_table(encoder: Any, source: str) -> SynonymTable:
-    """The synonyms that are single tokens of an encoder's vocabulary, on its device."""
     known = whole_words(encoder)
     found = {
         known[word]: [known[o] for o in others if o in known]
@@ -130,4 +128,31 @@ def synonym_table(encoder: Any, source: str) -> SynonymTable:
         options[token, : len(others)] = torch.tensor(others, dtype=torch.long)
         counts[token] = len(others)
     device = device_of(encoder)
-    return SynonymTable(options.to(device), counts.to(device))
+    return options.to(device), counts.to(device)
+
+
+@dataclass(frozen=True)
+class WithSynonyms:
+    """Base of augmentations that draw synonyms; ``own`` is the name of the augmentation."""
+
+    rate: float = 0.1
+    source: str = "planted"
+    goes_on: Tensor | None = field(default=None, init=False, repr=False, compare=False)
+    options: Tensor | None = field(default=None, init=False, repr=False, compare=False)
+    counts: Tensor | None = field(default=None, init=False, repr=False, compare=False)
+    own: ClassVar[str]
+    stochastic: ClassVar[bool] = True
+    test_configs: ClassVar = ({"rate": 0.5},)
+
+    def __post_init__(self) -> None:
+        in_range(self.own, "rate", self.rate, 0, 1)
+        check_source(self.own, self.source)
+
+    def fingerprint(self) -> str:
+        """Hash of the synonyms, so that another file makes another cell."""
+        return source_fingerprint(self.source)
+
+    def bind(self, encoder: Any) -> Self:
+        """The augmentation with the synonyms that an encoder's vocabulary knows."""
+        options, counts = synonym_table(encoder, self.source)
+        return attach(self, goes_on=continuations(encoder), options=options, counts=counts)

@@ -5,34 +5,26 @@ unordered set; any table's here, drawn at random, and both words must be single 
 vocabulary. https://arxiv.org/abs/1901.11196
 """
 
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
-from torch import Tensor
 
 from nsbench.benchmarks.augmentations import TokenView, register, uniform
-from nsbench.benchmarks.augmentations._synonyms import (
-    check_source,
-    source_fingerprint,
-    synonym_table,
-)
+from nsbench.benchmarks.augmentations._synonyms import WithSynonyms
 from nsbench.benchmarks.augmentations._words import (
-    attach,
     content,
-    continuations,
     edits,
     rebuilt,
     whole_numbers,
     words,
 )
 from nsbench.benchmarks.augmentations.eda_synonym import replaceable
-from nsbench.samplers import in_range
 
 
 @register("eda_insert")
 @dataclass(frozen=True)
-class EdaInsert:
+class EdaInsert(WithSynonyms):
     """Insert max(1, int(rate * w)) synonyms of a text's own w words, each before a random word.
 
     Words are drawn with replacement among those that have a synonym; a text without any is left
@@ -44,31 +36,7 @@ class EdaInsert:
             synonyms on each line, or the ``dict`` folder of a copy of WordNet.
     """
 
-    rate: float = 0.1
-    source: str = "planted"
-    goes_on: Tensor | None = field(default=None, init=False, repr=False, compare=False)
-    options: Tensor | None = field(default=None, init=False, repr=False, compare=False)
-    counts: Tensor | None = field(default=None, init=False, repr=False, compare=False)
-    stochastic: ClassVar[bool] = True
-    test_configs: ClassVar = ({"rate": 0.5},)
-
-    def __post_init__(self) -> None:
-        in_range("eda_insert", "rate", self.rate, 0, 1)
-        check_source("eda_insert", self.source)
-
-    def fingerprint(self) -> str:
-        """Hash of the synonyms, so that another file makes another cell."""
-        return source_fingerprint(self.source)
-
-    def bind(self, encoder: Any) -> "EdaInsert":
-        """The augmentation with the synonyms that an encoder's vocabulary knows."""
-        table = synonym_table(encoder, self.source)
-        return attach(
-            self,
-            goes_on=continuations(encoder),
-            options=table.options,
-            counts=table.counts,
-        )
+    own: ClassVar[str] = "eda_insert"
 
     def __call__(self, view: TokenView, generator: torch.Generator | None) -> TokenView:
         batch, length = view.ids.shape

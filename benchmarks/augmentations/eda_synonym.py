@@ -5,27 +5,20 @@ both words must be single tokens of the vocabulary; stop words are not spared, a
 is drawn independently. https://arxiv.org/abs/1901.11196
 """
 
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from nsbench.benchmarks.augmentations import TokenView, choose_exactly, register
-from nsbench.benchmarks.augmentations._synonyms import (
-    check_source,
-    source_fingerprint,
-    synonym_table,
-)
+from nsbench.benchmarks.augmentations._synonyms import WithSynonyms
 from nsbench.benchmarks.augmentations._words import (
-    attach,
     content,
-    continuations,
     edits,
     whole_numbers,
     words,
 )
-from nsbench.samplers import in_range
 
 
 def replaceable(view: TokenView, goes_on: Tensor | None, counts: Tensor) -> Tensor:
@@ -42,7 +35,7 @@ def replaceable(view: TokenView, goes_on: Tensor | None, counts: Tensor) -> Tens
 
 @register("eda_synonym")
 @dataclass(frozen=True)
-class EdaSynonym:
+class EdaSynonym(WithSynonyms):
     """Replace max(1, int(rate * w)) of a text's w words by a random synonym of each.
 
     A text with fewer words that have a synonym has all of those replaced; one with none is left
@@ -54,31 +47,7 @@ class EdaSynonym:
             synonyms on each line, or the ``dict`` folder of a copy of WordNet.
     """
 
-    rate: float = 0.1
-    source: str = "planted"
-    goes_on: Tensor | None = field(default=None, init=False, repr=False, compare=False)
-    options: Tensor | None = field(default=None, init=False, repr=False, compare=False)
-    counts: Tensor | None = field(default=None, init=False, repr=False, compare=False)
-    stochastic: ClassVar[bool] = True
-    test_configs: ClassVar = ({"rate": 0.5},)
-
-    def __post_init__(self) -> None:
-        in_range("eda_synonym", "rate", self.rate, 0, 1)
-        check_source("eda_synonym", self.source)
-
-    def fingerprint(self) -> str:
-        """Hash of the synonyms, so that another file makes another cell."""
-        return source_fingerprint(self.source)
-
-    def bind(self, encoder: Any) -> "EdaSynonym":
-        """The augmentation with the synonyms that an encoder's vocabulary knows."""
-        table = synonym_table(encoder, self.source)
-        return attach(
-            self,
-            goes_on=continuations(encoder),
-            options=table.options,
-            counts=table.counts,
-        )
+    own: ClassVar[str] = "eda_synonym"
 
     def __call__(self, view: TokenView, generator: torch.Generator | None) -> TokenView:
         if self.rate == 0:

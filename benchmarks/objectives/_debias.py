@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from nsbench.benchmarks.objectives._softmax import row_share, without_empty_rows
 from nsbench.samplers import Selection, SimilarityContext
 
 
@@ -83,3 +84,25 @@ def debiased(t: Terms, log_reweighted: Tensor, prior: float | Tensor) -> tuple[T
     each = torch.logaddexp(t.positives, log_negatives) - t.positives
     each = each.masked_fill(t.positives == -torch.inf, 0)
     return each.sum(dim=1) / counts[:, 0], clamped[:, 0]
+
+
+class DebiasedEstimate:
+    """Base of objectives whose ``estimate`` gives what `debiased` does."""
+
+    def __call__(
+        self, similarity: Tensor, context: SimilarityContext, selection: Selection
+    ) -> Tensor:
+        loss, _ = self.estimate(similarity, context, selection)
+        return without_empty_rows(loss, selection)
+
+    def diagnostics(
+        self, similarity: Tensor, context: SimilarityContext, selection: Selection
+    ) -> dict[str, Tensor]:
+        """``clamp_rate``: share of the anchors whose estimate lies at its floor."""
+        _, clamped = self.estimate(similarity, context, selection)
+        return {"clamp_rate": row_share(clamped, selection.mask.any(dim=1))}
+
+    def estimate(
+        self, similarity: Tensor, context: SimilarityContext, selection: Selection
+    ) -> tuple[Tensor, Tensor]:
+        raise NotImplementedError

@@ -11,14 +11,14 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from nsbench.benchmarks.objectives import register, row_share, without_empty_rows
-from nsbench.benchmarks.objectives._debias import debiased, terms
+from nsbench.benchmarks.objectives import register
+from nsbench.benchmarks.objectives._debias import DebiasedEstimate, debiased, terms
 from nsbench.samplers import Selection, SimilarityContext, in_range
 
 
 @register("debiased")
 @dataclass(frozen=True)
-class Debiased:
+class Debiased(DebiasedEstimate):
     """NT-Xent whose negatives are corrected for a known share of false ones.
 
     Args:
@@ -35,20 +35,7 @@ class Debiased:
         in_range("debiased", "temperature", self.temperature, 0, 10, open_low=True)
         in_range("debiased", "prior", self.prior, 0, 1, open_high=True)
 
-    def __call__(
-        self, similarity: Tensor, context: SimilarityContext, selection: Selection
-    ) -> Tensor:
-        loss, _ = self._estimate(similarity, context, selection)
-        return without_empty_rows(loss, selection)
-
-    def diagnostics(
-        self, similarity: Tensor, context: SimilarityContext, selection: Selection
-    ) -> dict[str, Tensor]:
-        """``clamp_rate``: share of the anchors whose estimate lies at its floor."""
-        _, clamped = self._estimate(similarity, context, selection)
-        return {"clamp_rate": row_share(clamped, selection.mask.any(dim=1))}
-
-    def _estimate(
+    def estimate(
         self, similarity: Tensor, context: SimilarityContext, selection: Selection
     ) -> tuple[Tensor, Tensor]:
         t = terms(similarity, context, selection, self.temperature)

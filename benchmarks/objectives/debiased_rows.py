@@ -12,8 +12,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from nsbench.benchmarks.objectives import register, row_share, without_empty_rows
-from nsbench.benchmarks.objectives._debias import debiased, terms
+from nsbench.benchmarks.objectives import register
+from nsbench.benchmarks.objectives._debias import DebiasedEstimate, debiased, terms
 from nsbench.samplers import Selection, SimilarityContext, in_range, one_of
 
 _EXTRA = {"truth": "truth", "guide": "guide_similarity"}
@@ -21,7 +21,7 @@ _EXTRA = {"truth": "truth", "guide": "guide_similarity"}
 
 @register("debiased_rows")
 @dataclass(frozen=True)
-class DebiasedRows:
+class DebiasedRows(DebiasedEstimate):
     """DCL whose prior is the share of an anchor's negatives that look false.
 
     Args:
@@ -47,18 +47,6 @@ class DebiasedRows:
         """Extra that the judge reads."""
         return frozenset({_EXTRA[self.judge]})
 
-    def __call__(
-        self, similarity: Tensor, context: SimilarityContext, selection: Selection
-    ) -> Tensor:
-        return without_empty_rows(self._estimate(similarity, context, selection)[0], selection)
-
-    def diagnostics(
-        self, similarity: Tensor, context: SimilarityContext, selection: Selection
-    ) -> dict[str, Tensor]:
-        """``clamp_rate``: share of the anchors whose estimate lies at its floor."""
-        clamped = self._estimate(similarity, context, selection)[1]
-        return {"clamp_rate": row_share(clamped, selection.mask.any(dim=1))}
-
     def prior(self, context: SimilarityContext, selection: Selection) -> Tensor:
         """``(B, 1)`` weighted share of the chosen that the judge holds to be false."""
         seen = context.require(_EXTRA[self.judge])
@@ -73,7 +61,7 @@ class DebiasedRows:
         share = (weight * false).sum(dim=1) / weight.sum(dim=1).clamp(min=1e-12)
         return share.clamp(max=self.most)[:, None]
 
-    def _estimate(
+    def estimate(
         self, similarity: Tensor, context: SimilarityContext, selection: Selection
     ) -> tuple[Tensor, Tensor]:
         t = terms(similarity, context, selection, self.temperature)

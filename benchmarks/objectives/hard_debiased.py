@@ -12,14 +12,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from nsbench.benchmarks.objectives import register, row_share, without_empty_rows
-from nsbench.benchmarks.objectives._debias import debiased, terms
+from nsbench.benchmarks.objectives import register
+from nsbench.benchmarks.objectives._debias import DebiasedEstimate, debiased, terms
 from nsbench.samplers import Selection, SimilarityContext, in_range, one_of
 
 
 @register("hard_debiased")
 @dataclass(frozen=True)
-class HardDebiased:
+class HardDebiased(DebiasedEstimate):
     """DCL with negatives weighted by exp(beta * s / temperature), their total kept.
 
     Args:
@@ -52,20 +52,7 @@ class HardDebiased:
         one_of("hard_debiased", "variant", self.variant, ("paper", "official"))
         one_of("hard_debiased", "anneal", self.anneal, ("none", "down", "official"))
 
-    def __call__(
-        self, similarity: Tensor, context: SimilarityContext, selection: Selection
-    ) -> Tensor:
-        loss, _ = self._estimate(similarity, context, selection)
-        return without_empty_rows(loss, selection)
-
-    def diagnostics(
-        self, similarity: Tensor, context: SimilarityContext, selection: Selection
-    ) -> dict[str, Tensor]:
-        """``clamp_rate``: share of the anchors whose estimate lies at its floor."""
-        _, clamped = self._estimate(similarity, context, selection)
-        return {"clamp_rate": row_share(clamped, selection.mask.any(dim=1))}
-
-    def _estimate(
+    def estimate(
         self, similarity: Tensor, context: SimilarityContext, selection: Selection
     ) -> tuple[Tensor, Tensor]:
         t = terms(similarity, context, selection, self.temperature)

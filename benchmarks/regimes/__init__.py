@@ -6,8 +6,8 @@ same encoder through them, one after the other.
 
 from nsbench.benchmarks.regimes._types import (
     VARIANTS,
+    FirstPhase,
     Phase,
-    PhaseBudget,
     Regime,
     check_labels,
     check_nli,
@@ -21,8 +21,8 @@ register = regimes.register
 
 __all__ = [
     "VARIANTS",
+    "FirstPhase",
     "Phase",
-    "PhaseBudget",
     "Regime",
     "check_labels",
     "check_nli",

@@ -38,24 +38,28 @@ class Phase:
         one_of("phase", "kind", self.kind, KINDS)
 
 
-@dataclass(frozen=True)
-class PhaseBudget:
-    """Budget of a first phase where it differs from the second; 0 takes the cell's value."""
+class FirstPhase:
+    """Base of regimes that begin with entailment pairs; 0 takes the value of the cell's budget."""
 
-    steps: int = 0
-    batch_size: int = 0
-    learning_rate: float = 0.0
+    nli: str | Mapping[str, Any]
+    variant: str
+    steps: int
+    batch_size: int
+    learning_rate: float
 
     def check(self, owner: str) -> None:
         """Raise ``ValueError`` if a value is out of its range."""
+        check_nli(owner, self.nli)
+        one_of(owner, "variant", self.variant, VARIANTS)
         at_least(owner, "steps", self.steps, 0)
         at_least(owner, "batch_size", self.batch_size, 0)
         in_range(owner, "learning_rate", self.learning_rate, 0, 100)
 
-    def of(self, budget: Budget) -> Budget:
-        """The cell's budget with these changes."""
-        changes = {name: value for name, value in vars(self).items() if value}
-        return replace(budget, **changes)
+    def first(self, kind: str, budget: Budget, weight: float = 1.0) -> Phase:
+        """Return the phase on entailment pairs; ``weight`` is that of `Phase`."""
+        names = ("steps", "batch_size", "learning_rate")
+        own = {name: value for name in names if (value := getattr(self, name))}
+        return Phase(kind, replace(budget, **own), nli=True, variant=self.variant, weight=weight)
 
 
 class Regime(Protocol):

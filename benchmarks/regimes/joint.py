@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nsbench.benchmarks.records.cell import Budget
-from nsbench.benchmarks.regimes import VARIANTS, Phase, PhaseBudget, check_nli, register
-from nsbench.samplers import in_range, one_of
+from nsbench.benchmarks.regimes import FirstPhase, Phase, register
+from nsbench.samplers import in_range
 
 OFFICIAL_FACTOR = 4.0
 """The code adds 2 L_a + 2 L_b where the paper has the mean of L_a and L_b."""
@@ -23,7 +23,7 @@ def joint_weight(weight: float, variant: str) -> float:
 
 @register("joint")
 @dataclass(frozen=True)
-class Joint:
+class Joint(FirstPhase):
     """Cross-entropy plus ``weight`` times contrast, premises and hypotheses apart.
 
     A premise is never contrasted with a hypothesis. The classifier sees view 1. Leave the
@@ -47,17 +47,9 @@ class Joint:
     learning_rate: float = 0.0
 
     def __post_init__(self) -> None:
-        check_nli("joint", self.nli)
         in_range("joint", "weight", self.weight, 0, 1000)
-        one_of("joint", "variant", self.variant, VARIANTS)
-        self._budget.check("joint")
-
-    @property
-    def _budget(self) -> PhaseBudget:
-        return PhaseBudget(self.steps, self.batch_size, self.learning_rate)
+        self.check("joint")
 
     def phases(self, budget: Budget) -> tuple[Phase, ...]:
         """One phase of both."""
-        weight = joint_weight(self.weight, self.variant)
-        own = self._budget.of(budget)
-        return (Phase("joint", own, nli=True, variant=self.variant, weight=weight),)
+        return (self.first("joint", budget, joint_weight(self.weight, self.variant)),)

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nsbench.benchmarks.records.cell import Budget
-from nsbench.benchmarks.regimes import VARIANTS, Phase, PhaseBudget, check_nli, register
+from nsbench.benchmarks.regimes import FirstPhase, Phase, register
 from nsbench.benchmarks.regimes.joint import joint_weight
-from nsbench.samplers import in_range, one_of
+from nsbench.samplers import in_range
 
 
 @register("joint_unsup")
 @dataclass(frozen=True)
-class JointUnsup:
+class JointUnsup(FirstPhase):
     """A joint phase, then an unsupervised one with the cell's own budget.
 
     Args:
@@ -36,18 +36,10 @@ class JointUnsup:
     learning_rate: float = 0.0
 
     def __post_init__(self) -> None:
-        check_nli("joint_unsup", self.nli)
         in_range("joint_unsup", "weight", self.weight, 0, 1000)
-        one_of("joint_unsup", "variant", self.variant, VARIANTS)
-        self._first.check("joint_unsup")
-
-    @property
-    def _first(self) -> PhaseBudget:
-        return PhaseBudget(self.steps, self.batch_size, self.learning_rate)
+        self.check("joint_unsup")
 
     def phases(self, budget: Budget) -> tuple[Phase, ...]:
         """Joint training, then contrast."""
-        weight = joint_weight(self.weight, self.variant)
-        first = self._first.of(budget)
-        joint = Phase("joint", first, nli=True, variant=self.variant, weight=weight)
+        joint = self.first("joint", budget, joint_weight(self.weight, self.variant))
         return joint, Phase("contrast", budget)

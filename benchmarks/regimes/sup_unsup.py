@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nsbench.benchmarks.records.cell import Budget
-from nsbench.benchmarks.regimes import VARIANTS, Phase, PhaseBudget, check_nli, register
-from nsbench.samplers import one_of
+from nsbench.benchmarks.regimes import FirstPhase, Phase, register
 
 
 @register("sup_unsup")
 @dataclass(frozen=True)
-class SupUnsup:
+class SupUnsup(FirstPhase):
     """A supervised phase, then an unsupervised one with the cell's own budget.
 
     Args:
@@ -33,15 +32,8 @@ class SupUnsup:
     learning_rate: float = 0.0
 
     def __post_init__(self) -> None:
-        check_nli("sup_unsup", self.nli)
-        one_of("sup_unsup", "variant", self.variant, VARIANTS)
-        self._first.check("sup_unsup")
-
-    @property
-    def _first(self) -> PhaseBudget:
-        return PhaseBudget(self.steps, self.batch_size, self.learning_rate)
+        self.check("sup_unsup")
 
     def phases(self, budget: Budget) -> tuple[Phase, ...]:
         """Classification, then contrast."""
-        first = Phase("entailment", self._first.of(budget), nli=True, variant=self.variant)
-        return first, Phase("contrast", budget)
+        return self.first("entailment", budget), Phase("contrast", budget)

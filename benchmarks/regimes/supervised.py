@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nsbench.benchmarks.records.cell import Budget
-from nsbench.benchmarks.regimes import VARIANTS, Phase, PhaseBudget, check_nli, register
-from nsbench.samplers import one_of
+from nsbench.benchmarks.regimes import FirstPhase, Phase, register
 
 
 @register("supervised")
 @dataclass(frozen=True)
-class Supervised:
+class Supervised(FirstPhase):
     """Cross-entropy of the three entailment classes; neither sampler nor augmentation acts.
 
     Args:
@@ -34,14 +33,8 @@ class Supervised:
     learning_rate: float = 0.0
 
     def __post_init__(self) -> None:
-        check_nli("supervised", self.nli)
-        one_of("supervised", "variant", self.variant, VARIANTS)
-        self._budget.check("supervised")
-
-    @property
-    def _budget(self) -> PhaseBudget:
-        return PhaseBudget(self.steps, self.batch_size, self.learning_rate)
+        self.check("supervised")
 
     def phases(self, budget: Budget) -> tuple[Phase, ...]:
         """One phase of classification."""
-        return (Phase("entailment", self._budget.of(budget), nli=True, variant=self.variant),)
+        return (self.first("entailment", budget),)

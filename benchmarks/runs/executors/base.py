@@ -11,10 +11,10 @@ under a name, with a model of its settings if a matrix file can set it up.
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from nsbench.benchmarks.files import StorageError
 from nsbench.benchmarks.matrix.executors import ExecutorSettings, executors
@@ -29,6 +29,9 @@ from nsbench.benchmarks.records import (
 )
 from nsbench.benchmarks.records.cell import Planned
 from nsbench.benchmarks.records.shared import Shared
+
+if TYPE_CHECKING:
+    from nsbench.benchmarks.runs.cell_run import Place
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,12 @@ class Job:
     keep_texts: bool = True
     snapshot_seconds: float = 0.0
     cache: Path | None = None
+
+    def place(self) -> "Place":
+        """Return where the cell runs, and what is kept of it."""
+        from nsbench.benchmarks.runs.cell_run import Place
+
+        return Place(**{f.name: getattr(self, f.name) for f in fields(Place)})
 
 
 Ended = tuple[Job, RunRecord | None]
@@ -111,6 +120,7 @@ class Executor(Protocol):
     @classmethod
     def check(cls, request: Request) -> None:
         """Raise ``ValueError`` if the request makes no sense, before any data are read."""
+        return  # by default, every request does
 
     @classmethod
     def of(cls, request: Request, settings: Any) -> "Executor":
@@ -192,7 +202,7 @@ def run_job(job: Job, after_step: Callable[[], None] = lambda: None) -> RunRecor
     Raises:
         StorageError: If the results folder cannot be written.
     """
-    from nsbench.benchmarks.runs.cell_run import Place, run_cell
+    from nsbench.benchmarks.runs.cell_run import run_cell
 
     if job.paths.folder.is_symlink():
         raise StorageError(f"{job.paths.folder} is a link: a cell is never written through one")
@@ -211,20 +221,8 @@ def run_job(job: Job, after_step: Callable[[], None] = lambda: None) -> RunRecor
                 claim.at(step)
                 after_step()
 
-            return run_cell(
-                job.planned.cell,
-                job.paths,
-                Place(
-                    device=job.device,
-                    threads=job.threads,
-                    snapshot_seconds=job.snapshot_seconds,
-                    cache=job.cache,
-                    keep_weights=job.keep_weights,
-                    keep_texts=job.keep_texts,
-                ),
-                skip=job.planned.skip,
-                on_step=on_step,
-            )
+            cell, skip = job.planned.cell, job.planned.skip
+            return run_cell(cell, job.paths, job.place(), skip=skip, on_step=on_step)
         finally:
             claim.release()
     except OSError as error:  # errors of the cell itself are in its record

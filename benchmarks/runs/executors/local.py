@@ -27,6 +27,7 @@ from nsbench.benchmarks.matrix.executors import ExecutorSettings, register
 from nsbench.benchmarks.records import RunRecord, claims
 from nsbench.benchmarks.runs.executors.base import (
     Ended,
+    Executor,
     Job,
     OnStart,
     Request,
@@ -52,7 +53,7 @@ _STOP_SECONDS = 5.0
 
 
 @register("local")
-class LocalPool:
+class LocalPool(Executor):
     """Runs jobs in worker processes.
 
     Args:
@@ -68,10 +69,6 @@ class LocalPool:
     """
 
     Settings = ExecutorSettings
-
-    @classmethod
-    def check(cls, request: Request) -> None:
-        """Accept every request."""
 
     @classmethod
     def of(cls, request: Request, settings: ExecutorSettings) -> "LocalPool":

@@ -19,6 +19,7 @@ from nsbench.benchmarks.matrix.executors import ExecutorSettings, register
 from nsbench.benchmarks.records import CellPaths, RunRecord
 from nsbench.benchmarks.runs.executors.base import (
     Ended,
+    Executor,
     Job,
     OnStart,
     Request,
@@ -60,7 +61,7 @@ class RaySettings(ExecutorSettings):
 
 
 @register("ray")
-class RayPool:
+class RayPool(Executor):
     """Runs jobs as Ray tasks.
 
     Args:
@@ -73,10 +74,6 @@ class RayPool:
     """
 
     Settings = RaySettings
-
-    @classmethod
-    def check(cls, request: Request) -> None:
-        """Accept every request."""
 
     @classmethod
     def of(cls, request: Request, settings: RaySettings) -> "RayPool":

@@ -25,6 +25,7 @@ from nsbench.benchmarks.records import ResultsFolder
 from nsbench.benchmarks.records.slurm_logs import log_of, logs, submitted, submitted_path
 from nsbench.benchmarks.runs.executors.base import (
     Ended,
+    Executor,
     Job,
     OnStart,
     Request,
@@ -102,7 +103,7 @@ class SlurmSettings(ExecutorSettings):
 
 
 @register("slurm")
-class SlurmPool:
+class SlurmPool(Executor):
     """Runs jobs as tasks of Slurm job arrays.
 
     Args:
@@ -118,10 +119,6 @@ class SlurmPool:
     """
 
     Settings = SlurmSettings
-
-    @classmethod
-    def check(cls, request: Request) -> None:
-        """Accept every request."""
 
     @classmethod
     def of(cls, request: Request, settings: SlurmSettings) -> "SlurmPool":

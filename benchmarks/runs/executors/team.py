@@ -113,7 +113,7 @@ def follow(jobs: Sequence[Job], wanted: "Team") -> None:
         ApartError: If the processes no longer do the same.
     """
     from nsbench.benchmarks.contrast.distributed import ApartError, join, leave, team
-    from nsbench.benchmarks.runs.cell_run import Place, train_along
+    from nsbench.benchmarks.runs.cell_run import train_along
 
     cells = {job.planned.cell.key: job for job in jobs}
     join(wanted, jobs[0].device if jobs else "cpu")
@@ -122,14 +122,5 @@ def follow(jobs: Sequence[Job], wanted: "Team") -> None:
         if key not in cells:
             raise ApartError(f"process {wanted.rank} has planned no cell {key}: other files?")
         job = cells[key]
-        train_along(
-            job.planned.cell,
-            job.paths,
-            Place(
-                device=job.device,
-                threads=job.threads,
-                snapshot_seconds=job.snapshot_seconds,
-                cache=job.cache,
-            ),
-        )
+        train_along(job.planned.cell, job.paths, job.place())
     leave()
