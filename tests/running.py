@@ -2,12 +2,19 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
-from nsbench.benchmarks.runs.executors.base import Ended, Job, run_job
+from nsbench.benchmarks.matrix.config import parse_config
+from nsbench.benchmarks.matrix.expand import expand
+from nsbench.benchmarks.records import ResultsFolder
+from nsbench.benchmarks.records.cell import Planned
+from nsbench.benchmarks.runs.executors.base import Ended, Job, plan_jobs, run_job
 from nsbench.benchmarks.runs.executors.local import LocalPool
 
 T = TypeVar("T")
+Build = Callable[..., dict[str, Any]]
+"""Type of the fixture `small`."""
 HANG = 600.0
 """Seconds that only a hang reaches, on any machine."""
 
@@ -20,6 +27,16 @@ def until(ready: Callable[[], T], alive: Callable[[], bool] = lambda: True) -> T
         assert time.monotonic() < end, "it hangs"
         time.sleep(0.02)
     return found
+
+
+def planned_of(raw: dict[str, Any]) -> list[Planned]:
+    """Return the cells of a matrix given as plain data."""
+    return expand(parse_config(raw))
+
+
+def jobs_of(raw: dict[str, Any], root: Path, **more: Any) -> list[Job]:
+    """Return a job on the CPU, with one thread, for each of its cells."""
+    return plan_jobs(planned_of(raw), ResultsFolder(root), "cpu", 1, **more)
 
 
 def run_jobs(jobs: Sequence[Job], workers: int) -> Iterator[Ended]:

@@ -19,13 +19,13 @@ import typer
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from made_results import make_cell, write_cell
+from running import planned_of
 from typer.testing import CliRunner
 
 from nsbench.analysis.read.load import load_results
 from nsbench.benchmarks.cli.mine import mine
 from nsbench.benchmarks.data import datasets
-from nsbench.benchmarks.matrix.config import load_config, parse_config
-from nsbench.benchmarks.matrix.expand import expand
+from nsbench.benchmarks.matrix.config import load_config
 from nsbench.benchmarks.matrix.selecting import AXES, only
 from nsbench.benchmarks.mining.settings import MineSettings
 from nsbench.benchmarks.records import ResultsFolder, read_record
@@ -119,10 +119,10 @@ MATRIX: dict[str, Any] = {
 
 
 def test_a_matrix_is_expanded_or_refused_in_one_sentence() -> None:
-    assert len(expand(parse_config(MATRIX))) > 8
+    assert len(planned_of(MATRIX)) > 8
 
     def check(changes: list[tuple[int, Any]]) -> None:
-        answered(lambda: expand(parse_config(mutated(MATRIX, changes))))
+        answered(lambda: planned_of(mutated(MATRIX, changes)))
 
     fuzz(CHANGES, check, 25)
 
@@ -269,7 +269,7 @@ def test_a_merge_with_a_spoilt_folder_keeps_what_is_whole() -> None:
 
 
 def test_only_chooses_cells_or_is_refused_in_one_sentence() -> None:
-    planned = expand(parse_config(MATRIX))
+    planned = planned_of(MATRIX)
     pieces = st.sampled_from(
         [*AXES, "=", "*", "?", "[", "]", "!", "hard", "(k=2)", " x ", "1", ","]
     )

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from running import planned_of
 
 from nsbench.benchmarks.data import datasets
 from nsbench.benchmarks.encoders import encode_texts
-from nsbench.benchmarks.matrix.config import parse_config
-from nsbench.benchmarks.matrix.expand import expand
 from nsbench.benchmarks.runs.cell_run import built_encoder
 from nsbench.benchmarks.training.projection import project_cell, relevant_components
 from nsbench.benchmarks.training.regime import SkipCellError
@@ -49,7 +48,7 @@ def raw(**given: Any) -> dict[str, Any]:
 
 def test_pairs_come_closer_than_other_texts() -> None:
     wanted = raw(encoders=[{"name": "static", "dimension": 64}])
-    cells = [p.cell for p in expand(parse_config(wanted))]
+    cells = [p.cell for p in planned_of(wanted)]
     cell = next(c for c in cells if c.sampler.params.get("shrinkage") == 0.1)
     data = datasets.make("planted", rows=300)()
     found = []
@@ -78,7 +77,7 @@ def test_cells_are_scored_and_unfit_ones_say_why(run_matrix: Callable[..., Any])
 
 
 def test_positives_that_are_their_anchors_are_refused() -> None:
-    (planned,) = expand(parse_config(raw(samplers=["linear_projection"], no_training=False)))
+    (planned,) = planned_of(raw(samplers=["linear_projection"], no_training=False))
     data = datasets.make("planted", rows=300)()
     same = replace(data, positive=data.anchor)
     with pytest.raises(SkipCellError, match="every positive of planted is its anchor"):

@@ -5,12 +5,11 @@ from typing import Any
 import pytest
 import torch
 from made_training import method, opened, same
+from running import planned_of
 from torch.nn.functional import cross_entropy, normalize
 
 from nsbench.benchmarks.data import datasets
 from nsbench.benchmarks.encoders import encoders
-from nsbench.benchmarks.matrix.config import parse_config
-from nsbench.benchmarks.matrix.expand import expand
 from nsbench.benchmarks.objectives import objectives
 from nsbench.samplers import Selection, append_synthetic, make
 from nsbench.samplers.testing import answer, make_context, of_views, two_views, unit
@@ -112,6 +111,6 @@ def test_an_encoder_without_layers_is_skipped() -> None:
         "no_training": False,
         "budget": {"steps": 2, "batch_size": 16},
     }
-    static, tiny = expand(parse_config(raw))
+    static, tiny = planned_of(raw)
     assert "has no layers" in static.skip
     assert not tiny.skip

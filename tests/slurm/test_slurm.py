@@ -10,17 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running import until
+from running import Build, jobs_of, until
 
 from nsbench.benchmarks.matrix.config import ConfigError, parse_config
-from nsbench.benchmarks.matrix.expand import expand
 from nsbench.benchmarks.records import ResultsFolder, claims
 from nsbench.benchmarks.runs.executors import slurm as executor_slurm
-from nsbench.benchmarks.runs.executors.base import Job, plan_jobs, to_replace
+from nsbench.benchmarks.runs.executors.base import Job, to_replace
 from nsbench.benchmarks.runs.executors.slurm import SlurmPool, SlurmSettings
 from tools.faults import digests
 
-Build = Callable[..., dict[str, Any]]
 NEEDED = ("slurmctld", "slurmd", "munged", "sbatch", "squeue", "scontrol")
 missing = [tool for tool in NEEDED if shutil.which(tool) is None]
 real = [
@@ -45,10 +43,6 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     yield
     subprocess.run(["bash", script, "stop", place], check=True)
-
-
-def jobs_of(raw: dict[str, Any], root: Path) -> list[Job]:
-    return plan_jobs(expand(parse_config(raw)), ResultsFolder(root), "cpu", 1)
 
 
 def when_claimed(job: Job, root: Path, *command: str) -> threading.Thread:

@@ -3,11 +3,10 @@
 from pathlib import Path
 
 import pytest
+from running import planned_of
 
 from nsbench.benchmarks.augmentations import augmentations
 from nsbench.benchmarks.candidates import candidates
-from nsbench.benchmarks.matrix.config import parse_config
-from nsbench.benchmarks.matrix.expand import expand
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.regimes import regimes
 from nsbench.samplers import samplers
@@ -27,7 +26,7 @@ def matrices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[
     }
     out = {}
     for name, changes in same_results.matrices(names, "pairs.jsonl").items():
-        planned = expand(parse_config(same_results.BASE | {"name": name} | changes))
+        planned = planned_of(same_results.BASE | {"name": name} | changes)
         out[name] = [(p.cell.sampler.name, p.cell.objective.name) for p in planned if not p.skip]
     return out
 

@@ -3,10 +3,9 @@
 import tomllib
 
 import pytest
+from running import planned_of
 
 from nsbench.analysis.report.again import matrix_text
-from nsbench.benchmarks.matrix.config import parse_config
-from nsbench.benchmarks.matrix.expand import expand
 
 BASE = {
     "data": [{"name": "planted", "rows": 300}],
@@ -36,8 +35,8 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_file_gives_the_same_keys(name):
-    planned = expand(parse_config(BASE | CASES[name]))
+    planned = planned_of(BASE | CASES[name])
     cell = planned[0].cell
     text = matrix_text(cell.plain() | {"labels": cell.labels}, [p.cell.seed for p in planned])
-    again = expand(parse_config(tomllib.loads(text)))
+    again = planned_of(tomllib.loads(text))
     assert [p.cell.key for p in again] == [p.cell.key for p in planned]

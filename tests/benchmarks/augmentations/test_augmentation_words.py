@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from running import planned_of
 
 from nsbench.benchmarks.augmentations import TokenView, augmentations, bound, share_of
 from nsbench.benchmarks.augmentations._synonyms import synonyms
@@ -340,15 +341,13 @@ def test_synonyms_come_from_a_file_and_from_wordnet(tmp_path: Path) -> None:
 
 
 def test_other_synonyms_make_another_cell(tmp_path: Path, small: Any) -> None:
-    from nsbench.benchmarks.matrix.config import parse_config
-    from nsbench.benchmarks.matrix.expand import expand
 
     path = tmp_path / "words.txt"
     raw = small(augmentations=[{"name": "eda_synonym", "source": str(path)}, "eda_synonym"])
     keys = []
     for text in ("big large", "big huge"):
         path.write_text(text)
-        keys.append([p.cell.key for p in expand(parse_config(raw))])
+        keys.append([p.cell.key for p in planned_of(raw)])
     assert keys[0][0] != keys[1][0]
     assert keys[0][1] == keys[1][1]
 

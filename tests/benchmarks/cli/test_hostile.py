@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from running import Build, jobs_of, planned_of
 from safetensors import SafetensorError
 
 from nsbench.benchmarks.files import StorageError
@@ -19,7 +20,6 @@ from nsbench.benchmarks.records.status import StatusReader
 from nsbench.benchmarks.runs import garbage
 from nsbench.benchmarks.runs.executors.base import finished, plan_jobs, run_job
 
-Build = Callable[..., dict[str, Any]]
 LONG = "x" * 1_000_000
 KEY = "0123456789ab"
 
@@ -56,7 +56,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("what", CONFIGS)
 def test_a_hostile_matrix_is_refused_in_a_short_sentence(small: Build, what: str) -> None:
     with pytest.raises(ValueError, match=r".") as caught:
-        expand(parse_config(small(**CONFIGS[what])))
+        planned_of(small(**CONFIGS[what]))
     assert len(str(caught.value)) < 5000 or "1 MB" in what
 
 
@@ -150,7 +150,7 @@ def test_a_link_in_the_way_of_a_file_is_replaced_and_not_written_through(
 
 
 def test_a_cell_whose_folder_is_a_link_is_not_run(small: Build, tmp_path: Path) -> None:
-    (job,) = plan_jobs(expand(parse_config(small())), ResultsFolder(tmp_path / "out"), "cpu", 1)
+    (job,) = jobs_of(small(), tmp_path / "out")
     outside = tmp_path / "outside"
     outside.mkdir()
     job.paths.folder.parent.mkdir(parents=True)

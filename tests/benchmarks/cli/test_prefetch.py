@@ -1,10 +1,9 @@
 """Prefetching loads through the code that a run uses, and says what it got."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from running import Build
 from typer.testing import CliRunner
 
 from nsbench.benchmarks.cli.main import app
@@ -18,8 +17,6 @@ from nsbench.benchmarks.cli.prefetch import (
     verify,
 )
 from nsbench.benchmarks.matrix.config import parse_config
-
-Build = Callable[..., dict[str, Any]]
 
 
 def test_prefetch_names_every_encoder_and_data_set_with_its_content(small: Build) -> None:

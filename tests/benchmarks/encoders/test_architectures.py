@@ -1,6 +1,5 @@
 """Encoders that people train today: trained, resumed, mined with, exported, read back."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,13 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from running import Build, planned_of
 
 from nsbench.benchmarks.encoders import Encoder, encode_texts, encoders, hash_weights
 from nsbench.benchmarks.encoders._sources import SourceError
 from nsbench.benchmarks.export.cell import export_cell
 from nsbench.benchmarks.files import sha256_of
-from nsbench.benchmarks.matrix.config import parse_config
-from nsbench.benchmarks.matrix.expand import expand
 from nsbench.benchmarks.records import CellPaths, ResultsFolder
 from nsbench.benchmarks.runs.cell_run import Place, run_cell
 from nsbench.benchmarks.runs.executors.base import plan_jobs
@@ -26,7 +24,6 @@ pytest.importorskip("peft")
 import sentence_transformers as st
 from made_models import GEMMA, QWEN, SMALL_T5, TEXTS, lora, plain, save_transformer
 
-Build = Callable[..., dict[str, Any]]
 KINDS: dict[str, dict[str, Any]] = {
     "qwen3": QWEN,
     "llama": {},
@@ -62,7 +59,7 @@ def cell_of(small: Build, folder: Path, **given: Any) -> Any:
         candidates=[MINED],
         budget={"steps": 4, "batch_size": 6, "learning_rate": 0.001},
     )
-    (planned,) = expand(parse_config(raw))
+    (planned,) = planned_of(raw)
     assert not planned.skip
     return planned
 
@@ -247,7 +244,7 @@ def test_no_token_of_a_packed_text_sees_another_text(tmp_path: Path) -> None:
 def test_what_cannot_act_is_skipped_with_its_reason(small: Build, tmp_path: Path) -> None:
     t5 = save_transformer(tmp_path / "t5", "t5", **SMALL_T5)
     raw = small(encoders=[str(t5)], augmentations=["token_shuffle", "eda_swap", "dropout"])
-    found = {str(p.cell.view1[0].name): p.skip for p in expand(parse_config(raw))}
+    found = {str(p.cell.view1[0].name): p.skip for p in planned_of(raw)}
     assert "only changes the order of tokens" in found.pop("token_shuffle")
     assert found == {"eda_swap": "", "dropout": ""}
 

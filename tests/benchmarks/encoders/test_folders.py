@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from running import planned_of
 from typer.testing import CliRunner
 
 from nsbench.benchmarks.augmentations import augmentations
@@ -17,8 +18,6 @@ from nsbench.benchmarks.encoders import encode_texts, encoders, pretrained
 from nsbench.benchmarks.encoders.pretrained import ST_FLOOR, load_model
 from nsbench.benchmarks.evaluation.mteb import adapter, tasks
 from nsbench.benchmarks.evaluation.mteb.plain import plain_scores
-from nsbench.benchmarks.matrix.config import parse_config
-from nsbench.benchmarks.matrix.expand import expand
 from nsbench.benchmarks.matrix.skip import why_skip
 from nsbench.benchmarks.runs.external import evaluated
 
@@ -99,7 +98,7 @@ def test_a_shuffle_that_would_do_nothing_is_skipped(
     save(tmp_path / "model")
     source = str(tmp_path / "model")
     raw = small(encoders=[{"name": source}], augmentations=["none", "token_shuffle"])
-    skips = [p.skip for p in expand(parse_config(raw))]
+    skips = [p.skip for p in planned_of(raw)]
     assert [bool(skip) for skip in skips] == [False, not sees]
     assert sees or "token_shuffle only changes the order of tokens" in skips[1]
     encoder = encoders.make("transformer", source=source).build((), 0).requires_grad_(False)
@@ -116,7 +115,7 @@ def test_frequent_tokens_and_widths_follow_the_pooling_of_the_folder(
     pooled("cls")(tmp_path / "cls")
     pooled("cls", "mean")(tmp_path / "both")
     folders = [{"name": str(tmp_path / name)} for name in ("cls", "both")]
-    cell = expand(parse_config(small(encoders=folders)))
+    cell = planned_of(small(encoders=folders))
     first, second = (p.cell for p in cell)
     asked = replace(first, evaluation=replace(first.evaluation, frequent_tokens=(4,)))
     assert "the pooling is cls" in why_skip(asked)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import typer
+from running import planned_of
 from typer.testing import CliRunner
 
 from nsbench.analysis.read.load import load_results
@@ -23,8 +24,6 @@ from nsbench.benchmarks.encoders.pretrained import (
 )
 from nsbench.benchmarks.evaluation.local_tasks import task_of_file
 from nsbench.benchmarks.export.cell import cell_from, export_cell, find_cell
-from nsbench.benchmarks.matrix.config import parse_config
-from nsbench.benchmarks.matrix.expand import expand
 from nsbench.benchmarks.records import ResultsFolder, read_record
 from nsbench.benchmarks.runs.executors.base import plan_jobs, run_job
 from nsbench.benchmarks.runs.external import evaluate_model
@@ -168,7 +167,7 @@ def test_a_pooling_without_a_module_is_refused() -> None:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> ResultsFolder:
     folder = ResultsFolder(tmp_path_factory.mktemp("out"))
-    for job in plan_jobs(expand(parse_config(MATRIX)), folder, "cpu", 1, keep_weights=True):
+    for job in plan_jobs(planned_of(MATRIX), folder, "cpu", 1, keep_weights=True):
         record = run_job(job)
         assert record is not None
         assert record.status == "done", record.traceback
@@ -254,7 +253,7 @@ def test_a_cell_reads_back_from_its_file(finished: ResultsFolder) -> None:
 
 def test_weights_are_kept_only_if_asked_for(tmp_path: Path) -> None:
     folder = ResultsFolder(tmp_path)
-    (job, _) = plan_jobs(expand(parse_config(MATRIX)), folder, "cpu", 1)
+    (job, _) = plan_jobs(planned_of(MATRIX), folder, "cpu", 1)
     assert run_job(job).status == "done"  # type: ignore[union-attr]
     assert not job.paths.weights.exists()
 

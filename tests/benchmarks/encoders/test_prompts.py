@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from running import planned_of
 
 from nsbench.benchmarks.augmentations import augmentations, bound
 from nsbench.benchmarks.candidates import candidates
@@ -20,8 +21,6 @@ from nsbench.benchmarks.evaluation.evaluate import evaluate
 from nsbench.benchmarks.evaluation.mteb import adapter, tasks
 from nsbench.benchmarks.evaluation.mteb.plain import plain_scores
 from nsbench.benchmarks.export.sentence_transformer import to_sentence_transformer
-from nsbench.benchmarks.matrix.config import parse_config
-from nsbench.benchmarks.matrix.expand import expand
 from nsbench.benchmarks.runs.cell_scores import evaluated_model
 
 pytest.importorskip("sentence_transformers")
@@ -146,7 +145,7 @@ def test_evaluation_and_export_take_the_same_prompts(
 ) -> None:
     asked = local_tasks(tmp_path)
     raw = small(encoders=[{"name": str(base), "prompts": PROMPTS}])
-    (planned,) = expand(parse_config(raw))
+    (planned,) = planned_of(raw)
     encoder = made(base, **PROMPTS)
     found = evaluate(evaluated_model(planned.cell, encoder, "0" * 40), asked, geometry=False)
     ours = {s.task: s.value for s in found.scores if s.main}
@@ -167,7 +166,7 @@ def test_prompts_are_in_the_key_and_none_leave_it_as_it_was(
     base: Path, small: Callable[..., Any]
 ) -> None:
     def key(**given: Any) -> str:
-        (planned,) = expand(parse_config(small(encoders=[{"name": str(base)} | given])))
+        (planned,) = planned_of(small(encoders=[{"name": str(base)} | given]))
         return planned.cell.key
 
     keys = {key(), key(prompts=PROMPTS), key(prompts={"query": "a "}), key(lora={"r": 2})}

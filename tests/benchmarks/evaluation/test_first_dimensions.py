@@ -5,18 +5,15 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from running import Build, planned_of
 
 from nsbench.benchmarks.data import datasets
 from nsbench.benchmarks.encoders import encode_texts
 from nsbench.benchmarks.evaluation.checkpoint import EvaluatedModel
 from nsbench.benchmarks.evaluation.evaluate import evaluate
 from nsbench.benchmarks.evaluation.first_dimensions import dimension_scores, remembered
-from nsbench.benchmarks.matrix.config import parse_config
-from nsbench.benchmarks.matrix.expand import expand
 from nsbench.benchmarks.records.cell import make
 from nsbench.benchmarks.runs.cell_run import trained_encoder
-
-Build = Callable[..., dict[str, Any]]
 
 
 def test_a_cell_scores_its_first_numbers(small: Build, run_matrix: Callable[..., Any]) -> None:
@@ -26,7 +23,7 @@ def test_a_cell_scores_its_first_numbers(small: Build, run_matrix: Callable[...,
     )
     folder, (record,) = run_matrix(raw)
     assert record.status == "done", record.traceback
-    (planned,) = expand(parse_config(raw))
+    (planned,) = planned_of(raw)
     encoder = trained_encoder(planned.cell)
     tests = make(datasets, planned.cell.data).tests()
     table = pd.read_csv(next(folder.root.rglob("scores.csv")))
@@ -70,7 +67,7 @@ def test_lengths_are_in_the_key_and_too_long_ones_are_skipped(
     small: Build, run_matrix: Callable[..., Any]
 ) -> None:
     plain, cut = (
-        expand(parse_config(small(evaluation={"tasks": ["own"], **given})))[0].cell
+        planned_of(small(evaluation={"tasks": ["own"], **given}))[0].cell
         for given in ({}, {"dimensions": [4]})
     )
     assert plain.key != cut.key

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from running import planned_of
 from scipy.stats import spearmanr
 
 from nsbench.benchmarks.cli.prefetch import fetch
@@ -27,7 +28,6 @@ from nsbench.benchmarks.evaluation.local_tasks import (
 from nsbench.benchmarks.evaluation.mteb import tasks as mteb_tasks
 from nsbench.benchmarks.export.cell import cell_from
 from nsbench.benchmarks.matrix.config import parse_config
-from nsbench.benchmarks.matrix.expand import expand
 from nsbench.benchmarks.records.local_task import KINDS, local_task
 
 WORDS = ("red", "blue", "car", "boat", "old", "new", "one", "two")
@@ -152,14 +152,14 @@ def test_every_kind_gets_the_score_that_it_should(tables: Path, tmp_path: Path) 
 
 def test_other_bytes_make_another_cell_and_the_old_one_is_found_again(tables: Path, small) -> None:
     raw = small(evaluation={"tasks": ["own", *entries(tables)]})
-    before = expand(parse_config(raw))[0].cell
-    assert before.key == expand(parse_config(raw))[0].cell.key
+    before = planned_of(raw)[0].cell
+    assert before.key == planned_of(raw)[0].cell.key
     path = tables / "search" / "qrels" / "test.tsv"
     text = path.read_text()
     path.write_text(text + "q\tb\t1\n")
-    assert expand(parse_config(raw))[0].cell.key != before.key
+    assert planned_of(raw)[0].cell.key != before.key
     path.write_text(text)
-    assert expand(parse_config(raw))[0].cell.key == before.key
+    assert planned_of(raw)[0].cell.key == before.key
     assert cell_from(json.loads(json.dumps(before.plain()))) == before
 
 
@@ -182,7 +182,7 @@ def test_a_cell_is_scored_on_local_files_and_scanned_for_them(
         evaluation={"tasks": entries(tables), "dev": entries(tables)[0] | {"name": "choice"}},
     )
     with pytest.raises(ValueError, match="the very bytes that the task 'graded' is scored on"):
-        expand(parse_config(raw))
+        planned_of(raw)
     raw["evaluation"]["dev"]["path"] = str(tables / "dev.csv")
     (tables / "dev.csv").write_text("a,b,score\nred car,red boat,3\nold,new,0\nred,red,5\n")
     folder, (record,) = run_matrix(raw)

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 from datasets import Dataset
+from running import planned_of
 
 from nsbench.benchmarks.evaluation import evaluate
 from nsbench.benchmarks.evaluation.mteb import adapter as mteb_adapter
@@ -12,8 +13,6 @@ from nsbench.benchmarks.evaluation.mteb import tasks as mteb_tasks
 from nsbench.benchmarks.evaluation.mteb.requests import MissingDataError, TaskRequest
 from nsbench.benchmarks.evaluation.mteb.tasks import STS7
 from nsbench.benchmarks.export.cell import cell_from
-from nsbench.benchmarks.matrix.config import parse_config
-from nsbench.benchmarks.matrix.expand import expand
 from nsbench.samplers import UnknownNameError
 from nsbench.samplers._memory import forget
 
@@ -187,13 +186,13 @@ def test_a_benchmark_is_scored_on_what_is_here(monkeypatch):
 def test_tasks_left_out_are_part_of_the_key(monkeypatch, small):
     raw = small(evaluation={"tasks": ["STS7"], "missing": "skip"})
     monkeypatch.setattr(mteb_tasks, "missing_data", lambda requests: [])
-    whole = expand(parse_config(raw))[0].cell
+    whole = planned_of(raw)[0].cell
     asked = small(evaluation={"tasks": ["STS7"]})
-    assert expand(parse_config(asked))[0].cell.key == whole.key
+    assert planned_of(asked)[0].cell.key == whole.key
     monkeypatch.setattr(
         mteb_tasks, "missing_data", lambda requests: [r for r in requests if r.name == "STS16"]
     )
-    part = expand(parse_config(raw))[0].cell
+    part = planned_of(raw)[0].cell
     assert part.evaluation.absent == ("STS16",)
     assert part.key != whole.key
     assert cell_from(json.loads(json.dumps(part.plain()))) == part

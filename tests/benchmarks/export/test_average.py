@@ -1,6 +1,5 @@
 """The mean of a method's seeds is a row: its weights, its scores, its place on the leaderboard."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import typer
+from running import Build, planned_of
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
@@ -17,8 +17,6 @@ from nsbench.benchmarks.encoders import encode_texts, encoders, hash_weights
 from nsbench.benchmarks.encoders._adapters import weights_of
 from nsbench.benchmarks.export.average import average
 from nsbench.benchmarks.export.cell import export_cell
-from nsbench.benchmarks.matrix.config import parse_config
-from nsbench.benchmarks.matrix.expand import expand
 from nsbench.benchmarks.records import ResultsFolder
 from nsbench.benchmarks.runs.cell_run import Place, run_cell
 from nsbench.benchmarks.training.regime import built_encoder
@@ -27,13 +25,11 @@ pytest.importorskip("sentence_transformers")
 
 from made_models import save_transformer
 
-Build = Callable[..., dict[str, Any]]
-
 
 def kept(raw: dict[str, Any], root: Path, keep: bool = True) -> ResultsFolder:
     """Run all cells of a matrix here; they keep their weights."""
     folder = ResultsFolder(root)
-    for planned in expand(parse_config(raw)):
+    for planned in planned_of(raw):
         paths = folder.cell(planned.cell.sampler.name, planned.cell.key)
         record = run_cell(planned.cell, paths, Place("cpu", keep_weights=keep))
         assert record.status == "done", record.traceback
@@ -78,7 +74,7 @@ def test_adapters_are_averaged_as_the_weights_that_they_change(
     raw = matrix(small, base, lora={"r": 2})
     folder = kept(raw, tmp_path / "out")
     whole = []
-    for planned in expand(parse_config(raw)):
+    for planned in planned_of(raw):
         encoder = built_encoder(planned.cell)
         state = load_file(folder.cell("in_batch", planned.cell.key).weights)
         encoder.load_state_dict(state, strict=False)

@@ -1,22 +1,19 @@
 """Bad input: one clear sentence that names the value and the legal ones, before anything trains."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from running import Build, planned_of
 from typer.testing import CliRunner
 
-from nsbench.benchmarks.matrix.config import grid, load_config, parse_config, suites
-from nsbench.benchmarks.matrix.expand import expand
+from nsbench.benchmarks.matrix.config import grid, load_config, suites
 from nsbench.benchmarks.matrix.selecting import only
-
-Build = Callable[..., dict[str, Any]]
 
 
 def message(raw: dict[str, Any]) -> str:
     with pytest.raises((ValueError, FileNotFoundError)) as caught:
-        expand(parse_config(raw, "m.toml"))
+        planned_of(raw, "m.toml")
     return str(caught.value)
 
 
@@ -61,7 +58,7 @@ def test_grids_multiply(small: Build) -> None:
         ],
         seeds=[1, 2],
     )
-    planned = expand(parse_config(raw))
+    planned = planned_of(raw)
     assert len(planned) == 4 * 3 * 2
     assert len({p.cell.key for p in planned}) == len(planned)
     texts = {str(p.cell) for p in planned}
@@ -69,19 +66,19 @@ def test_grids_multiply(small: Build) -> None:
 
 
 def test_default_written_out_is_the_same_cell(small: Build) -> None:
-    plain = expand(parse_config(small(samplers=["random"])))
-    spelt = expand(parse_config(small(samplers=[{"name": "random", "k": 16}])))
+    plain = planned_of(small(samplers=["random"]))
+    spelt = planned_of(small(samplers=[{"name": "random", "k": 16}]))
     assert plain[0].cell.key == spelt[0].cell.key
 
 
 def test_untrained_row_stands_once_per_seed(small: Build) -> None:
     raw = small(no_training=True, augmentations=["none", "token_cutoff"], seeds=[1, 2])
-    planned = expand(parse_config(raw))
+    planned = planned_of(raw)
     assert sum(p.cell.sampler.name == "no_training" for p in planned) == 2
 
 
 def test_only_keeps_matching_cells(small: Build) -> None:
-    planned = expand(parse_config(small(samplers=["random", "hard"], seeds=[1, 2])))
+    planned = planned_of(small(samplers=["random", "hard"], seeds=[1, 2]))
     assert len(only(planned, ["hard*"])) == 2
     assert len(only(planned, ["*seed 2"])) == 2
     with pytest.raises(ValueError, match="matches no cell"):
@@ -92,7 +89,7 @@ def test_only_means_the_sampler_and_other_axes_by_name(small: Build) -> None:
     raw = small(
         samplers=["in_batch", "hard", "random"], candidates=["in_batch", "queue"], seeds=[1, 2]
     )
-    planned = expand(parse_config(raw))
+    planned = planned_of(raw)
     assert len(planned) == 12
     found = only(planned, ["in_batch*"])
     assert {p.cell.sampler.name for p in found} == {"in_batch"}
@@ -119,13 +116,13 @@ def test_a_batch_larger_than_the_data_is_refused_or_skipped(small: Build) -> Non
     raw = small(data=[{"name": "planted", "rows": 100}], no_training=True)
     raw["budget"] |= {"batch_size": 500}
     with pytest.raises(ValueError, match=r"no cell .* can train: batch_size is 500, but .* 100"):
-        expand(parse_config(raw))
+        planned_of(raw)
     raw["budget"] |= {"batch_size": [16, 500]}
-    planned = expand(parse_config(raw))
+    planned = planned_of(raw)
     skipped = [p for p in planned if p.skip]
     assert [p.cell.budget.batch_size for p in skipped] == [500]
     assert "only" in skipped[0].skip
-    few = expand(parse_config(raw | {"limits": [10], "no_training": False}))
+    few = planned_of(raw | {"limits": [10], "no_training": False})
     assert not any(p.skip for p in few)  # few rows are repeated until they fill a batch
 
 
@@ -147,7 +144,7 @@ def test_extras_that_changed_give_new_keys_and_others_none(small: Build) -> None
     )
     told = {
         (p.cell.sampler.name, p.cell.encoder.name): p.cell.inputs.get("extras", "")
-        for p in expand(parse_config(raw))
+        for p in planned_of(raw)
     }
     assert told == {
         ("in_batch", "static"): "",
@@ -172,13 +169,13 @@ def test_an_encoder_of_fixed_weights_is_evaluated_untrained_once(
     drawn = small(no_training=True, seeds=[1, 2, 3])
     fixed = drawn | {"encoders": [{"name": "transformer", "source": str(tmp_path / "model")}]}
     for raw, count in ((drawn, 3), (fixed, 1)):
-        cells = [p.cell for p in expand(parse_config(raw))]
+        cells = [p.cell for p in planned_of(raw)]
         assert sum(c.sampler.name == "no_training" for c in cells) == count
         assert sum(c.sampler.name == "in_batch" for c in cells) == 3
 
 
 def test_shared_objective_parameters_reach_every_objective(small: Build) -> None:
-    planned = expand(parse_config(small(objective_parameters={"temperature": 0.2})))
+    planned = planned_of(small(objective_parameters={"temperature": 0.2}))
     assert planned[0].cell.objective.params["temperature"] == 0.2
 
 

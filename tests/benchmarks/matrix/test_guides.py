@@ -1,21 +1,20 @@
 """The guide that a cell reads is part of its key, wherever a matrix names it."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from made_models import save_transformer
+from running import Build, planned_of
 
 from nsbench.benchmarks.matrix.config import names_hub, parse_config
-from nsbench.benchmarks.matrix.expand import Planned, expand
+from nsbench.benchmarks.matrix.expand import Planned
 
-Build = Callable[..., dict[str, Any]]
 CURRICULUM = {"name": "curriculum", "parameter": "margin", "start": 0.1, "end": 0.0}
 
 
 def planned(raw: dict[str, Any]) -> Planned:
-    (one,) = expand(parse_config(raw))
+    (one,) = planned_of(raw)
     return one
 
 
@@ -64,7 +63,7 @@ def test_a_guide_of_the_hub_is_seen_inside_another_sampler(small: Build) -> None
 
 def test_lengths_that_the_embeddings_do_not_have_are_no_cell_that_fails(small: Build) -> None:
     raw = small(objectives=["matryoshka", "info_nce"])
-    skips = [p.skip for p in expand(parse_config(raw))]
+    skips = [p.skip for p in planned_of(raw)]
     assert skips[0].startswith(
         "matryoshka: dimensions has 32, but the encoder's embeddings have 16"
     )

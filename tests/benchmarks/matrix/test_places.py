@@ -4,9 +4,9 @@ import os
 from pathlib import Path
 
 import pytest
+from running import planned_of
 
-from nsbench.benchmarks.matrix.config import load_config, parse_config
-from nsbench.benchmarks.matrix.expand import expand
+from nsbench.benchmarks.matrix.config import load_config
 from nsbench.benchmarks.matrix.places import anchored
 
 PAIRS = "".join(f'{{"anchor": "a {i}", "positive": "b {i}"}}\n' for i in range(40))
@@ -50,13 +50,13 @@ def test_all_settings_that_are_paths_are_found():
 
 
 def test_labels_are_shown_and_change_no_key(small):
-    plain = expand(parse_config(small(samplers=[{"name": "hard", "k": [2, 4]}])))
+    plain = planned_of(small(samplers=[{"name": "hard", "k": [2, 4]}]))
     named = {
         "samplers": [{"name": "hard", "k": [2, 4], "label": "top"}],
         "data": [{"name": "planted", "rows": 200, "label": "toy"}],
         "encoders": [{"name": "static", "dimension": 16, "label": "small"}],
     }
-    labelled = expand(parse_config(small(**named)))
+    labelled = planned_of(small(**named))
     assert [p.cell.key for p in labelled] == [p.cell.key for p in plain]
     assert [str(p.cell.sampler) for p in labelled] == ["top(k=2)", "top(k=4)"]
     assert labelled[0].cell.labels["data"] == "toy"
@@ -66,4 +66,4 @@ def test_labels_are_shown_and_change_no_key(small):
 @pytest.mark.parametrize("label", ["x" * 41, "a(b)", " a", 3, "a|b"])
 def test_a_label_that_is_no_short_text_is_refused(small, label):
     with pytest.raises(ValueError, match="label must be"):
-        expand(parse_config(small(samplers=[{"name": "hard", "label": label}])))
+        planned_of(small(samplers=[{"name": "hard", "label": label}]))

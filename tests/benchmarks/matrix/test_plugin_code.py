@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from running import planned_of
 
-from nsbench.benchmarks.matrix.config import parse_config
-from nsbench.benchmarks.matrix.expand import expand
 from nsbench.benchmarks.records import ResultsFolder
 from nsbench.benchmarks.records.cell import Planned
 from nsbench.benchmarks.runs.executors.base import plan_jobs, run_job
@@ -56,7 +55,7 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
 
 
 def keys(raw: dict[str, Any]) -> list[str]:
-    return [planned.cell.key for planned in expand(parse_config(raw))]
+    return [planned.cell.key for planned in planned_of(raw)]
 
 
 def test_an_edited_plugin_makes_other_cells(load: Load, small: Callable[..., Any]) -> None:
@@ -86,14 +85,14 @@ def test_cells_without_plugins_are_what_they_were(load: Load, small: Callable[..
     before = keys(raw)
     load(SAMPLER)
     assert keys(raw) == before
-    assert all("plugins" not in p.cell.inputs for p in expand(parse_config(raw)))
+    assert all("plugins" not in p.cell.inputs for p in planned_of(raw))
 
 
 def test_a_cell_of_other_code_than_planned_fails(
     load: Load, small: Callable[..., Any], tmp_path: Path
 ) -> None:
     load(SAMPLER)
-    (planned,) = expand(parse_config(small(samplers=["mine"])))
+    (planned,) = planned_of(small(samplers=["mine"]))
     other = planned.cell.inputs["plugins"].replace(code_digest(samplers.entry("mine").cls), "0" * 9)
     cell = replace(planned.cell, inputs={**planned.cell.inputs, "plugins": other})
     folder = ResultsFolder(tmp_path / "out")

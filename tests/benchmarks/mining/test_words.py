@@ -11,13 +11,12 @@ import pytest
 import typer
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from running import planned_of
 from typer.testing import CliRunner
 
 from nsbench.benchmarks.candidates import candidates
 from nsbench.benchmarks.cli.mine import mine
 from nsbench.benchmarks.data import TrainingData
-from nsbench.benchmarks.matrix.config import parse_config
-from nsbench.benchmarks.matrix.expand import expand
 from nsbench.benchmarks.mining.bm25 import Bm25, stop_words
 from nsbench.benchmarks.mining.dataset import MineSettings, mine_set
 from nsbench.benchmarks.mining.settings import STOPWORDS
@@ -189,7 +188,7 @@ def keys(small: Any, tmp_path: Path, name: str, text: str, **more: Any) -> list[
     path.write_text("\n".join(map(json.dumps, rows)))
     pool = {"name": "corpus", "source": "bm25", "shortage": "fewer"} | more
     raw = small(candidates=[pool], data=[{"name": "file", "path": str(path)}])
-    return [planned.cell for planned in expand(parse_config(raw))]
+    return [planned.cell for planned in planned_of(raw)]
 
 
 def test_only_cells_whose_words_changed_have_another_key(small: Any, tmp_path: Path) -> None:

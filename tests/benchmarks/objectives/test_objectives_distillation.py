@@ -7,10 +7,9 @@ import pytest
 import torch
 from made_losses import Row, expect_loops, info_nce
 from made_training import training
+from running import planned_of
 from torch import nn
 
-from nsbench.benchmarks.matrix.config import parse_config
-from nsbench.benchmarks.matrix.expand import expand
 from nsbench.benchmarks.objectives import objectives
 from nsbench.samplers import Selection, SimilarityContext
 from nsbench.samplers.testing import make_context, of_views, two_views, unit
@@ -102,7 +101,7 @@ def cells(**given: Any) -> list[Any]:
         "seeds": [1],
         "no_training": False,
     }
-    return expand(parse_config(raw | given))
+    return planned_of(raw | given)
 
 
 def test_the_teacher_of_an_objective_is_part_of_the_key() -> None:

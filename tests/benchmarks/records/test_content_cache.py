@@ -4,7 +4,6 @@ import hashlib
 import multiprocessing
 import os
 import tempfile
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,11 +14,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from running import until
+from running import Build, planned_of, until
 from safetensors.numpy import save
 
-from nsbench.benchmarks.matrix.config import parse_config
-from nsbench.benchmarks.matrix.expand import expand
 from nsbench.benchmarks.records import ResultsFolder, claims
 from nsbench.benchmarks.records import cache as content_cache
 from nsbench.benchmarks.records.cache import (
@@ -34,7 +31,6 @@ from nsbench.benchmarks.runs.executors.base import plan_jobs, run_job
 from nsbench.benchmarks.runs.garbage import cached
 from nsbench.samplers._memory import forget
 
-Build = Callable[..., dict[str, Any]]
 FILES = ("scores.csv", "training.csv", "difficulty.parquet", "choices.parquet", "probe.parquet")
 MINED = {"name": "corpus", "shortage": "fewer", "depth": 5}
 
@@ -213,7 +209,7 @@ def test_law_a_cold_and_a_warm_cache_leave_the_same_bytes(
     case: str, small: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run, "WORTH", 0.0)
-    (planned,) = expand(parse_config(small() | CASES[case]))
+    (planned,) = planned_of(small() | CASES[case])
     seen = {}
     for name in ("without", "cold", "warm"):
         forget("nsbench.benchmarks.candidates.corpus")

@@ -7,16 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running import run_jobs
+from running import Build, jobs_of, run_jobs
 
 from nsbench.benchmarks.files import StorageError
-from nsbench.benchmarks.matrix.config import parse_config
-from nsbench.benchmarks.matrix.expand import expand
-from nsbench.benchmarks.records import ResultsFolder
-from nsbench.benchmarks.runs.executors.base import ended, plan_jobs
+from nsbench.benchmarks.runs.executors.base import ended
 from tools.faults import digests
 
-Build = Callable[..., dict[str, Any]]
 pytestmark = pytest.mark.slow
 
 
@@ -43,7 +39,7 @@ def test_a_full_disk_and_a_read_only_one_cost_no_cell(
 ) -> None:
     raw = small(seeds=[1, 2, 3, 4])
     whole, _ = run_matrix(raw, tmp_path / "whole")
-    jobs = plan_jobs(expand(parse_config(raw)), ResultsFolder(small_disk / "out"), "cpu", 1)
+    jobs = jobs_of(raw, small_disk / "out")
     with pytest.raises(StorageError, match="No space left on device"):
         list(run_jobs(jobs, 1))
     done = [job for job in jobs if ended(job) is not None]

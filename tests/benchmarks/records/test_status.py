@@ -3,13 +3,12 @@
 import json
 import os
 import re
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from rich.console import Console
+from running import Build
 from typer.testing import CliRunner
 
 from nsbench.benchmarks.cli.main import app
@@ -22,7 +21,6 @@ from nsbench.benchmarks.runs import garbage
 from nsbench.benchmarks.runs.executors.base import Job, plan_jobs, record_crash, run_job
 from nsbench.benchmarks.runs.live import view
 
-Build = Callable[..., dict[str, Any]]
 DEAD = 2**22 + 1
 
 

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from running import planned_of
 from torch.nn import functional
 
 from nsbench.benchmarks.data import TrainingData
 from nsbench.benchmarks.matrix.config import ConfigError, parse_config
-from nsbench.benchmarks.matrix.expand import expand
 from nsbench.benchmarks.records.cell import Budget
 from nsbench.benchmarks.regimes import Phase, check_labels, regimes
 from nsbench.benchmarks.testing.augmentations import small_encoder
@@ -269,7 +269,7 @@ def test_every_regime_runs_and_records_its_cost(
 
 
 def test_first_phase_leaves_batches_of_the_second_alone(pairs: dict[str, Any], small: Any) -> None:
-    planned = expand(parse_config(matrix(small, regimes=["unsupervised", "joint"], data=[pairs])))
+    planned = planned_of(matrix(small, regimes=["unsupervised", "joint"], data=[pairs]))
     assert len({p.cell.key for p in planned}) == 2
     assert "nli" in planned[1].cell.inputs
     assert "nli" not in planned[0].cell.inputs
@@ -283,7 +283,7 @@ def test_supervised_cells_do_not_multiply_with_augmentations(
         augmentations=["none", "token_cutoff", "feature_cutoff"],
         regimes=[{"name": "supervised", "nli": pairs}, {"name": "joint", "nli": pairs}],
     )
-    planned = expand(parse_config(raw))
+    planned = planned_of(raw)
     assert [p.cell.regime.name for p in planned] == ["supervised", *["joint"] * 3]
     assert planned[0].cell.augmentation == "none"
     shown = planned[0].cell.labels["regime"]
@@ -338,7 +338,7 @@ def test_what_cannot_train_is_refused_before_it_does(
     small: Any, changes: dict[str, Any], words: str
 ) -> None:
     with pytest.raises((ValueError, ConfigError), match=words):
-        expand(parse_config(matrix(small, **changes)))
+        planned_of(matrix(small, **changes))
 
 
 def test_pair_labels_that_are_no_entailment_are_refused(tmp_path: Path, small: Any) -> None:
@@ -346,7 +346,7 @@ def test_pair_labels_that_are_no_entailment_are_refused(tmp_path: Path, small: A
     path.write_text('{"premise": "a", "hypothesis": "b", "label": "4.2"}\n' * 20)
     data = {"name": "file", "path": str(path), "nli": "pairs"}
     with pytest.raises(ValueError, match="label"):
-        expand(parse_config(matrix(small, regimes=[{"name": "joint", "nli": data}])))
+        planned_of(matrix(small, regimes=[{"name": "joint", "nli": data}]))
 
 
 def test_joint_with_another_pool_is_skipped_with_its_reason(
@@ -354,7 +354,7 @@ def test_joint_with_another_pool_is_skipped_with_its_reason(
 ) -> None:
     regimes = ["unsupervised", {"name": "joint", "nli": pairs}]
     raw = matrix(small, regimes=regimes, candidates=["memory"])
-    (skip,) = (planned.skip for planned in expand(parse_config(raw)) if planned.skip)
+    (skip,) = (planned.skip for planned in planned_of(raw) if planned.skip)
     assert "premises" in skip
 
 

@@ -3,27 +3,21 @@
 import os
 import signal
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from running import until
+from running import Build, jobs_of, until
 
-from nsbench.benchmarks.matrix.config import parse_config
-from nsbench.benchmarks.matrix.expand import expand
 from nsbench.benchmarks.records import ResultsFolder, claims
-from nsbench.benchmarks.runs.executors.base import Job, Request, plan_jobs, to_replace
+from nsbench.benchmarks.runs.executors.base import Job, Request, to_replace
 from nsbench.benchmarks.runs.executors.beside import BETTER, MOST, BesidePool, Packer
 from nsbench.benchmarks.runs.executors.local import LocalPool
 from tools.faults import digests
 
-Build = Callable[..., dict[str, Any]]
 
-
-def jobs_of(raw: dict[str, Any], root: Path) -> list[Job]:
-    jobs = plan_jobs(expand(parse_config(raw)), ResultsFolder(root), "cpu", 1)
-    return [to_replace(job) for job in jobs]
+def replacing(raw: dict[str, Any], root: Path) -> list[Job]:
+    return [to_replace(job) for job in jobs_of(raw, root)]
 
 
 def test_law_cells_side_by_side_leave_the_bytes_of_cells_run_alone(
@@ -31,9 +25,9 @@ def test_law_cells_side_by_side_leave_the_bytes_of_cells_run_alone(
 ) -> None:
     tiny = {"name": "tiny", "dimension": 16, "dropout": 0.1}
     raw = small(seeds=[1, 2], samplers=["random", "hard"], encoders=[tiny])
-    alone = jobs_of(raw, tmp_path / "alone")
+    alone = replacing(raw, tmp_path / "alone")
     expected = [job.planned.cell.key for job, _ in LocalPool(1).run(alone)]
-    jobs = jobs_of(raw, tmp_path / "beside")
+    jobs = replacing(raw, tmp_path / "beside")
     pool = BesidePool(3, LocalPool(1))
     found = list(pool.run(jobs))
     assert sorted(job.planned.cell.key for job, _ in found) == sorted(expected)
@@ -47,7 +41,7 @@ def test_law_cells_side_by_side_leave_the_bytes_of_cells_run_alone(
 def test_a_group_that_dies_is_done_again_cell_by_cell(small: Build, tmp_path: Path) -> None:
     raw = small(seeds=[1, 2])
     raw["budget"]["steps"] = 400
-    jobs = jobs_of(raw, tmp_path)[:2]
+    jobs = replacing(raw, tmp_path)[:2]
     notes: list[str] = []
 
     def kill() -> None:

@@ -6,15 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running import until
+from running import Build, jobs_of, until
 
-from nsbench.benchmarks.matrix.config import parse_config
-from nsbench.benchmarks.matrix.expand import expand
-from nsbench.benchmarks.records import ResultsFolder
-from nsbench.benchmarks.runs.executors.base import Job, plan_jobs
 from tools.faults import digests
 
-Build = Callable[..., dict[str, Any]]
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed"),
@@ -36,10 +31,6 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     yield made
     ray.shutdown()
     made.shutdown()
-
-
-def jobs_of(raw: dict[str, Any], root: Path) -> list[Job]:
-    return plan_jobs(expand(parse_config(raw)), ResultsFolder(root), "cpu", 1)
 
 
 @pytest.mark.filterwarnings("ignore")

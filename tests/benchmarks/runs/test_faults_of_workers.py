@@ -7,18 +7,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tomli_w
-from running import HANG, until
+from running import HANG, Build, jobs_of, planned_of, until
 
 from nsbench.benchmarks.files import StorageError
-from nsbench.benchmarks.matrix.config import parse_config
-from nsbench.benchmarks.matrix.expand import expand
 from nsbench.benchmarks.records import ResultsFolder
 from nsbench.benchmarks.runs import cell_run
 from nsbench.benchmarks.runs.executors import starts as starts_module
@@ -26,7 +23,6 @@ from nsbench.benchmarks.runs.executors.base import plan_jobs, run_job
 from nsbench.benchmarks.runs.executors.local import LocalPool, _Worker
 from nsbench.benchmarks.runs.executors.starts import Starts
 
-Build = Callable[..., dict[str, Any]]
 COMMAND = "from nsbench.analysis.cli import command; command()"
 SAID = """
 import sys
@@ -94,7 +90,7 @@ def test_a_librarys_own_full_disk_is_no_failed_cell(
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device", str(tmp_path / "theirs"))
 
-    (job,) = plan_jobs(expand(parse_config(small())), ResultsFolder(tmp_path / "out"), "cpu", 1)
+    (job,) = jobs_of(small(), tmp_path / "out")
     monkeypatch.setattr(cell_run, "load_data", full)
     with pytest.raises(StorageError, match=r"theirs: No space left on device"):
         run_job(job)
@@ -118,7 +114,7 @@ def test_a_plugin_that_exits_and_want_of_memory_are_the_cells_reason(
     def end(*_: Any) -> None:
         raise error
 
-    (job,) = plan_jobs(expand(parse_config(small())), ResultsFolder(tmp_path / "out"), "cpu", 1)
+    (job,) = jobs_of(small(), tmp_path / "out")
     monkeypatch.setattr(cell_run, "load_data", end)
     record = run_job(job)
     assert record is not None
@@ -151,7 +147,7 @@ def test_a_server_that_is_killed_again_and_again_costs_no_cell(
     small: Build, tmp_path: Path
 ) -> None:
     raw = small(seeds=[1, 2, 3, 4])
-    jobs = plan_jobs(expand(parse_config(raw)), ResultsFolder(tmp_path / "out"), "cpu", 1)
+    jobs = jobs_of(raw, tmp_path / "out")
     stop = threading.Event()
 
     def kill() -> None:
@@ -239,7 +235,7 @@ def test_what_is_in_the_way_of_a_cell_is_named_and_the_others_run(
     matrix: Path, tmp_path: Path
 ) -> None:
     out = ResultsFolder(tmp_path / "out")
-    jobs = plan_jobs(expand(parse_config(_raw(matrix))), out, "cpu", 1)
+    jobs = plan_jobs(planned_of(_raw(matrix)), out, "cpu", 1)
     jobs[0].paths.folder.mkdir(parents=True)
     os.mkfifo(jobs[0].paths.claim)
     words = ("run", str(matrix), "--out", str(out.root), "--workers", "1")

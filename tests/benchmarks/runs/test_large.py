@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import tomli_w
+from running import Build, planned_of
 from typer.testing import CliRunner
 
 from nsbench.benchmarks.cli.main import app
@@ -25,8 +26,6 @@ from nsbench.benchmarks.records import record as records
 from nsbench.benchmarks.records.status import StatusReader
 from tools.synthetic import study, write
 from tools.timing import scale
-
-Build = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
@@ -43,7 +42,7 @@ def test_keys_are_made_of_content_whatever_cells_share(small: Build) -> None:
         limits=[0, 50],
         no_training=True,
     )
-    planned = expand(parse_config(raw))
+    planned = planned_of(raw)
     assert len(planned) == 4 * 3 * 2 * 3 + 3  # and one untrained per seed, without limits
     assert [p.cell.key for p in planned] == [content_key(p.cell.plain()) for p in planned]
     assert len({p.cell.key for p in planned}) == len(planned)

@@ -10,21 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running import run_jobs, until
+from running import Build, jobs_of, run_jobs, until
 
 from nsbench.benchmarks.files import StorageError
-from nsbench.benchmarks.matrix.config import parse_config
-from nsbench.benchmarks.matrix.expand import expand
-from nsbench.benchmarks.records import ResultsFolder, claims, read_record
+from nsbench.benchmarks.records import claims, read_record
 from nsbench.benchmarks.runs.executors import local
-from nsbench.benchmarks.runs.executors.base import Job, plan_jobs, run_job, to_replace
+from nsbench.benchmarks.runs.executors.base import Job, run_job, to_replace
 from nsbench.benchmarks.runs.executors.local import LocalPool
-
-Build = Callable[..., dict[str, Any]]
-
-
-def jobs_of(raw: dict[str, Any], root: Path) -> list[Job]:
-    return plan_jobs(expand(parse_config(raw)), ResultsFolder(root), "cpu", 1)
 
 
 def long(raw: dict[str, Any]) -> dict[str, Any]:

@@ -6,12 +6,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from running import Build
 
 from nsbench.benchmarks.records import read_record
 from nsbench.benchmarks.runs.matrix_run import run
 from nsbench.benchmarks.runs.reporting import TRACKERS, Reports, check_trackers, numbers_of
-
-Build = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture

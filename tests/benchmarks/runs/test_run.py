@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from running import Build
 
 from nsbench.benchmarks.records import CellPaths, read_record
 from nsbench.benchmarks.runs.executors.base import finished
 
-Build = Callable[..., dict[str, Any]]
 FILES = ("cell.json", "scores.csv", "difficulty.parquet", "training.csv")
 
 

@@ -5,9 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from running import planned_of
 
-from nsbench.benchmarks.matrix.config import parse_config
-from nsbench.benchmarks.matrix.expand import expand
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.training.first_step import Block, first_step, told
 from nsbench.samplers import samplers
@@ -34,7 +33,7 @@ def blocks(
         "no_training": False,
         "budget": {"steps": 3, "batch_size": BATCH},
     }
-    (planned,) = expand(parse_config(raw))
+    (planned,) = planned_of(raw)
     assert not planned.skip
     return {block.kind: block for block in first_step(planned.cell)}
 

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,12 @@ import pandas as pd
 import pytest
 import torch
 from made_training import method, opened
-from running import until
+from running import Build, planned_of, until
 
 from nsbench.benchmarks.candidates import OpenPool
 from nsbench.benchmarks.contrast.distributed import ApartError
 from nsbench.benchmarks.data import datasets
 from nsbench.benchmarks.encoders import encoders
-from nsbench.benchmarks.matrix.config import parse_config
-from nsbench.benchmarks.matrix.expand import expand
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.records import CellPaths, ResultsFolder, read_record
 from nsbench.benchmarks.runs.cell_run import Place, run_cell
@@ -30,7 +27,6 @@ from nsbench.benchmarks.runs.garbage import find_waste
 from nsbench.benchmarks.training.measures import DivergedError
 from nsbench.benchmarks.training.snapshots import Snapshots, frame_of, frame_state
 
-Build = Callable[..., dict[str, Any]]
 OFTEN = 1e-6
 HERE = Place("cpu", snapshot_seconds=OFTEN)
 FILES = (
@@ -69,7 +65,7 @@ CASES: dict[str, dict[str, Any]] = {
 
 def job_of(raw: dict[str, Any], root: Path) -> Job:
     """The one cell of a matrix."""
-    (planned,) = expand(parse_config(raw))
+    (planned,) = planned_of(raw)
     (job,) = plan_jobs([planned], ResultsFolder(root), "cpu", 1, snapshot_seconds=OFTEN)
     return job
 
