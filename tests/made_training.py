@@ -1,6 +1,6 @@
 """Small trainings for tests: opened, or run to their end."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -121,6 +121,18 @@ def same(left: Training, right: Training) -> None:
     assert one.cost == two.cost
     states = [t.world.encoder.state_dict() for t in (left, right)]
     assert all(torch.equal(a, b) for a, b in zip(*(s.values() for s in states), strict=True))
+
+
+def unbroken(begun: Callable[[], Training], after: int) -> Training:
+    """A whole training; one that is resumed after some steps is expected to be the same."""
+    whole, first, second = begun(), begun(), begun()
+    whole.finish()
+    for _, _step in zip(range(after), first, strict=False):
+        pass
+    second.load(first.state())
+    second.finish()
+    same(second, whole)
+    return whole
 
 
 def one_by_one(under: Training) -> Training:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from made_training import method, opened, same
+from made_training import method, opened, unbroken
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -110,12 +110,5 @@ def test_a_training_with_clusters_resumes_as_if_never_stopped() -> None:
         objective = objectives.make("band_margin", over="attracted", alpha=0.0)
         return opened(encoder, data, method(sampler, objective=objective, steps=16))
 
-    whole = begun()
-    whole.finish()
+    whole = unbroken(begun, after=7)
     assert whole.extras.centres.started
-    first, second = begun(), begun()
-    for _, _step in zip(range(7), first, strict=False):
-        pass
-    second.load(first.state())
-    second.finish()
-    same(second, whole)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from made_training import method, opened, same, world_of
+from made_training import method, opened, unbroken, world_of
 
 from nsbench.benchmarks.candidates import candidates
 from nsbench.benchmarks.contrast.world import World
@@ -111,14 +111,7 @@ def begun(pool: str, sampler: Any = "in_batch", **given: Any) -> Any:
 def test_a_training_resumes_as_if_never_stopped(
     pool: str, sampler: str, given: dict[str, Any]
 ) -> None:
-    whole = begun(pool, sampler, **given)
-    whole.finish()
-    first, second = begun(pool, sampler, **given), begun(pool, sampler, **given)
-    for _, _step in zip(range(7), first, strict=False):
-        pass
-    second.load(first.state())
-    second.finish()
-    same(second, whole)
+    unbroken(lambda: begun(pool, sampler, **given), after=7)
 
 
 def test_a_training_replaces_negatives_and_says_how_many() -> None:

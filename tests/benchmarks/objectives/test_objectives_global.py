@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from made_losses import Row, expect_loops, expect_same_gradient
-from made_training import method, opened, same
+from made_training import method, opened, unbroken
 from torch import Tensor
 from torch.nn.functional import one_hot
 
@@ -115,13 +115,6 @@ def test_a_training_keeps_a_number_for_each_view_of_a_row_it_has_seen() -> None:
 
 
 def test_a_training_with_a_memory_resumes_as_if_never_stopped() -> None:
-    whole = begun(gamma=0.5)
-    whole.finish()
-    first, second = begun(gamma=0.5), begun(gamma=0.5)
-    for _, _step in zip(range(9), first, strict=False):
-        pass
-    second.load(first.state())
-    second.finish()
-    same(second, whole)
+    whole = unbroken(lambda: begun(gamma=0.5), after=9)
     forgetful = begun(gamma=1.0)
     assert (forgetful.finish().training["loss"] != whole.result().training["loss"]).any()
