@@ -2,7 +2,8 @@
 
 On a CPU torch writes the bias of a linear layer to memory, has the product added to it, and reads
 the result once more for the activation. oneDNN adds the bias and applies GELU as it writes the
-product, and takes weights in the order in which it reads them. The operations are those that
+product, and takes weights in the order in which it reads them. These layers take 87 % of the time
+of encoding the seven STS tasks (``results/timing/roofline.csv``). The operations are those that
 torch's compiler calls for a frozen model; they have no gradient.
 """
 
