@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from made_data import doubled
 from made_trainer import trainer_for
 from made_training import method, trained
 
@@ -36,15 +37,7 @@ ROWS = 24
 
 @pytest.fixture(scope="module")
 def data() -> TrainingData:
-    """Rows with a double anchor and a doubled text, so that something has to be masked."""
-    made = datasets.make("planted", rows=ROWS, seed=4)()
-    anchor, positive = made.anchor.copy(), made.positive.copy()
-    anchor[1] = anchor[0]
-    positive[3] = positive[2]
-    negatives = np.column_stack([np.roll(positive, 5), np.roll(positive, 7)])
-    from dataclasses import replace
-
-    return replace(made, anchor=anchor, positive=positive, negatives=negatives, meaning=None)
+    return doubled(ROWS)
 
 
 def columns(data: TrainingData, negatives: bool) -> list[list[str]]:

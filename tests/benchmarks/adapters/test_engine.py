@@ -1,15 +1,15 @@
 """The loss adapter takes the engine's step: every sampler with every objective."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from made_data import doubled
 from made_training import method, opened
 
-from nsbench.benchmarks.data import TrainingData, datasets
+from nsbench.benchmarks.data import TrainingData
 from nsbench.benchmarks.encoders import Encoder, encoders
 from nsbench.benchmarks.export.sentence_transformer import to_sentence_transformer
 from nsbench.benchmarks.objectives import objectives
@@ -70,13 +70,7 @@ OBJECTIVES = [CHOSEN.get(name, name) for name in sorted(objectives.names()) if n
 
 @pytest.fixture(scope="module")
 def data() -> TrainingData:
-    """Rows with a double anchor, a doubled text and given negatives."""
-    made = datasets.make("planted", rows=12, seed=4)()
-    anchor, positive = made.anchor.copy(), made.positive.copy()
-    anchor[1] = anchor[0]
-    positive[3] = positive[2]
-    negatives = np.column_stack([np.roll(positive, 5), np.roll(positive, 7)])
-    return replace(made, anchor=anchor, positive=positive, negatives=negatives, meaning=None)
+    return doubled(12)
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from made_data import load, refused, told
 
-from nsbench.benchmarks.data import TrainingData, datasets
+from nsbench.benchmarks.data import datasets
 
 PAIRS = [
     {"anchor": 'He said "hi", twice', "positive": "Two\ngreetings", "negative": "No, none"},
@@ -16,30 +17,9 @@ PAIRS = [
 ]
 
 
-def load(path: Path, **given: Any) -> TrainingData:
-    dataset = datasets.make("file", path=str(path), **given)
-    dataset.check()
-    return dataset()
-
-
-def refused(path: Path, **given: Any) -> str:
-    """The message with which a file is refused, the folder's name taken out."""
-    with pytest.raises((ValueError, FileNotFoundError)) as error:
-        load(path, **given)
-    return str(error.value).replace(f"{path.parent}/", "")
-
-
 def jsonl(path: Path, rows: list[Any]) -> Path:
     path.write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
     return path
-
-
-def told(data: TrainingData) -> list[tuple[str, str, list[str]]]:
-    """Rows in words."""
-    return [
-        (data.texts[a], data.texts[p], [data.texts[n] for n in ns if n >= 0])
-        for a, p, ns in zip(data.anchor, data.positive, data.negatives, strict=True)
-    ]
 
 
 def write(path: Path, rows: list[dict[str, str]]) -> Path:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from made_data import load, refused, told
 
 from nsbench.benchmarks.data import TrainingData, _records, _rows, _tables, datasets
 from nsbench.benchmarks.data._reading import Reading, Report, RowError, parse_reading, sentences
@@ -25,20 +26,6 @@ QUICK = settings(
 )
 
 
-def load(path: Path, **given: Any) -> TrainingData:
-    dataset = datasets.make("file", path=str(path), **given)
-    dataset.check()
-    return dataset()
-
-
-def refused(path: Path, **given: Any) -> str:
-    with pytest.raises((ValueError, FileNotFoundError)) as error:
-        load(path, **given)
-    message = str(error.value).replace(f"{path.parent}/", "")
-    assert "\n" not in message
-    return message
-
-
 def put(path: Path, content: str | bytes | list[Any]) -> Path:
     """A file of text, of bytes, or of objects, one a line."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -46,13 +33,6 @@ def put(path: Path, content: str | bytes | list[Any]) -> Path:
         content = "".join(json.dumps(row) + "\n" for row in content)
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return path
-
-
-def told(data: TrainingData) -> list[tuple[str, str, list[str]]]:
-    return [
-        (data.texts[a], data.texts[p], [data.texts[n] for n in ns if n >= 0])
-        for a, p, ns in zip(data.anchor, data.positive, data.negatives, strict=True)
-    ]
 
 
 def left_out(data: TrainingData) -> dict[str, int]:

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import typer
+from made_data import LETTERS as MODEL
+from made_data import letters
 
 from nsbench.benchmarks.data import TrainingData, datasets
-from nsbench.benchmarks.encoders.pretrained import TextModel
 from nsbench.benchmarks.mining.corpus import ShortageError
 from nsbench.benchmarks.mining.dataset import FORMATS, MinedSet, MineSettings, mine_set
 from nsbench.benchmarks.mining.dataset.cache import EmbeddingCache
@@ -22,16 +23,6 @@ from nsbench.benchmarks.mining.dataset.report import report
 from nsbench.benchmarks.mining.dataset.write import mine_to, read_data, with_corpus
 from nsbench.benchmarks.mining.settings import MinedFiles
 
-
-def letters(texts: Any, role: str = "", prompt: str | None = None) -> np.ndarray[Any, Any]:
-    """Counts of letters: a model whose answers can be followed by hand."""
-    words = [f"{prompt or ''}{t}".lower() for t in texts]
-    return np.array(
-        [[w.count(chr(97 + i)) + 0.01 for i in range(26)] for w in words], dtype=np.float32
-    )
-
-
-MODEL = TextModel(name="test/letters", revision="ab" * 20, dimension=26, how="test", run=letters)
 BASE = MineSettings(shortage="fewer", negatives=2)
 
 

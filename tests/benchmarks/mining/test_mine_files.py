@@ -12,13 +12,13 @@ import pytest
 import typer
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_data import LETTERS as MODEL
 from typer.testing import CliRunner
 
 from nsbench.benchmarks.cli.mine import mine
 from nsbench.benchmarks.data import TrainingData, datasets
 from nsbench.benchmarks.data._reading import Reading
 from nsbench.benchmarks.data._rows import Rows, without_repeats
-from nsbench.benchmarks.encoders.pretrained import TextModel
 from nsbench.benchmarks.mining.dataset import FORMATS, MinedSet, MineSettings
 from nsbench.benchmarks.mining.dataset.formats import write_set
 from nsbench.benchmarks.mining.dataset.mined_set import Mining
@@ -27,16 +27,6 @@ from nsbench.benchmarks.mining.settings import FILE_TYPES, MinedFiles
 
 BASE = MineSettings(shortage="fewer", negatives=2)
 Pair = tuple[str, str]
-
-
-def letters(texts: Any, role: str = "", prompt: str | None = None) -> np.ndarray[Any, Any]:
-    words = [f"{prompt or ''}{t}".lower() for t in texts]
-    return np.array(
-        [[w.count(chr(97 + i)) + 0.01 for i in range(26)] for w in words], dtype=np.float32
-    )
-
-
-MODEL = TextModel(name="test/letters", revision="ab" * 20, dimension=26, how="test", run=letters)
 
 
 def lines(path: Path) -> list[Any]:

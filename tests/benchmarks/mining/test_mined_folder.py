@@ -6,27 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from made_data import LETTERS as MODEL
 
 from nsbench.benchmarks.data import TrainingData, datasets
-from nsbench.benchmarks.encoders.pretrained import TextModel
 from nsbench.benchmarks.mining.corpus import ShortageError
 from nsbench.benchmarks.mining.dataset import MineSettings
 from nsbench.benchmarks.mining.dataset.mined_set import Mining
 from nsbench.benchmarks.mining.dataset.write import mine_to
 from nsbench.benchmarks.mining.settings import MinedFiles
 
-
-def letters(texts: Any, role: str = "", prompt: str | None = None) -> np.ndarray[Any, Any]:
-    """Counts of letters."""
-    words = [f"{prompt or ''}{t}".lower() for t in texts]
-    return np.array(
-        [[w.count(chr(97 + i)) + 0.01 for i in range(26)] for w in words], dtype=np.float32
-    )
-
-
-MODEL = TextModel(name="test/letters", revision="ab" * 20, dimension=26, how="test", run=letters)
 BASE = MineSettings(shortage="fewer", negatives=2)
 TRIPLETS, BEIR = MinedFiles(), MinedFiles(form="beir")
 

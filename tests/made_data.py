@@ -1,0 +1,56 @@
+"""Data and a model for tests of reading and mining."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nsbench.benchmarks.data import TrainingData, datasets
+from nsbench.benchmarks.encoders.pretrained import TextModel
+
+
+def letters(texts: Any, role: str = "", prompt: str | None = None) -> np.ndarray[Any, Any]:
+    """Counts of letters: a model whose answers can be followed by hand."""
+    words = [f"{prompt or ''}{t}".lower() for t in texts]
+    return np.array(
+        [[w.count(chr(97 + i)) + 0.01 for i in range(26)] for w in words], dtype=np.float32
+    )
+
+
+LETTERS = TextModel(name="test/letters", revision="ab" * 20, dimension=26, how="test", run=letters)
+
+
+def doubled(rows: int) -> TrainingData:
+    """Rows with a double anchor, a doubled text and given negatives: something to be masked."""
+    made = datasets.make("planted", rows=rows, seed=4)()
+    anchor, positive = made.anchor.copy(), made.positive.copy()
+    anchor[1] = anchor[0]
+    positive[3] = positive[2]
+    negatives = np.column_stack([np.roll(positive, 5), np.roll(positive, 7)])
+    return replace(made, anchor=anchor, positive=positive, negatives=negatives, meaning=None)
+
+
+def load(path: Path, **given: Any) -> TrainingData:
+    """Training data of a file."""
+    dataset = datasets.make("file", path=str(path), **given)
+    dataset.check()
+    return dataset()
+
+
+def refused(path: Path, **given: Any) -> str:
+    """The message, of one line, with which a file is refused; without the folder's name."""
+    with pytest.raises((ValueError, FileNotFoundError)) as error:
+        load(path, **given)
+    message = str(error.value).replace(f"{path.parent}/", "")
+    assert "\n" not in message
+    return message
+
+
+def told(data: TrainingData) -> list[tuple[str, str, list[str]]]:
+    """Rows in words."""
+    return [
+        (data.texts[a], data.texts[p], [data.texts[n] for n in ns if n >= 0])
+        for a, p, ns in zip(data.anchor, data.positive, data.negatives, strict=True)
+    ]
