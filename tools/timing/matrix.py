@@ -28,8 +28,8 @@ import torch
 
 from nsbench.benchmarks.data._load import load_data
 from nsbench.benchmarks.evaluation.evaluate import check_tasks
-from nsbench.benchmarks.evaluation.mteb import plain
 from nsbench.benchmarks.records import ResultsFolder
+from tools import plain_mteb as plain
 from tools.timing._compare import COLUMNS, PEERS, PLACE, Compared, keep
 from tools.timing._steps import MINILM, cell_of, their_static, their_training
 

@@ -26,9 +26,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from nsbench.benchmarks.evaluation.evaluate import check_tasks, evaluate
-from nsbench.benchmarks.evaluation.mteb import plain
 from nsbench.benchmarks.evaluation.mteb import tasks as mteb_tasks
 from nsbench.benchmarks.search.exact import top_k
+from tools import plain_mteb as plain
 from tools.timing._compare import (
     COLUMNS,
     PEERS,

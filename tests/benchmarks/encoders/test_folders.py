@@ -17,9 +17,9 @@ from nsbench.benchmarks.cli.main import app
 from nsbench.benchmarks.encoders import encode_texts, encoders, pretrained
 from nsbench.benchmarks.encoders.pretrained import ST_FLOOR, load_model
 from nsbench.benchmarks.evaluation.mteb import adapter, tasks
-from nsbench.benchmarks.evaluation.mteb.plain import plain_scores
 from nsbench.benchmarks.matrix.skip import why_skip
 from nsbench.benchmarks.runs.external import evaluated
+from tools.plain_mteb import plain_scores
 
 pytest.importorskip("sentence_transformers")
 

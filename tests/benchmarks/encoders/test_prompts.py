@@ -19,9 +19,9 @@ from nsbench.benchmarks.encoders._prompts import prompt_for
 from nsbench.benchmarks.encoders.pretrained import own_model
 from nsbench.benchmarks.evaluation.evaluate import evaluate
 from nsbench.benchmarks.evaluation.mteb import adapter, tasks
-from nsbench.benchmarks.evaluation.mteb.plain import plain_scores
 from nsbench.benchmarks.export.sentence_transformer import to_sentence_transformer
 from nsbench.benchmarks.runs.cell_scores import evaluated_model
+from tools.plain_mteb import plain_scores
 
 pytest.importorskip("sentence_transformers")
 

@@ -15,8 +15,8 @@ from made_models import body, module, save_modules
 
 from nsbench.analysis.read.load import load_results
 from nsbench.benchmarks.evaluation.mteb import adapter, tasks
-from nsbench.benchmarks.evaluation.mteb.plain import plain_scores
 from nsbench.benchmarks.runs.external import evaluate
+from tools.plain_mteb import plain_scores
 
 PROMPTS = {
     "query": "the cat ",

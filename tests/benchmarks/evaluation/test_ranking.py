@@ -99,7 +99,7 @@ NAME = "sentence-transformers/all-MiniLM-L6-v2"
 
 def scored_like_mteb(model: EvaluatedModel, plain: Any, task: str) -> None:
     """Compare with plain mteb, which rounds to 5 decimals."""
-    from nsbench.benchmarks.evaluation.mteb.plain import plain_scores, plain_tasks
+    from tools.plain_mteb import plain_scores, plain_tasks
 
     wanted = plain_scores(plain, plain_tasks([task]))
     found = evaluate(model, [task])
