@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from nsbench.samplers._memory import remembered
+from nsbench.samplers._cache import cached
 from nsbench.samplers._registry import parse_choice
 from nsbench.samplers._types import Pairing, Sampler, Selection, SimilarityContext
 
@@ -22,7 +22,7 @@ def inner_sampler(owner: str, parameter: str, text: str) -> Sampler:
     return _made(owner, parameter, text)
 
 
-@remembered(256)  # samplers are frozen and keep no state, so one of a kind is enough
+@cached(256)  # samplers are frozen and keep no state, so one of a kind is enough
 def _made(owner: str, parameter: str, text: str) -> Sampler:
     from nsbench.samplers import make
 

@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from nsbench.samplers._memory import remembered
+from nsbench.samplers._cache import cached
 
 PLUGIN_PATH = "NSBENCH_PLUGIN_PATH"
 """Variable with files and modules of your own components, joined by the path separator."""
@@ -55,7 +55,7 @@ def _import(name: str) -> None:
         raise
 
 
-@remembered(256)  # of the code as it was imported: a later edit is not what runs
+@cached(256)  # of the code as it was imported: a later edit is not what runs
 def code_digest(cls: type) -> str:
     """SHA-256 over the source that a class comes from; empty for what ships with this package.
 

@@ -230,7 +230,7 @@ def test_what_a_process_remembers_is_bounded_and_known_by_name() -> None:
     for path in modules().values():
         text, where = path.read_text("utf-8"), path.relative_to(ROOT)
         caches = re.findall(r"\blru_cache\b|import functools|functools import .*\bcache\b", text)
-        assert not caches, f"{where} remembers without samplers/_memory.py: {caches}"
+        assert not caches, f"{where} caches without samplers/_cache.py: {caches}"
         found |= {f"{where}:{name}" for name in filled_later(ast.parse(text))}
     assert found == STATE
 

@@ -18,7 +18,7 @@ from nsbench.benchmarks.augmentations._words import (
 )
 from nsbench.benchmarks.data._lexicon import lexicon
 from nsbench.samplers import in_range
-from nsbench.samplers._memory import remembered
+from nsbench.samplers._cache import cached
 
 PLANTED = "planted"
 _WORDNET = ("data.noun", "data.verb", "data.adj", "data.adv")
@@ -48,7 +48,7 @@ def source_fingerprint(source: str) -> str:
     return digest.hexdigest()
 
 
-@remembered(4)
+@cached(4)
 def synonyms(source: str) -> dict[str, tuple[str, ...]]:
     """``{word: its synonyms}``, single words, lower-cased, sorted."""
     groups: Iterable[Iterable[str]]

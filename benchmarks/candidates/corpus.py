@@ -34,9 +34,9 @@ from nsbench.benchmarks.records.cache import Arrays
 from nsbench.benchmarks.records.cell import RECIPE
 from nsbench.benchmarks.search import BACKENDS
 from nsbench.samplers import at_least, in_range, one_of
-from nsbench.samplers._memory import Memory
+from nsbench.samplers._cache import Cache
 
-_mined: Memory[Mined] = Memory(__name__, 2)  # what cells of one process can share
+_mined: Cache[Mined] = Cache(__name__, 2)  # what cells of one process can share
 
 
 @register("corpus")
@@ -361,7 +361,7 @@ class OpenCorpus(OpenPool):
         self.rng.bit_generator.state = state["rng"]
 
 
-_plain: Memory[bool] = Memory(f"{__name__}._are_plain", 64)
+_plain: Cache[bool] = Cache(f"{__name__}._are_plain", 64)
 
 
 def _are_plain(data: TrainingData) -> bool:

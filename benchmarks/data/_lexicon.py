@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nsbench.samplers._memory import remembered
+from nsbench.samplers._cache import cached
 
 VOWELS = "aeiou"
 # Vowel letters that sound like consonants, and the other way round.
@@ -158,7 +158,7 @@ def _topic(name: str, raw: dict[str, Any], shared: dict[str, Any]) -> Topic:
     )
 
 
-@remembered(1)
+@cached(1)
 def lexicon() -> Lexicon:
     """The lexicon that ships with the package; read once."""
     raw = tomllib.loads(Path(__file__).with_name("lexicon.toml").read_text(encoding="utf-8"))

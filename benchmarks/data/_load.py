@@ -3,9 +3,9 @@
 from nsbench.benchmarks.data import TrainingData, datasets
 from nsbench.benchmarks.keys import canonical_json
 from nsbench.benchmarks.records.cell import Choice, make
-from nsbench.samplers._memory import Memory
+from nsbench.samplers._cache import Cache
 
-_loaded: Memory[TrainingData] = Memory(__name__, 16)
+_loaded: Cache[TrainingData] = Cache(__name__, 16)
 
 
 def load_data(choice: Choice) -> TrainingData:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from nsbench.benchmarks.device import is_fake
-from nsbench.samplers._memory import remembered
+from nsbench.samplers._cache import cached
 
 
 def constant(values: Sequence[float], like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
@@ -23,6 +23,6 @@ def constant(values: Sequence[float], like: Tensor, dtype: torch.dtype | None = 
     return _kept(tuple(values), dtype, like.device)
 
 
-@remembered(4096)  # far more than the live step graphs that read their memory
+@cached(4096)  # far more than the live step graphs that read their memory
 def _kept(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
     return torch.tensor(values, dtype=dtype, device=device)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from nsbench.benchmarks.augmentations import TokenView
 from nsbench.benchmarks.encoders.progress import embedded
-from nsbench.samplers._memory import Memory
+from nsbench.samplers._cache import Cache
 
 
 class Encoder(nn.Module):
@@ -145,11 +145,11 @@ class TokenTable:
         return int(self.lengths.sum())
 
 
-_tokenized: Memory[tuple[list[list[int]], int]] = Memory(
+_tokenized: Cache[tuple[list[list[int]], int]] = Cache(
     f"{__name__}.cut", 200_000, weight=lambda found: len(found[0])
 )
 """Token ids of corpora, with at most so many texts together."""
-_tables: "Memory[TokenTable]" = Memory(f"{__name__}.token_table", 4)
+_tables: "Cache[TokenTable]" = Cache(f"{__name__}.token_table", 4)
 
 
 def tokenize(encoder: Encoder, texts: Sequence[str], max_length: int) -> list[list[int]]:

@@ -17,7 +17,7 @@ from nsbench.benchmarks.encoders._settings import longest, read_object
 from nsbench.benchmarks.encoders._sources import SourceError
 from nsbench.benchmarks.files import sha256_of
 from nsbench.benchmarks.keys import canonical_json
-from nsbench.samplers._memory import remembered
+from nsbench.samplers._cache import cached
 
 _IRRELEVANT = (
     "*.md", "license*", "licence*", "notice*", ".git*", ".ds_store", "*.png", "*.jpg", "*.jpeg",
@@ -144,7 +144,7 @@ def _digest_of(path: Path) -> str:
     return _hashed(path, state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
 
 
-@remembered(4096)
+@cached(4096)
 def _hashed(path: Path, *state: int) -> str:
     """SHA-256 of a file, read again when its size, times or place on the disk are others."""
     return sha256_of(path)

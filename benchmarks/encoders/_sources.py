@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nsbench.benchmarks import hub
 from nsbench.benchmarks.files import sha256_of
-from nsbench.samplers._memory import remembered
+from nsbench.samplers._cache import cached
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 _MINILM_NAMES = {MINILM.lower(), "all-minilm-l6-v2"}
@@ -36,7 +36,7 @@ class SourceError(ValueError):
     """An encoder's weights cannot be had here; the message says what to do."""
 
 
-@remembered(1)
+@cached(1)
 def _packaged_minilm() -> Path | None:
     """Folder of the packaged MiniLM, or ``None`` if absent.
 
@@ -59,7 +59,7 @@ def _packaged_minilm() -> Path | None:
     return None
 
 
-@remembered(256)
+@cached(256)
 def locate(source: str, revision: str | None = None) -> Path:
     """Local folder that holds the weights of ``source``.
 

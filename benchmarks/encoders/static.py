@@ -21,7 +21,7 @@ from nsbench.benchmarks.encoders._prompts import check_lengths, check_prompts, f
 from nsbench.benchmarks.encoders._settings import read_object
 from nsbench.benchmarks.encoders._vocabulary import word_tokenizer
 from nsbench.samplers import at_least, in_range
-from nsbench.samplers._memory import remembered
+from nsbench.samplers._cache import cached
 
 
 class StaticEncoder(Encoder):
@@ -182,7 +182,7 @@ def table_folder(folder: Path) -> Path:
     return modules[0][1] if modules else folder
 
 
-@remembered(4)
+@cached(4)
 def _tokenizer(folder: Path, fingerprint: str) -> Any:
     """A saved encoder's tokenizer, read once; no setting of it is ever changed."""
     if (folder / "config.json").is_file() or not (folder / "tokenizer.json").is_file():

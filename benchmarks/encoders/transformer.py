@@ -28,7 +28,7 @@ from nsbench.benchmarks.encoders._prompts import check_lengths, check_prompts, f
 from nsbench.benchmarks.encoders._sources import SourceError, locate
 from nsbench.benchmarks.encoders._transformer import TransformerEncoder
 from nsbench.samplers import in_range, one_of
-from nsbench.samplers._memory import remembered
+from nsbench.samplers._cache import cached
 
 ARITHMETIC = 3
 """2: texts end to end on a CPU, without padding. 3: without gradient there, linear layers by oneDNN
@@ -187,13 +187,13 @@ def _positive(length: int) -> int:
     return length if length > 0 else 512  # -1 stands for "no limit"
 
 
-@remembered(64)
+@cached(64)
 def _checked(spec: Transformer, fingerprint: str) -> bool:
     """Check a spec once for each content of its folder; True if its model has a dropout."""
     return spec._made(0, "meta").drops
 
 
-@remembered(64)
+@cached(64)
 def _sees_positions(spec: Transformer, fingerprint: str) -> bool:
     """Compare states under two orders of the positions, of a random model of one layer.
 

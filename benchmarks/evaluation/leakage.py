@@ -34,14 +34,14 @@ from nsbench.benchmarks.records import RecordError, read_json
 from nsbench.benchmarks.records.cell import Cell, make
 from nsbench.benchmarks.regimes._labels import entailment_data
 from nsbench.samplers import samplers
-from nsbench.samplers._memory import Memory, remembered
+from nsbench.samplers._cache import Cache, cached
 
 WORDS = 8
 """Words in a run that counts as shared; shorter texts are compared whole only."""
 VERSION = 2
 """Raised when the meaning of a number changes, so that stored scans are not reused."""
 _WORD = re.compile(r"\w+")
-_scans: Memory[dict[str, Any]] = Memory(__name__, 4096)
+_scans: Cache[dict[str, Any]] = Cache(__name__, 4096)
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,7 +216,7 @@ def scan_cell(cell: Cell, folder: Path | None = None) -> dict[str, dict[str, Any
     return scan_stored(training, tests, folder)
 
 
-@remembered(64)
+@cached(64)
 def _of_task(request: Request, transductive: bool) -> EvaluationTexts:
     task = mteb_tasks.load(request)
     found = judged(task)

@@ -15,7 +15,7 @@ from nsbench.benchmarks.data._reading import Reading, Report
 from nsbench.benchmarks.data._records import existing, format_of, records, sha256
 from nsbench.benchmarks.evaluation.local_rows import READERS, Table, classified, judged
 from nsbench.benchmarks.records.local_task import KINDS, TAKEN, LocalTask, local_task
-from nsbench.samplers._memory import remembered
+from nsbench.samplers._cache import cached
 
 TOLD_BY_COLUMNS = ("sts", "pair_classification", "reranking")
 
@@ -212,7 +212,7 @@ def _checked(task: LocalTask) -> tuple[dict[str, Any], dict[str, Any]]:
     return _read(replace(task, digest=""), stamp)
 
 
-@remembered(32)
+@cached(32)
 def _read(task: LocalTask, stamp: object) -> tuple[dict[str, Any], dict[str, Any]]:
     """The data, and the report of what was read and left out."""
     path, reading = Path(task.path).expanduser(), reading_of(task)

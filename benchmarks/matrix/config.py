@@ -14,7 +14,7 @@ from nsbench.benchmarks.matrix.executors import ExecutorSettings, executors, set
 from nsbench.benchmarks.matrix.places import anchored
 from nsbench.benchmarks.records.local_task import json_schema
 from nsbench.samplers import UnknownNameError, named_within, suggest
-from nsbench.samplers._memory import remembered
+from nsbench.samplers._cache import cached
 
 Entry = str | dict[str, Any]
 View = Entry | list[Entry]
@@ -171,7 +171,7 @@ def matrix_model() -> type[MatrixConfig]:
     return _matrix_model(tuple(executors.names()))
 
 
-@remembered(4)
+@cached(4)
 def _matrix_model(names: tuple[str, ...]) -> type[MatrixConfig]:
     models = {name: settings_of(name) for name in names}
     tables: dict[str, Any] = {n: (m, m()) for n, m in models.items() if m.model_fields}

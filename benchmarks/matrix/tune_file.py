@@ -19,7 +19,7 @@ from nsbench.benchmarks.matrix.config import (
 )
 from nsbench.benchmarks.objectives import objectives
 from nsbench.samplers import samplers, suggest
-from nsbench.samplers._memory import remembered
+from nsbench.samplers._cache import cached
 
 TUNABLE_BUDGET = ("learning_rate", "warmup", "weight_decay", "clip")
 """Steps and batch size are not among them: every method spends the same."""
@@ -88,7 +88,7 @@ class Knobs(BaseModel):
     samplers: dict[str, dict[str, Range]]
 
 
-@remembered(1)
+@cached(1)
 def knobs() -> Knobs:
     """Return the shipped ranges."""
     file = resources.files("nsbench.benchmarks.matrix.configs") / "boards" / "_knobs.toml"

@@ -19,9 +19,9 @@ from nsbench.benchmarks.keys import content_key
 from nsbench.benchmarks.records.cache import Arrays
 from nsbench.benchmarks.records.cell import RECIPE
 from nsbench.benchmarks.seeds import seed_for
-from nsbench.samplers._memory import Memory
+from nsbench.samplers._cache import Cache
 
-_known: Memory[Tensor] = Memory(__name__, 1)  # a matrix goes through its data sets in turn
+_known: Cache[Tensor] = Cache(__name__, 1)  # a matrix goes through its data sets in turn
 
 
 def guide_fingerprint(name: str) -> str:

@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from nsbench.samplers._memory import remembered
+from nsbench.samplers._cache import cached
 
 VERSION = 2
 """Raised by hand when a text gets other words; the first version cut words at vowel signs."""
@@ -95,7 +95,7 @@ def _is_unspaced(character: str) -> bool:
     return code >= _UNSPACED[0][0] and any(low <= code <= high for low, high in _UNSPACED)
 
 
-@remembered(1)
+@cached(1)
 def _patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
     """Patterns of a run of words, of a part of it in one kind of script, and of a character."""
     marks = [

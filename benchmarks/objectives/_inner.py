@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from torch import Tensor
 
 from nsbench.samplers import Objective, Selection, SimilarityContext, parse_choice
-from nsbench.samplers._memory import remembered
+from nsbench.samplers._cache import cached
 
 T = TypeVar("T", bound="Wraps")
 
@@ -23,7 +23,7 @@ def inner_objective(owner: str, text: str) -> Objective:
     return _made(owner, text)
 
 
-@remembered(256)  # objectives are frozen and keep no state, so one of a kind is enough
+@cached(256)  # objectives are frozen and keep no state, so one of a kind is enough
 def _made(owner: str, text: str) -> Objective:
     from nsbench.benchmarks.objectives import objectives
 

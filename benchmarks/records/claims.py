@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from nsbench.benchmarks.files import read_regular_file
-from nsbench.samplers._memory import remembered
+from nsbench.samplers._cache import cached
 
 BEAT = 5.0
 """Seconds between two beats."""
@@ -61,7 +61,7 @@ class Owner:
     step: int = 0
 
 
-@remembered(1)
+@cached(1)
 def this_machine() -> str:
     """Names the boot and the process-id namespace of this process."""
     try:

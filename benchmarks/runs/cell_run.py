@@ -44,13 +44,13 @@ from nsbench.benchmarks.training.projection import project_cell
 from nsbench.benchmarks.training.regime import SkipCellError, built_encoder, train_cell
 from nsbench.benchmarks.training.replay.capture import replay_mode
 from nsbench.benchmarks.training.snapshots import Snapshots, made_by
-from nsbench.samplers._memory import remembered
+from nsbench.samplers._cache import cached
 
 WORTH = 1.0
 """Seconds a result must take to compute before it is kept for other cells."""
 
 
-@remembered(1)
+@cached(1)
 def environment() -> dict[str, Any]:
     """Return versions, platform and git commit, for the record."""
     versions = {"python": platform.python_version()}

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from nsbench.benchmarks.search.keys import EMPTY, ids_of, merged, packed, scores_of
-from nsbench.samplers._memory import remembered
+from nsbench.samplers._cache import cached
 
 _GROUP = 8  # the maxima of 8 scores, or of 64 where there are k of those, are compared first
 _MAX_COLUMNS = 1 << 16  # of a tile; more make the product no faster
@@ -330,7 +330,7 @@ def _sample_scores(
     return found
 
 
-@remembered(1)
+@cached(1)
 def _silence_beta_warning() -> None:
     """Use up torch's warning, once per process, that sparse CSR tensors are in beta."""
     with warnings.catch_warnings():

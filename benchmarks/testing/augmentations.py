@@ -20,7 +20,7 @@ from torch import Tensor
 
 from nsbench.benchmarks.augmentations import Augmentation, TokenView, augmentations, bound
 from nsbench.benchmarks.encoders import Encoder, encoders, token_table
-from nsbench.samplers._memory import remembered
+from nsbench.samplers._cache import cached
 from nsbench.samplers.testing import (
     Change,
     Contract,
@@ -56,7 +56,7 @@ _MORE_WORDS = (
 """Further words of the vocabulary, synonyms of those in `TEXTS` among them."""
 
 
-@remembered(2)
+@cached(2)
 def small_encoder(kind: str) -> Encoder:
     """A small ``tiny`` or ``static`` encoder over the words of `TEXTS` and some synonyms."""
     given = {"tiny": {"dimension": 16}, "static": {"dimension": 16}}[kind]

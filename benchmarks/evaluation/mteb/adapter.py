@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from nsbench.benchmarks.evaluation.mteb.by_query import by_query
 from nsbench.benchmarks.evaluation.ranking import QueryScores
 from nsbench.benchmarks.records import Score
-from nsbench.samplers._memory import remembered
+from nsbench.samplers._cache import cached
 
 if TYPE_CHECKING:
     from nsbench.benchmarks.evaluation.checkpoint import EvaluatedModel
@@ -131,7 +131,7 @@ def _hushed() -> Iterator[None]:
             utils.enable_progress_bars()
 
 
-@remembered(1)
+@cached(1)
 def mteb_module() -> Any:
     """Import mteb once.
 
@@ -254,7 +254,7 @@ def asked(
     return role, None if known is None or name is None else known.get(name)
 
 
-@remembered(8)
+@cached(8)
 def _known_prompts(prompts: tuple[tuple[str, str], ...]) -> dict[str, str] | None:
     """Of some prompts those whose names mean something to mteb; ``None`` for no prompts at all."""
     from mteb.models.abs_encoder import AbsEncoder

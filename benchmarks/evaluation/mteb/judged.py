@@ -6,7 +6,7 @@ from typing import Any
 
 from nsbench.benchmarks.evaluation.mteb.requests import LoadedTask
 from nsbench.benchmarks.evaluation.mteb.tasks import part_of
-from nsbench.samplers._memory import remembered
+from nsbench.samplers._cache import cached
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Judged:
     pairs: tuple[tuple[str, str], ...]
 
 
-@remembered(8)
+@cached(8)
 def judged(loaded: LoadedTask) -> Judged | None:
     """Return the texts of a retrieval or reranking task; ``None`` for any other."""
     queries: dict[str, None] = {}

@@ -26,7 +26,7 @@ from nsbench.benchmarks.evaluation.mteb.requests import (
 )
 from nsbench.benchmarks.records.local_task import OWN, LocalTask
 from nsbench.samplers import UnknownNameError, suggest
-from nsbench.samplers._memory import remembered
+from nsbench.samplers._cache import cached
 
 GROUPS: Mapping[str, tuple[str, ...]] = {"STS7": STS7}
 _HEX = frozenset("0123456789abcdef")
@@ -65,13 +65,13 @@ def resolve(names: Iterable[Named], languages: Sequence[str] = ("eng",)) -> tupl
     return tuple(out)
 
 
-@remembered(1)
+@cached(1)
 def _task_classes() -> dict[str, Any]:
     registry = importlib.import_module(f"{mteb_module().__name__}.get_tasks")
     return {cls.metadata.name: cls for cls in registry.TASK_LIST}
 
 
-@remembered(1)
+@cached(1)
 def _benchmarks() -> frozenset[str]:
     with contained():
         return frozenset(b.name for b in mteb_module().get_benchmarks())
@@ -82,7 +82,7 @@ def _refuse_taken(name: str) -> None:
         raise ValueError(f"{name!r} is a task of mteb or a group of ours: call the local one else")
 
 
-@remembered(256)
+@cached(256)
 def _known(name: str, languages: tuple[str, ...]) -> tuple[TaskRequest, ...]:
     mteb, classes = mteb_module(), _task_classes()
     with contained():
@@ -290,7 +290,7 @@ def scored(names: Iterable[Named], absent: Iterable[str] = ()) -> tuple[Request,
     return tuple(r for r in resolve(n for n in names if n != OWN) if r.name not in out)
 
 
-@remembered(64)
+@cached(64)
 def load(request: Request) -> LoadedTask:
     """Load a task's data, once per process.
 

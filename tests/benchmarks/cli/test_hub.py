@@ -22,7 +22,7 @@ from nsbench.benchmarks.evaluation.mteb import tasks as mteb_tasks
 from nsbench.benchmarks.export import push
 from nsbench.benchmarks.export.cell import TASK_TYPES
 from nsbench.benchmarks.matrix.config import names_hub, parse_config
-from nsbench.samplers._memory import forget
+from nsbench.samplers._cache import clear_caches
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 SICKR = "20a6d6f312dd54037fe07a32d58e5e168867909d"  # of mteb's task SICK-R
@@ -53,7 +53,7 @@ def online(
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
     monkeypatch.setattr(hub, "_silent", [])
-    forget("nsbench.benchmarks.encoders._sources.locate")
+    clear_caches("nsbench.benchmarks.encoders._sources.locate")
     return server
 
 

@@ -18,7 +18,7 @@ from nsbench.benchmarks.evaluation.mteb import tasks as mteb_tasks
 from nsbench.benchmarks.evaluation.mteb.requests import LoadedTask
 from nsbench.benchmarks.evaluation.mteb.tasks import STS7
 from nsbench.benchmarks.records import read_record
-from nsbench.samplers._memory import forget
+from nsbench.samplers._cache import clear_caches
 
 LONG = "one two three four five six seven eight nine"
 TRAINING = ("A dog  sleeps.", f"before {LONG.replace('four', 'four,')} after", "unrelated")
@@ -73,17 +73,17 @@ def test_of_a_classification_test_only_what_is_scored_is_scanned() -> None:
 def test_a_stored_scan_is_not_made_again_and_a_broken_one_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    forget("nsbench.benchmarks.evaluation.leakage")
+    clear_caches("nsbench.benchmarks.evaluation.leakage")
     calls: list[int] = []
     monkeypatch.setattr(leakage, "scan", lambda t, tests: calls.append(1) or scan(t, tests))
     test = pairs(("a dog sleeps.", "x y"))
     first = scan_stored([training()], [test], tmp_path / "leakage")
     assert first["sts"]["exact"] == 0.5
     assert scan_stored([training()], [test], tmp_path / "leakage") == first
-    forget("nsbench.benchmarks.evaluation.leakage")  # another process
+    clear_caches("nsbench.benchmarks.evaluation.leakage")  # another process
     assert scan_stored([training()], [test], tmp_path / "leakage") == first
     assert len(calls) == 1
-    forget("nsbench.benchmarks.evaluation.leakage")
+    clear_caches("nsbench.benchmarks.evaluation.leakage")
     (stored,) = (tmp_path / "leakage").glob("*.json")
     stored.write_text('{"texts": 1')
     assert scan_stored([training()], [test], tmp_path / "leakage") == first

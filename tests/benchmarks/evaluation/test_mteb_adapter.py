@@ -16,7 +16,7 @@ from nsbench.benchmarks.evaluation.mteb import adapter as mteb_adapter
 from nsbench.benchmarks.evaluation.mteb import tasks as mteb_tasks
 from nsbench.benchmarks.evaluation.mteb.requests import TaskRequest
 from nsbench.benchmarks.evaluation.mteb.tasks import STS7
-from nsbench.samplers._memory import forget
+from nsbench.samplers._cache import clear_caches
 
 PUBLISHED = {
     "STS12": 72.37,
@@ -155,7 +155,7 @@ def test_the_global_generators_are_left_alone(need_tasks):
     random.seed(7)
     np.random.seed(7)  # noqa: NPY002
     torch.manual_seed(7)
-    forget("nsbench.benchmarks.evaluation.mteb.tasks.load")
+    clear_caches("nsbench.benchmarks.evaluation.mteb.tasks.load")
     evaluate(static(), ["PoemSentimentClassification"], geometry=False)
     assert (random.random(), np.random.rand(), torch.rand(1).item()) == expected  # noqa: NPY002
 

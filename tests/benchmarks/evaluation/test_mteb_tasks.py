@@ -14,7 +14,7 @@ from nsbench.benchmarks.evaluation.mteb.requests import MissingDataError, TaskRe
 from nsbench.benchmarks.evaluation.mteb.tasks import STS7
 from nsbench.benchmarks.export.cell import cell_from
 from nsbench.samplers import UnknownNameError
-from nsbench.samplers._memory import forget
+from nsbench.samplers._cache import clear_caches
 
 
 def test_groups_and_benchmarks_expand_to_tasks_each_once():
@@ -77,9 +77,9 @@ def empty_cache(monkeypatch, tmp_path):
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
-    forget("nsbench.benchmarks.evaluation.mteb.tasks.load")
+    clear_caches("nsbench.benchmarks.evaluation.mteb.tasks.load")
     yield tmp_path
-    forget("nsbench.benchmarks.evaluation.mteb.tasks.load")
+    clear_caches("nsbench.benchmarks.evaluation.mteb.tasks.load")
 
 
 def missing(*names):

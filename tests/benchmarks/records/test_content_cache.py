@@ -29,7 +29,7 @@ from nsbench.benchmarks.records.cache import (
 from nsbench.benchmarks.runs import cell_run as run
 from nsbench.benchmarks.runs.executors.base import plan_jobs, run_job
 from nsbench.benchmarks.runs.garbage import cached
-from nsbench.samplers._memory import forget
+from nsbench.samplers._cache import clear_caches
 
 FILES = ("scores.csv", "training.csv", "difficulty.parquet", "choices.parquet", "probe.parquet")
 MINED = {"name": "corpus", "shortage": "fewer", "depth": 5}
@@ -212,8 +212,8 @@ def test_law_a_cold_and_a_warm_cache_leave_the_same_bytes(
     (planned,) = planned_of(small() | CASES[case])
     seen = {}
     for name in ("without", "cold", "warm"):
-        forget("nsbench.benchmarks.candidates.corpus")
-        forget("nsbench.benchmarks.mining.guides")
+        clear_caches("nsbench.benchmarks.candidates.corpus")
+        clear_caches("nsbench.benchmarks.mining.guides")
         (job,) = plan_jobs([planned], ResultsFolder(tmp_path / name), "cpu", 1)
         shared = None if name == "without" else tmp_path / "cache"
         if name == "warm":

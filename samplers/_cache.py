@@ -1,4 +1,4 @@
-"""Bounded memories of a process: values by key, under names by which they can be cleared."""
+"""Bounded caches of a process: values by key, under names by which they can be cleared."""
 
 from collections.abc import Callable, Hashable
 from functools import wraps
@@ -10,22 +10,22 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Memory(Generic[V]):
+class Cache(Generic[V]):
     """Values by key, for several threads; past its bound, those used longest ago are dropped.
 
     Args:
-        name: Import name of what fills it, for `forget`.
+        name: Import name of what fills it, for `clear_caches`.
         bound: Most that is kept, in units of ``weight``.
         weight: Weight of a value; 1 for each without one. A value over the bound is not kept.
     """
 
-    every: "list[Memory[object]]" = []
+    every: "list[Cache[object]]" = []
 
     def __init__(self, name: str, bound: int, weight: Callable[[V], int] = lambda _: 1) -> None:
         self.name, self.bound, self._weight = name, bound, weight
         self._values: dict[Hashable, V] = {}
         self._lock = Lock()
-        Memory.every.append(self)  # type: ignore[arg-type]
+        Cache.every.append(self)  # type: ignore[arg-type]
 
     def get(self, key: Hashable) -> V | None:
         """Return the value of a key, ``None`` if there is none."""
@@ -36,7 +36,7 @@ class Memory(Generic[V]):
             return found
 
     def put(self, key: Hashable, value: V) -> V:
-        """Remember a value, and return it."""
+        """Keep a value, and return it."""
         with self._lock:
             self._values.pop(key, None)
             room = self.bound - self._weight(value)
@@ -48,21 +48,21 @@ class Memory(Generic[V]):
         return value
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Drop everything."""
         with self._lock:
             self._values.clear()
 
 
-def remembered(bound: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def cached(bound: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Call the decorated function once for the same arguments, of which ``bound`` are kept."""
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        memory: Memory[tuple[R]] = Memory(f"{function.__module__}.{function.__qualname__}", bound)
+        cache: Cache[tuple[R]] = Cache(f"{function.__module__}.{function.__qualname__}", bound)
 
         @wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
             key = (args, *kwargs.items())
-            found = memory.get(key) or memory.put(key, (function(*args, **kwargs),))
+            found = cache.get(key) or cache.put(key, (function(*args, **kwargs),))
             return found[0]
 
         return call
@@ -70,8 +70,8 @@ def remembered(bound: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
     return decorate
 
 
-def forget(name: str = "") -> None:
-    """Clear every memory of this process whose name begins with ``name``."""
-    for memory in Memory.every:
-        if memory.name.startswith(name):
-            memory.clear()
+def clear_caches(name: str = "") -> None:
+    """Clear every cache of this process whose name begins with ``name``."""
+    for cache in Cache.every:
+        if cache.name.startswith(name):
+            cache.clear()
