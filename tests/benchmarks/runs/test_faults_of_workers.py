@@ -204,6 +204,9 @@ def test_ctrl_c_while_the_command_is_imported_is_one_sentence(seconds: float) ->
 def test_ctrl_c_in_the_first_seconds_is_one_sentence(
     matrix: Path, tmp_path: Path, seconds: float
 ) -> None:
+    raw = _raw(matrix)
+    raw["budget"]["steps"] = 1_000_000  # it never ends before
+    matrix.write_text(tomli_w.dumps(raw))
     interrupted(seconds, "run", str(matrix), "--out", str(tmp_path / "out"))
 
 
