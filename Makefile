@@ -47,6 +47,7 @@ report: $(VENV)/.dev  ## rewrite the generated tables of README, docs and CONTRI
 	$(BIN)/python -m tools.sampler_pages docs/samplers
 	$(BIN)/python -m tools.component_pages docs
 	$(BIN)/python -m tools.findings docs/findings.md
+	$(BIN)/python -m tools.summary docs/summary.md
 	$(BIN)/python -m tools.reference docs
 
 report-check: $(VENV)/.dev  ## the stored results are what their stored records give, byte for byte

@@ -30,7 +30,7 @@ from nsbench.benchmarks.records.local_task import KINDS, local_task
 from nsbench.benchmarks.records.negatives import NEGATIVE_COLUMNS
 from nsbench.benchmarks.records.record import QUERY_COLUMNS, SEEN_COLUMNS, TEXT_COLUMNS
 from nsbench.samplers import samplers
-from tools import component_pages, findings, reference
+from tools import component_pages, findings, reference, summary
 from tools.columns import COLUMNS
 from tools.contributing import rewrite, rows
 from tools.sampler_pages import SHOWN, fixed_row, weights, write_pages
@@ -228,6 +228,18 @@ def test_generated_pages_are_current(tool, tmp_path: Path) -> None:
 
 def test_the_page_of_findings_is_current() -> None:
     assert (DOCS / "findings.md").read_text() == findings.page(), "make report"
+
+
+def test_the_page_of_the_summary_is_current() -> None:
+    text = (DOCS / "summary.md").read_text()
+    assert text == summary.page(), "make report"
+    assert not re.search(r"\]\((?!https?:)", text)  # results/ is no part of the site
+
+
+def test_a_summary_without_its_section_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("# Results\n\n## Other\n")
+    with pytest.raises(ValueError, match="has no section 'Summary of the tuned boards'"):
+        summary.page(tmp_path)
 
 
 def addresses(names: list[str]) -> dict[str, list[str]]:

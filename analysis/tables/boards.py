@@ -157,8 +157,20 @@ def _document(verdicts: pd.DataFrame, predictions: pd.DataFrame) -> str:
         "A cell is empty where the board does not have the method; intervals, defaults and costs "
         "are in boards.csv.",
     ]
+    leading = _leading(verdicts)
+    tasks = dict(zip(leading["board"], leading["family"], strict=True))
+    lines += ["", "## All boards, the first family of tasks of each", ""]
+    lines += [
+        ", ".join(f"{markdown_text(b)}: {markdown_text(f)}" for b, f in tasks.items())
+        + ". Rows of the baseline's augmentation.",
+        "",
+        *_wide(leading, ("sampler", "objective"))[0],
+    ]
     for family, part in verdicts.groupby("family", sort=False):
-        lines += ["", f"## {markdown_text(family)}", "", *_wide(part)]
+        table, left = _wide(part, ("sampler", "augmentation", "objective"))
+        lines += ["", f"## {markdown_text(family)}", "", *table]
+        if left:
+            lines += ["", f"Listed and not run ({len(left)}): {markdown_text('; '.join(left))}."]
     lines += ["", "# Does difficulty predict quality?", ""]
     lines += [
         "Statistics of the negatives in the first tenth of training, chosen on the other boards "
@@ -172,12 +184,24 @@ def _document(verdicts: pd.DataFrame, predictions: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _wide(part: pd.DataFrame) -> list[str]:
-    """Return methods by group, each cell a verdict and the points."""
+def _leading(verdicts: pd.DataFrame) -> pd.DataFrame:
+    """Return the first family of each board, of its baseline's augmentation."""
+    parts = []
+    for place, group in verdicts.groupby(["board", "encoder", "data"], sort=False):
+        families = verdicts.loc[verdicts["board"] == place[0], "family"]
+        first = group[group["family"] == families.iloc[0]]
+        own = first.loc[first["tuned_verdict"] == "baseline", "augmentation"]
+        here = first["augmentation"].isin(["", *own[:1]]) if len(own) else first["family"] != ""
+        parts.append(first[here])
+    return pd.concat(parts)
+
+
+def _wide(part: pd.DataFrame, names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return methods by group, each cell a verdict and the points; and the methods without any."""
     groups = list(dict.fromkeys(zip(part["board"], part["encoder"], part["data"], strict=True)))
     methods: dict[tuple[str, ...], dict[Any, str]] = {}
     for row in records(part):
-        name = tuple(str(row[c]) for c in ("sampler", "augmentation", "objective"))
+        name = tuple(str(row[c]) for c in names)
         place = (row["board"], row["encoder"], row["data"])
         methods.setdefault(name, {})[place] = _cell(row)
     heads = [_group_name(group, groups) for group in groups]
@@ -186,12 +210,8 @@ def _wide(part: pd.DataFrame) -> list[str]:
         [markdown_text(c) for c in (*name, *(cells.get(g, "") for g in groups))]
         for name, cells in ran.items()
     ]
-    lines = markdown_lines(
-        ("sampler", "augmentation", "objective", *(markdown_text(h) for h in heads)), rows
-    )
-    if left := [" x ".join(n) for n in methods if n not in ran]:
-        lines += ["", f"Listed and not run ({len(left)}): {markdown_text('; '.join(left))}."]
-    return lines
+    lines = markdown_lines((*names, *(markdown_text(h) for h in heads)), rows)
+    return lines, [" x ".join(n) for n in methods if n not in ran]
 
 
 def _cell(row: Mapping[str, Any]) -> str:

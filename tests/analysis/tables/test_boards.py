@@ -72,6 +72,21 @@ def test_the_summary_holds_each_method_of_each_board_and_its_verdict(tmp_path: P
     assert "| s3 | x | x | worse +3.00 | worse +3.00 |" in made["boards.md"]
 
 
+def test_one_table_holds_the_first_family_of_every_board(tmp_path: Path) -> None:
+    folders = [board(tmp_path / name, {"good": 1}, i) for i, name in enumerate(("one", "two"))]
+    path = folders[1] / "tables" / "tuned.csv"
+    first = pd.read_csv(path).assign(family="pairs")
+    first.loc[0, ["sampler", "tuned_verdict"]] = ["in_batch", "baseline"]
+    first.loc[1, "augmentation"] = "other"
+    second = first.assign(family="sts", tuned_verdict="better")
+    pd.concat([first, second]).to_csv(path, index=False)
+    made = texts(folders)["boards.md"].split("## All boards")[1].split("## ")[0]
+    assert "one: sts, two: pairs." in made
+    assert "| s3 | x | worse +3.00 | worse +3.00 |" in made  # of one's sts and two's pairs
+    assert "| s1 | x | worse +1.00 |  |" in made  # another augmentation than two's baseline
+    assert "better" not in made
+
+
 def test_a_method_that_did_not_run_is_listed_and_one_that_was_skipped_is_shown(
     tmp_path: Path,
 ) -> None:
