@@ -23,7 +23,7 @@ from nsbench.analysis.tables.text import (
     records,
     with_interval,
 )
-from nsbench.analysis.tables.tuned import KINDS, LABELS
+from nsbench.analysis.tables.tuned import FIRST, KINDS, LABELS, LAST
 from nsbench.benchmarks.keys import visible
 from nsbench.benchmarks.records import RecordError
 
@@ -193,7 +193,10 @@ def _leading(verdicts: pd.DataFrame) -> pd.DataFrame:
         own = first.loc[first["tuned_verdict"] == "baseline", "augmentation"]
         here = first["augmentation"].isin(["", *own[:1]]) if len(own) else first["family"] != ""
         parts.append(first[here])
-    return pd.concat(parts)
+    whole = pd.concat(parts)
+    places = dict.fromkeys(FIRST, 0) | dict.fromkeys(LAST, 2)
+    order = whole["sampler"].str.partition("(")[0].map(places).fillna(1)
+    return whole.iloc[np.argsort(order, kind="stable")]
 
 
 def _wide(part: pd.DataFrame, names: Sequence[str]) -> tuple[list[str], list[str]]:
