@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
@@ -23,8 +23,15 @@ PAIR_SIGNS = TEXT_SIGNS | {
     *("class", "duplicate", "entailment", "gold", "grade", "judgement", "judgment", "label"),
     *("labels", "rating", "ratings", "relevance", "relevant", "score", "scores", "sim"),
     *("similarity", "target", "match", "paraphrase", "related", "relatedness", "weight", "weights"),
+    *("correct", "cos", "cosine", "equal", "gt", "hn", "hns", "same", "truth", "wrong", "y"),
 }
 """Words of columns that say whether, or how much, two texts of a row belong together."""
+_STEMS = re.compile(
+    "contradict|distract|duplic|entail|equivalen|incorrect|judg|mismatch|negativ|paraphras|positiv"
+    "|reject|relevan|similar|unrelated"
+)
+"""Parts of such words."""
+_GRADE = re.compile(r"(?i)true|false|[-+]?\d*\.\d*[1-9]\d*(e[-+]?\d+)?")
 
 
 @dataclass(frozen=True)
@@ -102,20 +109,29 @@ class Layout:
                 )
                 raise ValueError(f"{source}: {shown} is set, but rows of {self} do not read it")
 
-    def unread(self, where: str, columns: Iterable[str]) -> set[str]:
+    def unread(self, where: str, columns: Mapping[str, Any], *, named: bool = False) -> set[str]:
         """The columns that are not read.
 
+        Args:
+            where: Place of the row.
+            columns: The row, or by our names the file's.
+            named: True for names; then no value says what a column is.
+
         Raises:
-            RowError: If one would change what the row means, or looks like a misspelt one.
+            RowError: If one would change what the row means, or looks like a misspelt one. Where
+                pairs have signs, a truth value, a fraction or a list of texts is one.
         """
         known = self.known | self.ids
         found = {c for c in columns if c not in known and not _numbered(self, c)}
         absent = self.known - set(self.required) - set(columns)
         for column in sorted(found - self.harmless):
+            pairs = self.signs is PAIR_SIGNS
             words = {w.casefold() for w in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", column)}
+            told = words & self.signs or (pairs and _STEMS.search(column.casefold()))
+            told = told or (pairs and not named and _tells(columns[column]))
             near = [c for c in sorted(absent) if sorted(c) == sorted(column)]
             near += get_close_matches(column, absent, 1, MISSPELT)
-            if near or words & self.signs:
+            if near or told:
                 hint = f" (is it {near[0]!r}?)" if near else ""
                 raise RowError(
                     where,
@@ -125,6 +141,13 @@ class Layout:
                     kind=f"the column {column!r} may change what a row means",
                 )
         return found
+
+
+def _tells(value: object) -> bool:
+    """True for a value that says something of two texts, or may be negatives: no name, no count."""
+    if isinstance(value, list):
+        return any(isinstance(item, str) for item in value)
+    return isinstance(value, bool | float | str) and bool(_GRADE.fullmatch(str(value).strip()))
 
 
 def _numbered(layout: Layout, column: str) -> bool:

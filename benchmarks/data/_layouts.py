@@ -1,20 +1,15 @@
-"""Layouts of files and hub data sets: the columns that make a training row.
-
-The layout is recognised by its required columns in the first row, in the order of `LAYOUTS`.
-"""
+"""Layouts of files and hub data sets: the columns that make a training row."""
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import chain
 from typing import Any
 
 from nsbench.benchmarks.data._columns import NLI, NO_CLASS, TEXT_SIGNS, Layout, Options
-from nsbench.benchmarks.data._reading import Report, RowError
-from nsbench.benchmarks.data._rows import Rows, unpaired
+from nsbench.benchmarks.data._reading import RowError
+from nsbench.benchmarks.data._rows import Rows
 from nsbench.benchmarks.data._values import (
-    Record,
     class_of,
     key_of,
     label_of,
@@ -26,98 +21,12 @@ from nsbench.benchmarks.data._values import (
     texts_of,
     titled,
 )
-from nsbench.samplers import one_of, suggest
-
-__all__ = ["LAYOUTS", "ROLES", "Rows", "check_columns", "read", "recognise", "unpaired"]
+from nsbench.samplers import suggest
 
 _MNLI = ("premise", "hypothesis", "label")
 _SNLI = ("sentence1", "sentence2", "gold_label")
 _NEGATIVES = re.compile(r"negative(_\d+|s)?")
 _CLASSES = frozenset(["nli", "nli_labels"])
-
-
-def read(
-    rows: Iterable[Record],
-    columns: Mapping[str, str],
-    options: Options,
-    source: str,
-    report: Report | None = None,
-) -> Rows:
-    """Recognise the layout of records and read them all.
-
-    Args:
-        rows: The records.
-        columns: As in `recognise`.
-        options: What the layout is told.
-        source: What to call the whole in messages.
-        report: Counts what is left out, and decides about bad rows.
-
-    Raises:
-        ValueError: If there is no row, no layout fits, or a row does not fit its layout.
-    """
-    out = Rows(Report() if report is None else report)
-    found, renamed = recognise(rows, columns, source, out.report)
-    found.check(options, source)
-    seen: set[tuple[str, ...]] = set()
-    for where, row in renamed:
-        try:
-            if not columns and (names := tuple(row)) not in seen:
-                out.report.columns |= found.unread(where, names)
-                seen.add(names)
-            found.read(out, where, row, options)
-        except RowError as error:
-            out.report.refuse(error)
-    out.finish()
-    if not out.anchor:
-        why = "; ".join(f"{w} ({n})" for w, (n, _) in out.report.left_out.items())
-        raise ValueError(
-            f"{source} has rows, but none of them makes a training pair{why and f': {why}'}"
-        )
-    return out
-
-
-def recognise(
-    rows: Iterable[Record], columns: Mapping[str, str], source: str, report: Report | None = None
-) -> tuple[Layout, Iterable[Record]]:
-    """The layout that the first record has, and all records with their columns renamed.
-
-    Args:
-        rows: The records.
-        columns: ``{our name: the file's name}``; if given, only the named columns are read.
-        source: What to call the whole in messages.
-        report: Gets the names of the columns that are not read.
-
-    Raises:
-        ValueError: If there is no record, or none of `LAYOUTS` fits; names the columns.
-    """
-    rest = iter(rows)
-    first = next(rest, None)
-    if first is None:
-        raise ValueError(f"{source} is empty: it has no row")
-    for theirs in columns.values():
-        if theirs not in first[1]:
-            raise ValueError(f"{source} has no column {theirs!r}. {suggest(theirs, first[1])}")
-    if columns and report is not None:
-        report.columns |= set(map(str, first[1])) - set(columns.values())
-    have = set(columns) if columns else set(first[1])
-    for layout in LAYOUTS:
-        if have.issuperset(layout.required):
-            if columns or report is None or report.bad_rows == "error":
-                layout.unread(first[0], columns or first[1])
-            return layout, _renamed(chain([first], rest), columns)
-    legal = "; ".join(map(str, LAYOUTS))
-    raise ValueError(
-        f"{source}: no layout fits the columns {', '.join(sorted(map(str, have)))}. Legal are: "
-        f"{legal}. Rename with columns = {{anchor = '...', positive = '...'}}"
-    )
-
-
-def _renamed(rows: Iterable[Record], columns: Mapping[str, str]) -> Iterable[Record]:
-    if not columns:
-        return rows
-    return (
-        (where, {ours: row[c] for ours, c in columns.items() if c in row}) for where, row in rows
-    )
 
 
 def _triplets(rows: Rows, where: str, row: Mapping[str, Any], options: Options) -> None:
@@ -383,12 +292,3 @@ LAYOUTS = (
     Layout(("text",), "label", _plain, signs=TEXT_SIGNS),
 )
 ROLES = (*dict.fromkeys(name for layout in LAYOUTS for name in (*layout.required, *layout.known)),)
-
-
-def check_columns(owner: str, columns: Mapping[str, str]) -> None:
-    """Raise ``ValueError`` for a key of ``columns`` that no layout has."""
-    for ours, theirs in columns.items():
-        if not re.fullmatch(r"negative_\d+", ours):
-            one_of(owner, "a key of columns", ours, ROLES)
-        if not isinstance(theirs, str):
-            raise ValueError(f"{owner}: columns.{ours} must be a column's name, got {theirs!r}")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from nsbench.benchmarks.data._reading import QUOTES, Reading, Report, RowError
-from nsbench.benchmarks.data._tables import lines_of, plain_lines, table_rows
+from nsbench.benchmarks.data._tables import MARK, lines_of, plain_lines, table_rows
 from nsbench.benchmarks.data._values import SURROGATE, Record
 from nsbench.benchmarks.files import sha256_of
 from nsbench.samplers import suggest
@@ -25,6 +25,14 @@ FORMATS = (".csv", ".json", ".jsonl", ".ndjson", ".parquet", ".tsv", ".txt")
 TABLES = (".csv", ".tsv", ".txt")
 LONGEST_FILE = 1 << 32
 """Characters of a json file, which is read as a whole."""
+_SIGNS = {
+    b"\xff\xfe": 'UTF-16 does: set encoding = "utf-16"',
+    b"\xfe\xff": 'UTF-16 does: set encoding = "utf-16"',
+    b"\x1f\x8b": "a gzip file does: let its name end in .gz",
+    b"PK\x03\x04": "a zip file does: unpack it",
+    b"PAR1": "a parquet file does: let its name end in .parquet",
+}
+"""First bytes of files that are no text by themselves, and what to do with them."""
 SAFE_BYTES = 1 << 28
 """Unpacked bytes that are read of any packed file."""
 MOST_TIMES = 200
@@ -146,21 +154,21 @@ def bounded(path: Path, unpacked: int, packed: int) -> None:
 
 @contextmanager
 def _opened(path: Path, encoding: str) -> Iterator[TextIO]:
-    how = "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
     with path.open("rb") as raw:
         inner: Any = raw
         if path.name.lower().endswith(".gz"):
             unpacked = gzip.GzipFile(fileobj=raw)
             inner = io.BufferedReader(_Unpacking(path, unpacked), 1 << 16)
         try:
-            with io.TextIOWrapper(inner, encoding=how, newline="") as file:
+            with io.TextIOWrapper(inner, encoding=encoding, newline="") as file:
                 yield file
         except UnicodeError as error:
-            name = "UTF-8" if how == "utf-8-sig" else encoding
             why = getattr(error, "reason", error)
-            raise ValueError(
-                f"{path} is not {name} text: {why}; set encoding to the one that it has"
-            ) from None
+            with path.open("rb") as again:
+                first = again.read(4)
+            begins = next((what for sign, what in _SIGNS.items() if first.startswith(sign)), "")
+            hint = f"it begins as {begins}" if begins else "set encoding to the one that it has"
+            raise ValueError(f"{path} is not {encoding.upper()} text: {why}; {hint}") from None
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise ValueError(f"{path} is not a whole gzip file: {error}") from None
 
@@ -203,7 +211,7 @@ def _json_lines(path: Path, file: TextIO, report: Report) -> Iterator[Record]:
 
 
 def _json(path: Path, file: TextIO, report: Report) -> Iterator[Record]:
-    text = file.read(LONGEST_FILE + 1)
+    text = file.read(LONGEST_FILE + 1).lstrip(MARK)
     if len(text) > LONGEST_FILE:
         raise ValueError(
             f"{path} has more than {LONGEST_FILE:,} characters, too many for one json value: "

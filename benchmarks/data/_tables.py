@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import TextIO
 
 from nsbench.benchmarks.data._reading import Reading, Report, RowError
-from nsbench.benchmarks.data._values import Record
+from nsbench.benchmarks.data._values import Record, blank
 
 LONGEST_LINE = 1 << 26
 """Characters of a line, and of a cell."""
+MARK = "\ufeff"
+"""The byte order mark, as it is read from a file of any encoding."""
 _LOOK = 100  # lines of a txt file by which its tabs are judged before the first is given out
 
 
 def lines_of(path: Path, file: TextIO) -> Iterator[str]:
-    """The lines of a file with their ends.
+    """The lines of a file with their ends, without a byte order mark before the first.
 
     Raises:
         ValueError: If one is longer than `LONGEST_LINE`.
@@ -26,7 +28,7 @@ def lines_of(path: Path, file: TextIO) -> Iterator[str]:
         number += 1
         if len(line) > LONGEST_LINE:
             raise ValueError(f"{path}, line {number}: has more than {LONGEST_LINE:,} characters")
-        yield line
+        yield line if number > 1 else line.lstrip(MARK)
 
 
 def plain_lines(path: Path, file: TextIO, reading: Reading) -> Iterator[Record]:
@@ -46,9 +48,9 @@ def plain_lines(path: Path, file: TextIO, reading: Reading) -> Iterator[Record]:
     def texts() -> Iterator[Record]:
         nonlocal seen, tabbed
         for number, line in enumerate(lines_of(path, file), 1):
-            if text := line.strip():
-                seen, tabbed = seen + 1, tabbed + ("\t" in text)
-                yield f"{path}, line {number}", {"text": text}
+            if not blank(line):
+                seen, tabbed = seen + 1, tabbed + ("\t" in line.strip())
+                yield f"{path}, line {number}", {"text": line.strip()}
 
     def judge() -> None:
         if tabbed and 2 * tabbed >= seen:
@@ -136,7 +138,9 @@ def table_rows(
             if reading.ragged == "error":
                 found = f"{len(cells)} cells where the first row has {len(names)}"
                 kind = "fewer or more cells than the first row"
-                report.refuse(RowError(where, found, kind=kind))
+                quoted = signs and any(cell.startswith('"') for cell in cells)
+                hint = '; if quotes protect the cells, set quotes = "double"' if quoted else ""
+                report.refuse(RowError(where, found, hint, kind=kind))
                 continue
             if len(cells) > len(names):
                 report.leave_out(where, "cells beyond those of the first row")

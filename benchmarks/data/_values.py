@@ -14,6 +14,11 @@ from nsbench.samplers import suggest
 
 Record = tuple[str, Mapping[str, Any]]  # its place in a file, and its cells by column
 SURROGATE = re.compile("[\ud800-\udfff]")
+_UNSEEN = re.compile(
+    r"[\s\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
+    r"\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e0fff]*"
+)
+"""White space, control characters, and characters without a glyph or a width."""
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 80
 CLASSES = {"0": 0, "1": 1, "false": 0, "true": 1, "0.0": 0, "1.0": 1}
@@ -25,7 +30,13 @@ def shown(value: object) -> str:
 
 
 def whole(where: str, column: str, text: str) -> str:
-    """The text itself, unless it holds half of a surrogate pair, which is no character."""
+    """The text itself, unless it holds what is no character of a text.
+
+    That is half of a surrogate pair, and NUL, as in UTF-16 that is read as another encoding.
+    """
+    if "\0" in text:
+        place = f" at {text.index(chr(0)) + 1}; is the file UTF-16? Then set encoding"
+        raise RowError(where, f"{column} holds a NUL character", place)
     half = None if text.isascii() else SURROGATE.search(text)
     if half:
         place = f": \\u{ord(half[0]):04x} at character {half.start() + 1}"
@@ -38,14 +49,19 @@ def filled(where: str, column: str, value: object) -> str:
     if not isinstance(value, str):
         got = f", got {shown(value)} ({type(value).__name__})"
         raise RowError(where, f"{column} must be text", got)
-    if not value.strip():
+    if unseen(value):
         raise RowError(where, f"{column} is blank")
     return whole(where, column, value.strip())
 
 
+def unseen(text: str) -> bool:
+    """True for a text of nothing but white space and characters that are not seen."""
+    return not text[:1].isalnum() and _UNSEEN.fullmatch(text) is not None and "\0" not in text
+
+
 def blank(value: object) -> bool:
-    """True for nothing: null, NaN, or white space."""
-    return value is None or value != value or (isinstance(value, str) and not value.strip())
+    """True for nothing: null, NaN, or a text in which there is nothing to see."""
+    return value is None or value != value or (isinstance(value, str) and unseen(value))
 
 
 def required(where: str, row: Mapping[str, Any], column: str) -> Any:
@@ -96,9 +112,10 @@ def titled(
 
 
 def number_of(where: str, column: str, value: object) -> float:
-    """The number that a cell of a table holds."""
+    """The number that a cell of a table holds; true and "1_000" are none."""
     try:
-        number = float(value)  # type: ignore[arg-type]
+        odd = isinstance(value, bool) or (isinstance(value, str) and "_" in value)
+        number = math.nan if odd else float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if math.isnan(number):

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 from nsbench.benchmarks.data import register
 from nsbench.benchmarks.data._beir import files_of, read_folder
 from nsbench.benchmarks.data._columns import VIEWS, Options
-from nsbench.benchmarks.data._layouts import check_columns, read, recognise
 from nsbench.benchmarks.data._reading import Reading, Report
+from nsbench.benchmarks.data._recognise import check_columns, read, recognise
 from nsbench.benchmarks.data._records import existing, format_of, records, sha256
 from nsbench.benchmarks.data._rows import limited, unpaired
 from nsbench.benchmarks.data._types import DataSet, TrainingData

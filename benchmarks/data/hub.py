@@ -11,8 +11,8 @@ from typing import ClassVar
 from nsbench.benchmarks.data import register
 from nsbench.benchmarks.data._columns import VIEWS, Options
 from nsbench.benchmarks.data._hub import Source, rows_of
-from nsbench.benchmarks.data._layouts import check_columns, read, recognise
 from nsbench.benchmarks.data._reading import BAD_ROWS, Report
+from nsbench.benchmarks.data._recognise import check_columns, read, recognise
 from nsbench.benchmarks.data._rows import limited, unpaired
 from nsbench.benchmarks.data._types import DataSet, TrainingData
 from nsbench.samplers import at_least, one_of

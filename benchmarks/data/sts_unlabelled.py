@@ -13,8 +13,8 @@ import numpy as np
 from nsbench.benchmarks.data import register
 from nsbench.benchmarks.data._columns import Options
 from nsbench.benchmarks.data._hub import Source, open_split, rows_of
-from nsbench.benchmarks.data._layouts import read
 from nsbench.benchmarks.data._reading import Report
+from nsbench.benchmarks.data._recognise import read
 from nsbench.benchmarks.data._rows import chosen, limited, unpaired
 from nsbench.benchmarks.data._types import DataSet, TrainingData
 from nsbench.samplers import at_least, one_of

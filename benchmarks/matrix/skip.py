@@ -3,8 +3,8 @@
 from typing import Any
 
 from nsbench.benchmarks.augmentations import augmentations
-from nsbench.benchmarks.data._layouts import unpaired
 from nsbench.benchmarks.data._load import load_data
+from nsbench.benchmarks.data._rows import unpaired
 from nsbench.benchmarks.encoders import encoders
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.records.cell import Cell, Choice, make

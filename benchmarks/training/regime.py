@@ -14,9 +14,8 @@ from nsbench.benchmarks.candidates import candidates
 from nsbench.benchmarks.contrast.directions import directions_of
 from nsbench.benchmarks.contrast.distributed import team
 from nsbench.benchmarks.data import TrainingData
-from nsbench.benchmarks.data._layouts import unpaired
 from nsbench.benchmarks.data._load import load_data
-from nsbench.benchmarks.data._rows import chosen
+from nsbench.benchmarks.data._rows import chosen, unpaired
 from nsbench.benchmarks.difficulty.histograms import joined_histograms
 from nsbench.benchmarks.encoders import (
     Encoder,

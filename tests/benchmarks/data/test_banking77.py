@@ -4,7 +4,8 @@ import datasets as hub
 import pytest
 
 from nsbench.benchmarks.data import datasets
-from nsbench.benchmarks.data._layouts import Options, read
+from nsbench.benchmarks.data._columns import Options
+from nsbench.benchmarks.data._recognise import read
 from nsbench.benchmarks.matrix.config import load_config
 
 

@@ -437,7 +437,7 @@ def test_delimiter_and_encoding_can_be_said(tmp_path: Path) -> None:
     assert told(load(path, delimiter=";", encoding="cp1252")) == [("café", "tea, green", [])]
     wide = put(tmp_path / "y.jsonl", '{"text": "café"}\n'.encode("utf-16"))
     assert load(wide, encoding="utf-16").texts == ("café",)
-    assert "is not utf-16 text" in refused(path, encoding="utf-16")
+    assert "is not UTF-16 text" in refused(path, encoding="utf-16")
 
 
 @pytest.mark.parametrize(
@@ -634,3 +634,104 @@ def test_more_given_negatives_than_can_be_held_are_refused(
     assert load(path).negatives.shape == (9, 9)
     monkeypatch.setattr(_rows, "MOST_NEGATIVES", 80)
     assert "9 rows with up to 9 given negatives each are too many" in refused(path)
+
+
+MARKED = ["utf-8", "utf8", "U8", "utf_8", "utf-8-sig", "utf-16-le", "utf-16-be", "utf-32-le"]
+
+
+@pytest.mark.parametrize("encoding", MARKED)
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("x.csv", '"anchor",positive\ncafé,tea\n'),
+        ("x.tsv", "anchor\tpositive\ncafé\ttea\n"),
+        ("x.jsonl", '{"anchor": "café", "positive": "tea"}\n'),
+        ("x.json", '[{"anchor": "café", "positive": "tea"}]'),
+        ("x.txt", "café\ntea\n"),
+    ],
+)
+def test_a_byte_order_mark_is_no_part_of_a_text(
+    tmp_path: Path, name: str, content: str, encoding: str
+) -> None:
+    plain = encoding.removesuffix("-sig")
+    marked = put(tmp_path / name, ("\ufeff" + content).encode(plain))
+    packed = put(tmp_path / f"{name}.gz", gzip.compress(marked.read_bytes()))
+    for path in (marked, packed):
+        assert sorted(load(path, encoding=encoding).texts) == ["café", "tea"]
+
+
+@pytest.mark.parametrize("unseen", ["\u200b", "\ufeff", " \u200d\u2060 ", "\x07", "\u00ad\ufe0f"])
+def test_a_text_in_which_nothing_is_seen_is_blank(tmp_path: Path, unseen: str) -> None:
+    path = put(tmp_path / "x.jsonl", [{"anchor": "a", "positive": "b"}, {"anchor": unseen}])
+    assert "line 2: anchor is blank" in refused(path)
+    assert load(put(tmp_path / "y.txt", f"a\n{unseen}\nb\n")).texts == ("a", "b")
+    emoji = "\U0001f469\u200d\U0001f4bb"
+    assert load(put(tmp_path / "z.txt", f"{emoji}\n")).texts == (emoji,)
+
+
+def test_a_nul_character_is_refused_with_what_it_is_a_sign_of(tmp_path: Path) -> None:
+    wide = put(tmp_path / "x.txt", "hello\nworld\n".encode("utf-16-le"))
+    assert "line 1: text holds a NUL character at 2; is the file UTF-16?" in refused(wide)
+    assert load(wide, encoding="utf-16-le").texts == ("hello", "world")
+    path = put(tmp_path / "x.jsonl", [{"text": "a"}, {"text": "b\0c"}])
+    assert left_out(load(path, bad_rows="skip")) == {"text holds a NUL character": 1}
+
+
+@pytest.mark.parametrize(
+    ("content", "hint"),
+    [
+        ("a;b\n".encode("utf-16"), 'it begins as UTF-16 does: set encoding = "utf-16"'),
+        (gzip.compress(b"a,b\n"), "it begins as a gzip file does"),
+        (b"\xe9,b\n", "set encoding to the one that it has"),
+    ],
+)
+def test_a_file_of_another_kind_is_named_by_its_first_bytes(
+    tmp_path: Path, content: bytes, hint: str
+) -> None:
+    assert hint in refused(put(tmp_path / "x.csv", content))
+
+
+@pytest.mark.parametrize(
+    ("content", "hint"),
+    [
+        ("anchor;positive\na;b\n", "There is one column: set delimiter = ';'"),
+        ("anchor\tpositive\na\tb\n", "There is one column: set delimiter = 'tab'"),
+        ("Anchor, positive\na,b\n", "columns = {anchor = 'Anchor', positive = ' positive'}"),
+    ],
+)
+def test_a_header_that_is_nearly_right_has_a_hint(tmp_path: Path, content: str, hint: str) -> None:
+    assert hint in refused(put(tmp_path / "x.csv", content))
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        *({name: "x"} for name in ("y", "gt", "same_meaning", "irrelevant", "contradiction")),
+        *({name: "x"} for name in ("nonrelevant", "isDuplicate", "wrong_answer", "cos")),
+        *({"extra": value} for value in (True, False, 0.25, "0.25", "true", ["c"])),
+    ],
+)
+def test_names_and_values_tell_of_columns_that_change_a_row(
+    tmp_path: Path, column: dict[str, Any]
+) -> None:
+    pair = {"anchor": "a", "positive": "b"}
+    path = put(tmp_path / "x.jsonl", [pair | column])
+    assert f"the column {next(iter(column))!r} may change what a row means" in refused(path)
+    assert load(path, columns={"anchor": "anchor", "positive": "positive"}).rows == 1
+    harmless = {"id": 0, "year": 2.0, "source": "web", "url": None, "tags": [], "": "7"}
+    assert load(put(tmp_path / "y.jsonl", [pair | harmless])).rows == 1
+
+
+def test_rows_before_the_first_with_a_layout_are_skipped_and_counted(tmp_path: Path) -> None:
+    rows = [{"query": "a"}, {"qurey": "b", "pos": ["c"]}, {"query": "a", "pos": ["b"]}]
+    path = put(tmp_path / "x.jsonl", rows)
+    assert "no layout fits the columns query" in refused(path)
+    data = load(path, bad_rows="skip")
+    assert (data.rows, left_out(data)) == (1, {"has none of the layouts": 2})
+    assert "no layout fits" in refused(put(path, rows[:2]), bad_rows="skip")
+
+
+@pytest.mark.parametrize("score", [True, "1_0", "nan", None])
+def test_a_score_is_a_number_as_people_write_it(tmp_path: Path, score: Any) -> None:
+    path = put(tmp_path / "x.jsonl", [{"anchor": "a", "positive": "b", "score": score}])
+    assert "score must be a number" in refused(path, min_score=0.5)

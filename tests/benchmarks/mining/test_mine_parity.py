@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from nsbench.benchmarks.data import TrainingData
-from nsbench.benchmarks.data._layouts import Rows
+from nsbench.benchmarks.data._rows import Rows
 from nsbench.benchmarks.encoders import _sources
 from nsbench.benchmarks.encoders.pretrained import TextModel, load_model
 from nsbench.benchmarks.mining.dataset import MinedSet, MineSettings, mine_set
