@@ -127,8 +127,9 @@ class Layout:
         for column in sorted(found - self.harmless):
             pairs = self.signs is PAIR_SIGNS
             words = {w.casefold() for w in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", column)}
-            told = words & self.signs or (pairs and _STEMS.search(column.casefold()))
-            told = told or (pairs and not named and _tells(columns[column]))
+            told = bool(words & self.signs)
+            told |= pairs and bool(_STEMS.search(column.casefold()))
+            told |= pairs and not named and _tells(columns[column])
             near = [c for c in sorted(absent) if sorted(c) == sorted(column)]
             near += get_close_matches(column, absent, 1, MISSPELT)
             if near or told:

@@ -113,7 +113,7 @@ def _fitting(first: Record, columns: Mapping[str, str], source: str) -> Layout:
 
 
 def _hint(have: set[str]) -> str:
-    """What may mend columns that fit no layout."""
+    """A sentence on how to mend columns that fit no layout."""
     alone = next(iter(have)) if len(have) == 1 else ""
     for mark in (c for c in ";,|\t" if c in str(alone)):
         return f"There is one column: set delimiter = {'tab' if mark.isspace() else mark!r}"

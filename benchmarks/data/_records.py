@@ -32,7 +32,7 @@ _SIGNS = {
     b"PK\x03\x04": "a zip file does: unpack it",
     b"PAR1": "a parquet file does: let its name end in .parquet",
 }
-"""First bytes of files that are no text by themselves, and what to do with them."""
+"""First bytes of files of other kinds, and what to do with them."""
 SAFE_BYTES = 1 << 28
 """Unpacked bytes that are read of any packed file."""
 MOST_TIMES = 200
