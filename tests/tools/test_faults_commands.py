@@ -11,11 +11,11 @@ import pytest
 from tools import faults_commands as tool
 
 HANGS = """
-import pathlib, sys, time
+import pathlib, sys, threading
 out = pathlib.Path(sys.argv[1])
 out.mkdir(exist_ok=True)
 (out / "part.txt").write_text("half")
-time.sleep(3600)
+threading.Event().wait()
 """
 ENDS = """
 import pathlib, sys

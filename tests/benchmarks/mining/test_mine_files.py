@@ -19,6 +19,7 @@ from nsbench.benchmarks.cli.mine import mine
 from nsbench.benchmarks.data import TrainingData, datasets
 from nsbench.benchmarks.data._reading import Reading
 from nsbench.benchmarks.data._rows import Rows, without_repeats
+from nsbench.benchmarks.data._values import unseen
 from nsbench.benchmarks.mining.dataset import FORMATS, MinedSet, MineSettings
 from nsbench.benchmarks.mining.dataset.formats import write_set
 from nsbench.benchmarks.mining.dataset.mined_set import Mining
@@ -62,10 +63,10 @@ def by_anchor(pairs: dict[Pair, set[str]]) -> dict[str, tuple[set[str], set[str]
 words = st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=12
 )
-texts = words.map(str.strip).filter(bool)
+texts = words.map(str.strip).filter(lambda text: not unseen(text))
 ids = st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\t\r\n\0"), min_size=1, max_size=4
-).filter(lambda name: bool(name.strip()))
+).filter(lambda name: not unseen(name))
 
 
 @st.composite
