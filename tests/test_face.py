@@ -61,7 +61,9 @@ def test_a_model_is_evaluated_on_a_file(tmp_path: Path) -> None:
 
 
 def test_the_public_names_are_typed_listed_and_imported_on_first_use() -> None:
-    assert dir(nsbench) == ["__version__", "evaluate", "load_results", "mine", "run"]
+    assert dir(nsbench) == [
+        *("__version__", "audit", "evaluate", "load_results", "mine", "recommend", "run")
+    ]
     assert nsbench.__version__
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         nsbench.nothing  # type: ignore[attr-defined]  # noqa: B018  # what a typo does

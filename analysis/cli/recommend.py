@@ -2,7 +2,7 @@
 
 import typer
 
-from nsbench.analysis.recommend.given import Given, material
+from nsbench.analysis.recommend.given import Given, RecommendGiven, material
 from nsbench.benchmarks.cli.console import echo
 from nsbench.benchmarks.cli.options import command_from
 
@@ -28,6 +28,18 @@ def audit(given: Given) -> None:
         echo(f"wrote {path}", to_err=True)
 
 
+@command_from(RecommendGiven)
+def recommend(given: RecommendGiven) -> None:
+    """Find negatives, number and margin for pairs: audit, race, decide, and hand over a recipe."""
+    from nsbench.analysis.recommend.recommendation import recommended
+
+    told = recommended(given, lambda line: echo(line, to_err=True))
+    echo(told.sentence)
+    for path in told.files:
+        echo(f"wrote {path}", to_err=True)
+
+
 def add_commands(app: typer.Typer) -> None:
     """Add these commands to a command line."""
     app.command()(audit)
+    app.command()(recommend)

@@ -66,6 +66,21 @@ class Given(BaseModel):
         return self.to or Path("out", slug(f"{command}-{self.name}"))
 
 
+class RecommendGiven(Given):
+    """Arguments and options of ``nsbench recommend``."""
+
+    minutes: float = Field(
+        20.0, ge=1, le=100_000, description="Time for everything; the plan keeps to it."
+    )
+    least: float = Field(
+        5.0,
+        ge=0.1,
+        le=100,
+        description="Difference in points that the test part must be able to show; where it "
+        "cannot, nothing is recommended.",
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class Material:
     """The data and models that were named.

@@ -1,7 +1,7 @@
 """A negative-sampling research benchmark suite for text embeddings.
 
-What ``nsbench run``, ``nsbench mine`` and ``nsbench evaluate`` do, as functions, and the tables
-that they leave::
+What ``nsbench run``, ``mine``, ``evaluate``, ``audit`` and ``recommend`` do, as functions, and the
+tables that they leave::
 
     import nsbench
 
@@ -15,18 +15,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nsbench.analysis.read.load import load_results
+    from nsbench.analysis.recommend.calls import audit, recommend
     from nsbench.benchmarks.cli.calls import mine
     from nsbench.benchmarks.runs.external import evaluate
     from nsbench.benchmarks.runs.matrix_run import run
 
     __version__: str
 
-__all__ = ["__version__", "evaluate", "load_results", "mine", "run"]
+__all__ = ["__version__", "audit", "evaluate", "load_results", "mine", "recommend", "run"]
 
 _HOMES = {
+    "audit": "nsbench.analysis.recommend.calls",
     "evaluate": "nsbench.benchmarks.runs.external",
     "load_results": "nsbench.analysis.read.load",
     "mine": "nsbench.benchmarks.cli.calls",
+    "recommend": "nsbench.analysis.recommend.calls",
     "run": "nsbench.benchmarks.runs.matrix_run",
 }
 """Modules of the functions, imported on first use: they need torch or pandas."""

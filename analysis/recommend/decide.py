@@ -1,0 +1,236 @@
+"""The decision: fresh seeds, the locked part, and the verdicts of the leaderboard."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from nsbench.analysis.recommend.arms import CLOSED_FORM, IN_BATCH, UNTRAINED, Arm
+from nsbench.analysis.recommend.cells import TEST, Doubles, Ended, Setting, mean, run
+from nsbench.analysis.recommend.plan import FRESH_SEEDS, Plan
+from nsbench.analysis.recommend.race import Say
+from nsbench.analysis.statistics.verdicts import BETTER, MARGIN, judge
+from nsbench.benchmarks.seeds import seed_for
+
+LEARNED, NOTHING, TOO_LITTLE = "learned", "nothing can be learned", "too little to tell"
+POWER = stats.norm.ppf(0.975) + stats.norm.ppf(0.8)
+LEAST_QUERIES = 30
+"""Queries from which the spread of differences is read; fewer count as `SPREAD` at least."""
+SPREAD = 30.0
+_DRAWS = 2000
+_SLACK = 1.0  # points: another library's training and rounding
+
+
+@dataclass(frozen=True)
+class Final:
+    """A method in the decision.
+
+    Attributes:
+        arm: The recipe.
+        scores: nDCG@10 on the locked part by seed, in points.
+        to_baseline: Difference to in_batch, and half its simultaneous interval.
+        verdict: Against in_batch.
+        to_untrained: The same against no training.
+        learned: Verdict against no training.
+        passes: Encoder passes of one training.
+    """
+
+    arm: Arm
+    scores: tuple[float, ...]
+    to_baseline: tuple[float, float]
+    verdict: str
+    to_untrained: tuple[float, float]
+    learned: str
+    passes: int
+
+    @property
+    def mean(self) -> float:
+        """Mean over seeds."""
+        return float(np.mean(self.scores))
+
+    def plain(self) -> dict[str, Any]:
+        """As plain data; what is missing is ``None``."""
+
+        def number(value: float) -> float | None:
+            return round(float(value), 4) if math.isfinite(value) else None
+
+        return {
+            "recipe": self.arm.plain(),
+            "scores": [number(s) for s in self.scores],
+            "mean": number(self.mean),
+            "to_in_batch": [number(v) for v in self.to_baseline],
+            "verdict": self.verdict,
+            "to_no_training": [number(v) for v in self.to_untrained],
+            "against_no_training": self.learned,
+            "encoder_passes": self.passes,
+        }
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is recommended, and why.
+
+    Attributes:
+        outcome: `LEARNED` or `NOTHING`.
+        chosen: The recommended method, in_batch where nothing beats it.
+        finals: All methods, the best first.
+        by_queries: Interval of chosen less in_batch when other queries are drawn, in points.
+        promise: Mean of the chosen one's score, and the interval for one more training.
+        queries: Queries of the locked part.
+        seeds: The fresh seeds.
+    """
+
+    outcome: str
+    chosen: Final
+    finals: tuple[Final, ...]
+    by_queries: tuple[float, float]
+    promise: tuple[float, float, float]
+    queries: int
+    seeds: tuple[int, ...]
+
+    def sentence(self) -> str:
+        """The recommendation in one sentence."""
+        name, others = self.chosen.arm.name, [f for f in self.finals if f.verdict == BETTER]
+        if self.outcome == NOTHING:
+            return (
+                "Nothing here can be learned: no recipe is significantly better than the encoder "
+                "without any training, by seeds and by queries."
+            )
+        if self.chosen.arm.sampler == IN_BATCH.sampler or not others:
+            return f"Nothing beats in_batch here by {MARGIN:g} points; use {name}."
+        gap, half = self.chosen.to_baseline
+        return f"Use {name}: {gap:+.2f} points over in_batch [{gap - half:.2f}, {gap + half:.2f}]."
+
+
+def decide(setting: Setting, plan: Plan, finalists: Sequence[Arm], say: Say) -> Decision:
+    """Train the finalists with fresh seeds, and judge them on the locked part.
+
+    Args:
+        setting: What all arms share.
+        plan: Steps, learning rate and number of seeds.
+        finalists: Recipes that the race kept, in_batch at its best temperature among them.
+        say: Told what ends.
+    """
+    seeds = FRESH_SEEDS[: plan.fresh]
+    arms = list(dict.fromkeys(a.name for a in finalists))
+    by_name = {a.name: a for a in finalists}
+    base = next((a for a in finalists if a.sampler == IN_BATCH.sampler), IN_BATCH)
+    entries = [UNTRAINED, base, CLOSED_FORM, *(by_name[n] for n in arms if n != base.name)]
+    ended: list[tuple[Arm, list[Ended]]] = []
+    for arm in entries:
+        own = seeds if arm.trains else seeds[:1]
+        rate = plan.learning_rate
+        found = run(
+            setting, "decision", arm, steps=plan.steps, learning_rate=rate, seeds=own, part=TEST
+        )
+        if not math.isfinite(mean(found)):
+            say(f"decision: {arm.name} is left out: {found[0].reason}")
+            continue
+        say(f"decision: {arm.name}: {mean(found):.2f}")
+        ended.append((arm, found * (1 if arm.trains else len(seeds))))
+    return _judged(ended, seeds)
+
+
+def _judged(ended: Sequence[tuple[Arm, Sequence[Ended]]], seeds: tuple[int, ...]) -> Decision:
+    names = [arm.sampler for arm, _ in ended]
+    means = np.array([[e.score for e in found] for _, found in ended])
+    base, none = names.index(IN_BATCH.sampler), names.index(UNTRAINED.sampler)
+    against = [judge(means, [at] * len(names), margin=MARGIN) for at in (base, none)]
+    told = [v.verdict() for v in against]
+    finals = [
+        Final(
+            arm,
+            tuple(float(s) for s in means[i]),
+            (float(against[0].gap[i]), float(against[0].gap_half[i])),
+            told[0][i],
+            (float(against[1].gap[i]), float(against[1].gap_half[i])),
+            told[1][i],
+            int(found[0].cost.get("passes", 0)),
+        )
+        for i, (arm, found) in enumerate(ended)
+    ]
+    # What takes no step has no spread over seeds: queries must agree that something was learned.
+    untrained = ended[none][1]
+    learned = [
+        i
+        for i, f in enumerate(finals)
+        if f.learned == BETTER
+        and by_queries(ended[i][1], untrained, alpha=0.05 / len(finals))[0] > 0
+    ]
+    better = [i for i in learned if finals[i].verdict == BETTER]
+    chosen = max(better or learned or [base], key=lambda i: finals[i].mean)
+    if not better and base in learned:
+        chosen = base
+    queries = len(ended[chosen][1][0].by_query())
+    spread = by_queries(ended[chosen][1], ended[base][1])
+    return Decision(
+        LEARNED if learned else NOTHING,
+        finals[chosen],
+        tuple(sorted(finals, key=lambda f: -f.mean)),
+        spread,
+        _promise(finals[chosen].scores),
+        queries,
+        seeds,
+    )
+
+
+def by_queries(
+    ours: Sequence[Ended], base: Sequence[Ended], *, alpha: float = 0.05
+) -> tuple[float, float]:
+    """Interval of the mean difference, in points, when other queries of the kind are drawn.
+
+    Args:
+        ours: Trainings of a method.
+        base: Those of the other.
+        alpha: Chance that the interval misses the truth.
+
+    Source: the bootstrap over queries of Smucker, Allan, Carterette 2007, A Comparison of
+    Statistical Significance Tests for Information Retrieval Evaluation.
+    https://doi.org/10.1145/1321440.1321528
+    """
+    gaps = query_gaps(ours, base)
+    rng = np.random.default_rng(seed_for(0, "queries"))
+    drawn = gaps[rng.integers(0, len(gaps), size=(_DRAWS, len(gaps)))].mean(axis=1)
+    low, high = np.quantile(drawn, [alpha / 2, 1 - alpha / 2])
+    return float(low), float(high)
+
+
+def query_gaps(ours: Sequence[Ended], base: Sequence[Ended]) -> Doubles:
+    """Difference of every query in points, mean over seeds."""
+    tables = [[e.by_query() for e in found] for found in (ours, base)]
+    names = sorted(tables[0][0])
+    left, right = (
+        np.array([[table[n] for n in names] for table in found]).mean(axis=0) for found in tables
+    )
+    found: Doubles = 100 * (left - right)
+    return found
+
+
+def _promise(scores: Sequence[float]) -> tuple[float, float, float]:
+    """Mean, and the 95 % interval of one more training with another seed."""
+    n, mean_ = len(scores), float(np.mean(scores))
+    half = float(stats.t.ppf(0.975, n - 1) * np.std(scores, ddof=1) * math.sqrt(1 + 1 / n))
+    return mean_, mean_ - half - _SLACK, mean_ + half + _SLACK
+
+
+def too_little(gaps: Doubles, locked: int, rows: int, *, wanted: float) -> tuple[float, int]:
+    """Smallest difference in points that the locked part can show, and the pairs that would do.
+
+    Args:
+        gaps: Differences of dev queries between two methods, in points.
+        locked: Queries of the locked part.
+        rows: Pairs of the data.
+        wanted: Difference in points that it should show.
+
+    Returns:
+        The difference, with 80 % power at 5 %; and the pairs after which it is the wanted one.
+    """
+    spread = float(np.std(gaps, ddof=1)) if len(gaps) > 1 else SPREAD
+    if len(gaps) < LEAST_QUERIES:
+        spread = max(spread, SPREAD)
+    least = POWER * spread / math.sqrt(max(1, locked))
+    queries = (POWER * spread / wanted) ** 2
+    return float(least), int(math.ceil(queries / max(1, locked) * rows / 10) * 10)
