@@ -60,7 +60,7 @@ class Arm:
 UNTRAINED = Arm("no training", "no_training")
 CLOSED_FORM = Arm("closed form", "linear_projection")
 IN_BATCH = Arm("in_batch", "in_batch")
-"""What all others are compared with."""
+"""The baseline of all others."""
 
 
 def mined(k: int, margin: float | None = None) -> Arm:

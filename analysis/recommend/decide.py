@@ -71,7 +71,7 @@ class Final:
 
 @dataclass(frozen=True)
 class Decision:
-    """What is recommended, and why.
+    """The recommended method, with the reasons.
 
     Attributes:
         outcome: `LEARNED` or `NOTHING`.
@@ -99,7 +99,9 @@ class Decision:
                 "Nothing here can be learned: no recipe is significantly better than the encoder "
                 "without any training, by seeds and by queries."
             )
-        if self.chosen.arm.sampler == IN_BATCH.sampler or not others:
+        if not others and self.chosen.arm.sampler != IN_BATCH.sampler:
+            return f"Use {name}: in_batch is not significantly better than no training here."
+        if not others:
             return f"Nothing beats in_batch here by {MARGIN:g} points; use {name}."
         gap, half = self.chosen.to_baseline
         return f"Use {name}: {gap:+.2f} points over in_batch [{gap - half:.2f}, {gap + half:.2f}]."

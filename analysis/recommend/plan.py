@@ -28,7 +28,7 @@ EPOCHS = 12
 
 @dataclass(frozen=True)
 class Shape:
-    """How wide a race is.
+    """Width of a race.
 
     Attributes:
         arms: Recipes at the start.
@@ -71,7 +71,7 @@ SHAPES = (
 
 @dataclass(frozen=True)
 class Plan:
-    """What is run.
+    """All that is run.
 
     Attributes:
         arms: The short list.

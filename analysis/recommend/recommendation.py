@@ -6,7 +6,6 @@ goes on where it was, with the same plan and the same bytes.
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from nsbench.analysis.recommend.arms import IN_BATCH, UNTRAINED, mined, short_li
 from nsbench.analysis.recommend.audit_page import write_audit
 from nsbench.analysis.recommend.cells import Ended, Setting, run
 from nsbench.analysis.recommend.decide import (
-    Decision,
     decide,
     query_gaps,
     too_little,
@@ -24,7 +22,9 @@ from nsbench.analysis.recommend.decide import (
 from nsbench.analysis.recommend.given import Given, Material, RecommendGiven, material
 from nsbench.analysis.recommend.hand_over import hand_over
 from nsbench.analysis.recommend.plan import EPOCHS, SHAPES, Plan, make_plan, read_plan
-from nsbench.analysis.recommend.race import Curve, Rung, Say, curves, race
+from nsbench.analysis.recommend.race import Say, curves, race
+from nsbench.analysis.recommend.recommendation_page import write_story
+from nsbench.analysis.recommend.story import Story, Told
 from nsbench.benchmarks.files import write_atomically
 from nsbench.benchmarks.keys import pretty_json
 from nsbench.benchmarks.records import read_json
@@ -33,56 +33,6 @@ BATCH = 64
 RATES = {"static": (3e-3, 1e-2, 3e-2), "transformer": (1e-5, 3e-5, 1e-4)}
 """Learning rates by kind of encoder; in_batch chooses one on dev, for all."""
 PROBE_STEPS = 32
-
-
-@dataclass(frozen=True)
-class Told:
-    """A recommendation.
-
-    Attributes:
-        outcome: ``learned``, ``nothing can be learned`` or ``too little to tell``.
-        sentence: It in one sentence.
-        folder: Where the pages and files are.
-        files: Pages and files, the page first.
-        decision: What was decided; ``None`` where there is too little to tell.
-    """
-
-    outcome: str
-    sentence: str
-    folder: Path
-    files: tuple[Path, ...]
-    decision: Decision | None
-
-
-@dataclass(frozen=True, eq=False)
-class Story:
-    """All that the pages tell.
-
-    Attributes:
-        name: Of the data.
-        audit: The audit as plain data.
-        parts: Queries, documents and pairs of each part.
-        plan: The plan; ``None`` where nothing raced.
-        rungs: Of the race.
-        decision: ``None`` where nothing was decided.
-        curves: Scores against settings.
-        least: Smallest difference that the locked part can show, and the pairs that would do.
-        wanted: Difference that it should show.
-        notes: What a reader should know.
-        cost: Counts of trainings, steps and encoder passes.
-    """
-
-    name: str
-    audit: Mapping[str, Any]
-    parts: Mapping[str, Any]
-    plan: Plan | None
-    rungs: Sequence[Rung]
-    decision: Decision | None
-    curves: Sequence[Curve]
-    least: tuple[float, int]
-    wanted: float
-    notes: Sequence[str]
-    cost: Mapping[str, int]
 
 
 def recommended(given: RecommendGiven, say: Say = lambda line: None) -> Told:
@@ -96,8 +46,6 @@ def recommended(given: RecommendGiven, say: Say = lambda line: None) -> Told:
         ValueError: If the data cannot be used, the time is too short, or the folder holds another
             recommendation.
     """
-    from nsbench.analysis.recommend.recommendation_page import write_story
-
     start = time.monotonic()
     folder = given.folder("recommend")
     found = material(given)
@@ -182,7 +130,7 @@ def _batch(parts: Mapping[str, Any]) -> int:
 
 
 def _enough_to_start(parts: Mapping[str, Any]) -> str:
-    """Why nothing can be trained; empty if something can."""
+    """Return the reason why nothing can be trained; empty if something can."""
     if parts["train"]["queries"] < 32:
         return "too few pairs to train on"
     if min(parts["dev"]["queries"], parts["test"]["queries"]) < 8:

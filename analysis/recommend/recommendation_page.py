@@ -1,4 +1,4 @@
-"""The pages of a recommendation: what to do, why, how sure it is, what was not tried, its cost."""
+"""The pages of a recommendation: recipe, reasons, certainty, what was not tried, and cost."""
 
 import math
 from functools import partial
@@ -10,7 +10,7 @@ import pandas as pd
 from nsbench.analysis.recommend import pictures
 from nsbench.analysis.recommend.decide import TOO_LITTLE, Decision, Final
 from nsbench.analysis.recommend.page import Block, Code, Says, Section, Table, write_pages
-from nsbench.analysis.recommend.recommendation import Story, Told
+from nsbench.analysis.recommend.story import Story, Told
 from nsbench.analysis.statistics.verdicts import MARGIN
 from nsbench.benchmarks.files import write_atomically
 from nsbench.benchmarks.keys import pretty_json
