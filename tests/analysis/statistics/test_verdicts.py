@@ -36,7 +36,7 @@ def groups(draw):
     return means, reference, draw(st.sampled_from([0.1, 0.5, 3.0]))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(groups())
 def test_interval_p_letters_ranks_and_verdicts_never_disagree(group):
     means, reference, margin = group
@@ -84,7 +84,7 @@ def _verdict_follows(v: Verdicts, i: int, verdict: str, margin: float) -> None:
         assert v.p[i, base] <= v.alpha
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(groups())
 def test_under_three_common_seeds_nothing_is_claimed(group):
     means, reference, margin = group
@@ -95,7 +95,7 @@ def test_under_three_common_seeds_nothing_is_claimed(group):
     assert set(v.verdict()) <= {"baseline", "no verdict"}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(groups())
 @example((np.array([[60.0, 61, 62], [55.0, np.nan, np.nan]]), [0, 0], 0.5))
 def test_a_method_that_lacks_seeds_is_ranked_by_the_seeds_it_shares(group):
@@ -111,7 +111,7 @@ def test_a_method_that_lacks_seeds_is_ranked_by_the_seeds_it_shares(group):
             assert v.ranks()[i] > v.ranks()[base]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(3, 8), st.integers(2, 5), st.integers(0, 999), st.floats(-50, 50))
 def test_what_a_seed_does_to_all_methods_changes_no_verdict(seeds, size, number, lift):
     rng = np.random.default_rng(number)
@@ -220,7 +220,7 @@ def test_bad_margins_and_levels_are_refused():
         judge(np.ones((2, 3)), [0, 0], alpha=1.0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 9), st.integers(0, 2**32 - 1), st.floats(0.1, 0.95))
 def test_cliques_hold_every_pair_that_is_alike_and_no_other(size, number, share):
     alike = np.random.default_rng(number).random((size, size)) < share

@@ -122,7 +122,7 @@ def test_prompts_of_a_static_model_are_no_part_of_a_text(data: TrainingData, tex
 
 
 @given(st.lists(st.sampled_from(["Ab c", "ab  C", "x", "y z", "Y Z ", ""]), min_size=4, max_size=4))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_identity_is_that_of_the_engine(four: list[str]) -> None:
     from nsbench.benchmarks.data import text_groups
 

@@ -113,7 +113,7 @@ def test_a_column_barred_for_several_anchors_is_barred_for_each(miner: str, layo
 
 
 @given(st.integers(0, 2**30), st.floats(0, 0.9))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_each_anchor_has_the_hardest_of_its_own(seed: int, ineligible: float) -> None:
     context = make_context(
         5, 9, needs={"anchors", "candidates"}, seed=seed, layout="both", ineligible=ineligible

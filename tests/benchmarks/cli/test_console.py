@@ -31,7 +31,7 @@ def test_an_escape_is_shown_and_does_not_act() -> None:
     assert visible("a\tb\nc ü 你 🙂") == "a\tb\nc ü 你 🙂"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(TEXTS)
 def test_any_text_that_is_shown_can_be_written_and_is_shown_alike_again(text: str) -> None:
     assert visible(visible(text)) == visible(text)
@@ -87,7 +87,7 @@ def test_commands_show_names_of_records_and_claims_as_escapes(tmp_path: Path) ->
     claim.release()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(TEXTS | st.builds("".join, st.lists(st.sampled_from("'=+-@\t\rx"), max_size=5)))
 def test_a_text_of_a_csv_is_no_formula_and_comes_back(text: str) -> None:
     assert spreadsheet_safe(text)[:1] not in ("=", "+", "-", "@", "\t", "\r")

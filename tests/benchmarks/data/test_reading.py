@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_data import load, refused, told
 
@@ -21,9 +21,7 @@ from nsbench.benchmarks.data._records import records
 from nsbench.benchmarks.records.cell import Cell, Choice, resolve
 from nsbench.benchmarks.records.local_task import LocalTask
 
-QUICK = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+QUICK = settings(max_examples=60)
 
 
 def put(path: Path, content: str | bytes | list[Any]) -> Path:

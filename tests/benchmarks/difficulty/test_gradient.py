@@ -92,7 +92,7 @@ def test_shares_of_every_objective_are_those_of_its_differences(
 
 
 @given(st.integers(0, 10_000), st.sampled_from([0.02, 0.05, 0.3, 1.0]))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_law_shares_of_info_nce_are_softmax_weights(seed: int, temperature: float) -> None:
     context, selection = batch(seed)
     context = context.replace(temperature=temperature)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from nsbench.benchmarks.encoders import _sources, encoders
@@ -45,9 +45,7 @@ def bert(tmp_path: Path) -> Path:
     return tmp_path / "bert"
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40)
 @given(
     name=some.text("abcxyz_-0", min_size=1, max_size=9),
     suffix=some.sampled_from(SUFFIXES),

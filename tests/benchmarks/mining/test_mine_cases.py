@@ -128,7 +128,7 @@ def test_windows_by_hand(changes: dict[str, Any], wanted: str) -> None:
     st.sampled_from([None, 0.0, 0.3]),
     st.integers(1, 3),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_windows_by_loops(
     tenths: list[int],
     low: int,

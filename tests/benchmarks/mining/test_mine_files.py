@@ -119,7 +119,7 @@ def mined_sets(draw: st.DrawFn) -> MinedSet:
 @pytest.mark.parametrize("file_type", FILE_TYPES)
 @pytest.mark.parametrize("form", FORMATS)
 @given(mined=mined_sets())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_every_format_is_read_back(
     form: str, file_type: str, scores: bool, mined: MinedSet
 ) -> None:

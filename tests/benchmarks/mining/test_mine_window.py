@@ -66,7 +66,7 @@ def entries(folder: Path, form: str) -> tuple[list[Any], int]:
     return [p for r in rows for p in r[pos]], sum(len(r[neg]) for r in rows)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     form=st.sampled_from(FORMATS),
     shortage=st.sampled_from(["drop", "fewer", "pad_random"]),

@@ -53,7 +53,7 @@ def test_words_by_hand(text: str, words: list[str]) -> None:
     assert words_of(text) == [unicodedata.normalize("NFC", w) for w in words]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(st.characters(max_codepoint=0x024F)))
 def test_latin_texts_have_the_words_they_had(text: str) -> None:
     """Letters up to Latin Extended-B hold no mark; U+0130 gets one in lower case."""
@@ -62,7 +62,7 @@ def test_latin_texts_have_the_words_they_had(text: str) -> None:
     assert are_plain([text])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text())
 def test_words_lose_no_letter_of_an_unspaced_script_and_split_at_no_mark(text: str) -> None:
     words = words_of(text)

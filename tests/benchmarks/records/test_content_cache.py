@@ -78,7 +78,7 @@ def test_a_damaged_entry_is_made_anew(how: str, tmp_path: Path) -> None:
     ContentCache(folder).arrays(["x"], never)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     keys=st.lists(st.integers(0, 10**6) | st.text(), min_size=2, max_size=5, unique_by=repr),
     turn=st.integers(1, 4),

@@ -32,7 +32,7 @@ VALUES = st.booleans() | NUMBERS | TEXTS
 PLAIN = st.recursive(
     VALUES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3)
 )
-quickly = settings(max_examples=40, deadline=None)
+quickly = settings(max_examples=40)
 
 
 @quickly
@@ -102,7 +102,7 @@ def ended(root: Path, records: list[RunRecord]) -> ResultsFolder:
 SOME = st.lists(RECORDS, max_size=3, unique_by=lambda record: record.key)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(SOME, SOME)
 def test_merging_gives_the_union_of_plans_and_of_records(
     one: list[RunRecord], two: list[RunRecord]
@@ -116,7 +116,7 @@ def test_merging_gives_the_union_of_plans_and_of_records(
         assert {r.key for _, r in out.records()[0]} == keys
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(SOME.filter(bool))
 def test_unpacking_gives_what_was_packed(records: list[RunRecord]) -> None:
     with TemporaryDirectory() as place:

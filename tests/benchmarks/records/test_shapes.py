@@ -85,7 +85,7 @@ def read_everywhere(folder: ResultsFolder, place: Path) -> list[str]:
     return [*results.left_out, *state["unreadable"], *found.left_out]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.randoms(use_true_random=False), ODD)
 def test_a_record_with_any_part_of_another_type_breaks_no_reader(
     rng: random.Random, odd: Any
@@ -100,7 +100,7 @@ def test_a_record_with_any_part_of_another_type_breaks_no_reader(
         read_everywhere(folder, Path(place))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.randoms(use_true_random=False), ODD)
 def test_a_matrix_with_any_part_of_another_type_breaks_no_reader(
     rng: random.Random, odd: Any
