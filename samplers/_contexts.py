@@ -123,7 +123,7 @@ def normalised(text: str) -> str:
 
 
 def text_context(
-    *, needs: Collection[str] = EXTRAS, twins: int = 3, seed: int = 0
+    *, needs: Collection[str] = EXTRAS, seed: int = 0
 ) -> tuple[SimilarityContext, Tensor]:
     """A context built from texts with planted twins and further known positives.
 
@@ -138,7 +138,7 @@ def text_context(
     known = {text: {normalised(f"{text} again")} for text in anchors[:3]}
     others = [f"{text} again" for text in anchors] + list(_SENTENCES[5:])
     spelled = [text.upper() for text in anchors] + [f"  {p} " for p in positives]
-    candidates = positives + others + (spelled * twins)[: twins * 5]
+    candidates = positives + others + (spelled * 3)[:15]
     forbidden = _forbidden(anchors, positives, candidates, known)
     context = context_of(
         _embed(anchors, seed),

@@ -109,18 +109,17 @@ def predictor_table(pool: Pool, late: pd.DataFrame) -> pd.DataFrame:
     return table.loc[order].reset_index(drop=True)
 
 
-def fisher_interval(rho: float, n: int, level: float = LEVEL) -> tuple[float, float]:
-    """Return the interval of Spearman's correlation by Fisher's z; (-1, 1) below four pairs.
+def fisher_interval(rho: float, n: int) -> tuple[float, float]:
+    """Return the 95 % interval of Spearman's rho over n pairs by Fisher's z; all of it below four.
 
     Args:
         rho: In [-1, 1].
         n: Pairs.
-        level: Nominal coverage, in (0, 1).
     """
     if n < 4:
         return -1.0, 1.0
     bounded = float(np.clip(rho, -1 + 1e-9, 1 - 1e-9))
-    half = scipy_stats.norm.ppf((1 + level) / 2) * np.sqrt((1 + rho**2 / 2) / (n - 3))
+    half = scipy_stats.norm.ppf((1 + LEVEL) / 2) * np.sqrt((1 + rho**2 / 2) / (n - 3))
     centre = np.arctanh(bounded)
     return float(np.tanh(centre - half)), float(np.tanh(centre + half))
 

@@ -83,24 +83,23 @@ def varies(values: "pd.Series[Any]") -> bool:
     return values[values.notna() & (values != "")].nunique() > 1
 
 
-def markdown_table(table: pd.DataFrame, tasks: tuple[str, ...], most: int = DOCUMENT) -> str:
+def markdown_table(table: pd.DataFrame, tasks: tuple[str, ...]) -> str:
     """Return a Markdown table; means of methods better than the baseline are bold.
 
     Args:
         table: Rows of a leaderboard, best first.
         tasks: Its task columns.
-        most: Rows shown of a table with over twice as many, with a note about the others.
     """
-    few = _few(table, most)
+    few = _few(table)
     columns, rows = _escaped(few, tasks, markdown_text, bold="**{}**")
     text = "\n".join(markdown_lines(columns, rows))
     left = len(table) - len(few)
     return f"{text}\n\nand {left:,} more rows in leaderboard.csv" if left else text
 
 
-def latex_table(table: pd.DataFrame, tasks: tuple[str, ...], most: int = DOCUMENT) -> str:
+def latex_table(table: pd.DataFrame, tasks: tuple[str, ...]) -> str:
     """Return a LaTeX tabular for booktabs; see `markdown_table`."""
-    columns, rows = _escaped(_few(table, most), tasks, latex_text, bold=r"\textbf{{{}}}")
+    columns, rows = _escaped(_few(table), tasks, latex_text, bold=r"\textbf{{{}}}")
     lines = [" & ".join(row) + r" \\" for row in (columns, *rows)]
     left = ("rank", "group", "sampler", "augmentation", "objective")
     places = "".join("l" if c in left else "r" for c in columns)
@@ -110,20 +109,14 @@ def latex_table(table: pd.DataFrame, tasks: tuple[str, ...], most: int = DOCUMEN
     return "\n".join(lines)
 
 
-def _few(table: pd.DataFrame, most: int) -> pd.DataFrame:
-    return table.head(most) if len(table) > 2 * most else table
+def _few(table: pd.DataFrame) -> pd.DataFrame:
+    return table.head(DOCUMENT) if len(table) > 2 * DOCUMENT else table
 
 
-def markdown_document(board: Leaderboard, most: int = DOCUMENT, pools: int | None = None) -> str:
-    """Return the whole leaderboard in Markdown: units, tables and statistics of each pool, notes.
-
-    Args:
-        board: The leaderboard.
-        most: See `markdown_table`.
-        pools: Number of pools shown, the first ones; all if ``None``.
-    """
+def markdown_document(board: Leaderboard) -> str:
+    """Return the leaderboard in Markdown: units, tables and statistics of each pool, notes."""
     parts = ["# Leaderboard", "", UNITS + " Brackets hold 95 % intervals.", ""]
-    for statistics in board.pools[:pools]:
+    for statistics in board.pools:
         rows, marginal = of_pool(board.rows, statistics), of_pool(board.samplers, statistics)
         parts += [f"## {markdown_text(statistics.title)}", "", markdown_text(words(statistics)), ""]
         parts += _notes("Findings", tuple(findings_of(board, statistics)))
@@ -131,10 +124,8 @@ def markdown_document(board: Leaderboard, most: int = DOCUMENT, pools: int | Non
             ("Sampler by augmentation", rows),
             ("Mean over augmentations", marginal),
         ):
-            parts += [f"### {title}", "", markdown_table(table, board.tasks, most), ""]
+            parts += [f"### {title}", "", markdown_table(table, board.tasks), ""]
         parts += _notes("Notes", statistics.notes)
-    if left := len(board.pools[len(board.pools) if pools is None else pools :]):
-        parts += [f"And {left} more encoders, data sets or budgets in tables/leaderboard.md.", ""]
     parts += _notes("Training text and evaluation sets", tuple(leakage_words(board.leakage)))
     parts += _notes("Left out", board.notes)
     return "\n".join(parts).rstrip() + "\n"

@@ -69,18 +69,17 @@ def alignment(first: NDArray[Any], second: NDArray[Any]) -> float:
     return float(np.square(a - b).sum(axis=1).mean())
 
 
-def uniformity(embeddings: NDArray[Any], t: float = UNIFORMITY_T) -> float:
+def uniformity(embeddings: NDArray[Any]) -> float:
     """Log of the mean Gaussian potential over distinct pairs of rows.
 
     The caller drops duplicate texts first, see `spread`.
 
     Args:
         embeddings: ``(n, d)``; memory is ``n * n`` float64.
-        t: Sharpness of the potential.
 
     Returns:
-        In [-4t, 0], smaller is more uniform: 0 when all rows coincide, about ``-4 + 8 / d`` at
-        t = 2 for points drawn evenly from the sphere; NaN with fewer than two rows.
+        In [-8, 0], smaller is more uniform: 0 when all rows coincide, about ``-4 + 8 / d`` for
+        points drawn evenly from the sphere; NaN with fewer than two rows.
     """
     z = unit(embeddings)
     n = len(z)
@@ -88,7 +87,7 @@ def uniformity(embeddings: NDArray[Any], t: float = UNIFORMITY_T) -> float:
         return float("nan")
     norms = np.square(z).sum(axis=1)  # (n,), 1, or 0 for a zero row
     squared = norms[:, None] + norms[None, :] - 2.0 * (z @ z.T)  # (n, n)
-    potential = np.exp(-t * np.maximum(squared, 0.0))  # (n, n)
+    potential = np.exp(-UNIFORMITY_T * np.maximum(squared, 0.0))  # (n, n)
     mean = (potential.sum() - np.trace(potential)) / (n * (n - 1))
     return min(0.0, float(np.log(mean)))
 

@@ -174,39 +174,34 @@ def _refuse_unranked(own_tests: Sequence[OwnTest], loaded: Sequence[LoadedTask])
         raise ValueError(f"a lexical ranking is scored on retrieval tasks only, not on {odd[0]}")
 
 
-def check_dev(dev: Named, *, split: str = "validation") -> None:
+def check_dev(dev: Named) -> None:
     """Check that `evaluate_dev` can score ``dev``; loads the data of the task.
 
     Raises:
-        ValueError: If ``dev`` is not one task, is unknown, or has no such split; or if ``split`` is
-            ``test``.
+        ValueError: If ``dev`` is not one task, is unknown, or has no split ``validation``.
         MissingDataError: If the data are not in the cache and cannot be fetched.
         ModuleNotFoundError: If mteb is not installed.
     """
-    mteb_tasks.load(_dev_request(dev, split))
+    mteb_tasks.load(_dev_request(dev))
 
 
-def _dev_request(dev: Named, split: str) -> Request:
-    if split == "test":
-        raise ValueError("checkpoints are chosen on development data, not on the split 'test'")
+def _dev_request(dev: Named) -> Request:
     requests = mteb_tasks.resolve([dev])
     if len(requests) != 1:
         raise ValueError(f"checkpoints are chosen on one task; {dev!r} is {len(requests)}")
     request = requests[0]
     if isinstance(request, LocalTask):
         return request  # a file of development data; the name of its split does not matter
-    return TaskRequest(request.name, request.subsets, (split,))
+    return TaskRequest(request.name, request.subsets, ("validation",))
 
 
-def evaluate_dev(
-    model: EvaluatedModel, dev: Named | Pairs | Ranking, *, split: str = "validation"
-) -> Score:
+def evaluate_dev(model: EvaluatedModel, dev: Named | Pairs | Ranking) -> Score:
     """Return the main score on development data, for choosing a checkpoint.
 
     Args:
         model: The checkpoint.
-        dev: A task by name (``STSBenchmark``) or of a local file, or a test of our own.
-        split: Split of the task; test splits are not for choosing.
+        dev: A task by name (``STSBenchmark``), scored on its split ``validation``, or of a local
+            file, or a test of our own.
 
     Raises:
         ValueError: As `check_dev`.
@@ -215,7 +210,7 @@ def evaluate_dev(
     if isinstance(dev, Pairs | Ranking):
         found = evaluate(model, own_tests=[dev], geometry=False).scores
     else:
-        found = evaluate(model, [_dev_request(dev, split)], geometry=False).scores
+        found = evaluate(model, [_dev_request(dev)], geometry=False).scores
     return next(score for score in found if score.main)
 
 

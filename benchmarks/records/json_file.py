@@ -15,18 +15,14 @@ class AbsentError(RecordError):
     """A file of a results folder is not there."""
 
 
-def read_json(path: Path | str, shared: Shared | None = None) -> Any:
+def read_json(path: Path | str) -> Any:
     """Parse a JSON file; whole numbers beyond 64 bits may come as floats.
-
-    Args:
-        path: The file.
-        shared: For one who reads many alike and keeps what they say.
 
     Raises:
         AbsentError: If it is missing.
         RecordError: If it is truncated or not JSON.
     """
-    return parsed(read_json_bytes(path), path, shared)
+    return parsed(read_json_bytes(path), path)
 
 
 def read_json_bytes(path: Path | str) -> bytes:

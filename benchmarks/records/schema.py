@@ -147,10 +147,10 @@ def planned_fault(row: Any) -> str:
     return cell_fault(row.get("cell"))
 
 
-def shortened(value: Any, limit: int = 60) -> str:
-    """Return a value as Python writes it, cut to so many characters, on one line."""
+def shortened(value: Any) -> str:
+    """Return a value as Python writes it, cut to 60 characters, on one line."""
     try:
         text = repr(value)
     except RecursionError:
         text = "something nested too deep"
-    return text if len(text) <= limit else f"{text[:limit]}..."
+    return text if len(text) <= 60 else f"{text[:60]}..."

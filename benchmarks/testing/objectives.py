@@ -43,21 +43,15 @@ def layout_of(objective: Objective) -> str:
     return str(getattr(objective, "views", "one"))
 
 
-def objective_cases(objective: Objective, *, bare: bool = True) -> Iterator[Case]:
-    """Contexts with selections: all, some, weighted, attracting; each with a row without any.
-
-    Args:
-        objective: Decides the layout.
-        bare: Whether the last row is left without a negative.
-    """
+def objective_cases(objective: Objective) -> Iterator[Case]:
+    """Contexts with selections: all, some, weighted, attracting; each with a row without any."""
     for seed in range(3):
         needs, layout = needs_of(objective), layout_of(objective)
         context = make_context(5, 14, needs=needs, seed=seed, layout=layout)
         draw = torch.Generator().manual_seed(seed)
         lot = torch.rand(context.similarity.shape, generator=draw)
         allowed = context.negative_mask.clone()
-        if bare:
-            allowed[-1] = False
+        allowed[-1] = False
         some = allowed & (lot < 0.6)
         weight = torch.randn(lot.shape, generator=draw)
         yield context, Selection(mask=allowed)

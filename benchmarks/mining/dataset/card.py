@@ -149,10 +149,10 @@ def _remedy(short_by: dict[str, int], settings: dict[str, Any]) -> str:
     return "; ".join([*said, *(text for name, text in advice.items() if name in short_by)])
 
 
-def _examples(mined: MinedSet, most: int = 3) -> str:
+def _examples(mined: MinedSet) -> str:
     texts, data = mined.data.texts, mined.data
     rows = []
-    for row in (mined.kept & (mined.negatives[:, 0] >= 0)).nonzero()[0][:most].tolist():
+    for row in (mined.kept & (mined.negatives[:, 0] >= 0)).nonzero()[0][:3].tolist():
         first = int(mined.negatives[row, 0])
         rows.append((texts[data.anchor[row]], texts[data.positive[row]], texts[first]))
     return _table(("anchor", "positive", "first negative"), [[_text(c) for c in r] for r in rows])
