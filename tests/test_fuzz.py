@@ -53,7 +53,6 @@ def fuzz(strategy: st.SearchStrategy[Any], check: Callable[[Any], None], quick: 
 
         plain = settings(
             max_examples=quick,
-            database=None,
             suppress_health_check=list(HealthCheck),
         )
         plain(seed(number)(given(strategy)(one)))()

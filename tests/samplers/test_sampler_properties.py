@@ -13,7 +13,7 @@ from nsbench.samplers.testing import answer, configurations, make_context, needs
 
 
 @pytest.mark.parametrize("case", configurations(samplers), ids=str)
-@settings(max_examples=25, derandomize=True, database=None)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 1000),
     batch=st.integers(1, 7),

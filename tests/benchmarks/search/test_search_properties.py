@@ -13,7 +13,7 @@ WAYS: list[dict[str, Any]] = [{"product": "fp32"}, {"product": "bf16"}, {"backen
 
 
 @pytest.mark.parametrize("way", WAYS, ids=str)
-@settings(max_examples=40, derandomize=True, database=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 1000),
     queries=st.integers(1, 12),
