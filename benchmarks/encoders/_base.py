@@ -235,6 +235,7 @@ def encode_texts(
     encoder: Encoder,
     texts: Sequence[str],
     *,
+    max_length: int | None = None,
     batch_tokens: int | None = None,
     pooling: str = "",
     unpooled: Tensor | None = None,
@@ -244,6 +245,7 @@ def encode_texts(
     Args:
         encoder: The encoder.
         texts: n texts in any order.
+        max_length: Longest text in tokens, default the encoder's own.
         batch_tokens: Padded tokens of one batch, default the encoder's own; bounds the memory.
         pooling: See `TokenView.pooling`.
         unpooled: See `TokenView.unpooled`.
@@ -252,7 +254,7 @@ def encode_texts(
         ``(n, d)`` float32, not normalised, in the order of ``texts``.
     """
     device = next(encoder.parameters()).device
-    ids = tokenize(encoder, texts, encoder.max_length)
+    ids = tokenize(encoder, texts, max_length or encoder.max_length)
     order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
     pad = encoder.tokenizer.pad_token_id or 0
     most = batch_tokens or encoder.batch_tokens
