@@ -1,8 +1,9 @@
 """Bounded caches of a process: values by key, under names by which they can be cleared."""
 
+import os
 from collections.abc import Callable, Hashable
 from functools import wraps
-from threading import Lock
+from threading import RLock
 from typing import Generic, ParamSpec, TypeVar
 
 V = TypeVar("V")
@@ -24,7 +25,7 @@ class Cache(Generic[V]):
     def __init__(self, name: str, bound: int, weight: Callable[[V], int] = lambda _: 1) -> None:
         self.name, self.bound, self._weight = name, bound, weight
         self._values: dict[Hashable, V] = {}
-        self._lock = Lock()
+        self._lock = RLock()
         Cache.every.append(self)  # type: ignore[arg-type]
 
     def get(self, key: Hashable) -> V | None:
@@ -75,3 +76,13 @@ def clear_caches(name: str = "") -> None:
     for cache in Cache.every:
         if cache.name.startswith(name):
             cache.clear()
+
+
+def _renew_locks() -> None:
+    """Free the locks that threads of the parent may have held when this process was forked."""
+    for cache in Cache.every:
+        cache._lock = RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)

@@ -1,6 +1,8 @@
-from threading import Thread
+import multiprocessing
+from threading import Event, Thread
 
 import pytest
+from running import HANG
 
 from nsbench.samplers import _cache
 from nsbench.samplers._cache import Cache, cached, clear_caches
@@ -78,3 +80,23 @@ def test_threads_share_a_cache_and_its_bound_holds() -> None:
     for thread in threads:
         thread.join()
     assert sum(cache.get(i) is not None for i in range(50)) == 8
+
+
+def test_a_forked_process_can_use_a_cache_that_a_thread_of_its_parent_held() -> None:
+    cache: Cache[int] = Cache("test", 1)
+    held, done = Event(), Event()
+
+    def hold() -> None:
+        with cache._lock:
+            held.set()
+            done.wait()
+
+    thread = Thread(target=hold)
+    thread.start()
+    held.wait()
+    child = multiprocessing.get_context("fork").Process(target=cache.put, args=("a", 1))
+    child.start()
+    child.join(HANG)
+    done.set()
+    thread.join()
+    assert child.exitcode == 0
