@@ -49,7 +49,7 @@ def test_a_choice_is_read_from_what_it_prints(name: str, params: dict[str, Any])
     assert str(Choice(name, params)).partition("(")[0] == name
 
 
-CELLS = st.dictionaries(NAMES, PLAIN, max_size=3)
+CELLS = st.dictionaries(NAMES.map("x_{}".format), PLAIN, max_size=3)  # no axis, which has a shape
 KEYS = st.text("0123456789abcdef", min_size=12, max_size=12)
 RECORDS = st.builds(
     RunRecord,
