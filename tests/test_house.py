@@ -235,6 +235,31 @@ def test_what_a_process_remembers_is_bounded_and_known_by_name() -> None:
     assert found == STATE
 
 
+LATE = {
+    "samplers/_inner.py": "the registry of samplers imports it",
+    "benchmarks/objectives/_inner.py": "the registry of objectives imports it",
+    "benchmarks/search/exact.py": "faiss and Triton are optional",
+    "benchmarks/search/fused.py": "Triton is optional",
+    "benchmarks/runs/executors/base.py": "torch: a run is planned without it",
+    "benchmarks/runs/executors/beside.py": "torch, in the process that trains",
+    "benchmarks/runs/executors/local.py": "torch, in the process that trains",
+    "benchmarks/runs/executors/team.py": "torch: executors are listed without it",
+    "analysis/recommend/given.py": "torch: only data that are mined need it",
+}
+"""Files outside of the command lines that import modules of ours inside functions, and why."""
+
+
+def test_imports_inside_functions_spare_something() -> None:
+    late = re.compile(r"^ {4,}(?:from|import) nsbench\b", re.M)
+    found = set()
+    for path in modules().values():
+        text = re.sub(r"^if TYPE_CHECKING:\n(?: .*\n|\n)*", "", path.read_text("utf-8"), flags=re.M)
+        code = re.sub(r'""".*?"""', "", text, flags=re.S)
+        if late.search(code) and "cli" not in path.parts:
+            found.add(str(path.relative_to(ROOT)))
+    assert found == set(LATE)
+
+
 MAY_WATCH_THE_CLOCK = {
     "tests/running.py": "`until`: the one loop that waits, with a limit that only a hang reaches",
     "tests/test_fuzz.py": "random input for as many seconds as asked for, at least once",
