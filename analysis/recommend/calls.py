@@ -5,7 +5,8 @@ from typing import Any
 
 from nsbench.analysis.recommend.audit_page import write_audit
 from nsbench.analysis.recommend.given import Given, RecommendGiven, material
-from nsbench.analysis.recommend.recommendation import Told, recommended
+from nsbench.analysis.recommend.recommendation import recommended
+from nsbench.analysis.recommend.story import Told
 
 
 def audit(data: str | Path, to: str | Path | None = None, **options: Any) -> dict[str, Any]:

@@ -196,7 +196,7 @@ def _leading(verdicts: pd.DataFrame) -> pd.DataFrame:
     whole = pd.concat(parts)
     places = dict.fromkeys(FIRST, 0) | dict.fromkeys(LAST, 2)
     order = whole["sampler"].str.partition("(")[0].map(places).fillna(1)
-    return whole.iloc[np.argsort(order, kind="stable")]
+    return pd.DataFrame(whole.iloc[np.argsort(order, kind="stable")])
 
 
 def _wide(part: pd.DataFrame, names: Sequence[str]) -> tuple[list[str], list[str]]:
