@@ -88,6 +88,31 @@ class Judged:
         return frozenset({judge} | ({"own_negative"} if self.among == "own" else set()))
 
     def __call__(self, context: SimilarityContext) -> Selection:
+        score, asked = self._judge(context)
+        false = asked & (score > self.high)
+        mask = context.negative_mask & ~(asked & (score >= self.low))
+        if self.mode == "relabel":
+            return Selection(mask=mask, attract=false)
+        if self.mode == "remove_row":
+            mask = mask & ~false.any(dim=1, keepdim=True)
+        return Selection(mask=mask)
+
+    def diagnostics(self, context: SimilarityContext) -> dict[str, torch.Tensor]:
+        """Shares of the candidates asked about that the judge calls positive, and leaves out.
+
+        Returns:
+            ``judged_positive`` and ``judged_between``, 0-dim in [0, 1]; NaN where none was asked
+            about.
+        """
+        score, asked = self._judge(context)
+        positive, between = score > self.high, (score >= self.low) & (score <= self.high)
+        return {
+            name: (asked & judged).sum() / asked.sum()
+            for name, judged in (("judged_positive", positive), ("judged_between", between))
+        }
+
+    def _judge(self, context: SimilarityContext) -> tuple[torch.Tensor, torch.Tensor]:
+        """``(B, N)`` scores, and whether a candidate is asked about."""
         if self.judge == "truth":
             score = context.require("truth").to(torch.float32)
         elif self.judge == "cross_encoder":
@@ -97,10 +122,4 @@ class Judged:
         asked = context.negative_mask
         if self.among == "own":
             asked = asked & context.require("own_negative")
-        false = asked & (score > self.high)
-        mask = context.negative_mask & ~(asked & (score >= self.low))
-        if self.mode == "relabel":
-            return Selection(mask=mask, attract=false)
-        if self.mode == "remove_row":
-            mask = mask & ~false.any(dim=1, keepdim=True)
-        return Selection(mask=mask)
+        return score, asked

@@ -20,7 +20,7 @@ from nsbench.benchmarks.candidates._overlap import jaccard, recall
 from nsbench.benchmarks.contrast.views import on_device
 from nsbench.benchmarks.contrast.world import World
 from nsbench.benchmarks.data import TrainingData
-from nsbench.benchmarks.difficulty.statistics import point
+from nsbench.benchmarks.difficulty.statistics import point, summary
 from nsbench.benchmarks.encoders.pretrained import guide_spec
 from nsbench.benchmarks.keys import canonical_json
 from nsbench.benchmarks.mining.blends import BlendSource, RandomSource
@@ -190,7 +190,9 @@ class OpenCorpus(OpenPool):
         found: What was mined last.
         ids: ``(R, depth)`` the candidates in use, -1 in empty places.
         scores: ``(R, depth)`` their cosines when they were mined, NaN where there is none.
-        waiting: Those that lag behind: the step from which on they count, and both of them.
+        ranks: ``(R, depth)`` their places in the anchor's ranking of the corpus, from 0; -1 where
+            there is none.
+        waiting: Those that lag behind: the step from which on they count, and all three of them.
     """
 
     found: Mined
@@ -202,10 +204,12 @@ class OpenCorpus(OpenPool):
         seed = world.seed_for("pool")
         self.rng = np.random.default_rng(seed)
         self.draw = torch.Generator().manual_seed(seed)
-        self.waiting: list[tuple[int, Tensor, Tensor]] = []
+        self.waiting: list[tuple[int, Tensor, Tensor, Tensor]] = []
         self.ids = torch.zeros(0, dtype=torch.int64)
         self.scores = torch.zeros(0)
-        self.last: Tensor | None = None  # of the texts that `mined` gave last
+        self.ranks = torch.zeros(0, dtype=torch.int64)
+        self.last: Tensor | None = None  # scores of the texts that `mined` gave last
+        self.places: Tensor | None = None  # their ranks
         self.mined_at = 0
         self.recall: Tensor | None = None
         every = settings.refresh
@@ -218,21 +222,22 @@ class OpenCorpus(OpenPool):
         if step == 0:
             self._use(*self._mine(), step)
         elif self.every and step % self.every == 0:
-            ids, scores = self._mine()
+            ids, scores, ranks = self._mine()
             self.recall = recall(self.ids, ids).to(self.world.device)
-            self.waiting.append((step + self.settings.lag, ids, scores))
+            self.waiting.append((step + self.settings.lag, ids, scores, ranks))
         while self.waiting and self.waiting[0][0] <= step:
-            since, ids, scores = self.waiting.pop(0)
-            self._use(ids, scores, since - self.settings.lag)
+            since, ids, scores, ranks = self.waiting.pop(0)
+            self._use(ids, scores, ranks, since - self.settings.lag)
 
     def mined(self, rows: Tensor) -> Tensor | None:
         """``negatives`` candidates of each row: drawn from its own, or all in their order."""
         ids, m = self.ids[rows], self.settings.negatives  # (B, depth)
-        scores = self.scores[rows]
+        scores, ranks = self.scores[rows], self.ranks[rows]
         if m < self.settings.depth:
             lot = torch.rand(ids.shape, generator=self.draw, device=ids.device)
             order = lot.masked_fill(ids < 0, 2.0).argsort(dim=1, stable=True)
-            ids, scores = ids.gather(1, order), scores.gather(1, order)
+            ids, scores, ranks = (part.gather(1, order) for part in (ids, scores, ranks))
+        self.places = on_device(ranks[:, :m], self.world.device)
         self.last = on_device(scores[:, :m].flatten(), self.world.device)
         return ids[:, :m].flatten()
 
@@ -240,14 +245,21 @@ class OpenCorpus(OpenPool):
         return self.last
 
     def numbers(self, step: int) -> Mapping[str, Tensor]:
-        """Age of the candidates in steps, and what part of the last ranking's top they held."""
+        """Age of the candidates in steps, and what part of the last ranking's top they held.
+
+        Also the places of this step's candidates in their anchors' rankings of the corpus, 1 the
+        best, where these are no draws.
+        """
         age = torch.full((), float(step - self.mined_at), device=self.world.device)
         out = {"mined_age": point(age)}
+        if self.places is not None and self.settings.source != "random":
+            deepest = float(self.settings.window.stop)
+            out["mined_rank"] = summary(self.places + 1, self.places >= 0, 0, deepest + 1)
         if self.recall is not None:
             out["mined_recall"], self.recall = self.recall, None
         return out
 
-    def _mine(self) -> tuple[Tensor, Tensor]:
+    def _mine(self) -> tuple[Tensor, Tensor, Tensor]:
         made_from = self._made_from()
         found = self._mined() if made_from is None else self._shared(made_from)
         self.world.note("mining_refreshes", 1)
@@ -259,7 +271,7 @@ class OpenCorpus(OpenPool):
         scores = torch.from_numpy(found.scores)
         if self.settings.source not in ("model", "guide"):  # no cosines
             scores = torch.full_like(scores, torch.nan)
-        return torch.from_numpy(found.ids), scores
+        return torch.from_numpy(found.ids), scores, torch.from_numpy(found.ranks)
 
     def _mined(self) -> Mined:
         settings = self.settings
@@ -334,16 +346,17 @@ class OpenCorpus(OpenPool):
         among, backend = self.corpus.candidates, settings.backend
         return DenseSource(made[distinct], among, name=name, backend=backend, queries=queries)
 
-    def _use(self, ids: Tensor, scores: Tensor, mined_at: int) -> None:
+    def _use(self, ids: Tensor, scores: Tensor, ranks: Tensor, mined_at: int) -> None:
         """Switch to other candidates; record how much they differ from the old ones."""
         if len(self.ids):
             self.world.note("mining_overlap", jaccard(self.ids, ids))
-        self.ids, self.scores, self.mined_at = ids, scores, mined_at
+        self.ids, self.scores, self.ranks, self.mined_at = ids, scores, ranks, mined_at
 
     def state(self) -> dict[str, Any]:
         return {
             "ids": self.ids,
             "scores": self.scores,
+            "ranks": self.ranks,
             "mined_at": self.mined_at,
             "recall": self.recall,
             "waiting": self.waiting,
@@ -352,7 +365,7 @@ class OpenCorpus(OpenPool):
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        self.ids, self.scores = state["ids"], state["scores"]
+        self.ids, self.scores, self.ranks = state["ids"], state["scores"], state["ranks"]
         self.mined_at, self.recall = state["mined_at"], state["recall"]
         if self.recall is not None:
             self.recall = self.recall.to(self.world.device)

@@ -32,7 +32,8 @@ def mined_statistics(
     Returns:
         ``mined_percentile``: place of an anchor's own mined columns among all that it may choose
         from, 0 = hardest; ``mined_similarity`` of them today, in training views, and
-        ``mined_similarity_then``, when they were mined, over the same columns.
+        ``mined_similarity_then``, when they were mined, over the same columns. Where judgements or
+        meanings are known, ``mined_false_negative``: share of them that mean what the anchor means.
     """
     if scores is None:
         return {}
@@ -47,11 +48,15 @@ def mined_statistics(
     similarity = context.similarity[:, :columns].float()
     ranks = (context.ranks()[:, :columns] + 0.5) / context.eligible.clamp(min=1)
     both = own & ~known.isnan()
-    return {
+    out = {
         "mined_percentile": summary(ranks, own, 0, 1),
         "mined_similarity": summary(similarity, both, -1, 1),
         "mined_similarity_then": summary(known.nan_to_num().expand_as(own), both, -1, 1),
     }
+    if context.truth is not None:
+        same = context.truth[:, :columns].float()
+        out["mined_false_negative"] = summary(same, own, 0, 1)
+    return out
 
 
 def stored_statistics(stored: Tensor, today: Tensor, texts: Tensor) -> dict[str, Tensor]:

@@ -52,3 +52,15 @@ def test_judged_refuses_thresholds_that_cross_and_a_guide_that_is_not_asked() ->
         make("judged", low=0.5, high=0.2)
     with pytest.raises(ValueError, match="judge is 'truth'"):
         make("judged", judge="truth", guide="static")
+
+
+def test_shares_that_the_judge_calls_positive_or_leaves_out() -> None:
+    context = make_context(5, 14, seed=1)
+    score, asked = context.require("guide_similarity"), context.negative_mask
+    found = make("judged", among="all", low=0.0, high=0.3).diagnostics(context)
+    scores = [float(score[i, j]) for i in range(5) for j in range(14) if asked[i, j]]
+    positive = sum(s > 0.3 for s in scores) / len(scores)
+    between = sum(0.0 <= s <= 0.3 for s in scores) / len(scores)
+    assert 0 < positive < 1
+    assert float(found["judged_positive"]) == pytest.approx(positive)
+    assert float(found["judged_between"]) == pytest.approx(between)

@@ -528,6 +528,18 @@ def test_mined_candidates_grow_old_between_refreshes() -> None:
     assert means(never, "mined_recall") == {}
 
 
+def test_places_of_the_mined_in_the_ranking_of_the_corpus() -> None:
+    def ranks(**given: Any) -> dict[int, float]:
+        pool = CorpusPool(shortage="fewer", **given)
+        return means(run(unsupervised(), pool, steps=5)[0], "mined_rank")
+
+    assert ranks(negatives=4, depth=4) == {0: 2.5, 2: 2.5, 4: 2.5}
+    assert ranks(negatives=2, depth=2, start=3, refresh=2) == {0: 4.5, 2: 4.5, 4: 4.5}
+    drawn = ranks(negatives=1, depth=4, source="bm25")
+    assert all(1 <= place <= 4 for place in drawn.values())
+    assert ranks(source="random", depth=4) == {}
+
+
 def test_lagging_candidates_count_their_age_from_the_mining() -> None:
     pool = CorpusPool(shortage="fewer", depth=4, refresh=4, lag=2)
     found, _ = run(unsupervised(), pool, steps=9)

@@ -53,6 +53,12 @@ def test_mined_columns_equal_loops(share: str, given: int) -> None:
     assert found["mined_similarity"][0].item() == pytest.approx(np.mean(now), abs=1e-6)
     assert found["mined_similarity_then"][0].item() == pytest.approx(np.mean(before), abs=1e-6)
     assert found["mined_similarity"][-1] == size * m - 1
+    assert "mined_false_negative" not in found
+    truth = torch.zeros(context.similarity.shape, dtype=torch.bool)
+    truth[0, size + size * given] = True  # the first row's first mined text
+    truth[0, 1] = True  # a text of the batch
+    judged = mined_statistics(context.replace(truth=truth), contrast, then)
+    assert judged["mined_false_negative"][0].item() == pytest.approx(1 / (size * m))
 
 
 def test_nothing_mined_nothing_said() -> None:
