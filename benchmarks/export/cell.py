@@ -12,6 +12,7 @@ from typing import Any
 from nsbench.benchmarks.encoders import Encoder, hash_weights, load_trained
 from nsbench.benchmarks.export.sentence_transformer import (
     adapter_of,
+    base_of,
     save,
     to_sentence_transformer,
 )
@@ -98,6 +99,13 @@ def check_exportable(folder: Path, to: Path, *, retrain: bool = False) -> tuple[
     return cell, record
 
 
+_BASE_HERE = """## Base
+
+This folder holds an adapter. Its base is a folder of the machine that it was exported on: to load
+it elsewhere, put the base there and set `base_model_name_or_path` in `adapter_config.json`.
+"""
+
+
 def export_cell(
     folder: Path, to: Path, *, pooling: str = "", retrain: bool = False, place: str = ""
 ) -> RunRecord:
@@ -123,9 +131,15 @@ def export_cell(
     if getattr(encoder, "pooling", None) is None:
         scored = ""  # a table has no layers to pool otherwise
     model = to_sentence_transformer(encoder, pooling=scored)
+    adapter, base = adapter_of(encoder), base_of(encoder)
+    local = Path(base).is_absolute()
+    if place and local:  # no one else has a base that is a folder of this machine
+        adapter = None
     about = card(record, paths, note=pooling, place=place)
+    if adapter is not None and local:
+        about += _BASE_HERE
     with written_whole(to) as folder:
-        save(model, folder, about, adapter_of(encoder))
+        save(model, folder, about, adapter)
     return record
 
 

@@ -126,6 +126,12 @@ def adapter_of(encoder: Encoder) -> Any:
     return model if model is not None and _adapters.base_of(model) else None
 
 
+def base_of(encoder: Encoder) -> str:
+    """Name or absolute folder of the base of an encoder's adapter; empty without one."""
+    model = encoder.model if isinstance(encoder, TransformerEncoder) else None
+    return "" if model is None else _adapters.base_of(model)
+
+
 def save(model: Any, folder: Path, card: str, adapter: Any = None) -> None:
     """Save a `SentenceTransformer` as safetensors, with a card of ours.
 

@@ -115,6 +115,9 @@ def test_trained_resumed_mined_with_exported_and_read_back(
     names = {p.name for p in (tmp_path / "out").iterdir()}
     assert ("adapter_model.safetensors" in names) == ("model.safetensors" not in names)
     assert ("adapter_model.safetensors" in names) == ("lora" in given)
+    assert ("Its base is a folder of" in (tmp_path / "out" / "README.md").read_text()) == (
+        "lora" in given
+    )
     spec = encoders.make("transformer", source=str(tmp_path / "out"))
     spec.check()
     texts = [t for t in TEXTS if t]
@@ -128,6 +131,22 @@ def test_trained_resumed_mined_with_exported_and_read_back(
     if given == NARROW:
         same = replace(spec, weights="bf16").build((), 0)
         assert np.abs(unit(encode_texts(same, texts)) - trained).max() < 1e-5
+
+
+def test_an_adapter_of_a_local_base_is_pushed_as_the_whole_model(
+    small: Build, tmp_path: Path
+) -> None:
+    base = save_transformer(tmp_path / "model", "bert")
+    planned = cell_of(small, base, **LORA)
+    paths, _ = run(planned, tmp_path / "results")
+    export_cell(paths.folder, tmp_path / "pushed", place="someone/model")
+    names = {p.name for p in (tmp_path / "pushed").iterdir()}
+    assert "model.safetensors" in names
+    assert "adapter_config.json" not in names
+    read = encoders.make("transformer", source=str(tmp_path / "pushed")).build((), 0)
+    texts = [t for t in TEXTS if t]
+    trained = encode_texts(_trained(planned, paths), texts)
+    assert np.abs(unit(trained) - unit(encode_texts(read, texts))).max() < 1e-5
 
 
 def _trained(planned: Any, paths: CellPaths) -> Encoder:

@@ -125,6 +125,21 @@ def test_untrained_minilm_is_scored_as_plain_mteb_scores_it(
     scored_like_mteb(model, SentenceTransformer(NAME, device="cpu"), "LIMITSmallRetrieval")
 
 
+@pytest.mark.slow
+def test_minilm_on_scifact_is_scored_as_plain_mteb_scores_it(
+    need_tasks: Callable[..., None],
+) -> None:
+    """Half an hour of one core, two thirds of it mteb's."""
+    need_tasks("SciFact")
+    from sentence_transformers import SentenceTransformer
+
+    from nsbench.benchmarks.encoders import encode_texts, encoders
+
+    encoder = encoders.make("transformer", source=NAME).build((), 0)
+    model = EvaluatedModel("me/minilm", "r", 384, lambda texts: encode_texts(encoder, texts))
+    scored_like_mteb(model, SentenceTransformer(NAME, device="cpu"), "SciFact")
+
+
 def test_scifact_is_scored_as_plain_mteb_scores_it(need_tasks: Callable[..., None]) -> None:
     """The static table of MiniLM, which takes seconds where MiniLM takes minutes."""
     need_tasks("SciFact")
