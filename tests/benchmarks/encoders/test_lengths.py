@@ -15,12 +15,12 @@ from nsbench.benchmarks.encoders import encode_texts, encoders
 from nsbench.benchmarks.encoders.pretrained import load_model, own_model
 from nsbench.benchmarks.evaluation.evaluate import evaluate
 from nsbench.benchmarks.evaluation.mteb import adapter, tasks
-from nsbench.benchmarks.evaluation.mteb.plain import plain_scores
 from nsbench.benchmarks.export.sentence_transformer import save, to_sentence_transformer
 from nsbench.benchmarks.matrix.config import parse_config
 from nsbench.benchmarks.matrix.expand import expand
 from nsbench.benchmarks.mining.guides import guide_embeddings, guide_fingerprint, queries_of
 from nsbench.benchmarks.runs.cell_scores import evaluated_model
+from tools.plain_mteb import plain_scores
 
 pytest.importorskip("sentence_transformers")
 
