@@ -11,7 +11,7 @@ from nsbench.benchmarks.evaluation.checkpoint import EvaluatedModel
 from nsbench.benchmarks.evaluation.evaluate import Evaluation, evaluate
 from nsbench.benchmarks.evaluation.mteb import adapter, tasks
 from nsbench.benchmarks.evaluation.ranking import METRICS
-from nsbench.samplers._memory import forget
+from nsbench.samplers._cache import clear_caches
 
 NAMES = [f"d{i:02d}" for i in range(12)]
 """Documents; the first five are queries too, under the same ids."""
@@ -64,7 +64,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
         monkeypatch.setattr(registry, "_TASKS_REGISTRY", known)
         monkeypatch.setattr(tasks, "_task_classes", lambda: known)
         monkeypatch.setattr(tasks, "missing_data", lambda requests: [])
-        forget(tasks.__name__)
+        clear_caches(tasks.__name__)
         return kind
 
     return register
