@@ -72,11 +72,12 @@ def mined(k: int, margin: float | None = None) -> Arm:
     return Arm(f"mined, {k}, margin {margin:g}", "corpus_negatives", given)
 
 
-def short_list(audit: Mapping[str, Any]) -> list[Arm]:
+def short_list(audit: Mapping[str, Any], guide: str = "") -> list[Arm]:
     """Return the arms, the ones that a short race keeps first.
 
     Args:
         audit: The audit as plain data.
+        guide: A second model, whose ranking is mined too; empty without one.
     """
     out = [
         IN_BATCH,
@@ -88,6 +89,11 @@ def short_list(audit: Mapping[str, Any]) -> list[Arm]:
         Arm("hard reweighted", "hard_reweighted"),
         mined(1),
     ]
+    if audit["facts"]["given_negatives"]:
+        out.insert(1, Arm("given negatives alone", "given"))
+    if guide:
+        more = {"source": "guide", "guide": guide, "k": 4, "depth": 20}
+        out.insert(1, Arm("mined by the guide, 4", "corpus_negatives", more))
     shares = audit["false_negatives"]["by_swaps"]
     if shares and shares[0]["high"] > _MANY:
         share = min(0.5, max(0.005, round(shares[0]["share"], 3)))

@@ -24,6 +24,7 @@ FACTS = {
     "equal_but_for_case_or_space": "texts that equal another but for case, form or spaces",
     "anchors": "different anchors",
     "several_positives": "anchors with several positives",
+    "given_negatives": "given negatives",
     "blank": "texts of at most one word",
     "cut": "texts that end in an ellipsis or a hyphen, and may be cut",
     "at_greatest_length": "texts of exactly the greatest length, where that hints at a cut",
@@ -69,7 +70,8 @@ def sections(found: Mapping[str, Any], figures: Mapping[str, Picture]) -> list[S
                 Says(
                     "Rows that share a text, or hold texts that are nearly equal, form a group; a "
                     "group is in one part as a whole, so no text is in two parts. The largest "
-                    f"group has {found['largest_group']:,} rows."
+                    f"group has {found['largest_group']:,} rows. {found['read']['texts']:,} texts "
+                    "were searched for nearly equal ones."
                 ),
             ],
         ),

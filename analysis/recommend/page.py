@@ -97,7 +97,7 @@ h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2rem; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .9rem; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .7rem .3rem 0;
   border-bottom: 1px solid #ddd; min-width: 3.5rem; max-width: 26rem; }
-td.long { min-width: 13rem; }
+td { overflow-wrap: break-word; } td.long { min-width: 13rem; }
 th { border-bottom: 2px solid #888; overflow-wrap: normal; }
 pre { overflow-x: auto; background: #f5f5f5; padding: .7rem; font-size: .85rem; }
 figure { margin: 1rem 0; } img { max-width: 100%; width: 34rem; height: auto; }

@@ -90,4 +90,5 @@ def curve(table: pd.DataFrame, ax: Axes, *, x: str, title: str) -> None:
     ax.set_xlabel(x)
     ax.set_ylabel("dev nDCG@10 (points)")
     add_title(ax, title)
-    add_caption(ax, f"n = {table['seed'].nunique()} seeds; each dot is one training")
+    seeds = table["seed"].nunique()
+    add_caption(ax, f"n = {seeds} seed{'s' * (seeds > 1)}; each dot is one training")

@@ -84,6 +84,7 @@ class Plan:
         per_score: Seconds of scoring then.
         fresh: Fresh seeds, fewer where the race took longer than planned.
         curves: False where the time for curves was used up; ``None`` until that is known.
+        temperatures: The same of the temperatures in the last rung.
     """
 
     arms: tuple[Arm, ...]
@@ -96,6 +97,7 @@ class Plan:
     per_score: float
     fresh: int = 0
     curves: bool | None = None
+    temperatures: bool | None = None
 
     def plain(self) -> dict[str, Any]:
         """As plain data."""
@@ -106,6 +108,14 @@ class Plan:
         """Write it, and return it."""
         write_atomically(path, pretty_json(self.plain()))
         return self
+
+    def before_last_rung(self, seconds: float) -> "Plan":
+        """Settle whether there is time for several temperatures."""
+        left = 60 * self.minutes - self.spent - seconds
+        arms = max(2, math.ceil(self.shape.arms / 4))
+        cells = 3 * arms * self.shape.seeds[2] + LEAST_SEEDS * (self.shape.finalists + 1)
+        need = cells * (self.steps * self.per_step + self.per_score)
+        return replace(self, temperatures=self.shape.temperatures and left > need)
 
     def after_race(self, seconds: float) -> "Plan":
         """Settle the number of fresh seeds by what the race took."""

@@ -7,6 +7,7 @@ Optimization (successive halving). https://proceedings.mlr.press/v51/jamieson16.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from nsbench.analysis.recommend.arms import (
     IN_BATCH,
@@ -49,19 +50,34 @@ class Rung:
     places: tuple[Place, ...]
 
 
-def race(setting: Setting, plan: Plan, say: Say) -> list[Rung]:
-    """Run the rungs of a plan."""
+def race(setting: Setting, plan: Plan, path: Path, say: Say) -> tuple[list[Rung], Plan]:
+    """Run the rungs of a plan, which settles before the last one whether temperatures race.
+
+    Args:
+        setting: What all arms share.
+        plan: The plan.
+        path: Its file.
+        say: Told what ends.
+    """
     steps = [max(8, plan.steps // 4), max(8, plan.steps // 2), plan.steps]
-    arms, rungs = list(plan.arms), []
+    arms, rungs = list(plan.arms), list[Rung]()
     for number, budget in enumerate(steps):
-        if number == 2 and plan.shape.temperatures:
+        if number == 2 and plan.temperatures is None:
+            plan = plan.before_last_rung(seconds(rungs)).write(path)
+        if number == 2 and plan.temperatures:
             arms = with_temperatures([a for a in arms if a.temperature == TEMPERATURE])
         kept = max(2, math.ceil(len(plan.arms) / 2 ** (number + 1)))
         if number == 2:
             kept = plan.shape.finalists
         rungs.append(_rung(setting, plan, arms, (number, budget, kept), say))
         arms = [p.arm for p in rungs[-1].places if p.kept]
-    return rungs
+    return rungs, plan
+
+
+def seconds(rungs: Sequence[Rung]) -> float:
+    """Seconds that the trainings of some rungs took, by their records."""
+    every = {e.folder: e for rung in rungs for place in rung.places for e in place.ended}
+    return float(sum(e.seconds.get("total", 0.0) for e in every.values()))
 
 
 def _rung(

@@ -5,7 +5,7 @@ goes on where it was, with the same plan and the same bytes.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from nsbench.analysis.recommend.decide import (
 from nsbench.analysis.recommend.given import Given, Material, RecommendGiven, material
 from nsbench.analysis.recommend.hand_over import hand_over
 from nsbench.analysis.recommend.plan import EPOCHS, SHAPES, Plan, make_plan, read_plan
-from nsbench.analysis.recommend.race import Say, curves, race
+from nsbench.analysis.recommend.race import Say, curves, race, seconds
 from nsbench.analysis.recommend.recommendation_page import write_story
 from nsbench.analysis.recommend.story import Story, Told
 from nsbench.benchmarks.files import write_atomically
@@ -66,14 +66,13 @@ def recommended(given: RecommendGiven, say: Say = lambda line: None) -> Told:
         story = Story(name, audit, parts, None, (), None, (), least, given.least, found.notes, {})
         return write_story(story, folder)
     path = folder / "plan.json"
-    rungs = race(setting, plan, say)
-    raced = [e for rung in rungs for place in rung.places for e in place.ended]
+    rungs, plan = race(setting, plan, path, say)
     if not plan.fresh:
-        plan = plan.after_race(_seconds(raced)).write(path)
+        plan = plan.after_race(seconds(rungs)).write(path)
     finalists = [p.arm for p in rungs[-1].places if p.kept]
     decision = decide(setting, plan, finalists, say)
     if plan.curves is None:
-        plan = plan.after_decision(_seconds(raced) + _spent(folder / "decision")).write(path)
+        plan = plan.after_decision(seconds(rungs) + _spent(folder / "decision")).write(path)
     drawn = curves(setting, plan, say) if plan.curves else []
     story = Story(
         *(name, audit, parts, plan, rungs, decision, drawn, least, given.least),
@@ -168,7 +167,7 @@ def _planned(
     evaluate = min(e.seconds["evaluate"] for e in tried[1:])
     per_step = (tried[-1].seconds["train"] + 2 * hard.seconds["train"]) / 3 / PROBE_STEPS
     plan = make_plan(
-        short_list(audit),
+        short_list(audit, given.guide),
         minutes=given.minutes,
         spent=time.monotonic() - start,
         per_step=per_step,
@@ -185,10 +184,6 @@ def _planned(
 
 def _no_plan(given: RecommendGiven) -> Plan:
     return Plan((), SHAPES[-1], 0, 0.0, given.minutes, 0.0, 0.0, 0.0)
-
-
-def _seconds(ended: Sequence[Ended]) -> float:
-    return float(sum({e.folder: e.seconds.get("total", 0.0) for e in ended}.values()))
 
 
 def _records(folder: Path) -> list[dict[str, Any]]:

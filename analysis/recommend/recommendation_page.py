@@ -190,7 +190,7 @@ def _curves(story: Story, folder: Path) -> list[Block]:
 
 def _parts(story: Story) -> Section:
     rows = tuple(
-        (name, f"{p['queries']:,}", f"{p['documents']:,}", f"{p['pairs']:,}", f"{p['left_out']:,}")
+        (name, *(f"{p[n]:,}" for n in ("queries", "documents", "pairs", "left_out", "beyond")))
         for name, p in sorted(story.parts.items(), key=lambda x: -x[1]["queries"])
     )
     shares = story.audit["false_negatives"]["by_swaps"]
@@ -200,7 +200,7 @@ def _parts(story: Story) -> Section:
             f"Of random candidates, {shares[0]['low']:.2%} to {shares[0]['high']:.2%} would pass "
             "as the given positive"
         )
-    columns = ("part", "queries", "documents", "relevant pairs", "queries left out")
+    columns = ("part", "queries", "documents", "relevant pairs", "queries left out", "beyond most")
     return Section(
         "The data",
         [
@@ -208,7 +208,7 @@ def _parts(story: Story) -> Section:
             Says(f"{text}. The audit is in audit.html."),
             Says(
                 "No text is in two parts. A query is left out of a test if its text is one of the "
-                "documents there."
+                "documents there. Queries beyond the most that a part may have were drawn out."
             ),
         ],
     )

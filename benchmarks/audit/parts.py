@@ -23,6 +23,12 @@ MOST_MATES = 200_000
 """Pairs of texts of one class that are written for training."""
 
 
+MOST_QUERIES = {"train": 20_000, "dev": 500, "test": 1500}
+"""Queries of each part; further ones are drawn out, and counted."""
+MOST_FREE = 50_000
+"""Documents without a row that are written, over all parts."""
+
+
 @dataclass(frozen=True)
 class Written:
     """A part as it was written.
@@ -32,12 +38,14 @@ class Written:
         documents: Number of documents.
         pairs: Number of relevant pairs.
         left_out: Queries that were left out, because their text is a document of this test too.
+        beyond: Queries that were left out, because the part has `MOST_QUERIES` already.
     """
 
     queries: int
     documents: int
     pairs: int
     left_out: int = 0
+    beyond: int = 0
 
 
 def has_classes(data: TrainingData) -> bool:
@@ -83,8 +91,11 @@ def write_parts(
             group, known = data.group, data.known
             here = np.isin(known[:, 0], data.anchor[rows])
             pairs = known[here & (group[known[:, 0]] != group[known[:, 1]])]
-            documents = np.unique(pairs[:, 1])
+            documents = pairs[:, 1]
         left = 0
+        pairs, beyond = _drawn(pairs, MOST_QUERIES[part], seed)
+        if not classes:
+            documents = np.unique(pairs[:, 1])
         if part != "train":
             both = np.isin(data.group[pairs[:, 0]], data.group[documents])
             left = len(np.unique(pairs[both, 0]))
@@ -93,8 +104,19 @@ def write_parts(
         wrong = _wrong(data, rows) if part == "train" else np.zeros((0, 2), np.int64)
         documents = np.union1d(documents, wrong[:, 1])
         _write(data, out / part, part, pairs=pairs, wrong=wrong, documents=documents)
-        written[part] = Written(len(np.unique(pairs[:, 0])), len(documents), len(pairs), left)
+        written[part] = Written(
+            len(np.unique(pairs[:, 0])), len(documents), len(pairs), left, beyond
+        )
     return written
+
+
+def _drawn(pairs: Ints, most: int, seed: int) -> tuple[Ints, int]:
+    """Keep the pairs of ``most`` queries at most; return the number of the others too."""
+    queries = np.unique(pairs[:, 0])
+    if len(queries) <= most:
+        return pairs, 0
+    kept = np.random.default_rng(seed_for(seed, "queries")).permutation(queries)[:most]
+    return pairs[np.isin(pairs[:, 0], kept)], len(queries) - most
 
 
 def _extra_documents(data: TrainingData, split: Split, seed: int) -> Mapping[str, Ints]:
@@ -102,8 +124,9 @@ def _extra_documents(data: TrainingData, split: Split, seed: int) -> Mapping[str
     used = np.concatenate([data.known.ravel(), data.negatives[data.negatives >= 0]])
     free = np.flatnonzero(~np.isin(data.group, data.group[used]))
     rng = np.random.default_rng(seed_for(seed, "documents"))
+    free = rng.permutation(free)[:MOST_FREE]
     ends = np.cumsum(SHARES) * len(free)
-    lots = np.split(rng.permutation(free), ends[:-1].astype(np.int64))
+    lots = np.split(free, ends[:-1].astype(np.int64))
     return {part: np.sort(lot) for part, lot in zip(PARTS, lots, strict=True)}
 
 

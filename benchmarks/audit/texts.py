@@ -38,9 +38,9 @@ def facts(data: TrainingData) -> dict[str, Any]:
 
     Returns:
         Counts by name: rows, texts; ``repeated_rows``, whose two texts occur before;
-        ``same_texts``, whose positive equals the anchor; ``anchors`` and those with
-        ``several_positives``; ``blank``, texts of at most one word; ``cut``, texts that end in an
-        ellipsis or a hyphen; ``at_greatest_length``, texts of exactly the greatest length, where
+        ``same_texts``, whose positive equals the anchor; ``given_negatives``; ``anchors`` and those
+        with ``several_positives``; ``blank``, texts of at most one word; ``cut``, texts that end in
+        an ellipsis or a hyphen; ``at_greatest_length``, texts of exactly the greatest length, where
         that hints at a cut, otherwise 0; quantiles of words per text, and texts by script.
     """
     group = data.group
@@ -57,6 +57,7 @@ def facts(data: TrainingData) -> dict[str, Any]:
         "repeated_rows": data.rows - len(np.unique(pairs, axis=0)),
         "same_texts": int((pairs[:, 0] == pairs[:, 1]).sum()),
         "anchors": len(anchors),
+        "given_negatives": int((data.negatives >= 0).sum()),
         "several_positives": int((several > 1).sum()),
         "equal_but_for_case_or_space": len(data.texts) - len({normalise(t) for t in data.texts}),
         "blank": int((words <= 1).sum()),

@@ -10,7 +10,8 @@ from nsbench.analysis.recommend.arms import IN_BATCH, TEMPERATURES, short_list, 
 from nsbench.analysis.recommend.decide import too_little
 from nsbench.analysis.recommend.plan import LADDER, Plan, make_plan, read_plan
 
-AUDIT = {"false_negatives": {"by_swaps": []}, "near_pairs": 0}
+FACTS = {"given_negatives": 0}
+AUDIT = {"false_negatives": {"by_swaps": []}, "near_pairs": 0, "facts": FACTS}
 ARMS = short_list(AUDIT)
 
 
@@ -52,6 +53,9 @@ def test_a_slow_race_leaves_fewer_fresh_seeds_and_no_curves() -> None:
     assert plan.after_race(1200).fresh == 3
     assert plan.after_decision(0).curves is plan.shape.curves
     assert plan.after_decision(1200).curves is False
+    wide = _plan(60)
+    assert wide.before_last_rung(0).temperatures
+    assert wide.before_last_rung(3600).temperatures is False
 
 
 def test_the_short_list_follows_the_audit() -> None:
@@ -60,8 +64,12 @@ def test_the_short_list_follows_the_audit() -> None:
     assert len(names) == len(set(names))
     assert "guided" not in names
     shares = [{"low": 0.1, "share": 0.2, "high": 0.3}]
-    found = short_list({"false_negatives": {"by_swaps": shares}, "near_pairs": 3})
-    assert {"guided", "debiased, 0.2", "text dedup"} <= {arm.name for arm in found}
+    more = {"by_swaps": shares}
+    given = {"given_negatives": 7}
+    found = short_list({"false_negatives": more, "near_pairs": 3, "facts": given}, "a/model")
+    names = [arm.name for arm in found]
+    assert {"guided", "debiased, 0.2", "text dedup"} <= set(names)
+    assert {"given negatives alone", "mined by the guide, 4"} <= set(names[:3])
     at = with_temperatures(ARMS[:2])
     assert sorted({arm.temperature for arm in at}) == sorted(TEMPERATURES)
     assert len({arm.name for arm in at}) == 6

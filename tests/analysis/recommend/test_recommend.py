@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import random
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,20 +29,11 @@ PLAN = Plan(
 )
 
 
+TIMES = 10
+
+
 class Killed(Exception):
     """Stands for a process that ends at some moment."""
-
-
-@pytest.fixture(scope="module")
-def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    data = datasets.make("planted", rows=420, seed=5)()
-    path = tmp_path_factory.mktemp("pairs") / "pairs.csv"
-    rows = [
-        f'"{data.texts[a]}","{data.texts[p]}"\n'
-        for a, p in zip(data.anchor, data.positive, strict=True)
-    ]
-    path.write_text("anchor,positive\n" + "".join(rows))
-    return path
 
 
 def _run(pairs: Path, to: Path, killed_after: int = 10**6) -> Told:
@@ -138,3 +132,35 @@ def test_shuffled_positives_teach_nothing(tmp_path: Path) -> None:
     told = _run(path, tmp_path / "out")
     assert told.outcome == "nothing can be learned"
     assert "Nothing here can be learned" in told.sentence
+
+
+def _killed(pairs: Path, to: Path, lines: int) -> int:
+    """Start the command, kill it after some lines of output; return how many there were."""
+    command = [sys.executable, "-m", "nsbench.analysis.cli.main", "recommend", str(pairs)]
+    command += ["--model", "words", "--minutes", "60", "--least", "60", "--out", str(to)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        seen = 0
+        for seen, _ in enumerate(process.stderr, 1):
+            if seen == lines:
+                process.kill()
+                break
+        process.stderr.close()
+        process.wait()
+    return seen
+
+
+@pytest.mark.slow
+def test_killed_at_ten_random_moments(pairs: Path, tmp_path: Path) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    for folder in (whole, broken):
+        folder.mkdir()
+        PLAN.write(folder / "plan.json")
+    given = RecommendGiven(data=str(pairs), to=whole, model="words", minutes=60, least=60)
+    said: list[str] = []
+    recommended(given, said.append)
+    draw = random.Random(7)
+    for _ in range(TIMES):
+        _killed(pairs, broken, draw.randrange(1, len(said)))
+    recommended(given.model_copy(update={"to": broken}))
+    assert _bytes(broken) == _bytes(whole)
