@@ -61,11 +61,7 @@ def _asked(seconds: float) -> bool:
 
 
 def settle(say: Callable[[str], None]) -> None:
-    """Ask the hub whether it is there, and switch it off for this run if it is not.
-
-    Args:
-        say: Told so in one line.
-    """
+    """Ask the hub whether it is there, and switch it off for this run if it is not."""
     if offline() or answers():
         return
     switch_off(silent=True)

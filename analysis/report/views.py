@@ -38,11 +38,6 @@ def pools_data(
 ) -> list[dict[str, Any]]:
     """Return each comparison group with two views: by sampler and augmentation, and by sampler.
 
-    Args:
-        board: The leaderboard.
-        every: Its pools, in the same order.
-        said: The findings of each.
-
     Returns:
         ``{"title", "baseline", "margin", "findings", "notes", "words", "tasks", "seeds",
         "shared", "axes", "views": {"rows", "samplers"}}``; a view as in `_view`, ``axes`` as

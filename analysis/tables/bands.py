@@ -225,13 +225,7 @@ def _band(row: Mapping[str, Any]) -> str:
 
 
 def write_bands(every: Sequence[Pool], board: Leaderboard, out: Path) -> list[Path]:
-    """Write ``tables/bands.csv`` and ``.md``; nothing without a band experiment.
-
-    Args:
-        every: The pools behind the board.
-        board: The leaderboard.
-        out: The results folder.
-    """
+    """Write ``tables/bands.csv`` and ``.md``; nothing without a band experiment."""
     tables = [t for pool in every for t in band_tables(pool, board)]
     if not tables:
         return []

@@ -84,12 +84,7 @@ def varies(values: "pd.Series[Any]") -> bool:
 
 
 def markdown_table(table: pd.DataFrame, tasks: tuple[str, ...]) -> str:
-    """Return a Markdown table; means of methods better than the baseline are bold.
-
-    Args:
-        table: Rows of a leaderboard, best first.
-        tasks: Its task columns.
-    """
+    """Return a Markdown table; means of methods better than the baseline are bold."""
     few = _few(table)
     columns, rows = _escaped(few, tasks, markdown_text, bold="**{}**")
     text = "\n".join(markdown_lines(columns, rows))

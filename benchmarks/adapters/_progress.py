@@ -57,10 +57,6 @@ class Draws:
     def on(self, device: torch.device, *, learning: bool) -> torch.Generator:
         """Return the generator of a device.
 
-        Args:
-            device: Where batches live.
-            learning: Whether the batch is trained on.
-
         Raises:
             ValueError: If a checkpoint holds draws of another kind of device.
         """

@@ -96,9 +96,6 @@ class MineCommand(MinedFiles, MineSettings):
 def mined(given: MineCommand) -> tuple[dict[str, Any], bool]:
     """Mine a set into its folder.
 
-    Args:
-        given: Arguments and options.
-
     Returns:
         The content of ``mined.json``, and whether the set was there before.
     """

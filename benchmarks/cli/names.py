@@ -9,9 +9,6 @@ from typing import Any
 def shipped(package: str) -> list[dict[str, Any]]:
     """Return a row for each class that the modules of a package register, sorted by name.
 
-    Args:
-        package: Import name of the folder that a registry walks.
-
     Returns:
         ``name``, ``summary`` and ``parameters`` (``name``, ``required``, ``default``).
 

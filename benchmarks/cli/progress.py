@@ -18,9 +18,6 @@ def texts_shown(title: str) -> Iterator[None]:
     """Show how many texts are embedded inside the block, and the time to go.
 
     A terminal gets a bar; a file or pipe a line every `EVERY` seconds.
-
-    Args:
-        title: What is being done.
     """
     from nsbench.benchmarks.encoders.progress import heard_by  # imports torch
 

@@ -156,12 +156,7 @@ def embed_all(encoder: Encoder, tokens: TokenTable, note: Callable[[str, float],
 
 
 def untouched(view: TokenView, plain: TokenView) -> Tensor:
-    """``(B,)`` bool, True where nothing of a text's tokens was changed.
-
-    Args:
-        view: The augmented view.
-        plain: The same texts as they are.
-    """
+    """``(B,)`` bool, True where nothing of a text's tokens was changed."""
     width = min(view.ids.shape[1], plain.ids.shape[1])
     real = view.mask[:, :width]
     same = (view.lengths == plain.lengths) & (

@@ -84,12 +84,6 @@ def find_alarms(
 ) -> list[dict[str, Any]]:
     """Everything about a trained cell that deserves a warning.
 
-    Args:
-        difficulty: Its difficulty table.
-        scores: Its scores.
-        cell: The cell.
-        cost: Counts of its training.
-
     Returns:
         One ``{"name", "value", "limit", "text"}`` per alarm.
     """

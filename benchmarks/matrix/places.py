@@ -14,10 +14,6 @@ def anchored(raw: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
     A path that is not there, but is where the command runs, stays as it is. Names of encoders are
     paths if they begin with ``./`` or ``../``.
-
-    Args:
-        raw: The matrix, unchecked.
-        folder: Folder of its file.
     """
     out = dict(raw)
     for axis in _AXES:

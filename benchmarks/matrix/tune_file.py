@@ -197,10 +197,6 @@ def _check_families(config: TuneConfig, matrix: MatrixConfig) -> None:
 def check_space(config: TuneConfig, names: list[str]) -> None:
     """Refuse a space that names what no method has, or seeds that serve twice.
 
-    Args:
-        config: The study.
-        names: Samplers of the matrix.
-
     Raises:
         ConfigError: Naming the value and the legal ones.
     """

@@ -50,12 +50,7 @@ Reader = Callable[[CellPaths, RunRecord], pd.DataFrame | None]
 
 
 def readers(records: Sequence[tuple[CellPaths, RunRecord]], *, texts: bool) -> dict[str, Reader]:
-    """Return how each of `TABLES` is read of a finished cell; ``None`` where it has none.
-
-    Args:
-        records: All cells.
-        texts: Keep the texts of negatives.
-    """
+    """Return how each of `TABLES` is read of a finished cell; ``None`` where it has none."""
     first = _first_seeds(records)
 
     def negatives(paths: CellPaths, record: RunRecord) -> pd.DataFrame | None:

@@ -82,12 +82,7 @@ def check_nli(owner: str, nli: object) -> None:
 
 
 def check_labels(regime: str, data: TrainingData) -> None:
-    """Raise ``ValueError`` unless every row of the data has an entailment class.
-
-    Args:
-        regime: Who asks.
-        data: Its entailment pairs.
-    """
+    """Raise ``ValueError`` unless every row of the data has an entailment class."""
     if data.nli is None:
         raise ValueError(
             f"the regime {regime} needs entailment labels, and the data set {data.name} has none; "

@@ -145,12 +145,7 @@ class Measures:
             refuse_diverged(torch.stack(self._losses).cpu().double().numpy(), self.method.budget)
 
     def see(self, batch: Batch, stepped: Stepped) -> dict[str, Tensor]:
-        """Count one step in the histograms and return its ``{quantity: (S,)}``.
-
-        Args:
-            batch: Its input.
-            stepped: Its result.
-        """
+        """Count one step in the histograms and return its ``{quantity: (S,)}``."""
         context, contrast = stepped.context, stepped.contrast
         loss, supervision = stepped.loss.detach(), self.method.supervision
         objective, selection = self._objective(stepped), stepped.selection
@@ -223,9 +218,6 @@ class Measures:
 
     def trained(self, cost: dict[str, float]) -> Trained:
         """Read everything out.
-
-        Args:
-            cost: Counts of what was spent.
 
         Raises:
             DivergedError: If a loss is not finite.

@@ -195,10 +195,6 @@ def to_replace(job: Job) -> Job:
 def run_job(job: Job, after_step: Callable[[], None] = lambda: None) -> RunRecord | None:
     """Claim a cell, run it and return its record; ``None`` if another process is running it.
 
-    Args:
-        job: The cell.
-        after_step: Called after each training step.
-
     Raises:
         StorageError: If the results folder cannot be written.
     """
@@ -231,11 +227,6 @@ def run_job(job: Job, after_step: Callable[[], None] = lambda: None) -> RunRecor
 
 def record_crash(job: Job, reason: str, seconds: float) -> RunRecord | None:
     """Write the failed record of a cell whose process ended without one.
-
-    Args:
-        job: The cell.
-        reason: How it ended.
-        seconds: How long it ran.
 
     Returns:
         Its record, an earlier one if it had one; ``None`` if another process is running it.

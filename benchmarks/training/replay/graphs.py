@@ -117,11 +117,6 @@ def why_it_waits(func: Any, args: Any, kwargs: Any) -> str:
 
     It waits if it reads a number, has a shape that depends on numbers, creates a tensor from
     Python's numbers, or moves one between host and device.
-
-    Args:
-        func: The operation.
-        args: Its positional arguments.
-        kwargs: Its keyword arguments.
     """
     name = func._schema.name
     if name in _INDICES:
