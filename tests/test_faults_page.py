@@ -1,4 +1,4 @@
-"""docs/faults.md names tests and commits that exist, and leaves out no row."""
+"""docs/faults.md and docs/laws.md name tests and commits that exist; no row is left out."""
 
 import ast
 import re
@@ -7,6 +7,10 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+
+from nsbench.benchmarks.candidates import candidates
+from nsbench.benchmarks.objectives import objectives
+from nsbench.samplers import samplers
 
 ROOT = Path(__file__).resolve().parent.parent
 ROWS = {"M": 16, "N": 11, "A": 7, "E": 13, "S": 7, "R": 22}
@@ -31,8 +35,24 @@ def test_no_row_is_left_out() -> None:
     assert list(rows()) == wanted
 
 
+def laws() -> dict[str, str]:
+    """Tests of each law of docs/laws.md, by the components that it is of."""
+    text = (ROOT / "docs" / "laws.md").read_text("utf-8")
+    table = text.partition("## Laws of the methods of 2022 to 2026")[2]
+    return dict(re.findall(r"^\| (?!methods|---)(.+?) \| .+? \| (`.+`) \|$", table, re.M))
+
+
+def test_laws_are_of_components_that_exist() -> None:
+    registries = (samplers, objectives, candidates)
+    there = {entry.name for registry in registries for entry in registry}
+    named = {name for row in laws() for name in re.findall(r"`(\w+)`", row)}
+    assert len(laws()) > 30
+    assert named <= there, named - there
+
+
 def test_every_row_names_tests_that_exist() -> None:
-    for row, (cell, _) in rows().items():
+    cells = {row: cell for row, (cell, _) in rows().items()} | laws()
+    for row, cell in cells.items():
         for named in cell.split("<br>"):
             file, *tests = re.findall(r"`(.+?)`", named)
             path = ROOT / "tests" / file

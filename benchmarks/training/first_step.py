@@ -34,6 +34,7 @@ class Block:
         known: Ruled out: other known positives.
         eligible: What the sampler chose from.
         chosen: What it chose.
+        own: Of the chosen, those that were given or mined for the anchor itself.
         weight: Mean weight of the chosen; NaN without any.
         similarity: Mean cosine of the chosen; NaN without any.
         false: Share of the chosen known to mean the same as the anchor; NaN if nothing is known.
@@ -46,6 +47,7 @@ class Block:
     known: float
     eligible: float
     chosen: float
+    own: float
     weight: float
     similarity: float
     false: float
@@ -104,6 +106,7 @@ def counted(batch: Batch, stepped: Stepped) -> Iterator[Block]:
             known=_per_anchor(masks.known[:, old]),
             eligible=_per_anchor(context.negative_mask[:, here]),
             chosen=_per_anchor(chosen),
+            own=_per_anchor(chosen[:, : int(old.sum())] & stepped.contrast.own_negative[:, old]),
             weight=_mean(weight[:, here], chosen),
             similarity=_mean(context.similarity[:, here], chosen),
             false=false,
@@ -153,6 +156,8 @@ def told(blocks: list[Block]) -> list[str]:
             f"{block.kind}: {block.columns} columns; per anchor {block.eligible:g} eligible, "
             f"{block.chosen:g} chosen as negatives"
         )
+        if block.own:
+            line += f" ({block.own:g} of them the anchor's own)"
         ruled = [
             f"{count:g} {why}"
             for count, why in (

@@ -14,12 +14,12 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from nsbench.benchmarks.matrix.expand import _files
+from nsbench.benchmarks.mining.neighbours import Ints, mutual, ranked_rows
 from nsbench.benchmarks.records.cell import resolve
 from nsbench.benchmarks.training.batchers.bandwidth import close_together, cut
 from nsbench.benchmarks.training.batchers.communities import community_batches, grow
 from nsbench.benchmarks.training.batchers.consistency import consistent, places_of
 from nsbench.benchmarks.training.batchers.given import read_batches
-from nsbench.benchmarks.training.batchers.neighbours import Ints, mutual, ranked_rows
 from nsbench.benchmarks.training.batchers.packed import in_line, packed_batches
 from nsbench.benchmarks.training.batchers.walk import sparse_neighbours, walk
 from nsbench.benchmarks.training.batches import batches

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from nsbench.benchmarks.contrast.world import World
-from nsbench.benchmarks.training.batchers.neighbours import Ints, edges, ranked_rows, teacher_views
+from nsbench.benchmarks.mining.neighbours import Ints, edges, ranked_rows, teacher_views
 
 
 def close_together(neighbours: Ints) -> Ints:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from nsbench.benchmarks.contrast.world import World
-from nsbench.benchmarks.training.batchers.neighbours import (
+from nsbench.benchmarks.mining.neighbours import (
     Ints,
     mutual,
     ranked_rows,

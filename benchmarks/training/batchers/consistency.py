@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from nsbench.benchmarks.contrast.world import World
-from nsbench.benchmarks.training.batchers.neighbours import Ints, teacher_views
+from nsbench.benchmarks.mining.neighbours import Ints, teacher_views
 from nsbench.benchmarks.training.batches import batches
 
 _BLOCK = 1024

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from nsbench.benchmarks.contrast.world import World
-from nsbench.benchmarks.training.batchers.neighbours import Ints
+from nsbench.benchmarks.mining.neighbours import Ints
 
 _LONGEST = 18  # digits of the number of a row
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from nsbench.benchmarks.contrast.world import World
 from nsbench.benchmarks.mining.clusters import nearest, spherical_kmeans
-from nsbench.benchmarks.training.batchers.neighbours import Ints, teacher_views
+from nsbench.benchmarks.mining.neighbours import Ints, teacher_views
 
 
 def in_line(centroids: Tensor, start: int) -> list[int]:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from nsbench.benchmarks.contrast.world import World
-from nsbench.benchmarks.training.batchers.neighbours import Ints, teacher_views
+from nsbench.benchmarks.mining.neighbours import Ints, teacher_views
 
 _CELLS = 1 << 23  # numbers of embeddings gathered at a time
 

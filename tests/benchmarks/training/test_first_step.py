@@ -55,6 +55,19 @@ def test_mined_negatives_are_a_block_and_a_sampler_chooses_among_all() -> None:
     assert sum(b.eligible for b in found.values()) > 2 * BATCH
 
 
+def test_an_anchors_own_negatives_are_counted_apart() -> None:
+    pool = {"name": "corpus", "shortage": "fewer", "source": "random", "negatives": 2}
+    shared = blocks("in_batch", pool)["given or mined negatives"]
+    private = blocks("in_batch", pool | {"share": "own"})["given or mined negatives"]
+    assert shared.own == private.own == private.chosen
+    assert 1.5 < private.own <= 2 < shared.chosen
+    (line,) = told([private])
+    assert f"({private.own:g} of them the anchor's own)" in line
+    (plain,) = blocks("in_batch").values()
+    assert plain.own == 0
+    assert "own" not in told([plain])[0]
+
+
 def test_four_directions_are_told_apart_by_whom_they_are_compared_with() -> None:
     found = blocks("in_batch", {"name": "in_batch", "directions": "q_d+q_q+d_q+d_d"})
     assert found["texts of the batch"].columns == 2 * BATCH
