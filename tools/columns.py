@@ -182,6 +182,12 @@ COLUMNS: dict[str, dict[str, str]] = {
         "of": "Finished cells of the sampler.",
         "text": "The first one's words.",
     },
+    "tables/sources.csv": {
+        "(axes)": "As in leaderboard.csv.",
+        "source": "One of the data sets of a mixture.",
+        "n_seeds": "Seeds.",
+        "(quantities)": "Mean of each difficulty quantity over the second half of the steps.",
+    },
     "tables/by_query.csv": {
         "task": "The retrieval test.",
         "split": "Its split.",

@@ -81,6 +81,7 @@ def leaderboard(
     from nsbench.analysis.tables.leaderboard import make_leaderboard
     from nsbench.analysis.tables.pools import pools
     from nsbench.analysis.tables.predictors import write_predictors
+    from nsbench.analysis.tables.sources import write_sources
     from nsbench.analysis.tables.tuned import write_tuned
     from nsbench.analysis.tables.write import write_leaderboard
     from nsbench.benchmarks.records import PROBE_COLUMNS
@@ -99,6 +100,7 @@ def leaderboard(
         probes = CellTables(results, "probe", PROBE_COLUMNS)
         written += write_false_negatives(results, board, target, difficulty)
         written += write_predictors(every, difficulty, target)
+        written += write_sources(difficulty, target)
         written += write_agreement(every, probes, target)
         unread += [*bad, *probes.left_out.values()]
     elif tables == "auto":

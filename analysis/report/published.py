@@ -24,6 +24,7 @@ from nsbench.analysis.tables.false_negatives import write_false_negatives
 from nsbench.analysis.tables.leaderboard import Leaderboard, make_leaderboard
 from nsbench.analysis.tables.pools import pools
 from nsbench.analysis.tables.predictors import write_predictors
+from nsbench.analysis.tables.sources import write_sources
 from nsbench.analysis.tables.tuned import write_tuned
 from nsbench.analysis.tables.write import write_leaderboard
 from nsbench.benchmarks.files import write_atomically
@@ -155,6 +156,7 @@ def _make(
     write_bands(every, board, out)
     write_by_query(query_table(results, every, board)[0], out)
     write_predictors(every, material.difficulty, out)
+    write_sources(material.difficulty, out)
     write_tuned(results, out)
     write_early(results, material.difficulty, out)
     (out / "figures").mkdir()
