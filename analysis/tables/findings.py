@@ -65,12 +65,12 @@ def findings(
         names += [f"{_method(r)} ({_count(r['more_seeds'])})" for r in open_[1:]]
         out.append(f"Nothing here is decided about {_some(names)}.")
     silent = table[(table["verdict"] == NO_VERDICT) & table["mean"].notna()]
-    if len(silent):
-        quiet = _some([_method(r) for r in _rows(silent)])
-        out.append(
-            f"No verdict on {quiet}: under {LEAST_SEEDS} seeds shared with {base}, or no {base} "
-            "to be compared with."
-        )
+    for few, why in (
+        (silent[silent["difference"].notna()], f"it takes {LEAST_SEEDS} seeds shared with {base}"),
+        (silent[silent["difference"].isna()], f"there is no {base} to compare with"),
+    ):
+        if len(few):
+            out.append(f"No verdict on {_some([_method(r) for r in _rows(few)])}: {why}.")
     out += [] if axes is None else _axes(_rows(axes), statistics.margin)
     return [text for text in (*out, *_alarms(_rows(table), base)) if text]
 

@@ -18,6 +18,7 @@ from nsbench.analysis.statistics.simultaneous import Critical
 from nsbench.analysis.statistics.stats import Array
 from nsbench.analysis.statistics.verdicts import LEAST_SEEDS, MARGIN
 from nsbench.analysis.tables.axes import axis_table
+from nsbench.analysis.tables.fixed import AS_THEY_ARE, add_item_intervals
 from nsbench.analysis.tables.judging import (
     PAIRED,
     POWER,
@@ -40,8 +41,6 @@ from nsbench.samplers import suggest
 
 POINTS = 100.0
 """Leaderboards show scores times this."""
-AS_THEY_ARE = "models as they are"
-"""Encoder of the rows that ``nsbench evaluate`` makes."""
 _BEFORE = ("rank", "rank_lo", "rank_hi", "group", "sampler", "augmentation", "objective")
 _AFTER = (
     *("encoder", "data", "n_seeds", "n_tasks", "mean", "std", "ci_low", "ci_high", "iqm"),
@@ -159,8 +158,8 @@ def make_leaderboard(
     _check_baseline(results, baseline)
     every = pools(results, match=match, aggregate=aggregate) if every is None else every
     alarms = alarms_by_key(results)
-    rated = [_rate(pool, baseline, margin, alarms) for pool in every]
-    averaged = [_rate(marginal(pool), baseline, margin, alarms) for pool in every]
+    rated = [_rate(pool, baseline, margin, alarms, results) for pool in every]
+    averaged = [_rate(marginal(pool), baseline, margin, alarms, results) for pool in every]
     tasks = tuple(task_column(t) for t in sorted({t for pool in every for t in pool.tasks}))
     axes, apart = axis_table(every, margin, alarms)
     varying = [c for c in _OPTIONAL if _varies(every, c)]
@@ -222,7 +221,11 @@ def _check_baseline(results: Results, baseline: str) -> None:
 
 
 def _rate(
-    pool: Pool, baseline: str, margin: float, alarms: Mapping[str, tuple[str, ...]]
+    pool: Pool,
+    baseline: str,
+    margin: float,
+    alarms: Mapping[str, tuple[str, ...]],
+    results: Results,
 ) -> tuple[pd.DataFrame, PoolStatistics]:
     """Return the rows of one pool and their basis."""
     scores = POINTS * pool.scores
@@ -251,6 +254,7 @@ def _rate(
         for sampler, augmentation in zip(empty["sampler"], empty["augmentation"], strict=True)
     ]
     notes += seed_notes(pool, table, means, reference)
+    notes += add_item_intervals(table, pool, results)
     if len(table) > PAIRED:
         notes.append(
             f"rank intervals and letters are left out: they take all pairs of methods, and these "
