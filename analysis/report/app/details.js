@@ -94,7 +94,7 @@ const renderRow = async () => {
   content.append(about, el("p", {}, el("button", { type: "button", onclick: () => {
     const id = state.row;
     change({ row: "", a: id, view: judgement === all[0] ? "rows" : "samplers" }, "compare");
-    byId("compare").scrollIntoView();
+    settle("compare");
   } }, "Compare with another")), seedTable(row, judgement.view), el("h3", {}, "Loss"), loss,
   el("h3", {}, "Cells"), cells);
   showDialog(row.label, () => { if (state.row === row.id) change({ row: "" }); }, content)

@@ -8,6 +8,21 @@ const setTheme = (theme) => {
   }
 };
 
+// Go to a section and stay there while sections above it are drawn, until the reader moves.
+let settling = () => {};
+const settle = (name) => {
+  settling();
+  const target = byId(name);
+  const watcher = new ResizeObserver(() => target.scrollIntoView());
+  const stop = () => watcher.disconnect();
+  settling = stop;
+  watcher.observe(document.body); // calls back at once, too
+  for (const kind of ["wheel", "touchstart", "pointerdown", "keydown"]) {
+    addEventListener(kind, stop, { once: true, passive: true });
+  }
+  setTimeout(stop, 5000);
+};
+
 const start = () => {
   let theme = "auto";
   try { theme = localStorage.getItem("nsbench-theme") || "auto"; } catch { /* a private window */ }
@@ -29,7 +44,7 @@ const start = () => {
       event.preventDefault();
       const name = link.getAttribute("href").slice(1);
       writeAddress(name);
-      byId(name).scrollIntoView();
+      settle(name);
       byId(name).focus({ preventScroll: true });
     });
   }
@@ -49,7 +64,7 @@ const start = () => {
   }
   watchLater("explorer-body", ["pool", "quantity", "nv", "lines"], renderExplorer);
   watchLater("negatives-body", ["pool", "na", "nb", "nv", "moment", "anchor"], renderNegatives);
-  if (section && byId(section)) byId(section).scrollIntoView();
+  if (section && byId(section)) settle(section);
 };
 
 document.documentElement.classList.add("js");

@@ -284,6 +284,17 @@ def test_the_address_brings_the_same_view_back(show, report):
     assert head(again, "mean").get_attribute("aria-sort") == "descending"
 
 
+def test_the_address_of_a_section_stays_at_its_heading(show, report):
+    page = show(report, "#explorer", viewport={"width": 1400, "height": 700})
+    page.locator("#explorer-body svg").first.wait_for()
+    page.get_by_text("Previous anchor").wait_for()  # drawn above it, and later
+    place = "document.getElementById('explorer').getBoundingClientRect().top"
+    page.wait_for_function(f"Math.abs({place}) < 200")
+    page.mouse.move(700, 400)
+    page.mouse.wheel(0, -900)  # the reader moves on
+    page.wait_for_function(f"{place} > 300")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_mean_is_in_the_window_and_nothing_scrolls_sideways(show, report, width, scheme):
