@@ -29,7 +29,7 @@ from nsbench.benchmarks.records import CHOICE_COLUMNS, HISTOGRAM_COLUMNS, PROBE_
 NAMES = (
     *("sampler", "method", "baseline", "augmentation", "view1", "view2", "objective", "pool"),
     *("encoder", "data", "regime", "task", "arm", "group", "label", "quantity", "kind", "verdict"),
-    *("shared", "unit", "by", "text", "against"),
+    *("shared", "unit", "by", "text", "against", "columns"),
 )
 """Columns of figures that hold names and words: a task may be called ``01``."""
 

@@ -94,7 +94,7 @@ def test_rows_are_named_by_what_distinguishes_them():
             "candidates": ["in_batch", "in_batch", "in_batch"],
         }
     )
-    assert methods(table) == ["hard, info_nce", "hard, focal", "easy, info_nce"]
+    assert methods(table) == ["hard / info_nce", "hard / focal", "easy"]
     assert methods(table.iloc[1:]) == ["hard", "easy"]
 
 
