@@ -29,9 +29,8 @@ SIMULATED = 150
 """Methods up to which all pairs are simulated; above, Tukey and Kramer's bound and half of alpha
 for each family."""
 CARE = 0.9
-"""Share of alpha that the simulation uses for three methods or more. Its variances are estimates,
-and those of methods with very unequal noise are drawn too close together: see docs/leaderboard.md,
-Calibration."""
+"""Share of alpha that is spent where three or more methods are compared: chosen by
+``tools.calibration`` so that false claims keep to 5 % with very unequal noise, too."""
 _NUMBERS = 40_000_000  # pairs times draws, at most
 _NORMALS = 20_000_000  # drawn at once, at most
 _AT_ONCE = 2_000_000
