@@ -11,6 +11,7 @@ from nsbench.benchmarks.data._columns import Layout, Options
 from nsbench.benchmarks.data._layouts import LAYOUTS, ROLES
 from nsbench.benchmarks.data._reading import Report, RowError
 from nsbench.benchmarks.data._rows import Rows
+from nsbench.benchmarks.data._tables import other_delimiter
 from nsbench.benchmarks.data._values import Record
 from nsbench.samplers import one_of, suggest
 
@@ -114,15 +115,18 @@ def _fitting(first: Record, columns: Mapping[str, str], source: str) -> Layout:
 
 def _hint(have: set[str]) -> str:
     """A sentence on how to mend columns that fit no layout."""
-    alone = next(iter(have)) if len(have) == 1 else ""
-    for mark in (c for c in ";,|\t" if c in str(alone)):
-        return f"There is one column: set delimiter = {'tab' if mark.isspace() else mark!r}"
+    advice = other_delimiter(map(str, have))
+    if advice:
+        return advice
     plain = {str(c).strip().casefold(): c for c in have}
     for layout in LAYOUTS:
         if plain.keys() >= set(layout.required):
             named = ", ".join(f"{c} = {plain[c]!r}" for c in layout.required)
             return f"Rename with columns = {{{named}}}, and name there all columns to read"
-    return "Rename with columns = {anchor = '...', positive = '...'}"
+    return (
+        "Rename with columns = {anchor = '...', positive = '...'} (--column anchor=... "
+        "--column positive=... on a command line)"
+    )
 
 
 def _renamed(rows: Iterable[Record], columns: Mapping[str, str]) -> Iterable[Record]:

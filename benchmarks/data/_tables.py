@@ -2,7 +2,7 @@
 
 import csv
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
 from typing import TextIO
@@ -140,6 +140,7 @@ def table_rows(
                 kind = "fewer or more cells than the first row"
                 quoted = signs and any(cell.startswith('"') for cell in cells)
                 hint = '; if quotes protect the cells, set quotes = "double"' if quoted else ""
+                hint = hint or _also(other_delimiter(names))
                 report.refuse(RowError(where, found, hint, kind=kind))
                 continue
             if len(cells) > len(names):
@@ -159,15 +160,35 @@ def _cells(
         reader = csv.reader(lines, delimiter=delimiter, strict=True)
     else:
         reader = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE, strict=True)
-    start = 1
+    start, first = 1, None
     while True:
         try:
             cells = next(reader, None)
         except csv.Error as error:
-            hint = '; if quotes are plain characters here, set quotes = "none"' if quotes else ""
+            hint = _also(other_delimiter(first or []))
+            if quotes and not hint:
+                hint = '; if quotes are plain characters here, set quotes = "none"'
             raise ValueError(f"{path}, line {start}: {error}{hint}") from None
         where, start = f"{path}, line {start}", reader.line_num + 1
         if cells is None:
             return
         if cells:
+            first = first or cells
             yield where, cells
+
+
+def _also(advice: str) -> str:
+    """The end of a message that gives advice, if there is some."""
+    return f". {advice}" if advice else ""
+
+
+def other_delimiter(first: Iterable[str]) -> str:
+    """Advice on the delimiter, if a table's first row is one cell that holds another one."""
+    cells = list(first)
+    for mark in (c for c in ";,|\t" if len(cells) == 1 and c in cells[0]):
+        name = "tab" if mark.isspace() else mark
+        return (
+            f"There is one column: set delimiter = {name!r} (--read 'delimiter={name}' on a "
+            "command line)"
+        )
+    return ""

@@ -693,6 +693,8 @@ def test_a_file_of_another_kind_is_named_by_its_first_bytes(
     ("content", "hint"),
     [
         ("anchor;positive\na;b\n", "There is one column: set delimiter = ';'"),
+        ('anchor;positive\n"a";"b"\n', ". There is one column: set delimiter = ';'"),
+        ("anchor;positive\na, b;c\n", ". There is one column: set delimiter = ';'"),
         ("anchor\tpositive\na\tb\n", "There is one column: set delimiter = 'tab'"),
         ("Anchor, positive\na,b\n", "columns = {anchor = 'Anchor', positive = ' positive'}"),
     ],
