@@ -30,7 +30,7 @@ from nsbench.benchmarks.keys import pretty_json
 from nsbench.benchmarks.records import read_json
 
 BATCH = 64
-RATES = {"static": (3e-3, 1e-2, 3e-2), "transformer": (1e-5, 3e-5, 1e-4)}
+RATES = {"static": (1e-3, 3e-3, 1e-2, 3e-2), "transformer": (1e-5, 3e-5, 1e-4)}
 """Learning rates by kind of encoder; in_batch chooses one on dev, for all."""
 PROBE_STEPS = 32
 
