@@ -20,6 +20,8 @@ POWER = stats.norm.ppf(0.975) + stats.norm.ppf(0.8)
 LEAST_QUERIES = 30
 """Queries from which the spread of differences is read; fewer count as `SPREAD` at least."""
 SPREAD = 30.0
+LEAST_LOCKED = 8
+"""Queries of the locked part from which its share of the rows is read, and not the planned one."""
 _DRAWS = 2000
 _SLACK = 1.0  # points: another library's training and rounding
 
@@ -230,9 +232,12 @@ def too_little(gaps: Doubles, locked: int, rows: int, *, wanted: float) -> tuple
     Returns:
         The difference, with 80 % power at 5 %; and the pairs after which it is the wanted one.
     """
+    from nsbench.benchmarks.audit.groups import PARTS, SHARES
+
     spread = float(np.std(gaps, ddof=1)) if len(gaps) > 1 else SPREAD
     if len(gaps) < LEAST_QUERIES:
         spread = max(spread, SPREAD)
     least = POWER * spread / math.sqrt(max(1, locked))
     queries = (POWER * spread / wanted) ** 2
-    return float(least), int(math.ceil(queries / max(1, locked) * rows / 10) * 10)
+    share = locked / rows if locked >= LEAST_LOCKED else SHARES[PARTS.index(TEST)]
+    return float(least), int(math.ceil(queries / share / 10) * 10)

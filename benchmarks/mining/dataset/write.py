@@ -53,7 +53,8 @@ def read_data(
         ValueError: If the source cannot be read.
         FileNotFoundError: If the source does not exist.
     """
-    if Path(source).expanduser().exists() or "/" in source.partition("[")[0]:
+    name = source.partition("[")[0]
+    if Path(source).expanduser().exists() or "/" in name or Path(name).suffix:
         given: dict[str, Any] = {"path": source}
         kind = "file"
     else:

@@ -81,3 +81,6 @@ def test_pairs_that_would_do_scale_with_the_spread() -> None:
     assert least == pytest.approx(2.8016 * 30.15 / 10, rel=0.01)
     assert pairs == pytest.approx(400 * (least / 5) ** 2, abs=10)
     assert too_little(np.zeros(3), 8, 30, wanted=5.0)[0] > 20  # few queries say little of a spread
+    assert (
+        too_little(np.zeros(0), 0, 1, wanted=5.0)[1] == too_little(np.zeros(0), 7, 28, wanted=5)[1]
+    )
