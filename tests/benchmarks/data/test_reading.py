@@ -679,7 +679,7 @@ def test_a_nul_character_is_refused_with_what_it_is_a_sign_of(tmp_path: Path) ->
     ("content", "hint"),
     [
         ("a;b\n".encode("utf-16"), 'it begins as UTF-16 does: set encoding = "utf-16"'),
-        (gzip.compress(b"a,b\n"), "it begins as a gzip file does"),
+        (gzip.compress(b"a,b\n", mtime=0), "it begins as a gzip file does"),
         (b"\xe9,b\n", "set encoding to the one that it has"),
     ],
 )
