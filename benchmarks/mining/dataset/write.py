@@ -17,6 +17,7 @@ from nsbench.benchmarks.data._values import Keyed, filled, key_of, maybe
 from nsbench.benchmarks.encoders.pretrained import TextModel
 from nsbench.benchmarks.files import write_atomically
 from nsbench.benchmarks.keys import content_key
+from nsbench.benchmarks.mining.corpus import ShortageError
 from nsbench.benchmarks.mining.dataset.card import card
 from nsbench.benchmarks.mining.dataset.formats import names_of, negatives_in, write_set, written
 from nsbench.benchmarks.mining.dataset.mined_set import MinedSet, Mining
@@ -144,6 +145,7 @@ def mine_to(
     Raises:
         ValueError: If the folder holds another set or a changed one, its ``mined.json`` cannot be
             read, or a setting is not legal.
+        ShortageError: If no row is left that has a negative.
     """
     wanted.check(mining.settings)
     mining = replace(mining, data=without_repeats(mining.data))
@@ -154,6 +156,15 @@ def mine_to(
         if there is not None:
             return there, True
     mined = written(mining.run(), wanted.form)
+    if not (mined.negatives[mined.kept] >= 0).any():
+        reasons = ", ".join(f"{name} {count}" for name, count in mined.short_by.items())
+        raise ShortageError(
+            f"mine: no row of {mining.data.name} has a negative to write, so nothing is written. "
+            f"{mined.short} of {mined.data.rows} rows found fewer than "
+            f"{mining.settings.negatives}, left short by: {reasons}. Loosen a filter, raise "
+            "range_max, or add texts with --corpus; the policy fewer keeps rows that drop leaves "
+            "out"
+        )
     found = report(mined)
     found["counts"]["negatives"] = negatives_in(mined, wanted.form)
     done.unlink(missing_ok=True)  # not before there is another set to write

@@ -223,7 +223,7 @@ def test_the_command_prints_and_keeps_what_was_left_out(tmp_path: Path) -> None:
     app = typer.Typer()
     app.command()(mine)
     path = tmp_path / "q.tsv"
-    path.write_text('anchor\tpositive\tsource\n"a ""cat"""\tcat sat\tx\nthe dog\t\tx\nd\tdd\tx\n')
+    path.write_text('anchor\tpositive\tsource\n"a ""cat"""\tcat sat\tx\nthe dog\t\tx\ndog\tdd\tx\n')
     corpus = tmp_path / "more.txt"
     corpus.write_text("bird\tone\nfish\ttwo\n")
     out = tmp_path / "out"
@@ -237,7 +237,7 @@ def test_the_command_prints_and_keeps_what_was_left_out(tmp_path: Path) -> None:
     assert "lines have tabs" in str(runner.invoke(app, words).exception)
     columns = ["--read-corpus", "delimiter=tab", "--read-corpus", "header=false"]
     assert "has no column 'text'" in str(runner.invoke(app, [*words, *columns]).exception)
-    corpus.write_text("bird one\nfish two\n\n")
+    corpus.write_text("bird dog\nfish two\n\n")
     done = runner.invoke(app, words)
     assert done.exit_code == 0, done.output
     for text in (
@@ -249,7 +249,7 @@ def test_the_command_prints_and_keeps_what_was_left_out(tmp_path: Path) -> None:
         assert text in done.stdout
         assert text in (out / "README.md").read_text()
     assert json.loads((out / "mined.json").read_text())["read"]["read"]["q.tsv"] == 3
-    assert {row["anchor"] for row in lines(out / "train.jsonl")} <= {'a "cat"', "d"}
+    assert {row["anchor"] for row in lines(out / "train.jsonl")} <= {'a "cat"', "dog"}
 
 
 @pytest.mark.parametrize(

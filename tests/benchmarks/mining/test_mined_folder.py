@@ -11,7 +11,7 @@ from made_data import LETTERS as MODEL
 
 from nsbench.benchmarks.data import TrainingData, datasets
 from nsbench.benchmarks.mining.corpus import ShortageError
-from nsbench.benchmarks.mining.dataset import MineSettings
+from nsbench.benchmarks.mining.dataset import FORMATS, MineSettings
 from nsbench.benchmarks.mining.dataset.mined_set import Mining
 from nsbench.benchmarks.mining.dataset.write import mine_to
 from nsbench.benchmarks.mining.settings import MinedFiles
@@ -80,6 +80,21 @@ def test_a_changed_file_is_noticed_and_kept_until_it_is_to_be_overwritten(
     if change not in (as_folder,):  # a folder is not replaced by a file
         assert not mine_to(tmp_path, mining, form, overwrite=True)[1]
         assert content(tmp_path) == whole
+
+
+@pytest.mark.parametrize(
+    ("form", "shortage"),
+    [(f, s) for f in FORMATS for s in ("drop", "fewer") if (f, s) != ("n-tuple", "fewer")],
+)
+def test_a_set_without_a_negative_is_refused_and_leaves_what_was_there(
+    data: TrainingData, tmp_path: Path, form: str, shortage: str
+) -> None:
+    mine_to(tmp_path, Mining(data, BASE.replace(shortage=shortage), MODEL), MinedFiles(form=form))
+    before = content(tmp_path)
+    nothing = Mining(data, BASE.replace(max_score=-2.0, shortage=shortage), MODEL)
+    with pytest.raises(ShortageError, match=r"no row of .* has a negative to write.*max_score"):
+        mine_to(tmp_path, nothing, MinedFiles(form=form), overwrite=True)
+    assert content(tmp_path) == before
 
 
 @pytest.mark.parametrize(("form", "name"), FILES)

@@ -171,12 +171,15 @@ def call(folder: Path, rows: list[tuple[str, str]], *options: str) -> Any:
 
 def test_the_command_line_reads_languages(tmp_path: Path) -> None:
     rows = [("wie wird das Wetter", "sonnig und warm"), ("wie backt man", "das Brot im Ofen")]
+    refusal = call(tmp_path, rows, "--stopwords", "german").exception
+    assert "no row of pairs.jsonl has a negative to write" in str(refusal)
+    rows.append(("Brot backen", "mit Mehl"))
     assert call(tmp_path, rows, "--stopwords", "german").exit_code == 0
-    assert (tmp_path / "out" / "train.jsonl").read_text() == ""
+    assert '"wie wird das Wetter"' not in (tmp_path / "out" / "train.jsonl").read_text()
     settings_ = json.loads((tmp_path / "out" / "mined.json").read_text())["settings"]
     assert settings_["stopwords"] == "german"
     assert call(tmp_path, rows, "--overwrite").exit_code == 0
-    assert "Brot im Ofen" in (tmp_path / "out" / "train.jsonl").read_text()
+    assert '"wie wird das Wetter"' in (tmp_path / "out" / "train.jsonl").read_text()
     done = call(tmp_path, [("?", "!"), ("...", ",")], "--overwrite")
     assert done.exit_code != 0
     assert "has a word" in str(done.exception)
