@@ -87,12 +87,13 @@ class Study:
         """Print the cost, run the trials that are missing, choose, then run the fresh cells.
 
         Args:
-            probe: Run only what tells the cost: the untrained encoder and one trial.
+            probe: Run only what tells the cost: the untrained encoder and two trials, of which
+                the first one loads data and libraries.
         """
         for planned in self.untrained:
             self._fresh(UNTRAINED, planned)
         for method in self.wanted[:1]:
-            self._tune(method, trials=1)
+            self._tune(method, trials=min(2, self.config.trials))
         self.say(self.cost())
         if probe:
             return
@@ -107,10 +108,11 @@ class Study:
         done = self.trials()
         of = {m.name: [t for t in done if t.method == m.name] for m in self.wanted}
         able = [m for m in self.wanted if not self._skip(m, of[m.name])]
-        own = {m.name: [t.seconds for t in of[m.name]] for m in able}
+        first = done[0] if len(done) > 1 else None  # it loads data and libraries
+        own = {m.name: [t.seconds for t in of[m.name] if t is not first] for m in able}
         known = [s for seconds in own.values() for s in seconds]
         each = {n: median(s or known or [math.nan]) for n, s in own.items()}
-        trials = sum(max(0, self.config.trials - len(own[n])) * each[n] for n in own)
+        trials = sum(max(0, self.config.trials - len(of[n])) * each[n] for n in own)
         fresh = 2 * len(self.config.fresh_seeds)
         folder = ResultsFolder(self.out)
         rows = [finished(folder.cell(p.cell.sampler.name, p.cell.key)) for p in self.untrained]
@@ -119,7 +121,10 @@ class Study:
         ended = sum(r["setting"] != UNTRAINED for r in self._reads())
         compared = sum(fresh * (each[n] + tests) for n in own)
         compared *= 1 - min(1.0, ended / max(1, fresh * len(own)))
-        unknown = "" if scored else ", without the time of the tests, which nothing has told yet"
+        unknown = {
+            0: ", without the time of the tests, which nothing has told yet",
+            1: ", loading the tests each time included, which is done once",
+        }.get(len(scored), "")
         return (
             f"{len(able)} methods ({len(self.wanted) - len(able)} skipped, "
             f"{len(self.methods) - len(self.wanted)} not asked for) x "

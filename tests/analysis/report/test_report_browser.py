@@ -16,6 +16,7 @@ from made_results import (
     write_choices,
     write_matrix,
 )
+from running import until
 
 from nsbench.analysis.read.load import load_results
 from nsbench.analysis.report.page import write_report
@@ -263,10 +264,7 @@ def test_charts_answer_the_mouse(show, report):
     assert legend.count() == 4
     legend.first.click(force=True)
     faded = page.locator("#explorer-body svg path[opacity='0.06']")
-    page.wait_for_function(
-        "document.querySelectorAll(\"#explorer-body svg path[opacity='0.06']\").length > 0"
-    )
-    assert faded.count() > 3
+    until(lambda: faded.count() > 3)
     page.locator("#explorer-body").get_by_role("button", name="Enlarge").click()
     assert page.get_by_role("dialog").locator("svg.marks").count() == 1
 
@@ -289,10 +287,10 @@ def test_the_address_of_a_section_stays_at_its_heading(show, report):
     page.locator("#explorer-body svg").first.wait_for()
     page.get_by_text("Previous anchor").wait_for()  # drawn above it, and later
     place = "document.getElementById('explorer').getBoundingClientRect().top"
-    page.wait_for_function(f"Math.abs({place}) < 200")
+    until(lambda: page.evaluate(f"Math.abs({place}) < 200"))
     page.mouse.move(700, 400)
     page.mouse.wheel(0, -900)  # the reader moves on
-    page.wait_for_function(f"{place} > 300")
+    until(lambda: page.evaluate(f"{place} > 300"))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -370,7 +368,7 @@ def test_headings_and_names_are_in_order(show, report):
     )
     assert unnamed == 0
     page.locator("#figures + details summary").click()
-    page.wait_for_function("[...document.images].every(i => i.alt && i.naturalWidth > 0)")
+    until(lambda: page.evaluate("[...document.images].every(i => i.alt && i.naturalWidth > 0)"))
 
 
 def violations(page):
