@@ -29,9 +29,9 @@ def until(ready: Callable[[], T], alive: Callable[[], bool] = lambda: True) -> T
     return found
 
 
-def planned_of(raw: dict[str, Any]) -> list[Planned]:
-    """Return the cells of a matrix given as plain data."""
-    return expand(parse_config(raw))
+def planned_of(raw: dict[str, Any], source: str = "matrix") -> list[Planned]:
+    """Return the cells of a matrix given as plain data, and as if it were read from a file."""
+    return expand(parse_config(raw, source))
 
 
 def jobs_of(raw: dict[str, Any], root: Path, **more: Any) -> list[Job]:

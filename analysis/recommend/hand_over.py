@@ -55,7 +55,8 @@ def mine_script(arm: Arm, model: str) -> str:
     )
     source = MINES.get(arm.sampler)
     if source is None or (source == "model" and not model):
-        why = "which takes its negatives from the batch" if source is None else "without a model"
+        why = "without a model" if source else "which takes its negatives from the batch"
+        why = "which needs no negatives" if arm.sampler == CLOSED_FORM.sampler else why
         return f"{head}echo 'The recommended recipe is {arm.sampler}, {why}: nothing to mine.'\n"
     given = arm.parameters
     words = ["nsbench", "mine", "data/train", "--out", "data/mined", "--source", source]

@@ -132,7 +132,7 @@ def mined(given: MineCommand) -> tuple[dict[str, Any], bool]:
     cache = EmbeddingCache(given.cache or given.to / ".cache", say)
     with texts_shown("encoding and ranking"):
         mining = Mining(rows, settings, ranker, judge, rescorer, documents, cache)
-        return mine_to(given.to, mining, given, overwrite=given.overwrite)
+        return mine_to(given.to, mining, given, overwrite=given.overwrite, empty=False)
 
 
 @command_from(MineCommand)

@@ -129,7 +129,12 @@ def _document(where: str, row: Any) -> tuple[str, str]:
 
 
 def mine_to(
-    folder: Path, mining: Mining, wanted: MinedFiles, *, overwrite: bool = False
+    folder: Path,
+    mining: Mining,
+    wanted: MinedFiles,
+    *,
+    overwrite: bool = False,
+    empty: bool = True,
 ) -> tuple[dict[str, Any], bool]:
     """Mine and write rows, provenance, report and card; ``mined.json`` last.
 
@@ -138,6 +143,7 @@ def mine_to(
         mining: Data, settings and models.
         wanted: Form of the files.
         overwrite: Replace another set in the folder.
+        empty: Write a set without a negative, too.
 
     Returns:
         The content of ``mined.json``, and True if the folder held this very set already.
@@ -145,7 +151,7 @@ def mine_to(
     Raises:
         ValueError: If the folder holds another set or a changed one, its ``mined.json`` cannot be
             read, or a setting is not legal.
-        ShortageError: If no row is left that has a negative.
+        ShortageError: If no row is left that has a negative, and the set may not be empty.
     """
     wanted.check(mining.settings)
     mining = replace(mining, data=without_repeats(mining.data))
@@ -156,7 +162,7 @@ def mine_to(
         if there is not None:
             return there, True
     mined = written(mining.run(), wanted.form)
-    if not (mined.negatives[mined.kept] >= 0).any():
+    if not empty and not (mined.negatives[mined.kept] >= 0).any():
         reasons = ", ".join(f"{name} {count}" for name, count in mined.short_by.items())
         raise ShortageError(
             f"mine: no row of {mining.data.name} has a negative to write, so nothing is written. "

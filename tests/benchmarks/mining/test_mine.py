@@ -386,15 +386,15 @@ def test_command_line(tmp_path: Path) -> None:
     app = typer.Typer()
     app.command()(mine)
     runner = CliRunner()
-    (tmp_path / "q.csv").write_text("question,answer\nthe cat,a cat sat\nthe dog,a dog ran\n")
+    (tmp_path / "q.csv").write_text("question,answer\nthe cat,a cat sat\nthe dog,a dog saw a cat\n")
     words = [str(tmp_path / "q.csv"), "--column", "anchor=question", "--column", "positive=answer"]
     out = tmp_path / "out"
     form = ["--sampler", "bm25", "-o", str(out), "--format", "flagembedding"]
     done = runner.invoke(app, [*words, *form])
     assert done.exit_code == 0, done.output
     rows = [json.loads(line) for line in (out / "train.jsonl").open()]
-    assert rows[0] == {"query": "the cat", "pos": ["a cat sat"], "neg": []}
-    assert "2 rows, 0 negatives" in done.stdout
+    assert rows[0] == {"query": "the cat", "pos": ["a cat sat"], "neg": ["a dog saw a cat"]}
+    assert "2 rows, 1 negatives" in done.stdout
     made = json.loads((out / "mined.json").read_text())
     assert made["settings"]["negatives"] == 1  # the sampler's
     x = ["-o", str(tmp_path / "x")]

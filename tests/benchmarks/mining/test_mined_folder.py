@@ -93,7 +93,7 @@ def test_a_set_without_a_negative_is_refused_and_leaves_what_was_there(
     before = content(tmp_path)
     nothing = Mining(data, BASE.replace(max_score=-2.0, shortage=shortage), MODEL)
     with pytest.raises(ShortageError, match=r"no row of .* has a negative to write.*max_score"):
-        mine_to(tmp_path, nothing, MinedFiles(form=form), overwrite=True)
+        mine_to(tmp_path, nothing, MinedFiles(form=form), overwrite=True, empty=False)
     assert content(tmp_path) == before
 
 
