@@ -45,3 +45,10 @@ def test_sampler_of_the_readme_obeys_the_contract() -> None:
     scope: dict[str, type] = {"__name__": "readme_example"}
     exec(compile(code, "README.md", "exec"), scope)
     check_sampler(scope["EveryOther"]())  # type: ignore[call-arg]
+
+
+def test_sources_in_tables_are_whole() -> None:
+    links = re.findall(r"\| (?:ours, cf\. )?\[([^\]]+)\]\((http[^)]*)\) \|$", TEXT, re.M)
+    assert len(links) > 90
+    assert [text for text, _ in links if not re.search(r"\b(?:19|20)\d\d$", text)] == []
+    assert [address for _, address in links if address.endswith((";", ".", ","))] == []

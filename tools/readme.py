@@ -29,10 +29,14 @@ def _cell(text: str) -> str:
 
 def _short(source: str) -> str:
     """Authors and year of a source, linked to its first address."""
-    address = re.search(r"https?://\S+", source)
-    name = re.match(r"(.{3,90}?\b(?:19|20)\d\d\b)", source)
-    words = name[1] if name else source.split(".")[0][:60]
-    return f"[{words}]({address[0].rstrip('.')})" if address else words
+    address = re.search(r"https?://[^\s;]*[^\s;.,]", source)
+    ours = source.startswith("ours")
+    authors = r"\b[A-Z][\w-]+ (?:et al\.|and [A-Z][\w-]+),? (?:19|20)\d\d\b"
+    name = re.search(authors, source) if ours else re.match(r".{3,90}?\b(?:19|20)\d\d\b", source)
+    unnamed = "ours" if ours else source.split(".")[0]
+    words = name[0] if name else unnamed
+    linked = f"[{words}]({address[0]})" if address and (name or not ours) else words
+    return f"ours, cf. {linked}" if ours and name else linked
 
 
 def _parameters(entry: Entry[Any]) -> str:
