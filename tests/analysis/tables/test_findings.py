@@ -1,6 +1,7 @@
 """Sentences, columns and marks of a leaderboard: what a reader acts on, from the records up."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -194,6 +195,16 @@ def test_an_effect_that_depends_on_the_sampler_is_said_to(made):
     assert row["effect_low"] == pytest.approx(-4.2, abs=0.3)
     if row["verdict"] != "no verdict":
         assert any("it depends on the sampler: -4" in line for line in said(board))
+
+
+def test_a_worse_value_lowers_the_score_by_a_positive_number(made):
+    lower = tuple((name, "feature_cutoff") for name in GAPS)
+    board = make_leaderboard(made(augmentations=("none", "feature_cutoff"), alarms=lower))
+    (line,) = (x for x in said(board) if x.startswith("Augmentation feature_cutoff"))
+    told = re.search(r"lowers the score by (\S+) points \((\S+) to (\S+)\) against none", line)
+    by, lowest, highest = map(float, told.groups())
+    assert 0 < lowest < by < highest
+    assert by == pytest.approx(4.2, abs=0.3)
 
 
 def test_letters_are_read_as_they_are_written():
