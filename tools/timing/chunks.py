@@ -9,7 +9,6 @@ must be in the hub's cache.
 """
 
 import argparse
-import multiprocessing
 import sys
 import time
 from collections.abc import Sequence
@@ -17,7 +16,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
@@ -27,6 +25,7 @@ from nsbench.benchmarks.matrix.config import load_config, parse_config
 from nsbench.benchmarks.matrix.expand import expand
 from nsbench.benchmarks.records.cell import Cell, make
 from nsbench.benchmarks.training.regime import train_cell
+from tools.timing._apart import apart
 from tools.timing._compare import PLACE, keep, place
 from tools.timing._steps import CPU, MINILM
 from tools.timing.memory import peak
@@ -106,31 +105,6 @@ def measure(batch: int, length: int, chunk: int, data: Any = None) -> tuple[floa
     began = time.perf_counter()
     train_cell(cell, rows, encoder, CPU)
     return time.perf_counter() - began, peak()
-
-
-def _child(threads: int, act: Any, answer: Any) -> None:
-    torch.set_num_threads(threads)
-    answer.send(act())
-
-
-def apart(threads: int, act: Any) -> Any:
-    """Run a function in its own process and return its answer.
-
-    Raises:
-        RuntimeError: If that process failed.
-    """
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_child, args=(threads, act, theirs))
-    process.start()
-    theirs.close()
-    try:
-        found = ours.recv()
-    except EOFError:
-        process.join()
-        raise RuntimeError(f"measuring {act} ended with {process.exitcode}") from None
-    process.join()
-    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -11,14 +11,13 @@ squares on logarithms.
 
 import argparse
 import math
-import multiprocessing
 import statistics
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,6 +25,7 @@ from torch.nn import functional
 
 from nsbench.benchmarks.data._load import load_data
 from nsbench.benchmarks.search.exact import MEMORY, top_k
+from tools.timing._apart import apart
 from tools.timing._compare import PLACE, keep, place
 from tools.timing._steps import MINILM, cell_of, our_steps
 from tools.timing.memory import peak
@@ -105,31 +105,6 @@ def _seconds_to_make(size: int) -> float:
     return time.perf_counter() - began
 
 
-def _child(threads: int, arguments: tuple[Any, ...], answer: Any) -> None:
-    torch.set_num_threads(threads)
-    answer.send(measure(*arguments))
-
-
-def apart(threads: int, *arguments: Any) -> tuple[float, float]:
-    """Run `measure` in its own process.
-
-    Raises:
-        RuntimeError: If that process failed.
-    """
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_child, args=(threads, arguments, theirs))
-    process.start()
-    theirs.close()
-    try:
-        found: tuple[float, float] = ours.recv()
-    except EOFError:
-        process.join()
-        raise RuntimeError(f"measuring {arguments} ended with {process.exitcode}") from None
-    process.join()
-    return found
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print a line per size and the exponents."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else "")
@@ -152,7 +127,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sizes = [s for s in series.sizes if not given.largest or s <= given.largest]
         rows = []
         for size in sizes:
-            seconds, held = apart(given.threads, series.what, size, given.queries, given.steps)
+            seconds, held = apart(
+                given.threads, partial(measure, series.what, size, given.queries, given.steps)
+            )
             sys.stdout.write(
                 f"{series.what:12} {size:9} {series.axis:12} {seconds:9.4f} s {held:8.0f} MiB\n"
             )
