@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nsbench.benchmarks.audit.groups import PARTS, Split, groups_of, near_pairs, split_rows, subset
+from nsbench.benchmarks.audit.groups import PARTS, Split, groups_of, near_pairs, split_rows
 from nsbench.benchmarks.audit.guides import fitted, unit, word_vectors
 from nsbench.benchmarks.audit.swaps import BANDS, NAMES, Share, Swaps, shares, swaps
 from nsbench.benchmarks.audit.texts import facts
 from nsbench.benchmarks.data import TrainingData
+from nsbench.benchmarks.data._rows import chosen
 from nsbench.benchmarks.encoders.pretrained import TextModel
 from nsbench.benchmarks.mining.bm25 import Bm25
 from nsbench.benchmarks.mining.corpus import Corpus, mine
@@ -301,7 +302,7 @@ def _histograms(
     rng = np.random.default_rng(seed_for(seed, "audit anchors"))
     rows = np.sort(rng.permutation(data.rows)[:ANCHORS])
     more = rng.permutation(len(data.texts))[:MOST_RANKED]
-    some = subset(data, rows, more)
+    some = chosen(data, rows, also=more)
     corpus = Corpus(some, "all" if (data.anchor == data.positive).all() else "documents")
     texts = [some.texts[i] for i in corpus.text]
     yard = _dense(model, texts, corpus.candidates)

@@ -5,7 +5,7 @@ part as a whole.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,38 +68,6 @@ def groups_of(data: TrainingData, near: Ints) -> Ints:
     _, component = sparse.csgraph.connected_components(links, directed=False)
     _, number = np.unique(component[group[data.anchor]], return_inverse=True)
     return np.asarray(number, np.int64)
-
-
-def subset(data: TrainingData, rows: Ints, texts: Ints | None = None) -> TrainingData:
-    """Return some rows with their texts, and further texts.
-
-    Args:
-        data: The data.
-        rows: Rows that are kept, ascending.
-        texts: Further texts that are kept.
-    """
-    parts = [data.anchor[rows], data.positive[rows], data.negatives[rows].ravel()]
-    if data.others is not None:
-        parts.append(data.others[rows].ravel())
-    if texts is not None:
-        parts.append(texts)
-    used = np.unique(np.concatenate(parts))
-    used = used[used >= 0]
-    new = np.full(len(data.texts) + 1, -1, np.int64)  # the last one stands for -1
-    new[used] = np.arange(len(used))
-    return replace(
-        data,
-        texts=tuple(data.texts[i] for i in used),
-        anchor=new[data.anchor[rows]],
-        positive=new[data.positive[rows]],
-        negatives=new[data.negatives[rows]],
-        others=None if data.others is None else new[data.others[rows]],
-        meaning=None if data.meaning is None else data.meaning[used],
-        nli=None if data.nli is None else data.nli[rows],
-        grade=None if data.grade is None else data.grade[rows],
-        source=None if data.source is None else data.source[rows],
-        hidden=None,
-    )
 
 
 @dataclass(frozen=True)

@@ -173,12 +173,22 @@ def limited(data: TrainingData, limit: int, seed: int, *, keep_texts: bool = Fal
     return chosen(data, np.random.default_rng(seed).permutation(data.rows)[:limit], keep_texts)
 
 
-def chosen(data: TrainingData, rows: Ints, keep_texts: bool = False) -> TrainingData:
-    """Some rows, in the order given, without the texts that none of them uses."""
+def chosen(
+    data: TrainingData, rows: Ints, keep_texts: bool = False, *, also: Ints | None = None
+) -> TrainingData:
+    """Some rows, in the order given, without the texts that none of them uses.
+
+    Args:
+        data: The data.
+        rows: Rows that are kept.
+        keep_texts: Keep all texts.
+        also: Texts that are kept next to those of the rows.
+    """
     given = data.negatives.shape[1]
     parts = [data.anchor, data.positive, data.negatives]
     columns = np.column_stack([*parts, *([] if data.others is None else [data.others])])[rows]
-    used = np.arange(len(data.texts)) if keep_texts else np.unique(columns[columns >= 0])
+    named = columns[columns >= 0] if also is None else np.append(columns[columns >= 0], also)
+    used = np.arange(len(data.texts)) if keep_texts else np.unique(named)
     columns = np.where(columns < 0, -1, np.searchsorted(used, columns))
     hidden = data.hidden
     if hidden is not None:

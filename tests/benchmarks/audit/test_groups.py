@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nsbench.benchmarks.audit.groups import PARTS, groups_of, near_pairs, split_rows, subset
+from nsbench.benchmarks.audit.groups import PARTS, groups_of, near_pairs, split_rows
 from nsbench.benchmarks.audit.parts import has_classes, paired_by_class, write_parts
 from nsbench.benchmarks.audit.texts import facts, scripts
 from nsbench.benchmarks.data import TrainingData, datasets, normalise
+from nsbench.benchmarks.data._rows import chosen
 
 
 def _data(rows: list[tuple[str, str]], more: tuple[str, ...] = ()) -> TrainingData:
@@ -95,7 +96,7 @@ def test_classes_make_pairs_of_each_text_once(tmp_path: Path) -> None:
 
 def test_a_subset_keeps_its_rows_and_texts() -> None:
     data = datasets.make("planted", rows=50, negatives=2, seed=1)()
-    some = subset(data, np.array([3, 7, 20]), np.array([0, 1]))
+    some = chosen(data, np.array([3, 7, 20]), also=np.array([0, 1]))
     for new, old in zip(range(3), (3, 7, 20), strict=True):
         assert some.texts[some.anchor[new]] == data.texts[data.anchor[old]]
         assert some.texts[some.positive[new]] == data.texts[data.positive[old]]
