@@ -112,32 +112,25 @@ def scored_like_mteb(model: EvaluatedModel, plain: Any, task: str) -> None:
             assert by_query.means()[score.metric] == pytest.approx(score.value, abs=1e-9)
 
 
+@pytest.mark.parametrize(
+    "task",
+    [
+        "LIMITSmallRetrieval",
+        # half an hour of one core, two thirds of it mteb's
+        pytest.param("SciFact", marks=pytest.mark.slow),
+    ],
+)
 def test_untrained_minilm_is_scored_as_plain_mteb_scores_it(
-    need_tasks: Callable[..., None],
+    need_tasks: Callable[..., None], task: str
 ) -> None:
-    need_tasks("LIMITSmallRetrieval")
+    need_tasks(task)
     from sentence_transformers import SentenceTransformer
 
     from nsbench.benchmarks.encoders import encode_texts, encoders
 
     encoder = encoders.make("transformer", source=NAME).build((), 0)
     model = EvaluatedModel("me/minilm", "r", 384, lambda texts: encode_texts(encoder, texts))
-    scored_like_mteb(model, SentenceTransformer(NAME, device="cpu"), "LIMITSmallRetrieval")
-
-
-@pytest.mark.slow
-def test_minilm_on_scifact_is_scored_as_plain_mteb_scores_it(
-    need_tasks: Callable[..., None],
-) -> None:
-    """Half an hour of one core, two thirds of it mteb's."""
-    need_tasks("SciFact")
-    from sentence_transformers import SentenceTransformer
-
-    from nsbench.benchmarks.encoders import encode_texts, encoders
-
-    encoder = encoders.make("transformer", source=NAME).build((), 0)
-    model = EvaluatedModel("me/minilm", "r", 384, lambda texts: encode_texts(encoder, texts))
-    scored_like_mteb(model, SentenceTransformer(NAME, device="cpu"), "SciFact")
+    scored_like_mteb(model, SentenceTransformer(NAME, device="cpu"), task)
 
 
 def test_scifact_is_scored_as_plain_mteb_scores_it(need_tasks: Callable[..., None]) -> None:
