@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from nsbench.benchmarks.cli.options import Argument, Option
+from nsbench.benchmarks.cli.options import Option
+from nsbench.benchmarks.cli.pairs import (
+    Columns,
+    Device,
+    Pairs,
+    Read,
+    Split,
+    columns_of,
+    settle_hub_for,
+)
 
 if TYPE_CHECKING:
     from nsbench.benchmarks.data import TrainingData
@@ -22,9 +31,7 @@ class Given(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    data: Annotated[str, Argument()] = Field(
-        description="Pairs: a file, a BEIR folder, or a data set by name, planted[rows=200]."
-    )
+    data: Pairs
     to: Annotated[Path | None, Option(("--out", "-o"))] = Field(
         None, description="Folder of the pages and figures; default out/COMMAND-NAME."
     )
@@ -35,23 +42,15 @@ class Given(BaseModel):
     )
     guide: str = Field("", description="A second model, a further source of candidates.")
     corpus: Path | None = Field(None, description="Further texts to choose negatives from.")
-    column: tuple[str, ...] = Field(
-        (), description="anchor=question: names of the columns; repeatable."
-    )
-    split: str = Field("", description="Of a BEIR folder or hub data set.")
-    read: Annotated[tuple[str, ...], Option(metavar="OPTION=VALUE")] = Field(
-        (),
-        description="How the data are read: header, quotes, delimiter, encoding, ragged, bad_rows; "
-        "repeatable.",
-    )
-    device: str = Field("auto", description="Device of the models: auto, cpu, cuda, cuda:0.")
+    column: Columns = ()
+    split: Split = ""
+    read: Read = ()
+    device: Device = "auto"
     seed: int = Field(0, ge=0, description="Of samples, parts and trainings.")
 
     @model_validator(mode="after")
     def _columns_can_be_read(self) -> Self:
-        wrong = [c for c in self.column if "=" not in c]
-        if wrong:
-            raise ValueError(f"cannot read the column {wrong[0]!r}: write anchor=question")
+        columns_of(self.column)
         return self
 
     @property
@@ -109,21 +108,17 @@ def material(given: Given) -> Material:
         ValueError: If the data cannot be read or a model cannot be had.
         FileNotFoundError: If a file is missing.
     """
-    from nsbench.benchmarks import hub
     from nsbench.benchmarks.audit.parts import has_classes, paired_by_class
-    from nsbench.benchmarks.cli.console import settle_hub
     from nsbench.benchmarks.data._reading import parse_reading
     from nsbench.benchmarks.data._rows import without_repeats
     from nsbench.benchmarks.device import pick_device
     from nsbench.benchmarks.encoders.pretrained import load_model
     from nsbench.benchmarks.mining.dataset.write import read_data, with_corpus
 
-    of_hub = given.data.partition("[")[0] in ("hub", "sts_unlabelled")
-    if of_hub or not all(map(hub.is_local, (given.model, given.guide))):
-        settle_hub()
+    settle_hub_for(given.data, given.model, given.guide)
     reading = parse_reading(given.read, "--read")
-    columns = dict(c.split("=", 1) for c in given.column)
-    told, _ = with_corpus(read_data(given.data, columns, given.split, reading), given.corpus)
+    rows = read_data(given.data, columns_of(given.column), given.split, reading)
+    told, _ = with_corpus(rows, given.corpus)
     device = str(pick_device(given.device))
     name, notes = given.model or _usual(), []
     if name == WORDS and not given.model:

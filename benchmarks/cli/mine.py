@@ -6,9 +6,17 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from nsbench.benchmarks import hub
-from nsbench.benchmarks.cli.console import err, escaped, out, settle_hub
-from nsbench.benchmarks.cli.options import Argument, Option, command_from
+from nsbench.benchmarks.cli.console import err, escaped, out
+from nsbench.benchmarks.cli.options import Option, command_from
+from nsbench.benchmarks.cli.pairs import (
+    Columns,
+    Device,
+    Pairs,
+    Read,
+    Split,
+    columns_of,
+    settle_hub_for,
+)
 from nsbench.benchmarks.cli.progress import texts_shown
 from nsbench.benchmarks.mining.settings import MinedFiles, MineSettings
 
@@ -19,9 +27,7 @@ PROMPTS = ("query_prompt", "corpus_prompt")
 class MineCommand(MinedFiles, MineSettings):
     """Arguments and options of ``nsbench mine``."""
 
-    data: Annotated[str, Argument()] = Field(
-        description="Pairs: a file, a BEIR folder, or a data set by name, planted[rows=200]."
-    )
+    data: Pairs
     to: Annotated[Path, Option(("--out", "-o"))] = Field(description="Folder of the mined set.")
     model: Annotated[str, Option(("--model", "-m"))] = Field(
         "", description="Ranks the texts: a folder or hub name."
@@ -39,15 +45,9 @@ class MineCommand(MinedFiles, MineSettings):
         "", description=MineSettings.model_fields["devices"].description
     )
     corpus: Path | None = Field(None, description="Further texts to mine from.")
-    column: tuple[str, ...] = Field(
-        (), description="anchor=question: names of the columns; repeatable."
-    )
-    split: str = Field("", description="Of a BEIR folder or hub data set.")
-    read: Annotated[tuple[str, ...], Option(metavar="OPTION=VALUE")] = Field(
-        (),
-        description="How the data are read: header, quotes, delimiter, encoding, ragged, bad_rows; "
-        "repeatable.",
-    )
+    column: Columns = ()
+    split: Split = ""
+    read: Read = ()
     read_corpus: Annotated[tuple[str, ...], Option(metavar="OPTION=VALUE")] = Field(
         (), description="How --corpus is read; repeatable."
     )
@@ -58,7 +58,7 @@ class MineCommand(MinedFiles, MineSettings):
         "", description="A second model: for the report, and for samplers with a guide."
     )
     cache: Path | None = Field(None, description="Folder of embeddings; default: OUT/.cache.")
-    device: str = Field("auto", description="Device of the models: auto, cpu, cuda, cuda:0.")
+    device: Device = "auto"
     batch_size: int = Field(64, ge=1, description="Texts encoded at once.")
     revision: str = Field("", description="Hub revision of the model.")
     overwrite: bool = Field(False, description="Replace another mined set in the folder.")
@@ -82,15 +82,13 @@ class MineCommand(MinedFiles, MineSettings):
                     f"mine: {option} is {name!r}, but the text of this prompt is given, too: "
                     "give one of them"
                 )
-        wrong = [c for c in self.column if "=" not in c]
-        if wrong:
-            raise ValueError(f"mine: cannot read the column {wrong[0]!r}: write anchor=question")
+        columns_of(self.column, "mine: ")
         return self
 
     @property
     def columns(self) -> dict[str, str]:
         """Names of the columns by their role."""
-        return dict(c.split("=", 1) for c in self.column)
+        return columns_of(self.column)
 
 
 def mined(given: MineCommand) -> tuple[dict[str, Any], bool]:
@@ -107,9 +105,7 @@ def mined(given: MineCommand) -> tuple[dict[str, Any], bool]:
     from nsbench.benchmarks.mining.dataset.rescore import load_rescorer
     from nsbench.benchmarks.mining.dataset.write import mine_to, read_data, with_corpus
 
-    of_hub = given.data.partition("[")[0] in ("hub", "sts_unlabelled")
-    if of_hub or not all(map(hub.is_local, (given.model, given.judge, given.cross_encoder))):
-        settle_hub()
+    settle_hub_for(given.data, given.model, given.judge, given.cross_encoder)
     reading = parse_reading(given.read, "--read")
     of_corpus = parse_reading(given.read_corpus, "--read-corpus")
     rows = read_data(given.data, given.columns, given.split, reading)
