@@ -18,7 +18,7 @@ from nsbench.benchmarks.matrix.tune_file import Range, boards, knobs, load_tunin
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.records import ResultsFolder
 from nsbench.benchmarks.runs import tuning
-from nsbench.benchmarks.runs.trials import design
+from nsbench.benchmarks.runs.trials import Trial, design
 from nsbench.benchmarks.runs.tuning import Study
 from nsbench.samplers import samplers
 
@@ -247,6 +247,19 @@ def test_a_shipped_board_is_legal(name: str) -> None:
     config, _ = load_tuning(Path(name))
     assert config.trials >= 4
     assert len(config.fresh_seeds) >= 5
+
+
+def test_the_first_trial_which_loads_data_does_not_count_in_the_cost(
+    write: Callable[..., Path], tmp_path: Path
+) -> None:
+    study = Study(*load_tuning(write()), tmp_path / "out", only=["in_batch*"])
+    (method,) = study.wanted
+    made = [Trial(method.name, i, {}, ("k",), 0.5, s) for i, s in enumerate((3600.0, 20.0))]
+    path = tmp_path / "out" / "trials.jsonl"
+    path.write_text(made[0].line())
+    assert "2.0 h of trials" in study.cost()
+    path.write_text("".join(trial.line() for trial in made))
+    assert "20 s of trials" in study.cost()
 
 
 def test_a_local_file_may_judge_the_trials(write: Callable[..., Path], tmp_path: Path) -> None:
