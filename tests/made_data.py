@@ -1,5 +1,6 @@
 """Data and a model for tests of reading and mining."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,35 @@ def letters(texts: Any, role: str = "", prompt: str | None = None) -> np.ndarray
     return np.array(
         [[w.count(chr(97 + i)) + 0.01 for i in range(26)] for w in words], dtype=np.float32
     )
+
+
+def unit_rows(values: Any, least: float = 0.0) -> Any:
+    """Rows of length one; rows of zeros become NaN."""
+    values = np.asarray(values, dtype=np.float64)
+    return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), least)
+
+
+def unit_or_zero(values: Any) -> Any:
+    """Rows of length one; rows of zeros stay."""
+    return unit_rows(values, 1e-12)
+
+
+def drawn_pairs(rows: int, words: Sequence[str], length: int) -> TrainingData:
+    """Pairs of texts of as many words, drawn; anchors first."""
+    random = np.random.default_rng(0)
+    texts = tuple(" ".join(random.choice(words, length)) for _ in range(2 * rows))
+    every = np.arange(2 * rows, dtype=np.int64)
+    return TrainingData("boats", texts, every[:rows], every[rows:], np.empty((rows, 0), np.int64))
+
+
+def write_pairs(path: Path, data: TrainingData, *, first: str = "") -> Path:
+    """Write rows as a CSV of anchors and positives, a line before them."""
+    rows = [
+        f'"{data.texts[a]}","{data.texts[p]}"\n'
+        for a, p in zip(data.anchor, data.positive, strict=True)
+    ]
+    path.write_text(f"anchor,positive\n{first}" + "".join(rows))
+    return path
 
 
 LETTERS = TextModel(name="test/letters", revision="ab" * 20, dimension=26, how="test", run=letters)

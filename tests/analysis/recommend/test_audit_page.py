@@ -5,6 +5,7 @@ from html import unescape
 from pathlib import Path
 
 import pytest
+from made_data import write_pairs
 from typer.testing import CliRunner
 
 from nsbench.analysis.recommend.page import Code, Says, Section, Table, html, markdown
@@ -26,12 +27,7 @@ def _app() -> object:
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = datasets.make("planted", rows=120, false_negative_rate=0.2, seed=2)()
     path = tmp_path_factory.mktemp("pairs") / "my pairs.csv"
-    rows = [
-        f'"{data.texts[a]}","{data.texts[p]}"\n'
-        for a, p in zip(data.anchor, data.positive, strict=True)
-    ]
-    path.write_text("anchor,positive\n<script>alert(1)</script> | *bold*,x\n" + "".join(rows))
-    return path
+    return write_pairs(path, data, first="<script>alert(1)</script> | *bold*,x\n")
 
 
 def _audit(data: Path, out: Path) -> str:

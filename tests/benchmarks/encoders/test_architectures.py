@@ -22,6 +22,7 @@ pytest.importorskip("sentence_transformers")
 pytest.importorskip("peft")
 
 import sentence_transformers as st
+from made_data import unit_or_zero
 from made_models import GEMMA, QWEN, SMALL_T5, TEXTS, lora, plain, save_transformer
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -39,12 +40,6 @@ LORA: dict[str, Any] = {"lora": {"r": 2}}
 NARROW: dict[str, Any] = {"weights": "bf16"}
 MINED = {"name": "corpus", "shortage": "fewer", "refresh": 2, "depth": 2, "negatives": 1}
 OFTEN = Place("cpu", snapshot_seconds=1e-6, keep_weights=True)
-
-
-def unit(values: Any) -> Any:
-    """Rows of length one."""
-    values = np.asarray(values, dtype=np.float64)
-    return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
 
 
 def files(folder: Path) -> dict[str, str]:
@@ -121,16 +116,16 @@ def test_trained_resumed_mined_with_exported_and_read_back(
     spec = encoders.make("transformer", source=str(tmp_path / "out"))
     spec.check()
     texts = [t for t in TEXTS if t]
-    read = unit(encode_texts(spec.build((), 0), texts))
+    read = unit_or_zero(encode_texts(spec.build((), 0), texts))
     # bf16 weights are read in float32 by ours, and trained and read in bf16 by others
     near = 0.05 if given.get("weights") == "bf16" else 1e-5
     theirs = st.SentenceTransformer(str(tmp_path / "out"), device="cpu", trust_remote_code=False)
-    assert np.abs(unit(theirs.encode(texts, batch_size=3)) - read).max() < near
-    trained = unit(encode_texts(_trained(planned, paths), texts))
+    assert np.abs(unit_or_zero(theirs.encode(texts, batch_size=3)) - read).max() < near
+    trained = unit_or_zero(encode_texts(_trained(planned, paths), texts))
     assert np.abs(trained - read).max() < near
     if given == NARROW:
         same = replace(spec, weights="bf16").build((), 0)
-        assert np.abs(unit(encode_texts(same, texts)) - trained).max() < 1e-5
+        assert np.abs(unit_or_zero(encode_texts(same, texts)) - trained).max() < 1e-5
 
 
 def test_an_adapter_of_a_local_base_is_pushed_as_the_whole_model(
@@ -146,7 +141,7 @@ def test_an_adapter_of_a_local_base_is_pushed_as_the_whole_model(
     read = encoders.make("transformer", source=str(tmp_path / "pushed")).build((), 0)
     texts = [t for t in TEXTS if t]
     trained = encode_texts(_trained(planned, paths), texts)
-    assert np.abs(unit(trained) - unit(encode_texts(read, texts))).max() < 1e-5
+    assert np.abs(unit_or_zero(trained) - unit_or_zero(encode_texts(read, texts))).max() < 1e-5
 
 
 def _trained(planned: Any, paths: CellPaths) -> Encoder:
@@ -181,7 +176,7 @@ def test_an_adapter_is_small_and_starts_as_nothing(tmp_path: Path) -> None:
     assert kinds == {True: torch.float32, False: torch.bfloat16}
     ids = torch.tensor([[1, 5, 6, 2]])
     narrow(narrow.plain_view(ids, ids > 0)).sum().backward()
-    a, b = (unit(encode_texts(e, TEXTS)) for e in (one, narrow))
+    a, b = (unit_or_zero(encode_texts(e, TEXTS)) for e in (one, narrow))
     assert 1e-6 < np.abs(a - b).max() < 0.05
 
 

@@ -24,6 +24,7 @@ from tools.plain_mteb import plain_scores
 
 pytest.importorskip("sentence_transformers")
 
+from made_data import drawn_pairs, unit_rows
 from made_models import GEMMA, WORDS, edited, local_tasks, pooled, save_transformer
 from made_training import method, opened
 
@@ -39,20 +40,11 @@ def base(tmp_path: Path) -> Path:
 
 def rows() -> TrainingData:
     """Pairs of texts of eight words of the made models: all are cut."""
-    random = np.random.default_rng(0)
-    texts = tuple(" ".join(random.choice(WORDS[:20], 8)) for _ in range(2 * ROWS))
-    every = np.arange(2 * ROWS, dtype=np.int64)
-    none = np.empty((ROWS, 0), np.int64)
-    return TrainingData("boats", texts, every[:ROWS], every[ROWS:], none)
+    return drawn_pairs(ROWS, WORDS[:20], 8)
 
 
 def made(base: Path, **lengths: int) -> Any:
     return encoders.make("transformer", source=str(base), lengths=lengths).build((), 0)
-
-
-def unit(values: Any) -> Any:
-    values = np.asarray(values, dtype=np.float64)
-    return values / np.linalg.norm(values, axis=1, keepdims=True)
 
 
 def test_anchors_and_candidates_are_cut_by_their_role_in_training(base: Path) -> None:
@@ -61,7 +53,7 @@ def test_anchors_and_candidates_are_cut_by_their_role_in_training(base: Path) ->
     assert training.world.asked.ids.shape[1] == 3
     assert training.world.tokens.ids.shape[1] == 5
     first, second = (
-        unit(encode_texts(encoder, [data.texts[i] for i in side], max_length=length))
+        unit_rows(encode_texts(encoder, [data.texts[i] for i in side], max_length=length))
         for side, length in ((data.anchor, 3), (data.positive, 5))
     )
     training.finish()
@@ -87,7 +79,7 @@ def test_mining_ranks_cut_documents_for_cut_queries(base: Path) -> None:
     )
     next(iter(training))
     fresh = made(base)
-    asked, stated = (unit(encode_texts(fresh, data.texts, max_length=n)) for n in (3, 5))
+    asked, stated = (unit_rows(encode_texts(fresh, data.texts, max_length=n)) for n in (3, 5))
     for row in range(ROWS):
         order = [int(i) for i in np.argsort(-(asked[row] @ stated.T))]
         wanted = [i for i in order if i >= ROWS and i != data.positive[row]][:3]
@@ -111,7 +103,9 @@ def test_evaluation_and_export_cut_alike_and_an_export_is_read_back(
     mined = own_model(encoder, "nsbench/x", "0" * 40)
     assert not mined.symmetric
     for role, ask in (("query", model.encode_query), ("document", model.encode_document)):
-        assert np.abs(unit(mined.encode(texts, role)) - unit(ask(list(texts)))).max() < 1e-5
+        assert (
+            np.abs(unit_rows(mined.encode(texts, role)) - unit_rows(ask(list(texts)))).max() < 1e-5
+        )
     assert np.abs(mined.encode(texts, "query") - mined.encode(texts, "document")).max() > 1e-3
     save(model, tmp_path / "saved", "a card")
     again = made(tmp_path / "saved")
@@ -173,7 +167,7 @@ def test_a_guide_reads_each_text_in_its_role(tmp_path: Path) -> None:
     said = [
         PROMPTS["query" if q else "document"] + t for q, t in zip(asked, data.texts, strict=True)
     ]
-    wanted = torch.from_numpy(unit(encode_texts(bare, said))).float()
+    wanted = torch.from_numpy(unit_rows(encode_texts(bare, said))).float()
     assert (found - wanted).abs().max() < 1e-5
     edited(settings, prompts={"query": "", "document": ""})
     assert guide_fingerprint(guide).split()[0] == guide_fingerprint(guide)

@@ -25,6 +25,7 @@ from tools.plain_mteb import plain_scores
 
 pytest.importorskip("sentence_transformers")
 
+from made_data import drawn_pairs, unit_rows
 from made_models import GEMMA, TEXTS, WORDS, edited, local_tasks, pooled, save_transformer
 from made_training import method, opened
 
@@ -39,21 +40,12 @@ def base(tmp_path: Path) -> Path:
 
 def rows() -> TrainingData:
     """Pairs of short texts over the words of the made models; two anchors are equal."""
-    random = np.random.default_rng(0)
-    texts = [" ".join(random.choice(WORDS[:20], 4)) for _ in range(2 * ROWS)]
-    texts[1] = texts[0].upper()
-    every = np.arange(2 * ROWS, dtype=np.int64)
-    none = np.empty((ROWS, 0), np.int64)
-    return TrainingData("boats", tuple(texts), every[:ROWS], every[ROWS:], none)
+    made = drawn_pairs(ROWS, WORDS[:20], 4)
+    return replace(made, texts=(made.texts[0], made.texts[0].upper(), *made.texts[2:]))
 
 
 def made(base: Path, **prompts: str) -> Any:
     return encoders.make("transformer", source=str(base), prompts=prompts).build((), 0)
-
-
-def unit(values: Any) -> Any:
-    values = np.asarray(values, dtype=np.float64)
-    return values / np.linalg.norm(values, axis=1, keepdims=True)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +73,7 @@ def test_anchors_and_candidates_are_trained_with_their_prompts(base: Path) -> No
     data, encoder = rows(), made(base, **PROMPTS)
     training = opened(encoder, data, method(batch_size=ROWS, steps=1))
     first, second = (
-        unit(encode_texts(encoder, [PROMPTS[role] + data.texts[i] for i in side]))
+        unit_rows(encode_texts(encoder, [PROMPTS[role] + data.texts[i] for i in side]))
         for role, side in (("query", data.anchor), ("document", data.positive))
     )
     training.finish()
@@ -114,7 +106,7 @@ def test_mining_ranks_documents_for_queries(base: Path) -> None:
     state = training.pool.state()
     fresh = made(base, **PROMPTS)
     asked, stated = (
-        unit(encode_texts(fresh, [PROMPTS[role] + t for t in data.texts]))
+        unit_rows(encode_texts(fresh, [PROMPTS[role] + t for t in data.texts]))
         for role in ("query", "document")
     )
     for row in range(ROWS):
@@ -159,7 +151,7 @@ def test_evaluation_and_export_take_the_same_prompts(
     texts = [t for t in TEXTS if t]
     mined = own_model(encoder, "nsbench/x", "0" * 40)
     for role, ask in (("query", model.encode_query), ("document", model.encode_document)):
-        assert np.abs(unit(mined.encode(texts, role)) - unit(ask(texts))).max() < 1e-5
+        assert np.abs(unit_rows(mined.encode(texts, role)) - unit_rows(ask(texts))).max() < 1e-5
 
 
 def test_prompts_are_in_the_key_and_none_leave_it_as_it_was(

@@ -14,13 +14,8 @@ from nsbench.benchmarks.encoders._sources import SourceError
 pytest.importorskip("sentence_transformers")
 
 import sentence_transformers as st
+from made_data import unit_or_zero
 from made_models import TEXTS, ZOO, Entry
-
-
-def unit(values: Any) -> Any:
-    """Rows of length one; rows of zeros stay."""
-    values = np.asarray(values, dtype=np.float64)
-    return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
 
 
 @pytest.mark.parametrize("entry", ZOO, ids=str)
@@ -38,9 +33,9 @@ def test_a_folder_is_honoured_or_refused(entry: Entry, tmp_path: Path) -> None:
     encoder = spec.build((), 0)
     texts = [t for t in TEXTS if t or entry.encoder == "transformer"]
     model = st.SentenceTransformer(str(folder), device="cpu", trust_remote_code=False)
-    wanted = unit(model.encode(texts, batch_size=3))
-    assert np.abs(unit(encode_texts(encoder, texts)) - wanted).max() < 1e-5
-    one = [unit(encode_texts(encoder, [text]))[0] for text in texts]
+    wanted = unit_or_zero(model.encode(texts, batch_size=3))
+    assert np.abs(unit_or_zero(encode_texts(encoder, texts)) - wanted).max() < 1e-5
+    one = [unit_or_zero(encode_texts(encoder, [text]))[0] for text in texts]
     assert np.abs(np.array(one) - wanted).max() < 1e-5
 
 
@@ -51,7 +46,7 @@ def test_padding_packing_and_prompts_give_the_same_embeddings(entry: Entry, tmp_
     entry.save(tmp_path / "model")
     encoder = encoders.make("transformer", source=str(tmp_path / "model")).build((), 0)
     encoder.requires_grad_(False)
-    wanted = unit(encode_texts(encoder, TEXTS))
+    wanted = unit_or_zero(encode_texts(encoder, TEXTS))
     ids = tokenize(encoder, TEXTS, encoder.max_length)
     wide = max(map(len, ids)) + 3
     rows = torch.tensor([row + [0] * (wide - len(row)) for row in ids])
@@ -59,14 +54,14 @@ def test_padding_packing_and_prompts_give_the_same_embeddings(entry: Entry, tmp_
     view = encoder.plain_view(rows, mask).replace(dropout=0.0)
     found = {"packed, or padded": encoder(view), "padded": encoder(view.replace(fixed=True))}
     for how, values in found.items():
-        assert np.abs(unit(values) - wanted).max() < 1e-5, how
+        assert np.abs(unit_or_zero(values) - wanted).max() < 1e-5, how
     model = st.SentenceTransformer(str(tmp_path / "model"), device="cpu")
-    asked = unit(encode_texts(encoder, [f"two dogs {text}" for text in TEXTS]))
-    assert np.abs(unit(model.encode(list(TEXTS), prompt="two dogs ")) - asked).max() < 1e-5
+    asked = unit_or_zero(encode_texts(encoder, [f"two dogs {text}" for text in TEXTS]))
+    assert np.abs(unit_or_zero(model.encode(list(TEXTS), prompt="two dogs ")) - asked).max() < 1e-5
     if entry.left:
         for side in ("left", "right"):
             model.tokenizer.padding_side = side
-            theirs = unit(model.encode(list(TEXTS)))
+            theirs = unit_or_zero(model.encode(list(TEXTS)))
             assert np.abs(theirs - wanted).max() < 1e-5, side
 
 
