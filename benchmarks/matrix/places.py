@@ -12,45 +12,35 @@ _AXES = ("data", "samplers", "candidates", "encoders", "regimes")
 def anchored(raw: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Return a matrix whose relative paths start at the folder of its file.
 
-    A path that is not there, but is where the command runs, stays as it is. Names of encoders are
-    paths if they begin with ``./`` or ``../``.
+    A path that is not there, but is where the command runs, stays as it is; so does the name of
+    a hub data set. Names of models are paths if they begin with ``./`` or ``../``.
     """
     out = dict(raw)
     for axis in _AXES:
         if isinstance(out.get(axis), list):
-            out[axis] = [_entry(entry, folder, axis == "encoders") for entry in out[axis]]
+            out[axis] = _anchored(out[axis], folder)
     evaluation = out.get("evaluation")
     if isinstance(evaluation, Mapping):
-        made = dict(evaluation)
-        if isinstance(made.get("tasks"), list):
-            made["tasks"] = [_entry(task, folder) for task in made["tasks"]]
-        if "dev" in made:
-            made["dev"] = _entry(made["dev"], folder)
-        out["evaluation"] = made
+        out["evaluation"] = {
+            key: _anchored(value, folder) if key in ("tasks", "dev") else value
+            for key, value in evaluation.items()
+        }
     return out
 
 
-def _entry(entry: Any, folder: Path, encoder: bool = False) -> Any:
-    if encoder and isinstance(entry, str):
-        return _folder(entry, folder)
-    if not isinstance(entry, Mapping):
-        return entry
-    made = {k: _values(v, folder) if k in PATHS else v for k, v in entry.items()}
-    if encoder:
-        for key in {"name", "source"} & set(made):
-            made[key] = _folder(made[key], folder)
-    return made
-
-
-def _values(value: Any, folder: Path) -> Any:
-    """A path or a grid of them."""
+def _anchored(value: Any, folder: Path, is_path: bool = False) -> Any:
+    """A setting, a grid of them, or a component with settings of its own, at any depth."""
     if isinstance(value, list):
-        return [_values(item, folder) for item in value]
-    return _place(value, folder) if isinstance(value, str) and value else value
-
-
-def _folder(name: Any, folder: Path) -> Any:
-    return _place(name, folder) if str(name).startswith(("./", "../")) else name
+        return [_anchored(item, folder, is_path) for item in value]
+    if isinstance(value, Mapping):
+        hub = value.get("name") == "hub" or bool(value.get("revision"))
+        return {
+            key: _anchored(item, folder, key in PATHS and not (hub and key == "path"))
+            for key, item in value.items()
+        }
+    if isinstance(value, str) and value and (is_path or value.startswith(("./", "../"))):
+        return _place(value, folder)
+    return value
 
 
 def _place(path: str, folder: Path) -> str:

@@ -49,6 +49,39 @@ def test_all_settings_that_are_paths_are_found():
     assert made["evaluation"]["dev"]["path"] == "~/d.csv"
 
 
+def test_names_of_hub_data_sets_are_no_paths():
+    by_name = {"name": "retrieval", "path": "mteb/scifact", "revision": "d" * 40}
+    raw = {
+        "data": [
+            {"name": "hub", "path": "mteb/banking77", "revision": "0" * 40},
+            by_name,
+            {"name": "retrieval", "path": "scifact"},
+        ],
+        "evaluation": {"dev": by_name},
+    }
+    made = anchored(raw, Path("f"))
+    assert made["data"] == [*raw["data"][:2], {"name": "retrieval", "path": "f/scifact"}]
+    assert made["evaluation"] == raw["evaluation"]
+
+
+def test_paths_inside_of_a_component_start_at_the_folder_of_the_file():
+    inner = {"name": "file", "path": "pairs.jsonl"}
+    raw = {
+        "samplers": [{"name": "guided", "guide": ["./guide", "owner/guide"]}],
+        "data": [
+            {"name": "negated", "data": inner},
+            {"name": "mixture", "parts": [inner, {"name": "hub", "path": "a/b"}]},
+        ],
+    }
+    made = anchored(raw, Path("f"))
+    moved = {"name": "file", "path": "f/pairs.jsonl"}
+    assert made["samplers"] == [{"name": "guided", "guide": ["f/guide", "owner/guide"]}]
+    assert made["data"] == [
+        {"name": "negated", "data": moved},
+        {"name": "mixture", "parts": [moved, {"name": "hub", "path": "a/b"}]},
+    ]
+
+
 def test_labels_are_shown_and_change_no_key(small):
     plain = planned_of(small(samplers=[{"name": "hard", "k": [2, 4]}]))
     named = {
