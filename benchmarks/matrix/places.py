@@ -29,7 +29,7 @@ def anchored(raw: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _anchored(value: Any, folder: Path, is_path: bool = False) -> Any:
-    """A setting, a grid of them, or a component with settings of its own, at any depth."""
+    """A setting, a grid of them, or a component with its own settings, at any depth."""
     if isinstance(value, list):
         return [_anchored(item, folder, is_path) for item in value]
     if isinstance(value, Mapping):

@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsbench.benchmarks.evaluation.mteb.by_query import by_query
+from nsbench.benchmarks.evaluation.mteb.columns import with_lists
 from nsbench.benchmarks.evaluation.ranking import QueryScores
 from nsbench.benchmarks.records import Score
 from nsbench.samplers._cache import cached
@@ -307,6 +308,7 @@ def run(loaded: "LoadedTask", encoder: Any, *, batch_size: int = 256) -> TaskOut
         task = copy.copy(loaded.task)
         task.rng_state = copy.deepcopy(loaded.task.rng_state)
         task.np_rng = copy.deepcopy(loaded.task.np_rng)
+        task.dataset = with_lists(task.dataset)
         queries = by_query(task)
         result = mteb.evaluate(
             encoder,
