@@ -49,7 +49,7 @@ def findings(
     table = table.assign(method=method_names(table))
     table = table.sort_values(["rank", "sampler"], kind="stable")
     out = [_advice(table, statistics, averaged)]
-    base, margin = statistics.baseline, f"{statistics.margin:g} points"
+    base, margin = _base(table, statistics.baseline), f"{statistics.margin:g} points"
     told = _key(_first_better(table))
     for verdict, text in (
         (BETTER, f"Also better than {base}"),
@@ -95,7 +95,7 @@ def _own(row: dict[str, Any], common: set[str]) -> list[str]:
 
 def _advice(table: pd.DataFrame, statistics: "PoolStatistics", averaged: bool) -> str:
     """Use the best of the methods that are better than the baseline, quiet ones before others."""
-    base = statistics.baseline
+    base = _base(table, statistics.baseline)
     tasks = f"{statistics.n_tasks} task{'' if statistics.n_tasks == 1 else 's'}"
     better = table[table["verdict"] == BETTER]
     if better.empty:
@@ -108,22 +108,32 @@ def _advice(table: pd.DataFrame, statistics: "PoolStatistics", averaged: bool) -
     common = _common(_rows(table))
     row = _first_better(table)
     own = _own(row, common)
-    text = (
-        f"{_method(row)} is best:" if own else f"Use {_method(row)}:"
-    ) + f" {_points(row)} over {base} on {tasks}, {row['n_seeds']} seeds"
+    ahead = _rows(table[table["rank"] < row["rank"]])
+    higher = next((r for r in ahead if r["verdict"] == BASELINE), None)
+    lead = f"Use {_method(row)}:"
+    if own or higher:
+        lead = f"{_method(row)} is {'better' if higher else 'best'}:"
+    text = lead + f" {_points(row)} over {base} on {tasks}, {row['n_seeds']} seeds"
     over = str(row["augmentation"]).removeprefix("mean of ")
     text += f", mean over {over} augmentation{'' if over == '1' else 's'}" if averaged else ""
     if own:
         text += f"; but its cells ring alarms, {', '.join(own)}: look at them before you use it"
     text += "."
+    if higher:
+        text += f" A higher mean is that of {_method(higher)}, {higher['mean']:.1f} points."
     if alike := _alike(table, row):
         text += f" Not significantly different from it: {_some(alike)}."
     if not own:
         text += " Its cells ring no alarm" + (f" that {base} does not ring." if common else ".")
-    ahead = _rows(table[table["rank"] < row["rank"]])
     if loud := [_method(r) for r in ahead if _own(r, common)]:
         text += f" Ranked above it, but with alarms: {_some(loud)}."
     return text
+
+
+def _base(table: pd.DataFrame, baseline: str) -> str:
+    """The baseline in words; with several of them, such as one an objective, which one counts."""
+    several = table[table["verdict"] == BASELINE]["method"].nunique() > 1
+    return f"{baseline} of the same setting" if several else baseline
 
 
 def _first_better(table: pd.DataFrame) -> dict[str, Any]:

@@ -277,7 +277,11 @@ def _rate(
 
 
 def baselines(pool: Pool, baseline: str) -> list[int | None]:
-    """Return the index of each method's baseline: same augmentation, then the most alike."""
+    """Return the index of each method's baseline: same augmentation, then the most alike.
+
+    Of several that are equally alike, such as a baseline under many objectives for a method
+    without one, it is the one with the highest mean; what beats that one beats them all.
+    """
     free: list[int] = []
     by_augmentation: dict[Any, list[int]] = {}
     for index, method in enumerate(pool.methods):
@@ -285,17 +289,21 @@ def baselines(pool: Pool, baseline: str) -> list[int | None]:
             alike = [free] if method["untrained"] else []
             for group in (*alike, by_augmentation.setdefault(method["augmentation"], [])):
                 group.append(index)
+    means = stats.mean_interval(pool.scores).estimate
+    strength = np.where(np.isnan(means), -np.inf, means)
     return [
-        _most_alike(pool, m, sorted({*free, *by_augmentation.get(m["augmentation"], ())}))
+        _most_alike(pool, m, sorted({*free, *by_augmentation.get(m["augmentation"], ())}), strength)
         for m in pool.methods
     ]
 
 
-def _most_alike(pool: Pool, method: Mapping[str, Any], fitting: Sequence[int]) -> int | None:
-    def alike(index: int) -> tuple[bool, ...]:
+def _most_alike(
+    pool: Pool, method: Mapping[str, Any], fitting: Sequence[int], strength: Array
+) -> int | None:
+    def alike(index: int) -> tuple[float, ...]:
         other = pool.methods[index]
         same = (other[k] == method[k] for k in ("objective", "candidates", "budget"))
-        return (other == method, *same)
+        return (other == method, *same, float(strength[index]))
 
     return max(fitting, key=alike, default=None)
 

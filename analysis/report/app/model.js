@@ -22,21 +22,23 @@ const labelOf = (method, name) => (
     : `${method.label} \u00d7 ${method.augmentation}`);
 const idOf = (method) => FACETS.map((f) => method[f]).join(" | ");
 
-// Index of each method's baseline: same augmentation, then the most alike; -1 without one.
-const referencesOf = (methods, name) => {
+// Index of each method's baseline: same augmentation, then the most alike, then the one with the
+// highest mean; -1 without one.
+const referencesOf = (methods, name, means) => {
   const fits = (m) => m.sampler === name || m.name === name;
   const alike = (a, b) => [
     FACETS.every((f) => a[f] === b[f]) && a.name === b.name,
     ...["objective", "candidates", "budget"].map((f) => a[f] === b[f])];
   const bases = methods.map((_, k) => k).filter((k) => fits(methods[k]));
+  const strength = means.map((row) => (row.some(there) ? meanOf(row) : -Infinity));
   return methods.map((method) => {
     let [best, rating] = [-1, null];
     bases.forEach((k) => {
       const other = methods[k];
       if (!other.untrained && other.augmentation !== method.augmentation) return;
-      const mine = alike(method, other);
+      const mine = [...alike(method, other), strength[k]];
       const first = rating === null ? 1 : mine.map(
-        (v, i) => Number(v) - Number(rating[i])).find(Boolean) || 0;
+        (v, i) => (v === rating[i] ? 0 : Number(v) - Number(rating[i]))).find(Boolean) || 0;
       if (first > 0) [best, rating] = [k, mine];
     });
     return best;
@@ -90,7 +92,8 @@ const judged = ({ tab = state.tab, tasks = chosenTasks(), all = false } = {}) =>
 const judgeView = (tab, tasks, all) => {
   const view = pool().views[viewName(tab)];
   const { methods } = view;
-  const reference = referencesOf(methods, baselineOf());
+  const means = meansOver(view, tasks);
+  const reference = referencesOf(methods, baselineOf(), means);
   const off = all ? new Set() : hidden();
   const facets = varying(view);
   const left = methods.map((m) => (
@@ -99,7 +102,6 @@ const judgeView = (tab, tasks, all) => {
   for (const i of [...kept]) if (reference[i] >= 0) kept.add(reference[i]);
   const order = [...kept].sort((a, b) => a - b);
   const asStored = order.length === methods.length && !tasks && baselineOf() === pool().baseline;
-  const means = meansOver(view, tasks);
   const many = order.length > MOST_METHODS;
   const place = new Map(order.map((i, k) => [i, k]));
   const verdicts = many ? storedVerdicts(view, order) : judge(

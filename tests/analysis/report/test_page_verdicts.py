@@ -18,10 +18,11 @@ SCRIPTS = ("numerics", "variances", "verdicts")
 CASES = 40
 
 
-def run(script, given):
+def run(script, given, scripts=SCRIPTS, before=""):
     """The JSON that a script prints, after those of the page; missing numbers are ``null``."""
     folder = resources.files("nsbench.analysis.report").joinpath("app")
-    code = "\n".join(folder.joinpath(f"{name}.js").read_text("utf-8") for name in SCRIPTS)
+    code = "\n".join(folder.joinpath(f"{name}.js").read_text("utf-8") for name in scripts)
+    code = before + code
     read = 'const given = JSON.parse(require("fs").readFileSync(0, "utf8"));\n'
     text = json.dumps(given).replace("NaN", "null")
     done = subprocess.run(
@@ -141,3 +142,22 @@ def test_special_functions_are_scipys():
     np.testing.assert_allclose(found[:, 2], scipy_stats.norm.sf(x), rtol=1e-9)
     quantiles = run("given.map((df) => studentQuantile(0.95, df))", [1, 2, 4, 30])
     np.testing.assert_allclose(quantiles, scipy_stats.t.ppf(0.975, [1, 2, 4, 30]), rtol=1e-9)
+
+
+def test_the_page_compares_with_the_strongest_of_baselines_that_are_equally_alike():
+    """As `nsbench.analysis.tables.leaderboard.baselines` does."""
+    plain = {"sampler": "in_batch", "name": "in_batch", "augmentation": "none", "candidates": ""}
+    plain |= {"budget": "", "untrained": False}
+    methods = [{**plain, "objective": o} for o in ("a", "b", "c", "d")]
+    methods.append({**plain, "sampler": "map", "name": "map", "objective": "", "untrained": True})
+    methods.append({**plain, "sampler": "hard", "name": "hard", "objective": "a"})
+    methods.append({**plain, "sampler": "hard", "name": "hard", "objective": "e"})
+    means = [[50, 51], [70, None], [60, 61], [None, None], [65, 66], [55, 56], [55, 56]]
+    found = run(
+        "referencesOf(given.methods, 'in_batch',"
+        " given.means.map((row) => row.map((v) => (v === null ? NaN : v))))",
+        {"methods": methods, "means": means},
+        (*SCRIPTS, "model"),
+        "const byId = () => ({textContent: '{\"pools\": []}'});\n",
+    )
+    assert found == [0, 1, 2, 3, 1, 0, 1]

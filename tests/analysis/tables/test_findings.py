@@ -207,6 +207,52 @@ def test_a_worse_value_lowers_the_score_by_a_positive_number(made):
     assert by == pytest.approx(4.2, abs=0.3)
 
 
+@pytest.fixture
+def many_baselines(tmp_path):
+    """`in_batch` under three objectives, two of them without a partner for what has none."""
+    folder = ResultsFolder(tmp_path / "results")
+    draw = np.random.default_rng(1)
+    level = {"decoupled": 50.0, "focal": 70.0, "info_nce": 60.0}
+    rows = [("in_batch", o, points) for o, points in level.items()]
+    rows += [
+        ("topic", "decoupled", 55.0),
+        ("no_training", "", 40.0),
+        ("linear_projection", "", 65.0),
+    ]
+    for name, objective, points in rows:
+        for seed in range(4):
+            cell = make_cell(name, "none", seed)
+            cell["objective"] = {"name": objective or "info_nce", "params": {}}
+            cell["labels"]["objective"] = objective or "info_nce"
+            if not objective:
+                cell["budget"] = cell["budget"] | {"steps": 0}
+            noise = 0.1 * draw.standard_normal(2)
+            scores = dict(zip(("STS12", "STS13"), (points + noise) / 100, strict=True))
+            write_cell(folder, cell, scores=scores)
+    return load_results(folder.root)
+
+
+def test_of_several_baselines_the_strongest_is_what_counts(many_baselines):
+    board = make_leaderboard(many_baselines)
+    rows = board.rows.set_index("sampler")
+    map_in_closed_form = rows.loc["linear_projection"]
+    assert map_in_closed_form["verdict"] == "worse"  # than focal, not better than decoupled
+    assert map_in_closed_form["difference"] == pytest.approx(-5, abs=0.3)
+    assert rows.loc["topic", "difference"] == pytest.approx(5, abs=0.3)  # its own objective
+    first, *others = said(board)
+    assert re.match(r"topic is better: \+[45]\.\d points", first)
+    assert "over in_batch of the same setting" in first
+    assert "A higher mean is that of in_batch / focal, 70.0 points." in first
+    assert any(t.startswith("Worse than in_batch of the same setting: linear_proj") for t in others)
+
+
+def test_no_method_is_better_than_a_baseline_that_is_better_than_it(many_baselines):
+    table = make_leaderboard(many_baselines).rows
+    best = table[table["verdict"] == "baseline"]["mean"].max()
+    alone = table[table["objective"].eq("") & table["verdict"].eq("better")]
+    assert (alone["mean"] > best).all()
+
+
 def test_letters_are_read_as_they_are_written():
     assert letters("abz1") == ["a", "b", "z1"]
     assert letters("") == []
