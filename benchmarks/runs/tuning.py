@@ -156,10 +156,13 @@ class Study:
             before = read_json(path)
             for part, now in asked.items():
                 for key, value in now.items():
-                    if key not in ("trials", "run") and before[part].get(key) != value:
+                    known = before[part].get(key)
+                    if key == "fresh_seeds" and value[: len(known)] == known:
+                        continue  # more of them: what was chosen stays, the new ones are run
+                    if key not in ("trials", "run") and known != value:
                         raise ConfigError(
                             f"{self.out} holds another study: its {part} has {key} = "
-                            f"{before[part].get(key)!r}, not {value!r}; choose another folder"
+                            f"{known!r}, not {value!r}; choose another folder"
                         )
             reads = [r for r in self._reads() if r["setting"] != UNTRAINED]
             if reads and before["study"]["trials"] != self.config.trials:

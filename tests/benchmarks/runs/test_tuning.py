@@ -1,6 +1,7 @@
 """Tuning: equal trials on dev alone, one read of the tests, and a study cut short goes on alike."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,25 @@ def test_after_a_test_was_read_no_trial_can_be_added(ran: Path, write: Callable[
     other = write(STUDY.replace("high = 12", "high = 9"))
     with pytest.raises(ConfigError, match="holds another study: its study has space"):
         Study(*load_tuning(other), ran)
+
+
+def test_fresh_seeds_can_be_added_to_a_study_that_has_ended(
+    ran: Path, write: Callable[..., Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(ran, out)
+    before = {p.parent: p.read_bytes() for p in (out / "runs").glob("*/record.json")}
+    trials = (out / "trials.jsonl").read_bytes()
+    Study(*load_tuning(write(STUDY.replace("[1, 2]", "[1, 2, 3]"))), out).run()
+    assert (out / "trials.jsonl").read_bytes() == trials
+    assert {p.parent: p.read_bytes() for p in (out / "runs").glob("*/record.json")}.items() >= (
+        before.items()
+    )
+    for row in json.loads((out / "tuning.json").read_text())["methods"]:
+        assert len(row["default"]) == len(row["tuned"]) == 3
+    for fewer in ("[1]", "[2, 1]", "[3, 1, 2]"):
+        with pytest.raises(ConfigError, match="its study has fresh_seeds"):
+            Study(*load_tuning(write(STUDY.replace("[1, 2]", fewer))), out)
 
 
 def test_methods_that_share_a_parameter_try_the_same_values(ran: Path) -> None:
