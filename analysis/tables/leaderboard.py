@@ -279,8 +279,10 @@ def _rate(
 def baselines(pool: Pool, baseline: str) -> list[int | None]:
     """Return the index of each method's baseline: same augmentation, then the most alike.
 
-    Of several that are equally alike, such as a baseline under many objectives for a method
-    without one, it is the one with the highest mean; what beats that one beats them all.
+    Alike are those of the same kind of objective, then the same settings of it, then the same for
+    the candidates, then the same budget. Of several that are equally alike, such as a baseline
+    under many objectives for a method without one, the one with the highest mean: what beats
+    that one beats them all.
     """
     free: list[int] = []
     by_augmentation: dict[Any, list[int]] = {}
@@ -302,10 +304,19 @@ def _most_alike(
 ) -> int | None:
     def alike(index: int) -> tuple[float, ...]:
         other = pool.methods[index]
-        same = (other[k] == method[k] for k in ("objective", "candidates", "budget"))
-        return (other == method, *same, float(strength[index]))
+        same = [
+            of(other[axis]) == of(method[axis])
+            for axis in ("objective", "candidates")
+            for of in (_kind, str)
+        ]
+        return (other == method, *same, other["budget"] == method["budget"], strength[index])
 
     return max(fitting, key=alike, default=None)
+
+
+def _kind(label: str) -> str:
+    """A component without its settings."""
+    return label.partition("(")[0]
 
 
 def _improvement(scores: Array, reference: Sequence[int | None]) -> Array:

@@ -26,9 +26,11 @@ const idOf = (method) => FACETS.map((f) => method[f]).join(" | ");
 // highest mean; -1 without one.
 const referencesOf = (methods, name, means) => {
   const fits = (m) => m.sampler === name || m.name === name;
+  const kind = (label) => label.split("(")[0];
   const alike = (a, b) => [
     FACETS.every((f) => a[f] === b[f]) && a.name === b.name,
-    ...["objective", "candidates", "budget"].map((f) => a[f] === b[f])];
+    ...["objective", "candidates"].flatMap((f) => [kind(a[f]) === kind(b[f]), a[f] === b[f]]),
+    a.budget === b.budget];
   const bases = methods.map((_, k) => k).filter((k) => fits(methods[k]));
   const strength = means.map((row) => (row.some(there) ? meanOf(row) : -Infinity));
   return methods.map((method) => {

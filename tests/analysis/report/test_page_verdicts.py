@@ -152,7 +152,10 @@ def test_the_page_compares_with_the_strongest_of_baselines_that_are_equally_alik
     methods.append({**plain, "sampler": "map", "name": "map", "objective": "", "untrained": True})
     methods.append({**plain, "sampler": "hard", "name": "hard", "objective": "a"})
     methods.append({**plain, "sampler": "hard", "name": "hard", "objective": "e"})
-    means = [[50, 51], [70, None], [60, 61], [None, None], [65, 66], [55, 56], [55, 56]]
+    methods.append(
+        {**plain, "sampler": "hard", "name": "hard", "objective": "c(t=1)", "budget": "x"}
+    )
+    means = [[50, 51], [70, None], [60, 61], [None, None], *[[55, 56]] * 4]
     found = run(
         "referencesOf(given.methods, 'in_batch',"
         " given.means.map((row) => row.map((v) => (v === null ? NaN : v))))",
@@ -160,4 +163,4 @@ def test_the_page_compares_with_the_strongest_of_baselines_that_are_equally_alik
         (*SCRIPTS, "model"),
         "const byId = () => ({textContent: '{\"pools\": []}'});\n",
     )
-    assert found == [0, 1, 2, 3, 1, 0, 1]
+    assert found == [0, 1, 2, 3, 1, 0, 1, 2]

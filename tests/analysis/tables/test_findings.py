@@ -215,6 +215,7 @@ def many_baselines(tmp_path):
     level = {"decoupled": 50.0, "focal": 70.0, "info_nce": 60.0}
     rows = [("in_batch", o, points) for o, points in level.items()]
     rows += [
+        ("noise", "decoupled(m=1)", 52.0),
         ("topic", "decoupled", 55.0),
         ("no_training", "", 40.0),
         ("linear_projection", "", 65.0),
@@ -222,7 +223,8 @@ def many_baselines(tmp_path):
     for name, objective, points in rows:
         for seed in range(4):
             cell = make_cell(name, "none", seed)
-            cell["objective"] = {"name": objective or "info_nce", "params": {}}
+            kind, _, setting = (objective or "info_nce").partition("(")
+            cell["objective"] = {"name": kind, "params": {"m": 1} if setting else {}}
             cell["labels"]["objective"] = objective or "info_nce"
             if not objective:
                 cell["budget"] = cell["budget"] | {"steps": 0}
@@ -239,6 +241,7 @@ def test_of_several_baselines_the_strongest_is_what_counts(many_baselines):
     assert map_in_closed_form["verdict"] == "worse"  # than focal, not better than decoupled
     assert map_in_closed_form["difference"] == pytest.approx(-5, abs=0.3)
     assert rows.loc["topic", "difference"] == pytest.approx(5, abs=0.3)  # its own objective
+    assert rows.loc["noise", "difference"] == pytest.approx(2, abs=0.3)  # of the same kind
     first, *others = said(board)
     assert re.match(r"topic is better: \+[45]\.\d points", first)
     assert "over in_batch of the same setting" in first
