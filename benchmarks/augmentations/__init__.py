@@ -4,6 +4,7 @@ An augmentation is a frozen dataclass with ``__call__(view, generator) -> TokenV
 vectorised over the batch, never waits for the device, and draws from ``generator`` alone.
 """
 
+from nsbench.benchmarks.augmentations._elements import ones_of
 from nsbench.benchmarks.augmentations._types import (
     Augmentation,
     TokenView,
@@ -25,6 +26,7 @@ __all__ = [
     "augmentations",
     "bound",
     "choose_exactly",
+    "ones_of",
     "register",
     "share_of",
     "uniform",

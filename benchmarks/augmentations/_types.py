@@ -6,6 +6,7 @@ from typing import Any, Protocol, cast
 import torch
 from torch import Tensor
 
+from nsbench.benchmarks.device import is_fake
 from nsbench.samplers import places
 
 SORTED = 2048
@@ -32,6 +33,8 @@ class TokenView:
         limit: Longest row the encoder takes, in tokens.
         pooling: Pooling asked for, of an encoder that has several; empty for its own.
         unpooled: ``(k,)`` token ids left out of a mean over tokens.
+        kept: ``(N, d)`` uint8 factors 0 and 1 of the N real tokens' embeddings, one text after the
+            other; ``None`` is 1. Only of encoders with ``sums_tokens``; see `whole`.
         fixed: Whether memory and operations of the pass must depend on nothing but the view's
             shape, without waiting for the device, so that it can be recorded and replayed.
     """
@@ -48,6 +51,7 @@ class TokenView:
     limit: int = 1 << 30
     pooling: str = ""
     unpooled: Tensor | None = None
+    kept: Tensor | None = None
     fixed: bool = False
 
     @property
@@ -66,9 +70,32 @@ class TokenView:
         kept = self.mask & ~torch.isin(self.ids, self.unpooled)
         return torch.where(kept.any(dim=1, keepdim=True), kept, self.mask)
 
+    @property
+    def readable(self) -> bool:
+        """True where numbers may be read: on a CPU, in a pass whose shapes need not be constant."""
+        return self.ids.device.type == "cpu" and not self.fixed and not is_fake(self.ids)
+
     def replace(self, **changes: Any) -> "TokenView":
-        """A copy with some fields changed."""
+        """A copy with some fields changed.
+
+        Raises:
+            ValueError: If the mask changes under factors of single tokens; see `whole`.
+        """
+        if "mask" in changes and self.kept is not None and "kept" not in changes:
+            raise ValueError("the real tokens of a view change: take view.whole() first")
         return replace(self, **changes)
+
+    def whole(self) -> "TokenView":
+        """The same view with ``kept`` as a part of its scale."""
+        if self.kept is None:
+            return self
+        factor = torch.ones(*self.mask.shape, self.width)
+        factor[self.mask] = self.kept.float()
+        return self.replace(kept=None).scaled(factor)
+
+    def keeping(self, kept: Tensor) -> "TokenView":
+        """A copy of whose embeddings only the elements are left where ``(N, d)`` uint8 is 1."""
+        return self.replace(kept=kept if self.kept is None else self.kept * kept)
 
     def scaled(self, factor: Tensor) -> "TokenView":
         """A copy whose embeddings are further multiplied by ``factor``."""
@@ -81,6 +108,8 @@ class TokenView:
             rows: ``(b,)`` int64 row numbers.
             length: Columns kept; no row may have more real tokens.
         """
+        if self.kept is not None:
+            return self.whole().take(rows, length)
 
         def rowwise(value: Tensor | None) -> Tensor | None:
             if value is None:

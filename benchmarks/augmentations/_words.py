@@ -106,7 +106,7 @@ def rebuilt(
         lengths: ``(B,)`` real tokens of the new rows.
         ids: ``(B, M)`` new ids, where they are not those of ``source``.
     """
-    size = source.shape[1]
+    view, size = view.whole(), source.shape[1]
     place = torch.arange(size, device=source.device)
 
     def moved(value: Tensor | None) -> Tensor | None:

@@ -4,12 +4,14 @@ Source: Yan et al. 2021, ConSERT, section 3.2 (Dropout); the exact count and the
 are those of the released code. https://aclanthology.org/2021.acl-long.393
 """
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
 
 import torch
 
 from nsbench.benchmarks.augmentations import TokenView, choose_exactly, register, share_of
+from nsbench.benchmarks.augmentations._elements import choose_elements
+from nsbench.benchmarks.augmentations._words import attach
 from nsbench.samplers import in_range
 
 
@@ -23,14 +25,23 @@ class EmbeddingDropout:
     """
 
     rate: float = 0.2
+    sums: bool = field(default=False, init=False, repr=False, compare=False)
     stochastic: ClassVar[bool] = True
+    arithmetic_of_sums: ClassVar[int] = 2  # 1 drew a number for each element, pads included
 
     def __post_init__(self) -> None:
         in_range("embedding_dropout", "rate", self.rate, 0, 1)
 
+    def bind(self, encoder: Any) -> Self:
+        """The augmentation that draws as the encoder reads it: bytes where it sums tokens."""
+        return attach(self, sums=bool(getattr(encoder, "sums_tokens", False)))
+
     def __call__(self, view: TokenView, generator: torch.Generator | None) -> TokenView:
         batch, length = view.mask.shape
-        real = view.mask[:, :, None].expand(batch, length, view.width).reshape(batch, -1)
         count = share_of(view.lengths * view.width, self.rate)  # (B,)
+        if self.sums and view.readable:
+            total = view.lengths * view.width
+            return view.keeping(choose_elements(view.lengths, view.width, total - count, generator))
+        real = view.mask[:, :, None].expand(batch, length, view.width).reshape(batch, -1)
         dropped = choose_exactly(real, count, generator).view(batch, length, view.width)
         return view.scaled((~dropped).float())

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nsbench.benchmarks.augmentations import Augmentation, TokenView
+from nsbench.benchmarks.augmentations import Augmentation, TokenView, ones_of
 from nsbench.benchmarks.contrast.distributed import team
 from nsbench.benchmarks.encoders import Encoder, TokenTable
 
@@ -85,6 +85,9 @@ def joined(views: Sequence[TokenView]) -> TokenView:
     """Return one view of all rows, padded to the longest."""
     if len(views) == 1:
         return views[0]
+    kept = [v.kept for v in views if v.kept is not None]
+    if kept and len(kept) < len(views):
+        return joined([v.whole() for v in views])
     length = max(v.ids.shape[1] for v in views)
 
     def padded(value: Tensor, fill: float) -> Tensor:
@@ -122,6 +125,7 @@ def joined(views: Sequence[TokenView]) -> TokenView:
         scale=stacked("scale", 1.0),
         shift=stacked("shift", 0.0),
         dropout=views[0].dropout,
+        kept=torch.cat(kept) if kept else None,
         fixed=views[0].fixed,
     )
 
@@ -166,6 +170,8 @@ def untouched(view: TokenView, plain: TokenView) -> Tensor:
     same = same & ((view.positions == place) | ~view.mask).all(dim=1)
     if view.dropout:
         return torch.zeros_like(same)
+    if view.kept is not None:
+        same = same & (ones_of(view.kept, view.lengths) == view.lengths * view.width)
     for value, neutral in ((view.scale, 1.0), (view.shift, 0.0)):
         if value is not None:
             kept = (value == neutral).all(dim=2).expand_as(view.mask) | ~view.mask

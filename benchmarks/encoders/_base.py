@@ -31,6 +31,8 @@ class Encoder(nn.Module):
         has_positions: Whether position ids reach the embedding layer.
         special_tokens: Whether texts are wrapped in the tokenizer's special tokens.
         dropout: Dropout rate of views that do not set one.
+        sums_tokens: Whether an embedding is a sum of token embeddings times the view's scale, which
+            then may be of uint8 on a CPU. The class of its settings says the same.
         sparse: Names of parameters ``(V, d)`` whose gradients are sparse over rows: an optimizer
             moves only the rows that a batch names.
         prompts: Put before texts by name, see `_prompts.prompt_for`; the encoder alone never does.
@@ -44,6 +46,7 @@ class Encoder(nn.Module):
     has_positions: bool
     special_tokens: bool = True
     dropout: float = 0.0
+    sums_tokens: bool = False
     sparse: tuple[str, ...] = ()
     prompts: Mapping[str, str] = MappingProxyType({})
     lengths: Mapping[str, int] = MappingProxyType({})

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nsbench.benchmarks.augmentations import TokenView
-from nsbench.benchmarks.device import is_fake
 from nsbench.benchmarks.encoders import Encoder, _folder, _identity, _sources, register
 from nsbench.benchmarks.encoders._architecture import read_tokenizer
+from nsbench.benchmarks.encoders._kept import SumOfKept
 from nsbench.benchmarks.encoders._prompts import check_lengths, check_prompts, fitting_lengths
 from nsbench.benchmarks.encoders._settings import read_object
 from nsbench.benchmarks.encoders._vocabulary import word_tokenizer
@@ -30,6 +30,7 @@ class StaticEncoder(Encoder):
     has_positions = False
     special_tokens = False
     sparse = ("table",)
+    sums_tokens = True
     named: Tensor
 
     def __init__(self, table: Tensor, tokenizer: object, *, max_length: int, dropout: float):
@@ -51,11 +52,14 @@ class StaticEncoder(Encoder):
         rate = self.dropout if view.dropout is None else view.dropout
         if view.fixed and torch.is_grad_enabled():
             self._name(view)
+        single = view.fixed or rate > 0 or view.shift is not None  # elements change one by one
+        if single or view.scale is not None or view.unpooled is not None:
+            view = view.whole()
         mask = view.averaged.to(self.table.dtype)  # (B, L)
         length = mask.sum(dim=1, keepdim=True).clamp(min=1)  # (B, 1)
         scale = view.scale
         whole = scale is None or scale.shape[-1] == 1 or scale.shape[-2] == 1
-        if view.fixed or rate or view.shift is not None or not whole:
+        if single or not whole:
             states = functional.embedding(view.ids, self.table, sparse=not view.fixed)  # (B, L, d)
             if scale is not None:
                 states = states * scale
@@ -83,7 +87,7 @@ class StaticEncoder(Encoder):
         On a CPU padding is left out, which reads the lengths; a device must not be waited for,
         so there it goes along with weight 0.
         """
-        if view.ids.device.type != "cpu" or is_fake(view.ids):
+        if not view.readable:
             return functional.embedding_bag(
                 view.ids, self.table, mode="sum", per_sample_weights=weights, sparse=True
             )
@@ -91,9 +95,15 @@ class StaticEncoder(Encoder):
         # Summed over a small table of the tokens at hand, whose gradient is small and dense:
         # a sparse one would hold a row for each token of the batch, not for each distinct one.
         distinct, place = view.ids[view.mask].unique(return_inverse=True)
+        table = functional.embedding(distinct, self.table, sparse=True)
+        if view.kept is not None:
+            summed: Tensor = SumOfKept.apply(  # type: ignore[no-untyped-call]
+                table, place, view.kept, lengths
+            )
+            return summed
         return functional.embedding_bag(
             place,
-            functional.embedding(distinct, self.table, sparse=True),
+            table,
             offsets=lengths.cumsum(0) - lengths,
             mode="sum",
             per_sample_weights=weights[view.mask],
@@ -128,6 +138,7 @@ class Static:
     younger: ClassVar[frozenset[str]] = frozenset({"prompts", "lengths"})
     has_positions: ClassVar[bool] = False
     special_tokens: ClassVar[bool] = False
+    sums_tokens: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         at_least("static", "dimension", self.dimension, 2)

@@ -164,6 +164,16 @@ def _synonyms(views: Views) -> dict[str, str]:
     return {"augmentations": " ".join(sorted(found))} if found else {}
 
 
+def _of_sums(views: Views, encoder: Choice) -> dict[str, str]:
+    """Return the arithmetic of augmentations of an encoder that sums tokens, after the first."""
+    if not encoders.entry(encoder.name).attribute("sums_tokens", False):
+        return {}
+    made = ((c, augmentations.entry(c.name)) for view in views for c in view)
+    numbers = {c.name: entry.attribute("arithmetic_of_sums", 1) for c, entry in made}
+    told = [f"{name} {number}" for name, number in sorted(numbers.items()) if number > 1]
+    return {"views": ", ".join(told)} if told else {}
+
+
 def expand_axes(config: MatrixConfig) -> tuple[list[Choice], list[Choice]]:
     """Return the encoders and the data sets of a matrix.
 
@@ -220,7 +230,7 @@ def expand(config: MatrixConfig, *, refuse: bool = True) -> list[Planned]:
             evaluation=axes.evaluation,
             difficulty_every=config.difficulty.every,
             seed=0,
-            inputs=inputs | _synonyms(pair) | pairing.guide,
+            inputs=inputs | _synonyms(pair) | _of_sums(pair, encoder) | pairing.guide,
             regime=regime,
         )
         paired = [_paired_cell(first, o, p, axes) for o, p in pairing.combinations]

@@ -158,6 +158,22 @@ def test_extras_that_changed_give_new_keys_and_others_none(small: Build) -> None
     }
 
 
+def test_dropout_of_elements_has_a_new_key_where_an_encoder_sums_tokens(small: Build) -> None:
+    def inputs(encoder: str, augmentation: str) -> dict[str, str]:
+        planned = planned_of(
+            small(
+                encoders=[{"name": encoder, "dimension": 16}],
+                augmentations=[{"view1": "none", "view2": augmentation}],
+                no_training=False,
+            )
+        )
+        return dict(planned[0].cell.inputs)
+
+    assert inputs("static", "embedding_dropout")["views"] == "embedding_dropout 2"
+    assert "views" not in inputs("static", "token_cutoff")
+    assert "views" not in inputs("tiny", "embedding_dropout")
+
+
 def test_an_encoder_of_fixed_weights_is_evaluated_untrained_once(
     small: Build, tmp_path: Path
 ) -> None:
