@@ -1,4 +1,4 @@
-"""A first estimate: a short cell of each encoder and data set, run on this machine and dropped."""
+"""A first estimate: short cells of each encoder and data set, run on this machine and dropped."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,7 +10,12 @@ from nsbench.benchmarks.records import ResultsFolder
 from nsbench.benchmarks.records.cell import Planned
 from nsbench.benchmarks.runs.executors.base import Job, Request, executor_of
 
-STEPS = 8
+FIRST = 8
+"""Steps of the first cell, which loads data and libraries."""
+STEPS = 40
+"""Steps of the second one, in the same process, from which costs are estimated."""
+SLOW = 10.0
+"""Seconds of a first cell that is not followed by another one."""
 LIMIT = 60.0
 """Seconds that a short cell may take."""
 MOST = 4
@@ -18,45 +23,59 @@ MOST = 4
 
 
 def short_cells(jobs: Sequence[Job], request: Request) -> tuple[list[Measured], list[str]]:
-    """Run one cell of each encoder and data set for a few steps, in a temporary folder.
+    """Run short cells of each encoder and data set, one process each, in a temporary folder.
 
     Args:
         jobs: Cells that are to be run.
         request: What is asked of the executor; its folder is not touched.
 
     Returns:
-        What was measured, and a sentence about each short cell.
+        What was measured, and a sentence about each pair.
     """
-    first: dict[tuple[str, str], Job] = {}
+    pairs: dict[tuple[str, str], Job] = {}
     for job in jobs:
         cell = job.planned.cell
         if cell.budget.steps:
-            first.setdefault((cell.labels["encoder"], cell.labels["data"]), job)
-    said = []
+            pairs.setdefault((cell.labels["encoder"], cell.labels["data"]), job)
+    found, said = [], []
     with TemporaryDirectory() as temporary:
-        folder = ResultsFolder(Path(temporary, "short"))
+        for number, job in enumerate(list(pairs.values())[:MOST]):
+            measured, sentence = _timed(job, request, Path(temporary, str(number)))
+            found += measured
+            said.append(sentence)
+    return found, said
+
+
+def _timed(job: Job, request: Request, root: Path) -> tuple[list[Measured], str]:
+    """Run a cell for a few steps, then for more if that did not take long."""
+    folders = ResultsFolder(root / "first"), ResultsFolder(root / "second")
+    for folder in folders:
         folder.runs.mkdir(parents=True)
-        short = [_short(job, folder) for job in list(first.values())[:MOST]]
-        asked = replace(
-            request, folder=folder, executor="local", workers=1, beside=1, time_limit=LIMIT
-        )
-        executor = executor_of("local").of(asked, None)
-        for job, record in executor.run(short, lambda job: None):
-            cell = job.planned.cell
-            what = f"{cell.labels['encoder']} on {cell.labels['data']}"
-            if record is not None and record.status == "done":
-                seconds = duration(record.seconds.get("total", 0.0))
-                said.append(f"timed here: {cell.budget.steps} steps of {what}, {seconds}")
-            else:
-                why = record.reason if record is not None else "it did not end"
-                said.append(f"not timed: {what}: {why}")
-        return measured_cells(folder), said
+    asked = replace(
+        request, folder=folders[0], executor="local", workers=1, beside=1, time_limit=LIMIT
+    )
+    short = [_short(job, *of) for of in zip((FIRST, STEPS), folders, strict=True)]
+    measured: list[Measured] = []
+    sentence = "not timed"
+    for (ended, record), folder in zip(
+        executor_of("local").of(asked, None).run(short, lambda job: None), folders, strict=False
+    ):
+        cell = ended.planned.cell
+        what = f"{cell.labels['encoder']} on {cell.labels['data']}"
+        if record is None or record.status != "done":
+            why = record.reason if record is not None else "it did not end"
+            return measured, sentence if measured else f"not timed: {what}: {why}"
+        seconds = record.seconds.get("total", 0.0)
+        measured = measured_cells(folder)
+        sentence = f"timed here: {cell.budget.steps} steps of {what}, {duration(seconds)}"
+        if seconds > SLOW:
+            break
+    return measured, sentence
 
 
-def _short(job: Job, folder: ResultsFolder) -> Job:
+def _short(job: Job, steps: int, folder: ResultsFolder) -> Job:
     """The same cell with few steps, in another folder."""
     cell = job.planned.cell
-    budget = replace(cell.budget, steps=min(STEPS, cell.budget.steps))
-    cell = replace(cell, budget=budget)
+    cell = replace(cell, budget=replace(cell.budget, steps=min(steps, cell.budget.steps)))
     paths = folder.cell(cell.sampler.name, cell.key)
     return replace(job, planned=Planned(cell), paths=paths, replaces=0, keep_weights=False)

@@ -242,7 +242,7 @@ def test_dry_run_writes_nothing(tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = CliRunner().invoke(app, ["run", "smoke", "--dry-run", "--out", str(out)])
     assert done.exit_code == 0
-    assert "timed here: 8 steps of static(dimension=32) on planted(rows=500)" in done.stdout
+    assert "timed here: 20 steps of static(dimension=32) on planted(rows=500)" in done.stdout
     assert "estimate for 7 cells to run" in done.stdout
     assert not out.exists()
 
