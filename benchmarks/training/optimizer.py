@@ -43,11 +43,13 @@ def summed(gradient: Tensor) -> Tensor:
     return gradient.coalesce()
 
 
-class RowAdam(torch.optim.Optimizer):
+class RowAdam:
     """Adam that reads and writes only the rows a sparse gradient names.
 
     The rule of `torch.optim.SparseAdam` (moments of other rows wait, the bias correction counts
-    all steps) in a third of its passes over memory.
+    all steps) in a third of its passes over memory. It has the methods of torch's optimizers that
+    are used here and does not derive from them: making one of those imports torch's compiler,
+    which takes a second that a static encoder has no use for.
 
     Source: Kingma and Ba 2015, Adam, algorithm 1. https://arxiv.org/abs/1412.6980
 
@@ -65,20 +67,43 @@ class RowAdam(torch.optim.Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
     ) -> None:
-        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps})
+        group = {"params": list(params), "lr": lr, "betas": betas, "eps": eps}
+        self.param_groups: list[dict[str, Any]] = [group]
+        self._state: dict[int, dict[str, Any]] = {}
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
+    def step(self) -> None:
         """Move the rows that were named of every table that has a gradient."""
-        for group in self.param_groups:
-            for table in group["params"]:
-                if table.grad is None:
-                    continue
-                state = self.state[table]
-                if not state:
-                    state["exp_avg"] = torch.zeros_like(table)
-                    state["exp_avg_sq"] = torch.zeros_like(table)
-                self._move(table, state, group)
+        for number, table in enumerate(self.param_groups[0]["params"]):
+            if table.grad is None:
+                continue
+            state = self._state.setdefault(number, {})
+            if not state:
+                state["exp_avg"] = torch.zeros_like(table)
+                state["exp_avg_sq"] = torch.zeros_like(table)
+            self._move(table, state, self.param_groups[0])
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Drop the gradients."""
+        for table in self.param_groups[0]["params"]:
+            table.grad = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what `load_state_dict` takes: moments and steps, by number of the table."""
+        return {"state": dict(self._state), "param_groups": []}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Resume from a `state_dict`."""
+        tables = self.param_groups[0]["params"]
+        self._state = {
+            number: {
+                name: value.to(tables[number].device, copy=True)
+                if isinstance(value, Tensor)
+                else value
+                for name, value in held.items()
+            }
+            for number, held in state_dict["state"].items()
+        }
 
     def _move(self, table: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
         """Move one table by its sparse gradient."""
@@ -108,7 +133,7 @@ class NamedRowAdam(RowAdam):
 
     def _move(self, table: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
         low, high = group["betas"]
-        if "count" not in state:  # torch would bring a ``step`` back from a file to the host
+        if "count" not in state:
             state["count"] = torch.zeros((), device=table.device)
         state["count"] += 1
         first, second, gradient = state["exp_avg"], state["exp_avg_sq"], table.grad
@@ -159,7 +184,7 @@ class Optimizer:
         plain = [p for n, p in dense if p.dim() < 2 or "norm" in n.lower()]
         decayed = [p for n, p in dense if not (p.dim() < 2 or "norm" in n.lower())]
         self.parameters = tables + plain + decayed
-        self._parts: list[torch.optim.Optimizer] = []
+        self._parts: list[torch.optim.Optimizer | RowAdam] = []
         if tables:
             self._parts.append((NamedRowAdam if fixed else RowAdam)(tables, lr=learning_rate))
         if dense:
