@@ -25,6 +25,7 @@ from nsbench.benchmarks.cli.plan import print_plan
 from nsbench.benchmarks.cli.watching import Screen
 from nsbench.benchmarks.matrix.config import load_config
 from nsbench.benchmarks.records import ResultsFolder
+from nsbench.benchmarks.records.cell import named
 from nsbench.benchmarks.runs.executors import worker_server
 from nsbench.benchmarks.runs.settings import RunSettings
 
@@ -80,7 +81,10 @@ def run(options: RunOptions) -> None:
     alone = os.environ.get("WORLD_SIZE", "1") == "1"
     if options.executor == "local" and alone and not options.dry_run:
         # Before torch: the server imports it at the same time as this process.
-        worker_server.prepare(matrix.run.threads, labels="own" in matrix.evaluation.tasks)
+        weights = any(named(e, "encoder")[0] != "static" for e in matrix.encoders)
+        worker_server.prepare(
+            matrix.run.threads, labels="own" in matrix.evaluation.tasks, weights=weights
+        )
     from nsbench.benchmarks.runs.matrix_run import plan_matrix, run_plan
 
     hide_hub_bars()

@@ -19,11 +19,11 @@ NAMES = (
 """Modules that every cell imports sooner or later; none of them starts a thread on import."""
 
 _parent = os.getppid()
+gc.disable()  # a fifth of the time would go to searches for cycles among what stays
 for _name in NAMES:
     importlib.import_module(_name)
     if os.getppid() != _parent:
         sys.exit()
-# The search for cycles at the end of a process takes 0.7 s with torch. Triton, which dynamo
-# imports, prints a warning for every object that is left out of it.
+# The search for cycles at the end of a process takes 0.7 s with torch.
 gc.freeze()
-importlib.import_module("torch._dynamo")
+gc.enable()

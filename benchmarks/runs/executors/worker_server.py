@@ -20,6 +20,9 @@ FOR_LABELS = ("sklearn.pipeline", "sklearn.linear_model", "sklearn.metrics")
 LONGEST = 60
 """Bytes of the path of a folder for temporary files; an address of a socket has 107 in all."""
 PRELOADED = "nsbench.benchmarks.runs.executors._preload"
+FOR_WEIGHTS = ("torch._dynamo",)
+"""Modules that torch's optimizers import. They come after `PRELOADED`: Triton, which is among them,
+prints a warning for every object that is left out of the search for cycles."""
 
 
 @contextmanager
@@ -73,26 +76,29 @@ def _short_paths() -> None:
     )
 
 
-def prepare(threads: int, *, labels: bool = True) -> None:
+def prepare(threads: int, *, labels: bool = True, weights: bool = True) -> None:
     """Start the server, which keeps the environment of this moment.
 
     Args:
         threads: Threads of torch and BLAS in each worker.
         labels: Import what tests with labels need, too.
+        weights: Import what training needs of other weights than a table of tokens, too.
     """
     if "forkserver" in multiprocessing.get_all_start_methods():
         with threads_of_workers(threads), undisturbed():
-            process_context(labels=labels)
+            process_context(labels=labels, weights=weights)
             forkserver.ensure_running()
 
 
-def process_context(*, labels: bool = True) -> Any:
+def process_context(*, labels: bool = True, weights: bool = True) -> Any:
     """Return the multiprocessing context of workers: forked from the server, where there is one.
 
     Args:
         labels: Let the server, should this start it, import what tests with labels need, too.
+        weights: Likewise what training needs of other weights than a table of tokens.
     """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
-    forkserver.set_forkserver_preload([*(FOR_LABELS if labels else ()), PRELOADED])
+    first, last = FOR_LABELS if labels else (), FOR_WEIGHTS if weights else ()
+    forkserver.set_forkserver_preload([*first, PRELOADED, *last])
     return multiprocessing.get_context("forkserver")

@@ -21,30 +21,33 @@ def apart(*words: str, cwd: Path | None = None) -> tuple[int, str, str]:
 
 
 SERVER = """
-import multiprocessing, os, sys
+import gc, multiprocessing, os, sys
 from nsbench.benchmarks.runs.executors import worker_server
 
 def seen(pipe):
-    names = ("torch", "nsbench.benchmarks.runs.cell_run", "sklearn.pipeline")
-    pipe.send([os.environ["OMP_NUM_THREADS"], *(name in sys.modules for name in names)])
+    names = ("torch", "nsbench.benchmarks.runs.cell_run", "sklearn.pipeline", "torch._dynamo")
+    found = (name in sys.modules for name in names)
+    pipe.send([os.environ["OMP_NUM_THREADS"], gc.isenabled(), *found])
 
 if __name__ == "__main__":
-    worker_server.prepare(int(sys.argv[1]), labels=sys.argv[2] == "labels")
-    context = worker_server.process_context(labels=sys.argv[2] == "labels")
+    asked = {name: name in sys.argv for name in ("labels", "weights")}
+    worker_server.prepare(int(sys.argv[1]), **asked)
+    context = worker_server.process_context(**asked)
     ours, theirs = context.Pipe()
     context.Process(target=seen, args=(theirs,)).start()
     print("torch" in sys.modules, *ours.recv())
 """
 
 
-@pytest.mark.parametrize(("labels", "there"), [("labels", "True"), ("plain", "False")])
+@pytest.mark.parametrize("asked", [["labels"], ["weights"]])
 def test_the_server_has_imported_the_engine_with_the_threads_of_workers(
-    tmp_path: Path, labels: str, there: str
+    tmp_path: Path, asked: list[str]
 ) -> None:
     (tmp_path / "server.py").write_text(SERVER)
-    code, out, err = apart((tmp_path / "server.py").as_posix(), "3", labels)
+    code, out, err = apart((tmp_path / "server.py").as_posix(), "3", *asked)
     assert code == 0, err
-    assert out.split() == ["False", "3", "True", "True", there]
+    there = [str("labels" in asked), str("weights" in asked)]
+    assert out.split() == ["False", "3", "True", "True", "True", *there]
     assert err == ""
 
 
