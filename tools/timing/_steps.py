@@ -14,7 +14,7 @@ from nsbench.benchmarks.encoders import _sources, encoders, hash_weights
 from nsbench.benchmarks.evaluation.checkpoint import EvaluatedModel
 from nsbench.benchmarks.matrix.config import parse_config
 from nsbench.benchmarks.matrix.expand import expand
-from nsbench.benchmarks.records.cell import Cell, make
+from nsbench.benchmarks.records.cell import Cell, Choice, make
 from nsbench.benchmarks.runs.cell_scores import evaluated_model
 from nsbench.benchmarks.training.regime import train_cell
 from tools.timing._compare import Compared, Side, compared
@@ -131,12 +131,14 @@ def checkpoint(encoder: Mapping[str, Any], precision: str = "fp32") -> tuple[Any
 def step_job(job: str, rounds: int, steps: int | None) -> Compared:
     """A training step: ``step-static``, ``step-minilm`` or ``step-minilm-bf16``.
 
+    ``step-static-dropout`` compares ours with embedding dropout, and ours without.
+
     Args:
         job: Which.
         rounds: How often each side runs.
         steps: Of a run; `STATIC_STEPS` or `STEPS` if ``None``.
     """
-    static = job == "step-static"
+    static = job.startswith("step-static")
     steps = steps or (STATIC_STEPS if static else STEPS)
     if static:
         cell = cell_of(
@@ -148,6 +150,11 @@ def step_job(job: str, rounds: int, steps: int | None) -> Compared:
         cell = cell_of({"name": MINILM}, "dropout", steps, batch_size=64, precision=precision)
         model = their_minilm
     data = load_data(cell.data)
-    theirs = their_steps(model, data.texts, cell)
     unit = f"step of batch {cell.budget.batch_size}, {cell.budget.precision}"
+    if job == "step-static-dropout":
+        views = (Choice("embedding_dropout", {"rate": 0.2}),)
+        ours = our_steps(replace(cell, view1=views, view2=views), data)
+        theirs = replace(our_steps(cell, data), name="nsbench without embedding dropout")
+        return compared(job, unit, ours, theirs, rounds)
+    theirs = their_steps(model, data.texts, cell)
     return compared(job, unit, our_steps(cell, data), theirs, rounds)

@@ -3,10 +3,11 @@
     python -m tools.timing.peers [JOB ...] [--rounds 3] [--threads 1] [--out DIR]
 
 Jobs: ``step-static`` and ``step-minilm`` against the trainer of sentence-transformers on the same
-texts, batch and loss; ``step-minilm-bf16`` with both in bfloat16; ``eval-static`` and
-``eval-minilm`` against mteb's own evaluation of the same weights, scores compared;
-``eval-minilm-bf16`` with ours in bfloat16; ``search`` against faiss's flat index, answers compared;
-``mine`` against the search inside ``mine_hard_negatives``. Ours and theirs alternate, so that a
+texts, batch and loss; ``step-minilm-bf16`` with both in bfloat16; ``step-static-dropout``, ours
+with embedding dropout against ours without; ``eval-static`` and ``eval-minilm`` against mteb's own
+evaluation of the same weights, scores compared; ``eval-minilm-bf16`` with ours in bfloat16;
+``search`` against faiss's flat index, answers compared; ``mine`` against the search inside
+``mine_hard_negatives``. Ours and theirs alternate, so that a
 machine whose speed drifts slows both; the ratio is theirs to ours, round by round. Needs the
 extras ``offline`` and ``st``.
 """
@@ -186,6 +187,7 @@ def mine_job(rounds: int, rows: int, k: int) -> Compared:
 
 JOBS = (
     "step-static",
+    "step-static-dropout",
     "step-minilm",
     "step-minilm-bf16",
     "eval-static",
