@@ -11,18 +11,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from nsbench.samplers._plugins import PLUGIN_PATH
+from nsbench.samplers._ranges import Choice, Interval, at_least, in_range, is_text, one_of, suggest
 from nsbench.samplers._registry import (
     Entry,
     Parameter,
     Registry,
     UnknownNameError,
-    at_least,
-    in_range,
-    is_text,
     named_within,
-    one_of,
     parse_choice,
-    suggest,
 )
 
 if TYPE_CHECKING:
@@ -79,7 +75,9 @@ __all__ = [
     "EXTRAS",
     "PLUGIN_PATH",
     "TEMPERATURE",
+    "Choice",
     "Entry",
+    "Interval",
     "Objective",
     "Pairing",
     "Parameter",

@@ -5,75 +5,24 @@ folder whose name has no leading underscore. Plugins are entry points of the sam
 """
 
 import ast
-import difflib
 import importlib
 import inspect
 import pkgutil
 import re
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
 from nsbench.samplers._plugins import code_digest, load_plugin_paths
+from nsbench.samplers._ranges import check_when_made, suggest
 
 T = TypeVar("T")
 
 
 class UnknownNameError(ValueError):
     """A name that no registry, suite or column knows."""
-
-
-def suggest(value: str, legal: Iterable[str]) -> str:
-    """``Did you mean 'x'? Known: ...``, made from the legal names."""
-    names = sorted(legal)
-    close = difflib.get_close_matches(value.lower(), [n.lower() for n in names], n=1, cutoff=0.6)
-    hint = ""
-    if close:
-        nearest = next(n for n in names if n.lower() == close[0])
-        hint = f"Did you mean {nearest!r}? "
-    return f"{hint}Known: {', '.join(names)}." if names else "None is known."
-
-
-def one_of(owner: str, parameter: str, value: str, legal: Iterable[str]) -> None:
-    """Raise ``ValueError`` unless ``value`` is one of ``legal``."""
-    legal = tuple(legal)
-    if value not in legal:
-        raise ValueError(f"{owner}: {parameter} is {value!r}. {suggest(str(value), legal)}")
-
-
-def in_range(
-    owner: str,
-    parameter: str,
-    value: float,
-    low: float,
-    high: float,
-    *,
-    open_low: bool = False,
-    open_high: bool = False,
-) -> None:
-    """Raise ``ValueError`` unless ``value`` lies in the interval, naming value and interval."""
-    good = isinstance(value, int | float) and not isinstance(value, bool)
-    good = good and (low < value if open_low else low <= value)
-    good = good and (value < high if open_high else value <= high)
-    if not good:
-        left, right = "(" if open_low else "[", ")" if open_high else "]"
-        raise ValueError(
-            f"{owner}: {parameter} must be in {left}{low:g}, {high:g}{right}, got {value!r}"
-        )
-
-
-def is_text(owner: str, parameter: str, value: str) -> None:
-    """Raise ``ValueError`` unless ``value`` is a string."""
-    if not isinstance(value, str):
-        raise ValueError(f"{owner}: {parameter} must be a string, got {value!r}")
-
-
-def at_least(owner: str, parameter: str, value: int, low: int) -> None:
-    """Raise ``ValueError`` unless ``value`` is a whole number of at least ``low``."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < low:
-        raise ValueError(f"{owner}: {parameter} must be a whole number >= {low}, got {value!r}")
 
 
 @dataclass(frozen=True)
@@ -183,6 +132,8 @@ class Registry(Generic[T]):
                     f"{old.cls.__module__}.{old.cls.__qualname__} ({old.provider}) and "
                     f"{cls.__module__}.{cls.__qualname__} ({who})"
                 )
+            if old is None:
+                check_when_made(cls, name)
             self._entries[name] = Entry(name, cls, who)
             return cls
 

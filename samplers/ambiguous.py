@@ -7,11 +7,11 @@ the square of a temperature of 0.05, which is the same in cosines.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from torch import Tensor
 
-from nsbench.samplers import Selection, SimilarityContext, at_least, in_range, one_of, register
+from nsbench.samplers import Choice, Interval, Selection, SimilarityContext, register
 from nsbench.samplers._draw import draw
 
 
@@ -30,21 +30,14 @@ class Ambiguous:
         variant: ``paper``: peak at s_pos + b; ``official``: peak at s_pos - b.
     """
 
-    k: int = 15
-    a: float = 200.0
-    b: float = 0.0
-    top: int = 100
-    variant: str = "paper"
+    k: Annotated[int, Interval("[1, inf)")] = 15
+    a: Annotated[float, Interval("[0, 100000000.0]")] = 200.0
+    b: Annotated[float, Interval("[-2, 2]")] = 0.0
+    top: Annotated[int, Interval("[1, inf)")] = 100
+    variant: Annotated[str, Choice("paper", "official")] = "paper"
     stochastic: ClassVar[bool] = True
     schedulable: ClassVar[frozenset[str]] = frozenset({"a", "b"})
     test_configs: ClassVar = ({"k": 3, "a": 0.0}, {"k": 2, "b": 0.1, "variant": "official"})
-
-    def __post_init__(self) -> None:
-        at_least("ambiguous", "k", self.k, 1)
-        in_range("ambiguous", "a", self.a, 0, 1e8)
-        in_range("ambiguous", "b", self.b, -2, 2)
-        at_least("ambiguous", "top", self.top, 1)
-        one_of("ambiguous", "variant", self.variant, ("paper", "official"))
 
     def __call__(self, context: SimilarityContext) -> Selection:
         near = context.negative_mask & (context.ranks() < self.top)

@@ -9,19 +9,12 @@ teacher and one given pair is drawn a query; here a guide is, and among the batc
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
-from nsbench.samplers import (
-    Selection,
-    SimilarityContext,
-    at_least,
-    is_text,
-    one_of,
-    register,
-)
+from nsbench.samplers import Choice, Interval, Selection, SimilarityContext, register
 from nsbench.samplers._draw import draw
 
 
@@ -37,19 +30,13 @@ class Balanced:
         guide: The teacher; empty for the cell's own encoder before training.
     """
 
-    k: int = 16
-    bins: int = 10
-    among: str = "all"
+    k: Annotated[int, Interval("[1, inf)")] = 16
+    bins: Annotated[int, Interval("[1, inf)")] = 10
+    among: Annotated[str, Choice("all", "own")] = "all"
     guide: str = ""
     free_text: ClassVar[frozenset[str]] = frozenset({"guide"})
     stochastic: ClassVar[bool] = True
     test_configs: ClassVar = ({"k": 2, "bins": 3}, {"among": "own", "k": 1}, {"bins": 1})
-
-    def __post_init__(self) -> None:
-        at_least("balanced", "k", self.k, 1)
-        at_least("balanced", "bins", self.bins, 1)
-        one_of("balanced", "among", self.among, ("all", "own"))
-        is_text("balanced", "guide", self.guide)
 
     @property
     def needs(self) -> frozenset[str]:

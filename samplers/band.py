@@ -6,9 +6,9 @@ https://arxiv.org/abs/2010.06682 The rounding of a share to a count, upwards, is
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from nsbench.samplers import Selection, SimilarityContext, in_range, register
+from nsbench.samplers import Interval, Selection, SimilarityContext, register
 from nsbench.samplers._bands import in_band
 
 
@@ -25,15 +25,11 @@ class Band:
         high: Upper end as a share of the ranking, in (low, 1].
     """
 
-    low: float = 0.0
-    high: float = 0.05
+    low: Annotated[float, Interval("[0, 1)")] = 0.0
+    high: Annotated[float, Interval("(low, 1]")] = 0.05
     may_empty: ClassVar[bool] = True
     schedulable: ClassVar[frozenset[str]] = frozenset({"low", "high"})
     test_configs: ClassVar = ({"low": 0.05, "high": 0.5}, {"high": 1.0}, {"low": 0.95, "high": 1.0})
-
-    def __post_init__(self) -> None:
-        in_range("band", "low", self.low, 0, 1, open_high=True)
-        in_range("band", "high", self.high, self.low, 1, open_low=True)
 
     def __call__(self, context: SimilarityContext) -> Selection:
         return Selection(mask=in_band(context, self.low, self.high))

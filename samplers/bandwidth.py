@@ -6,9 +6,9 @@ batches are among the hardest there are: many of an anchor's hardest negatives a
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from nsbench.samplers import Pairing, at_least, is_text, register
+from nsbench.samplers import Interval, Pairing, register
 from nsbench.samplers._batched import Batched, check_then
 
 
@@ -23,15 +23,13 @@ class Bandwidth(Batched):
         then: Which negatives of a batch count: a sampler, ``name[parameter=value,...]``.
     """
 
-    neighbours: int = 10
+    neighbours: Annotated[int, Interval("[1, inf)")] = 10
     teacher: str = ""
     then: str = "in_batch"
     free_text: ClassVar[frozenset[str]] = frozenset({"teacher"})
     test_configs: ClassVar = ({"neighbours": 100, "then": "threshold_mask"},)
 
     def __post_init__(self) -> None:
-        at_least("bandwidth", "neighbours", self.neighbours, 1)
-        is_text("bandwidth", "teacher", self.teacher)
         check_then("bandwidth", self.then)
 
     @property

@@ -6,9 +6,9 @@ each step draws, are our numbers.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from nsbench.samplers import Pairing, at_least, in_range, one_of, register
+from nsbench.samplers import Choice, Interval, Pairing, register
 from nsbench.samplers._mined import FromCorpus
 
 
@@ -30,22 +30,14 @@ class BM25(FromCorpus):
             ``error``.
     """
 
-    k: int = 1
-    depth: int = 20
-    keep: str = "all"
-    k1: float = 0.9
-    b: float = 0.4
-    shortage: str = "fewer"
+    k: Annotated[int, Interval("[1, inf)")] = 1
+    depth: Annotated[int, Interval("[k, inf)")] = 20
+    keep: Annotated[str, Choice("all", "own")] = "all"
+    k1: Annotated[float, Interval("[0, 10]")] = 0.9
+    b: Annotated[float, Interval("[0, 1]")] = 0.4
+    shortage: Annotated[str, Choice("drop", "fewer", "pad_random", "error")] = "fewer"
     requires_pool: ClassVar[str] = "corpus"
     test_configs: ClassVar = ({"keep": "own"},)
-
-    def __post_init__(self) -> None:
-        at_least("bm25", "k", self.k, 1)
-        at_least("bm25", "depth", self.depth, self.k)
-        one_of("bm25", "keep", self.keep, ("all", "own"))
-        in_range("bm25", "k1", self.k1, 0, 10)
-        in_range("bm25", "b", self.b, 0, 1)
-        one_of("bm25", "shortage", self.shortage, ("drop", "fewer", "pad_random", "error"))
 
     @property
     def pool(self) -> Pairing:

@@ -6,11 +6,11 @@ https://doi.org/10.1561/1500000019 https://arxiv.org/abs/2104.08663
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 
-from nsbench.samplers import Selection, SimilarityContext, in_range, is_text, register
+from nsbench.samplers import Interval, Selection, SimilarityContext, register
 
 
 @register("bm25_ranking")
@@ -25,20 +25,14 @@ class Bm25Ranking:
         stemmer: Language of the stemmer, or ``none``.
     """
 
-    k1: float = 0.9
-    b: float = 0.4
+    k1: Annotated[float, Interval("[0, 10]")] = 0.9
+    b: Annotated[float, Interval("[0, 1]")] = 0.4
     stopwords: str = "english"
     stemmer: str = "none"
     trains: ClassVar[bool] = False
     ranks: ClassVar[str] = "bm25"
     may_empty: ClassVar[bool] = True
     free_text: ClassVar[frozenset[str]] = frozenset({"stopwords", "stemmer"})
-
-    def __post_init__(self) -> None:
-        in_range("bm25_ranking", "k1", self.k1, 0, 10)
-        in_range("bm25_ranking", "b", self.b, 0, 1)
-        is_text("bm25_ranking", "stopwords", self.stopwords)
-        is_text("bm25_ranking", "stemmer", self.stemmer)
 
     def __call__(self, context: SimilarityContext) -> Selection:
         return Selection(mask=torch.zeros_like(context.negative_mask))

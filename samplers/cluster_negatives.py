@@ -8,20 +8,12 @@ online k-means. ``official`` moves them by the sum of their members, as the rele
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
-from nsbench.samplers import (
-    Pairing,
-    Selection,
-    SimilarityContext,
-    at_least,
-    in_range,
-    one_of,
-    register,
-)
+from nsbench.samplers import Choice, Interval, Pairing, Selection, SimilarityContext, register
 
 
 @register("cluster_negatives")
@@ -41,11 +33,11 @@ class ClusterNegatives:
         variant: ``official`` or ``paper``, see above.
     """
 
-    clusters: int = 64
-    momentum: float = 1e-3
-    start_below: float = 0.4
-    same: str = "attract"
-    variant: str = "official"
+    clusters: Annotated[int, Interval("[2, inf)")] = 64
+    momentum: Annotated[float, Interval("(0, 1]")] = 1e-3
+    start_below: Annotated[float, Interval("[-1, 1]")] = 0.4
+    same: Annotated[str, Choice("attract", "drop")] = "attract"
+    variant: Annotated[str, Choice("official", "paper")] = "official"
     objective: ClassVar[Pairing] = (
         "band_margin",
         {"alpha": 0.0, "beta": 0.3, "weight": 1e-3, "over": "attracted"},
@@ -53,13 +45,6 @@ class ClusterNegatives:
     needs: ClassVar[frozenset[str]] = frozenset({"anchors", "candidates", "centres"})
     may_empty: ClassVar[bool] = True
     test_configs: ClassVar = ({"same": "drop", "variant": "paper"},)
-
-    def __post_init__(self) -> None:
-        at_least("cluster_negatives", "clusters", self.clusters, 2)
-        in_range("cluster_negatives", "momentum", self.momentum, 0, 1, open_low=True)
-        in_range("cluster_negatives", "start_below", self.start_below, -1, 1)
-        one_of("cluster_negatives", "same", self.same, ("attract", "drop"))
-        one_of("cluster_negatives", "variant", self.variant, ("official", "paper"))
 
     def why_not(self, batch_size: int) -> str:
         """Say why a batch of that size cannot start the clusters, or nothing."""

@@ -7,9 +7,9 @@ skipped places should follow how many rows share a meaning: what is skipped too 
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from nsbench.samplers import Pairing, at_least, is_text, register
+from nsbench.samplers import Interval, Pairing, register
 from nsbench.samplers._batched import Batched, check_then
 
 
@@ -26,19 +26,15 @@ class Communities(Batched):
         then: Which negatives of a batch count: a sampler, ``name[parameter=value,...]``.
     """
 
-    size: int = 32
-    skip: int = 30
-    width: int = 100
+    size: Annotated[int, Interval("[1, inf)")] = 32
+    skip: Annotated[int, Interval("[0, inf)")] = 30
+    width: Annotated[int, Interval("[1, inf)")] = 100
     teacher: str = ""
     then: str = "in_batch"
     free_text: ClassVar[frozenset[str]] = frozenset({"teacher"})
     test_configs: ClassVar = ({"size": 2, "then": "margin_mask"},)
 
     def __post_init__(self) -> None:
-        at_least("communities", "size", self.size, 1)
-        at_least("communities", "skip", self.skip, 0)
-        at_least("communities", "width", self.width, 1)
-        is_text("communities", "teacher", self.teacher)
         check_then("communities", self.then)
 
     @property

@@ -8,12 +8,12 @@ noise negatives, is the sampler `noise`; ``noise[then=complementary]`` is the wh
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
-from nsbench.samplers import Selection, SimilarityContext, in_range, is_text, one_of, register
+from nsbench.samplers import Choice, Interval, Selection, SimilarityContext, register
 
 
 @register("complementary")
@@ -31,8 +31,8 @@ class Complementary:
             ``static[source=...]``; empty for the cell's own encoder before training.
     """
 
-    phi: float = 0.9
-    variant: str = "paper"
+    phi: Annotated[float, Interval("[-1, 2]")] = 0.9
+    variant: Annotated[str, Choice("paper", "official")] = "paper"
     guide: str = ""
     free_text: ClassVar[frozenset[str]] = frozenset({"guide"})
     may_empty: ClassVar[bool] = True
@@ -41,11 +41,6 @@ class Complementary:
         {"phi": 0.3, "variant": "official"},
         {"phi": -1.0, "variant": "official"},
     )
-
-    def __post_init__(self) -> None:
-        is_text("complementary", "guide", self.guide)
-        in_range("complementary", "phi", self.phi, -1, 2)
-        one_of("complementary", "variant", self.variant, ("paper", "official"))
 
     @property
     def needs(self) -> frozenset[str]:

@@ -8,9 +8,9 @@ https://arxiv.org/abs/2007.00808 https://arxiv.org/abs/2407.15831
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from nsbench.samplers import Pairing, at_least, in_range, is_text, one_of, register
+from nsbench.samplers import Choice, Interval, Pairing, in_range, register
 from nsbench.samplers._mined import FromCorpus
 
 
@@ -45,18 +45,18 @@ class CorpusNegatives(FromCorpus):
 
     source: str = "random"
     guide: str = ""
-    k: int = 1
-    depth: int = 20
-    start: int = 0
-    stop: int = 0
+    k: Annotated[int, Interval("[1, inf)")] = 1
+    depth: Annotated[int, Interval("[k, inf)")] = 20
+    start: Annotated[int, Interval("[0, inf)")] = 0
+    stop: Annotated[int, Interval("[0, inf)")] = 0
     margin: float = -1.0
     relative_margin: float = -1.0
-    max_score: float = 1.0
-    blend: str = "fusion"
+    max_score: Annotated[float, Interval("[-1, 1]")] = 1.0
+    blend: Annotated[str, Choice("fusion", "shares")] = "fusion"
     shares: tuple[float, ...] = ()
-    refresh_every: int = 0
-    keep: str = "all"
-    shortage: str = "fewer"
+    refresh_every: Annotated[int, Interval("[0, inf)")] = 0
+    keep: Annotated[str, Choice("all", "own")] = "all"
+    shortage: Annotated[str, Choice("drop", "fewer", "pad_random", "error")] = "fewer"
     requires_pool: ClassVar[str] = "corpus"
     free_text: ClassVar[frozenset[str]] = frozenset({"source", "guide"})
     test_configs: ClassVar = (
@@ -65,24 +65,9 @@ class CorpusNegatives(FromCorpus):
     )
 
     def __post_init__(self) -> None:
-        name = "corpus_negatives"
-        is_text(name, "source", self.source)
-        is_text(name, "guide", self.guide)
-        at_least(name, "k", self.k, 1)
-        at_least(name, "depth", self.depth, self.k)
-        for setting in ("start", "stop", "refresh_every"):
-            at_least(name, setting, getattr(self, setting), 0)
         for setting in ("margin", "relative_margin"):
             if getattr(self, setting) != -1:
-                in_range(name, setting, getattr(self, setting), 0, 2)
-        in_range(name, "max_score", self.max_score, -1, 1)
-        one_of(name, "blend", self.blend, ("fusion", "shares"))
-        one_of(name, "keep", self.keep, ("all", "own"))
-        one_of(name, "shortage", self.shortage, ("drop", "fewer", "pad_random", "error"))
-        if isinstance(self.shares, list):  # as a configuration file has it
-            object.__setattr__(self, "shares", tuple(self.shares))
-        if not isinstance(self.shares, tuple):
-            raise ValueError(f"{name}: shares must be a list of weights, got {self.shares!r}")
+                in_range("corpus_negatives", setting, getattr(self, setting), 0, 2)
 
     @property
     def pool(self) -> Pairing:

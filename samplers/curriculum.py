@@ -7,11 +7,12 @@ https://arxiv.org/abs/2010.04592 https://arxiv.org/abs/2106.03719 https://arxiv.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from torch import Tensor
 
 from nsbench.samplers import (
+    Choice,
     Pairing,
     Sampler,
     Selection,
@@ -44,7 +45,7 @@ class Curriculum:
     parameter: str = "high"
     start: float = 1.0
     end: float = 0.05
-    schedule: str = "linear"
+    schedule: Annotated[str, Choice(*SCHEDULES)] = "linear"
     test_configs: ClassVar = (
         {"inner": "hard", "parameter": "k", "start": 8.0, "end": 2.0, "schedule": "cosine"},
         {"inner": "semi_hard", "parameter": "margin", "start": 1.0, "end": 0.1, "schedule": "step"},
@@ -58,7 +59,6 @@ class Curriculum:
         if not movable:
             raise ValueError(f"curriculum: inner is {self.inner!r}, which has nothing to schedule")
         one_of("curriculum", "parameter", self.parameter, movable)
-        one_of("curriculum", "schedule", self.schedule, SCHEDULES)
         for name in ("start", "end"):
             self._check_end(sampler, name)
 

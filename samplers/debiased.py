@@ -4,8 +4,9 @@ Source: Chuang et al. 2020, Debiased Contrastive Learning. https://arxiv.org/abs
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from nsbench.samplers import Pairing, Selection, SimilarityContext, in_range, register
+from nsbench.samplers import Interval, Pairing, Selection, SimilarityContext, register
 
 
 @register("debiased")
@@ -17,10 +18,7 @@ class Debiased:
         prior: Probability that a candidate is a false negative (tau plus in the paper), [0, 1).
     """
 
-    prior: float = 0.1
-
-    def __post_init__(self) -> None:
-        in_range("debiased", "prior", self.prior, 0, 1, open_high=True)
+    prior: Annotated[float, Interval("[0, 1)")] = 0.1
 
     @property
     def objective(self) -> Pairing:

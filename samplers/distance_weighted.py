@@ -8,12 +8,12 @@ because the 768 of a text encoder make the draw all but an argmax.
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
-from nsbench.samplers import Selection, SimilarityContext, at_least, in_range, register
+from nsbench.samplers import Interval, Selection, SimilarityContext, register
 from nsbench.samplers._draw import draw
 
 
@@ -33,18 +33,12 @@ class DistanceWeighted:
         far: Distance from which on nothing is drawn, in (near, 2].
     """
 
-    k: int = 1
-    dimensions: int = 128
-    near: float = 0.5
-    far: float = 1.4
+    k: Annotated[int, Interval("[1, inf)")] = 1
+    dimensions: Annotated[int, Interval("[2, inf)")] = 128
+    near: Annotated[float, Interval("(0, 2)")] = 0.5
+    far: Annotated[float, Interval("(near, 2]")] = 1.4
     stochastic: ClassVar[bool] = True
     test_configs: ClassVar = ({"k": 5}, {"far": 2.0, "dimensions": 3})
-
-    def __post_init__(self) -> None:
-        at_least("distance_weighted", "k", self.k, 1)
-        at_least("distance_weighted", "dimensions", self.dimensions, 2)
-        in_range("distance_weighted", "near", self.near, 0, 2, open_low=True, open_high=True)
-        in_range("distance_weighted", "far", self.far, self.near, 2, open_low=True)
 
     def __call__(self, context: SimilarityContext) -> Selection:
         return Selection(mask=draw(context, self.log_weight(context), self.k))

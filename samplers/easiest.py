@@ -5,9 +5,9 @@ instance discrimination? https://arxiv.org/abs/2010.06682
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from nsbench.samplers import Selection, SimilarityContext, at_least, register
+from nsbench.samplers import Interval, Selection, SimilarityContext, register
 from nsbench.samplers._schedule import whole
 
 
@@ -22,11 +22,8 @@ class Easiest:
         k: Negatives per anchor, >= 1.
     """
 
-    k: int = 16
+    k: Annotated[int, Interval("[1, inf)")] = 16
     schedulable: ClassVar[frozenset[str]] = frozenset({"k"})
-
-    def __post_init__(self) -> None:
-        at_least("easiest", "k", self.k, 1)
 
     def __call__(self, context: SimilarityContext) -> Selection:
         late = context.ranks() >= context.eligible - whole(self.k)  # (B, N)

@@ -6,9 +6,9 @@ only, and there what is attracted stays in the denominator, as `info_nce` keeps 
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from nsbench.samplers import Selection, SimilarityContext, at_least, in_range, one_of, register
+from nsbench.samplers import Choice, Interval, Selection, SimilarityContext, register
 
 
 @register("fn_cancel")
@@ -25,9 +25,9 @@ class FNCancel:
         mode: ``attraction``: false negatives become positives; ``elimination``: they are dropped.
     """
 
-    top_k: int = 10
-    threshold: float = 0.7
-    mode: str = "attraction"
+    top_k: Annotated[int, Interval("[0, inf)")] = 10
+    threshold: Annotated[float, Interval("[-1, 1]")] = 0.7
+    mode: Annotated[str, Choice("attraction", "elimination")] = "attraction"
     needs: ClassVar[frozenset[str]] = frozenset({"support_similarity"})
     may_empty: ClassVar[bool] = True
     schedulable: ClassVar[frozenset[str]] = frozenset({"threshold"})
@@ -35,11 +35,6 @@ class FNCancel:
         {"mode": "elimination", "threshold": 0.2},
         {"mode": "attraction", "threshold": -1.0, "top_k": 3},
     )
-
-    def __post_init__(self) -> None:
-        at_least("fn_cancel", "top_k", self.top_k, 0)
-        in_range("fn_cancel", "threshold", self.threshold, -1, 1)
-        one_of("fn_cancel", "mode", self.mode, ("attraction", "elimination"))
 
     def __call__(self, context: SimilarityContext) -> Selection:
         support = context.require("support_similarity").clamp(max=1)  # (B, N)

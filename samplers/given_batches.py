@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from nsbench.samplers import Pairing, is_text, register
+from nsbench.samplers import Pairing, register
 from nsbench.samplers._batched import Batched, check_then
 
 
@@ -29,7 +29,6 @@ class GivenBatches(Batched):
     free_text: ClassVar[frozenset[str]] = frozenset({"file"})
 
     def __post_init__(self) -> None:
-        is_text("given_batches", "file", self.file)
         check_then("given_batches", self.then)
 
     @property

@@ -9,9 +9,9 @@ Pair it with ``nt_xent`` for candidates from the anchors' own view as well. With
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from nsbench.samplers import Selection, SimilarityContext, in_range, is_text, one_of, register
+from nsbench.samplers import Choice, Interval, Selection, SimilarityContext, register
 
 
 @register("guided")
@@ -32,10 +32,10 @@ class Guided:
             mined negatives are never dropped.
     """
 
-    margin: float = 0.0
-    margin_kind: str = "absolute"
+    margin: Annotated[float, Interval("[0, 2]")] = 0.0
+    margin_kind: Annotated[str, Choice("absolute", "relative")] = "absolute"
     guide: str = ""
-    curated: str = "mask"
+    curated: Annotated[str, Choice("mask", "exempt")] = "mask"
     younger: ClassVar[frozenset[str]] = frozenset({"curated"})
     free_text: ClassVar[frozenset[str]] = frozenset({"guide"})
     may_empty: ClassVar[bool] = True
@@ -45,12 +45,6 @@ class Guided:
         {"margin": 0.1, "margin_kind": "relative"},
         {"margin": 0.3, "curated": "exempt"},
     )
-
-    def __post_init__(self) -> None:
-        is_text("guided", "guide", self.guide)
-        in_range("guided", "margin", self.margin, 0, 2)
-        one_of("guided", "margin_kind", self.margin_kind, ("absolute", "relative"))
-        one_of("guided", "curated", self.curated, ("mask", "exempt"))
 
     @property
     def needs(self) -> frozenset[str]:

@@ -6,9 +6,9 @@ does; ``paper`` detaches them.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from nsbench.samplers import Pairing, Selection, SimilarityContext, in_range, one_of, register
+from nsbench.samplers import Choice, Interval, Pairing, Selection, SimilarityContext, register
 
 
 @register("hard_debiased")
@@ -22,15 +22,10 @@ class HardDebiased:
         variant: ``official``: the weights carry gradient; ``paper``: they do not.
     """
 
-    prior: float = 0.1
-    beta: float = 1.0
-    variant: str = "official"
+    prior: Annotated[float, Interval("[0, 1)")] = 0.1
+    beta: Annotated[float, Interval("[0, 100]")] = 1.0
+    variant: Annotated[str, Choice("paper", "official")] = "official"
     test_configs: ClassVar = ({"variant": "paper"},)
-
-    def __post_init__(self) -> None:
-        in_range("hard_debiased", "prior", self.prior, 0, 1, open_high=True)
-        in_range("hard_debiased", "beta", self.beta, 0, 100)
-        one_of("hard_debiased", "variant", self.variant, ("paper", "official"))
 
     @property
     def objective(self) -> Pairing:

@@ -7,11 +7,11 @@ gradient; the objective `hard_debiased` is the whole of HCL.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 
-from nsbench.samplers import Selection, SimilarityContext, in_range, register
+from nsbench.samplers import Interval, Selection, SimilarityContext, register
 
 
 @register("hard_reweighted")
@@ -27,12 +27,9 @@ class HardReweighted:
             small temperature wants a small beta.
     """
 
-    beta: float = 1.0
+    beta: Annotated[float, Interval("[0, 100]")] = 1.0
     schedulable: ClassVar[frozenset[str]] = frozenset({"beta"})
     test_configs: ClassVar = ({"beta": 0.0}, {"beta": 0.2})
-
-    def __post_init__(self) -> None:
-        in_range("hard_reweighted", "beta", self.beta, 0, 100)
 
     def __call__(self, context: SimilarityContext) -> Selection:
         mask = context.negative_mask

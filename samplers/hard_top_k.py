@@ -6,9 +6,9 @@ https://arxiv.org/abs/2007.00808
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from nsbench.samplers import Selection, SimilarityContext, at_least, register
+from nsbench.samplers import Interval, Selection, SimilarityContext, register
 from nsbench.samplers._schedule import whole
 
 
@@ -23,11 +23,8 @@ class HardTopK:
         k: Negatives per anchor, >= 1.
     """
 
-    k: int = 16
+    k: Annotated[int, Interval("[1, inf)")] = 16
     schedulable: ClassVar[frozenset[str]] = frozenset({"k"})
-
-    def __post_init__(self) -> None:
-        at_least("hard", "k", self.k, 1)
 
     def __call__(self, context: SimilarityContext) -> Selection:
         return Selection(mask=context.negative_mask & (context.ranks() < whole(self.k)))

@@ -8,11 +8,11 @@ row, this is `hard_reweighted` with beta = alpha * temperature.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 
-from nsbench.samplers import Selection, SimilarityContext, in_range, one_of, register
+from nsbench.samplers import Choice, Interval, Selection, SimilarityContext, register
 
 
 @register("hardness")
@@ -27,14 +27,10 @@ class Hardness:
             negatives, or all others (``in_batch``).
     """
 
-    alpha: float = 9.0
-    scope: str = "all"
+    alpha: Annotated[float, Interval("[0, 100]")] = 9.0
+    scope: Annotated[str, Choice("in_batch", "own", "all")] = "all"
     schedulable: ClassVar[frozenset[str]] = frozenset({"alpha"})
     test_configs: ClassVar = ({"scope": "own", "alpha": 5.0}, {"scope": "in_batch"})
-
-    def __post_init__(self) -> None:
-        in_range("hardness", "alpha", self.alpha, 0, 100)
-        one_of("hardness", "scope", self.scope, ("in_batch", "own", "all"))
 
     @property
     def needs(self) -> frozenset[str]:

@@ -7,12 +7,12 @@ clusters are ours, and parameters.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
-from nsbench.samplers import Selection, SimilarityContext, in_range, one_of, places, register
+from nsbench.samplers import Choice, Interval, Selection, SimilarityContext, places, register
 from nsbench.samplers._schedule import SCHEDULES, interpolate
 
 
@@ -36,35 +36,20 @@ class Incremental:
             from the first step on, in [1, 10000]; 1 trusts the share ``end`` from the start.
     """
 
-    mode: str = "elimination"
-    texts_per_cluster: tuple[float, ...] = (200.0, 50.0, 10.0)
-    start: float = 0.0
-    end: float = 1.0
-    schedule: str = "linear"
-    sharpness: float = 0.1
-    refreshes: int = 10
+    mode: Annotated[str, Choice("elimination", "attraction")] = "elimination"
+    texts_per_cluster: Annotated[tuple[float, ...], Interval("(1, 1e9]")] = (200.0, 50.0, 10.0)
+    start: Annotated[float, Interval("[0, 1]")] = 0.0
+    end: Annotated[float, Interval("[0, 1]")] = 1.0
+    schedule: Annotated[str, Choice(*SCHEDULES)] = "linear"
+    sharpness: Annotated[float, Interval("(0, 10]")] = 0.1
+    refreshes: Annotated[int, Interval("[1, 10000]")] = 10
     needs: ClassVar[frozenset[str]] = frozenset({"cluster_match"})
     may_empty: ClassVar[bool] = True
     test_configs: ClassVar = ({"mode": "attraction"},)
 
     def __post_init__(self) -> None:
-        one_of("incremental", "mode", self.mode, ("elimination", "attraction"))
-        sizes = self.texts_per_cluster
-        if isinstance(sizes, list):  # as a configuration file has it
-            object.__setattr__(self, "texts_per_cluster", tuple(sizes))
-        elif not isinstance(sizes, tuple):
-            raise ValueError(f"incremental: texts_per_cluster must be a list, got {sizes!r}")
         if not self.texts_per_cluster:
             raise ValueError("incremental: texts_per_cluster must name at least one level")
-        for size in self.texts_per_cluster:
-            in_range("incremental", "texts_per_cluster", size, 1, 1e9, open_low=True)
-        in_range("incremental", "start", self.start, 0, 1)
-        in_range("incremental", "end", self.end, 0, 1)
-        one_of("incremental", "schedule", self.schedule, SCHEDULES)
-        in_range("incremental", "sharpness", self.sharpness, 0, 10, open_low=True)
-        in_range("incremental", "refreshes", self.refreshes, 1, 10000)
-        if not isinstance(self.refreshes, int):
-            raise ValueError(f"incremental: refreshes must be a whole number: {self.refreshes!r}")
 
     def __call__(self, context: SimilarityContext) -> Selection:
         match = context.require("cluster_match")  # (M, B, N)

@@ -10,18 +10,11 @@ cross-encoder that gives probabilities, the defaults are for cosines.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 
-from nsbench.samplers import (
-    Selection,
-    SimilarityContext,
-    in_range,
-    is_text,
-    one_of,
-    register,
-)
+from nsbench.samplers import Choice, Interval, Selection, SimilarityContext, register
 
 
 @register("judged")
@@ -43,11 +36,11 @@ class Judged:
         scorer: Cross-encoder with one output, a folder or a hub name; for own negatives only.
     """
 
-    mode: str = "relabel"
-    judge: str = "guide"
-    low: float = 0.6
-    high: float = 0.8
-    among: str = "own"
+    mode: Annotated[str, Choice("remove_negative", "remove_row", "relabel")] = "relabel"
+    judge: Annotated[str, Choice("guide", "truth", "cross_encoder")] = "guide"
+    low: Annotated[float, Interval("[-100, 100]")] = 0.6
+    high: Annotated[float, Interval("[-100, 100]")] = 0.8
+    among: Annotated[str, Choice("own", "all")] = "own"
     guide: str = ""
     scorer: str = ""
     younger: ClassVar[frozenset[str]] = frozenset({"scorer"})
@@ -61,17 +54,10 @@ class Judged:
     )
 
     def __post_init__(self) -> None:
-        one_of("judged", "mode", self.mode, ("remove_negative", "remove_row", "relabel"))
-        one_of("judged", "judge", self.judge, ("guide", "truth", "cross_encoder"))
-        in_range("judged", "low", self.low, -100, 100)
-        in_range("judged", "high", self.high, -100, 100)
         if self.high < self.low:
             raise ValueError(f"judged: high is {self.high!r}, below low, which is {self.low!r}")
-        one_of("judged", "among", self.among, ("own", "all"))
-        is_text("judged", "guide", self.guide)
         if self.guide and self.judge != "guide":
             raise ValueError(f"judged: guide is {self.guide!r}, but judge is {self.judge!r}")
-        is_text("judged", "scorer", self.scorer)
         if bool(self.scorer) != (self.judge == "cross_encoder"):
             raise ValueError(f"judged: scorer is {self.scorer!r}, but judge is {self.judge!r}")
         if self.scorer and self.among != "own":

@@ -7,11 +7,11 @@ differences, which is shrunk towards a multiple of the identity.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 
-from nsbench.samplers import Selection, SimilarityContext, in_range, register
+from nsbench.samplers import Interval, Selection, SimilarityContext, register
 
 
 @register("linear_projection")
@@ -26,13 +26,10 @@ class LinearProjection:
         shrinkage: Share of the identity in the covariance, in (0, 1]; at 1 nothing changes.
     """
 
-    shrinkage: float = 0.1
+    shrinkage: Annotated[float, Interval("(0, 1]")] = 0.1
     trains: ClassVar[bool] = False
     fits: ClassVar[bool] = True
     may_empty: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        in_range("linear_projection", "shrinkage", self.shrinkage, 0, 1, open_low=True)
 
     def __call__(self, context: SimilarityContext) -> Selection:
         return Selection(mask=torch.zeros_like(context.negative_mask))

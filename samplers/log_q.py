@@ -9,11 +9,11 @@ Sentence pairs of STS repeat many texts.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 
-from nsbench.samplers import Selection, SimilarityContext, in_range, one_of, register
+from nsbench.samplers import Choice, Interval, Selection, SimilarityContext, register
 
 
 @register("log_q")
@@ -27,14 +27,10 @@ class LogQ:
         least: Smallest share that counts, in [1e-12, 1].
     """
 
-    relative: str = "positive"
-    least: float = 1e-6
+    relative: Annotated[str, Choice("positive", "nothing")] = "positive"
+    least: Annotated[float, Interval("[1e-12, 1]")] = 1e-6
     needs: ClassVar[frozenset[str]] = frozenset({"frequency"})
     test_configs: ClassVar = ({"relative": "nothing", "least": 0.01},)
-
-    def __post_init__(self) -> None:
-        one_of("log_q", "relative", self.relative, ("positive", "nothing"))
-        in_range("log_q", "least", self.least, 1e-12, 1)
 
     def __call__(self, context: SimilarityContext) -> Selection:
         share = context.require("frequency").float().clamp(self.least, 1)  # (N,)

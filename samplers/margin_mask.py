@@ -11,12 +11,12 @@ spares them.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
-from nsbench.samplers import Selection, SimilarityContext, in_range, one_of, register
+from nsbench.samplers import Choice, Interval, Selection, SimilarityContext, register
 
 
 @register("margin_mask")
@@ -33,10 +33,10 @@ class MarginMask:
         variant: ``paper`` or ``official``; they differ where a set of directions has ``d_d``.
     """
 
-    margin: float = 0.1
-    copies: str = "drop"
-    curated: str = "exempt"
-    variant: str = "paper"
+    margin: Annotated[float, Interval("[-2, 2]")] = 0.1
+    copies: Annotated[str, Choice("drop", "keep")] = "drop"
+    curated: Annotated[str, Choice("exempt", "mask")] = "exempt"
+    variant: Annotated[str, Choice("paper", "official")] = "paper"
     may_empty: ClassVar[bool] = True
     schedulable: ClassVar[frozenset[str]] = frozenset({"margin"})
     test_configs: ClassVar = (
@@ -44,12 +44,6 @@ class MarginMask:
         {"copies": "keep"},
         {"margin": -0.2, "variant": "official"},
     )
-
-    def __post_init__(self) -> None:
-        in_range("margin_mask", "margin", self.margin, -2, 2)
-        one_of("margin_mask", "copies", self.copies, ("drop", "keep"))
-        one_of("margin_mask", "curated", self.curated, ("exempt", "mask"))
-        one_of("margin_mask", "variant", self.variant, ("paper", "official"))
 
     @property
     def needs(self) -> frozenset[str]:

@@ -6,9 +6,17 @@ what the released code does: the ten hardest, without the hardest, averaged.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from nsbench.samplers import Pairing, Selection, SimilarityContext, at_least, one_of, register
+from nsbench.samplers import (
+    Choice,
+    Interval,
+    Pairing,
+    Selection,
+    SimilarityContext,
+    at_least,
+    register,
+)
 
 
 @register("median_triplet")
@@ -27,14 +35,12 @@ class MedianTriplet:
         upto: Last rank kept, counted from 1, > drop; read by ``official`` only.
     """
 
-    variant: str = "paper"
-    drop: int = 1
+    variant: Annotated[str, Choice("paper", "official")] = "paper"
+    drop: Annotated[int, Interval("[0, inf)")] = 1
     upto: int = 10
     test_configs: ClassVar = ({"variant": "official"}, {"variant": "official", "drop": 0})
 
     def __post_init__(self) -> None:
-        one_of("median_triplet", "variant", self.variant, ("paper", "official"))
-        at_least("median_triplet", "drop", self.drop, 0)
         at_least("median_triplet", "upto", self.upto, self.drop + 1)
 
     @property

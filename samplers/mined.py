@@ -8,9 +8,9 @@ all places. Without a refresh it is static mining.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from nsbench.samplers import Pairing, at_least, one_of, register
+from nsbench.samplers import Choice, Interval, Pairing, at_least, register
 from nsbench.samplers._mined import FromCorpus
 
 
@@ -35,32 +35,25 @@ class MinedByModel(FromCorpus):
             and start.
     """
 
-    k: int = 1
+    k: Annotated[int, Interval("[1, inf)")] = 1
     depth: int = 20
-    start: int = 0
-    refresh_every: int = 100
-    lag: int = 0
-    keep: str = "all"
-    shortage: str = "fewer"
-    variant: str = "ours"
+    start: Annotated[int, Interval("[0, inf)")] = 0
+    refresh_every: Annotated[int, Interval("[0, inf)")] = 100
+    lag: Annotated[int, Interval("[0, inf)")] = 0
+    keep: Annotated[str, Choice("all", "own")] = "all"
+    shortage: Annotated[str, Choice("drop", "fewer", "pad_random", "error")] = "fewer"
+    variant: Annotated[str, Choice("ours", "official")] = "ours"
     younger: ClassVar[frozenset[str]] = frozenset({"variant"})
     requires_pool: ClassVar[str] = "corpus"
     test_configs: ClassVar = ({"keep": "own", "refresh_every": 0}, {"variant": "official"})
 
     def __post_init__(self) -> None:
-        at_least("mined", "k", self.k, 1)
         at_least("mined", "depth", self._depth, self.k)
-        at_least("mined", "start", self.start, 0)
-        at_least("mined", "refresh_every", self.refresh_every, 0)
-        at_least("mined", "lag", self.lag, 0)
-        one_of("mined", "keep", self.keep, ("all", "own"))
-        one_of("mined", "variant", self.variant, ("ours", "official"))
         if self.variant == "official" and (self.depth, self.start) != (20, 0):
             raise ValueError(
                 f"mined: depth is {self.depth} and start is {self.start}, but the variant official "
                 "has 200 and 0; leave both out"
             )
-        one_of("mined", "shortage", self.shortage, ("drop", "fewer", "pad_random", "error"))
 
     @property
     def _depth(self) -> int:

@@ -8,13 +8,13 @@ at random here. That code also contrasts mixed anchors, which has no counterpart
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from nsbench.samplers import SimilarityContext, at_least, in_range, one_of, register
+from nsbench.samplers import Choice, Interval, SimilarityContext, register
 from nsbench.samplers._inner import ChoosesThen, inner_sampler
 
 
@@ -35,24 +35,19 @@ class Mixed(ChoosesThen):
         then: Sampler that chooses from real and mixed candidates together.
     """
 
-    kind: str = "mochi"
-    hardest: int = 32
-    pairs: int = 16
-    with_anchor: int = 4
-    weight: float = 0.2
+    kind: Annotated[str, Choice("mochi", "mixcse")] = "mochi"
+    hardest: Annotated[int, Interval("[1, inf)")] = 32
+    pairs: Annotated[int, Interval("[0, inf)")] = 16
+    with_anchor: Annotated[int, Interval("[0, inf)")] = 4
+    weight: Annotated[float, Interval("[0, 1]")] = 0.2
     then: str = "in_batch"
     reads: ClassVar[frozenset[str]] = frozenset({"anchors", "candidates"})
     stochastic: ClassVar[bool] = True
     test_configs: ClassVar = ({"kind": "mixcse"}, {"hardest": 3, "then": "hard[k=5]"})
 
     def __post_init__(self) -> None:
-        one_of("mixed", "kind", self.kind, ("mochi", "mixcse"))
-        at_least("mixed", "hardest", self.hardest, 1)
-        at_least("mixed", "pairs", self.pairs, 0)
-        at_least("mixed", "with_anchor", self.with_anchor, 0)
         if self.kind == "mochi" and self.pairs + self.with_anchor == 0:
             raise ValueError("mixed: pairs and with_anchor are both 0: nothing would be mixed")
-        in_range("mixed", "weight", self.weight, 0, 1)
         inner_sampler("mixed", "then", self.then)
 
     def made(self, context: SimilarityContext) -> Tensor:

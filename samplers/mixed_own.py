@@ -9,13 +9,13 @@ negatives are mined as there: 7 from places 50 to 100. `mixed` mixes from the wh
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from nsbench.samplers import Pairing, Selection, SimilarityContext, at_least, register
+from nsbench.samplers import Interval, Pairing, Selection, SimilarityContext, register
 from nsbench.samplers._inner import ChoosesThen, inner_sampler
 
 
@@ -35,9 +35,9 @@ class MixedOwn(ChoosesThen):
         then: Sampler that chooses from real and mixed candidates together.
     """
 
-    pairs: int = 4
-    lists: int = 1
-    concentration: int = 2
+    pairs: Annotated[int, Interval("[0, inf)")] = 4
+    lists: Annotated[int, Interval("[0, inf)")] = 1
+    concentration: Annotated[int, Interval("[1, inf)")] = 2
     then: str = "in_batch"
     reads: ClassVar[frozenset[str]] = frozenset({"anchors", "candidates", "own_negative"})
     pool: ClassVar[Pairing] = (
@@ -51,13 +51,10 @@ class MixedOwn(ChoosesThen):
     )
 
     def __post_init__(self) -> None:
-        at_least("mixed_own", "pairs", self.pairs, 0)
-        at_least("mixed_own", "lists", self.lists, 0)
         if self.lists > 1:
             raise ValueError(f"mixed_own: lists must be 0 or 1, got {self.lists!r}")
         if self.pairs + self.lists == 0:
             raise ValueError("mixed_own: pairs and lists are both 0: nothing would be mixed")
-        at_least("mixed_own", "concentration", self.concentration, 1)
         inner_sampler("mixed_own", "then", self.then)
 
     @property

@@ -6,13 +6,13 @@ gradient of the batch's InfoNCE with respect to a noise vector is written out, n
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from nsbench.samplers import SimilarityContext, at_least, in_range, register
+from nsbench.samplers import Interval, SimilarityContext, register
 from nsbench.samplers._inner import ChoosesThen, inner_sampler
 
 
@@ -28,9 +28,9 @@ class Noise(ChoosesThen):
         then: Sampler that chooses from real candidates and noise together.
     """
 
-    times: float = 1.0
-    steps: int = 4
-    step_size: float = 1e-3
+    times: Annotated[float, Interval("(0, 100]")] = 1.0
+    steps: Annotated[int, Interval("[0, inf)")] = 4
+    step_size: Annotated[float, Interval("[0, 100]")] = 1e-3
     then: str = "in_batch"
     reads: ClassVar[frozenset[str]] = frozenset({"anchors"})
     stochastic: ClassVar[bool] = True
@@ -41,9 +41,6 @@ class Noise(ChoosesThen):
     )
 
     def __post_init__(self) -> None:
-        in_range("noise", "times", self.times, 0, 100, open_low=True)
-        at_least("noise", "steps", self.steps, 0)
-        in_range("noise", "step_size", self.step_size, 0, 100)
         inner_sampler("noise", "then", self.then)
 
     def made(self, context: SimilarityContext) -> Tensor:

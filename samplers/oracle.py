@@ -5,9 +5,9 @@ Negatives On the Fly (GloFND). https://arxiv.org/abs/2502.20612
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from nsbench.samplers import Selection, SimilarityContext, one_of, register
+from nsbench.samplers import Choice, Selection, SimilarityContext, register
 
 
 @register("oracle")
@@ -22,13 +22,10 @@ class Oracle:
         mode: ``elimination``: false negatives are dropped; ``attraction``: they become positives.
     """
 
-    mode: str = "elimination"
+    mode: Annotated[str, Choice("elimination", "attraction")] = "elimination"
     needs: ClassVar[frozenset[str]] = frozenset({"truth"})
     may_empty: ClassVar[bool] = True
     test_configs: ClassVar = ({"mode": "attraction"},)
-
-    def __post_init__(self) -> None:
-        one_of("oracle", "mode", self.mode, ("elimination", "attraction"))
 
     def __call__(self, context: SimilarityContext) -> Selection:
         false = context.negative_mask & context.require("truth")

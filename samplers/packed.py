@@ -9,9 +9,9 @@ candidates that look like positives, but never an anchor's own hard negatives.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from nsbench.samplers import Pairing, in_range, is_text, register
+from nsbench.samplers import Interval, Pairing, register
 from nsbench.samplers._batched import Batched, check_then
 
 
@@ -27,15 +27,13 @@ class Packed(Batched):
             ``guided[curated=exempt]``.
     """
 
-    rows_per_cluster: float = 64.0
+    rows_per_cluster: Annotated[float, Interval("[1, 1000000000.0]")] = 64.0
     teacher: str = ""
     then: str = "in_batch"
     free_text: ClassVar[frozenset[str]] = frozenset({"teacher"})
     test_configs: ClassVar = ({"then": "guided[curated=exempt]"},)
 
     def __post_init__(self) -> None:
-        in_range("packed", "rows_per_cluster", self.rows_per_cluster, 1, 1e9)
-        is_text("packed", "teacher", self.teacher)
         check_then("packed", self.then)
 
     @property

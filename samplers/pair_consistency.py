@@ -6,9 +6,9 @@ pairs, not negatives: a batch holds rows that passed.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from nsbench.samplers import Pairing, at_least, is_text, register
+from nsbench.samplers import Interval, Pairing, register
 from nsbench.samplers._batched import Batched, check_then
 
 
@@ -27,15 +27,13 @@ class PairConsistency(Batched):
         then: Which negatives of a batch count: a sampler, ``name[parameter=value,...]``.
     """
 
-    places: int = 2
+    places: Annotated[int, Interval("[1, inf)")] = 2
     teacher: str = ""
     then: str = "in_batch"
     free_text: ClassVar[frozenset[str]] = frozenset({"teacher"})
     test_configs: ClassVar = ({"places": 50, "then": "hard[k=3]"},)
 
     def __post_init__(self) -> None:
-        at_least("pair_consistency", "places", self.places, 1)
-        is_text("pair_consistency", "teacher", self.teacher)
         check_then("pair_consistency", self.then)
 
     @property

@@ -8,17 +8,9 @@ teacher judges mined passages; ``judge="guide"`` is that, ``self`` needs no seco
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from nsbench.samplers import (
-    Selection,
-    SimilarityContext,
-    at_least,
-    in_range,
-    is_text,
-    one_of,
-    register,
-)
+from nsbench.samplers import Choice, Interval, Selection, SimilarityContext, register
 
 
 @register("positive_aware")
@@ -37,22 +29,15 @@ class PositiveAware:
             ``static[source=...]``; empty for the cell's own encoder before training.
     """
 
-    filter: str = "percent"
-    margin: float = 0.05
-    k: int = 10
-    judge: str = "self"
+    filter: Annotated[str, Choice("percent", "margin")] = "percent"
+    margin: Annotated[float, Interval("[0, 2]")] = 0.05
+    k: Annotated[int, Interval("[1, inf)")] = 10
+    judge: Annotated[str, Choice("self", "guide")] = "self"
     guide: str = ""
     free_text: ClassVar[frozenset[str]] = frozenset({"guide"})
     may_empty: ClassVar[bool] = True
     schedulable: ClassVar[frozenset[str]] = frozenset({"margin"})
     test_configs: ClassVar = ({"filter": "margin"}, {"judge": "guide", "k": 3})
-
-    def __post_init__(self) -> None:
-        is_text("positive_aware", "guide", self.guide)
-        one_of("positive_aware", "filter", self.filter, ("percent", "margin"))
-        in_range("positive_aware", "margin", self.margin, 0, 2)
-        at_least("positive_aware", "k", self.k, 1)
-        one_of("positive_aware", "judge", self.judge, ("self", "guide"))
 
     @property
     def needs(self) -> frozenset[str]:

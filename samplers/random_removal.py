@@ -6,9 +6,9 @@ https://arxiv.org/abs/2010.06682
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from nsbench.samplers import Selection, SimilarityContext, in_range, register
+from nsbench.samplers import Interval, Selection, SimilarityContext, register
 from nsbench.samplers._bands import boundary
 from nsbench.samplers._inner import inner_sampler
 
@@ -27,7 +27,7 @@ class RandomRemoval:
             as it leaves out there. ``none`` for a fixed share.
     """
 
-    share: float = 0.05
+    share: Annotated[float, Interval("[0, 1)")] = 0.05
     like: str = "none"
     stochastic: ClassVar[bool] = True
     may_empty: ClassVar[bool] = True
@@ -39,7 +39,6 @@ class RandomRemoval:
     )
 
     def __post_init__(self) -> None:
-        in_range("random_removal", "share", self.share, 0, 1, open_high=True)
         if self.like != "none":
             inner = inner_sampler("random_removal", "like", self.like)
             if hasattr(inner, "synthesize"):

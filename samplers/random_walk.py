@@ -7,9 +7,9 @@ the released code, the module that walks says.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from nsbench.samplers import Pairing, at_least, in_range, is_text, register
+from nsbench.samplers import Interval, Pairing, register
 from nsbench.samplers._batched import Batched, check_then
 
 
@@ -26,23 +26,19 @@ class RandomWalk(Batched):
         then: Which negatives of a batch count: a sampler, ``name[parameter=value,...]``.
     """
 
-    among: int = 1000
-    neighbours: int = 100
-    restart: float = 0.1
+    among: Annotated[int, Interval("[1, inf)")] = 1000
+    neighbours: Annotated[int, Interval("[1, inf)")] = 100
+    restart: Annotated[float, Interval("[0, 1]")] = 0.1
     teacher: str = ""
     then: str = "in_batch"
     free_text: ClassVar[frozenset[str]] = frozenset({"teacher"})
     test_configs: ClassVar = ({"restart": 1.0, "then": "hard[k=3]"},)
 
     def __post_init__(self) -> None:
-        at_least("random_walk", "among", self.among, 1)
-        at_least("random_walk", "neighbours", self.neighbours, 1)
         if self.neighbours > self.among:
             raise ValueError(
                 f"random_walk: neighbours is {self.neighbours}, more than among, {self.among}"
             )
-        in_range("random_walk", "restart", self.restart, 0, 1)
-        is_text("random_walk", "teacher", self.teacher)
         check_then("random_walk", self.then)
 
     @property

@@ -9,12 +9,12 @@ candidates that are no harder: linear in the rank, and blind to monotone changes
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
-from nsbench.samplers import Selection, SimilarityContext, in_range, one_of, register
+from nsbench.samplers import Choice, Interval, Selection, SimilarityContext, register
 
 _GUARD = {"official": 1e-3, "paper": 0.0}
 _LEAST = 1e-6  # of a weight, whose logarithm is taken
@@ -33,21 +33,15 @@ class RankWeighted:
         variant: ``official`` or ``paper``, see above.
     """
 
-    alpha: float = 0.5
-    beta: float = 1.0
-    prior: float = 0.1
-    variant: str = "official"
+    alpha: Annotated[float, Interval("[0.5, 0.999]")] = 0.5
+    beta: Annotated[float, Interval("[0.5, 1]")] = 1.0
+    prior: Annotated[float, Interval("[0, 0.999]")] = 0.1
+    variant: Annotated[str, Choice(*_GUARD)] = "official"
     test_configs: ClassVar = (
         {"alpha": 0.9, "beta": 0.7},
         {"beta": 0.5, "variant": "paper"},
         {"alpha": 0.999, "beta": 1.0, "variant": "paper"},
     )
-
-    def __post_init__(self) -> None:
-        in_range("rank_weighted", "alpha", self.alpha, 0.5, 0.999)
-        in_range("rank_weighted", "beta", self.beta, 0.5, 1)
-        in_range("rank_weighted", "prior", self.prior, 0, 0.999)
-        one_of("rank_weighted", "variant", self.variant, _GUARD)
 
     def __call__(self, context: SimilarityContext) -> Selection:
         weight = self.weight(_share_no_harder(context))  # (B, N)

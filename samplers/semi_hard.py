@@ -6,11 +6,11 @@ is 0.2 in squared Euclidean distance, which is 0.1 in cosine; the default here i
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 
-from nsbench.samplers import Selection, SimilarityContext, in_range, one_of, register
+from nsbench.samplers import Choice, Interval, Selection, SimilarityContext, register
 
 
 @register("semi_hard")
@@ -24,19 +24,14 @@ class SemiHard:
         fallback: Choice for a row with an empty band: ``all`` candidates or only the ``easiest``.
     """
 
-    margin: float = 0.2
-    keep: str = "all"
-    fallback: str = "all"
+    margin: Annotated[float, Interval("(0, 2]")] = 0.2
+    keep: Annotated[str, Choice("all", "hardest")] = "all"
+    fallback: Annotated[str, Choice("all", "easiest")] = "all"
     schedulable: ClassVar[frozenset[str]] = frozenset({"margin"})
     test_configs: ClassVar = (
         {"keep": "hardest"},
         {"keep": "hardest", "margin": 2.0, "fallback": "easiest"},
     )
-
-    def __post_init__(self) -> None:
-        in_range("semi_hard", "margin", self.margin, 0, 2, open_low=True)
-        one_of("semi_hard", "keep", self.keep, ("all", "hardest"))
-        one_of("semi_hard", "fallback", self.fallback, ("all", "easiest"))
 
     def __call__(self, context: SimilarityContext) -> Selection:
         s_neg = context.similarity  # (B, N)

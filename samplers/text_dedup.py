@@ -6,9 +6,9 @@ https://arxiv.org/abs/2105.11741
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from nsbench.samplers import Selection, SimilarityContext, in_range, register
+from nsbench.samplers import Interval, Selection, SimilarityContext, register
 
 
 @register("text_dedup")
@@ -23,14 +23,11 @@ class TextDedup:
         threshold: Jaccard overlap of token sets from which on a candidate is dropped, in (0, 1].
     """
 
-    threshold: float = 0.8
+    threshold: Annotated[float, Interval("(0, 1]")] = 0.8
     needs: ClassVar[frozenset[str]] = frozenset({"token_overlap"})
     may_empty: ClassVar[bool] = True
     schedulable: ClassVar[frozenset[str]] = frozenset({"threshold"})
     test_configs: ClassVar = ({"threshold": 0.3},)
-
-    def __post_init__(self) -> None:
-        in_range("text_dedup", "threshold", self.threshold, 0, 1, open_low=True)
 
     def __call__(self, context: SimilarityContext) -> Selection:
         near = context.require("token_overlap") >= self.threshold

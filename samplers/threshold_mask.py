@@ -6,12 +6,12 @@ noisy positives every rule that leans on them masks true negatives; this one doe
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
-from nsbench.samplers import Selection, SimilarityContext, in_range, one_of, register
+from nsbench.samplers import Choice, Interval, Selection, SimilarityContext, register
 
 
 @register("threshold_mask")
@@ -25,16 +25,12 @@ class ThresholdMask:
             the rule holds for them too.
     """
 
-    threshold: float = 0.7
-    curated: str = "exempt"
+    threshold: Annotated[float, Interval("[-1, 1]")] = 0.7
+    curated: Annotated[str, Choice("exempt", "mask")] = "exempt"
     may_empty: ClassVar[bool] = True
     schedulable: ClassVar[frozenset[str]] = frozenset({"threshold"})
     needs: ClassVar[frozenset[str]] = frozenset({"own_negative"})
     test_configs: ClassVar = ({"threshold": 0.1, "curated": "mask"},)
-
-    def __post_init__(self) -> None:
-        in_range("threshold_mask", "threshold", self.threshold, -1, 1)
-        one_of("threshold_mask", "curated", self.curated, ("exempt", "mask"))
 
     def __call__(self, context: SimilarityContext) -> Selection:
         own = context.require("own_negative")

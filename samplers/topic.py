@@ -7,9 +7,9 @@ is our dial; in the released code it is 1. The mean size of a cluster is our num
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from nsbench.samplers import Pairing, in_range, register
+from nsbench.samplers import Interval, Pairing, register
 from nsbench.samplers._batched import Batched, check_then
 
 
@@ -28,15 +28,13 @@ class Topic(Batched):
         then: Which negatives of a batch count: a sampler, ``name[parameter=value,...]``.
     """
 
-    texts_per_cluster: float = 200.0
-    share: float = 1.0
+    texts_per_cluster: Annotated[float, Interval("[1, 1000000000.0]")] = 200.0
+    share: Annotated[float, Interval("[0, 1]")] = 1.0
     then: str = "in_batch"
     younger: ClassVar[frozenset[str]] = frozenset({"then"})
     test_configs: ClassVar = ({"share": 0.5}, {"then": "balanced"})
 
     def __post_init__(self) -> None:
-        in_range("topic", "texts_per_cluster", self.texts_per_cluster, 1, 1e9)
-        in_range("topic", "share", self.share, 0, 1)
         check_then("topic", self.then)
 
     @property

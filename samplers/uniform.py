@@ -5,9 +5,9 @@ discrimination? https://arxiv.org/abs/2010.06682
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from nsbench.samplers import Selection, SimilarityContext, at_least, register
+from nsbench.samplers import Interval, Selection, SimilarityContext, register
 
 
 @register("random")
@@ -21,11 +21,8 @@ class Uniform:
         k: Negatives per anchor, >= 1.
     """
 
-    k: int = 16
+    k: Annotated[int, Interval("[1, inf)")] = 16
     stochastic: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        at_least("random", "k", self.k, 1)
 
     def __call__(self, context: SimilarityContext) -> Selection:
         lot = context.ranks(context.uniform())  # (B, N) a random order of the eligible ones

@@ -6,9 +6,9 @@ change of a ranking metric; here they are in one softmax, or what the objective 
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from nsbench.samplers import Selection, SimilarityContext, at_least, register
+from nsbench.samplers import Interval, Selection, SimilarityContext, register
 
 
 @register("whole_corpus")
@@ -21,16 +21,12 @@ class WholeCorpus:
         skip: Places left out at the top, >= 0; a row with no more candidates keeps none.
     """
 
-    k: int = 200
-    skip: int = 0
+    k: Annotated[int, Interval("[1, inf)")] = 200
+    skip: Annotated[int, Interval("[0, inf)")] = 0
     pool: ClassVar[str] = "frozen_corpus"
     requires_pool: ClassVar[str] = "frozen_corpus"
     may_empty: ClassVar[bool] = True
     test_configs: ClassVar = ({"k": 3, "skip": 2},)
-
-    def __post_init__(self) -> None:
-        at_least("whole_corpus", "k", self.k, 1)
-        at_least("whole_corpus", "skip", self.skip, 0)
 
     def __call__(self, context: SimilarityContext) -> Selection:
         ranks = context.ranks()

@@ -6,12 +6,13 @@ gradient is NT-Xent's: our extension, not in the paper. https://aclanthology.org
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from nsbench.benchmarks.augmentations import TokenView, register
-from nsbench.samplers import in_range
+from nsbench.samplers import Interval
 
 
 @register("adversarial")
@@ -27,10 +28,7 @@ class Adversarial:
             0.01, its command line 1; the paper does not say.
     """
 
-    epsilon: float = 1.0
-
-    def __post_init__(self) -> None:
-        in_range("adversarial", "epsilon", self.epsilon, 0, 1000)
+    epsilon: Annotated[float, Interval("[0, 1000]")] = 1.0
 
     def __call__(self, view: TokenView, generator: torch.Generator | None) -> TokenView:
         """Leave the view alone: there is no gradient yet."""

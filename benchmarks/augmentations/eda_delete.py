@@ -5,20 +5,14 @@ Classification Tasks, section 2 (RD). https://arxiv.org/abs/1901.11196
 """
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from nsbench.benchmarks.augmentations import TokenView, register, uniform
-from nsbench.benchmarks.augmentations._words import (
-    attach,
-    content,
-    continuations,
-    rebuilt,
-    words,
-)
-from nsbench.samplers import in_range
+from nsbench.benchmarks.augmentations._words import attach, content, continuations, rebuilt, words
+from nsbench.samplers import Interval
 
 
 @register("eda_delete")
@@ -32,12 +26,9 @@ class EdaDelete:
         rate: Probability of deleting a word, in [0, 1]. 0 is the identity.
     """
 
-    rate: float = 0.1
+    rate: Annotated[float, Interval("[0, 1]")] = 0.1
     goes_on: Tensor | None = field(default=None, init=False, repr=False, compare=False)
     stochastic: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        in_range("eda_delete", "rate", self.rate, 0, 1)
 
     def bind(self, encoder: Any) -> "EdaDelete":
         """The augmentation with the word boundaries of an encoder's vocabulary."""

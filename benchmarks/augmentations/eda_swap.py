@@ -5,7 +5,7 @@ swap independently and may undo it. https://arxiv.org/abs/1901.11196
 """
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ from nsbench.benchmarks.augmentations._words import (
     rebuilt,
     words,
 )
-from nsbench.samplers import in_range
+from nsbench.samplers import Interval
 
 
 @register("eda_swap")
@@ -34,13 +34,10 @@ class EdaSwap:
         rate: Swaps per word, in [0, 1]; no more than w / 2 swaps. 0 is the identity.
     """
 
-    rate: float = 0.1
+    rate: Annotated[float, Interval("[0, 1]")] = 0.1
     goes_on: Tensor | None = field(default=None, init=False, repr=False, compare=False)
     stochastic: ClassVar[bool] = True
     needs_order: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        in_range("eda_swap", "rate", self.rate, 0, 1)
 
     def bind(self, encoder: Any) -> "EdaSwap":
         """The augmentation with the word boundaries of an encoder's vocabulary."""

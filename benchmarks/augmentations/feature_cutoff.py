@@ -5,12 +5,12 @@ as in the released code. https://aclanthology.org/2021.acl-long.393
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 
 from nsbench.benchmarks.augmentations import TokenView, choose_exactly, register
-from nsbench.samplers import in_range
+from nsbench.samplers import Interval
 
 
 @register("feature_cutoff")
@@ -22,11 +22,8 @@ class FeatureCutoff:
         rate: Share of columns cut, in [0, 1]. 0 is the identity.
     """
 
-    rate: float = 0.2
+    rate: Annotated[float, Interval("[0, 1]")] = 0.2
     stochastic: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        in_range("feature_cutoff", "rate", self.rate, 0, 1)
 
     def __call__(self, view: TokenView, generator: torch.Generator | None) -> TokenView:
         batch = view.mask.shape[0]

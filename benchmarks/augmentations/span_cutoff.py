@@ -6,12 +6,12 @@ https://arxiv.org/abs/2009.13818
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 
 from nsbench.benchmarks.augmentations import TokenView, register, share_of, uniform
-from nsbench.samplers import in_range
+from nsbench.samplers import Interval
 
 
 @register("span_cutoff")
@@ -26,11 +26,8 @@ class SpanCutoff:
         rate: Share of tokens cut, in [0, 1]. 0 is the identity.
     """
 
-    rate: float = 0.15
+    rate: Annotated[float, Interval("[0, 1]")] = 0.15
     stochastic: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        in_range("span_cutoff", "rate", self.rate, 0, 1)
 
     def __call__(self, view: TokenView, generator: torch.Generator | None) -> TokenView:
         count = share_of(view.lengths, self.rate)  # (B,)

@@ -5,12 +5,12 @@ and untouched attention mask as in the released code. https://aclanthology.org/2
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 
 from nsbench.benchmarks.augmentations import TokenView, choose_exactly, register, share_of
-from nsbench.samplers import in_range
+from nsbench.samplers import Interval
 
 
 @register("token_cutoff")
@@ -25,11 +25,8 @@ class TokenCutoff:
         rate: Share of tokens cut, in [0, 1]. 0 is the identity.
     """
 
-    rate: float = 0.15
+    rate: Annotated[float, Interval("[0, 1]")] = 0.15
     stochastic: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        in_range("token_cutoff", "rate", self.rate, 0, 1)
 
     def __call__(self, view: TokenView, generator: torch.Generator | None) -> TokenView:
         count = share_of(view.lengths, self.rate)  # (B,)

@@ -6,13 +6,13 @@ https://arxiv.org/abs/2109.04380
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 
 from nsbench.benchmarks.augmentations import TokenView, choose_exactly, register, share_of, uniform
 from nsbench.benchmarks.augmentations._words import content, rebuilt
-from nsbench.samplers import at_least, in_range
+from nsbench.samplers import Interval
 
 
 @register("word_repetition")
@@ -30,13 +30,9 @@ class WordRepetition:
         most: Second bound of k, >= 1.
     """
 
-    rate: float = 0.32
-    most: int = 10
+    rate: Annotated[float, Interval("[0, 1]")] = 0.32
+    most: Annotated[int, Interval("[1, inf)")] = 10
     stochastic: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        in_range("word_repetition", "rate", self.rate, 0, 1)
-        at_least("word_repetition", "most", self.most, 1)
 
     def __call__(self, view: TokenView, generator: torch.Generator | None) -> TokenView:
         batch, length = view.ids.shape

@@ -8,7 +8,7 @@ https://arxiv.org/abs/2007.00808 https://arxiv.org/abs/2004.04906 https://arxiv.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from nsbench.benchmarks.data import TrainingData
 from nsbench.benchmarks.difficulty.statistics import point, summary
 from nsbench.benchmarks.encoders.pretrained import guide_spec
 from nsbench.benchmarks.keys import canonical_json
-from nsbench.benchmarks.mining.blends import BlendSource, RandomSource
+from nsbench.benchmarks.mining.blends import BLENDS, BlendSource, RandomSource
 from nsbench.benchmarks.mining.bm25 import Bm25
 from nsbench.benchmarks.mining.corpus import Corpus, Mined, mine
 from nsbench.benchmarks.mining.guides import guide_embeddings, guide_fingerprint, role_embeddings
@@ -33,7 +33,7 @@ from nsbench.benchmarks.mining.words import VERSION, are_plain
 from nsbench.benchmarks.records.cache import Arrays
 from nsbench.benchmarks.records.cell import RECIPE
 from nsbench.benchmarks.search import BACKENDS
-from nsbench.samplers import at_least, in_range, one_of
+from nsbench.samplers import Choice, Interval, at_least, in_range, one_of
 from nsbench.samplers._cache import Cache
 
 _mined: Cache[Mined] = Cache(__name__, 2)  # what cells of one process can share
@@ -75,27 +75,27 @@ class CorpusPool:
         max_score: Keep cosines <= max_score, in [-1, 1]; 1 for any. For ``model`` and ``guide``.
     """
 
-    shortage: str
+    shortage: Annotated[str, Choice(*SHORTAGE)]
     source: str = "model"
     guide: str = ""
-    among: str = "documents"
-    negatives: int = 1
-    depth: int = 20
-    start: int = 0
-    stop: int = 0
+    among: Annotated[str, Choice(*AMONG)] = "documents"
+    negatives: Annotated[int, Interval("[1, inf)")] = 1
+    depth: Annotated[int, Interval("[negatives, inf)")] = 20
+    start: Annotated[int, Interval("[0, inf)")] = 0
+    stop: Annotated[int, Interval("[0, inf)")] = 0
     refresh: int | str = "never"
-    lag: int = 0
-    share: str = "batch"
+    lag: Annotated[int, Interval("[0, inf)")] = 0
+    share: Annotated[str, Choice("own", "batch")] = "batch"
     margin: float = -1.0
     relative_margin: float = -1.0
-    k1: float = 0.9
-    b: float = 0.4
-    stemmer: str = "none"
-    backend: str = "torch"
-    blend: str = "fusion"
-    shares: tuple[float, ...] = ()
-    stopwords: str = "english"
-    max_score: float = 1.0
+    k1: Annotated[float, Interval("[0, 10]")] = 0.9
+    b: Annotated[float, Interval("[0, 1]")] = 0.4
+    stemmer: Annotated[str, Choice(*STEMMERS)] = "none"
+    backend: Annotated[str, Choice(*BACKENDS)] = "torch"
+    blend: Annotated[str, Choice(*BLENDS)] = "fusion"
+    shares: Annotated[tuple[float, ...], Interval("(0, 1000]")] = ()
+    stopwords: Annotated[str, Choice(*STOPWORDS)] = "english"
+    max_score: Annotated[float, Interval("[-1, 1]")] = 1.0
     younger: ClassVar[frozenset[str]] = frozenset({"blend", "shares", "stopwords", "max_score"})
     test_configs: ClassVar = (
         {"shortage": "fewer", "refresh": 3, "lag": 2, "share": "own", "negatives": 2},
@@ -106,26 +106,10 @@ class CorpusPool:
     )
 
     def __post_init__(self) -> None:
-        one_of("corpus", "shortage", self.shortage, SHORTAGE)
-        if isinstance(self.shares, list):  # as a configuration file has it
-            object.__setattr__(self, "shares", tuple(self.shares))
         check_sources(self)
-        one_of("corpus", "among", self.among, AMONG)
-        one_of("corpus", "share", self.share, ("own", "batch"))
-        one_of("corpus", "stopwords", self.stopwords, STOPWORDS)
-        one_of("corpus", "stemmer", self.stemmer, STEMMERS)
-        one_of("corpus", "backend", self.backend, BACKENDS)
-        at_least("corpus", "negatives", self.negatives, 1)
-        at_least("corpus", "depth", self.depth, self.negatives)
-        at_least("corpus", "start", self.start, 0)
-        at_least("corpus", "stop", self.stop, 0)
-        at_least("corpus", "lag", self.lag, 0)
         for name in ("margin", "relative_margin"):
             if getattr(self, name) != -1:
                 in_range("corpus", name, getattr(self, name), 0, 2)
-        in_range("corpus", "max_score", self.max_score, -1, 1)
-        in_range("corpus", "k1", self.k1, 0, 10)
-        in_range("corpus", "b", self.b, 0, 1)
         if isinstance(self.refresh, str):
             one_of("corpus", "refresh", self.refresh, ("never", "epoch"))
         else:

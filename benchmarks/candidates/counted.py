@@ -7,7 +7,7 @@ columns, drawn without replacement from the whole batch's window, is our reading
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 from nsbench.benchmarks.candidates import OpenPool, register
 from nsbench.benchmarks.contrast.world import World
 from nsbench.benchmarks.mining.neighbours import Ints, ranked_rows, teacher_views
-from nsbench.samplers import at_least, is_text, one_of
+from nsbench.samplers import Choice, Interval
 
 
 @register("counted")
@@ -36,20 +36,13 @@ class CountedPool:
         share: ``batch`` if drawn columns are for all anchors, ``own`` if each is for one.
     """
 
-    negatives: int = 5
-    skip: int = 30
-    width: int = 100
+    negatives: Annotated[int, Interval("[1, inf)")] = 5
+    skip: Annotated[int, Interval("[0, inf)")] = 30
+    width: Annotated[int, Interval("[1, inf)")] = 100
     guide: str = ""
-    share: str = "batch"
+    share: Annotated[str, Choice("own", "batch")] = "batch"
     free_text: ClassVar[frozenset[str]] = frozenset({"guide"})
     test_configs: ClassVar = ({"negatives": 2, "skip": 1, "width": 6, "share": "own"},)
-
-    def __post_init__(self) -> None:
-        at_least("counted", "negatives", self.negatives, 1)
-        at_least("counted", "skip", self.skip, 0)
-        at_least("counted", "width", self.width, 1)
-        is_text("counted", "guide", self.guide)
-        one_of("counted", "share", self.share, ("own", "batch"))
 
     def open(self, world: World) -> "OpenCounted":
         return OpenCounted(self, world)

@@ -8,7 +8,7 @@ holds one similarity for each anchor and document.
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 
@@ -17,7 +17,7 @@ from nsbench.benchmarks.contrast.world import Stored, World
 from nsbench.benchmarks.mining.corpus import Corpus
 from nsbench.benchmarks.mining.guides import own_embeddings
 from nsbench.benchmarks.mining.settings import AMONG
-from nsbench.samplers import one_of
+from nsbench.samplers import Choice
 
 
 @register("frozen_corpus")
@@ -31,13 +31,9 @@ class FrozenCorpusPool:
             are queries); or ``all``.
     """
 
-    batch: str = "without"
-    among: str = "documents"
+    batch: Annotated[str, Choice("with", "without")] = "without"
+    among: Annotated[str, Choice(*AMONG)] = "documents"
     test_configs: ClassVar = ({"batch": "with", "among": "all"},)
-
-    def __post_init__(self) -> None:
-        one_of("frozen_corpus", "batch", self.batch, ("with", "without"))
-        one_of("frozen_corpus", "among", self.among, AMONG)
 
     def open(self, world: World) -> "OpenFrozenCorpus":
         return OpenFrozenCorpus(self, world)

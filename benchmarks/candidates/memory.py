@@ -7,14 +7,14 @@ one. The batch enters the memory after its step, so that it is not there twice.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from torch import Tensor
 
 from nsbench.benchmarks.candidates import OpenPool, register
 from nsbench.benchmarks.candidates._ring import STARTS, Ring
 from nsbench.benchmarks.contrast.world import Stored, World
-from nsbench.samplers import at_least, one_of
+from nsbench.samplers import Choice, Interval
 
 
 @register("memory")
@@ -29,20 +29,14 @@ class MemoryPool:
         start: ``empty``, or ``warm``: filled with random texts of the data, encoded.
     """
 
-    size: int = 8192
-    warmup_steps: int = 0
-    views: str = "second"
-    start: str = "empty"
+    size: Annotated[int, Interval("[1, inf)")] = 8192
+    warmup_steps: Annotated[int, Interval("[0, inf)")] = 0
+    views: Annotated[str, Choice("second", "both")] = "second"
+    start: Annotated[str, Choice(*STARTS)] = "empty"
     test_configs: ClassVar = (
         {"size": 40, "warmup_steps": 2, "views": "both"},
         {"size": 40, "start": "warm"},
     )
-
-    def __post_init__(self) -> None:
-        at_least("memory", "size", self.size, 1)
-        at_least("memory", "warmup_steps", self.warmup_steps, 0)
-        one_of("memory", "views", self.views, ("second", "both"))
-        one_of("memory", "start", self.start, STARTS)
 
     def open(self, world: World) -> "OpenMemory":
         return OpenMemory(self, world)

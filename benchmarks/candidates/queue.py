@@ -9,7 +9,7 @@ positive is the batch's own second view, not a key.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ from nsbench.benchmarks.candidates._ring import STARTS, Ring
 from nsbench.benchmarks.contrast.views import embed_texts
 from nsbench.benchmarks.contrast.world import Stored, World
 from nsbench.benchmarks.mining.guides import frozen_copy
-from nsbench.samplers import at_least, in_range, one_of
+from nsbench.samplers import Choice, Interval
 
 
 @register("queue")
@@ -36,21 +36,14 @@ class QueuePool:
         start: ``empty``, or ``warm``: filled with random texts of the data, encoded.
     """
 
-    size: int = 160
-    momentum: float = 0.995
+    size: Annotated[int, Interval("[1, inf)")] = 160
+    momentum: Annotated[float, Interval("[0, 1]")] = 0.995
     in_batch: bool = True
-    start: str = "empty"
+    start: Annotated[str, Choice(*STARTS)] = "empty"
     test_configs: ClassVar = (
         {"size": 40, "momentum": 0.0, "in_batch": False},
         {"size": 40, "start": "warm"},
     )
-
-    def __post_init__(self) -> None:
-        at_least("queue", "size", self.size, 1)
-        in_range("queue", "momentum", self.momentum, 0, 1)
-        if not isinstance(self.in_batch, bool):
-            raise ValueError(f"queue: in_batch must be true or false, got {self.in_batch!r}")
-        one_of("queue", "start", self.start, STARTS)
 
     def open(self, world: World) -> "OpenQueue":
         return OpenQueue(self, world)

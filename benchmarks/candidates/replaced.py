@@ -10,7 +10,7 @@ written a negative with a cosine below 0 always gives way.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from nsbench.benchmarks.contrast.world import World
 from nsbench.benchmarks.difficulty.statistics import point
 from nsbench.benchmarks.mining.guides import own_embeddings
 from nsbench.benchmarks.mining.settings import AMONG
-from nsbench.samplers import at_least, in_range, is_text, one_of
+from nsbench.samplers import Choice, Interval
 
 
 @register("replaced")
@@ -50,30 +50,20 @@ class ReplacedPool:
             all anchors.
     """
 
-    negatives: int = 4
-    first: int = 10
-    depth: int = 100
-    every: int = 100
-    ratio: float = 1.15
-    limit: float = 0.8
-    source: str = "model"
+    negatives: Annotated[int, Interval("[1, inf)")] = 4
+    first: Annotated[int, Interval("[0, inf)")] = 10
+    depth: Annotated[int, Interval("[negatives, inf)")] = 100
+    every: Annotated[int, Interval("[1, inf)")] = 100
+    ratio: Annotated[float, Interval("(0, 100]")] = 1.15
+    limit: Annotated[float, Interval("(0, 1]")] = 0.8
+    source: Annotated[str, Choice(*SOURCES)] = "model"
     guide: str = ""
-    among: str = "documents"
-    share: str = "batch"
+    among: Annotated[str, Choice(*AMONG)] = "documents"
+    share: Annotated[str, Choice("own", "batch")] = "batch"
     free_text: ClassVar[frozenset[str]] = frozenset({"guide"})
     test_configs: ClassVar = ({"negatives": 2, "depth": 10, "every": 3, "first": 0},)
 
     def __post_init__(self) -> None:
-        at_least("replaced", "negatives", self.negatives, 1)
-        at_least("replaced", "first", self.first, 0)
-        at_least("replaced", "depth", self.depth, self.negatives)
-        at_least("replaced", "every", self.every, 1)
-        in_range("replaced", "ratio", self.ratio, 0, 100, open_low=True)
-        in_range("replaced", "limit", self.limit, 0, 1, open_low=True)
-        one_of("replaced", "source", self.source, SOURCES)
-        is_text("replaced", "guide", self.guide)
-        one_of("replaced", "among", self.among, AMONG)
-        one_of("replaced", "share", self.share, ("own", "batch"))
         assert self.ranking
 
     @property

@@ -47,8 +47,7 @@ class Reading:
     def check(self, owner: str) -> None:
         """Raise ``ValueError`` for an option out of its range."""
         if not isinstance(self.header, bool):
-            text = "; in name[parameter=value], write False" if self.header == "false" else ""
-            raise ValueError(f"{owner}: header must be true or false, got {self.header!r}{text}")
+            raise ValueError(f"{owner}: header must be true or false, got {self.header!r}")
         one_of(owner, "quotes", self.quotes, QUOTES)
         one_of(owner, "ragged", self.ragged, RAGGED)
         one_of(owner, "bad_rows", self.bad_rows, BAD_ROWS)

@@ -6,7 +6,7 @@ Source: the layouts of sentence-transformers, SimCSE, FlagEmbedding, Tevatron an
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from nsbench.benchmarks.data import register
 from nsbench.benchmarks.data._beir import files_of, read_folder
@@ -17,7 +17,7 @@ from nsbench.benchmarks.data._records import existing, format_of, records, sha25
 from nsbench.benchmarks.data._rows import limited, unpaired
 from nsbench.benchmarks.data._types import DataSet, TrainingData
 from nsbench.benchmarks.data._values import keyed, titled
-from nsbench.samplers import at_least, one_of
+from nsbench.samplers import Choice, Interval
 
 
 @register("file")
@@ -77,9 +77,9 @@ class File(DataSet):
     split: str = "train"
     header: bool = True
     quotes: str = "auto"
-    views: str = "pairs"
-    limit: int = 0
-    seed: int = 0
+    views: Annotated[str, Choice(*VIEWS)] = "pairs"
+    limit: Annotated[int, Interval("[0, inf)")] = 0
+    seed: Annotated[int, Interval("[0, inf)")] = 0
     delimiter: str = "auto"
     encoding: str = "utf-8"
     ragged: str = "error"
@@ -91,9 +91,6 @@ class File(DataSet):
         check_columns("file", self.columns)
         Options(self.min_score, self.nli, self.nli_labels, graded=self._graded).check("file")
         self._reading.check("file")
-        one_of("file", "views", self.views, VIEWS)
-        at_least("file", "limit", self.limit, 0)
-        at_least("file", "seed", self.seed, 0)
 
     @property
     def _graded(self) -> bool:

@@ -6,7 +6,7 @@ https://aclanthology.org/2021.emnlp-demo.21
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from nsbench.benchmarks.data import register
 from nsbench.benchmarks.data._columns import VIEWS, Options
@@ -15,7 +15,7 @@ from nsbench.benchmarks.data._reading import BAD_ROWS, Report
 from nsbench.benchmarks.data._recognise import check_columns, read, recognise
 from nsbench.benchmarks.data._rows import limited, unpaired
 from nsbench.benchmarks.data._types import DataSet, TrainingData
-from nsbench.samplers import at_least, one_of
+from nsbench.samplers import Choice, Interval
 
 
 @register("hub")
@@ -53,19 +53,15 @@ class Hub(DataSet):
     min_score: float | None = None
     nli: str = "triplets"
     nli_labels: Sequence[str] = ()
-    views: str = "pairs"
-    limit: int = 0
-    seed: int = 0
-    bad_rows: str = "error"
+    views: Annotated[str, Choice(*VIEWS)] = "pairs"
+    limit: Annotated[int, Interval("[0, inf)")] = 0
+    seed: Annotated[int, Interval("[0, inf)")] = 0
+    bad_rows: Annotated[str, Choice(*BAD_ROWS)] = "error"
 
     def __post_init__(self) -> None:
         self._source.check("hub")
         check_columns("hub", self.columns)
         self._options.check("hub")
-        one_of("hub", "views", self.views, VIEWS)
-        at_least("hub", "limit", self.limit, 0)
-        at_least("hub", "seed", self.seed, 0)
-        one_of("hub", "bad_rows", self.bad_rows, BAD_ROWS)
 
     @property
     def _graded(self) -> bool:

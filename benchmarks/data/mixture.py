@@ -6,14 +6,14 @@ NV-Embed; Lee et al. 2024, NV-Embed. https://arxiv.org/abs/2405.17428
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
 from nsbench.benchmarks.data import datasets, register
 from nsbench.benchmarks.data._types import DataSet, Ints, OwnTest, TrainingData
 from nsbench.benchmarks.records.cell import named
-from nsbench.samplers import in_range
+from nsbench.samplers import Interval
 
 
 @register("mixture")
@@ -33,14 +33,9 @@ class Mixture(DataSet):
     list_parameters: ClassVar[frozenset[str]] = frozenset({"parts"})
 
     parts: tuple[Any, ...]
-    weights: tuple[float, ...] = ()
+    weights: Annotated[tuple[float, ...], Interval("(0, 1e9]")] = ()
 
     def __post_init__(self) -> None:
-        for name in ("parts", "weights"):
-            if isinstance(getattr(self, name), list):  # as a configuration file has it
-                object.__setattr__(self, name, tuple(getattr(self, name)))
-            if not isinstance(getattr(self, name), tuple):
-                raise ValueError(f"mixture: {name} must be a list, got {getattr(self, name)!r}")
         if len(self.parts) < 2:
             raise ValueError(f"mixture: parts must name at least two data sets, got {self.parts!r}")
         if self.weights and len(self.weights) != len(self.parts):
@@ -48,8 +43,6 @@ class Mixture(DataSet):
                 f"mixture: {len(self.weights)} weights for {len(self.parts)} parts; give one each, "
                 "or none for the numbers of rows"
             )
-        for weight in self.weights:
-            in_range("mixture", "weights", weight, 0, 1e9, open_low=True)
         try:
             assert self._sets
         except (TypeError, ValueError) as error:

@@ -9,7 +9,7 @@ front, which is that code's last resort. Pair it with the objective `band_margin
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from nsbench.benchmarks.data import datasets, register
 from nsbench.benchmarks.data._reading import FIRST, Report
 from nsbench.benchmarks.data._types import DataSet, OwnTest, Pairs, Ranking, TrainingData, normalise
 from nsbench.benchmarks.records.cell import named
-from nsbench.samplers import one_of
+from nsbench.samplers import Choice
 
 _TO_BE = frozenset({"am", "is", "are", "was", "were"})
 _MODAL = frozenset({"can", "could", "will", "would", "shall", "should", "may", "might", "must"})
@@ -40,10 +40,9 @@ class Negated(DataSet):
     """
 
     data: str | Mapping[str, Any]
-    rest: str = "prefix"
+    rest: Annotated[str, Choice(*RESTS)] = "prefix"
 
     def __post_init__(self) -> None:
-        one_of("negated", "rest", self.rest, RESTS)
         try:
             name, params = named(self.data, "negated: data")
             datasets.make(name, **params)

@@ -7,6 +7,7 @@ the frames and their graded similarity in ``_frames.py``.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Annotated
 
 import numpy as np
 
@@ -25,7 +26,7 @@ from nsbench.benchmarks.data._frames import (
 from nsbench.benchmarks.data._grammar import DRAWS, render
 from nsbench.benchmarks.data._lexicon import lexicon
 from nsbench.benchmarks.data._types import DataSet, Ints, LabelledTexts, Pairs, TrainingData
-from nsbench.samplers import at_least, in_range, one_of
+from nsbench.samplers import Choice, Interval
 
 __all__ = ["Frame", "Planted", "graded_similarity"]
 
@@ -66,24 +67,13 @@ class Planted(DataSet):
         seed: Seed of the generator, >= 0; the evaluation sets do not depend on it.
     """
 
-    rows: int = 10_000
-    false_negative_rate: float = 0.05
-    near_miss_rate: float = 0.1
-    views: str = "pairs"
-    duplicate_rate: float = 0.0
-    negatives: int = 0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        at_least("planted", "rows", self.rows, 2)
-        in_range("planted", "rows", self.rows, 2, MAX_ROWS)
-        in_range("planted", "false_negative_rate", self.false_negative_rate, 0, 0.9)
-        in_range("planted", "near_miss_rate", self.near_miss_rate, 0, 1)
-        one_of("planted", "views", self.views, ("pairs", "text"))
-        in_range("planted", "duplicate_rate", self.duplicate_rate, 0, 0.9)
-        at_least("planted", "negatives", self.negatives, 0)
-        in_range("planted", "negatives", self.negatives, 0, 16)
-        at_least("planted", "seed", self.seed, 0)
+    rows: Annotated[int, Interval(f"[2, {MAX_ROWS}]")] = 10_000
+    false_negative_rate: Annotated[float, Interval("[0, 0.9]")] = 0.05
+    near_miss_rate: Annotated[float, Interval("[0, 1]")] = 0.1
+    views: Annotated[str, Choice("pairs", "text")] = "pairs"
+    duplicate_rate: Annotated[float, Interval("[0, 0.9]")] = 0.0
+    negatives: Annotated[int, Interval("[0, 16]")] = 0
+    seed: Annotated[int, Interval("[0, inf)")] = 0
 
     def check(self) -> None:
         """Nothing can be missing: the generator ships with the package."""

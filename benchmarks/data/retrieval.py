@@ -8,7 +8,7 @@ of Tevatron and FlagEmbedding. What is held out, and that it is counted, is ours
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from nsbench.benchmarks.data._judgements import (
 from nsbench.benchmarks.data._reading import BAD_ROWS, Reading, Report
 from nsbench.benchmarks.data._rows import Rows, limited
 from nsbench.benchmarks.data._types import DataSet, OwnTest, Ranking, TrainingData, normalise
-from nsbench.samplers import at_least, in_range, is_text, one_of
+from nsbench.samplers import Choice, Interval
 
 POSITIVES = ("rows", "drawn")
 KNOWN = ("all", "one")
@@ -67,34 +67,23 @@ class Retrieval(DataSet):
     revision: str = ""
     config: str = "default"
     split: str = "train"
-    positives: str = "rows"
-    known: str = "all"
-    relevant: float = 1.0
+    positives: Annotated[str, Choice(*POSITIVES)] = "rows"
+    known: Annotated[str, Choice(*KNOWN)] = "all"
+    relevant: Annotated[float, Interval("(0, 1000]")] = 1.0
     held_out: tuple[str, ...] = ()
-    dev_share: float = 0.0
+    dev_share: Annotated[float, Interval("[0, 1)")] = 0.0
     dev_split: str = ""
     test: str = ""
-    limit: int = 0
-    seed: int = 0
-    bad_rows: str = "error"
+    limit: Annotated[int, Interval("[0, inf)")] = 0
+    seed: Annotated[int, Interval("[0, inf)")] = 0
+    bad_rows: Annotated[str, Choice(*BAD_ROWS)] = "error"
 
     def __post_init__(self) -> None:
-        for name in ("path", "revision", "config", "split", "dev_split", "test"):
-            is_text("retrieval", name, getattr(self, name))
         if not self.path or not self.split:
             raise ValueError("retrieval: path and split must be named")
         if self.revision:
             Source(self.path, self.revision, self.config).check("retrieval")
-        one_of("retrieval", "positives", self.positives, POSITIVES)
-        one_of("retrieval", "known", self.known, KNOWN)
-        one_of("retrieval", "bad_rows", self.bad_rows, BAD_ROWS)
-        in_range("retrieval", "relevant", self.relevant, 0, 1000, open_low=True)
-        in_range("retrieval", "dev_share", self.dev_share, 0, 1, open_high=True)
-        at_least("retrieval", "limit", self.limit, 0)
-        at_least("retrieval", "seed", self.seed, 0)
-        if isinstance(self.held_out, list):  # as a configuration file has it
-            object.__setattr__(self, "held_out", tuple(self.held_out))
-        if not isinstance(self.held_out, tuple) or self.split in self.held_out:
+        if self.split in self.held_out:
             raise ValueError(
                 f"retrieval: held_out must be a list of splits without {self.split!r}, which is "
                 f"trained on, got {self.held_out!r}"

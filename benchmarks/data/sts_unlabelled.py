@@ -6,7 +6,7 @@ pairs only, so there are fewer here.
 """
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from nsbench.benchmarks.data._reading import Report
 from nsbench.benchmarks.data._recognise import read
 from nsbench.benchmarks.data._rows import chosen, limited, unpaired
 from nsbench.benchmarks.data._types import DataSet, TrainingData
-from nsbench.samplers import at_least, one_of
+from nsbench.samplers import Choice, Interval
 
 # Repository, the commit that mteb's task metadata names, and the splits that are read. They are
 # named one by one so that the corpus does not depend on what else a cache or the hub holds.
@@ -57,14 +57,9 @@ class StsUnlabelled(DataSet):
 
     transductive: ClassVar[tuple[str, ...]] = STS7
 
-    duplicates: str = "keep"
-    limit: int = 0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        one_of("sts_unlabelled", "duplicates", self.duplicates, DUPLICATES)
-        at_least("sts_unlabelled", "limit", self.limit, 0)
-        at_least("sts_unlabelled", "seed", self.seed, 0)
+    duplicates: Annotated[str, Choice(*DUPLICATES)] = "keep"
+    limit: Annotated[int, Interval("[0, inf)")] = 0
+    seed: Annotated[int, Interval("[0, inf)")] = 0
 
     def check(self) -> None:
         """Fetch the seven sets, or find them in the cache."""

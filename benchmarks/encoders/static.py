@@ -7,7 +7,7 @@ Paraphrastic Sentence Embeddings. https://arxiv.org/abs/1511.08198
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from nsbench.benchmarks.encoders._kept import SumOfKept
 from nsbench.benchmarks.encoders._prompts import check_lengths, check_prompts, fitting_lengths
 from nsbench.benchmarks.encoders._settings import read_object
 from nsbench.benchmarks.encoders._vocabulary import word_tokenizer
-from nsbench.samplers import at_least, in_range
+from nsbench.samplers import Interval
 from nsbench.samplers._cache import cached
 
 
@@ -129,9 +129,9 @@ class Static:
     """
 
     source: str = ""
-    dimension: int = 128
-    max_length: int = 256
-    dropout: float = 0.0
+    dimension: Annotated[int, Interval("[2, inf)")] = 128
+    max_length: Annotated[int, Interval("[1, inf)")] = 256
+    dropout: Annotated[float, Interval("[0, 1)")] = 0.0
     revision: str = ""
     prompts: Mapping[str, str] = field(default_factory=dict, hash=False)
     lengths: Mapping[str, int] = field(default_factory=dict, hash=False)
@@ -141,12 +141,9 @@ class Static:
     sums_tokens: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        at_least("static", "dimension", self.dimension, 2)
-        at_least("static", "max_length", self.max_length, 1)
         check_prompts("static", self.prompts)
         check_lengths("static", self.lengths)
         fitting_lengths("static", self.lengths, self.max_length)
-        in_range("static", "dropout", self.dropout, 0, 1, open_high=True)
 
     def check(self) -> None:
         if self.source:

@@ -5,7 +5,7 @@ Source: Devlin et al. 2019, BERT. https://arxiv.org/abs/1810.04805
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 
@@ -13,7 +13,7 @@ from nsbench.benchmarks.encoders import register
 from nsbench.benchmarks.encoders._transformer import TransformerEncoder
 from nsbench.benchmarks.encoders._vocabulary import word_tokenizer
 from nsbench.benchmarks.encoders.transformer import ARITHMETIC, POOLINGS
-from nsbench.samplers import at_least, in_range, one_of
+from nsbench.samplers import Choice, Interval
 
 
 @register("tiny")
@@ -28,18 +28,14 @@ class Tiny:
         dropout: Dropout rate left on in every training view that does not set its own, [0, 1).
     """
 
-    layers: int = 2
-    dimension: int = 32
-    pooling: str = "auto"
-    dropout: float = 0.0
+    layers: Annotated[int, Interval("[1, inf)")] = 2
+    dimension: Annotated[int, Interval("[4, inf)")] = 32
+    pooling: Annotated[str, Choice(*POOLINGS)] = "auto"
+    dropout: Annotated[float, Interval("[0, 1)")] = 0.0
 
     arithmetic: ClassVar[int] = ARITHMETIC
 
     def __post_init__(self) -> None:
-        at_least("tiny", "layers", self.layers, 1)
-        at_least("tiny", "dimension", self.dimension, 4)
-        one_of("tiny", "pooling", self.pooling, POOLINGS)
-        in_range("tiny", "dropout", self.dropout, 0, 1, open_high=True)
         if self.dimension % 4:
             raise ValueError(f"tiny: dimension must be a multiple of 4, got {self.dimension}")
 

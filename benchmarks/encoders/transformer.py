@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import nn
@@ -27,7 +27,7 @@ from nsbench.benchmarks.encoders._pooling import dense_layers
 from nsbench.benchmarks.encoders._prompts import check_lengths, check_prompts, fitting_lengths
 from nsbench.benchmarks.encoders._sources import SourceError, locate
 from nsbench.benchmarks.encoders._transformer import TransformerEncoder
-from nsbench.samplers import in_range, one_of
+from nsbench.samplers import Choice, Interval
 from nsbench.samplers._cache import cached
 
 ARITHMETIC = 3
@@ -70,15 +70,15 @@ class Transformer:
     """
 
     source: str
-    pooling: str = "auto"
-    layers: int = -1
-    max_length: int = 0
-    dropout: float = 0.0
+    pooling: Annotated[str, Choice(*POOLINGS)] = "auto"
+    layers: Annotated[int, Interval("[-1, 1000]")] = -1
+    max_length: Annotated[int, Interval("[0, 100000]")] = 0
+    dropout: Annotated[float, Interval("[0, 1)")] = 0.0
     revision: str = ""
-    head: str = "none"
+    head: Annotated[str, Choice(*HEADS)] = "none"
     lora: Mapping[str, Any] = field(default_factory=dict, hash=False)
     train: str = "all"
-    weights: str = "fp32"
+    weights: Annotated[str, Choice(*WEIGHTS)] = "fp32"
     checkpointing: bool = False
     prompts: Mapping[str, str] = field(default_factory=dict, hash=False)
     lengths: Mapping[str, int] = field(default_factory=dict, hash=False)
@@ -89,12 +89,6 @@ class Transformer:
     )
 
     def __post_init__(self) -> None:
-        one_of("transformer", "pooling", self.pooling, POOLINGS)
-        one_of("transformer", "head", self.head, HEADS)
-        one_of("transformer", "weights", self.weights, WEIGHTS)
-        in_range("transformer", "layers", self.layers, -1, 1000)
-        in_range("transformer", "max_length", self.max_length, 0, 100_000)
-        in_range("transformer", "dropout", self.dropout, 0, 1, open_high=True)
         check_prompts("transformer", self.prompts)
         check_lengths("transformer", self.lengths)
         _trainable.check("transformer", self.train, self.checkpointing)

@@ -8,7 +8,7 @@ a gradient where the cosine is flat. The loss of their sum is that of sentence-t
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from torch import Tensor
 from torch.nn import functional
@@ -17,7 +17,7 @@ from nsbench.benchmarks.objectives import register
 from nsbench.benchmarks.objectives._embedded import Embedded, losses_of
 from nsbench.benchmarks.objectives._inner import Wraps, inner_objective
 from nsbench.benchmarks.objectives._ranks import wrong_order
-from nsbench.samplers import Selection, SimilarityContext, in_range
+from nsbench.samplers import Interval, Selection, SimilarityContext
 
 
 @register("angle")
@@ -35,16 +35,13 @@ class AnglE(Wraps):
     """
 
     inner: str = "cosent"
-    inner_weight: float = 1.0
-    weight: float = 1.0
-    scale: float = 20.0
+    inner_weight: Annotated[float, Interval("[0, 1000]")] = 1.0
+    weight: Annotated[float, Interval("[0, 1000]")] = 1.0
+    scale: Annotated[float, Interval("(0, 1000]")] = 20.0
     test_configs: ClassVar = ({"inner": "info_nce", "inner_weight": 0.5},)
 
     def __post_init__(self) -> None:
         inner_objective("angle", self.inner)
-        in_range("angle", "inner_weight", self.inner_weight, 0, 1000)
-        in_range("angle", "weight", self.weight, 0, 1000)
-        in_range("angle", "scale", self.scale, 0, 1000, open_low=True)
 
     @property
     def needs(self) -> frozenset[str]:

@@ -9,14 +9,14 @@ the band's reach included, here the mean is over the pairs that are meant.
 """
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
 from nsbench.benchmarks.objectives import register, without_empty_rows
 from nsbench.benchmarks.objectives._inner import Wraps, inner_objective
-from nsbench.samplers import Selection, SimilarityContext, in_range, one_of
+from nsbench.samplers import Choice, Interval, Selection, SimilarityContext
 
 
 @register("band_margin")
@@ -38,11 +38,11 @@ class BandMargin(Wraps):
     """
 
     inner: str = "info_nce"
-    alpha: float = 0.1
-    beta: float = 0.3
-    weight: float = 1e-3
-    over: str = "own"
-    contrast: str = "leave"
+    alpha: Annotated[float, Interval("[-2, 2]")] = 0.1
+    beta: Annotated[float, Interval("[-2, 2]")] = 0.3
+    weight: Annotated[float, Interval("[0, 1000]")] = 1e-3
+    over: Annotated[str, Choice("own", "attracted")] = "own"
+    contrast: Annotated[str, Choice("leave", "keep")] = "leave"
     test_configs: ClassVar = (
         {"over": "attracted", "alpha": 0.0, "weight": 1.0},
         {"over": "own", "contrast": "keep", "weight": 1.0},
@@ -51,13 +51,8 @@ class BandMargin(Wraps):
 
     def __post_init__(self) -> None:
         inner_objective("band_margin", self.inner)
-        in_range("band_margin", "alpha", self.alpha, -2, 2)
-        in_range("band_margin", "beta", self.beta, -2, 2)
         if self.beta < self.alpha:
             raise ValueError(f"band_margin: beta is {self.beta!r}, below alpha, {self.alpha!r}")
-        in_range("band_margin", "weight", self.weight, 0, 1000)
-        one_of("band_margin", "over", self.over, ("own", "attracted"))
-        one_of("band_margin", "contrast", self.contrast, ("leave", "keep"))
 
     @property
     def needs(self) -> frozenset[str]:

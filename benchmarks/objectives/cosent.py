@@ -6,13 +6,13 @@ negatives: other rows are compared with, not contrasted.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from torch import Tensor
 
 from nsbench.benchmarks.objectives import register
 from nsbench.benchmarks.objectives._ranks import wrong_order
-from nsbench.samplers import Selection, SimilarityContext, in_range
+from nsbench.samplers import Interval, Selection, SimilarityContext
 
 
 @register("cosent")
@@ -27,13 +27,10 @@ class CoSENT:
         scale: Multiplies differences of cosines, in (0, 1000].
     """
 
-    scale: float = 20.0
+    scale: Annotated[float, Interval("(0, 1000]")] = 20.0
     views: ClassVar[str] = "one"
     needs: ClassVar[frozenset[str]] = frozenset({"grade"})
     test_configs: ClassVar = ({"scale": 1.0},)
-
-    def __post_init__(self) -> None:
-        in_range("cosent", "scale", self.scale, 0, 1000, open_low=True)
 
     def __call__(
         self, similarity: Tensor, context: SimilarityContext, selection: Selection

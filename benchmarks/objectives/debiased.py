@@ -7,13 +7,13 @@ nearly every anchor; the estimate then lies at its floor and the negatives get n
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from torch import Tensor
 
 from nsbench.benchmarks.objectives import register
 from nsbench.benchmarks.objectives._debias import DebiasedEstimate, debiased, terms
-from nsbench.samplers import Selection, SimilarityContext, in_range
+from nsbench.samplers import Interval, Selection, SimilarityContext
 
 
 @register("debiased")
@@ -26,14 +26,10 @@ class Debiased(DebiasedEstimate):
         prior: Probability that a negative is a false one (tau plus in the paper), in [0, 1).
     """
 
-    temperature: float = 0.5
-    prior: float = 0.1
+    temperature: Annotated[float, Interval("(0, 10]")] = 0.5
+    prior: Annotated[float, Interval("[0, 1)")] = 0.1
     views: ClassVar[str] = "both"
     test_configs: ClassVar = ({"prior": 0.0, "temperature": 0.1}, {"temperature": 0.02})
-
-    def __post_init__(self) -> None:
-        in_range("debiased", "temperature", self.temperature, 0, 10, open_low=True)
-        in_range("debiased", "prior", self.prior, 0, 1, open_high=True)
 
     def estimate(
         self, similarity: Tensor, context: SimilarityContext, selection: Selection

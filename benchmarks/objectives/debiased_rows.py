@@ -7,14 +7,14 @@ is wrong for most anchors.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
 from nsbench.benchmarks.objectives import register
 from nsbench.benchmarks.objectives._debias import DebiasedEstimate, debiased, terms
-from nsbench.samplers import Selection, SimilarityContext, in_range, one_of
+from nsbench.samplers import Choice, Interval, Selection, SimilarityContext
 
 _EXTRA = {"truth": "truth", "guide": "guide_similarity"}
 
@@ -31,16 +31,11 @@ class DebiasedRows(DebiasedEstimate):
         most: Largest prior of an anchor, in [0, 1).
     """
 
-    temperature: float = 0.5
-    judge: str = "truth"
-    most: float = 0.5
+    temperature: Annotated[float, Interval("(0, 10]")] = 0.5
+    judge: Annotated[str, Choice(*_EXTRA)] = "truth"
+    most: Annotated[float, Interval("[0, 1)")] = 0.5
     views: ClassVar[str] = "both"
     test_configs: ClassVar = ({"judge": "guide"}, {"temperature": 0.1, "most": 0.9})
-
-    def __post_init__(self) -> None:
-        in_range("debiased_rows", "temperature", self.temperature, 0, 10, open_low=True)
-        one_of("debiased_rows", "judge", self.judge, _EXTRA)
-        in_range("debiased_rows", "most", self.most, 0, 1, open_high=True)
 
     @property
     def needs(self) -> frozenset[str]:

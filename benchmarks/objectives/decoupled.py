@@ -7,7 +7,7 @@ positive counts by 2 - exp(s / sigma) divided by the mean of exp(s / sigma) over
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from torch import Tensor
 from nsbench.benchmarks.objectives import register, without_empty_rows
 from nsbench.benchmarks.objectives._contrast import log_negatives
 from nsbench.benchmarks.objectives._hinge import positive_similarity
-from nsbench.samplers import Selection, SimilarityContext, in_range, one_of
+from nsbench.samplers import Choice, Interval, Selection, SimilarityContext
 
 
 @register("decoupled")
@@ -29,17 +29,12 @@ class Decoupled:
         sigma: Of the weights of positives, in [0.05, 10]; read by ``weighted`` only.
     """
 
-    temperature: float = 0.1
-    positives: str = "plain"
-    sigma: float = 0.5
+    temperature: Annotated[float, Interval("(0, 10]")] = 0.1
+    positives: Annotated[str, Choice("plain", "weighted")] = "plain"
+    sigma: Annotated[float, Interval("[0.05, 10]")] = 0.5
     views: ClassVar[str] = "both"
     learnable: ClassVar[frozenset[str]] = frozenset({"temperature"})
     test_configs: ClassVar = ({"positives": "weighted"}, {"temperature": 0.02})
-
-    def __post_init__(self) -> None:
-        in_range("decoupled", "temperature", self.temperature, 0, 10, open_low=True)
-        one_of("decoupled", "positives", self.positives, ("plain", "weighted"))
-        in_range("decoupled", "sigma", self.sigma, 0.05, 10)
 
     @property
     def balanced(self) -> bool:

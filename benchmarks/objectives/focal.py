@@ -7,14 +7,14 @@ published; both are here. Lin et al. 2017, focal loss, do not. https://arxiv.org
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
 from nsbench.benchmarks.objectives import register
 from nsbench.benchmarks.objectives._contrast import surprise
-from nsbench.samplers import Selection, SimilarityContext, in_range, one_of
+from nsbench.samplers import Choice, Interval, Selection, SimilarityContext
 
 _LEAST = 1e-30  # of 1 - p, whose power is taken
 
@@ -30,9 +30,9 @@ class Focal:
         weight: ``detached``: the weight carries no gradient; ``live``: it does.
     """
 
-    temperature: float = 0.05
-    gamma: float = 0.5
-    weight: str = "detached"
+    temperature: Annotated[float, Interval("(0, 10]")] = 0.05
+    gamma: Annotated[float, Interval("[-1, 10]")] = 0.5
+    weight: Annotated[str, Choice("detached", "live")] = "detached"
     views: ClassVar[str] = "one"
     learnable: ClassVar[frozenset[str]] = frozenset({"temperature"})
     balanced: ClassVar[bool] = True
@@ -43,11 +43,6 @@ class Focal:
         {"gamma": 0.0},
         {"gamma": 2.0, "weight": "live"},
     )
-
-    def __post_init__(self) -> None:
-        in_range("focal", "temperature", self.temperature, 0, 10, open_low=True)
-        in_range("focal", "gamma", self.gamma, -1, 10)
-        one_of("focal", "weight", self.weight, ("detached", "live"))
 
     def __call__(
         self, similarity: Tensor, context: SimilarityContext, selection: Selection

@@ -7,14 +7,14 @@ positive below 0 is pushed away. ``backward`` counts both.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
 from nsbench.benchmarks.objectives import register, row_share, without_empty_rows
 from nsbench.benchmarks.objectives._contrast import log_negatives
-from nsbench.samplers import Selection, SimilarityContext, in_range
+from nsbench.samplers import Interval, Selection, SimilarityContext
 
 
 @register("focal_info_nce")
@@ -27,14 +27,10 @@ class FocalInfoNCE:
         m: Offset of the negatives, in [-1, 2].
     """
 
-    temperature: float = 0.05
-    m: float = 0.3
+    temperature: Annotated[float, Interval("(0, 10]")] = 0.05
+    m: Annotated[float, Interval("[-1, 2]")] = 0.3
     views: ClassVar[str] = "one"
     test_configs: ClassVar = ({"m": 0.0, "temperature": 0.1},)
-
-    def __post_init__(self) -> None:
-        in_range("focal_info_nce", "temperature", self.temperature, 0, 10, open_low=True)
-        in_range("focal_info_nce", "m", self.m, -1, 2)
 
     def __call__(
         self, similarity: Tensor, context: SimilarityContext, selection: Selection

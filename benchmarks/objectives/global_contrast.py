@@ -10,7 +10,7 @@ own. Its loss is ``official``: the gradient of the temperature times the loss.
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from torch import Tensor
 from nsbench.benchmarks.objectives import register, without_empty_rows
 from nsbench.benchmarks.objectives._contrast import log_negatives
 from nsbench.benchmarks.objectives._hinge import positive_similarity
-from nsbench.samplers import Selection, SimilarityContext, in_range, one_of
+from nsbench.samplers import Choice, Interval, Selection, SimilarityContext
 
 
 @register("global_contrast")
@@ -35,9 +35,9 @@ class GlobalContrast:
         variant: ``paper``, or ``official``, the same times the temperature.
     """
 
-    temperature: float = 0.1
-    gamma: float = 0.9
-    variant: str = "paper"
+    temperature: Annotated[float, Interval("(0, 10]")] = 0.1
+    gamma: Annotated[float, Interval("(0, 1]")] = 0.9
+    variant: Annotated[str, Choice("paper", "official")] = "paper"
     views: ClassVar[str] = "both"
     needs: ClassVar[frozenset[str]] = frozenset({"memory"})
     forgotten: ClassVar[float] = -math.inf
@@ -46,11 +46,6 @@ class GlobalContrast:
         {"gamma": 1.0},
         {"gamma": 0.5, "temperature": 0.05, "variant": "official"},
     )
-
-    def __post_init__(self) -> None:
-        in_range("global_contrast", "temperature", self.temperature, 0, 10, open_low=True)
-        in_range("global_contrast", "gamma", self.gamma, 0, 1, open_low=True)
-        one_of("global_contrast", "variant", self.variant, ("paper", "official"))
 
     def remember(
         self, similarity: Tensor, context: SimilarityContext, selection: Selection

@@ -7,14 +7,14 @@ weights carry gradient: easy negatives are then attracted. ``paper`` detaches th
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
 from nsbench.benchmarks.objectives import register
 from nsbench.benchmarks.objectives._debias import DebiasedEstimate, debiased, terms
-from nsbench.samplers import Selection, SimilarityContext, in_range, one_of
+from nsbench.samplers import Choice, Interval, Selection, SimilarityContext
 
 
 @register("hard_debiased")
@@ -32,11 +32,11 @@ class HardDebiased(DebiasedEstimate):
             then takes 7/8, 6/8, ..., 1/8 of it, a ninth each.
     """
 
-    temperature: float = 0.5
-    prior: float = 0.1
-    beta: float = 1.0
-    variant: str = "official"
-    anneal: str = "none"
+    temperature: Annotated[float, Interval("(0, 10]")] = 0.5
+    prior: Annotated[float, Interval("[0, 1)")] = 0.1
+    beta: Annotated[float, Interval("[0, 100]")] = 1.0
+    variant: Annotated[str, Choice("paper", "official")] = "official"
+    anneal: Annotated[str, Choice("none", "down", "official")] = "none"
     views: ClassVar[str] = "both"
     test_configs: ClassVar = (
         {"variant": "paper"},
@@ -44,13 +44,6 @@ class HardDebiased(DebiasedEstimate):
         {"temperature": 0.02},
         {"anneal": "official"},
     )
-
-    def __post_init__(self) -> None:
-        in_range("hard_debiased", "temperature", self.temperature, 0, 10, open_low=True)
-        in_range("hard_debiased", "prior", self.prior, 0, 1, open_high=True)
-        in_range("hard_debiased", "beta", self.beta, 0, 100)
-        one_of("hard_debiased", "variant", self.variant, ("paper", "official"))
-        one_of("hard_debiased", "anneal", self.anneal, ("none", "down", "official"))
 
     def estimate(
         self, similarity: Tensor, context: SimilarityContext, selection: Selection

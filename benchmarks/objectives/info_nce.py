@@ -6,13 +6,13 @@ https://arxiv.org/abs/1807.03748 https://arxiv.org/abs/2104.08821
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
 from nsbench.benchmarks.objectives import negative_logits, register, without_empty_rows
-from nsbench.samplers import TEMPERATURE, Selection, SimilarityContext, in_range
+from nsbench.samplers import TEMPERATURE, Interval, Selection, SimilarityContext
 
 
 def contrast(
@@ -44,13 +44,10 @@ class InfoNCE:
         temperature: Divides the cosine, in (0, 10].
     """
 
-    temperature: float = TEMPERATURE
+    temperature: Annotated[float, Interval("(0, 10]")] = TEMPERATURE
     views: ClassVar[str] = "one"
     learnable: ClassVar[frozenset[str]] = frozenset({"temperature"})
     balanced: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        in_range("info_nce", "temperature", self.temperature, 0, 10, open_low=True)
 
     def __call__(
         self, similarity: Tensor, context: SimilarityContext, selection: Selection

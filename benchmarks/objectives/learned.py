@@ -9,14 +9,14 @@ clipping are those of the encoder.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from torch import Tensor
 
 from nsbench.benchmarks.objectives import register
 from nsbench.benchmarks.objectives._embedded import Embedded, losses_of
 from nsbench.benchmarks.objectives._inner import Wraps, inner_objective
-from nsbench.samplers import Selection, SimilarityContext, in_range, one_of, scheduled
+from nsbench.samplers import Interval, Selection, SimilarityContext, one_of, scheduled
 
 
 @register("learned")
@@ -32,7 +32,7 @@ class Learned(Wraps):
 
     inner: str = "info_nce"
     parameter: str = "all"
-    least: float = 0.01
+    least: Annotated[float, Interval("(0, 1]")] = 0.01
     test_configs: ClassVar = ({"inner": "sigmoid"}, {"inner": "nt_xent[temperature=0.2]"})
 
     def __post_init__(self) -> None:
@@ -41,7 +41,6 @@ class Learned(Wraps):
         if not has:
             raise ValueError(f"learned: inner is {self.inner!r}, which has nothing to learn")
         one_of("learned", "parameter", self.parameter, ("all", *sorted(has)))
-        in_range("learned", "least", self.least, 0, 1, open_low=True)
 
     @property
     def learned(self) -> Mapping[str, float]:

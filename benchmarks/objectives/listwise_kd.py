@@ -7,14 +7,14 @@ https://arxiv.org/abs/2402.03216 https://arxiv.org/abs/2305.16726 Here the teach
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
 from nsbench.benchmarks.objectives import register, without_empty_rows
 from nsbench.benchmarks.objectives.info_nce import contrast
-from nsbench.samplers import Selection, SimilarityContext, in_range, is_text
+from nsbench.samplers import Interval, Selection, SimilarityContext
 
 
 @register("listwise_kd")
@@ -29,23 +29,15 @@ class ListwiseKD:
         guide: The teacher; empty for the cell's own encoder before training.
     """
 
-    temperature: float = 0.05
-    teacher_temperature: float = 0.05
-    contrast: float = 0.0
+    temperature: Annotated[float, Interval("(0, 10]")] = 0.05
+    teacher_temperature: Annotated[float, Interval("(0, 10]")] = 0.05
+    contrast: Annotated[float, Interval("[0, 100]")] = 0.0
     guide: str = ""
     views: ClassVar[str] = "one"
     balanced: ClassVar[bool] = True
     needs: ClassVar[frozenset[str]] = frozenset({"guide_similarity"})
     free_text: ClassVar[frozenset[str]] = frozenset({"guide"})
     test_configs: ClassVar = ({"contrast": 1.0, "teacher_temperature": 0.02},)
-
-    def __post_init__(self) -> None:
-        in_range("listwise_kd", "temperature", self.temperature, 0, 10, open_low=True)
-        in_range(
-            "listwise_kd", "teacher_temperature", self.teacher_temperature, 0, 10, open_low=True
-        )
-        in_range("listwise_kd", "contrast", self.contrast, 0, 100)
-        is_text("listwise_kd", "guide", self.guide)
 
     def __call__(
         self, similarity: Tensor, context: SimilarityContext, selection: Selection

@@ -5,14 +5,14 @@ The sampler chooses once, by the whole embeddings; every length contrasts with t
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from torch import Tensor
 
 from nsbench.benchmarks.objectives import register
 from nsbench.benchmarks.objectives._embedded import Embedded, losses_of
 from nsbench.benchmarks.objectives._inner import Wraps, inner_objective
-from nsbench.samplers import Selection, SimilarityContext, at_least, in_range
+from nsbench.samplers import Interval, Selection, SimilarityContext
 
 
 @register("matryoshka")
@@ -27,22 +27,12 @@ class Matryoshka(Wraps):
     """
 
     inner: str = "info_nce"
-    dimensions: tuple[int, ...] = (32, 16, 8)
-    weights: tuple[float, ...] = ()
+    dimensions: Annotated[tuple[int, ...], Interval("[1, inf)")] = (32, 16, 8)
+    weights: Annotated[tuple[float, ...], Interval("[0, 100]")] = ()
     test_configs: ClassVar = ({"dimensions": (4,), "weights": (0.5,), "inner": "triplet"},)
 
     def __post_init__(self) -> None:
         inner_objective("matryoshka", self.inner)
-        for name in ("dimensions", "weights"):
-            value = getattr(self, name)
-            if isinstance(value, list):  # as a configuration file has it
-                object.__setattr__(self, name, tuple(value))
-            elif not isinstance(value, tuple):
-                raise ValueError(f"matryoshka: {name} must be a list, got {value!r}")
-        for length in self.dimensions:
-            at_least("matryoshka", "dimensions", length, 1)
-        for weight in self.weights:
-            in_range("matryoshka", "weights", weight, 0, 100)
         if not self.dimensions or len(set(self.dimensions)) < len(self.dimensions):
             raise ValueError(
                 f"matryoshka: dimensions must name some lengths, each once, got {self.dimensions}"

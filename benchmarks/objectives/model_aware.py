@@ -7,7 +7,7 @@ positive's share of the softmax: the gradient is that of `decoupled`. ``official
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from torch import Tensor
 from nsbench.benchmarks.objectives import register
 from nsbench.benchmarks.objectives._contrast import surprise
 from nsbench.benchmarks.objectives._hinge import positive_similarity
-from nsbench.samplers import Selection, SimilarityContext, in_range, one_of
+from nsbench.samplers import Choice, Interval, Selection, SimilarityContext
 
 _GUARD = {"official": 1e-8, "paper": 0.0}
 _LEAST = 1e-30  # of 1 - p
@@ -34,22 +34,16 @@ class ModelAware:
         variant: ``official`` or ``paper``, see above.
     """
 
-    temperature: float = 0.1
-    alpha: float = 0.5
-    base: float = 0.0
-    variant: str = "official"
+    temperature: Annotated[float, Interval("(0, 10]")] = 0.1
+    alpha: Annotated[float, Interval("[0, 1)")] = 0.5
+    base: Annotated[float, Interval("[0, 1)")] = 0.0
+    variant: Annotated[str, Choice(*_GUARD)] = "official"
     views: ClassVar[str] = "both"
     balanced: ClassVar[bool] = True
     test_configs: ClassVar = (
         {"alpha": 0.0, "variant": "paper"},
         {"alpha": 0.9, "base": 0.1, "temperature": 0.05},
     )
-
-    def __post_init__(self) -> None:
-        in_range("model_aware", "temperature", self.temperature, 0, 10, open_low=True)
-        in_range("model_aware", "alpha", self.alpha, 0, 1, open_high=True)
-        in_range("model_aware", "base", self.base, 0, 1, open_high=True)
-        one_of("model_aware", "variant", self.variant, _GUARD)
 
     def __call__(
         self, similarity: Tensor, context: SimilarityContext, selection: Selection

@@ -7,13 +7,13 @@ multiplies by its contrastive rate of 0.15 in unsupervised runs as well.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from torch import Tensor
 
 from nsbench.benchmarks.objectives import register
 from nsbench.benchmarks.objectives.info_nce import contrast
-from nsbench.samplers import Selection, SimilarityContext, in_range, one_of
+from nsbench.samplers import Choice, Interval, Selection, SimilarityContext
 
 _SCALE = {"paper": 1.0, "official": 2 * 0.15}
 
@@ -29,16 +29,12 @@ class NTXent:
             ConSERT's code. It matters to gradient clipping and Adam's epsilon only.
     """
 
-    temperature: float = 0.1
-    variant: str = "paper"
+    temperature: Annotated[float, Interval("(0, 10]")] = 0.1
+    variant: Annotated[str, Choice(*_SCALE)] = "paper"
     views: ClassVar[str] = "both"
     learnable: ClassVar[frozenset[str]] = frozenset({"temperature"})
     balanced: ClassVar[bool] = True
     test_configs: ClassVar = ({"variant": "official"},)
-
-    def __post_init__(self) -> None:
-        in_range("nt_xent", "temperature", self.temperature, 0, 10, open_low=True)
-        one_of("nt_xent", "variant", self.variant, _SCALE)
 
     def __call__(
         self, similarity: Tensor, context: SimilarityContext, selection: Selection

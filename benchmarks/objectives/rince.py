@@ -8,14 +8,14 @@ changes the loss by 0 and keeps its digits at a small q.
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
 from nsbench.benchmarks.objectives import register, without_empty_rows
 from nsbench.benchmarks.objectives._contrast import log_negatives
-from nsbench.samplers import Selection, SimilarityContext, in_range
+from nsbench.samplers import Interval, Selection, SimilarityContext
 
 _STEEPEST = 60.0  # of q / temperature: e to its power is as much as float32 should carry
 
@@ -31,16 +31,13 @@ class Rince:
         lam: Weight of the sum, in (0, 1].
     """
 
-    temperature: float = 0.1
-    q: float = 0.1
-    lam: float = 0.01
+    temperature: Annotated[float, Interval("(0, 10]")] = 0.1
+    q: Annotated[float, Interval("(0, 1]")] = 0.1
+    lam: Annotated[float, Interval("(0, 1]")] = 0.01
     views: ClassVar[str] = "both"
     test_configs: ClassVar = ({"q": 1.0, "lam": 1.0, "temperature": 0.5}, {"q": 0.6})
 
     def __post_init__(self) -> None:
-        in_range("rince", "temperature", self.temperature, 0, 10, open_low=True)
-        in_range("rince", "q", self.q, 0, 1, open_low=True)
-        in_range("rince", "lam", self.lam, 0, 1, open_low=True)
         if self.q / self.temperature > _STEEPEST:
             raise ValueError(
                 f"rince: q / temperature is {self.q / self.temperature:g} (q {self.q:g}, "

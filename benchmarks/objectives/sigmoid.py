@@ -6,14 +6,14 @@ bias start at 10 and -10 there and are learned; `learned` does that.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from nsbench.benchmarks.objectives import register, without_empty_rows
-from nsbench.samplers import Selection, SimilarityContext, in_range
+from nsbench.samplers import Interval, Selection, SimilarityContext
 
 
 @register("sigmoid")
@@ -26,15 +26,11 @@ class Sigmoid:
         bias: Added to every logit, in [-100, 100].
     """
 
-    temperature: float = 0.1
-    bias: float = -10.0
+    temperature: Annotated[float, Interval("(0, 10]")] = 0.1
+    bias: Annotated[float, Interval("[-100, 100]")] = -10.0
     views: ClassVar[str] = "one"
     learnable: ClassVar[frozenset[str]] = frozenset({"temperature", "bias"})
     test_configs: ClassVar = ({"temperature": 0.05, "bias": 0.0},)
-
-    def __post_init__(self) -> None:
-        in_range("sigmoid", "temperature", self.temperature, 0, 10, open_low=True)
-        in_range("sigmoid", "bias", self.bias, -100, 100)
 
     def __call__(
         self, similarity: Tensor, context: SimilarityContext, selection: Selection

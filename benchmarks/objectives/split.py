@@ -7,13 +7,13 @@ softmax the two kinds compete for the same push; here they do not.
 """
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from torch import Tensor
 
 from nsbench.benchmarks.objectives import register
 from nsbench.benchmarks.objectives.info_nce import contrast
-from nsbench.samplers import Selection, SimilarityContext, in_range
+from nsbench.samplers import Interval, Selection, SimilarityContext
 
 
 @register("split")
@@ -31,18 +31,13 @@ class Split:
         own_weight: Of the contrast with own negatives, in [0, 100].
     """
 
-    temperature: float = 0.05
-    batch_weight: float = 1.0
-    own_weight: float = 1.0
+    temperature: Annotated[float, Interval("(0, 10]")] = 0.05
+    batch_weight: Annotated[float, Interval("[0, 100]")] = 1.0
+    own_weight: Annotated[float, Interval("[0, 100]")] = 1.0
     views: ClassVar[str] = "one"
     balanced: ClassVar[bool] = True
     needs: ClassVar[frozenset[str]] = frozenset({"own_negative"})
     test_configs: ClassVar = ({"batch_weight": 0.5, "own_weight": 0.5}, {"batch_weight": 0.0})
-
-    def __post_init__(self) -> None:
-        in_range("split", "temperature", self.temperature, 0, 10, open_low=True)
-        in_range("split", "batch_weight", self.batch_weight, 0, 100)
-        in_range("split", "own_weight", self.own_weight, 0, 100)
 
     def __call__(
         self, similarity: Tensor, context: SimilarityContext, selection: Selection

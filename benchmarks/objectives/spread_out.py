@@ -8,7 +8,7 @@ https://arxiv.org/abs/2509.20354 ``hinge = "none"`` also rewards a second moment
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from torch import Tensor
 from nsbench.benchmarks.objectives import register
 from nsbench.benchmarks.objectives._embedded import Embedded, losses_of
 from nsbench.benchmarks.objectives._inner import Wraps, inner_objective
-from nsbench.samplers import Selection, SimilarityContext, in_range, one_of
+from nsbench.samplers import Choice, Interval, Selection, SimilarityContext
 
 
 @register("spread_out")
@@ -33,18 +33,14 @@ class SpreadOut(Wraps):
     """
 
     inner: str = "info_nce"
-    first: float = 1.0
-    second: float = 1.0
-    over: str = "mean"
-    hinge: str = "relu"
+    first: Annotated[float, Interval("[0, 100]")] = 1.0
+    second: Annotated[float, Interval("[0, 100]")] = 1.0
+    over: Annotated[str, Choice("mean", "sum")] = "mean"
+    hinge: Annotated[str, Choice("relu", "none")] = "relu"
     test_configs: ClassVar = ({"inner": "nt_xent[temperature=0.2]", "over": "sum"},)
 
     def __post_init__(self) -> None:
         inner_objective("spread_out", self.inner)
-        in_range("spread_out", "first", self.first, 0, 100)
-        in_range("spread_out", "second", self.second, 0, 100)
-        one_of("spread_out", "over", self.over, ("mean", "sum"))
-        one_of("spread_out", "hinge", self.hinge, ("relu", "none"))
 
     def on_embeddings(
         self, embedded: Embedded, context: SimilarityContext, selection: Selection

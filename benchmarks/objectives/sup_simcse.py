@@ -5,14 +5,14 @@ negative is that of the released code. https://arxiv.org/abs/2104.08821
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
 from nsbench.benchmarks.objectives import register
 from nsbench.benchmarks.objectives.info_nce import contrast
-from nsbench.samplers import TEMPERATURE, Selection, SimilarityContext, in_range
+from nsbench.samplers import TEMPERATURE, Interval, Selection, SimilarityContext
 
 
 @register("sup_simcse")
@@ -26,15 +26,11 @@ class SupSimCSE:
             weighs them as all others, -100 removes them.
     """
 
-    temperature: float = TEMPERATURE
-    hard_weight: float = 0.0
+    temperature: Annotated[float, Interval("(0, 10]")] = TEMPERATURE
+    hard_weight: Annotated[float, Interval("[-100, 100]")] = 0.0
     views: ClassVar[str] = "one"
     balanced: ClassVar[bool] = True
     test_configs: ClassVar = ({"hard_weight": 1.0},)
-
-    def __post_init__(self) -> None:
-        in_range("sup_simcse", "temperature", self.temperature, 0, 10, open_low=True)
-        in_range("sup_simcse", "hard_weight", self.hard_weight, -100, 100)
 
     @property
     def needs(self) -> frozenset[str]:

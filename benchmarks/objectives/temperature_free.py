@@ -6,14 +6,14 @@ ends, so that the cosine is clipped before. What lies beyond gets no gradient.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
 from nsbench.benchmarks.objectives import register
 from nsbench.benchmarks.objectives.info_nce import contrast
-from nsbench.samplers import Selection, SimilarityContext, in_range
+from nsbench.samplers import Interval, Selection, SimilarityContext
 
 
 @register("temperature_free")
@@ -25,12 +25,9 @@ class TemperatureFree:
         clip: Distance from -1 and 1 at which the cosine is clipped, in [1e-6, 0.1].
     """
 
-    clip: float = 1e-4
+    clip: Annotated[float, Interval("[1e-06, 0.1]")] = 1e-4
     views: ClassVar[str] = "one"
     test_configs: ClassVar = ({"clip": 0.01},)
-
-    def __post_init__(self) -> None:
-        in_range("temperature_free", "clip", self.clip, 1e-6, 0.1)
 
     def __call__(
         self, similarity: Tensor, context: SimilarityContext, selection: Selection

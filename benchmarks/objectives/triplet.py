@@ -6,14 +6,14 @@ the unit sphere: its margin of 0.2 is 0.1 here.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
 from nsbench.benchmarks.objectives import register, row_share, without_empty_rows
 from nsbench.benchmarks.objectives._hinge import positive_similarity, weights
-from nsbench.samplers import Selection, SimilarityContext, in_range, one_of
+from nsbench.samplers import Choice, Interval, Selection, SimilarityContext
 
 
 @register("triplet")
@@ -27,14 +27,10 @@ class Triplet:
             by ``log_weight``), or mean over the ``active``, those whose hinge is not at rest.
     """
 
-    margin: float = 0.1
-    reduce: str = "mean"
+    margin: Annotated[float, Interval("(0, 2]")] = 0.1
+    reduce: Annotated[str, Choice("mean", "active")] = "mean"
     balanced: ClassVar[bool] = True
     test_configs: ClassVar = ({"reduce": "active"}, {"margin": 2.0})
-
-    def __post_init__(self) -> None:
-        in_range("triplet", "margin", self.margin, 0, 2, open_low=True)
-        one_of("triplet", "reduce", self.reduce, ("mean", "active"))
 
     def __call__(
         self, similarity: Tensor, context: SimilarityContext, selection: Selection

@@ -8,14 +8,14 @@ margin and gamma free, is our reading of its abstract.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
 from nsbench.benchmarks.objectives import register, row_share, without_empty_rows
 from nsbench.benchmarks.objectives._hinge import positive_similarity, weights
-from nsbench.samplers import Selection, SimilarityContext, in_range, one_of
+from nsbench.samplers import Choice, Interval, Selection, SimilarityContext
 
 OFFICIAL = (100.0, 2.0)  # margin and gamma of the released code
 
@@ -32,15 +32,10 @@ class TruncatedTriplet:
         gamma: Weight of the positive's distance, in (0, 10]; read by ``paper`` only.
     """
 
-    variant: str = "paper"
-    margin: float = 1.0
-    gamma: float = 1.0
+    variant: Annotated[str, Choice("paper", "official")] = "paper"
+    margin: Annotated[float, Interval("(0, 1000]")] = 1.0
+    gamma: Annotated[float, Interval("(0, 10]")] = 1.0
     test_configs: ClassVar = ({"variant": "official"}, {"margin": 6.0, "gamma": 2.0})
-
-    def __post_init__(self) -> None:
-        one_of("truncated_triplet", "variant", self.variant, ("paper", "official"))
-        in_range("truncated_triplet", "margin", self.margin, 0, 1000, open_low=True)
-        in_range("truncated_triplet", "gamma", self.gamma, 0, 10, open_low=True)
 
     @property
     def balanced(self) -> bool:

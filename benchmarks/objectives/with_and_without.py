@@ -5,13 +5,13 @@ Source: Chen et al. 2023, Alleviating Over-smoothing for Unsupervised Sentence R
 """
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from torch import Tensor
 
 from nsbench.benchmarks.objectives import register
 from nsbench.benchmarks.objectives._inner import Wraps, inner_objective
-from nsbench.samplers import Selection, SimilarityContext, in_range
+from nsbench.samplers import Interval, Selection, SimilarityContext
 
 
 @register("with_and_without")
@@ -27,12 +27,11 @@ class WithAndWithout(Wraps):
     """
 
     inner: str = "info_nce"
-    share: float = 0.5
+    share: Annotated[float, Interval("[0, 1]")] = 0.5
     test_configs: ClassVar = ({"inner": "nt_xent", "share": 0.2},)
 
     def __post_init__(self) -> None:
         inner_objective("with_and_without", self.inner)
-        in_range("with_and_without", "share", self.share, 0, 1)
 
     def __call__(
         self, similarity: Tensor, context: SimilarityContext, selection: Selection

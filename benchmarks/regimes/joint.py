@@ -6,11 +6,11 @@ the released code. https://aclanthology.org/2021.acl-long.393
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 from nsbench.benchmarks.records.cell import Budget
 from nsbench.benchmarks.regimes import FirstPhase, Phase, register
-from nsbench.samplers import in_range
+from nsbench.samplers import Interval
 
 OFFICIAL_FACTOR = 4.0
 """The code adds 2 L_a + 2 L_b where the paper has the mean of L_a and L_b."""
@@ -40,14 +40,13 @@ class Joint(FirstPhase):
     """
 
     nli: str | Mapping[str, Any] = field(default_factory=dict)
-    weight: float = 0.15
+    weight: Annotated[float, Interval("[0, 1000]")] = 0.15
     variant: str = "paper"
     steps: int = 0
     batch_size: int = 0
     learning_rate: float = 0.0
 
     def __post_init__(self) -> None:
-        in_range("joint", "weight", self.weight, 0, 1000)
         self.check("joint")
 
     def phases(self, budget: Budget) -> tuple[Phase, ...]:

@@ -6,12 +6,12 @@ https://aclanthology.org/2021.acl-long.393
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 from nsbench.benchmarks.records.cell import Budget
 from nsbench.benchmarks.regimes import FirstPhase, Phase, register
 from nsbench.benchmarks.regimes.joint import joint_weight
-from nsbench.samplers import in_range
+from nsbench.samplers import Interval
 
 
 @register("joint_unsup")
@@ -29,14 +29,13 @@ class JointUnsup(FirstPhase):
     """
 
     nli: str | Mapping[str, Any] = field(default_factory=dict)
-    weight: float = 0.15
+    weight: Annotated[float, Interval("[0, 1000]")] = 0.15
     variant: str = "paper"
     steps: int = 0
     batch_size: int = 0
     learning_rate: float = 0.0
 
     def __post_init__(self) -> None:
-        in_range("joint_unsup", "weight", self.weight, 0, 1000)
         self.check("joint_unsup")
 
     def phases(self, budget: Budget) -> tuple[Phase, ...]:

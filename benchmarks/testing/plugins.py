@@ -66,8 +66,9 @@ Source: authors, year, title. https://
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from nsbench.samplers import Selection, SimilarityContext, at_least, register
+from nsbench.samplers import Interval, Selection, SimilarityContext, register
 
 
 @register("{name}")
@@ -79,10 +80,7 @@ class {cls}:
         k: Negatives per anchor, >= 1.
     """
 
-    k: int = 16
-
-    def __post_init__(self) -> None:
-        at_least("{name}", "k", self.k, 1)
+    k: Annotated[int, Interval("[1, inf)")] = 16
 
     def __call__(self, context: SimilarityContext) -> Selection:
         """Choose: rank 0 is the most similar candidate that may be a negative."""
