@@ -8,7 +8,7 @@ from torch import Tensor
 
 from nsbench.samplers._cache import cached
 from nsbench.samplers._registry import parse_choice
-from nsbench.samplers._types import Pairing, Sampler, Selection, SimilarityContext
+from nsbench.samplers._types import Sampler, Selection, SimilarityContext
 
 
 def inner_sampler(owner: str, parameter: str, text: str) -> Sampler:
@@ -33,50 +33,63 @@ def _made(owner: str, parameter: str, text: str) -> Sampler:
         raise ValueError(f"{owner}: {parameter}: {error}") from None
 
 
-def pairing_of(sampler: Sampler, axis: str, default: str) -> Pairing:
-    """The pairing of a sampler on an axis, or the default."""
-    value = getattr(sampler, axis, default)
-    assert isinstance(value, str | tuple)
-    return value
+class Follows:
+    """Base of components that say what the one they hold says, wherever they say nothing else."""
+
+    called: ClassVar[str]
+    follows: ClassVar[frozenset[str]] = frozenset(
+        {
+            "objective",
+            "pool",
+            "requires_pool",
+            "needs",
+            "stochastic",
+            "may_empty",
+            "requires_given",
+            "synthesize",
+        }
+    )
+
+    @property
+    @abstractmethod
+    def wrapped(self) -> Any:
+        """The one that it holds."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self.follows:
+            return getattr(self.wrapped, name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
 
-class ChoosesThen:
+class ChoosesThen(Follows):
     """Base of samplers that make candidates, among which, and the real ones, ``then`` chooses."""
 
     then: str
     reads: ClassVar[frozenset[str]]
     """Extras that making the candidates needs."""
+    follows: ClassVar[frozenset[str]] = frozenset({"stochastic", "may_empty", "requires_given"})
 
     @abstractmethod
     def made(self, context: SimilarityContext) -> Tensor:
         """``(B, S, d)`` new candidates of every anchor."""
 
     @property
-    def _then(self) -> Any:
-        return inner_sampler(type(self).__name__.lower(), "then", self.then)
+    def wrapped(self) -> Any:
+        """The choosing sampler."""
+        return inner_sampler(self.called, "then", self.then)
 
     @property
     def needs(self) -> frozenset[str]:
         """Its own extras, and those of the choosing sampler."""
-        return self.reads | frozenset(getattr(self._then, "needs", ()))
-
-    @property
-    def may_empty(self) -> bool:
-        """As the choosing sampler."""
-        return bool(getattr(self._then, "may_empty", False))
-
-    @property
-    def requires_given(self) -> bool:
-        """As the choosing sampler."""
-        return bool(getattr(self._then, "requires_given", False))
+        return self.reads | frozenset(getattr(self.wrapped, "needs", ()))
 
     def synthesize(self, context: SimilarityContext) -> Tensor:
         """``(B, S, d)`` new candidates, then those that the choosing sampler makes."""
-        own, then = self.made(context), self._then
+        own, then = self.made(context), self.wrapped
         if not hasattr(then, "synthesize"):
             return own
         return torch.cat([own, then.synthesize(context)], dim=1)
 
     def __call__(self, context: SimilarityContext) -> Selection:
-        chosen: Selection = self._then(context)
+        chosen: Selection = self.wrapped(context)
         return chosen

@@ -4,6 +4,7 @@
     far: Annotated[float, Interval("(near, 2]")] = 1.4  # a bound may be another parameter
     k: Annotated[int, Interval("[1, inf)")] = 16  # whole numbers, as the type says
     keep: Annotated[str, Choice("all", "own")] = "all"
+    then: Annotated[str, inner_sampler] = "in_batch"  # a function of owner, parameter and value
 
 A component is checked when it is made, before its own ``__post_init__``.
 """
@@ -13,7 +14,7 @@ import math
 import re
 import typing
 from collections.abc import Iterable
-from dataclasses import fields, is_dataclass
+from dataclasses import fields
 from functools import wraps
 from typing import Any
 
@@ -130,7 +131,7 @@ def _declared(cls: type) -> tuple[tuple[str, Any, tuple[Any, ...]], ...]:
 def _check_declared(component: object, owner: str) -> None:
     for name, kind, marks in _declared(type(component)):
         value = getattr(component, name)
-        if kind is str:
+        if kind is str and not marks:
             is_text(owner, name, value)
         if kind is bool and not isinstance(value, bool):
             word = str(value).title()
@@ -144,17 +145,18 @@ def _check_declared(component: object, owner: str) -> None:
         for mark in marks:
             if isinstance(mark, Choice | Interval):
                 mark.check(owner, name, component, kind)
+            elif callable(mark):
+                mark(owner, name, value)
 
 
 def check_when_made(cls: Any, owner: str) -> None:
     """Have a dataclass check its declared parameters whenever one is made.
 
     Args:
-        cls: The class; another class than a dataclass stays as it is.
-        owner: Its name in messages.
+        cls: The class.
+        owner: Its name in messages; the class gets it as ``called``.
     """
-    if not is_dataclass(cls):
-        return
+    cls.called = owner
     method = "__post_init__" if hasattr(cls, "__post_init__") else "__init__"
     own = getattr(cls, method)
 

@@ -132,7 +132,7 @@ class Registry(Generic[T]):
                     f"{old.cls.__module__}.{old.cls.__qualname__} ({old.provider}) and "
                     f"{cls.__module__}.{cls.__qualname__} ({who})"
                 )
-            if old is None:
+            if old is None and is_dataclass(cls):
                 check_when_made(cls, name)
             self._entries[name] = Entry(name, cls, who)
             return cls

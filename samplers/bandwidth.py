@@ -8,8 +8,8 @@ batches are among the hardest there are: many of an anchor's hardest negatives a
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from nsbench.samplers import Interval, Pairing, register
-from nsbench.samplers._batched import Batched, check_then
+from nsbench.samplers import Interval, register
+from nsbench.samplers._batched import Batched, leaves_batches
 
 
 @register("bandwidth")
@@ -25,14 +25,6 @@ class Bandwidth(Batched):
 
     neighbours: Annotated[int, Interval("[1, inf)")] = 10
     teacher: str = ""
-    then: str = "in_batch"
+    then: Annotated[str, leaves_batches] = "in_batch"
     free_text: ClassVar[frozenset[str]] = frozenset({"teacher"})
     test_configs: ClassVar = ({"neighbours": 100, "then": "threshold_mask"},)
-
-    def __post_init__(self) -> None:
-        check_then("bandwidth", self.then)
-
-    @property
-    def batcher(self) -> Pairing:
-        """Batcher and its parameters; read by the engine."""
-        return "bandwidth", {"neighbours": self.neighbours, "teacher": self.teacher}

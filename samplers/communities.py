@@ -9,8 +9,8 @@ skipped places should follow how many rows share a meaning: what is skipped too 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from nsbench.samplers import Interval, Pairing, register
-from nsbench.samplers._batched import Batched, check_then
+from nsbench.samplers import Interval, register
+from nsbench.samplers._batched import Batched, leaves_batches
 
 
 @register("communities")
@@ -30,18 +30,9 @@ class Communities(Batched):
     skip: Annotated[int, Interval("[0, inf)")] = 30
     width: Annotated[int, Interval("[1, inf)")] = 100
     teacher: str = ""
-    then: str = "in_batch"
+    then: Annotated[str, leaves_batches] = "in_batch"
     free_text: ClassVar[frozenset[str]] = frozenset({"teacher"})
     test_configs: ClassVar = ({"size": 2, "then": "margin_mask"},)
-
-    def __post_init__(self) -> None:
-        check_then("communities", self.then)
-
-    @property
-    def batcher(self) -> Pairing:
-        """Batcher and its parameters; read by the engine."""
-        names = ("size", "skip", "width", "teacher")
-        return "communities", {name: getattr(self, name) for name in names}
 
     def why_not(self, batch_size: int) -> str:
         """Say why batches of that size cannot be made, or nothing."""

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from nsbench.samplers import (
     Choice,
-    Pairing,
     Sampler,
     Selection,
     SimilarityContext,
@@ -21,13 +20,13 @@ from nsbench.samplers import (
     one_of,
     register,
 )
-from nsbench.samplers._inner import inner_sampler, pairing_of
+from nsbench.samplers._inner import Follows, inner_sampler
 from nsbench.samplers._schedule import SCHEDULES, interpolate, scheduled
 
 
 @register("curriculum")
 @dataclass(frozen=True)
-class Curriculum:
+class Curriculum(Follows):
     """Move one parameter of another sampler from start to end as training proceeds.
 
     Any parameter that the sampler lists in ``schedulable`` can be moved. The defaults go from all
@@ -72,48 +71,19 @@ class Curriculum:
             raise ValueError(f"curriculum: {name} is {value!r}, but {error}") from None
 
     @property
-    def _sampler(self) -> Sampler:
+    def wrapped(self) -> Sampler:
+        """The inner sampler."""
         return inner_sampler("curriculum", "inner", self.inner)
-
-    @property
-    def objective(self) -> Pairing:
-        """As the inner sampler."""
-        return pairing_of(self._sampler, "objective", "info_nce")
-
-    @property
-    def pool(self) -> Pairing:
-        """As the inner sampler."""
-        return pairing_of(self._sampler, "pool", "in_batch")
-
-    @property
-    def needs(self) -> frozenset[str]:
-        """As the inner sampler."""
-        return frozenset(getattr(self._sampler, "needs", ()))
-
-    @property
-    def stochastic(self) -> bool:
-        """As the inner sampler."""
-        return bool(getattr(self._sampler, "stochastic", False))
-
-    @property
-    def may_empty(self) -> bool:
-        """As the inner sampler."""
-        return bool(getattr(self._sampler, "may_empty", False))
-
-    @property
-    def requires_given(self) -> bool:
-        """As the inner sampler."""
-        return bool(getattr(self._sampler, "requires_given", False))
 
     def at(self, progress: Tensor) -> Sampler:
         """The inner sampler at ``progress``."""
         value = interpolate(self.start, self.end, progress, self.schedule)
-        return scheduled(self._sampler, self.parameter, value)
+        return scheduled(self.wrapped, self.parameter, value)
 
     @property
     def synthesize(self) -> Callable[[SimilarityContext], Tensor]:
         """As the inner sampler; absent if that makes nothing."""
-        if not hasattr(self._sampler, "synthesize"):
+        if not hasattr(self.wrapped, "synthesize"):
             raise AttributeError(f"{self.inner} makes no candidates")
         return self._synthesize
 

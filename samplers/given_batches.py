@@ -8,10 +8,10 @@ the data, with blanks between. The file is read again and again, in its order.
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from nsbench.samplers import Pairing, register
-from nsbench.samplers._batched import Batched, check_then
+from nsbench.samplers import register
+from nsbench.samplers._batched import Batched, leaves_batches
 
 
 @register("given_batches")
@@ -25,16 +25,8 @@ class GivenBatches(Batched):
     """
 
     file: str = ""
-    then: str = "in_batch"
+    then: Annotated[str, leaves_batches] = "in_batch"
     free_text: ClassVar[frozenset[str]] = frozenset({"file"})
-
-    def __post_init__(self) -> None:
-        check_then("given_batches", self.then)
-
-    @property
-    def batcher(self) -> Pairing:
-        """Batcher and its parameters; read by the engine."""
-        return "given_batches", {"file": self.file}
 
     def fingerprint(self) -> str:
         """SHA-256 of the file.

@@ -9,7 +9,7 @@ tokens with dropout off, and no gradient flows into it.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from torch import Tensor
 
@@ -28,19 +28,11 @@ class LowerLayer(ChoosesThen):
         then: Sampler that chooses from real and added candidates together.
     """
 
-    then: str = "in_batch"
+    then: Annotated[str, inner_sampler] = "in_batch"
     reads: ClassVar[frozenset[str]] = frozenset({"anchors", "lower"})
     objective: ClassVar[Pairing] = "with_and_without"
     requires_layers: ClassVar[bool] = True
     test_configs: ClassVar = ({"then": "hard[k=5]"},)
-
-    def __post_init__(self) -> None:
-        inner_sampler("lower_layer", "then", self.then)
-
-    @property
-    def stochastic(self) -> bool:
-        """As the choosing sampler."""
-        return bool(getattr(self._then, "stochastic", False))
 
     def made(self, context: SimilarityContext) -> Tensor:
         """``(B, L, d)`` the same embeddings for every anchor."""

@@ -40,7 +40,7 @@ class Mixed(ChoosesThen):
     pairs: Annotated[int, Interval("[0, inf)")] = 16
     with_anchor: Annotated[int, Interval("[0, inf)")] = 4
     weight: Annotated[float, Interval("[0, 1]")] = 0.2
-    then: str = "in_batch"
+    then: Annotated[str, inner_sampler] = "in_batch"
     reads: ClassVar[frozenset[str]] = frozenset({"anchors", "candidates"})
     stochastic: ClassVar[bool] = True
     test_configs: ClassVar = ({"kind": "mixcse"}, {"hardest": 3, "then": "hard[k=5]"})
@@ -48,7 +48,6 @@ class Mixed(ChoosesThen):
     def __post_init__(self) -> None:
         if self.kind == "mochi" and self.pairs + self.with_anchor == 0:
             raise ValueError("mixed: pairs and with_anchor are both 0: nothing would be mixed")
-        inner_sampler("mixed", "then", self.then)
 
     def made(self, context: SimilarityContext) -> Tensor:
         """``(B, S, d)`` mixed embeddings."""

@@ -38,7 +38,7 @@ class MixedOwn(ChoosesThen):
     pairs: Annotated[int, Interval("[0, inf)")] = 4
     lists: Annotated[int, Interval("[0, inf)")] = 1
     concentration: Annotated[int, Interval("[1, inf)")] = 2
-    then: str = "in_batch"
+    then: Annotated[str, inner_sampler] = "in_batch"
     reads: ClassVar[frozenset[str]] = frozenset({"anchors", "candidates", "own_negative"})
     pool: ClassVar[Pairing] = (
         "corpus",
@@ -55,12 +55,11 @@ class MixedOwn(ChoosesThen):
             raise ValueError(f"mixed_own: lists must be 0 or 1, got {self.lists!r}")
         if self.pairs + self.lists == 0:
             raise ValueError("mixed_own: pairs and lists are both 0: nothing would be mixed")
-        inner_sampler("mixed_own", "then", self.then)
 
     @property
     def stochastic(self) -> bool:
         """True if pairs are drawn, or the choosing sampler draws."""
-        return self.pairs > 0 or bool(getattr(self._then, "stochastic", False))
+        return self.pairs > 0 or bool(getattr(self.wrapped, "stochastic", False))
 
     def made(self, context: SimilarityContext) -> Tensor:
         """``(B, S, d)`` mixes: the pairs, then the list; of an anchor without own ones anything."""

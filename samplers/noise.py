@@ -31,7 +31,7 @@ class Noise(ChoosesThen):
     times: Annotated[float, Interval("(0, 100]")] = 1.0
     steps: Annotated[int, Interval("[0, inf)")] = 4
     step_size: Annotated[float, Interval("[0, 100]")] = 1e-3
-    then: str = "in_batch"
+    then: Annotated[str, inner_sampler] = "in_batch"
     reads: ClassVar[frozenset[str]] = frozenset({"anchors"})
     stochastic: ClassVar[bool] = True
     test_configs: ClassVar = (
@@ -39,9 +39,6 @@ class Noise(ChoosesThen):
         {"then": "complementary[phi=0.4]"},
         {"then": "complementary[phi=0.4,variant=official]"},
     )
-
-    def __post_init__(self) -> None:
-        inner_sampler("noise", "then", self.then)
 
     def made(self, context: SimilarityContext) -> Tensor:
         """``(B, S, d)`` noise, the same for every anchor."""

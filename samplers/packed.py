@@ -11,8 +11,8 @@ candidates that look like positives, but never an anchor's own hard negatives.
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from nsbench.samplers import Interval, Pairing, register
-from nsbench.samplers._batched import Batched, check_then
+from nsbench.samplers import Interval, register
+from nsbench.samplers._batched import Batched, leaves_batches
 
 
 @register("packed")
@@ -29,14 +29,6 @@ class Packed(Batched):
 
     rows_per_cluster: Annotated[float, Interval("[1, 1000000000.0]")] = 64.0
     teacher: str = ""
-    then: str = "in_batch"
+    then: Annotated[str, leaves_batches] = "in_batch"
     free_text: ClassVar[frozenset[str]] = frozenset({"teacher"})
     test_configs: ClassVar = ({"then": "guided[curated=exempt]"},)
-
-    def __post_init__(self) -> None:
-        check_then("packed", self.then)
-
-    @property
-    def batcher(self) -> Pairing:
-        """Batcher and its parameters; read by the engine."""
-        return "packed", {"rows_per_cluster": self.rows_per_cluster, "teacher": self.teacher}

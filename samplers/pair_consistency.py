@@ -8,8 +8,8 @@ pairs, not negatives: a batch holds rows that passed.
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from nsbench.samplers import Interval, Pairing, register
-from nsbench.samplers._batched import Batched, check_then
+from nsbench.samplers import Interval, register
+from nsbench.samplers._batched import Batched, leaves_batches
 
 
 @register("pair_consistency")
@@ -29,14 +29,6 @@ class PairConsistency(Batched):
 
     places: Annotated[int, Interval("[1, inf)")] = 2
     teacher: str = ""
-    then: str = "in_batch"
+    then: Annotated[str, leaves_batches] = "in_batch"
     free_text: ClassVar[frozenset[str]] = frozenset({"teacher"})
     test_configs: ClassVar = ({"places": 50, "then": "hard[k=3]"},)
-
-    def __post_init__(self) -> None:
-        check_then("pair_consistency", self.then)
-
-    @property
-    def batcher(self) -> Pairing:
-        """Batcher and its parameters; read by the engine."""
-        return "pair_consistency", {"places": self.places, "teacher": self.teacher}

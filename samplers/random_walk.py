@@ -9,8 +9,8 @@ the released code, the module that walks says.
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from nsbench.samplers import Interval, Pairing, register
-from nsbench.samplers._batched import Batched, check_then
+from nsbench.samplers import Interval, register
+from nsbench.samplers._batched import Batched, leaves_batches
 
 
 @register("random_walk")
@@ -30,7 +30,7 @@ class RandomWalk(Batched):
     neighbours: Annotated[int, Interval("[1, inf)")] = 100
     restart: Annotated[float, Interval("[0, 1]")] = 0.1
     teacher: str = ""
-    then: str = "in_batch"
+    then: Annotated[str, leaves_batches] = "in_batch"
     free_text: ClassVar[frozenset[str]] = frozenset({"teacher"})
     test_configs: ClassVar = ({"restart": 1.0, "then": "hard[k=3]"},)
 
@@ -39,10 +39,3 @@ class RandomWalk(Batched):
             raise ValueError(
                 f"random_walk: neighbours is {self.neighbours}, more than among, {self.among}"
             )
-        check_then("random_walk", self.then)
-
-    @property
-    def batcher(self) -> Pairing:
-        """Batcher and its parameters; read by the engine."""
-        names = ("among", "neighbours", "restart", "teacher")
-        return "random_walk", {name: getattr(self, name) for name in names}

@@ -9,8 +9,8 @@ is our dial; in the released code it is 1. The mean size of a cluster is our num
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from nsbench.samplers import Interval, Pairing, register
-from nsbench.samplers._batched import Batched, check_then
+from nsbench.samplers import Interval, register
+from nsbench.samplers._batched import Batched, leaves_batches
 
 
 @register("topic")
@@ -30,14 +30,6 @@ class Topic(Batched):
 
     texts_per_cluster: Annotated[float, Interval("[1, 1000000000.0]")] = 200.0
     share: Annotated[float, Interval("[0, 1]")] = 1.0
-    then: str = "in_batch"
+    then: Annotated[str, leaves_batches] = "in_batch"
     younger: ClassVar[frozenset[str]] = frozenset({"then"})
     test_configs: ClassVar = ({"share": 0.5}, {"then": "balanced"})
-
-    def __post_init__(self) -> None:
-        check_then("topic", self.then)
-
-    @property
-    def batcher(self) -> Pairing:
-        """Composition of batches; read by the engine."""
-        return "topic", {"texts_per_cluster": self.texts_per_cluster, "share": self.share}

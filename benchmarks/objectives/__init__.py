@@ -22,11 +22,7 @@ A class may also say:
   gradient). Rows without a negative do not count.
 """
 
-from nsbench.benchmarks.objectives._softmax import (
-    negative_logits,
-    row_share,
-    without_empty_rows,
-)
+from nsbench.benchmarks.objectives._softmax import negative_logits, row_share, without_empty_rows
 from nsbench.samplers import Objective, Registry
 
 objectives: Registry[Objective] = Registry(

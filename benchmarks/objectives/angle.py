@@ -34,14 +34,11 @@ class AnglE(Wraps):
         scale: Multiplies differences of angles, in (0, 1000].
     """
 
-    inner: str = "cosent"
+    inner: Annotated[str, inner_objective] = "cosent"
     inner_weight: Annotated[float, Interval("[0, 1000]")] = 1.0
     weight: Annotated[float, Interval("[0, 1000]")] = 1.0
     scale: Annotated[float, Interval("(0, 1000]")] = 20.0
     test_configs: ClassVar = ({"inner": "info_nce", "inner_weight": 0.5},)
-
-    def __post_init__(self) -> None:
-        inner_objective("angle", self.inner)
 
     @property
     def needs(self) -> frozenset[str]:

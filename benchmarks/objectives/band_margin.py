@@ -37,7 +37,7 @@ class BandMargin(Wraps):
             there.
     """
 
-    inner: str = "info_nce"
+    inner: Annotated[str, inner_objective] = "info_nce"
     alpha: Annotated[float, Interval("[-2, 2]")] = 0.1
     beta: Annotated[float, Interval("[-2, 2]")] = 0.3
     weight: Annotated[float, Interval("[0, 1000]")] = 1e-3
@@ -50,7 +50,6 @@ class BandMargin(Wraps):
     )
 
     def __post_init__(self) -> None:
-        inner_objective("band_margin", self.inner)
         if self.beta < self.alpha:
             raise ValueError(f"band_margin: beta is {self.beta!r}, below alpha, {self.alpha!r}")
 

@@ -30,13 +30,13 @@ class Learned(Wraps):
         least: Smallest temperature, in (0, 1].
     """
 
-    inner: str = "info_nce"
+    inner: Annotated[str, inner_objective] = "info_nce"
     parameter: str = "all"
     least: Annotated[float, Interval("(0, 1]")] = 0.01
     test_configs: ClassVar = ({"inner": "sigmoid"}, {"inner": "nt_xent[temperature=0.2]"})
 
     def __post_init__(self) -> None:
-        inner = inner_objective("learned", self.inner)
+        inner = inner_objective("learned", "inner", self.inner)
         has = frozenset(getattr(inner, "learnable", ()))
         if not has:
             raise ValueError(f"learned: inner is {self.inner!r}, which has nothing to learn")
@@ -45,13 +45,13 @@ class Learned(Wraps):
     @property
     def learned(self) -> Mapping[str, float]:
         """Start of every moved number: the logarithm of a temperature, a bias as it is."""
-        inner: Any = inner_objective("learned", self.inner)
+        inner: Any = inner_objective("learned", "inner", self.inner)
         names = sorted(inner.learnable) if self.parameter == "all" else [self.parameter]
         return {n: math.log(inner.temperature) if n == "temperature" else inner.bias for n in names}
 
     def bind(self, values: Mapping[str, Tensor]) -> "Learned":
         """A copy whose inner objective has these numbers, 0-dim each, as in `learned`."""
-        inner = inner_objective("learned", self.inner)
+        inner = inner_objective("learned", "inner", self.inner)
         for name, value in values.items():
             if name == "temperature":
                 value = value.exp().clamp(self.least, 10)

@@ -26,13 +26,12 @@ class Matryoshka(Wraps):
         weights: Weight of each of them, in [0, 100]; empty for 1 each. The full length has 1.
     """
 
-    inner: str = "info_nce"
+    inner: Annotated[str, inner_objective] = "info_nce"
     dimensions: Annotated[tuple[int, ...], Interval("[1, inf)")] = (32, 16, 8)
     weights: Annotated[tuple[float, ...], Interval("[0, 100]")] = ()
     test_configs: ClassVar = ({"dimensions": (4,), "weights": (0.5,), "inner": "triplet"},)
 
     def __post_init__(self) -> None:
-        inner_objective("matryoshka", self.inner)
         if not self.dimensions or len(set(self.dimensions)) < len(self.dimensions):
             raise ValueError(
                 f"matryoshka: dimensions must name some lengths, each once, got {self.dimensions}"

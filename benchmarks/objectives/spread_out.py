@@ -32,15 +32,12 @@ class SpreadOut(Wraps):
         hinge: ``relu``: a second moment below 1 / d costs nothing; ``none``: it is a gain.
     """
 
-    inner: str = "info_nce"
+    inner: Annotated[str, inner_objective] = "info_nce"
     first: Annotated[float, Interval("[0, 100]")] = 1.0
     second: Annotated[float, Interval("[0, 100]")] = 1.0
     over: Annotated[str, Choice("mean", "sum")] = "mean"
     hinge: Annotated[str, Choice("relu", "none")] = "relu"
     test_configs: ClassVar = ({"inner": "nt_xent[temperature=0.2]", "over": "sum"},)
-
-    def __post_init__(self) -> None:
-        inner_objective("spread_out", self.inner)
 
     def on_embeddings(
         self, embedded: Embedded, context: SimilarityContext, selection: Selection

@@ -26,12 +26,9 @@ class WithAndWithout(Wraps):
         share: Of the loss with made candidates, in [0, 1].
     """
 
-    inner: str = "info_nce"
+    inner: Annotated[str, inner_objective] = "info_nce"
     share: Annotated[float, Interval("[0, 1]")] = 0.5
     test_configs: ClassVar = ({"inner": "nt_xent", "share": 0.2},)
-
-    def __post_init__(self) -> None:
-        inner_objective("with_and_without", self.inner)
 
     def __call__(
         self, similarity: Tensor, context: SimilarityContext, selection: Selection

@@ -1,14 +1,14 @@
 """Regimes: phases, each with its loss, its data and its budget."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, Protocol
 
 import numpy as np
 
 from nsbench.benchmarks.data import TrainingData
 from nsbench.benchmarks.records.cell import Budget
-from nsbench.samplers import at_least, in_range, one_of
+from nsbench.samplers import Choice, Interval, one_of
 
 VARIANTS = ("paper", "official")
 KINDS = ("contrast", "entailment", "joint")
@@ -38,22 +38,26 @@ class Phase:
         one_of("phase", "kind", self.kind, KINDS)
 
 
+def check_nli(owner: str, parameter: str, nli: object) -> None:
+    """Raise ``ValueError`` unless ``nli`` can name a data set: a name, a table, or nothing."""
+    named = isinstance(nli, Mapping) and isinstance(nli.get("name"), str)
+    known = isinstance(nli, str) and (nli == "" or nli.replace("_", "").isalnum())
+    if not (named or known or nli == {}):
+        raise ValueError(
+            f"{owner}: {parameter} is {nli!r}; it must be the name of a data set of entailment "
+            "pairs, or a table { name = ..., ... }"
+        )
+
+
+@dataclass(frozen=True)
 class FirstPhase:
     """Base of regimes that begin with entailment pairs; 0 takes the value of the cell's budget."""
 
-    nli: str | Mapping[str, Any]
-    variant: str
-    steps: int
-    batch_size: int
-    learning_rate: float
-
-    def check(self, owner: str) -> None:
-        """Raise ``ValueError`` if a value is out of its range."""
-        check_nli(owner, self.nli)
-        one_of(owner, "variant", self.variant, VARIANTS)
-        at_least(owner, "steps", self.steps, 0)
-        at_least(owner, "batch_size", self.batch_size, 0)
-        in_range(owner, "learning_rate", self.learning_rate, 0, 100)
+    nli: Annotated[str | Mapping[str, Any], check_nli] = field(default_factory=dict)
+    variant: Annotated[str, Choice(*VARIANTS)] = "paper"
+    steps: Annotated[int, Interval("[0, inf)")] = 0
+    batch_size: Annotated[int, Interval("[0, inf)")] = 0
+    learning_rate: Annotated[float, Interval("[0, 100]")] = 0.0
 
     def first(self, kind: str, budget: Budget, weight: float = 1.0) -> Phase:
         """Return the phase on entailment pairs; ``weight`` is that of `Phase`."""
@@ -68,17 +72,6 @@ class Regime(Protocol):
     def phases(self, budget: Budget) -> tuple[Phase, ...]:
         """The phases in order, given the cell's budget."""
         ...
-
-
-def check_nli(owner: str, nli: object) -> None:
-    """Raise ``ValueError`` unless ``nli`` can name a data set: a name, a table, or nothing."""
-    named = isinstance(nli, Mapping) and isinstance(nli.get("name"), str)
-    known = isinstance(nli, str) and (nli == "" or nli.replace("_", "").isalnum())
-    if not (named or known or nli == {}):
-        raise ValueError(
-            f"{owner}: nli is {nli!r}; it must be the name of a data set of entailment pairs, or "
-            "a table { name = ..., ... }"
-        )
 
 
 def check_labels(regime: str, data: TrainingData) -> None:

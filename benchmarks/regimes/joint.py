@@ -4,9 +4,8 @@ Source: Yan et al. 2021, ConSERT, section 3.3 (joint); the official factor and f
 the released code. https://aclanthology.org/2021.acl-long.393
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated
 
 from nsbench.benchmarks.records.cell import Budget
 from nsbench.benchmarks.regimes import FirstPhase, Phase, register
@@ -39,15 +38,7 @@ class Joint(FirstPhase):
         learning_rate: Peak learning rate, in [0, 100]; 0 for the cell's.
     """
 
-    nli: str | Mapping[str, Any] = field(default_factory=dict)
     weight: Annotated[float, Interval("[0, 1000]")] = 0.15
-    variant: str = "paper"
-    steps: int = 0
-    batch_size: int = 0
-    learning_rate: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.check("joint")
 
     def phases(self, budget: Budget) -> tuple[Phase, ...]:
         """One phase of both."""

@@ -4,9 +4,7 @@ Source: Yan et al. 2021, ConSERT, section 3.3 (sup-unsup).
 https://aclanthology.org/2021.acl-long.393
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from nsbench.benchmarks.records.cell import Budget
 from nsbench.benchmarks.regimes import FirstPhase, Phase, register
@@ -24,15 +22,6 @@ class SupUnsup(FirstPhase):
         batch_size: Its batch size, >= 0; 0 for the cell's.
         learning_rate: Its peak learning rate, in [0, 100]; 0 for the cell's.
     """
-
-    nli: str | Mapping[str, Any] = field(default_factory=dict)
-    variant: str = "paper"
-    steps: int = 0
-    batch_size: int = 0
-    learning_rate: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.check("sup_unsup")
 
     def phases(self, budget: Budget) -> tuple[Phase, ...]:
         """Classification, then contrast."""

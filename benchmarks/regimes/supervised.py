@@ -4,9 +4,7 @@ Source: Reimers and Gurevych 2019, Sentence-BERT, section 3 (classification obje
 al. 2021, ConSERT, section 3.3. https://arxiv.org/abs/1908.10084
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from nsbench.benchmarks.records.cell import Budget
 from nsbench.benchmarks.regimes import FirstPhase, Phase, register
@@ -25,15 +23,6 @@ class Supervised(FirstPhase):
         batch_size: Pairs in a batch, >= 0; 0 for the cell's.
         learning_rate: Peak learning rate, in [0, 100]; 0 for the cell's.
     """
-
-    nli: str | Mapping[str, Any] = field(default_factory=dict)
-    variant: str = "paper"
-    steps: int = 0
-    batch_size: int = 0
-    learning_rate: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.check("supervised")
 
     def phases(self, budget: Budget) -> tuple[Phase, ...]:
         """One phase of classification."""
