@@ -9,16 +9,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.transforms import blended_transform_factory
 
-from nsbench.analysis.figures.drawing import (
-    Material,
-    counts,
-    each_pool,
-    finish,
-    joined,
-    name_rows,
-    rows_size,
-    shorten,
-)
+from nsbench.analysis.figures import drawing
 from nsbench.analysis.figures.registry import figure
 from nsbench.analysis.figures.style import COLUMN_WIDTH, look
 from nsbench.analysis.tables.agreement import KINDS, agreement_table
@@ -29,13 +20,13 @@ _NAME_WIDTH = 36
 _KIND_MARKERS = {"seeds": "o", "baseline": "s", "encoders": "^"}
 
 
-def collect_overlap(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
+def collect_overlap(material: drawing.Material) -> Iterator[tuple[str, pd.DataFrame]]:
     """Per pool and moment, one row per ordered pair of samplers."""
-    for name, pool in each_pool(material):
+    for name, pool in drawing.each_pool(material):
         for moment in MOMENTS:
             table = overlap_table(pool, material.choices, moment)
             if not table.empty:
-                yield joined(moment, name), table.assign(moment=moment, pool=pool.title)
+                yield drawing.joined(moment, name), table.assign(moment=moment, pool=pool.title)
 
 
 def overlap_size(table: pd.DataFrame) -> tuple[float, float]:
@@ -47,14 +38,9 @@ def overlap_size(table: pd.DataFrame) -> tuple[float, float]:
     return width, 1.3 + max(side, 0.8 * (width - 1.0 - names))
 
 
-@figure(
-    "how alike samplers choose on the same batches, first and last",
-    collect_overlap,
-    size=overlap_size,
-    needs=["choices"],
-)
+@figure(collect_overlap, size=overlap_size, needs=["choices"])
 def sampler_overlap(table: pd.DataFrame, ax: Axes) -> Axes:
-    """Above the diagonal overlap of the chosen sets, below it overlap of their gradient shares."""
+    """How alike samplers choose on the same batches, first and last."""
     names = list(dict.fromkeys(table["sampler"]))
     sets, weight = (
         table.pivot_table(index="sampler", columns="other", values=v).reindex(names, columns=names)
@@ -85,21 +71,20 @@ def sampler_overlap(table: pd.DataFrame, ax: Axes) -> Axes:
     ax.grid(visible=False)
     ax.tick_params(length=0)
     ax.tick_params(axis="both", labelrotation=0, labelsize=7 if few else 6)
-    ax.set_xlabel("sampler, by number")
-    ax.set_ylabel("")
+    ax.set(xlabel="sampler, by number", ylabel="")
     moment = table["moment"].iloc[0]
     model = "one model" if moment == "first" else "each ranks it by its own model"
-    return finish(
+    return drawing.finish(
         ax,
         table,
         title=f"Overlap of samplers on the {moment} batch",
-        caption=f"{counts(table)}. The same batches for all, {model}. Above the diagonal: Jaccard "
-        f"index of the chosen sets (by chance {table['chance'].median():.2f} in the median pair); "
-        "below: shared gradient weight",
+        caption=f"{drawing.counts(table)}. The same batches for all, {model}. Above the diagonal: "
+        f"Jaccard index of the chosen sets (by chance {table['chance'].median():.2f} in the median "
+        "pair); below: shared gradient weight",
     )
 
 
-def collect_agreement(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
+def collect_agreement(material: drawing.Material) -> Iterator[tuple[str, pd.DataFrame]]:
     """Per data set and encoder, one row per sampler and kind of comparison."""
     table = agreement_table(material.pools, material.probes)
     groups = list(table.groupby(["data", "encoder"], sort=True))
@@ -107,14 +92,9 @@ def collect_agreement(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
         yield (f"{encoder} on {data}" if len(groups) > 1 else ""), part
 
 
-@figure(
-    "whether models agree on what is hard: between seeds, with in_batch, between encoders",
-    collect_agreement,
-    size=rows_size,
-    needs=["probes"],
-)
+@figure(collect_agreement, size=drawing.rows_size, needs=["probes"])
 def agreement(table: pd.DataFrame, ax: Axes) -> Axes:
-    """Filled: correlation of whole rankings; hollow: overlap of the hardest; bars: all pairs."""
+    """Whether models agree on what is hard: between seeds, with in_batch, between encoders."""
     rows = np.arange(len(table))
     for kind, marker in _KIND_MARKERS.items():
         part = table[table["kind"] == kind]
@@ -129,7 +109,9 @@ def agreement(table: pd.DataFrame, ax: Axes) -> Axes:
         ax.plot([], [], marker, color="0.3", linestyle="none", label=_short(kind, part))
     ax.axvline(table["chance"].median(), color="0.6", linewidth=0.8, linestyle=(0, (3, 2)))
     first = ~table.duplicated("sampler")
-    name_rows(ax, map(shorten, table.loc[first, "sampler"]), rows[first], rows=len(table))
+    drawing.name_rows(
+        ax, map(drawing.shorten, table.loc[first, "sampler"]), rows[first], rows=len(table)
+    )
     for place in rows[first][1:]:
         ax.axhline(place - 0.5, color="0.85", linewidth=0.5, zorder=0)
     ax.set_xlim(min(0.0, float(table["rho_low"].min())) - 0.03, 1.03)
@@ -145,12 +127,12 @@ def agreement(table: pd.DataFrame, ax: Axes) -> Axes:
         color="0.4",
         va="top",
     )
-    return finish(
+    return drawing.finish(
         ax,
         table,
         title="Do models agree on what is hard?",
-        caption=f"{counts(table)}; filled: Spearman's correlation of whole rankings, hollow: "
-        "Jaccard index of the hardest 5 %; bars: all pairs of cells. "
+        caption=f"{drawing.counts(table)}; filled: Spearman's correlation of whole rankings, "
+        "hollow: Jaccard index of the hardest 5 %; bars: all pairs of cells. "
         f"{table['encoder'].iloc[0]}, on {table['data'].iloc[0]}",
         entries=table["kind"].nunique(),
     )

@@ -12,15 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from nsbench.analysis.figures.drawing import (
-    Material,
-    banded_line,
-    counts,
-    each_pool,
-    finish,
-    legend_columns,
-    over_seeds,
-)
+from nsbench.analysis.figures import drawing
 from nsbench.analysis.figures.registry import figure
 from nsbench.analysis.figures.style import COLOURS, COLUMN_WIDTH, DASHES, MARKERS, Look, look
 from nsbench.analysis.tables.pools import Pool
@@ -57,18 +49,18 @@ def looks(table: pd.DataFrame) -> dict[str, Look]:
 def shown(table: pd.DataFrame) -> str:
     """Words for the caption about n and about what was averaged."""
     over = ", over all augmentations" if table["by"].iloc[0] == "sampler" else ""
-    return f"{counts(table)}{over}"
+    return f"{drawing.counts(table)}{over}"
 
 
 def collapse_size(table: pd.DataFrame) -> tuple[float, float]:
     """Size of one column, higher with more entries of the legend."""
     methods = list(table["method"].unique())
-    return COLUMN_WIDTH, 2.7 + 0.145 * -(-len(methods) // legend_columns(methods))
+    return COLUMN_WIDTH, 2.7 + 0.145 * -(-len(methods) // drawing.legend_columns(methods))
 
 
-def collect_random_pairs(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
+def collect_random_pairs(material: drawing.Material) -> Iterator[tuple[str, pd.DataFrame]]:
     """Per pool, histogram of random pairs' similarities of each method, seeds added up."""
-    for name, pool in each_pool(material):
+    for name, pool in drawing.each_pool(material):
         parts = []
         for cell in named(pool).to_dict("records"):
             found = material.random_pairs.get(cell["key"])
@@ -82,14 +74,9 @@ def collect_random_pairs(material: Material) -> Iterator[tuple[str, pd.DataFrame
             yield name, table.assign(sampler=table["method"], pool=pool.title)
 
 
-@figure(
-    "similarities of random texts, untrained and trained: the picture of collapse",
-    collect_random_pairs,
-    size=collapse_size,
-    needs=["random_pairs"],
-)
+@figure(collect_random_pairs, size=collapse_size, needs=["random_pairs"])
 def random_pairs(table: pd.DataFrame, ax: Axes) -> Axes:
-    """One density per method, the untrained encoder filled: a collapsed space lies to the right."""
+    """Similarities of random texts, untrained and trained: the picture of collapse."""
     for method, style in looks(table).items():
         part = table[table["method"] == method]
         width = float(np.diff(part["bin_low"]).mean())
@@ -102,9 +89,8 @@ def random_pairs(table: pd.DataFrame, ax: Axes) -> Axes:
     seen = table.loc[table["count"] > 0, "bin_low"]
     ax.set_xlim(float(seen.min()), 1.0)
     ax.set_ylim(bottom=0)
-    ax.set_xlabel("similarity of two random texts (cosine)")
-    ax.set_ylabel("density")
-    return finish(
+    ax.set(xlabel="similarity of two random texts (cosine)", ylabel="density")
+    return drawing.finish(
         ax,
         table,
         title="Random pairs before and after",
@@ -113,9 +99,11 @@ def random_pairs(table: pd.DataFrame, ax: Axes) -> Axes:
     )
 
 
-def numbered(material: Material, task: str, metric: str) -> Iterator[tuple[str, pd.DataFrame]]:
+def numbered(
+    material: drawing.Material, task: str, metric: str
+) -> Iterator[tuple[str, pd.DataFrame]]:
     """Per pool, the scores of a task whose metrics hold a number ``k``, by it and over seeds."""
-    for name, pool in each_pool(material):
+    for name, pool in drawing.each_pool(material):
         rows = material.extra_scores
         rows = rows[rows["task"] == task]
         if rows.empty:
@@ -125,7 +113,7 @@ def numbered(material: Material, task: str, metric: str) -> Iterator[tuple[str, 
             continue
         rows = rows.assign(k=rows["metric"].str.extract(metric, expand=False).astype(int))
         keys = ["method", "by", "k"]
-        table = over_seeds(rows.groupby([*keys, "seed"])["value"].mean(), keys)
+        table = drawing.over_seeds(rows.groupby([*keys, "seed"])["value"].mean(), keys)
         yield name, table.assign(sampler=table["method"], pool=pool.title)
 
 
@@ -134,12 +122,12 @@ def lines_over_k(table: pd.DataFrame, ax: Axes, *, title: str, **scale: Any) -> 
     for method, style in looks(table).items():
         part = table[table["method"] == method].sort_values("k")
         label = "untrained" if method == UNTRAINED else method
-        banded_line(ax, part["k"], part, style, scale=100, label=label)
+        drawing.banded_line(ax, part["k"], part, style, scale=100, label=label)
     ticks = sorted(table["k"].unique())
     ax.set_xscale(**scale)
     ax.set_xticks(ticks, [f"{k}" for k in ticks])
     ax.minorticks_off()
-    return finish(
+    return drawing.finish(
         ax,
         table,
         title=title,
@@ -148,28 +136,22 @@ def lines_over_k(table: pd.DataFrame, ax: Axes, *, title: str, **scale: Any) -> 
     )
 
 
-def collect_frequent_tokens(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
+def collect_frequent_tokens(material: drawing.Material) -> Iterator[tuple[str, pd.DataFrame]]:
     """Per pool, score by number of frequent tokens left out of the mean, over seeds."""
     return numbered(material, "frequent_tokens", r"without_(\d+)")
 
 
-@figure(
-    "score when the most frequent tokens are left out of the mean, before and after",
-    collect_frequent_tokens,
-    size=collapse_size,
-    needs=["extra_scores"],
-)
+@figure(collect_frequent_tokens, size=collapse_size, needs=["extra_scores"])
 def frequent_tokens(table: pd.DataFrame, ax: Axes) -> Axes:
-    """One line per method; one that rises relied on frequent tokens."""
-    ax.set_xlabel("most frequent tokens left out of the mean")
-    ax.set_ylabel("Spearman correlation x 100")
+    """Score when the most frequent tokens are left out of the mean, before and after."""
+    ax.set(xlabel="most frequent tokens left out of the mean", ylabel="Spearman correlation x 100")
     title = "Does the mean hang on frequent tokens?"
     return lines_over_k(table, ax, title=title, value="symlog", linthresh=4)
 
 
-def collect_alignment_uniformity(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
+def collect_alignment_uniformity(material: drawing.Material) -> Iterator[tuple[str, pd.DataFrame]]:
     """Per pool, alignment of the views and uniformity of the probe by step, over seeds."""
-    for name, pool in each_pool(material):
+    for name, pool in drawing.each_pool(material):
         part = material.difficulty.merge(named(pool)[["key", "method", "by"]], on="key")
         spread = part[part["quantity"] == "probe_uniformity"]
         close = part[part["quantity"] == "positive_similarity"]
@@ -194,14 +176,9 @@ def collect_alignment_uniformity(material: Material) -> Iterator[tuple[str, pd.D
         yield name, table.assign(sampler=table["method"], pool=pool.title)
 
 
-@figure(
-    "alignment of the views against uniformity, from start to end of training",
-    collect_alignment_uniformity,
-    size=collapse_size,
-    needs=["difficulty"],
-)
+@figure(collect_alignment_uniformity, size=collapse_size, needs=["difficulty"])
 def alignment_uniformity(table: pd.DataFrame, ax: Axes) -> Axes:
-    """One path per method from its start (hollow) to its end: lower left is better on both."""
+    """Alignment of the views against uniformity, from start to end of training."""
     for method, style in looks(table).items():
         part = table[table["method"] == method].sort_values("step")
         x, y = part["uniformity"].to_numpy(), part["alignment"].to_numpy()
@@ -211,7 +188,7 @@ def alignment_uniformity(table: pd.DataFrame, ax: Axes) -> Axes:
     ax.xaxis.set_major_locator(MaxNLocator(nbins=5))
     ax.set_xlabel("uniformity of the probe's texts (log potential)")
     ax.set_ylabel("alignment of the views\n(squared distance)")
-    return finish(
+    return drawing.finish(
         ax,
         table,
         title="Alignment and uniformity over training",

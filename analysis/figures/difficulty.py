@@ -10,22 +10,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from nsbench.analysis.figures import drawing
 from nsbench.analysis.figures.cast import Cast
-from nsbench.analysis.figures.drawing import (
-    Material,
-    banded_line,
-    board_rows,
-    counts,
-    each_pool,
-    finish,
-    joined,
-    name_rows,
-    of_cells,
-    over_seeds,
-    rank_correlation,
-    rows_size,
-    shorten,
-)
 from nsbench.analysis.figures.registry import figure
 from nsbench.analysis.figures.style import looks
 from nsbench.analysis.tables.pools import Pool
@@ -65,7 +51,7 @@ UNITS = {
 """Words and unit of known quantities; any other is named as it is stored."""
 
 
-def wanted(material: Material) -> list[str]:
+def wanted(material: drawing.Material) -> list[str]:
     """Return the quantities to draw: those asked for, else the main ones, else all.
 
     Raises:
@@ -89,7 +75,7 @@ def axis_label(quantity: str) -> str:
 STALENESS = ("mined_percentile", "mined_recall", "mined_drop", "stored_drift", "stored_recognised")
 
 
-def _pooled(material: Material, pool: Pool, quantities: Collection[str]) -> pd.DataFrame:
+def _pooled(material: drawing.Material, pool: Pool, quantities: Collection[str]) -> pd.DataFrame:
     """Return difficulty of one pool, one row per method, seed, step and quantity.
 
     Columns ``sampler, augmentation, untrained, seed, step, quantity, value``, without NaN.
@@ -100,16 +86,16 @@ def _pooled(material: Material, pool: Pool, quantities: Collection[str]) -> pd.D
     return table.loc[table["quantity"].isin(quantities), columns]
 
 
-def collect_curves(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
+def collect_curves(material: drawing.Material) -> Iterator[tuple[str, pd.DataFrame]]:
     """Per pool and quantity: mean over augmentations that all have, then spread over seeds."""
-    for name, pool in each_pool(material):
+    for name, pool in drawing.each_pool(material):
         yield from _curves(name, pool, _pooled(material, pool, wanted(material)))
 
 
-def collect_staleness(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
+def collect_staleness(material: drawing.Material) -> Iterator[tuple[str, pd.DataFrame]]:
     """Curves of the age of candidates, for cells whose pool keeps any."""
     both = {"mined_similarity", "mined_similarity_then"}
-    for name, pool in each_pool(material):
+    for name, pool in drawing.each_pool(material):
         table = _pooled(material, pool, {*STALENESS, *both})
         keys = [c for c in table.columns if c not in ("quantity", "value")]
         pairs = table[table["quantity"].isin(both)]
@@ -124,68 +110,62 @@ def _curves(name: str, pool: Pool, table: pd.DataFrame) -> Iterator[tuple[str, p
     for quantity, part in table.groupby("quantity", sort=True):
         common, part = _common_augmentations(part)
         seeds = part.groupby(["sampler", "seed", "step"], sort=True)["value"].mean()
-        curve = over_seeds(seeds, ["sampler", "step"])
+        curve = drawing.over_seeds(seeds, ["sampler", "step"])
         curve = curve.assign(quantity=quantity, augmentations=common, pool=pool.title)
-        yield joined(quantity, name), curve
+        yield drawing.joined(quantity, name), curve
 
 
-@figure(
-    "how old mined and stored candidates have become, one picture per quantity",
-    collect_staleness,
-    needs=["difficulty"],
-)
+@figure(collect_staleness, needs=["difficulty"])
 def staleness(table: pd.DataFrame, ax: Axes) -> Axes:
-    """Lines as in `difficulty_curves`."""
+    """How old mined and stored candidates have become, one picture per quantity."""
     return difficulty_curves(table, ax)
 
 
-@figure(
-    "what each sampler fed the model over training, one picture per quantity",
-    collect_curves,
-    needs=["difficulty"],
-)
+@figure(collect_curves, needs=["difficulty"])
 def difficulty_curves(table: pd.DataFrame, ax: Axes) -> Axes:
-    """One line per sampler over training; the band spans lowest and highest seed."""
+    """What each sampler fed the model over training, one picture per quantity."""
     last = table.sort_values("step", kind="stable").groupby("sampler", sort=True)["mean"].last()
     cast = Cast.of(last.sort_values(ascending=False, kind="stable").index)
     for place, (curve, style, line) in enumerate(cast.drawn(table)):
         every = max(1, ceil(len(curve) / 5))
-        banded_line(ax, curve["step"], curve, style, markevery=(place % every, every), **line)
+        drawing.banded_line(
+            ax, curve["step"], curve, style, markevery=(place % every, every), **line
+        )
     quantity = str(table["quantity"].iloc[0])
-    ax.set_xlabel("step (optimizer updates)")
-    ax.set_ylabel(textwrap.fill(axis_label(quantity), 28))
+    ax.set(xlabel="step (optimizer updates)", ylabel=textwrap.fill(axis_label(quantity), 28))
     ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
-    return finish(
+    return drawing.finish(
         ax,
         table,
         title=f"{quantity.replace('_', ' ').capitalize()} over training",
-        caption=f"{counts(table)}, band: lowest to highest{cast.note}; augmentations: "
+        caption=f"{drawing.counts(table)}, band: lowest to highest{cast.note}; augmentations: "
         f"{table['augmentations'].iloc[0]}",
         entries=len(cast.named),
     )
 
 
-def collect_scatter(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
+def collect_scatter(material: drawing.Material) -> Iterator[tuple[str, pd.DataFrame]]:
     """Per pool and quantity: mean over training and seeds, and the mean score in points."""
-    for name, pool in each_pool(material):
+    for name, pool in drawing.each_pool(material):
         columns = ["sampler", "augmentation", "n_seeds", "n_tasks", "mean"]
-        scores = board_rows(material, pool)[columns].drop_duplicates(columns[:2], keep=False)
+        scores = drawing.board_rows(material, pool)[columns].drop_duplicates(
+            columns[:2], keep=False
+        )
         table = _pooled(material, pool, wanted(material))
         for quantity, part in table.groupby("quantity", sort=True):
             level = part.groupby(["sampler", "augmentation", "seed"])["value"].mean()
             level = level.groupby(level=["sampler", "augmentation"]).mean().rename("value")
             both = scores.merge(level.reset_index(), on=["sampler", "augmentation"])
             if both["value"].round(6).nunique() > 1:
-                yield joined(quantity, name), both.assign(quantity=quantity, pool=pool.title)
+                yield (
+                    drawing.joined(quantity, name),
+                    both.assign(quantity=quantity, pool=pool.title),
+                )
 
 
-@figure(
-    "mean score against what the sampler fed the model, one picture per quantity",
-    collect_scatter,
-    needs=["difficulty"],
-)
+@figure(collect_scatter, needs=["difficulty"])
 def score_vs_difficulty(table: pd.DataFrame, ax: Axes) -> Axes:
-    """One dot per sampler and augmentation."""
+    """Mean score against what the sampler fed the model, one picture per quantity."""
     cast = Cast.by(table, "mean")
     for part, style, line in cast.drawn(table):
         ax.plot(part["value"], part["mean"], **style.dots, **line)
@@ -194,23 +174,23 @@ def score_vs_difficulty(table: pd.DataFrame, ax: Axes) -> Axes:
     ax.set_ylabel("mean score (points)")
     ax.margins(0.08)
     ax.xaxis.set_major_locator(MaxNLocator(nbins=5))
-    return finish(
+    return drawing.finish(
         ax,
         table,
         title=f"Score against {quantity.replace('_', ' ')}",
-        caption=f"{counts(table)}; one dot per sampler and augmentation, {len(table)} dots"
-        f"{cast.note}{rank_correlation(table['value'], table['mean'])}",
+        caption=f"{drawing.counts(table)}; one dot per sampler and augmentation, {len(table)} dots"
+        f"{cast.note}{drawing.rank_correlation(table['value'], table['mean'])}",
         entries=len(cast.named),
     )
 
 
-def collect_ledger(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
+def collect_ledger(material: drawing.Material) -> Iterator[tuple[str, pd.DataFrame]]:
     """Per pool, the percentiles that each sampler took, each negative by its share of the gradient.
 
     Of a sampler whose cells did not measure that, every chosen negative counts the same. Columns
     that a pool mined for an anchor have another row below their sampler's; each counts once.
     """
-    for name, pool in each_pool(material):
+    for name, pool in drawing.each_pool(material):
         cells = pool.cells[["key", "sampler", "seed"]].itertuples(index=False)
         rows = [row for cell in cells if (row := _taken(material, *cell))]
         weighed = pd.DataFrame(rows, columns=["sampler", "seed", "key", "mean", *_quantiles()])
@@ -235,7 +215,7 @@ def _quantiles() -> list[str]:
     return [f"q{percent:02d}" for percent in _QUANTILES]
 
 
-def _taken(material: Material, key: str, sampler: str, seed: int) -> dict[str, Any]:
+def _taken(material: drawing.Material, key: str, sampler: str, seed: int) -> dict[str, Any]:
     """Return mean and quantiles of the weighted percentiles of one cell; empty without any."""
     counted = material.histograms.get(str(key))
     if counted is None:
@@ -256,16 +236,16 @@ def _taken(material: Material, key: str, sampler: str, seed: int) -> dict[str, A
 
 
 def _taken_by_number(
-    material: Material, pool: Pool, quantity: str = "chosen_percentile"
+    material: drawing.Material, pool: Pool, quantity: str = "chosen_percentile"
 ) -> pd.DataFrame:
     """Return the same by number of the chosen negatives, without weights."""
     columns = ["sampler", "seed", "key", "mean", *_quantiles()]
     table = material.difficulty
     table = table[(table["quantity"] == quantity) & table["mean"].notna()]
-    return of_cells(table, pool).reindex(columns=columns)
+    return drawing.of_cells(table, pool).reindex(columns=columns)
 
 
-def _mined(material: Material, pool: Pool) -> pd.DataFrame:
+def _mined(material: drawing.Material, pool: Pool) -> pd.DataFrame:
     """Return rows of the columns that a pool mined for an anchor, each counting once."""
     groups = _taken_by_number(material, pool, "mined_percentile").groupby("sampler", sort=True)
     levels = groups[["mean", *_quantiles()]].mean()
@@ -273,13 +253,9 @@ def _mined(material: Material, pool: Pool) -> pd.DataFrame:
     return levels.reset_index().assign(weighed=False, columns="mined")
 
 
-@figure(
-    "which part of the ranked candidates every sampler took, by weight",
-    collect_ledger,
-    size=rows_size,
-)
+@figure(collect_ledger, size=drawing.rows_size)
 def percentile_ledger(table: pd.DataFrame, ax: Axes) -> Axes:
-    """The part of the ranking that each sampler took: bars of quantiles, a dot at the mean."""
+    """Which part of the ranked candidates every sampler took, by weight."""
     quantiles = sorted(c for c in table.columns if re.fullmatch(r"q\d\d", c))
     nested = list(zip(quantiles, reversed(quantiles), strict=True))[: len(quantiles) // 2]
     looks_ = looks(table["sampler"])
@@ -298,7 +274,7 @@ def percentile_ledger(table: pd.DataFrame, ax: Axes) -> Axes:
                 linewidth=0,
             )
         ax.plot(row["mean"], place, style.marker, color=style.colour, markeredgecolor="white")
-    name_rows(ax, _ledger_names(table))
+    drawing.name_rows(ax, _ledger_names(table))
     ax.set_xlim(-0.02, 1.02)
     ax.set_xlabel("percentile among the candidates\n(0 hardest, 1 easiest)")
     shares = ", ".join(f"{int(h[1:]) - int(q[1:])} %" for q, h in nested)
@@ -306,11 +282,11 @@ def percentile_ledger(table: pd.DataFrame, ax: Axes) -> Axes:
     weight = "the negatives' gradient" if known.any() else "the chosen, each counting once"
     weight += "" if known.all() or not known.any() else "; *: of the chosen, not weighed"
     weight += "; mined: columns mined for the anchor" if table["columns"].eq("mined").any() else ""
-    return finish(
+    return drawing.finish(
         ax,
         table,
         title="What each sampler chose",
-        caption=f"Dot: mean; bars hold the middle {shares} of {weight}; {counts(table)}",
+        caption=f"Dot: mean; bars hold the middle {shares} of {weight}; {drawing.counts(table)}",
     )
 
 
@@ -319,7 +295,9 @@ def _ledger_names(table: pd.DataFrame) -> list[str]:
     some = table["weighed"].any()
     rows = zip(table["sampler"], table["columns"], table["weighed"], strict=True)
     return [
-        "... mined" if columns == "mined" else shorten(sampler) + ("" if w or not some else "*")
+        "... mined"
+        if columns == "mined"
+        else drawing.shorten(sampler) + ("" if w or not some else "*")
         for sampler, columns, w in rows
     ]
 

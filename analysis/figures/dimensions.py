@@ -19,14 +19,8 @@ def collect_dimensions(material: Material) -> Iterator[tuple[str, pd.DataFrame]]
     return numbered(material, "first_dimensions", r"first_(\d+)")
 
 
-@figure(
-    "score of embeddings that are cut to their first numbers",
-    collect_dimensions,
-    size=collapse_size,
-    needs=["extra_scores"],
-)
+@figure(collect_dimensions, size=collapse_size, needs=["extra_scores"])
 def dimensions(table: pd.DataFrame, ax: Axes) -> Axes:
-    """One line per method; a flat one loses little where embeddings are cut."""
-    ax.set_xlabel("numbers kept of an embedding")
-    ax.set_ylabel("mean main score x 100")
+    """Score of embeddings that are cut to their first numbers."""
+    ax.set(xlabel="numbers kept of an embedding", ylabel="mean main score x 100")
     return lines_over_k(table, ax, title="How short may embeddings be?", value="log", base=2)

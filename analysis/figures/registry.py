@@ -44,9 +44,11 @@ _registered: dict[str, FigureKind] = {}
 
 
 def figure(
-    summary: str, collect: Collect, *, size: Size = curves_size, needs: Sequence[str] = ()
+    collect: Collect, *, size: Size = curves_size, needs: Sequence[str] = ()
 ) -> Callable[[Draw], Draw]:
     """Register the decorated function as the `FigureKind.draw` of a figure of its name.
+
+    The first line of its docstring is the summary.
 
     Raises:
         ValueError: If the name is taken, or `Material` has no such part.
@@ -60,6 +62,8 @@ def figure(
         if name in _registered:
             taken = _registered[name].draw.__module__
             raise ValueError(f"two figures are called {name!r}: {taken} and {draw.__module__}")
+        summary = (draw.__doc__ or name).partition("\n")[0].rstrip(".")
+        summary = summary[0].lower() + summary[1:]
         _registered[name] = FigureKind(summary, collect, draw, size, needs)
         return draw
 

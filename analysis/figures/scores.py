@@ -6,6 +6,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 
+from nsbench.analysis.figures import drawing
 from nsbench.analysis.figures.differences import (
     Window,
     averaged_rows,
@@ -13,24 +14,16 @@ from nsbench.analysis.figures.differences import (
     interval_words,
     shown_label,
 )
-from nsbench.analysis.figures.drawing import (
-    ROW,
-    Material,
-    counts,
-    each_pool,
-    finish,
-    name_rows,
-    rows_size,
-    shorten,
-)
 from nsbench.analysis.figures.registry import figure
 from nsbench.analysis.figures.style import COLUMN_WIDTH, looks
 from nsbench.analysis.tables.method_names import method_names
 
 
-def collect_leaderboard(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
+def collect_leaderboard(material: drawing.Material) -> Iterator[tuple[str, pd.DataFrame]]:
     """Per pool, the samplers over their common augmentations; all rows if there are none."""
-    for (name, pool), statistics in zip(each_pool(material), material.board.pools, strict=True):
+    for (name, pool), statistics in zip(
+        drawing.each_pool(material), material.board.pools, strict=True
+    ):
         rows = averaged_rows(material, pool)
         if rows.empty:
             continue
@@ -43,13 +36,9 @@ def collect_leaderboard(material: Material) -> Iterator[tuple[str, pd.DataFrame]
         yield name, table.assign(pool=pool.title)
 
 
-@figure(
-    "difference of every sampler to the baseline, and which do not differ significantly",
-    collect_leaderboard,
-    size=rows_size,
-)
+@figure(collect_leaderboard, size=drawing.rows_size)
 def leaderboard(table: pd.DataFrame, ax: Axes) -> Axes:
-    """Difference to the baseline and its interval per sampler, best on top, with the mean.
+    """Difference of every sampler to the baseline, and which do not differ significantly.
 
     All in points. Without a baseline the means are drawn. A common letter: no significant
     difference.
@@ -71,25 +60,25 @@ def leaderboard(table: pd.DataFrame, ax: Axes) -> Axes:
             verticalalignment="center",
             fontsize=7,
         )
-    name_rows(ax, map(shorten, table["label"]))
+    drawing.name_rows(ax, map(drawing.shorten, table["label"]))
     window.limits(ax, upright=False)
     ax.set_xlabel(shown_label(table))
     augmentations = ", ".join(dict.fromkeys(table["augmentation"]))
     alarm = "; ! marks an alarm" if table["label"].str.startswith("! ").any() else ""
     grey = f"; grey: the margin of {table['margin'].iloc[0]:g}"
-    return finish(
+    return drawing.finish(
         ax,
         table,
         title="Samplers against the baseline",
-        caption=f"{interval_words(table)}{counts(table)}, augmentations: {augmentations}; right: "
-        "mean, and letters that two samplers share exactly if they are not significantly different"
-        f"{window.note(table)}{grey if table['against'].iloc[0] != 'none' else ''}{alarm}",
+        caption=f"{interval_words(table)}{drawing.counts(table)}, augmentations: {augmentations}; "
+        "right: mean, and letters that two samplers share exactly if they are not significantly "
+        f"different{window.note(table)}{grey if table['against'].iloc[0] != 'none' else ''}{alarm}",
     )
 
 
-def collect_heatmap(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
+def collect_heatmap(material: drawing.Material) -> Iterator[tuple[str, pd.DataFrame]]:
     """Per pool, one row per sampler and augmentation, in order of the samplers' best mean."""
-    for name, pool in each_pool(material):
+    for name, pool in drawing.each_pool(material):
         rows = material.board.rows
         rows = rows[rows["pool"] == pool.title]
         if rows["mean"].isna().all():
@@ -107,20 +96,19 @@ def heatmap_size(table: pd.DataFrame) -> tuple[float, float]:
     """Size of one column, wider from five augmentations on; higher with more samplers."""
     width = max(COLUMN_WIDTH, 1.7 + 0.43 * table["augmentation"].nunique())
     longest = max(min(len(a), 24) for a in table["augmentation"].astype(str))
-    return width, 1.7 + 0.04 * longest + ROW * table["label"].nunique()
+    return width, 1.7 + 0.04 * longest + drawing.ROW * table["label"].nunique()
 
 
-@figure("mean score of every sampler with every augmentation", collect_heatmap, size=heatmap_size)
+@figure(collect_heatmap, size=heatmap_size)
 def heatmap(table: pd.DataFrame, ax: Axes) -> Axes:
-    """Mean score in points of every sampler with every augmentation; blank where there is none."""
+    """Mean score of every sampler with every augmentation."""
     wide = table.pivot_table(
         index="label", columns="augmentation", values="mean", sort=False, aggfunc="mean"
     )
     draw_grid(wide[sorted(wide.columns)], ax)
-    ax.set_xlabel("augmentation")
-    ax.set_ylabel("")
-    caption = f"{counts(table)}; grey: no score"
-    return finish(ax, table, title="Sampler by augmentation", caption=caption)
+    ax.set(xlabel="augmentation", ylabel="")
+    caption = f"{drawing.counts(table)}; grey: no score"
+    return drawing.finish(ax, table, title="Sampler by augmentation", caption=caption)
 
 
 def draw_grid(wide: pd.DataFrame, ax: Axes) -> None:
@@ -140,8 +128,8 @@ def draw_grid(wide: pd.DataFrame, ax: Axes) -> None:
         cmap="cividis",
         cbar_kws={"label": "mean score (points)", "shrink": 0.9},
         linewidths=0.5,
-        xticklabels=[shorten(c) for c in wide.columns],
-        yticklabels=[shorten(i) for i in wide.index],
+        xticklabels=[drawing.shorten(c) for c in wide.columns],
+        yticklabels=[drawing.shorten(i) for i in wide.index],
     )
     ax.set_facecolor("0.92")
     ax.grid(visible=False)

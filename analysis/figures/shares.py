@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from nsbench.analysis.figures import drawing
 from nsbench.analysis.figures.cast import Cast
 from nsbench.analysis.figures.differences import (
     Window,
@@ -18,21 +19,6 @@ from nsbench.analysis.figures.differences import (
     shown_label,
 )
 from nsbench.analysis.figures.difficulty import UNITS
-from nsbench.analysis.figures.drawing import (
-    Material,
-    banded_line,
-    board_rows,
-    counts,
-    each_pool,
-    finish,
-    joined,
-    name_rows,
-    of_cells,
-    over_seeds,
-    rank_correlation,
-    rows_size,
-    shorten,
-)
 from nsbench.analysis.figures.registry import figure
 from nsbench.analysis.figures.style import COLUMN_WIDTH, DASHES, SOLID, look
 from nsbench.analysis.read.difficulty import histogram_window
@@ -47,7 +33,7 @@ _STATISTICS_SHOWN = 20
 _NAME_WIDTH = 27
 
 
-def collect_shares(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
+def collect_shares(material: drawing.Material) -> Iterator[tuple[str, pd.DataFrame]]:
     """Per pool, share of the gradient by hardest x %, mean over the last quarter.
 
     One picture of the shares of the gradient, one of the gradient as a vector.
@@ -60,13 +46,13 @@ def collect_shares(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
             percent = rows["quantity"].str.extract(pattern, expand=False).astype(float)
             rows = rows.assign(percent=percent)
             seeds = rows.groupby(["sampler", "percent", "seed"])["mean"].mean()
-            table = over_seeds(seeds, ["sampler", "percent"])
-            yield joined(kind, name), table.assign(kind=kind or "weight", pool=pool.title)
+            table = drawing.over_seeds(seeds, ["sampler", "percent"])
+            yield drawing.joined(kind, name), table.assign(kind=kind or "weight", pool=pool.title)
 
 
-@figure("how much of the gradient the hardest x % carry", collect_shares, needs=["difficulty"])
+@figure(collect_shares, needs=["difficulty"])
 def gradient_share(table: pd.DataFrame, ax: Axes) -> Axes:
-    """One line per sampler, hardest on the left; the grey line is that of equal weights."""
+    """How much of the gradient the hardest x % carry."""
     percents = sorted(table["percent"].unique())
     ax.plot(percents, percents, color="0.6", linestyle=":", label="equal weights")
     cast = Cast.by(table, "mean")
@@ -82,11 +68,11 @@ def gradient_share(table: pd.DataFrame, ax: Axes) -> Axes:
     else:
         ax.set_ylabel("share of the negatives'\ngradient (percent)")
         title = "How much the hardest weigh"
-    caption = f"{counts(table)}; mean over the last quarter{cast.note}"
-    return finish(ax, table, title=title, caption=caption, entries=len(cast.named) + 1)
+    caption = f"{drawing.counts(table)}; mean over the last quarter{cast.note}"
+    return drawing.finish(ax, table, title=title, caption=caption, entries=len(cast.named) + 1)
 
 
-def collect_false(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
+def collect_false(material: drawing.Material) -> Iterator[tuple[str, pd.DataFrame]]:
     """Per pool, false-negative rate among the chosen and the score, one row per sampler."""
     statistics = {s.title: s for s in material.board.pools}
     for name, pool, part in _late(material):
@@ -94,7 +80,7 @@ def collect_false(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
         if rates.empty:
             continue
         keys = ["sampler", "augmentation"]
-        rows = board_rows(material, pool).drop_duplicates(keys, keep=False)
+        rows = drawing.board_rows(material, pool).drop_duplicates(keys, keep=False)
         rows = difference_columns(rows, statistics[pool.title])
         seeds = rates.groupby([*keys, "seed"])["mean"].mean()
         spread = seeds.groupby(level=keys).agg(["mean", "min", "max"])
@@ -103,13 +89,9 @@ def collect_false(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
             yield name, both.assign(pool=pool.title)
 
 
-@figure(
-    "difference to the baseline against false negatives among the chosen",
-    collect_false,
-    needs=["difficulty"],
-)
+@figure(collect_false, needs=["difficulty"])
 def false_negative_vs_score(table: pd.DataFrame, ax: Axes) -> Axes:
-    """One dot per sampler and augmentation, with the interval of the difference."""
+    """Difference to the baseline against false negatives among the chosen."""
     cast = Cast.by(table, "shown")
     window = Window.of(table, "shown")
     for part, style, line in cast.drawn(table):
@@ -117,24 +99,27 @@ def false_negative_vs_score(table: pd.DataFrame, ax: Axes) -> Axes:
         near = ~window.outside(part)
         ax.hlines(part.loc[near, "shown"], low[near], high[near], style.colour, linewidth=0.7)
         window.dots(ax, rate, part, style, upright=True, **line)
-    ax.set_xlabel("false negatives among the chosen (percent)")
-    ax.set_ylabel(shown_label(table))
+    ax.set(xlabel="false negatives among the chosen (percent)", ylabel=shown_label(table))
     ax.margins(0.08)
     window.limits(ax, upright=True)
-    text = cast.note + rank_correlation(table["rate_mean"], table["shown"]) + window.note(table)
-    return finish(
+    text = (
+        cast.note
+        + drawing.rank_correlation(table["rate_mean"], table["shown"])
+        + window.note(table)
+    )
+    return drawing.finish(
         ax,
         table,
         title="Score against false negatives",
         caption=f"{interval_words(table)}across: lowest to highest seed, mean over the last "
-        f"quarter; {counts(table)}{text}",
+        f"quarter; {drawing.counts(table)}{text}",
         entries=len(cast.named),
     )
 
 
-def collect_ridges(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
+def collect_ridges(material: drawing.Material) -> Iterator[tuple[str, pd.DataFrame]]:
     """Per pool and sampler, similarity histograms of the first step and of the last window."""
-    for name, pool in each_pool(material):
+    for name, pool in drawing.each_pool(material):
         parts = []
         for cell in pool.cells.to_dict("records"):
             counted = material.histograms.get(str(cell["key"]))
@@ -157,14 +142,9 @@ def ridge_size(table: pd.DataFrame) -> tuple[float, float]:
     return COLUMN_WIDTH, 1.4 + 0.34 * table["sampler"].nunique()
 
 
-@figure(
-    "similarities of positives and chosen negatives before and after training",
-    collect_ridges,
-    size=ridge_size,
-    needs=["histograms"],
-)
+@figure(collect_ridges, size=ridge_size, needs=["histograms"])
 def similarity_ridge(table: pd.DataFrame, ax: Axes) -> Axes:
-    """One ridge per sampler: outlines before, filled after; positives in black above negatives."""
+    """Similarities of positives and chosen negatives before and after training."""
     samplers = list(dict.fromkeys(table["sampler"]))
     lows = np.sort(table["bin_low"].unique())
     width = float(np.diff(lows).min())
@@ -186,36 +166,31 @@ def similarity_ridge(table: pd.DataFrame, ax: Axes) -> Axes:
             ax.plot(x, height, color=colour, linewidth=0.8, linestyle=dash)
     filled = table.loc[table["count"] > 0, "bin_low"]
     ax.set_xlim(float(filled.min()) - width, min(1.0, float(filled.max()) + 2 * width))
-    ax.set_yticks(range(len(samplers)), [shorten(s) for s in reversed(samplers)])
+    ax.set_yticks(range(len(samplers)), [drawing.shorten(s) for s in reversed(samplers)])
     ax.set_ylim(-0.15, len(samplers))
     ax.grid(axis="y", visible=False)
     ax.set_xlabel("similarity to the anchor (cosine)")
-    return finish(
+    return drawing.finish(
         ax,
         table,
         title="Similarities before and after",
-        caption=f"{counts(table)}. Black: positives, colour: chosen negatives, all pairs counted; "
-        "dotted: first step, filled: last window; each scaled to its peak",
+        caption=f"{drawing.counts(table)}. Black: positives, colour: chosen negatives, all pairs "
+        "counted; dotted: first step, filled: last window; each scaled to its peak",
     )
 
 
-def collect_predictors(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
+def collect_predictors(material: drawing.Material) -> Iterator[tuple[str, pd.DataFrame]]:
     """Per pool, the strongest correlations of a difficulty statistic with the score."""
     late = late_values(material.difficulty)
-    for name, pool in each_pool(material):
+    for name, pool in drawing.each_pool(material):
         table = predictor_table(pool, late).head(_STATISTICS_SHOWN)
         if not table.empty:
             yield name, table.assign(sampler=table["quantity"])
 
 
-@figure(
-    "rank correlation of every difficulty statistic with the score",
-    collect_predictors,
-    size=rows_size,
-    needs=["difficulty"],
-)
+@figure(collect_predictors, size=drawing.rows_size, needs=["difficulty"])
 def predictors(table: pd.DataFrame, ax: Axes) -> Axes:
-    """Correlation with the score and its interval: over all cells, and within samplers."""
+    """Rank correlation of every difficulty statistic with the score."""
     rows = np.arange(len(table))
     for shift, columns, marker, sampler, label in (
         (-0.15, ("rho", "low", "high"), "o", "in_batch", "over all cells"),
@@ -229,11 +204,11 @@ def predictors(table: pd.DataFrame, ax: Axes) -> Axes:
             ax.errorbar(x, rows[part] + shift, xerr=ends, elinewidth=0.8, label=label, **dots)
     ax.axvline(0, color="0.5", linewidth=0.8)
     names = [UNITS.get(q, q.replace("_", " ")).partition(" (")[0] for q in table["quantity"]]
-    name_rows(ax, [textwrap.shorten(n, _NAME_WIDTH, placeholder=" ...") for n in names])
+    drawing.name_rows(ax, [textwrap.shorten(n, _NAME_WIDTH, placeholder=" ...") for n in names])
     ax.set_xlim(-1.03, 1.03)
     ax.set_xlabel("Spearman's correlation\nwith the score")
     n, methods = int(table["n_cells"].max()), int(table["n_methods"].max())
-    return finish(
+    return drawing.finish(
         ax,
         table,
         title="Difficulty and score",
@@ -243,42 +218,37 @@ def predictors(table: pd.DataFrame, ax: Axes) -> Axes:
     )
 
 
-def collect_drift(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
+def collect_drift(material: drawing.Material) -> Iterator[tuple[str, pd.DataFrame]]:
     """Per pool, drift of the probe's texts since the start: mean over seeds, by step."""
     moved = material.difficulty["quantity"] == "probe_drift_from_start"
-    for name, pool in each_pool(material):
-        part = of_cells(material.difficulty[moved], pool).dropna(subset=["mean"])
+    for name, pool in drawing.each_pool(material):
+        part = drawing.of_cells(material.difficulty[moved], pool).dropna(subset=["mean"])
         if not part.empty:
             seeds = part.groupby(["sampler", "step", "seed"])["mean"].mean()
-            yield name, over_seeds(seeds, ["sampler", "step"]).assign(pool=pool.title)
+            yield name, drawing.over_seeds(seeds, ["sampler", "step"]).assign(pool=pool.title)
 
 
-@figure(
-    "how far a fixed set of texts moved from where they started",
-    collect_drift,
-    needs=["difficulty"],
-)
+@figure(collect_drift, needs=["difficulty"])
 def drift(table: pd.DataFrame, ax: Axes) -> Axes:
-    """One line per sampler: how far the probe's texts moved; the band spans the seeds."""
+    """How far a fixed set of texts moved from where they started."""
     cast = Cast.by(table, "mean")
     for part, style, line in cast.drawn(table):
-        banded_line(ax, part["step"], part, style, **line)
-    ax.set_xlabel("step (optimizer updates)")
-    ax.set_ylabel("1 - cosine to the start")
+        drawing.banded_line(ax, part["step"], part, style, **line)
+    ax.set(xlabel="step (optimizer updates)", ylabel="1 - cosine to the start")
     ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
-    return finish(
+    return drawing.finish(
         ax,
         table,
         title="How far the probe's texts moved",
-        caption=f"{counts(table)}, band: lowest to highest{cast.note}",
+        caption=f"{drawing.counts(table)}, band: lowest to highest{cast.note}",
         entries=len(cast.named),
     )
 
 
-def _late(material: Material) -> Iterator[tuple[str, Pool, pd.DataFrame]]:
+def _late(material: drawing.Material) -> Iterator[tuple[str, Pool, pd.DataFrame]]:
     """Per pool with any, difficulty of the last quarter of each cell."""
     late = late_rows(material.difficulty)
-    for name, pool in each_pool(material):
-        part = of_cells(late, pool)
+    for name, pool in drawing.each_pool(material):
+        part = drawing.of_cells(late, pool)
         if not part.empty:
             yield name, pool, part

@@ -45,9 +45,9 @@ def collect_few_texts(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
         yield ("" if groups.ngroups == 1 else ", ".join(names)), table.sort_values(order)
 
 
-@figure("mean score against the number of training texts: few-shot", collect_few_texts)
+@figure(collect_few_texts)
 def few_texts(table: pd.DataFrame, ax: Axes) -> Axes:
-    """One line per method; the grey line is the untrained encoder."""
+    """Mean score against the number of training texts: few-shot."""
     several = table.groupby("sampler")["augmentation"].nunique().max() > 1
     lines = table.groupby(["sampler", "augmentation"], sort=False)
     for (sampler, augmentation), part in lines:
@@ -61,8 +61,7 @@ def few_texts(table: pd.DataFrame, ax: Axes) -> Axes:
     names = ["all" if n == ALL else f"{n:,}" for n in ticks["limit"]]
     ax.set_xticks(ticks["place"].tolist(), names)
     ax.minorticks_off()
-    ax.set_xlabel("training texts (rows)")
-    ax.set_ylabel("mean score (points)")
+    ax.set(xlabel="training texts (rows)", ylabel="mean score (points)")
     return finish(
         ax,
         table,

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
+from nsbench.analysis.figures import drawing
 from nsbench.analysis.figures.cast import Cast
 from nsbench.analysis.figures.differences import (
     Window,
@@ -15,16 +16,6 @@ from nsbench.analysis.figures.differences import (
     difference_columns,
     interval_words,
     shown_label,
-)
-from nsbench.analysis.figures.drawing import (
-    Material,
-    counts,
-    each_pool,
-    finish,
-    joined,
-    name_rows,
-    rows_size,
-    shorten,
 )
 from nsbench.analysis.figures.registry import figure
 from nsbench.analysis.figures.style import looks
@@ -45,14 +36,14 @@ LEAST_TASKS = 6
 """Tasks from which mean ranks are tested."""
 
 
-def collect_ranks(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
+def collect_ranks(material: drawing.Material) -> Iterator[tuple[str, pd.DataFrame]]:
     """Per pool, mean rank of each sampler over tasks, and the groups of Nemenyi's test.
 
     Scores are means over seeds and over the augmentations that all samplers have; samplers without
     a score on every task are left out. Needs three samplers and `LEAST_TASKS` tasks: with fewer,
     Nemenyi's test has no power.
     """
-    for name, pool in each_pool(material):
+    for name, pool in drawing.each_pool(material):
         averaged = marginal(pool)
         seeds = ~np.isnan(seed_means(averaged.scores))  # (M, S)
         kept = np.flatnonzero(seeds.any(axis=1))
@@ -75,13 +66,9 @@ def collect_ranks(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
         yield name, table
 
 
-@figure(
-    "mean rank over tasks, and bars over samplers that Nemenyi's test does not distinguish",
-    collect_ranks,
-    size=rows_size,
-)
+@figure(collect_ranks, size=drawing.rows_size)
 def critical_difference(table: pd.DataFrame, ax: Axes) -> Axes:
-    """Mean rank over tasks, best on top; bars join samplers that do not differ significantly."""
+    """Mean rank over tasks, and bars over samplers that Nemenyi's test does not distinguish."""
     table = table.reset_index(drop=True)
     worst, own = len(table), looks(table["sampler"])
     for place, row in enumerate(table.to_dict("records")):
@@ -102,32 +89,38 @@ def critical_difference(table: pd.DataFrame, ax: Axes) -> Axes:
                 clip_on=False,
                 solid_capstyle="butt",
             )
-    name_rows(ax, map(shorten, table["label"]))
+    drawing.name_rows(ax, map(drawing.shorten, table["label"]))
     ax.set_xlim(1 - 0.03 * worst, 1.03 * worst)
     ax.set_xlabel("mean rank over tasks (1 is best)")
-    return finish(
+    return drawing.finish(
         ax,
         table,
         title="Critical differences",
         caption="Bars join samplers that do not differ significantly over tasks "
-        f"(Nemenyi, {ALPHA:.0%}); Friedman p = {table['friedman_p'].iloc[0]:.2g}; {counts(table)}",
+        f"(Nemenyi, {ALPHA:.0%}); Friedman p = {table['friedman_p'].iloc[0]:.2g}; "
+        f"{drawing.counts(table)}",
     )
 
 
-def collect_cost(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
+def collect_cost(material: drawing.Material) -> Iterator[tuple[str, pd.DataFrame]]:
     """Per pool and unit of cost that differs, one row per sampler, mean over augmentations."""
-    for (name, pool), statistics in zip(each_pool(material), material.board.pools, strict=True):
+    for (name, pool), statistics in zip(
+        drawing.each_pool(material), material.board.pools, strict=True
+    ):
         rows = averaged_rows(material, pool)
         for cost in COST_LABELS:
             if cost not in rows or rows[cost].nunique() < 2:
                 continue
             table = difference_columns(rows[rows[cost].notna()], statistics)
-            yield joined(cost, name), table.assign(cost=rows[cost], unit=cost, pool=pool.title)
+            yield (
+                drawing.joined(cost, name),
+                table.assign(cost=rows[cost], unit=cost, pool=pool.title),
+            )
 
 
-@figure("difference to the baseline against sentences encoded, tokens and seconds", collect_cost)
+@figure(collect_cost)
 def cost_quality(table: pd.DataFrame, ax: Axes) -> Axes:
-    """Difference to the baseline against what a cell cost; each dot is a sampler."""
+    """Difference to the baseline against sentences encoded, tokens and seconds."""
     cast = Cast.by(table, "mean")
     window = Window.of(table, "shown")
     for part, style, line in cast.drawn(table):
@@ -144,12 +137,12 @@ def cost_quality(table: pd.DataFrame, ax: Axes) -> Axes:
     ax.margins(0.08)
     window.limits(ax, upright=True)
     ax.set_ylabel(shown_label(table))
-    return finish(
+    return drawing.finish(
         ax,
         table,
         title="Quality against cost",
         caption=f"{interval_words(table)}one dot per sampler, {len(table)} dots; "
-        f"{counts(table)}{window.note(table)}{cast.note}",
+        f"{drawing.counts(table)}{window.note(table)}{cast.note}",
         entries=len(cast.named),
     )
 

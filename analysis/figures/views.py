@@ -5,14 +5,7 @@ from collections.abc import Iterator
 import pandas as pd
 from matplotlib.axes import Axes
 
-from nsbench.analysis.figures.drawing import (
-    Material,
-    board_rows,
-    counts,
-    each_pool,
-    finish,
-    joined,
-)
+from nsbench.analysis.figures import drawing
 from nsbench.analysis.figures.registry import figure
 from nsbench.analysis.figures.scores import draw_grid
 from nsbench.analysis.figures.style import COLUMN_WIDTH
@@ -21,10 +14,10 @@ from nsbench.analysis.tables.method_names import method_names
 _PAIR = " | "
 
 
-def collect_view_grid(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
+def collect_view_grid(material: drawing.Material) -> Iterator[tuple[str, pd.DataFrame]]:
     """Per pool and sampler, one row per pair of views; none if the two views never differ."""
-    for name, pool in each_pool(material):
-        rows = board_rows(material, pool)
+    for name, pool in drawing.each_pool(material):
+        rows = drawing.board_rows(material, pool)
         if rows.empty:
             continue
         columns = ["sampler", "augmentation", "n_seeds", "n_tasks", "mean", "pool"]
@@ -34,7 +27,7 @@ def collect_view_grid(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
         several = table.groupby("label").ngroups > 1
         for label, part in table.groupby("label", sort=False):
             if not (part["view1"] == part["view2"]).all():
-                yield joined(name, label if several else ""), part
+                yield drawing.joined(name, label if several else ""), part
 
 
 def view_grid_size(table: pd.DataFrame) -> tuple[float, float]:
@@ -43,13 +36,9 @@ def view_grid_size(table: pd.DataFrame) -> tuple[float, float]:
     return max(COLUMN_WIDTH, 2.3 + 0.5 * across), 2.0 + 0.42 * down
 
 
-@figure(
-    "mean score of every ordered pair of augmentations, one picture per sampler",
-    collect_view_grid,
-    size=view_grid_size,
-)
+@figure(collect_view_grid, size=view_grid_size)
 def view_grid(table: pd.DataFrame, ax: Axes) -> Axes:
-    """Mean score in points, view 1 down and view 2 across; blank where there is no cell."""
+    """Mean score of every ordered pair of augmentations, one picture per sampler."""
     names = sorted({*table["view1"], *table["view2"]}, key=lambda v: (v != "none", v))
     wide = table.pivot_table(index="view1", columns="view2", values="mean", aggfunc="mean")
     wide = wide.reindex(
@@ -57,11 +46,10 @@ def view_grid(table: pd.DataFrame, ax: Axes) -> Axes:
         columns=[n for n in names if n in wide.columns],
     )
     draw_grid(wide, ax)
-    ax.set_xlabel("augmentation of view 2")
-    ax.set_ylabel("augmentation of view 1")
-    return finish(
+    ax.set(xlabel="augmentation of view 2", ylabel="augmentation of view 1")
+    return drawing.finish(
         ax,
         table,
         title=f"Pairs of augmentations, {table['sampler'].iloc[0]}",
-        caption=f"{counts(table)}; grey: no score",
+        caption=f"{drawing.counts(table)}; grey: no score",
     )

@@ -17,15 +17,8 @@ import numpy as np
 import pandas as pd
 
 from nsbench.analysis.statistics.stats import Array
+from nsbench.analysis.tables import text
 from nsbench.analysis.tables.pools import Pool
-from nsbench.analysis.tables.text import (
-    csv_text,
-    markdown_lines,
-    markdown_text,
-    records,
-    with_interval,
-    write_tables,
-)
 from nsbench.benchmarks.records import PROBE_HARDEST
 
 KINDS = {
@@ -89,7 +82,7 @@ def agreement_table(every: Sequence[Pool], probes: Mapping[str, pd.DataFrame]) -
     read = {
         str(row["key"]): row | {"pool": pool.title}
         for pool in every
-        for row in records(pool.cells)
+        for row in text.records(pool.cells)
         if not row["untrained"] and pd.isna(row.get("p_limit"))
     }
     tables = {k: t for k in read if (t := probes.get(k)) is not None and len(t)}
@@ -149,7 +142,9 @@ def write_agreement(
     table = agreement_table(every, probes)
     if table.empty:
         return []
-    return write_tables(out, {"agreement.csv": csv_text(table), "agreement.md": markdown(table)})
+    return text.write_tables(
+        out, {"agreement.csv": text.csv_text(table), "agreement.md": markdown(table)}
+    )
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -162,8 +157,8 @@ def markdown(table: pd.DataFrame) -> str:
         "cells.",
     ]
     for (data, encoder), rows in table.groupby(["data", "encoder"], sort=True):
-        lines += ["", f"## {markdown_text(encoder)}, on {markdown_text(data)}", ""]
-        lines += markdown_lines(_HEADINGS, map(_cells, records(rows)))
+        lines += ["", f"## {text.markdown_text(encoder)}, on {text.markdown_text(data)}", ""]
+        lines += text.markdown_lines(_HEADINGS, map(_cells, text.records(rows)))
     return "\n".join(lines) + "\n"
 
 
@@ -173,8 +168,8 @@ _HEADINGS = ("sampler", "compared with", "correlation", "overlap", "by chance", 
 def _cells(row: Mapping[str, Any]) -> list[str]:
     other = KINDS[row["kind"]] + (f": {row['other']}" if row["other"] else "")
     values = [
-        with_interval(row[n], row[f"{n}_low"], row[f"{n}_high"], ends=r" \[{:.2f}, {:.2f}\]")
+        text.with_interval(row[n], row[f"{n}_low"], row[f"{n}_high"], ends=r" \[{:.2f}, {:.2f}\]")
         for n in ("rho", "overlap")
     ]
-    names = [markdown_text(row["sampler"]), markdown_text(other)]
+    names = [text.markdown_text(row["sampler"]), text.markdown_text(other)]
     return [*names, *values, f"{row['chance']:.2f}", f"{row['n_pairs']}"]

@@ -14,15 +14,8 @@ import pandas as pd
 from scipy import stats as scipy_stats
 
 from nsbench.analysis.statistics.verdicts import MARGIN
+from nsbench.analysis.tables import text
 from nsbench.analysis.tables.predictors import fisher_interval
-from nsbench.analysis.tables.text import (
-    csv_text,
-    markdown_lines,
-    markdown_text,
-    plain_cells,
-    records,
-    with_interval,
-)
 from nsbench.analysis.tables.tuned import FIRST, KINDS, LABELS, LAST
 from nsbench.benchmarks.keys import visible
 from nsbench.benchmarks.records import RecordError
@@ -105,9 +98,9 @@ def texts(folders: Sequence[Path]) -> dict[str, str]:
     """
     verdicts, predictions = verdict_table(folders), prediction_table(folders)
     return {
-        "boards.csv": csv_text(verdicts),
+        "boards.csv": text.csv_text(verdicts),
         "boards.md": _document(verdicts, predictions),
-        "difficulty.csv": csv_text(predictions),
+        "difficulty.csv": text.csv_text(predictions),
     }
 
 
@@ -115,7 +108,7 @@ def _read(folder: Path, name: str, columns: Sequence[str]) -> pd.DataFrame:
     path = folder / "tables" / name
     if not path.is_file():
         raise RecordError(f"{folder} is no published board: it has no tables/{name}")
-    table = plain_cells(pd.read_csv(path, dtype=dict.fromkeys(_TEXTS, str)))
+    table = text.plain_cells(pd.read_csv(path, dtype=dict.fromkeys(_TEXTS, str)))
     if absent := [c for c in columns if c not in table]:
         raise RecordError(f"{path} lacks the columns {', '.join(absent)}")
     for column in table.columns:
@@ -161,25 +154,28 @@ def _document(verdicts: pd.DataFrame, predictions: pd.DataFrame) -> str:
     tasks = dict(zip(leading["board"], leading["family"], strict=True))
     lines += ["", "## All boards, the first family of tasks of each", ""]
     lines += [
-        ", ".join(f"{markdown_text(b)}: {markdown_text(f)}" for b, f in tasks.items())
+        ", ".join(f"{text.markdown_text(b)}: {text.markdown_text(f)}" for b, f in tasks.items())
         + ". Rows of the baseline's augmentation.",
         "",
         *_wide(leading, ("sampler", "objective"))[0],
     ]
     for family, part in verdicts.groupby("family", sort=False):
         table, left = _wide(part, ("sampler", "augmentation", "objective"))
-        lines += ["", f"## {markdown_text(family)}", "", *table]
+        lines += ["", f"## {text.markdown_text(family)}", "", *table]
         if left:
-            lines += ["", f"Listed and not run ({len(left)}): {markdown_text('; '.join(left))}."]
+            lines += [
+                "",
+                f"Listed and not run ({len(left)}): {text.markdown_text('; '.join(left))}.",
+            ]
     lines += ["", "# Does difficulty predict quality?", ""]
     lines += [
         "Statistics of the negatives in the first tenth of training, chosen on the other boards "
         "and tried on the one held out (difficulty.csv).",
         "",
     ]
-    lines += markdown_lines(
+    lines += text.markdown_lines(
         ("setting", "board held out", "methods", "statistic", "elsewhere", "here", "in hindsight"),
-        [[markdown_text(c) for c in row] for row in _predicted(predictions)],
+        [[text.markdown_text(c) for c in row] for row in _predicted(predictions)],
     )
     return "\n".join(lines) + "\n"
 
@@ -203,17 +199,17 @@ def _wide(part: pd.DataFrame, names: Sequence[str]) -> tuple[list[str], list[str
     """Return methods by group, each cell a verdict and the points; and the methods without any."""
     groups = list(dict.fromkeys(zip(part["board"], part["encoder"], part["data"], strict=True)))
     methods: dict[tuple[str, ...], dict[Any, str]] = {}
-    for row in records(part):
+    for row in text.records(part):
         name = tuple(str(row[c]) for c in names)
         place = (row["board"], row["encoder"], row["data"])
         methods.setdefault(name, {})[place] = _cell(row)
     heads = [_group_name(group, groups) for group in groups]
     ran = {n: c for n, c in methods.items() if {*c.values()} != {NOT_RUN}}
     rows = [
-        [markdown_text(c) for c in (*name, *(cells.get(g, "") for g in groups))]
+        [text.markdown_text(c) for c in (*name, *(cells.get(g, "") for g in groups))]
         for name, cells in ran.items()
     ]
-    lines = markdown_lines((*names, *(markdown_text(h) for h in heads)), rows)
+    lines = text.markdown_lines((*names, *(text.markdown_text(h) for h in heads)), rows)
     return lines, [" x ".join(n) for n in methods if n not in ran]
 
 
@@ -233,8 +229,8 @@ def _group_name(group: tuple[str, str, str], groups: Sequence[tuple[str, str, st
 
 
 def _predicted(predictions: pd.DataFrame) -> Iterator[tuple[str, ...]]:
-    for row in records(predictions):
-        here = with_interval(row["rho"], row["rho_low"], row["rho_high"], form="{:+.2f}")
+    for row in text.records(predictions):
+        here = text.with_interval(row["rho"], row["rho_low"], row["rho_high"], form="{:+.2f}")
         yield (
             *(row["setting"], row["held_out"], f"{row['n_methods']}", row["statistic"]),
             *(f"{row['rho_elsewhere']:+.2f}", here),

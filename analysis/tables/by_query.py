@@ -13,16 +13,9 @@ from nsbench.analysis.read.load import Results
 from nsbench.analysis.statistics.by_query import LEAST_QUERIES, by_query
 from nsbench.analysis.statistics.stats import Array
 from nsbench.analysis.statistics.verdicts import BASELINE, verdict_of
+from nsbench.analysis.tables import text
 from nsbench.analysis.tables.leaderboard import POINTS, Leaderboard, baselines
 from nsbench.analysis.tables.pools import METHOD_KEYS, POOL_KEYS, Pool
-from nsbench.analysis.tables.text import (
-    csv_text,
-    markdown_lines,
-    markdown_text,
-    records,
-    with_interval,
-    write_tables,
-)
 from nsbench.benchmarks.records.record import QUERY_COLUMNS
 
 METRIC = "ndcg_at_10"
@@ -176,23 +169,25 @@ def query_markdown(table: pd.DataFrame) -> str:
     ):
         where = "" if subset == "default" else f", {subset}"
         queries = int(rows["n_queries"].iloc[0])
-        lines += ["", f"## {markdown_text(pool)}", ""]
-        lines += [f"{markdown_text(f'{task}, {split}{where}: {metric}')} over {queries:,} queries."]
-        lines += ["", *markdown_lines(headings, map(shown_row, records(rows)))]
+        lines += ["", f"## {text.markdown_text(pool)}", ""]
+        lines += [
+            f"{text.markdown_text(f'{task}, {split}{where}: {metric}')} over {queries:,} queries."
+        ]
+        lines += ["", *text.markdown_lines(headings, map(shown_row, text.records(rows)))]
     return "\n".join(lines) + "\n"
 
 
 def shown_row(row: Mapping[str, Any]) -> list[str]:
     """Return a row in words and rounded numbers, escaped for Markdown."""
     gap = [row[f"difference{end}"] for end in ("", "_low", "_high")]
-    signed = with_interval(*gap, form="{:+.2f}", ends=r" \[{:+.2f}, {:+.2f}\]")
+    signed = text.with_interval(*gap, form="{:+.2f}", ends=r" \[{:+.2f}, {:+.2f}\]")
     p = "" if pd.isna(row["p"]) else "<0.001" if row["p"] < 0.001 else f"{row['p']:.3f}"
     return [
-        markdown_text(row["sampler"]),
-        markdown_text(row["augmentation"]),
+        text.markdown_text(row["sampler"]),
+        text.markdown_text(row["augmentation"]),
         f"{row['mean']:.2f}",
         signed,
-        markdown_text(p),
+        text.markdown_text(p),
         row["verdict"],
         *("" if pd.isna(row[n]) else f"{100 * row[n]:.0f} %" for n in ("higher", "lower")),
         f"{row['n_seeds']}",
@@ -203,6 +198,6 @@ def write_by_query(table: pd.DataFrame, out: Path) -> list[Path]:
     """Write ``by_query.csv`` and ``.md`` under ``tables``; nothing without scores by query."""
     if table.empty:
         return []
-    return write_tables(
-        out, {"by_query.csv": csv_text(table), "by_query.md": query_markdown(table)}
+    return text.write_tables(
+        out, {"by_query.csv": text.csv_text(table), "by_query.md": query_markdown(table)}
     )

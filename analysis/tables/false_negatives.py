@@ -9,16 +9,9 @@ from scipy import stats as scipy_stats
 
 from nsbench.analysis.read.difficulty import plain_texts
 from nsbench.analysis.read.load import Results
+from nsbench.analysis.tables import text
 from nsbench.analysis.tables.leaderboard import Leaderboard
 from nsbench.analysis.tables.pools import Pool, pools
-from nsbench.analysis.tables.text import (
-    csv_text,
-    markdown_lines,
-    markdown_text,
-    records,
-    with_interval,
-    write_tables,
-)
 
 IDENTITY = ("data", "encoder", "sampler", "augmentation", "objective")
 RATES = (
@@ -106,14 +99,14 @@ def _rate_lines(table: pd.DataFrame) -> list[str]:
     ends = r" \[{:.1f}, {:.1f}\]"
     rows = [
         [
-            *(markdown_text(row[n]) for n in ("data", "sampler", "augmentation")),
+            *(text.markdown_text(row[n]) for n in ("data", "sampler", "augmentation")),
             _percent(row["dialled"]),
-            with_interval(
+            text.with_interval(
                 *(100 * row[n] for n in ("measured", "low", "high")), form="{:.1f} %", ends=ends
             ),
             *(row["n_seeds"], row["verdict"]),
         ]
-        for row in records(table)
+        for row in text.records(table)
     ]
     headings = ("data", "sampler", "augmentation", "dialled", "measured", "seeds", "verdict")
     return [
@@ -123,7 +116,7 @@ def _rate_lines(table: pd.DataFrame) -> list[str]:
         "What a uniform choice among in-batch candidates meets in expectation, and what was "
         "measured among the chosen; brackets hold the 95 % t interval over seeds.",
         "",
-        *markdown_lines(headings, rows),
+        *text.markdown_lines(headings, rows),
     ]
 
 
@@ -140,17 +133,19 @@ def markdown(table: pd.DataFrame) -> str:
         *("attracted recall", "left among the chosen", "score", "difference"),
     )
     for data, rows in table.groupby("data", sort=True):
-        lines += ["", f"## {markdown_text(data)}", ""]
-        lines += markdown_lines(headings, map(_cells, records(rows)))
+        lines += ["", f"## {text.markdown_text(data)}", ""]
+        lines += text.markdown_lines(headings, map(_cells, text.records(rows)))
     return "\n".join(lines) + "\n"
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
     shares = ("removed_share", *RATES[:4], "false_negative")
-    names = [markdown_text(row[n]) for n in ("sampler", "augmentation")]
-    score = with_interval(row["mean"], row["ci_low"], row["ci_high"], ends=r" \[{:.2f}, {:.2f}\]")
+    names = [text.markdown_text(row[n]) for n in ("sampler", "augmentation")]
+    score = text.with_interval(
+        row["mean"], row["ci_low"], row["ci_high"], ends=r" \[{:.2f}, {:.2f}\]"
+    )
     gap = [row[f"difference{end}"] for end in ("", "_low", "_high")]
-    signed = with_interval(*gap, form="{:+.2f}", ends=r" \[{:+.2f}, {:+.2f}\]")
+    signed = text.with_interval(*gap, form="{:+.2f}", ends=r" \[{:+.2f}, {:+.2f}\]")
     return [*names, *(_percent(row[s]) for s in shares), score, signed]
 
 
@@ -164,12 +159,12 @@ def write_false_negatives(
     table = false_negative_table(difficulty, board)
     if table.empty:
         return []
-    files = {"false_negatives.csv": csv_text(table), "false_negatives.md": markdown(table)}
+    files = {"false_negatives.csv": text.csv_text(table), "false_negatives.md": markdown(table)}
     rates = rate_table(pools(results), difficulty)
     if not rates.empty:
-        files["false_negative_rates.csv"] = csv_text(rates)
+        files["false_negative_rates.csv"] = text.csv_text(rates)
         files["false_negatives.md"] += "\n".join(_rate_lines(rates)) + "\n"
-    return write_tables(out, files)
+    return text.write_tables(out, files)
 
 
 def _percent(value: float) -> str:

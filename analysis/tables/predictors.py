@@ -19,15 +19,8 @@ from scipy import stats as scipy_stats
 
 from nsbench.analysis.read.difficulty import plain_texts
 from nsbench.analysis.statistics.stats import Array
+from nsbench.analysis.tables import text
 from nsbench.analysis.tables.pools import Pool
-from nsbench.analysis.tables.text import (
-    csv_text,
-    markdown_lines,
-    markdown_text,
-    records,
-    with_interval,
-    write_tables,
-)
 
 LAST = 0.75
 """Statistics count from this share of the training on."""
@@ -130,8 +123,8 @@ def write_predictors(every: Sequence[Pool], difficulty: pd.DataFrame, out: Path)
     tables = [t for pool in every if not (t := predictor_table(pool, late)).empty]
     if not tables:
         return []
-    whole = csv_text(pd.concat(tables, ignore_index=True))
-    return write_tables(out, {"predictors.csv": whole, "predictors.md": markdown(tables)})
+    whole = text.csv_text(pd.concat(tables, ignore_index=True))
+    return text.write_tables(out, {"predictors.csv": whole, "predictors.md": markdown(tables)})
 
 
 def markdown(tables: Sequence[pd.DataFrame]) -> str:
@@ -149,16 +142,18 @@ def markdown(tables: Sequence[pd.DataFrame]) -> str:
     for table in tables:
         rows = [
             (
-                markdown_text(row["quantity"]),
-                with_interval(row["rho"], row["low"], row["high"], **form),
+                text.markdown_text(row["quantity"]),
+                text.with_interval(row["rho"], row["low"], row["high"], **form),
                 *(row["n_cells"], row["n_methods"]),
-                with_interval(row["rho_within"], row["within_low"], row["within_high"], **form),
+                text.with_interval(
+                    row["rho_within"], row["within_low"], row["within_high"], **form
+                ),
                 row["n_within"],
             )
-            for row in records(table)
+            for row in text.records(table)
         ]
-        lines += ["", f"## {markdown_text(table['pool'].iloc[0])}", ""]
-        lines += markdown_lines(headings, rows)
+        lines += ["", f"## {text.markdown_text(table['pool'].iloc[0])}", ""]
+        lines += text.markdown_lines(headings, rows)
     return "\n".join(lines) + "\n"
 
 

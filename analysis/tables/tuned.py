@@ -17,16 +17,9 @@ from nsbench.analysis.read.load import Results
 from nsbench.analysis.statistics.comparisons import paired
 from nsbench.analysis.statistics.stats import Array, spread, t_half_width
 from nsbench.analysis.statistics.verdicts import MARGIN
+from nsbench.analysis.tables import text
 from nsbench.analysis.tables.judging import add_verdicts, alarm_text, alarms_by_key
 from nsbench.analysis.tables.pools import main_scores, several_splits
-from nsbench.analysis.tables.text import (
-    csv_text,
-    markdown_lines,
-    markdown_text,
-    records,
-    with_interval,
-    write_tables,
-)
 from nsbench.benchmarks.records import RecordError, read_json
 
 KINDS = ("default", "tuned")
@@ -74,7 +67,9 @@ def write_tuned(results: Results, out: Path) -> list[Path]:
     table, notes = tuned_table(results)
     if table.empty and not notes:
         return []
-    return write_tables(out, {"tuned.csv": csv_text(table), "tuned.md": document(table, notes)})
+    return text.write_tables(
+        out, {"tuned.csv": text.csv_text(table), "tuned.md": document(table, notes)}
+    )
 
 
 def tuned_keys(results: Results) -> list[dict[str, Any]]:
@@ -268,13 +263,13 @@ def document(table: pd.DataFrame, notes: Sequence[str]) -> str:
     ]
     places = ["family", "encoder", "data"]
     for place, part in table.groupby(places, sort=False):
-        title = ", ".join(markdown_text(x) for x in place)
+        title = ", ".join(text.markdown_text(x) for x in place)
         lines += ["", f"## {title}", ""]
         unfinished = int(part["tuned_n_missing"].sum() + part["default_n_missing"].sum())
         if unfinished:
             lines += [f"A part of the board: {unfinished} cells have not run.", ""]
         lines += _section(part)
-    lines += ["", *(f"- {markdown_text(n)}" for n in notes)]
+    lines += ["", *(f"- {text.markdown_text(n)}" for n in notes)]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -287,23 +282,23 @@ def _section(part: pd.DataFrame) -> list[str]:
         [
             *(row["sampler"], row["augmentation"], row["objective"]),
             *(cell for kind in KINDS for cell in _of_kind(row, kind)),
-            with_interval(row["gain"], row["gain_low"], row["gain_high"], form="{:+.2f}"),
+            text.with_interval(row["gain"], row["gain_low"], row["gain_high"], form="{:+.2f}"),
             *(f"{row['tuned_n_seeds']}", f"{row['trials']}", f"{row['tuning_seconds']:.0f} s"),
             *(row["setting"], _remarks(row)),
         ]
-        for row in records(part)
+        for row in text.records(part)
     ]
-    return markdown_lines(headings, [[markdown_text(c) for c in row] for row in rows])
+    return text.markdown_lines(headings, [[text.markdown_text(c) for c in row] for row in rows])
 
 
 def _of_kind(row: Mapping[str, Any], kind: str) -> tuple[str, str]:
-    mean = with_interval(row[f"{kind}_mean"], row[f"{kind}_low"], row[f"{kind}_high"])
+    mean = text.with_interval(row[f"{kind}_mean"], row[f"{kind}_low"], row[f"{kind}_high"])
     ends = (
         row[f"{kind}_difference"],
         row[f"{kind}_difference_low"],
         row[f"{kind}_difference_high"],
     )
-    return mean, f"{row[f'{kind}_verdict']} {with_interval(*ends, form='{:+.2f}')}".strip()
+    return mean, f"{row[f'{kind}_verdict']} {text.with_interval(*ends, form='{:+.2f}')}".strip()
 
 
 def _remarks(row: Mapping[str, Any]) -> str:

@@ -5,76 +5,50 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
+class _File:
+    """Path of a file in the folder of a cell."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, paths: "CellPaths", _: type) -> Path:
+        return paths.folder / self.name
+
+
 @dataclass(frozen=True)
 class CellPaths:
     """Names of the files one cell leaves."""
 
     folder: Path
-
-    @property
-    def cell(self) -> Path:
-        """Return what the cell is."""
-        return self.folder / "cell.json"
-
-    @property
-    def scores(self) -> Path:
-        """Its scores."""
-        return self.folder / "scores.csv"
-
-    @property
-    def difficulty(self) -> Path:
-        """Its negative-difficulty statistics."""
-        return self.folder / "difficulty.parquet"
-
-    @property
-    def histograms(self) -> Path:
-        """Counts of similarities and percentiles by bin, summed from the first step on."""
-        return self.folder / "histograms.parquet"
-
-    @property
-    def probe(self) -> Path:
-        """Return how each anchor of the probe ranks the candidates at the end, hardest first."""
-        return self.folder / "probe.parquet"
-
-    @property
-    def choices(self) -> Path:
-        """Return what the sampler chose for some anchors of the first and the last batch."""
-        return self.folder / "choices.parquet"
-
-    @property
-    def texts(self) -> Path:
-        """Return the texts of the choices; absent where texts are not to be kept."""
-        return self.folder / "texts.parquet"
-
-    @property
-    def negatives(self) -> Path:
-        """Return some of the choices with their texts; in place of both in unpacked results."""
-        return self.folder / "negatives.parquet"
-
-    @property
-    def queries(self) -> Path:
-        """Scores of retrieval tests by query."""
-        return self.folder / "queries.parquet"
-
-    @property
-    def training(self) -> Path:
-        """Loss and learning rate by step."""
-        return self.folder / "training.csv"
-
-    @property
-    def weights(self) -> Path:
-        """Its trained weights, where they were to be kept."""
-        return self.folder / "weights.safetensors"
-
-    @property
-    def log(self) -> Path:
-        """Return what it printed."""
-        return self.folder / "log.txt"
-
-    @property
-    def record(self) -> Path:
-        """Return how it ended; written last."""
-        return self.folder / "record.json"
+    cell = _File("cell.json")
+    """What the cell is."""
+    scores = _File("scores.csv")
+    difficulty = _File("difficulty.parquet")
+    """Its negative-difficulty statistics."""
+    histograms = _File("histograms.parquet")
+    """Counts of similarities and percentiles by bin, summed from the first step on."""
+    probe = _File("probe.parquet")
+    """How each anchor of the probe ranks the candidates at the end, hardest first."""
+    choices = _File("choices.parquet")
+    """What the sampler chose for some anchors of the first and the last batch."""
+    texts = _File("texts.parquet")
+    """The texts of the choices; absent where texts are not to be kept."""
+    negatives = _File("negatives.parquet")
+    """Some of the choices with their texts; in place of both in unpacked results."""
+    queries = _File("queries.parquet")
+    """Scores of retrieval tests by query."""
+    training = _File("training.csv")
+    """Loss and learning rate by step."""
+    weights = _File("weights.safetensors")
+    """Its trained weights, where they were to be kept."""
+    log = _File("log.txt")
+    """What it printed."""
+    record = _File("record.json")
+    """How it ended; written last."""
+    claim = _File("claim.json")
+    """Claim of the process that runs the cell."""
+    snapshot = _File("checkpoint.safetensors")
+    """State in the middle of a long training; removed when the cell is done."""
 
     @property
     def mteb(self) -> Path:
@@ -85,16 +59,6 @@ class CellPaths:
     def leakage(self) -> Path:
         """Folder of all scans of training text against evaluation sets, next to ``runs``."""
         return self.folder.parent.parent / "leakage"
-
-    @property
-    def claim(self) -> Path:
-        """Claim of the process that runs the cell."""
-        return self.folder / "claim.json"
-
-    @property
-    def snapshot(self) -> Path:
-        """State in the middle of a long training; removed when the cell is done."""
-        return self.folder / "checkpoint.safetensors"
 
     def is_cell(self) -> bool:
         """Return whether a cell was begun here; even if its file is no regular one."""

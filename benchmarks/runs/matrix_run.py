@@ -25,14 +25,7 @@ from nsbench.benchmarks.matrix.selecting import only
 from nsbench.benchmarks.records import CellPaths, ResultsFolder
 from nsbench.benchmarks.records.cache import default_folder, folder_of
 from nsbench.benchmarks.records.shared import Shared
-from nsbench.benchmarks.runs.executors.base import (
-    Job,
-    Request,
-    executor_of,
-    finished,
-    plan_jobs,
-    to_replace,
-)
+from nsbench.benchmarks.runs.executors import base
 from nsbench.benchmarks.runs.executors.team import follow
 from nsbench.benchmarks.runs.reporting import Reports, check_trackers
 from nsbench.benchmarks.runs.settings import RunSettings
@@ -56,8 +49,8 @@ class Plan:
     """
 
     matrix: MatrixConfig
-    jobs: list[Job]
-    request: Request
+    jobs: list[base.Job]
+    request: base.Request
     executor: str
     team: Team
     retry_failed: bool
@@ -142,8 +135,8 @@ def plan_matrix(settings: RunSettings, watch: Watch | None = None) -> Plan:
     if executor == "local" or team.size > 1:
         executor = "team" if team.size > 1 else "local" if settings.beside == 1 else "beside"
     elif settings.beside != 1:
-        executor_of("beside").check(request)
-    executor_of(executor).check(request)
+        base.executor_of("beside").check(request)
+    base.executor_of(executor).check(request)
     if names_hub(matrix):
         hub.settle(watch.note)
     replay_mode(pick_device(matrix.run.device))
@@ -153,7 +146,7 @@ def plan_matrix(settings: RunSettings, watch: Watch | None = None) -> Plan:
         planned = only(expand(matrix), settings.only)
     watch.absent(planned[0].cell.evaluation.absent)
     minutes = settings.checkpoint_every
-    jobs = plan_jobs(
+    jobs = base.plan_jobs(
         planned,
         request.folder,
         matrix.run.device,
@@ -182,13 +175,13 @@ def run_plan(plan: Plan, watch: Watch | None = None) -> Outcome:
     todo, statuses = _split(plan, watch)
     before = len(statuses)
     settings = plan.matrix.run.table(plan.executor)
-    executor = executor_of(plan.executor).of(plan.request, settings)
+    executor = base.executor_of(plan.executor).of(plan.request, settings)
     watch.begins(before, len(jobs))
     reports = Reports(plan.report_to, plan.folder.root, plan.matrix.name, watch.note)
     waiting = {job.planned.cell.key for job in todo}
     for job in jobs if plan.report_to else ():
         if job.planned.cell.key not in waiting:
-            reports.add(job.paths, finished(job.paths))
+            reports.add(job.paths, base.finished(job.paths))
     for job, record in executor.run(todo, watch.started) if todo or plan.team.size > 1 else ():
         if record is not None:
             statuses.append(record.status)
@@ -207,8 +200,8 @@ def _matrix(settings: RunSettings) -> MatrixConfig:
     return matrix if settings.scale == 1 else scaled(matrix, settings.scale)
 
 
-def _request(settings: RunSettings, matrix: MatrixConfig, watch: Watch) -> Request:
-    return Request(
+def _request(settings: RunSettings, matrix: MatrixConfig, watch: Watch) -> base.Request:
+    return base.Request(
         folder=ResultsFolder(settings.out_dir or Path("out") / matrix.name),
         executor=settings.executor,
         device=matrix.run.device,
@@ -222,17 +215,17 @@ def _request(settings: RunSettings, matrix: MatrixConfig, watch: Watch) -> Reque
     )
 
 
-def _split(plan: Plan, watch: Watch) -> tuple[list[Job], list[str]]:
+def _split(plan: Plan, watch: Watch) -> tuple[list[base.Job], list[str]]:
     """Return the jobs to run, and the statuses of the others."""
-    todo: list[Job] = []
+    todo: list[base.Job] = []
     statuses: list[str] = []
     shared = Shared()
     for job in plan.jobs:
-        record = finished(job.paths, retry_failed=plan.retry_failed, shared=shared)
+        record = base.finished(job.paths, retry_failed=plan.retry_failed, shared=shared)
         if record is None and (kind := _obstacle(job.paths)):
             watch.note(f"{kind}: its cell is passed by")
         elif record is None:
-            todo.append(to_replace(job))
+            todo.append(base.to_replace(job))
         elif record is not None:
             statuses.append(record.status)
     return todo, statuses

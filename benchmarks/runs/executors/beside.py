@@ -19,17 +19,7 @@ from nsbench.benchmarks.device import pick_device
 from nsbench.benchmarks.files import StorageError
 from nsbench.benchmarks.matrix.executors import ExecutorSettings, register
 from nsbench.benchmarks.records import RunRecord
-from nsbench.benchmarks.runs.executors.base import (
-    Ended,
-    Job,
-    OnStart,
-    Request,
-    deadline,
-    ended,
-    no_start,
-    run_job,
-    silent,
-)
+from nsbench.benchmarks.runs.executors import base
 from nsbench.benchmarks.runs.executors.local import LocalPool
 from nsbench.benchmarks.runs.executors.worker_server import (
     process_context,
@@ -96,7 +86,7 @@ class BesidePool:
     Settings = ExecutorSettings
 
     @classmethod
-    def check(cls, request: Request) -> None:
+    def check(cls, request: base.Request) -> None:
         """Refuse what makes no sense for cells in one process, before any data are read.
 
         Raises:
@@ -111,7 +101,7 @@ class BesidePool:
             raise ValueError(f"{with_} a time limit of a cell: it would stop them all")
 
     @classmethod
-    def of(cls, request: Request, settings: ExecutorSettings) -> "BesidePool":
+    def of(cls, request: base.Request, settings: ExecutorSettings) -> "BesidePool":
         """Return an executor for one run."""
         alone = LocalPool.of(request, settings)
         beside, hours = request.beside, request.max_hours
@@ -123,14 +113,16 @@ class BesidePool:
         alone: LocalPool,
         *,
         max_hours: float = 0.0,
-        on_note: Callable[[str], None] = silent,
+        on_note: Callable[[str], None] = base.silent,
     ) -> None:
         self._beside, self._alone, self._note = beside, alone, on_note
-        self._deadline = deadline(max_hours)
+        self._deadline = base.deadline(max_hours)
         self.packer: Packer | None = None
         self.groups: list[int] = []
 
-    def run(self, jobs: Sequence[Job], on_start: OnStart = no_start, /) -> Iterator[Ended]:
+    def run(
+        self, jobs: Sequence[base.Job], on_start: base.OnStart = base.no_start, /
+    ) -> Iterator[base.Ended]:
         """Run jobs and yield each with its record as it ends.
 
         Raises:
@@ -152,7 +144,7 @@ class BesidePool:
             for job in group:
                 if job.planned.cell.key in done:
                     continue
-                if (found := ended(job)) is None:
+                if (found := base.ended(job)) is None:
                     left.append(job)
                 else:  # its process died before it could send it
                     yield job, found
@@ -160,7 +152,7 @@ class BesidePool:
             self._note(f"{len(left)} cells that ended without a record are run again, alone")
             yield from self._alone.run(left, on_start)
 
-    def _run_group(self, group: Sequence[Job]) -> Iterator[Ended]:
+    def _run_group(self, group: Sequence[base.Job]) -> Iterator[base.Ended]:
         context = process_context()
         pipe, theirs = context.Pipe()
         given = (theirs, list(group), hub.state())
@@ -201,7 +193,7 @@ def device_memory(name: str) -> int:
     return int(torch.cuda.get_device_properties(device).total_memory)
 
 
-def _work(pipe: Connection, jobs: list[Job], hub_state: tuple[bool, tuple[str, ...]]) -> None:
+def _work(pipe: Connection, jobs: list[base.Job], hub_state: tuple[bool, tuple[str, ...]]) -> None:
     """Run a group; send the record of each cell, and the peak of the device's memory."""
     import torch
 
@@ -215,7 +207,7 @@ def _work(pipe: Connection, jobs: list[Job], hub_state: tuple[bool, tuple[str, .
     def work(place: int, pass_on: Callable[[], None]) -> None:
         record: RunRecord | StorageError | None
         try:
-            record = run_job(jobs[place], after_step=pass_on)
+            record = base.run_job(jobs[place], after_step=pass_on)
         except StorageError as error:
             record = error
         said: Any = record if isinstance(record, StorageError) else (place, record)

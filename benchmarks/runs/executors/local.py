@@ -25,19 +25,7 @@ from nsbench.benchmarks import hub
 from nsbench.benchmarks.files import StorageError
 from nsbench.benchmarks.matrix.executors import ExecutorSettings, register
 from nsbench.benchmarks.records import RunRecord, claims
-from nsbench.benchmarks.runs.executors.base import (
-    Ended,
-    Executor,
-    Job,
-    OnStart,
-    Request,
-    deadline,
-    ended,
-    no_start,
-    record_crash,
-    run_job,
-    silent,
-)
+from nsbench.benchmarks.runs.executors import base
 from nsbench.benchmarks.runs.executors.starts import ASKED_TO_STOP, Starts
 from nsbench.benchmarks.runs.executors.worker_server import (
     process_context,
@@ -53,7 +41,7 @@ _STOP_SECONDS = 5.0
 
 
 @register("local")
-class LocalPool(Executor):
+class LocalPool(base.Executor):
     """Runs jobs in worker processes.
 
     Args:
@@ -71,7 +59,7 @@ class LocalPool(Executor):
     Settings = ExecutorSettings
 
     @classmethod
-    def of(cls, request: Request, settings: ExecutorSettings) -> "LocalPool":
+    def of(cls, request: base.Request, settings: ExecutorSettings) -> "LocalPool":
         """Return an executor for one run."""
         return cls(
             worker_count(request),
@@ -86,20 +74,22 @@ class LocalPool(Executor):
         *,
         time_limit: float = 0.0,
         max_hours: float = 0.0,
-        on_note: Callable[[str], None] = silent,
+        on_note: Callable[[str], None] = base.silent,
     ) -> None:
         self.left = 0
         self._size = workers
         self._time_limit = time_limit
-        self._deadline = deadline(max_hours)
+        self._deadline = base.deadline(max_hours)
         self._note = on_note
         self._workers: list[_Worker] = []
         self._took: list[float] = []
         self._starts = Starts()
-        self._again: list[Job] = []
+        self._again: list[base.Job] = []
         self._put_back: Counter[str] = Counter()
 
-    def run(self, jobs: Sequence[Job], on_start: OnStart = no_start, /) -> Iterator[Ended]:
+    def run(
+        self, jobs: Sequence[base.Job], on_start: base.OnStart = base.no_start, /
+    ) -> Iterator[base.Ended]:
         """Run jobs and yield each with its record as it ends.
 
         A cell that another process is running is waited for, and taken over if that process
@@ -110,7 +100,7 @@ class LocalPool(Executor):
             RuntimeError: If no worker can be started.
         """
         waiting = deque(jobs)
-        elsewhere: dict[str, tuple[Job, float]] = {}
+        elsewhere: dict[str, tuple[base.Job, float]] = {}
         noted = False
         try:
             while waiting or elsewhere or any(w.job for w in self._workers):
@@ -136,22 +126,24 @@ class LocalPool(Executor):
             self._stop()
 
     def _ended_elsewhere(
-        self, elsewhere: dict[str, tuple[Job, float]], waiting: deque[Job]
-    ) -> Iterator[Ended]:
+        self, elsewhere: dict[str, tuple[base.Job, float]], waiting: deque[base.Job]
+    ) -> Iterator[base.Ended]:
         """Yield cells that other processes ended; put back those whose process died."""
         now = time.monotonic()
         for key, (job, due) in list(elsewhere.items()):
             if due > now:
                 continue
             del elsewhere[key]
-            if (record := ended(job)) is not None:
+            if (record := base.ended(job)) is not None:
                 yield job, record
             elif claims.free(job.paths.claim):
                 waiting.append(job)
             else:
                 elsewhere[key] = job, now + 2 * _POLL_SECONDS
 
-    def _in_time(self, waiting: deque[Job], elsewhere: dict[str, tuple[Job, float]]) -> bool:
+    def _in_time(
+        self, waiting: deque[base.Job], elsewhere: dict[str, tuple[base.Job, float]]
+    ) -> bool:
         """Return False once `max_hours` are over; drop waiting cells that would take longer."""
         rest = self._deadline - time.monotonic()
         if waiting and rest < (median(self._took) if self._took else 0.0):
@@ -162,7 +154,7 @@ class LocalPool(Executor):
             return False
         return True
 
-    def _hand_out(self, waiting: deque[Job], on_start: Callable[[Job], None]) -> None:
+    def _hand_out(self, waiting: deque[base.Job], on_start: Callable[[base.Job], None]) -> None:
         for worker in self._workers:
             if waiting and worker.idle and worker.give(waiting[0]):
                 on_start(waiting.popleft())
@@ -190,7 +182,7 @@ class LocalPool(Executor):
         late = [w for w in self._workers if w.job and 0 < self._time_limit < w.seconds]
         return list(dict.fromkeys([*(watched[h] for h in hit), *late]))
 
-    def _outcome(self, worker: "_Worker") -> tuple[Job, RunRecord | None] | None:
+    def _outcome(self, worker: "_Worker") -> tuple[base.Job, RunRecord | None] | None:
         """Return a worker's cell and its record; ``None`` if no cell of it has ended."""
         job, seconds = worker.job, worker.seconds
         late, message = False, _SILENT
@@ -220,9 +212,11 @@ class LocalPool(Executor):
         reason = f"stopped after {self._time_limit:g} s, the time limit of a cell"
         if not late:
             reason = _cause(code, memory)
-        return job, record_crash(job, reason, seconds)
+        return job, base.record_crash(job, reason, seconds)
 
-    def _received(self, worker: "_Worker", message: Any) -> tuple[Job, RunRecord | None] | None:
+    def _received(
+        self, worker: "_Worker", message: Any
+    ) -> tuple[base.Job, RunRecord | None] | None:
         """Handle a message: the worker is ready, its cell has ended, or it cannot write."""
         worker.idle = True
         self._starts.came_up()
@@ -258,7 +252,7 @@ class _Worker:
             self.process.start()
         theirs.close()
         self.idle = False
-        self.job: Job | None = None
+        self.job: base.Job | None = None
         self.born = ""
         self.struck = 0
         self._since = time.monotonic()
@@ -268,7 +262,7 @@ class _Worker:
         """Seconds since it was given its cell."""
         return time.monotonic() - self._since
 
-    def give(self, job: Job) -> bool:
+    def give(self, job: base.Job) -> bool:
         """Give it a cell; return False if it is dead."""
         try:
             self.pipe.send(job)
@@ -313,7 +307,7 @@ def _work(pipe: Connection, hub_state: tuple[bool, tuple[str, ...]], ours: tuple
         except (EOFError, ConnectionResetError):
             return
         try:
-            result: RunRecord | StorageError | None = run_job(job)
+            result: RunRecord | StorageError | None = base.run_job(job)
         except StorageError as error:
             result = error
         with suppress(BrokenPipeError):
@@ -332,13 +326,13 @@ def _die_with(sentinel: int, pid: int, born: str) -> None:
     os._exit(1)
 
 
-def _waiting_for(jobs: Sequence[Job]) -> str:
+def _waiting_for(jobs: Sequence[base.Job]) -> str:
     owners = [claims.read_owner(job.paths.claim) for job in jobs]
     places = sorted({f"process {o.pid} on {o.host}" for o in owners if o})
     return f"waiting for {len(jobs)} cells that run elsewhere ({', '.join(places) or 'just ended'})"
 
 
-def worker_count(request: Request) -> int:
+def worker_count(request: base.Request) -> int:
     """Return the number of worker processes: one per core, or one on a GPU, if none is given."""
     if request.workers:
         return request.workers

@@ -17,23 +17,14 @@ from pydantic import Field
 from nsbench.benchmarks.files import StorageError
 from nsbench.benchmarks.matrix.executors import ExecutorSettings, register
 from nsbench.benchmarks.records import CellPaths, RunRecord
-from nsbench.benchmarks.runs.executors.base import (
-    Ended,
-    Executor,
-    Job,
-    OnStart,
-    Request,
-    deadline,
-    no_start,
-    record_crash,
-)
+from nsbench.benchmarks.runs.executors import base
 from nsbench.benchmarks.runs.executors.local import LocalPool
 
 _POLL_SECONDS = 0.5
 _AT_ONCE = 100
 
 
-def run_isolated(job: Job, time_limit: float) -> RunRecord | None:
+def run_isolated(job: base.Job, time_limit: float) -> RunRecord | None:
     """Run one cell in a worker process: the work of a Ray task.
 
     Raises:
@@ -61,7 +52,7 @@ class RaySettings(ExecutorSettings):
 
 
 @register("ray")
-class RayPool(Executor):
+class RayPool(base.Executor):
     """Runs jobs as Ray tasks.
 
     Args:
@@ -76,7 +67,7 @@ class RayPool(Executor):
     Settings = RaySettings
 
     @classmethod
-    def of(cls, request: Request, settings: RaySettings) -> "RayPool":
+    def of(cls, request: base.Request, settings: RaySettings) -> "RayPool":
         """Return an executor for one run; the request's address goes before the file's."""
         if request.address:
             settings = settings.model_copy(update={"address": request.address})
@@ -89,9 +80,11 @@ class RayPool(Executor):
             raise ModuleNotFoundError("--executor ray needs Ray: pip install 'nsbench[ray]'")
         self._settings = settings
         self._time_limit = time_limit
-        self._deadline = deadline(max_hours)
+        self._deadline = base.deadline(max_hours)
 
-    def run(self, jobs: Sequence[Job], on_start: OnStart = no_start, /) -> Iterator[Ended]:
+    def run(
+        self, jobs: Sequence[base.Job], on_start: base.OnStart = base.no_start, /
+    ) -> Iterator[base.Ended]:
         """Run jobs and yield each with its record as it ends.
 
         Raises:
@@ -106,7 +99,7 @@ class RayPool(Executor):
                 num_gpus=self._settings.gpus,
                 max_retries=self._settings.retries,
             )(run_isolated)
-            refs: dict[Any, Job] = {}
+            refs: dict[Any, base.Job] = {}
             for job in jobs:
                 on_start(job)
                 there = replace(job, paths=CellPaths(job.paths.folder.absolute()))
@@ -155,15 +148,15 @@ class RayPool(Executor):
                 f"node has that many: {have}"
             )
 
-    def _outcome(self, ray: Any, ref: Any, job: Job) -> RunRecord | None:
+    def _outcome(self, ray: Any, ref: Any, job: base.Job) -> RunRecord | None:
         try:
             record: RunRecord | None = ray.get(ref)
         except ray.exceptions.RayTaskError as error:
             if isinstance(error.cause, StorageError):
                 raise error.cause from None
-            return record_crash(job, f"the Ray task failed: {error.cause!r}", 0.0)
+            return base.record_crash(job, f"the Ray task failed: {error.cause!r}", 0.0)
         except ray.exceptions.RayError as error:
             line = " ".join(str(error).split())[:200]
             lost = f"lost {self._settings.retries + 1} times ({type(error).__name__}: {line})"
-            return record_crash(job, lost, 0.0)
+            return base.record_crash(job, lost, 0.0)
         return record

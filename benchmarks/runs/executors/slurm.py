@@ -23,18 +23,7 @@ from nsbench.benchmarks.keys import pretty_json
 from nsbench.benchmarks.matrix.executors import ExecutorSettings, register
 from nsbench.benchmarks.records import ResultsFolder
 from nsbench.benchmarks.records.slurm_logs import log_of, logs, submitted, submitted_path
-from nsbench.benchmarks.runs.executors.base import (
-    Ended,
-    Executor,
-    Job,
-    OnStart,
-    Request,
-    deadline,
-    ended,
-    no_start,
-    record_crash,
-    silent,
-)
+from nsbench.benchmarks.runs.executors import base
 from nsbench.benchmarks.runs.executors.local import LocalPool
 
 LARGEST_ARRAY = 1000
@@ -53,13 +42,13 @@ class SlurmCells:
     def __init__(self, time_limit: float) -> None:
         self.time_limit = time_limit
 
-    def __call__(self, jobs: list[Job]) -> None:
+    def __call__(self, jobs: list[base.Job]) -> None:
         """Run the cells that have no record yet."""
-        todo = [job for job in jobs if ended(job) is None]
+        todo = [job for job in jobs if base.ended(job) is None]
         for job, record in LocalPool(1, time_limit=self.time_limit).run(todo):
             sys.stdout.write(f"{job.planned.cell}: {record.status if record else 'elsewhere'}\n")
 
-    def checkpoint(self, jobs: list[Job]) -> Any:
+    def checkpoint(self, jobs: list[base.Job]) -> Any:
         """Return what submitit puts back into the queue: the same cells."""
         from submitit.helpers import DelayedSubmission
 
@@ -103,7 +92,7 @@ class SlurmSettings(ExecutorSettings):
 
 
 @register("slurm")
-class SlurmPool(Executor):
+class SlurmPool(base.Executor):
     """Runs jobs as tasks of Slurm job arrays.
 
     Args:
@@ -121,7 +110,7 @@ class SlurmPool(Executor):
     Settings = SlurmSettings
 
     @classmethod
-    def of(cls, request: Request, settings: SlurmSettings) -> "SlurmPool":
+    def of(cls, request: base.Request, settings: SlurmSettings) -> "SlurmPool":
         """Return an executor for one run."""
         return cls(
             request.folder,
@@ -138,7 +127,7 @@ class SlurmPool(Executor):
         *,
         time_limit: float = 0.0,
         max_hours: float = 0.0,
-        on_note: Callable[[str], None] = silent,
+        on_note: Callable[[str], None] = base.silent,
     ) -> None:
         if importlib.util.find_spec("submitit") is None:
             raise ModuleNotFoundError(
@@ -150,10 +139,12 @@ class SlurmPool(Executor):
         self._folder = folder
         self._settings = settings
         self._time_limit = time_limit
-        self._deadline = deadline(max_hours)
+        self._deadline = base.deadline(max_hours)
         self._note = on_note
 
-    def run(self, jobs: Sequence[Job], on_start: OnStart = no_start, /) -> Iterator[Ended]:
+    def run(
+        self, jobs: Sequence[base.Job], on_start: base.OnStart = base.no_start, /
+    ) -> Iterator[base.Ended]:
         """Submit what is not queued already, and yield each cell as its record appears."""
         states = task_states()
         before = submitted(self._folder)
@@ -172,10 +163,10 @@ class SlurmPool(Executor):
                     state = states.get(tasks[key], "")
                     if state == "RUNNING":
                         on_start(job)
-                    if (record := ended(job)) is None and _is_over(state):
+                    if (record := base.ended(job)) is None and _is_over(state):
                         missing[key] = missing.get(key, 0) + 1
                         if missing[key] >= _POLLS_WITHOUT_RECORD:  # shared storage may lag behind
-                            record = record_crash(job, self._cause(tasks[key], state), 0.0)
+                            record = base.record_crash(job, self._cause(tasks[key], state), 0.0)
                     if record is not None:
                         del waiting[key]
                         yield job, record
@@ -192,7 +183,7 @@ class SlurmPool(Executor):
             )
             raise
 
-    def _submit(self, jobs: list[Job]) -> dict[str, str]:
+    def _submit(self, jobs: list[base.Job]) -> dict[str, str]:
         """Submit jobs as arrays and return the task of each cell by the cell's key."""
         import submitit
 

@@ -9,15 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from nsbench.benchmarks.matrix.executors import ExecutorSettings, register
-from nsbench.benchmarks.runs.executors.base import (
-    Ended,
-    Job,
-    OnStart,
-    Request,
-    deadline,
-    no_start,
-    run_job,
-)
+from nsbench.benchmarks.runs.executors import base
 
 if TYPE_CHECKING:
     from nsbench.benchmarks.contrast.distributed import Team
@@ -38,7 +30,7 @@ class TeamPool:
     Settings = ExecutorSettings
 
     @classmethod
-    def check(cls, request: Request) -> None:
+    def check(cls, request: base.Request) -> None:
         """Refuse what makes no sense under torchrun, before any data are read.
 
         Raises:
@@ -63,7 +55,7 @@ class TeamPool:
             )
 
     @classmethod
-    def of(cls, request: Request, settings: ExecutorSettings) -> "TeamPool":
+    def of(cls, request: base.Request, settings: ExecutorSettings) -> "TeamPool":
         """Return an executor for one run."""
         from nsbench.benchmarks.contrast.distributed import launched  # with torch
 
@@ -72,10 +64,12 @@ class TeamPool:
     def __init__(self, wanted: "Team", device: str, *, max_hours: float = 0.0) -> None:
         from nsbench.benchmarks.contrast.distributed import join
 
-        self._deadline = deadline(max_hours)
+        self._deadline = base.deadline(max_hours)
         join(wanted, device)
 
-    def run(self, jobs: Sequence[Job], on_start: OnStart = no_start, /) -> Iterator[Ended]:
+    def run(
+        self, jobs: Sequence[base.Job], on_start: base.OnStart = base.no_start, /
+    ) -> Iterator[base.Ended]:
         """Run jobs and yield each with its record as it ends.
 
         Raises:
@@ -88,7 +82,7 @@ class TeamPool:
             if time.monotonic() > self._deadline:
                 break
             on_start(job)
-            record = run_job(job)
+            record = base.run_job(job)
             yield job, record
             if record is not None and record.reason.startswith(ApartError.__name__):
                 raise ApartError(record.reason)
@@ -102,7 +96,7 @@ class TeamPool:
         leave()
 
 
-def follow(jobs: Sequence[Job], wanted: "Team") -> None:
+def follow(jobs: Sequence[base.Job], wanted: "Team") -> None:
     """Train with the first process, in any of the others, until all is done.
 
     Args:

@@ -27,8 +27,9 @@ def collect(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
     yield "", material.board.samplers[["sampler", "n_tasks", "pool"]]
 
 
-@figure("number of tasks of each sampler", collect)
+@figure(collect)
 def task_counts(table: pd.DataFrame, ax: Axes) -> Axes:
+    """Number of tasks of each sampler."""
     ax.barh(table["sampler"], table["n_tasks"])
     return finish(ax, table, title="Tasks", caption="n = 1")
 '''
@@ -58,6 +59,6 @@ def test_one_new_file_is_listed_and_drawn(build: Callable[..., Path], tmp_path: 
 def test_a_taken_name_and_an_unknown_need_are_refused() -> None:
     heatmap = figures()["heatmap"]
     with pytest.raises(ValueError, match="two figures are called 'heatmap'"):
-        figure("again", heatmap.collect)(heatmap.draw)
+        figure(heatmap.collect)(heatmap.draw)
     with pytest.raises(ValueError, match="which has no scores"):
-        figure("another", heatmap.collect, needs=["scores"])
+        figure(heatmap.collect, needs=["scores"])
