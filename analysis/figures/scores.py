@@ -6,14 +6,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 
-from nsbench.analysis.figures import drawing
-from nsbench.analysis.figures.differences import (
-    Window,
-    averaged_rows,
-    difference_columns,
-    interval_words,
-    shown_label,
-)
+from nsbench.analysis.figures import differences, drawing
 from nsbench.analysis.figures.registry import figure
 from nsbench.analysis.figures.style import COLUMN_WIDTH, looks
 from nsbench.analysis.tables.method_names import method_names
@@ -24,14 +17,14 @@ def collect_leaderboard(material: drawing.Material) -> Iterator[tuple[str, pd.Da
     for (name, pool), statistics in zip(
         drawing.each_pool(material), material.board.pools, strict=True
     ):
-        rows = averaged_rows(material, pool)
+        rows = differences.averaged_rows(material, pool)
         if rows.empty:
             continue
         columns = ["rank", "rank_lo", "rank_hi", "group", "objective", "ci_low", "ci_high"]
         marked = [
             f"! {s}" if a else s for s, a in zip(method_names(rows), rows["alarms"], strict=True)
         ]
-        table = difference_columns(rows.assign(label=marked), statistics)
+        table = differences.difference_columns(rows.assign(label=marked), statistics)
         table = table.join(rows[columns]).assign(label=pd.Series(marked, rows.index))
         yield name, table.assign(pool=pool.title)
 
@@ -44,7 +37,7 @@ def leaderboard(table: pd.DataFrame, ax: Axes) -> Axes:
     difference.
     """
     table = table.sort_values("mean", ascending=False, kind="stable", ignore_index=True)
-    window, own = Window.of(table, "shown"), looks(table["sampler"])
+    window, own = differences.Window.of(table, "shown"), looks(table["sampler"])
     if table["against"].iloc[0] != "none":
         margin = float(table["margin"].iloc[0])
         ax.axvline(0, color="0.6", linewidth=0.8, linestyle=(0, (3, 2)))
@@ -62,7 +55,7 @@ def leaderboard(table: pd.DataFrame, ax: Axes) -> Axes:
         )
     drawing.name_rows(ax, map(drawing.shorten, table["label"]))
     window.limits(ax, upright=False)
-    ax.set_xlabel(shown_label(table))
+    ax.set_xlabel(differences.shown_label(table))
     augmentations = ", ".join(dict.fromkeys(table["augmentation"]))
     alarm = "; ! marks an alarm" if table["label"].str.startswith("! ").any() else ""
     grey = f"; grey: the margin of {table['margin'].iloc[0]:g}"
@@ -70,9 +63,10 @@ def leaderboard(table: pd.DataFrame, ax: Axes) -> Axes:
         ax,
         table,
         title="Samplers against the baseline",
-        caption=f"{interval_words(table)}{drawing.counts(table)}, augmentations: {augmentations}; "
-        "right: mean, and letters that two samplers share exactly if they are not significantly "
-        f"different{window.note(table)}{grey if table['against'].iloc[0] != 'none' else ''}{alarm}",
+        caption=f"{differences.interval_words(table)}{drawing.counts(table)}, augmentations: "
+        f"{augmentations}; right: mean, and letters that two samplers share exactly if they are "
+        f"not significantly different{window.note(table)}"
+        f"{grey if table['against'].iloc[0] != 'none' else ''}{alarm}",
     )
 
 
@@ -116,7 +110,7 @@ def draw_grid(wide: pd.DataFrame, ax: Axes) -> None:
 
     Values far from the others are written, but do not stretch the colours.
     """
-    window = Window.of(wide.melt(value_name="points").dropna(subset="points"), "points")
+    window = differences.Window.of(wide.melt(value_name="points").dropna(subset="points"), "points")
     sns.heatmap(
         wide,
         ax=ax,

@@ -8,15 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
-from nsbench.analysis.figures import drawing
+from nsbench.analysis.figures import differences, drawing
 from nsbench.analysis.figures.cast import Cast
-from nsbench.analysis.figures.differences import (
-    Window,
-    averaged_rows,
-    difference_columns,
-    interval_words,
-    shown_label,
-)
 from nsbench.analysis.figures.registry import figure
 from nsbench.analysis.figures.style import looks
 from nsbench.analysis.statistics import comparisons
@@ -107,11 +100,11 @@ def collect_cost(material: drawing.Material) -> Iterator[tuple[str, pd.DataFrame
     for (name, pool), statistics in zip(
         drawing.each_pool(material), material.board.pools, strict=True
     ):
-        rows = averaged_rows(material, pool)
+        rows = differences.averaged_rows(material, pool)
         for cost in COST_LABELS:
             if cost not in rows or rows[cost].nunique() < 2:
                 continue
-            table = difference_columns(rows[rows[cost].notna()], statistics)
+            table = differences.difference_columns(rows[rows[cost].notna()], statistics)
             yield (
                 drawing.joined(cost, name),
                 table.assign(cost=rows[cost], unit=cost, pool=pool.title),
@@ -122,7 +115,7 @@ def collect_cost(material: drawing.Material) -> Iterator[tuple[str, pd.DataFrame
 def cost_quality(table: pd.DataFrame, ax: Axes) -> Axes:
     """Difference to the baseline against sentences encoded, tokens and seconds."""
     cast = Cast.by(table, "mean")
-    window = Window.of(table, "shown")
+    window = differences.Window.of(table, "shown")
     for part, style, line in cast.drawn(table):
         window.dots(ax, part["cost"], part, style, upright=True, **line)
     unit = str(table["unit"].iloc[0])
@@ -136,12 +129,12 @@ def cost_quality(table: pd.DataFrame, ax: Axes) -> Axes:
         ax.xaxis.set_major_formatter("{x:,.9g}")
     ax.margins(0.08)
     window.limits(ax, upright=True)
-    ax.set_ylabel(shown_label(table))
+    ax.set_ylabel(differences.shown_label(table))
     return drawing.finish(
         ax,
         table,
         title="Quality against cost",
-        caption=f"{interval_words(table)}one dot per sampler, {len(table)} dots; "
+        caption=f"{differences.interval_words(table)}one dot per sampler, {len(table)} dots; "
         f"{drawing.counts(table)}{window.note(table)}{cast.note}",
         entries=len(cast.named),
     )

@@ -10,17 +10,10 @@ import pandas as pd
 from nsbench.analysis.figures.style import SOLID, look
 from nsbench.analysis.statistics.simultaneous import Critical
 from nsbench.analysis.statistics.stats import seed_means
+from nsbench.analysis.tables import pools
 from nsbench.analysis.tables.judging import PAIRED
 from nsbench.analysis.tables.leaderboard import POINTS, Leaderboard, words
 from nsbench.analysis.tables.method_names import method_names
-from nsbench.analysis.tables.pools import (
-    COSTS,
-    METHOD_KEYS,
-    POOL_KEYS,
-    SECONDS,
-    Pool,
-    marginal,
-)
 from nsbench.analysis.tables.text import records
 from nsbench.analysis.tables.write import of_pool
 
@@ -34,7 +27,7 @@ _MOST_SCORES = 600_000
 
 
 def pools_data(
-    board: Leaderboard, every: Sequence[Pool], said: Sequence[Sequence[str]]
+    board: Leaderboard, every: Sequence[pools.Pool], said: Sequence[Sequence[str]]
 ) -> list[dict[str, Any]]:
     """Return each comparison group with two views: by sampler and augmentation, and by sampler.
 
@@ -53,12 +46,12 @@ def pools_data(
             "words": words(statistics),
             "tasks": list(pool.tasks),
             "seeds": list(pool.seeds),
-            "shared": {k: str(pool.shared[k]) for k in POOL_KEYS},
+            "shared": {k: str(pool.shared[k]) for k in pools.POOL_KEYS},
             "axes": plain_rows(of_pool(board.axes, statistics)),
             "views": {
                 "rows": _view(pool, of_pool(board.rows, statistics), statistics.critical),
                 "samplers": _view(
-                    marginal(pool),
+                    pools.marginal(pool),
                     of_pool(board.samplers, statistics),
                     statistics.critical_samplers,
                 ),
@@ -68,7 +61,7 @@ def pools_data(
     ]
 
 
-def _view(pool: Pool, table: pd.DataFrame, critical: Critical | None) -> dict[str, Any]:
+def _view(pool: pools.Pool, table: pd.DataFrame, critical: Critical | None) -> dict[str, Any]:
     """Return methods, scores and stored columns, all in the order of the stored ranks.
 
     Returns:
@@ -76,11 +69,11 @@ def _view(pool: Pool, table: pd.DataFrame, critical: Critical | None) -> dict[st
         by method, seed and task (``None`` above 600,000), ``means`` by method and seed, ``stored``
         (columns of the leaderboard) and ``critical``.
     """
-    shown = [k for k in METHOD_KEYS if k in table.columns]
+    shown = [k for k in pools.METHOD_KEYS if k in table.columns]
     place = {tuple(str(m[k]) for k in shown): i for i, m in enumerate(pool.methods)}
     order = [place[tuple(str(row[k]) for k in shown)] for row in records(table[shown])]
     scores = POINTS * pool.scores[order]
-    costs = [c for c in (*COSTS, *SECONDS) if c in table]
+    costs = [c for c in (*pools.COSTS, *pools.SECONDS) if c in table]
     keys = _keys(pool)
     methods = []
     names = method_names(table)
@@ -89,7 +82,7 @@ def _view(pool: Pool, table: pd.DataFrame, critical: Critical | None) -> dict[st
         style = look(str(method["sampler"]))
         methods.append(
             {
-                **{k: str(method[k]) for k in METHOD_KEYS},
+                **{k: str(method[k]) for k in pools.METHOD_KEYS},
                 "label": label,
                 "name": str(method["sampler_name"]),
                 "untrained": bool(method["untrained"]),
@@ -113,7 +106,7 @@ def _view(pool: Pool, table: pd.DataFrame, critical: Critical | None) -> dict[st
     }
 
 
-def _keys(pool: Pool) -> dict[int, dict[str, list[str]]]:
+def _keys(pool: pools.Pool) -> dict[int, dict[str, list[str]]]:
     """Return the keys of the cells of each method, by seed."""
     cells = pool.cells
     out: dict[int, dict[str, list[str]]] = {}

@@ -9,16 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from nsbench.analysis.statistics.verdicts import (
-    BASELINE,
-    BETTER,
-    EQUIVALENT,
-    LEAST_SEEDS,
-    MOST_SEEDS,
-    NO_VERDICT,
-    UNDECIDED,
-    WORSE,
-)
+from nsbench.analysis.statistics import verdicts
 from nsbench.analysis.tables.method_names import method_names
 
 if TYPE_CHECKING:
@@ -52,21 +43,24 @@ def findings(
     base, margin = _base(table, statistics.baseline), f"{statistics.margin:g} points"
     told = _key(_first_better(table))
     for verdict, text in (
-        (BETTER, f"Also better than {base}"),
-        (EQUIVALENT, f"Equivalent to {base} within {margin}"),
-        (WORSE, f"Worse than {base}"),
+        (verdicts.BETTER, f"Also better than {base}"),
+        (verdicts.EQUIVALENT, f"Equivalent to {base} within {margin}"),
+        (verdicts.WORSE, f"Worse than {base}"),
     ):
         part = [r for r in _rows(table[table["verdict"] == verdict]) if _key(r) != told]
         if part:
             out.append(f"{text}: {_some([_named(r) for r in part])}.")
-    open_ = _rows(table[table["verdict"] == UNDECIDED])
+    open_ = _rows(table[table["verdict"] == verdicts.UNDECIDED])
     if open_:
         names = [f"{_method(r)} ({_seeds(r['more_seeds'])} would decide)" for r in open_[:1]]
         names += [f"{_method(r)} ({_count(r['more_seeds'])})" for r in open_[1:]]
         out.append(f"Nothing here is decided about {_some(names)}.")
-    silent = table[(table["verdict"] == NO_VERDICT) & table["mean"].notna()]
+    silent = table[(table["verdict"] == verdicts.NO_VERDICT) & table["mean"].notna()]
     for few, why in (
-        (silent[silent["difference"].notna()], f"it takes {LEAST_SEEDS} seeds shared with {base}"),
+        (
+            silent[silent["difference"].notna()],
+            f"it takes {verdicts.LEAST_SEEDS} seeds shared with {base}",
+        ),
         (silent[silent["difference"].isna()], f"there is no {base} to compare with"),
     ):
         if len(few):
@@ -85,7 +79,7 @@ def _alarms(rows: Sequence[dict[str, Any]], base: str) -> list[str]:
 
 def _common(rows: Sequence[dict[str, Any]]) -> set[str]:
     """Alarms of the baselines, with their counts."""
-    return {a for row in rows if row["verdict"] == BASELINE for a in _own(row, set())}
+    return {a for row in rows if row["verdict"] == verdicts.BASELINE for a in _own(row, set())}
 
 
 def _own(row: dict[str, Any], common: set[str]) -> list[str]:
@@ -97,9 +91,9 @@ def _advice(table: pd.DataFrame, statistics: "PoolStatistics", averaged: bool) -
     """Use the best of the methods that are better than the baseline, quiet ones before others."""
     base = _base(table, statistics.baseline)
     tasks = f"{statistics.n_tasks} task{'' if statistics.n_tasks == 1 else 's'}"
-    better = table[table["verdict"] == BETTER]
+    better = table[table["verdict"] == verdicts.BETTER]
     if better.empty:
-        judged = table["verdict"].isin([WORSE, EQUIVALENT, UNDECIDED])
+        judged = table["verdict"].isin([verdicts.WORSE, verdicts.EQUIVALENT, verdicts.UNDECIDED])
         first = _rows(table.head(1))[0]
         top = f"The highest mean is that of {_method(first)}, {first['mean']:.1f} points"
         if not judged.any():
@@ -139,7 +133,7 @@ def _base(table: pd.DataFrame, baseline: str) -> str:
 def _first_better(table: pd.DataFrame) -> dict[str, Any]:
     """The best method that is better than the baseline, quiet ones before others; or nothing."""
     common = _common(_rows(table))
-    rows = _rows(table[table["verdict"] == BETTER])
+    rows = _rows(table[table["verdict"] == verdicts.BETTER])
     return next((r for r in rows if not _own(r, common)), rows[0] if rows else {})
 
 
@@ -180,13 +174,13 @@ def _axis(row: dict[str, Any], margin: float) -> str:
     verdict, name = row["verdict"], f"{row['axis']} {row['value']}"
     blocks = f"{row['n_blocks']} setting{'' if row['n_blocks'] == 1 else 's'}"
     place = f"{row['baseline']}, over {blocks} and {row['n_seeds']} seeds"
-    gap = _points(_turned(row)).lstrip("+") if verdict == WORSE else _points(row)
-    if verdict in (BETTER, WORSE):
-        word = "adds" if verdict == BETTER else "lowers the score by"
+    gap = _points(_turned(row)).lstrip("+") if verdict == verdicts.WORSE else _points(row)
+    if verdict in (verdicts.BETTER, verdicts.WORSE):
+        word = "adds" if verdict == verdicts.BETTER else "lowers the score by"
         text = f"{name[0].upper()}{name[1:]} {word} {gap} against {place}"
-    elif verdict == EQUIVALENT:
+    elif verdict == verdicts.EQUIVALENT:
         text = f"{name[0].upper()}{name[1:]} is equivalent to {place}, within {margin:g} points"
-    elif verdict == UNDECIDED:
+    elif verdict == verdicts.UNDECIDED:
         text = f"Nothing is decided about {name} against {place}: {_seeds(row['more_seeds'])} would"
     else:
         return ""
@@ -242,7 +236,7 @@ def _seeds(more: Any) -> str:
 
 
 def _count(more: Any) -> str:
-    return f"over {MOST_SEEDS}" if pd.isna(more) else f"{more}"
+    return f"over {verdicts.MOST_SEEDS}" if pd.isna(more) else f"{more}"
 
 
 def _some(names: Sequence[str], between: str = ", ") -> str:

@@ -8,21 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from nsbench.benchmarks.adapters import _identity
 from nsbench.benchmarks.adapters._batch import pair_keys, text_tokens, token_hash
 from nsbench.benchmarks.adapters._gather import gather_rows
-from nsbench.benchmarks.adapters._identity import (
-    IDS,
-    TEXTS,
-    TOKENS,
-    WORDS,
-    WORDS_MASK,
-    Columns,
-    hidden,
-    same_tokenizer,
-    text_hashes,
-    unwrapped,
-    wrapping_tokens,
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,20 +70,22 @@ class KnownPairs:
         """``(2P,)`` sorted keys, see `pair_keys`."""
         found = self._keys.get(by_text)
         if found is None:
-            hashed = [text_hashes(s) if by_text else _by_tokens(model, s) for s in self.sides]
+            hashed = [
+                _identity.text_hashes(s) if by_text else _by_tokens(model, s) for s in self.sides
+            ]
             found = pair_keys(hashed[0], hashed[1]).unique()
         self._keys[by_text] = found.to(device)
         return self._keys[by_text]
 
 
 def _by_tokens(model: Any, texts: Sequence[str]) -> Tensor:
-    plain, wrapping = unwrapped(model), wrapping_tokens(model)
+    plain, wrapping = _identity.unwrapped(model), _identity.wrapping_tokens(model)
     blocks = [texts[i : i + 512] for i in range(0, len(texts), 512)]
     found = [token_hash(plain.preprocess(b), wrapping) for b in blocks]
     return torch.cat(found).cpu() if found else torch.zeros(0, dtype=torch.int64)
 
 
-def facts_of(columns: Columns, model: Any, *, words: bool, guide: Any = None) -> Facts:
+def facts_of(columns: _identity.Columns, model: Any, *, words: bool, guide: Any = None) -> Facts:
     """Read the facts of a batch from its features.
 
     Args:
@@ -107,35 +97,35 @@ def facts_of(columns: Columns, model: Any, *, words: bool, guide: Any = None) ->
     Raises:
         ValueError: If features have neither texts nor tokens, or none that the guide can read.
     """
-    by_text = all(IDS in f for f in columns)
+    by_text = all(_identity.IDS in f for f in columns)
     known = by_text or all("input_ids" in f for f in columns)
     if not known or (words and not all("input_ids" in f for f in columns)):
         kinds = sorted({str(name) for f in columns for name in f})
         raise ValueError(
             f"this loss compares texts, and the features hold none: they are {', '.join(kinds)}"
         )
-    wrapping = wrapping_tokens(model)
+    wrapping = _identity.wrapping_tokens(model)
     for f in columns:  # once: a pooling without the prompt changes the mask in place
-        if words and WORDS not in f:
-            f[WORDS], f[WORDS_MASK] = text_tokens(f, wrapping)
-        if not by_text and TOKENS not in f:
-            f[TOKENS] = token_hash(f, wrapping)
+        if words and _identity.WORDS not in f:
+            f[_identity.WORDS], f[_identity.WORDS_MASK] = text_tokens(f, wrapping)
+        if not by_text and _identity.TOKENS not in f:
+            f[_identity.TOKENS] = token_hash(f, wrapping)
     return Facts(
-        [f[IDS if by_text else TOKENS] for f in columns],
+        [f[_identity.IDS if by_text else _identity.TOKENS] for f in columns],
         by_text,
         [text_tokens(f, wrapping) for f in columns] if words else (),
         () if guide is None else _by_guide(guide, model, columns),
     )
 
 
-def _by_guide(guide: Any, model: Any, columns: Columns) -> list[Tensor]:
+def _by_guide(guide: Any, model: Any, columns: _identity.Columns) -> list[Tensor]:
     """``(B, g)`` normalised embeddings of each column, by the guide's tokenizer and prompts."""
     guide.eval()
-    if all(TEXTS in f for f in columns):
-        texts = [text for f in columns for text in f[TEXTS]]
-        sizes = [len(f[TEXTS]) for f in columns]
-        device = columns[0][IDS].device
-        if any(n != len(f[IDS]) for n, f in zip(sizes, columns, strict=True)):
+    if all(_identity.TEXTS in f for f in columns):
+        texts = [text for f in columns for text in f[_identity.TEXTS]]
+        sizes = [len(f[_identity.TEXTS]) for f in columns]
+        device = columns[0][_identity.IDS].device
+        if any(n != len(f[_identity.IDS]) for n, f in zip(sizes, columns, strict=True)):
             raise ValueError(
                 "the batch was cut after its texts were read, as dispatch_batches does: the guide "
                 "cannot read it; set dispatch_batches = false in accelerator_config"
@@ -143,7 +133,7 @@ def _by_guide(guide: Any, model: Any, columns: Columns) -> list[Tensor]:
         with torch.autocast(device.type, enabled=False), torch.no_grad():
             found = guide.encode(texts, convert_to_tensor=True, show_progress_bar=False)
         return list(functional.normalize(found.clone().float(), dim=-1).to(device).split(sizes))
-    if not same_tokenizer(guide, model):
+    if not _identity.same_tokenizer(guide, model):
         raise ValueError(
             "the guide has another tokenizer, and these features hold no texts to tokenise for "
             "it: make them after the loss, by the trainer or by model.preprocess"
@@ -151,7 +141,7 @@ def _by_guide(guide: Any, model: Any, columns: Columns) -> list[Tensor]:
     out = []
     with torch.no_grad():
         for f in columns:
-            with hidden(f):
+            with _identity.hidden(f):
                 made = guide({name: value for name, value in f.items() if name in _TOKENISED})
             out.append(functional.normalize(made["sentence_embedding"].float(), dim=-1))
     return out

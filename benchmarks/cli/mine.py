@@ -6,17 +6,9 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
+from nsbench.benchmarks.cli import pairs
 from nsbench.benchmarks.cli.console import err, escaped, out
 from nsbench.benchmarks.cli.options import Option, command_from
-from nsbench.benchmarks.cli.pairs import (
-    Columns,
-    Device,
-    Pairs,
-    Read,
-    Split,
-    columns_of,
-    settle_hub_for,
-)
 from nsbench.benchmarks.cli.progress import texts_shown
 from nsbench.benchmarks.mining.settings import MinedFiles, MineSettings
 
@@ -27,7 +19,7 @@ PROMPTS = ("query_prompt", "corpus_prompt")
 class MineCommand(MinedFiles, MineSettings):
     """Arguments and options of ``nsbench mine``."""
 
-    data: Pairs
+    data: pairs.Pairs
     to: Annotated[Path, Option(("--out", "-o"))] = Field(description="Folder of the mined set.")
     model: Annotated[str, Option(("--model", "-m"))] = Field(
         "", description="Ranks the texts: a folder or hub name."
@@ -45,9 +37,9 @@ class MineCommand(MinedFiles, MineSettings):
         "", description=MineSettings.model_fields["devices"].description
     )
     corpus: Path | None = Field(None, description="Further texts to mine from.")
-    column: Columns = ()
-    split: Split = ""
-    read: Read = ()
+    column: pairs.Columns = ()
+    split: pairs.Split = ""
+    read: pairs.Read = ()
     read_corpus: Annotated[tuple[str, ...], Option(metavar="OPTION=VALUE")] = Field(
         (), description="How --corpus is read; repeatable."
     )
@@ -58,7 +50,7 @@ class MineCommand(MinedFiles, MineSettings):
         "", description="A second model: for the report, and for samplers with a guide."
     )
     cache: Path | None = Field(None, description="Folder of embeddings; default: OUT/.cache.")
-    device: Device = "auto"
+    device: pairs.Device = "auto"
     batch_size: int = Field(64, ge=1, description="Texts encoded at once.")
     revision: str = Field("", description="Hub revision of the model.")
     overwrite: bool = Field(False, description="Replace another mined set in the folder.")
@@ -82,13 +74,13 @@ class MineCommand(MinedFiles, MineSettings):
                     f"mine: {option} is {name!r}, but the text of this prompt is given, too: "
                     "give one of them"
                 )
-        columns_of(self.column, "mine: ")
+        pairs.columns_of(self.column, "mine: ")
         return self
 
     @property
     def columns(self) -> dict[str, str]:
         """Names of the columns by their role."""
-        return columns_of(self.column)
+        return pairs.columns_of(self.column)
 
 
 def mined(given: MineCommand) -> tuple[dict[str, Any], bool]:
@@ -105,7 +97,7 @@ def mined(given: MineCommand) -> tuple[dict[str, Any], bool]:
     from nsbench.benchmarks.mining.dataset.rescore import load_rescorer
     from nsbench.benchmarks.mining.dataset.write import mine_to, read_data, with_corpus
 
-    settle_hub_for(given.data, given.model, given.judge, given.cross_encoder)
+    pairs.settle_hub_for(given.data, given.model, given.judge, given.cross_encoder)
     reading = parse_reading(given.read, "--read")
     of_corpus = parse_reading(given.read_corpus, "--read-corpus")
     rows = read_data(given.data, given.columns, given.split, reading)

@@ -34,16 +34,8 @@ from nsbench.benchmarks.records import (
 )
 from nsbench.benchmarks.records.cell import Budget, Cell, Choice, Evaluation
 from nsbench.benchmarks.records.local_task import LocalTask
+from nsbench.benchmarks.runs import joining
 from nsbench.benchmarks.runs.cell_run import environment, write_table
-from nsbench.benchmarks.runs.joining import (
-    earlier,
-    forget,
-    joined_info,
-    joined_queries,
-    joined_scores,
-    joined_tasks,
-    not_scored,
-)
 
 
 def evaluate(
@@ -195,10 +187,10 @@ def evaluate_model(
     there = _finished(folder.cell(model.name, cell.key))
     if there is not None:
         return there, True
-    before = [] if tests else earlier(cell, folder)
-    new: Sequence[Request] = not_scored(scored(tasks, absent), before)
+    before = [] if tests else joining.earlier(cell, folder)
+    new: Sequence[Request] = joining.not_scored(scored(tasks, absent), before)
     if before:
-        joined, left_out = joined_tasks(tasks, absent, before)
+        joined, left_out = joining.joined_tasks(tasks, absent, before)
         cell = cell_of(model, joined, (), left_out)
     paths = folder.cell(model.name, cell.key)
     there = _finished(paths)
@@ -209,14 +201,16 @@ def evaluate_model(
     paths.folder.mkdir(parents=True, exist_ok=True)
     plain: dict[str, Any] = cell.plain() | {"labels": cell.labels}
     write_atomically(paths.cell, pretty_json(plain))
-    write_atomically(paths.scores, scores_csv(joined_scores(before, found.scores)))
-    if (queries := joined_queries(before, found.queries)) is not None:
+    write_atomically(paths.scores, scores_csv(joining.joined_scores(before, found.scores)))
+    if (queries := joining.joined_queries(before, found.queries)) is not None:
         write_table(paths.queries, queries)
     record = RunRecord(
         key=cell.key,
         cell=plain,
         status="done",
-        evaluation=joined_info(before, {k: v for k, v in found.info.items() if k != "seconds"}),
+        evaluation=joining.joined_info(
+            before, {k: v for k, v in found.info.items() if k != "seconds"}
+        ),
         weights=model.revision,
         seconds={"evaluate": round(perf_counter() - clock, 3)},
         environment=environment(),
@@ -224,7 +218,7 @@ def evaluate_model(
     )
     record = replace(record, finished=datetime.now(UTC).isoformat(timespec="seconds"))
     write_record(paths, record)
-    forget(before, paths)
+    joining.forget(before, paths)
     return record, False
 
 
