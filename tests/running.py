@@ -1,5 +1,7 @@
 """Run planned cells in tests, and wait for what other threads and processes do."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -27,6 +29,12 @@ def until(ready: Callable[[], T], alive: Callable[[], bool] = lambda: True) -> T
         assert time.monotonic() < end, "it hangs"
         time.sleep(0.02)
     return found
+
+
+def python(*words: object, **how: Any) -> subprocess.CompletedProcess[str]:
+    """Run another Python with some words; ``how`` as for `subprocess.run`."""
+    command = [sys.executable, *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, **{"check": False, **how})
 
 
 def planned_of(raw: dict[str, Any], source: str = "matrix") -> list[Planned]:

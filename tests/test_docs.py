@@ -4,8 +4,6 @@ import ast
 import os
 import re
 import shlex
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from made_results import write_results
+from running import python
 
 from nsbench.analysis.read.leakage import TABLE_COLUMNS
 from nsbench.analysis.read.load import load_results
@@ -117,13 +116,7 @@ def test_shells_complete_commands_kinds_and_matrices(
         "try: main()\n"
         "finally: assert not {'torch', 'pandas'} & set(sys.modules), 'a key press must be cheap'"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, **settings, "COMP_CWORD": str(len(words) - 1)},
-    )
+    done = python("-c", code, env={**os.environ, **settings, "COMP_CWORD": str(len(words) - 1)})
     assert done.stdout.split() == [wanted], done.stderr
 
 
@@ -180,13 +173,7 @@ def test_the_quickstart_works_as_it_is_written(tmp_path: Path) -> None:
         if words[0] != "nsbench":
             continue  # the environment is there
         code = "from nsbench.analysis.cli.main import main; main()"
-        done = subprocess.run(
-            [sys.executable, "-c", code, *words[1:]],
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            check=False,
-        )
+        done = python("-c", code, *words[1:], cwd=tmp_path)
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
         ran += 1
     assert ran >= 9

@@ -3,12 +3,11 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from running import python
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -46,11 +45,10 @@ TAIL = "[budget]\nsteps = 5\nbatch_size = 16\n"
 
 def nsbench(*arguments: str, path: Path, check: bool = True) -> str:
     code = "from nsbench.analysis.cli.main import main; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
+    done = python(
+        "-c",
+        code,
+        *arguments,
         env=os.environ | {"PYTHONPATH": str(path), "PYTHONSAFEPATH": "1", "COLUMNS": "200"},
         cwd=path,
     )

@@ -1,11 +1,10 @@
 """The public functions of `nsbench` on small planted data, as a user calls them."""
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from running import python
 
 import nsbench
 
@@ -68,5 +67,5 @@ def test_the_public_names_are_typed_listed_and_imported_on_first_use() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         nsbench.nothing  # type: ignore[attr-defined]  # noqa: B018  # what a typo does
     code = "import sys, nsbench; print('torch' in sys.modules, 'pandas' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = python("-c", code, check=True)
     assert done.stdout.split() == ["False", "False"]

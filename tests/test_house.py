@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from running import python
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("samplers", "benchmarks", "analysis")
@@ -297,19 +298,13 @@ def test_what_reads_results_leaves_torch_alone() -> None:
     cheap += [m for m in modules() if m.startswith(("nsbench.benchmarks.records", "nsbench.an"))]
     code = f"import sys, importlib\nfor m in {cheap}: importlib.import_module(m)\n"
     code += "sys.exit(' '.join({'torch', 'mteb'} & set(sys.modules)) or 0)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = python("-c", code)
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_bare_folder_names_cannot_make_a_second_registry(package: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", f"import {package}"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = python("-c", f"import {package}", cwd=ROOT)
     assert done.returncode != 0
     assert f"import nsbench.{package}" in done.stderr
 
@@ -317,9 +312,7 @@ def test_bare_folder_names_cannot_make_a_second_registry(package: str) -> None:
 def test_packages_are_found() -> None:
     code = "import sys, setuptools; setuptools.setup = lambda **k: print(*k['packages'])\n"
     code += "exec(open('setup.py').read())"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    done = python("-c", code, cwd=ROOT, check=True)
     there = {name for name, path in modules().items() if path.name == "__init__.py"}
     assert set(done.stdout.split()) == {"nsbench", *there}
 

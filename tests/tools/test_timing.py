@@ -1,12 +1,11 @@
 """The timing scripts: exponents, kept rounds, and small real runs of what they time."""
 
 import csv
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from running import python
 
 from tools.timing import chunks, growth, memory, peers, roofline
 from tools.timing._compare import COLUMNS, PLACE, Compared, Side, compared, keep
@@ -117,7 +116,7 @@ def test_product_rates_are_positive_and_finite() -> None:
 def test_the_peak_is_of_the_program_itself_whatever_its_parent_held() -> None:
     held = bytearray(b"x") * (300 << 20)  # before the child starts
     code = "from tools.timing.memory import peak; print(peak())"
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    said = python("-c", code, check=True)
     assert len(held) == 300 << 20
     assert 1 < float(said.stdout) < 200
     assert memory.peak() > 300

@@ -2,13 +2,11 @@
 
 import csv
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-from running import HANG
+from running import HANG, python
 
 from nsbench.benchmarks.training.replay.capture import VARIABLE, Captured
 from tools.timing import gpu
@@ -85,9 +83,7 @@ def test_all_of_it_runs_where_little_more_than_torch_is_installed(tmp_path: Path
         "from tools.timing.gpu import main\n"
         f"sys.exit(main(['--rehearse', '--out', {str(tmp_path)!r}]))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=HANG
-    )
+    done = python("-c", code, timeout=HANG)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert sum(line.startswith("ok ") for line in lines) >= len(gpu.CHECKED) + 2

@@ -2,12 +2,11 @@
 
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from running import python
 
 from nsbench.analysis.figures.registry import figure, figures
 
@@ -43,10 +42,10 @@ def test_one_new_file_is_listed_and_drawn(build: Callable[..., Path], tmp_path: 
     results = build(seeds=1)
     code = "from nsbench.analysis.cli.main import main; main()"
     for words in (["list", "figures"], ["plot", str(results), "--figure", "task_counts"]):
-        done = subprocess.run(
-            [sys.executable, "-c", code, *words],
-            capture_output=True,
-            text=True,
+        done = python(
+            "-c",
+            code,
+            *words,
             check=True,
             cwd=tmp_path,
             env=os.environ | {"PYTHONPATH": str(tmp_path)},

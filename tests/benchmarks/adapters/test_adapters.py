@@ -1,7 +1,5 @@
 """Our loss inside sentence-transformers is the engine's; callbacks; metric-learning miners."""
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,8 @@ from nsbench.samplers import make, parse_choice
 from nsbench.samplers.testing import make_context
 
 pytest.importorskip("sentence_transformers")
+
+from running import python
 
 from nsbench.benchmarks.adapters._batch import token_hash
 from nsbench.benchmarks.adapters.pytorch_metric_learning import PmlMiner
@@ -291,9 +291,7 @@ def test_the_example_trains_and_starts_where_the_engine_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script = ROOT / "examples" / "sentence_transformers_loss.py"
-    done = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, cwd=tmp_path, check=False
-    )
+    done = python(str(script), cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     last = done.stdout.strip().splitlines()[-1].split()
     first, end = float(last[1]), float(last[3].rstrip(","))

@@ -3,8 +3,6 @@
 import io
 import logging
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_results import change_record, make_cell, write_cell
 from rich.table import Table
+from running import python
 
 from nsbench.benchmarks.cli.console import SafeConsole, escaped
 from nsbench.benchmarks.keys import spreadsheet_plain, spreadsheet_safe, visible
@@ -74,12 +73,7 @@ def test_commands_show_names_of_records_and_claims_as_escapes(tmp_path: Path) ->
     raw = paths.claim.read_text().replace(os.uname().nodename[:64], "\\u001b[2J")
     paths.claim.write_text(raw)
     for command in ("status", "leaderboard", "retry"):
-        done = subprocess.run(
-            [sys.executable, "-c", COMMAND, command, str(folder.root)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = python("-c", COMMAND, command, str(folder.root))
         text = done.stdout + done.stderr
         assert "Traceback" not in text, text
         assert [sign for sign in ACTS if sign in text] == [], (command, ascii(text))

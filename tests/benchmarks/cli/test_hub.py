@@ -6,7 +6,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import hub_server
 import pandas as pd
 import pytest
-from running import HANG
+from running import HANG, python
 
 from nsbench.benchmarks import hub
 from nsbench.benchmarks.encoders import _sources
@@ -230,11 +229,10 @@ def nsbench(*words: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[s
     """The command line in a process of its own, with the variables that are given."""
     drop = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_TOKEN", "HF_ENDPOINT", "HF_HOME")
     base = {k: v for k, v in os.environ.items() if k not in drop}
-    return subprocess.run(
-        [sys.executable, "-c", "from nsbench.analysis.cli.main import main; main()", *words],
-        capture_output=True,
-        text=True,
-        check=False,
+    return python(
+        "-c",
+        "from nsbench.analysis.cli.main import main; main()",
+        *words,
         cwd=cwd,
         timeout=HANG,
         env=base | {"COLUMNS": "200", "NO_PROXY": "*", "HF_HUB_DISABLE_XET": "1"} | env,

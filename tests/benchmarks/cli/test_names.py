@@ -1,11 +1,10 @@
 """What is listed without importing it is what the registries hold, and costs no torch."""
 
 import importlib
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from running import python
 
 from nsbench.benchmarks.cli.main import PACKAGES
 from nsbench.benchmarks.cli.names import shipped
@@ -36,9 +35,7 @@ def test_cheap_commands_import_no_torch(words: list[str]) -> None:
         "atexit.register(lambda: print('torch' in sys.modules, file=sys.stderr))\n"
         "from nsbench.analysis.cli.main import main; main()"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, *words], capture_output=True, text=True, check=True
-    )
+    done = python("-c", code, *words, check=True)
     assert done.stderr == "False\n"
 
 

@@ -2,11 +2,10 @@
 
 import hashlib
 import math
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from running import python
 
 from nsbench.benchmarks.data import LabelledTexts, Pairs
 from nsbench.benchmarks.evaluation.checkpoint import EvaluatedModel, SentenceCache
@@ -210,7 +209,7 @@ def test_the_seven_sts_are_known_without_mteb():
         "print(*check_tasks(['STS7', 'STS12'])); assert 'mteb' not in sys.modules;"
         "assert 'sklearn' not in sys.modules"
     )
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    out = python("-c", code, check=True)
     assert out.stdout.split() == [
         *["STS12", "STS13", "STS14", "STS15", "STS16", "STSBenchmark", "SICK-R"]
     ]

@@ -2,12 +2,11 @@
 
 import os
 import random
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import torch
+from running import python
 
 from nsbench.benchmarks.evaluation.checkpoint import EvaluatedModel, SentenceCache
 from nsbench.benchmarks.evaluation.evaluate import check_dev, evaluate, evaluate_dev
@@ -171,9 +170,7 @@ print(os.environ["MTEB_CACHE"], os.path.isdir(os.environ["MTEB_CACHE"]))
 """
     environment = {k: v for k, v in os.environ.items() if k != "MTEB_CACHE"}
     environment |= {"HOME": "/nowhere", "TMPDIR": str(tmp_path)}
-    out = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
-    )
+    out = python("-c", code, env=environment, check=True)
     folder, there = out.stdout.split()
     assert folder.startswith(str(tmp_path))
     assert there == "True"

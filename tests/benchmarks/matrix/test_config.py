@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running import Build, planned_of
+from running import Build, planned_of, python
 from typer.testing import CliRunner
 
 from nsbench.benchmarks.matrix.config import grid, load_config, suites
@@ -208,13 +208,9 @@ def test_shipped_suites_are_legal(name: str) -> None:
 
 
 def cli(*arguments: str) -> Any:
-    import subprocess
-    import sys
 
     code = "from nsbench.benchmarks.cli.main import main; main()"
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
-    )
+    return python("-c", code, *arguments)
 
 
 def test_command_line_reports_one_line_and_exit_code_2(tmp_path: Path) -> None:

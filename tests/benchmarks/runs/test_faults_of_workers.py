@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import tomli_w
-from running import HANG, Build, jobs_of, planned_of, until
+from running import HANG, Build, jobs_of, planned_of, python, until
 
 from nsbench.benchmarks.files import StorageError
 from nsbench.benchmarks.records import ResultsFolder
@@ -220,9 +220,7 @@ def test_a_worker_ends_with_its_parent(small: Build, tmp_path: Path) -> None:
         "    os.kill(os.getpid(), 9)\n"
     )
     (tmp_path / "parent.py").write_text(code)
-    done = subprocess.run(
-        [sys.executable, str(tmp_path / "parent.py")], capture_output=True, text=True, check=False
-    )
+    done = python(str(tmp_path / "parent.py"))
     until(lambda: not Path(f"/proc/{int(done.stdout)}").exists())
 
 

@@ -1,14 +1,13 @@
 """A matrix with a transformer, run from the command line on a device as it is on a CPU."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import orjson
 import pandas as pd
 import pytest
+from running import python
 
 from nsbench.benchmarks.training.replay.capture import VARIABLE
 from tools.timing._device_steps import bert, planted
@@ -40,12 +39,8 @@ def run(folder: Path, device: str, mode: str, *more: str) -> dict[str, Path]:
     out, config = folder / "-".join(["out", mode, *more]), folder / f"{device}.toml"
     config.write_text(MATRIX.format(source=str(folder / "model"), device=device))
     code = "from nsbench.analysis.cli.main import main; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", code, "run", str(config), "--out", str(out), *more],
-        env=os.environ | {VARIABLE: mode},
-        capture_output=True,
-        text=True,
-        check=False,
+    done = python(
+        "-c", code, "run", str(config), "--out", str(out), *more, env=os.environ | {VARIABLE: mode}
     )
     assert done.returncode == 0, done.stdout + done.stderr
     found = {}

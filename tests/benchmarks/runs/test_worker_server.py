@@ -1,22 +1,19 @@
 """The server of workers imports the engine, and commands end with all of their output."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tomli_w
+from running import python
 
 from nsbench.benchmarks import hub
 
 
 def apart(*words: str, cwd: Path | None = None) -> tuple[int, str, str]:
     """Exit code and output of another Python process, read through pipes to their end."""
-    done = subprocess.run(
-        [sys.executable, *words], capture_output=True, text=True, check=False, cwd=cwd
-    )
+    done = python(*words, cwd=cwd)
     return done.returncode, done.stdout, done.stderr
 
 

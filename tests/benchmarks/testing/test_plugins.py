@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from running import python
 
 from nsbench.benchmarks.cli.plugins import check_plugin as check_command
 from nsbench.benchmarks.cli.plugins import plugin_paths
@@ -25,14 +26,7 @@ ROOT = Path(__file__).resolve().parents[3]
 def run(*command: str, path: str = "", cwd: Path, ok: bool = True) -> str:
     """A Python process that has ``path`` before its own packages."""
     env = {k: v for k, v in os.environ.items() if k != PLUGIN_PATH}
-    done = subprocess.run(
-        [sys.executable, *command],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=cwd,
-        env=env | {"PYTHONPATH": path, "COLUMNS": "200"},
-    )
+    done = python(*command, cwd=cwd, env=env | {"PYTHONPATH": path, "COLUMNS": "200"})
     assert (done.returncode == 0) == ok, done.stdout + done.stderr
     return done.stdout + done.stderr
 
