@@ -72,18 +72,6 @@ class CorpusNegatives(FromCorpus):
     @property
     def pool(self) -> Pairing:
         """The training corpus with these settings."""
-        return "corpus", {
-            "shortage": self.shortage,
-            "source": self.source,
-            "guide": self.guide,
-            "negatives": self.k,
-            "depth": self.depth,
-            "start": self.start,
-            "stop": self.stop,
-            "refresh": self.refresh_every or "never",
-            "margin": self.margin,
-            "relative_margin": self.relative_margin,
-            "max_score": self.max_score,
-            "blend": self.blend,
-            "shares": self.shares,
-        }
+        own = ("k", "refresh_every", "keep")
+        same = {name: value for name, value in vars(self).items() if name not in own}
+        return "corpus", same | {"negatives": self.k, "refresh": self.refresh_every or "never"}

@@ -29,12 +29,10 @@ Quantities = Annotated[
     ),
 ]
 
-
 Match = Annotated[str, typer.Option(help="What compared methods spend alike: steps, or encodes.")]
 Aggregate = Annotated[
     str, typer.Option(help="STS12 to 16 over all pairs of a year (all), or by sub-set (mean).")
 ]
-
 
 Tables = Annotated[
     Literal["auto", "all", "board"],

@@ -1,11 +1,11 @@
 """``nsbench negatives``: what samplers chose on a shared batch, next to each other."""
 
 from itertools import zip_longest
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from nsbench.analysis.cli.results import Folder
 from nsbench.benchmarks.cli.console import echo, escaped, out
 from nsbench.samplers import suggest
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from nsbench.analysis.read.load import Results
     from nsbench.analysis.tables.negatives import Chosen, Negative
 
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Results folder.")]
 Samplers = Annotated[
     list[str] | None,
     typer.Option("--sampler", metavar="NAME", help="Sampler to show; repeatable, two by default."),

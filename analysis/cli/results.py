@@ -2,7 +2,7 @@
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,6 +12,9 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Results folder.")]
 Packed = Annotated[Path, typer.Argument(metavar="PACKED", help="Folder that `pack` wrote.")]
 Published = Annotated[
     list[Path], typer.Argument(metavar="DIR...", help="Folders that `publish` wrote.")
+]
+Check = Annotated[
+    bool, typer.Option("--check", help="Write nothing; fail if a stored text differs.")
 ]
 OutFolder = Annotated[Path, typer.Option("--out", "-o", help="Where to write.")]
 Baseline = Annotated[str, typer.Option(help="Sampler that differences are to.")]
@@ -57,16 +60,8 @@ def publish_(
     """Pack a results folder, and make leaderboards, tables and figures from what was packed."""
     from nsbench.analysis.report.published import publish
 
-    given = {"baseline": baseline, "margin": margin}
-    for line in publish(
-        folder,
-        out,
-        names=figure or (),
-        report=report,
-        baseline=baseline,
-        margin=margin,
-        texts=texts,
-    ):
+    given: dict[str, Any] = {"baseline": baseline, "margin": margin}
+    for line in publish(folder, out, names=figure or (), report=report, texts=texts, **given):
         echo(f"left out: {line}", to_err=True)
     usual = {"baseline": "in_batch", "margin": 0.5}
     options = "".join(f" --{k} {shlex.quote(f'{v}')}" for k, v in given.items() if v != usual[k])
@@ -75,9 +70,7 @@ def publish_(
 
 def rebuild_(
     folders: Published,
-    check: Annotated[
-        bool, typer.Option("--check", help="Write nothing; fail if a stored text differs.")
-    ] = False,
+    check: Check = False,
     baseline: Baseline = "in_batch",
     margin: Margin = 0.5,
 ) -> None:
@@ -102,9 +95,7 @@ def rebuild_(
 def boards_(
     folders: Published,
     out: OutFolder,
-    check: Annotated[
-        bool, typer.Option("--check", help="Write nothing; fail if a stored text differs.")
-    ] = False,
+    check: Check = False,
 ) -> None:
     """Put published boards side by side: verdicts by method, and whether difficulty predicts."""
     from nsbench.analysis.tables.boards import texts

@@ -24,7 +24,6 @@ _RENAMED = {"steps": "train_steps", "tokens": "tokens_seen"}
 _PHASES = {"total": "wall_s"}
 _PASS, _MINING = "passes_", "passes_mining"
 
-
 Piece = dict[str, Any]
 """Columns by name; rows that have them alike share the object."""
 

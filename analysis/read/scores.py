@@ -29,7 +29,6 @@ _FLAGS = frozenset((b"True", b"False"))
 _TEXTS = SCORE_COLUMNS[:_VALUE]
 _FLOAT = re.compile(rb",(-?\d+\.\d*(?:e[-+]\d+)?),")
 
-
 Layout = tuple[tuple[str, str, str, str, int, bool], ...]
 """Task, split, subset, metric, ``n_examples`` and ``main`` of each row of a ``scores.csv``."""
 

@@ -51,7 +51,6 @@ _AFTER = (
 )
 _OPTIONAL = ("candidates", "regime", "steps", "batch_size", "budget")
 
-
 OURS = frozenset(
     (*_BEFORE, *_OPTIONAL, *_AFTER, *COSTS, *SECONDS, *LEAKS, *POOL_KEYS, *METHOD_KEYS, "pool")
 ) | frozenset(

@@ -22,7 +22,6 @@ Ints = NDArray[np.int64]
 MOST_MATES = 200_000
 """Pairs of texts of one class that are written for training."""
 
-
 MOST_QUERIES = {"train": 20_000, "dev": 500, "test": 1500}
 """Queries of each part; further ones are drawn out, and counted."""
 MOST_FREE = 50_000

@@ -50,7 +50,6 @@ Config = Annotated[
     typer.Argument(help="A matrix file (TOML), or the name of a suite.", autocompletion=matrices),
 ]
 
-
 after_run: list[Callable[[Path], None]] = []
 """Called with the results folder when cells of it are done; added by packages that read results."""
 

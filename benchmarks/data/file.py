@@ -4,7 +4,7 @@ Source: the layouts of sentence-transformers, SimCSE, FlagEmbedding, Tevatron an
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -102,14 +102,7 @@ class File(DataSet):
 
     @property
     def _reading(self) -> Reading:
-        return Reading(
-            header=self.header,
-            quotes=self.quotes,
-            delimiter=self.delimiter,
-            encoding=self.encoding,
-            ragged=self.ragged,
-            bad_rows=self.bad_rows,
-        )
+        return Reading(**{f.name: getattr(self, f.name) for f in fields(Reading)})
 
     def check(self) -> None:
         """Check that the files exist and the first row has a layout."""

@@ -10,17 +10,14 @@ from nsbench.samplers import one_of, suggest
 OWN = "own"
 """Stands for the tests that a data set includes."""
 
-
 DRAWS = "every label"
 """Drawing rule of a clustering; another text here makes other cells."""
 
 TAKEN = (OWN, "geometry", "frequent_tokens", "first_dimensions")
 """Task names that mean something else in scores."""
 
-
 YOUNGER = ("quotes", "delimiter", "encoding", "ragged", "bad_rows")
 """Settings that are left out of a cell at their defaults."""
-
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 

@@ -13,7 +13,6 @@ from nsbench.benchmarks.keys import visible
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
-
 _open: dict[int, Path] = {}  # by thread: interleaved cells have one each
 _before: dict[str, Any] = {}
 

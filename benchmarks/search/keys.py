@@ -5,7 +5,6 @@ from torch import Tensor
 
 EMPTY = -(1 << 63)
 
-
 _LOW = (1 << 32) - 1  # ids are kept in 32 bits
 
 

@@ -53,7 +53,6 @@ KEPT_METRICS = (
     "recall_at_100",
 )
 
-
 FIRST = 10
 """Candidates whose order is looked at for ties: those of nDCG@10."""
 EQUAL = 1e-6

@@ -30,7 +30,6 @@ class TaskRequest:
 Request = TaskRequest | LocalTask
 """One task: of mteb, or of local files."""
 
-
 Named = str | Request
 """A task, or the name of tasks."""
 

@@ -20,7 +20,6 @@ from nsbench.benchmarks.mining.settings import MinedFiles
 
 Rows = Iterator[dict[str, Any]]
 
-
 BEIR_FILES = ("qrels/train.tsv", "corpus.jsonl", "queries.jsonl")
 
 
