@@ -38,17 +38,8 @@ class Follows:
 
     called: ClassVar[str]
     follows: ClassVar[frozenset[str]] = frozenset(
-        {
-            "objective",
-            "pool",
-            "requires_pool",
-            "needs",
-            "stochastic",
-            "may_empty",
-            "requires_given",
-            "synthesize",
-        }
-    )
+        ("objective", "pool", "requires_pool", "requires_given")
+    ) | {"needs", "stochastic", "may_empty", "synthesize"}
 
     @property
     @abstractmethod

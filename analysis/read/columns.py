@@ -9,15 +9,7 @@ from nsbench.analysis.read.names import short_names
 from nsbench.benchmarks.keys import describe_choice
 from nsbench.benchmarks.records import RecordError, RunRecord
 
-AXES = (
-    "sampler",
-    "augmentation",
-    "objective",
-    "candidates",
-    "regime",
-    "encoder",
-    "data",
-)
+AXES = ("sampler", "augmentation", "objective", "candidates", "regime", "encoder", "data")
 IDENTITY = ("matrix", "key", *AXES, "seed", "status", "info")
 _CHOICES = tuple(a for a in AXES if a != "augmentation")
 _RENAMED = {"steps": "train_steps", "tokens": "tokens_seen"}

@@ -13,17 +13,7 @@ from numpy.typing import NDArray
 from nsbench.benchmarks.data._lexicon import lexicon
 from nsbench.benchmarks.data._types import Ints
 
-SLOTS = (
-    "topic",
-    "agent",
-    "action",
-    "object",
-    "place",
-    "time",
-    "number",
-    "manner",
-    "negative",
-)
+SLOTS = ("topic", "agent", "action", "object", "place", "time", "number", "manner", "negative")
 # What each shared slot adds to the graded similarity of two frames; they add up to 5.
 WEIGHTS = {
     "topic": 0.8,
