@@ -95,8 +95,7 @@ class _Module:
         source, original = self._sources.get(name, ("", ""))
         if not source.startswith("nsbench."):
             return self, None
-        module = _Module(_place(source))
-        return module, module.classes.get(original)
+        return _Module(_place(source))._find(ast.Name(original))
 
     def _value(self, node: ast.expr) -> Any:
         """Return a default: a literal, or a constant of this or another module."""
