@@ -40,7 +40,7 @@ def overlap_size(table: pd.DataFrame) -> tuple[float, float]:
 
 @figure(collect_overlap, size=overlap_size, needs=["choices"])
 def sampler_overlap(table: pd.DataFrame, ax: Axes) -> Axes:
-    """How alike samplers choose on the same batches, first and last."""
+    """Overlap of samplers' choices on the same batches, first and last."""
     names = list(dict.fromkeys(table["sampler"]))
     sets, weight = (
         table.pivot_table(index="sampler", columns="other", values=v).reindex(names, columns=names)
@@ -94,7 +94,7 @@ def collect_agreement(material: drawing.Material) -> Iterator[tuple[str, pd.Data
 
 @figure(collect_agreement, size=drawing.rows_size, needs=["probes"])
 def agreement(table: pd.DataFrame, ax: Axes) -> Axes:
-    """Whether models agree on what is hard: between seeds, with in_batch, between encoders."""
+    """Agreement of models on what is hard: between seeds, with in_batch, between encoders."""
     rows = np.arange(len(table))
     for kind, marker in _KIND_MARKERS.items():
         part = table[table["kind"] == kind]

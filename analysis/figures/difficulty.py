@@ -117,13 +117,13 @@ def _curves(name: str, pool: Pool, table: pd.DataFrame) -> Iterator[tuple[str, p
 
 @figure(collect_staleness, needs=["difficulty"])
 def staleness(table: pd.DataFrame, ax: Axes) -> Axes:
-    """How old mined and stored candidates have become, one picture per quantity."""
+    """Age of mined and stored candidates, one picture per quantity."""
     return difficulty_curves(table, ax)
 
 
 @figure(collect_curves, needs=["difficulty"])
 def difficulty_curves(table: pd.DataFrame, ax: Axes) -> Axes:
-    """What each sampler fed the model over training, one picture per quantity."""
+    """Difficulty that each sampler fed the model over training, one picture per quantity."""
     last = table.sort_values("step", kind="stable").groupby("sampler", sort=True)["mean"].last()
     cast = Cast.of(last.sort_values(ascending=False, kind="stable").index)
     for place, (curve, style, line) in enumerate(cast.drawn(table)):
@@ -255,7 +255,7 @@ def _mined(material: drawing.Material, pool: Pool) -> pd.DataFrame:
 
 @figure(collect_ledger, size=drawing.rows_size)
 def percentile_ledger(table: pd.DataFrame, ax: Axes) -> Axes:
-    """Which part of the ranked candidates every sampler took, by weight."""
+    """Part of the ranked candidates that every sampler took, by weight."""
     quantiles = sorted(c for c in table.columns if re.fullmatch(r"q\d\d", c))
     nested = list(zip(quantiles, reversed(quantiles), strict=True))[: len(quantiles) // 2]
     looks_ = looks(table["sampler"])

@@ -52,7 +52,7 @@ def collect_shares(material: drawing.Material) -> Iterator[tuple[str, pd.DataFra
 
 @figure(collect_shares, needs=["difficulty"])
 def gradient_share(table: pd.DataFrame, ax: Axes) -> Axes:
-    """How much of the gradient the hardest x % carry."""
+    """Share of the gradient that the hardest x % carry."""
     percents = sorted(table["percent"].unique())
     ax.plot(percents, percents, color="0.6", linestyle=":", label="equal weights")
     cast = Cast.by(table, "mean")
@@ -230,7 +230,7 @@ def collect_drift(material: drawing.Material) -> Iterator[tuple[str, pd.DataFram
 
 @figure(collect_drift, needs=["difficulty"])
 def drift(table: pd.DataFrame, ax: Axes) -> Axes:
-    """How far a fixed set of texts moved from where they started."""
+    """Distance of a fixed set of texts from where they started."""
     cast = Cast.by(table, "mean")
     for part, style, line in cast.drawn(table):
         drawing.banded_line(ax, part["step"], part, style, **line)

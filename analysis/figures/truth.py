@@ -68,7 +68,7 @@ def collect_same(material: drawing.Material) -> Iterator[tuple[str, pd.DataFrame
 
 @figure(collect_same, needs=["difficulty"])
 def same_meaning(table: pd.DataFrame, ax: Axes) -> Axes:
-    """How often candidates mean the same as their anchor, by place in the ranking."""
+    """Share of candidates that mean the same as their anchor, by place in the ranking."""
     bins = sorted({(low, high) for low, high in table[["low", "high"]].to_numpy()})
     place = {b: i for i, b in enumerate(bins)}
     cast = Cast.by(table[table["low"] == table["low"].min()], "mean")

@@ -21,16 +21,16 @@ class CellPaths:
 
     folder: Path
     cell = _File("cell.json")
-    """What the cell is."""
+    """Its settings on every axis."""
     scores = _File("scores.csv")
     difficulty = _File("difficulty.parquet")
     """Its negative-difficulty statistics."""
     histograms = _File("histograms.parquet")
     """Counts of similarities and percentiles by bin, summed from the first step on."""
     probe = _File("probe.parquet")
-    """How each anchor of the probe ranks the candidates at the end, hardest first."""
+    """Candidates of each anchor of the probe as ranked at the end, hardest first."""
     choices = _File("choices.parquet")
-    """What the sampler chose for some anchors of the first and the last batch."""
+    """Choices of the sampler for some anchors of the first and the last batch."""
     texts = _File("texts.parquet")
     """The texts of the choices; absent where texts are not to be kept."""
     negatives = _File("negatives.parquet")
@@ -42,9 +42,9 @@ class CellPaths:
     weights = _File("weights.safetensors")
     """Its trained weights, where they were to be kept."""
     log = _File("log.txt")
-    """What it printed."""
+    """Everything that it printed."""
     record = _File("record.json")
-    """How it ended; written last."""
+    """Status and costs; written last."""
     claim = _File("claim.json")
     """Claim of the process that runs the cell."""
     snapshot = _File("checkpoint.safetensors")
