@@ -1,6 +1,5 @@
 from typing import Any
 
-import pytest
 import torch
 
 from nsbench.benchmarks.candidates import candidates
@@ -24,8 +23,3 @@ def test_bm25_asks_for_a_corpus_ranked_by_bm25() -> None:
     pool: Any = candidates.make(name, **given)
     assert (pool.source, pool.negatives, pool.depth, pool.shortage) == ("bm25", 2, 5, "error")
     assert sampler.requires_pool == name
-
-
-def test_bm25_refuses_to_draw_more_than_it_ranks() -> None:
-    with pytest.raises(ValueError, match="depth must be a whole number >= 30, got 20"):
-        make("bm25", k=30)

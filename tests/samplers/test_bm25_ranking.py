@@ -3,7 +3,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pytest
 
 from nsbench.samplers import make
 from nsbench.samplers.testing import make_context
@@ -11,11 +10,6 @@ from nsbench.samplers.testing import make_context
 
 def test_bm25_ranking_chooses_nothing() -> None:
     assert not make("bm25_ranking")(make_context(4, 9)).mask.any()
-
-
-def test_bm25_ranking_refuses_what_bm25_cannot_be() -> None:
-    with pytest.raises(ValueError, match="b must be in"):
-        make("bm25_ranking", b=1.5)
 
 
 def test_bm25_ranking_is_a_row_of_retrieval_tests_only(

@@ -53,8 +53,6 @@ def test_what_does_not_fit_is_refused() -> None:
         name, params = make("corpus_negatives", **given).pool
         with pytest.raises(ValueError, match=message):
             candidates.make(name, **params)
-    with pytest.raises(ValueError, match="max_score must be in"):
-        make("corpus_negatives", max_score=2.0)
 
 
 def test_mining_a_data_set_takes_its_filters_and_refuses_other_sources() -> None:

@@ -1,5 +1,3 @@
-import pytest
-
 from nsbench.samplers import make
 from nsbench.samplers.testing import expect_oracle
 
@@ -11,8 +9,3 @@ def test_topic_keeps_the_whole_batch() -> None:
 def test_topic_names_its_batcher() -> None:
     batcher = make("topic", texts_per_cluster=50.0, share=0.5).batcher  # type: ignore[attr-defined]
     assert batcher == ("topic", {"texts_per_cluster": 50.0, "share": 0.5})
-
-
-def test_topic_refuses_a_share_above_1() -> None:
-    with pytest.raises(ValueError, match=r"share must be in \[0, 1\], got 1.5"):
-        make("topic", share=1.5)

@@ -114,9 +114,6 @@ def test_sts_unlabelled_offline_and_not_cached_says_what_to_do(offline: Path) ->
         ({"columns": {"txt": "a"}}, "hub: a key of columns is 'txt'. Did you mean 'text'?"),
         ({"min_score": float("nan")}, "hub: min_score must be a number or left out, got nan"),
         ({"nli": "x"}, "hub: nli is 'x'"),
-        ({"views": "x"}, "hub: views is 'x'"),
-        ({"limit": -1}, "hub: limit must be a whole number >= 0, got -1"),
-        ({"seed": -1}, "hub: seed must be a whole number >= 0, got -1"),
     ],
 )
 def test_impossible_hub_parameters_are_refused(given: dict[str, Any], message: str) -> None:
