@@ -103,7 +103,7 @@ def _advice(table: pd.DataFrame, statistics: "PoolStatistics", averaged: bool) -
     row = _first_better(table)
     own = _own(row, common)
     ahead = _rows(table[table["rank"] < row["rank"]])
-    higher = next((r for r in ahead if r["verdict"] == BASELINE), None)
+    higher = next((r for r in ahead if r["verdict"] == verdicts.BASELINE), None)
     lead = f"Use {_method(row)}:"
     if own or higher:
         lead = f"{_method(row)} is {'better' if higher else 'best'}:"
@@ -126,7 +126,7 @@ def _advice(table: pd.DataFrame, statistics: "PoolStatistics", averaged: bool) -
 
 def _base(table: pd.DataFrame, baseline: str) -> str:
     """The baseline in words; with several of them, such as one an objective, which one counts."""
-    several = table[table["verdict"] == BASELINE]["method"].nunique() > 1
+    several = table[table["verdict"] == verdicts.BASELINE]["method"].nunique() > 1
     return f"{baseline} of the same setting" if several else baseline
 
 
