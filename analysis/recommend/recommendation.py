@@ -6,6 +6,7 @@ goes on where it was, with the same plan and the same bytes.
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,10 @@ import numpy as np
 from nsbench.analysis.recommend.arms import IN_BATCH, UNTRAINED, mined, short_list
 from nsbench.analysis.recommend.audit_page import write_audit
 from nsbench.analysis.recommend.cells import Ended, Setting, run
-from nsbench.analysis.recommend.decide import (
-    decide,
-    query_gaps,
-    too_little,
-)
+from nsbench.analysis.recommend.decide import decide, query_gaps, too_little
 from nsbench.analysis.recommend.given import Given, Material, RecommendGiven, material
 from nsbench.analysis.recommend.hand_over import hand_over
-from nsbench.analysis.recommend.plan import EPOCHS, SHAPES, Plan, make_plan, read_plan
+from nsbench.analysis.recommend.plan import EPOCHS, Plan, make_plan, read_plan
 from nsbench.analysis.recommend.race import Say, curves, race, seconds
 from nsbench.analysis.recommend.recommendation_page import write_story
 from nsbench.analysis.recommend.story import Story, Told
@@ -46,23 +43,10 @@ def recommended(given: RecommendGiven, say: Say = lambda line: None) -> Told:
         ValueError: If the data cannot be used, the time is too short, or the folder holds another
             recommendation.
     """
-    start = time.monotonic()
-    folder = given.folder("recommend")
-    found = material(given)
-    _claim(folder, given, found)
-    for note in found.notes:
-        say(note)
-    audit, parts = _audited(folder, given, found)
-    setting = Setting(folder, found.encoder, given.device, _batch(parts))
-    name = given.name
-    first = _enough_to_start(parts)
-    if first:
-        locked, rows = parts["test"]["queries"], audit["facts"]["rows"]
-        least = too_little(np.zeros(0), locked, rows, wanted=given.least)
-        story = Story(name, audit, parts, None, (), None, (), least, given.least, found.notes, {})
-        return write_story(story, folder)
-    plan, least = _planned(setting, given, audit, parts, start, say)
-    if least[0] > given.least:
+    ready = prepared(given, say)
+    setting, audit, parts, found = ready.setting, ready.audit, ready.parts, ready.found
+    plan, least, folder, name = ready.plan, ready.least, setting.folder, given.name
+    if plan is None:
         story = Story(name, audit, parts, None, (), None, (), least, given.least, found.notes, {})
         return write_story(story, folder)
     path = folder / "plan.json"
@@ -83,6 +67,53 @@ def recommended(given: RecommendGiven, say: Say = lambda line: None) -> Told:
     files = hand_over(setting, plan, decision, model=model)
     told = write_story(story, folder)
     return Told(told.outcome, told.sentence, folder, (*told.files, *files), decision)
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What is known before the race.
+
+    Attributes:
+        setting: What all arms share.
+        found: The data and models.
+        audit: The audit as plain data.
+        parts: Queries, documents and pairs of each part.
+        plan: The plan as written; ``None`` where the pairs are too few for a race.
+        least: See `too_little`.
+    """
+
+    setting: Setting
+    found: Material
+    audit: Mapping[str, Any]
+    parts: Mapping[str, Any]
+    plan: Plan | None
+    least: tuple[float, int]
+
+
+def prepared(given: RecommendGiven, say: Say = lambda line: None) -> Prepared:
+    """Audit, divide and plan, or read what was written; nothing races.
+
+    Args:
+        given: Options.
+        say: Told what happens, one line at a time.
+
+    Raises:
+        ValueError: As `recommended` does.
+    """
+    start = time.monotonic()
+    folder = given.folder("recommend")
+    found = material(given)
+    _claim(folder, given, found)
+    for note in found.notes:
+        say(note)
+    audit, parts = _audited(folder, given, found)
+    setting = Setting(folder, found.encoder, given.device, _batch(parts))
+    if _too_few(parts):
+        locked, rows = parts["test"]["queries"], audit["facts"]["rows"]
+        least = too_little(np.zeros(0), locked, rows, wanted=given.least)
+        return Prepared(setting, found, audit, parts, None, least)
+    plan, least = _planned(setting, given, audit, parts, start, say)
+    return Prepared(setting, found, audit, parts, plan, least)
 
 
 def _claim(folder: Path, given: Given, found: Material) -> None:
@@ -128,13 +159,10 @@ def _batch(parts: Mapping[str, Any]) -> int:
     return batch
 
 
-def _enough_to_start(parts: Mapping[str, Any]) -> str:
-    """Return the reason why nothing can be trained; empty if something can."""
-    if parts["train"]["queries"] < 32:
-        return "too few pairs to train on"
-    if min(parts["dev"]["queries"], parts["test"]["queries"]) < 8:
-        return "too few pairs to compare on"
-    return ""
+def _too_few(parts: Mapping[str, Any]) -> bool:
+    """True where there are too few pairs to train on, or to compare on."""
+    few = min(parts["dev"]["queries"], parts["test"]["queries"])
+    return bool(parts["train"]["queries"] < 32 or few < 8)
 
 
 def _planned(
@@ -144,7 +172,7 @@ def _planned(
     parts: Mapping[str, Any],
     start: float,
     say: Say,
-) -> tuple[Plan, tuple[float, int]]:
+) -> tuple[Plan | None, tuple[float, int]]:
     """The plan of the folder, or one made from a few timed trainings, and `too_little`."""
     kind = "static" if setting.encoder["name"] == "static" else "transformer"
 
@@ -160,9 +188,11 @@ def _planned(
     locked, rows = parts["test"]["queries"], audit["facts"]["rows"]
     gaps = query_gaps([tried[best]], [none])
     least = too_little(gaps, locked, rows, wanted=given.least)
+    if least[0] > given.least:
+        return None, least
     plan = read_plan(setting.folder / "plan.json")
-    if plan is not None or least[0] > given.least:
-        return plan or _no_plan(given), least
+    if plan is not None:
+        return plan, least
     hard = probe(mined(4), RATES[kind][best])
     evaluate = min(e.seconds["evaluate"] for e in tried[1:])
     per_step = (tried[-1].seconds["train"] + 2 * hard.seconds["train"]) / 3 / PROBE_STEPS
@@ -180,10 +210,6 @@ def _planned(
         f"rate {plan.learning_rate:g}, in {given.minutes:g} minutes"
     )
     return plan.write(setting.folder / "plan.json"), least
-
-
-def _no_plan(given: RecommendGiven) -> Plan:
-    return Plan((), SHAPES[-1], 0, 0.0, given.minutes, 0.0, 0.0, 0.0)
 
 
 def _records(folder: Path) -> list[dict[str, Any]]:
