@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 OUT ?= out/bench
 BOARDS := $(patsubst %/tables/tuned.csv,%,$(wildcard results/*/tables/tuned.csv))
-PUBLISHED := $(patsubst %/cells/,%,$(wildcard results/*/cells/))
+PUBLISHED := $(patsubst %/cells/,%,$(wildcard results/*/cells/)) $(patsubst %/prepared.json,%,$(wildcard results/recommend/*/prepared.json))
 
 .PHONY: bench test test-examples fuzz test-slow timing-gpu check format report report-check docs clean
 

@@ -24,9 +24,10 @@ from nsbench.analysis.recommend.arms import (
     arm_of,
     with_temperatures,
 )
-from nsbench.analysis.recommend.cells import TEST, Doubles, Setting, mean, run
+from nsbench.analysis.recommend.cells import EXHAUSTIVE, Doubles, Setting, Trainings, mean
 from nsbench.analysis.recommend.decide import NOTHING
 from nsbench.analysis.recommend.plan import Plan, read_plan
+from nsbench.analysis.recommend.recommendation import PREPARED
 from nsbench.analysis.statistics.verdicts import MARGIN, WORSE, judge
 from nsbench.analysis.tables.text import markdown_lines, markdown_text
 from nsbench.benchmarks.records import read_json
@@ -94,19 +95,17 @@ def compare(folder: Path, seeds: tuple[int, ...] = SEEDS) -> Compared:
         seeds: One training with each.
     """
     plan = read_plan(folder / "plan.json")
-    told, asked = (read_json(folder / f"{name}.json") for name in ("recommendation", "asked"))
+    told = read_json(folder / "recommendation.json")
     if plan is None or "chosen" not in told:
         raise SystemExit(f"{folder} holds no recommendation of a recipe")
-    cell = read_json(next(folder.glob("decision/runs/in_batch-*/cell.json")))
-    batch = int(cell["budget"]["batch_size"])
-    setting = Setting(folder, asked["encoder"], asked["device"], batch)
+    facts = read_json(folder / PREPARED)
+    names = ("encoder", "device", "batch_size", "max_length")
+    trainings = Trainings(Setting(folder, **{name: facts[name] for name in names}))
     found = []
     for arm in _arms(plan, told):
         own = seeds if arm.trains else seeds[:1]
         steps, rate = plan.steps, plan.learning_rate
-        ended = run(
-            setting, "exhaustive", arm, steps=steps, learning_rate=rate, seeds=own, part=TEST
-        )
+        ended = trainings.run(EXHAUSTIVE, arm, steps=steps, learning_rate=rate, seeds=own)
         if math.isfinite(mean(ended)):
             found.append((arm, ended * (1 if arm.trains else len(seeds))))
     names = [arm.name for arm, _ in found]

@@ -57,10 +57,21 @@ def publish_(
     texts: Texts = True,
     margin: Margin = 0.5,
 ) -> None:
-    """Pack a results folder, and make leaderboards, tables and figures from what was packed."""
+    """Pack a results folder, and make leaderboards, tables and figures from what was packed.
+
+    Of a recommendation, keep all but the texts.
+    """
+    from nsbench.analysis.recommend.published import is_recommendation
+    from nsbench.analysis.recommend.published import publish as publish_recommendation
     from nsbench.analysis.report.published import publish
 
     given: dict[str, Any] = {"baseline": baseline, "margin": margin}
+    if is_recommendation(folder):
+        if figure or report or given != {"baseline": "in_batch", "margin": 0.5}:
+            raise ValueError(f"{folder} is a recommendation, which takes no option but --out")
+        publish_recommendation(folder, out)
+        echo(f"wrote {out}; make it again with: nsbench rebuild {out}", to_err=True)
+        return
     for line in publish(folder, out, names=figure or (), report=report, texts=texts, **given):
         echo(f"left out: {line}", to_err=True)
     usual = {"baseline": "in_batch", "margin": 0.5}
@@ -75,18 +86,28 @@ def rebuild_(
     margin: Margin = 0.5,
 ) -> None:
     """Make every file of published folders again from their packed records, or compare them."""
+    from nsbench.analysis.recommend import published as recommended
     from nsbench.analysis.report.published import differences, rebuild
 
     wrong = 0
     for folder in folders:
+        own = recommended.is_recommendation(folder)
         if check:
-            found = differences(folder, baseline=baseline, margin=margin)
+            found = (
+                recommended.differences(folder)
+                if own
+                else differences(folder, baseline=baseline, margin=margin)
+            )
             for line in found:
                 echo(line, to_err=True)
             echo(f"{folder}: {'differs' if found else 'as stored, byte for byte'}", to_err=True)
             wrong += bool(found)
         else:
-            made = rebuild(folder, baseline=baseline, margin=margin)
+            made = (
+                recommended.rebuild(folder)
+                if own
+                else rebuild(folder, baseline=baseline, margin=margin)
+            )
             echo(f"wrote {len(made)} files to {folder}")
     if wrong:
         raise typer.Exit(1)

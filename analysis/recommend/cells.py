@@ -1,18 +1,27 @@
 """Trainings of arms as cells of an ordinary results folder, and their scores."""
 
 import csv
+import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nsbench.analysis.recommend.arms import Arm
 
+if TYPE_CHECKING:
+    from nsbench.benchmarks.runs.executors.base import Job
+
 Doubles = NDArray[np.float64]
 DEV, TEST = "dev", "test"
+RACE, DECISION, EXHAUSTIVE = "race", "decision", "exhaustive"
+"""Stages, and the results folders of their trainings."""
+PARTS = {RACE: DEV, DECISION: TEST, EXHAUSTIVE: TEST}
+"""Part of the data that a stage's trainings are scored on."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +84,8 @@ class Ended:
         score: nDCG@10 in points, NaN unless done.
         seconds: By phase.
         cost: Counts, such as encoder passes.
-        folder: Of the cell.
+        folder: Of the cell; ``None`` for one that was read from a table.
+        queries: nDCG@10 of every query by its id, where it was read from a table.
     """
 
     arm: Arm
@@ -85,10 +95,13 @@ class Ended:
     score: float
     seconds: Mapping[str, float]
     cost: Mapping[str, Any]
-    folder: Path
+    folder: Path | None = None
+    queries: Mapping[str, float] | None = None
 
-    def by_query(self) -> dict[str, float]:
+    def by_query(self) -> Mapping[str, float]:
         """nDCG@10 of every query, by its id."""
+        if self.queries is not None or self.folder is None:
+            return self.queries or {}
         import pandas as pd
 
         table = pd.read_parquet(self.folder / "queries.parquet")
@@ -96,55 +109,102 @@ class Ended:
         return dict(zip(table["query"].astype(str), table["value"].astype(float), strict=True))
 
 
-def run(
-    setting: Setting,
-    name: str,
-    arm: Arm,
-    *,
-    steps: int,
-    learning_rate: float,
-    seeds: Sequence[int],
-    part: str = DEV,
-) -> list[Ended]:
-    """Train an arm with every seed, or find that it is done.
+@dataclass(frozen=True)
+class Key:
+    """Key of a training in a recommendation.
 
-    Args:
-        setting: What all arms share.
-        name: Of the results folder.
-        arm: The arm.
+    Attributes:
+        stage: One of `PARTS`.
+        recipe: Name of the arm.
         steps: Optimizer steps.
         learning_rate: The highest.
-        seeds: One training with each.
-        part: Part of the data that it is scored on.
+        seed: Of the training.
     """
-    from nsbench.benchmarks.matrix.config import parse_config
-    from nsbench.benchmarks.matrix.expand import expand
-    from nsbench.benchmarks.records import ResultsFolder
-    from nsbench.benchmarks.runs.executors.base import finished, plan_jobs, run_job, to_replace
 
-    matrix = parse_config(
-        setting.matrix(arm, part=part, steps=steps, learning_rate=learning_rate, seeds=seeds)
-    )
-    place, out = ResultsFolder(setting.folder / name), []
-    for planned in expand(matrix):
-        (job,) = plan_jobs([planned], place, matrix.run.device, matrix.run.threads)
-        record = finished(job.paths) or run_job(to_replace(job))
-        if record is None:
-            raise ValueError(f"another process is running {job.paths.folder}")
-        good = record.status == "done"
-        out.append(
-            Ended(
+    stage: str
+    recipe: str
+    steps: int
+    learning_rate: float
+    seed: int
+
+
+class Trainings:
+    """The trainings of a recommendation, each run once, and the time that is left for them.
+
+    Attributes:
+        setting: What all share.
+        ended: All that ended or were found, in order.
+    """
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        self.ended: dict[Key, Ended] = {}
+        self._end = math.inf
+
+    def begin(self, seconds: float) -> None:
+        """Start the clock: so many seconds are left for everything."""
+        self._end = time.monotonic() + seconds
+
+    def left(self) -> float:
+        """Seconds that are left; infinite before the clock starts."""
+        return self._end - time.monotonic()
+
+    def done(
+        self, stage: str, arm: Arm, *, steps: int, learning_rate: float, seeds: Sequence[int]
+    ) -> bool:
+        """True if a call of `run` with the same arguments trains nothing."""
+        from nsbench.benchmarks.runs.executors.base import finished
+
+        jobs = self._jobs(stage, arm, steps, learning_rate, seeds)
+        return all(finished(job.paths) is not None for job in jobs)
+
+    def run(
+        self, stage: str, arm: Arm, *, steps: int, learning_rate: float, seeds: Sequence[int]
+    ) -> list[Ended]:
+        """Train an arm with every seed, or find that it is done.
+
+        Args:
+            stage: One of `PARTS`.
+            arm: The arm.
+            steps: Optimizer steps.
+            learning_rate: The highest.
+            seeds: One training with each.
+        """
+        from nsbench.benchmarks.runs.executors.base import finished, run_job, to_replace
+
+        out = []
+        for job in self._jobs(stage, arm, steps, learning_rate, seeds):
+            record = finished(job.paths) or run_job(to_replace(job))
+            if record is None:
+                raise ValueError(f"another process is running {job.paths.folder}")
+            done = Ended(
                 arm,
-                planned.cell.seed,
+                job.planned.cell.seed,
                 record.status,
                 str(record.reason or ""),
-                _score(job.paths.folder) if good else float("nan"),
+                _score(job.paths.folder) if record.status == "done" else float("nan"),
                 dict(record.seconds),
                 dict(record.cost),
                 job.paths.folder,
             )
+            self.ended[Key(stage, arm.name, steps, learning_rate, done.seed)] = done
+            out.append(done)
+        return out
+
+    def _jobs(
+        self, stage: str, arm: Arm, steps: int, learning_rate: float, seeds: Sequence[int]
+    ) -> "list[Job]":
+        from nsbench.benchmarks.matrix.config import parse_config
+        from nsbench.benchmarks.matrix.expand import expand
+        from nsbench.benchmarks.records import ResultsFolder
+        from nsbench.benchmarks.runs.executors.base import plan_jobs
+
+        given = self.setting.matrix(
+            arm, part=PARTS[stage], steps=steps, learning_rate=learning_rate, seeds=seeds
         )
-    return out
+        matrix = parse_config(given)
+        place = ResultsFolder(self.setting.folder / stage)
+        return plan_jobs(expand(matrix), place, matrix.run.device, matrix.run.threads)
 
 
 def _score(folder: Path) -> float:

@@ -2,20 +2,22 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
 from nsbench.analysis.recommend.arms import CLOSED_FORM, IN_BATCH, UNTRAINED, Arm
-from nsbench.analysis.recommend.cells import TEST, Doubles, Ended, Setting, mean, run
-from nsbench.analysis.recommend.plan import FRESH_SEEDS, Plan
-from nsbench.analysis.recommend.race import Say
+from nsbench.analysis.recommend.cells import DECISION, TEST, Doubles, Ended, Trainings
+from nsbench.analysis.recommend.plan import FRESH_SEEDS, LEAST_SEEDS, Plan
+from nsbench.analysis.recommend.race import Say, slowness
 from nsbench.analysis.statistics.verdicts import BETTER, MARGIN, judge
 from nsbench.benchmarks.seeds import seed_for
 
 LEARNED, NOTHING, TOO_LITTLE = "learned", "nothing can be learned", "too little to tell"
+UNDECIDED = "undecided"
 POWER = stats.norm.ppf(0.975) + stats.norm.ppf(0.8)
 LEAST_QUERIES = 30
 """Queries from which the spread of differences is read; fewer count as `SPREAD` at least."""
@@ -109,33 +111,64 @@ class Decision:
         return f"Use {name}: {gap:+.2f} points over in_batch [{gap - half:.2f}, {gap + half:.2f}]."
 
 
-def decide(setting: Setting, plan: Plan, finalists: Sequence[Arm], say: Say) -> Decision:
+def decide(
+    trainings: Trainings, plan: Plan, path: Path, finalists: Sequence[Arm], say: Say
+) -> tuple[Decision | None, Plan]:
     """Train the finalists with fresh seeds, and judge them on the locked part.
 
+    All are trained with one seed before the next, so that time can run out after any seed. With
+    fewer than `LEAST_SEEDS` nothing is decided.
+
     Args:
-        setting: What all arms share.
+        trainings: Run them.
         plan: Steps, learning rate and number of seeds.
+        path: Its file; the number of seeds is written there where time ran out.
         finalists: Recipes that the race kept, in_batch at its best temperature among them.
         say: Told what ends.
     """
-    seeds = FRESH_SEEDS[: plan.fresh]
-    arms = list(dict.fromkeys(a.name for a in finalists))
-    by_name = {a.name: a for a in finalists}
     base = next((a for a in finalists if a.sampler == IN_BATCH.sampler), IN_BATCH)
-    entries = [UNTRAINED, base, CLOSED_FORM, *(by_name[n] for n in arms if n != base.name)]
-    ended: list[tuple[Arm, list[Ended]]] = []
-    for arm in entries:
-        own = seeds if arm.trains else seeds[:1]
-        rate = plan.learning_rate
-        found = run(
-            setting, "decision", arm, steps=plan.steps, learning_rate=rate, seeds=own, part=TEST
-        )
-        if not math.isfinite(mean(found)):
-            say(f"decision: {arm.name} is left out: {found[0].reason}")
-            continue
-        say(f"decision: {arm.name}: {mean(found):.2f}")
-        ended.append((arm, found * (1 if arm.trains else len(seeds))))
-    return _judged(ended, seeds)
+    arms = {a.name: a for a in (UNTRAINED, base, CLOSED_FORM, *finalists)}
+    ended: dict[str, list[Ended]] = {name: [] for name in arms}
+    for number, seed in enumerate(FRESH_SEEDS[: plan.fresh]):
+        own = [arms[name] for name in ended if number == 0 or arms[name].trains]
+        need = slowness(trainings, plan) * plan.seconds(sum(arm.trains for arm in own))
+        need = need if number >= LEAST_SEEDS else 0.0
+        if not _with_seed(trainings, plan, own, seed=seed, need=need, ended=ended, say=say):
+            say(f"the decision ends after {number} seeds, for the time is used up")
+            plan = replace(plan, fresh=number).write(path)
+            break
+    seeds = FRESH_SEEDS[: plan.fresh]
+    if len(seeds) < LEAST_SEEDS:
+        return None, plan
+    found = [(arms[name], list(own)) for name, own in ended.items()]
+    each = [(arm, own[: len(seeds)] if arm.trains else own * len(seeds)) for arm, own in found]
+    return _judged(each, seeds), plan
+
+
+def _with_seed(
+    trainings: Trainings,
+    plan: Plan,
+    arms: Sequence[Arm],
+    *,
+    seed: int,
+    need: float,
+    ended: dict[str, list[Ended]],
+    say: Say,
+) -> bool:
+    """Train all with one seed; False if fewer than the needed seconds are left, or none later."""
+    for arm in arms:
+        given: Any = {"steps": plan.steps, "learning_rate": plan.learning_rate, "seeds": [seed]}
+        if trainings.left() < need and not trainings.done(DECISION, arm, **given):
+            return False
+        need = 0.0
+        (last,) = trainings.run(DECISION, arm, **given)
+        if last.status == "done":
+            ended[arm.name].append(last)
+            say(f"decision, seed {seed}: {arm.name}: {last.score:.2f}")
+        else:
+            del ended[arm.name]
+            say(f"decision: {arm.name} is left out: {last.reason}")
+    return True
 
 
 def _judged(ended: Sequence[tuple[Arm, Sequence[Ended]]], seeds: tuple[int, ...]) -> Decision:

@@ -1,8 +1,8 @@
 """The plan of a race: made once from a few timed trainings, written, and followed from then on.
 
-A clock decides nothing after the plan is written, so a recommendation that was killed and is run
-again follows the same plan. The plan leaves a share of the time unused; what was spent so far, as
-records say, can shorten the last stages, and that is written too.
+A recommendation that was killed and is run again follows the same plan. The plan leaves a share of
+the time unused. Where the time runs short all the same, the last stages are shortened; that is
+written into the plan before it is followed, once, so that it never depends on a clock again.
 """
 
 import math
@@ -82,9 +82,13 @@ class Plan:
         spent: Seconds before the race, as the clock said when the plan was made.
         per_step: Seconds of a step then.
         per_score: Seconds of scoring then.
-        fresh: Fresh seeds, fewer where the race took longer than planned.
-        curves: False where the time for curves was used up; ``None`` until that is known.
-        temperatures: The same of the temperatures in the last rung.
+        temperatures: False where there was no time for several temperatures in the last rung;
+            ``None`` until that is known.
+        raced: Rungs that were run in full, and recipes of the rung after them; ``None`` until the
+            race ends.
+        fresh: Fresh seeds of the decision, fewer where time ran short; ``None`` until the race
+            ends.
+        curves: False where there was no time for curves; ``None`` until that is known.
     """
 
     arms: tuple[Arm, ...]
@@ -95,40 +99,71 @@ class Plan:
     spent: float
     per_step: float
     per_score: float
-    fresh: int = 0
-    curves: bool | None = None
     temperatures: bool | None = None
+    raced: tuple[int, int] | None = None
+    fresh: int | None = None
+    curves: bool | None = None
 
     def plain(self) -> dict[str, Any]:
         """As plain data."""
         shape = {**vars(self.shape), "seeds": list(self.shape.seeds)}
-        return {**vars(self), "arms": [a.plain() for a in self.arms], "shape": shape}
+        raced = None if self.raced is None else list(self.raced)
+        return {
+            **vars(self),
+            "arms": [a.plain() for a in self.arms],
+            "shape": shape,
+            "raced": raced,
+        }
 
     def write(self, path: Path) -> "Plan":
         """Write it, and return it."""
         write_atomically(path, pretty_json(self.plain()))
         return self
 
-    def before_last_rung(self, seconds: float) -> "Plan":
-        """Settle whether there is time for several temperatures."""
-        left = 60 * self.minutes - self.spent - seconds
-        arms = max(2, math.ceil(self.shape.arms / 4))
-        cells = 3 * arms * self.shape.seeds[2] + LEAST_SEEDS * (self.shape.finalists + 1)
-        need = cells * (self.steps * self.per_step + self.per_score)
+    def seconds(self, trainings: float, share: float = 1.0) -> float:
+        """Seconds of some trainings with a share of the steps, scores included, as planned."""
+        return trainings * (share * self.steps * self.per_step + self.per_score)
+
+    @property
+    def least_decision(self) -> float:
+        """Seconds of a decision between in_batch and one recipe."""
+        return self.seconds(2 * LEAST_SEEDS)
+
+    def whole(self) -> float:
+        """Seconds of the race and the decision, as planned."""
+        full, scores = self.shape.steps_and_scores()
+        return full * self.steps * self.per_step + scores * self.per_score
+
+    def before_last_rung(self, left: float) -> "Plan":
+        """Settle whether there is time for several temperatures.
+
+        Args:
+            left: Seconds that are left for everything, also of the other methods.
+        """
+        cells = 3 * max(2, math.ceil(self.shape.arms / 4)) * self.shape.seeds[2]
+        need = self.seconds(cells + LEAST_SEEDS * (self.shape.finalists + 1))
         return replace(self, temperatures=self.shape.temperatures and left > need)
 
-    def after_race(self, seconds: float) -> "Plan":
-        """Settle the number of fresh seeds by what the race took."""
-        left = 60 * self.minutes - self.spent - seconds
-        each = (self.shape.finalists + 1) * (self.steps * self.per_step + self.per_score)
-        fresh = min(self.shape.fresh, max(LEAST_SEEDS, int(left * 0.9 / max(each, 1e-9))))
-        return replace(self, fresh=fresh)
+    def after_race(self, left: float, raced: tuple[int, int]) -> "Plan":
+        """Settle what was raced and the number of fresh seeds."""
+        each = max(self.seconds(self.shape.finalists + 1), 1e-9)
+        able = int(min(max(left, 0) * 0.9 / each, self.shape.fresh))
+        fresh = max(LEAST_SEEDS, able) if self.fresh is None else self.fresh
+        return replace(self, raced=raced, fresh=fresh, temperatures=bool(self.temperatures))
 
-    def after_decision(self, seconds: float) -> "Plan":
+    def after_decision(self, left: float) -> "Plan":
         """Settle whether there is time for curves."""
-        left = 60 * self.minutes - self.spent - seconds
-        need = 8 * (self.steps / 2 * self.per_step + self.per_score)
-        return replace(self, curves=self.shape.curves and left > need)
+        return replace(self, curves=self.shape.curves and left > self.seconds(8, 0.5))
+
+    def longer(self, minutes: float) -> "Plan":
+        """The same plan with more time: what was settled for want of time is open again."""
+        more = replace(self, minutes=minutes, temperatures=None, raced=None)
+        return replace(more, fresh=None, curves=None)
+
+    @property
+    def settled(self) -> bool:
+        """True if nothing is left to be settled."""
+        return None not in (self.temperatures, self.raced, self.fresh, self.curves)
 
 
 def read_plan(path: Path) -> Plan | None:
@@ -137,7 +172,9 @@ def read_plan(path: Path) -> Plan | None:
         return None
     raw = read_json(path)
     shape = Shape(**{**raw["shape"], "seeds": tuple(raw["shape"]["seeds"])})
-    return Plan(**{**raw, "arms": tuple(map(arm_of, raw["arms"])), "shape": shape})
+    raced = None if raw.get("raced") is None else tuple(raw["raced"])
+    arms = tuple(map(arm_of, raw["arms"]))
+    return Plan(**{**raw, "arms": arms, "shape": shape, "raced": raced})
 
 
 def make_plan(

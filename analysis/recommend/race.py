@@ -6,8 +6,9 @@ Optimization (successive halving). https://proceedings.mlr.press/v51/jamieson16.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from nsbench.analysis.recommend.arms import (
     IN_BATCH,
@@ -18,7 +19,7 @@ from nsbench.analysis.recommend.arms import (
     mined,
     with_temperatures,
 )
-from nsbench.analysis.recommend.cells import Ended, Setting, mean, run
+from nsbench.analysis.recommend.cells import RACE, Ended, Trainings, mean
 from nsbench.analysis.recommend.plan import Plan
 
 Say = Callable[[str], None]
@@ -43,66 +44,103 @@ class Place:
 
 @dataclass(frozen=True)
 class Rung:
-    """A stage of the race: arms from best to worst."""
+    """A stage of the race: arms from best to worst, and arms that time did not suffice for."""
 
     steps: int
     seeds: tuple[int, ...]
     places: tuple[Place, ...]
+    left_out: tuple[Arm, ...] = ()
 
 
-def race(setting: Setting, plan: Plan, path: Path, say: Say) -> tuple[list[Rung], Plan]:
-    """Run the rungs of a plan, which settles before the last one whether temperatures race.
+def race(trainings: Trainings, plan: Plan, path: Path, say: Say) -> tuple[list[Rung], Plan]:
+    """Run the rungs of a plan while there is time, and settle the plan up to the decision.
+
+    Where the time that is left is needed for the least decision, the arms that have not run in
+    the open rung are left out, and so are all later rungs.
 
     Args:
-        setting: What all arms share.
+        trainings: Run them.
         plan: The plan.
         path: Its file.
         say: Told what ends.
     """
     steps = [max(8, plan.steps // 4), max(8, plan.steps // 2), plan.steps]
-    arms, rungs = list(plan.arms), list[Rung]()
+    arms, rungs, full = list(plan.arms), list[Rung](), (len(steps), 0)
     for number, budget in enumerate(steps):
         if number == 2 and plan.temperatures is None:
-            plan = plan.before_last_rung(seconds(rungs)).write(path)
+            plan = plan.before_last_rung(trainings.left() / slowness(trainings, plan)).write(path)
         if number == 2 and plan.temperatures:
             arms = with_temperatures([a for a in arms if a.temperature == TEMPERATURE])
         kept = max(2, math.ceil(len(plan.arms) / 2 ** (number + 1)))
         if number == 2:
             kept = plan.shape.finalists
-        rungs.append(_rung(setting, plan, arms, (number, budget, kept), say))
+        rungs.append(_rung(trainings, plan, arms, (number, budget, kept), say))
+        if rungs[-1].left_out:
+            full = (number, len(arms) - len(rungs[-1].left_out))
+            break
         arms = [p.arm for p in rungs[-1].places if p.kept]
+    if plan.raced is None:
+        plan = plan.after_race(trainings.left() / slowness(trainings, plan), full).write(path)
     return rungs, plan
 
 
-def seconds(rungs: Sequence[Rung]) -> float:
-    """Seconds that the trainings of some rungs took, by their records."""
-    every = {e.folder: e for rung in rungs for place in rung.places for e in place.ended}
-    return float(sum(e.seconds.get("total", 0.0) for e in every.values()))
+def finalists(rungs: Sequence[Rung]) -> list[Arm]:
+    """Return the arms of the decision, in_batch among them: one other where time ran out."""
+    if not rungs[-1].left_out:
+        return [p.arm for p in rungs[-1].places if p.kept]
+    for rung in reversed(rungs):
+        able = [p.arm for p in rung.places if math.isfinite(p.score)]
+        others = [arm for arm in able if arm.sampler != IN_BATCH.sampler]
+        if others:
+            return [others[0], *[arm for arm in able if arm.sampler == IN_BATCH.sampler][:1]]
+    return [IN_BATCH]
+
+
+def slowness(trainings: Trainings, plan: Plan) -> float:
+    """How many times as long as planned trainings took, at least 1."""
+    found = [
+        (e.seconds.get("total", 0.0), plan.seconds(1, key.steps / max(1, plan.steps)))
+        for key, e in trainings.ended.items()
+        if e.status == "done" and e.arm.trains
+    ]
+    took, planned = (sum(column) for column in zip(*found, strict=True)) if found else (0.0, 1.0)
+    return max(1.0, took / max(planned, 1e-9))
 
 
 def _rung(
-    setting: Setting, plan: Plan, arms: Sequence[Arm], which: tuple[int, int, int], say: Say
+    trainings: Trainings, plan: Plan, arms: Sequence[Arm], which: tuple[int, int, int], say: Say
 ) -> Rung:
     number, steps, keep = which
     seeds = tuple(range(1, plan.shape.seeds[number] + 1))
+    given: Any = {"steps": steps, "learning_rate": plan.learning_rate, "seeds": seeds}
     found: list[tuple[Arm, list[Ended]]] = []
-    for arm in arms:
-        rate = plan.learning_rate
-        ended = run(setting, "race", arm, steps=steps, learning_rate=rate, seeds=seeds)
+    for at, arm in enumerate(arms):
+        if _ends(trainings, plan, (number, at), done=trainings.done(RACE, arm, **given)):
+            say(f"rung {number + 1} ends here, for the time that is left is for the decision")
+            break
+        ended = trainings.run(RACE, arm, **given)
         found.append((arm, ended))
         told = f"dev {mean(ended):.2f}" if math.isfinite(mean(ended)) else ended[0].reason
         say(f"rung {number + 1}, {steps} steps: {arm.name}: {told}")
+    left_out = tuple(arms[len(found) :])
     order = sorted(range(len(found)), key=lambda i: (-mean(found[i][1]), i))
-    last = number == 2
     able = [i for i in order if math.isfinite(mean(found[i][1]))]
     # in_batch is in every rung, at its best temperature in the decision, and takes no place.
     own = [i for i in able if found[i][0].sampler == IN_BATCH.sampler]
     others = [i for i in able if i not in own]
-    if last:
+    if number == 2 or left_out:
         others, own = _different(others, [arm for arm, _ in found]), own[:1]
-    kept = {*others[:keep], *own}
+    kept = {*others[: 1 if left_out else keep], *own}
     places = [Place(found[i][0], mean(found[i][1]), i in kept, tuple(found[i][1])) for i in order]
-    return Rung(steps, seeds, tuple(places))
+    return Rung(steps, seeds, tuple(places), left_out)
+
+
+def _ends(trainings: Trainings, plan: Plan, at: tuple[int, int], *, done: bool) -> bool:
+    """True if the race ends before an arm: as the plan says, or because time is needed."""
+    if plan.raced is not None:
+        return plan.raced == at
+    need = plan.least_decision * slowness(trainings, plan)
+    return at != (0, 0) and not done and trainings.left() < need
 
 
 def _different(order: Sequence[int], arms: Sequence[Arm]) -> list[int]:
@@ -131,28 +169,36 @@ class Curve:
     points: tuple[tuple[str, int, float], ...]
 
 
-def curves(setting: Setting, plan: Plan, say: Say) -> list[Curve]:
-    """Score mined negatives against their number, and against their margin to the positive."""
+def curves(trainings: Trainings, plan: Plan, path: Path, say: Say) -> tuple[list[Curve], Plan]:
+    """Score mined negatives against their number and margin: all points, or none for want of time.
+
+    Args:
+        trainings: Run them.
+        plan: The plan.
+        path: Its file.
+        say: Told what ends.
+    """
+    if plan.curves is None:
+        plan = plan.after_decision(trainings.left() / slowness(trainings, plan)).write(path)
+    seeds = tuple(range(1, plan.shape.seeds[1] + 1))
+    steps = max(8, plan.steps // 2)
+    given: Any = {"steps": steps, "learning_rate": plan.learning_rate, "seeds": seeds}
     out = []
     for title, x, arms in (
         ("Score against the number of mined negatives", "negatives per anchor", _numbers()),
         ("Score against the margin of mined negatives", "margin, share of s_pos", _margins()),
     ):
         points = []
-        for name, arm in arms:
-            found = run(
-                setting,
-                "race",
-                arm,
-                steps=max(8, plan.steps // 2),
-                learning_rate=plan.learning_rate,
-                seeds=tuple(range(1, plan.shape.seeds[1] + 1)),
-            )
+        for name, arm in arms if plan.curves else ():
+            if trainings.left() < 0 and not trainings.done(RACE, arm, **given):
+                say("no curves are drawn, for the time is used up")
+                return [], replace(plan, curves=False).write(path)
+            found = trainings.run(RACE, arm, **given)
             points += [(name, e.seed, e.score) for e in found if e.status == "done"]
             say(f"curve: {arm.name}: dev {mean(found):.2f}")
         if points:
             out.append(Curve(title, x, tuple(points)))
-    return out
+    return out, plan
 
 
 def _numbers() -> list[tuple[str, Arm]]:

@@ -6,7 +6,7 @@ goes on where it was, with the same plan and the same bytes.
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,14 @@ import numpy as np
 
 from nsbench.analysis.recommend.arms import IN_BATCH, UNTRAINED, mined, short_list
 from nsbench.analysis.recommend.audit_page import write_audit
-from nsbench.analysis.recommend.cells import Ended, Setting, run
-from nsbench.analysis.recommend.decide import decide, query_gaps, too_little
+from nsbench.analysis.recommend.cells import DECISION, RACE, Ended, Setting, Trainings
+from nsbench.analysis.recommend.decide import UNDECIDED, decide, query_gaps, too_little
 from nsbench.analysis.recommend.given import Given, Material, RecommendGiven, material
 from nsbench.analysis.recommend.hand_over import hand_over
 from nsbench.analysis.recommend.plan import EPOCHS, Plan, make_plan, read_plan
-from nsbench.analysis.recommend.race import Say, curves, race, seconds
+from nsbench.analysis.recommend.race import Say, curves, finalists, race, slowness
 from nsbench.analysis.recommend.recommendation_page import write_story
+from nsbench.analysis.recommend.stored import write_trainings
 from nsbench.analysis.recommend.story import Story, Told
 from nsbench.benchmarks.files import write_atomically
 from nsbench.benchmarks.keys import pretty_json
@@ -30,6 +31,8 @@ BATCH = 64
 RATES = {"static": (1e-3, 3e-3, 1e-2, 3e-2), "transformer": (1e-5, 3e-5, 1e-4)}
 """Learning rates by kind of encoder; in_batch chooses one on dev, for all."""
 PROBE_STEPS = 32
+PREPARED = "prepared.json"
+"""File of all that is known before the race; it holds no text of the data."""
 
 
 def recommended(given: RecommendGiven, say: Say = lambda line: None) -> Told:
@@ -44,50 +47,59 @@ def recommended(given: RecommendGiven, say: Say = lambda line: None) -> Told:
             recommendation.
     """
     ready = prepared(given, say)
-    setting, audit, parts, found = ready.setting, ready.audit, ready.parts, ready.found
-    plan, least, folder, name = ready.plan, ready.least, setting.folder, given.name
+    trainings, folder, plan = ready.trainings, ready.trainings.setting.folder, ready.plan
     if plan is None:
-        story = Story(name, audit, parts, None, (), None, (), least, given.least, found.notes, {})
-        return write_story(story, folder)
-    path = folder / "plan.json"
-    rungs, plan = race(setting, plan, path, say)
-    if not plan.fresh:
-        plan = plan.after_race(seconds(rungs)).write(path)
-    finalists = [p.arm for p in rungs[-1].places if p.kept]
-    decision = decide(setting, plan, finalists, say)
-    if plan.curves is None:
-        plan = plan.after_decision(seconds(rungs) + _spent(folder / "decision")).write(path)
-    drawn = curves(setting, plan, say) if plan.curves else []
-    story = Story(
-        *(name, audit, parts, plan, rungs, decision, drawn, least, given.least),
-        found.notes,
-        _cost(folder),
-    )
-    model = _model_name(found)
-    files = hand_over(setting, plan, decision, model=model)
-    told = write_story(story, folder)
-    return Told(told.outcome, told.sentence, folder, (*told.files, *files), decision)
+        return write_story(Story(ready.facts, None, (), None, (), {}), folder)
+    before = sum(e.seconds.get("total", 0.0) for e in trainings.ended.values())
+    trainings.begin(60 * plan.minutes - plan.spent - max(0.0, _recorded(folder) - before))
+    told = settled(ready.facts, trainings, plan, say)
+    write_trainings(trainings, folder)
+    return told
+
+
+def settled(facts: Mapping[str, Any], trainings: Trainings, plan: Plan, say: Say) -> Told:
+    """Race, decide and write everything.
+
+    Args:
+        facts: The content of ``prepared.json``.
+        trainings: Run them, or read them.
+        plan: The plan.
+        say: Told what happens, one line at a time.
+    """
+    setting, path = trainings.setting, trainings.setting.folder / "plan.json"
+    rungs, plan = race(trainings, plan, path, say)
+    decision, plan = decide(trainings, plan, path, finalists(rungs), say)
+    if decision is None:
+        plan = replace(plan, curves=False).write(path)
+    drawn, plan = curves(trainings, plan, path, say)
+    slow = slowness(trainings, plan)
+    story = Story(facts, plan, rungs, decision, drawn, _cost(trainings), slow)
+    files = hand_over(setting, plan, decision, model=facts["model"]) if decision else []
+    told = write_story(story, setting.folder)
+    return replace(told, files=(*told.files, *files))
+
+
+def _recorded(folder: Path) -> float:
+    """Seconds of all trainings that are on disk."""
+    records = [
+        read_json(p) for s in (RACE, DECISION) for p in folder.glob(f"{s}/runs/*/record.json")
+    ]
+    return float(sum(r["seconds"].get("total", 0.0) for r in records))
 
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """What is known before the race.
+    """The state before the race.
 
     Attributes:
-        setting: What all arms share.
-        found: The data and models.
-        audit: The audit as plain data.
-        parts: Queries, documents and pairs of each part.
+        trainings: Those that chose the learning rate.
+        facts: The content of ``prepared.json``.
         plan: The plan as written; ``None`` where the pairs are too few for a race.
-        least: See `too_little`.
     """
 
-    setting: Setting
-    found: Material
-    audit: Mapping[str, Any]
-    parts: Mapping[str, Any]
+    trainings: Trainings
+    facts: Mapping[str, Any]
     plan: Plan | None
-    least: tuple[float, int]
 
 
 def prepared(given: RecommendGiven, say: Say = lambda line: None) -> Prepared:
@@ -108,12 +120,29 @@ def prepared(given: RecommendGiven, say: Say = lambda line: None) -> Prepared:
         say(note)
     audit, parts = _audited(folder, given, found)
     setting = Setting(folder, found.encoder, given.device, _batch(parts))
+    trainings, plan = Trainings(setting), None
     if _too_few(parts):
         locked, rows = parts["test"]["queries"], audit["facts"]["rows"]
         least = too_little(np.zeros(0), locked, rows, wanted=given.least)
-        return Prepared(setting, found, audit, parts, None, least)
-    plan, least = _planned(setting, given, audit, parts, start, say)
-    return Prepared(setting, found, audit, parts, plan, least)
+    else:
+        plan, least = _planned(trainings, given, audit, parts, start, say)
+    shares = audit["false_negatives"]
+    facts = {
+        "name": given.name,
+        "model": _model_name(found),
+        "encoder": dict(setting.encoder),
+        "device": setting.device,
+        "batch_size": setting.batch_size,
+        "max_length": setting.max_length,
+        "parts": parts,
+        "false_negatives": {"by_swaps": shares["by_swaps"], "why_not": shares["why_not"]},
+        "least_difference": least[0],
+        "pairs_that_would_do": least[1],
+        "wanted": given.least,
+        "notes": list(found.notes),
+    }
+    write_atomically(folder / PREPARED, pretty_json(facts))
+    return Prepared(trainings, facts, plan)
 
 
 def _claim(folder: Path, given: Given, found: Material) -> None:
@@ -124,14 +153,26 @@ def _claim(folder: Path, given: Given, found: Material) -> None:
     if path.is_file():
         before = read_json(path)
         for key, value in asked.items():
-            if before.get(key) != value:
+            if before.get(key) != value and not (key == "minutes" and _goes_on(folder, value)):
                 raise ValueError(
                     f"{folder} holds a recommendation with {key} = {before.get(key)!r}, not "
                     f"{value!r}: choose another folder with --out"
                 )
-        return
+        if before == asked:
+            return
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(path, pretty_json(asked))
+
+
+def _goes_on(folder: Path, minutes: float) -> bool:
+    """Give a plan more minutes if its time ran out before the decision; False for any other."""
+    told, path = folder / "recommendation.json", folder / "plan.json"
+    plan = read_plan(path)
+    if plan is None or not told.is_file() or read_json(told)["outcome"] != UNDECIDED:
+        return False
+    if minutes > plan.minutes:
+        plan.longer(minutes).write(path)
+    return minutes >= plan.minutes
 
 
 def _audited(folder: Path, given: Given, found: Material) -> tuple[Any, Any]:
@@ -166,7 +207,7 @@ def _too_few(parts: Mapping[str, Any]) -> bool:
 
 
 def _planned(
-    setting: Setting,
+    trainings: Trainings,
     given: RecommendGiven,
     audit: Mapping[str, Any],
     parts: Mapping[str, Any],
@@ -174,10 +215,11 @@ def _planned(
     say: Say,
 ) -> tuple[Plan | None, tuple[float, int]]:
     """The plan of the folder, or one made from a few timed trainings, and `too_little`."""
+    setting = trainings.setting
     kind = "static" if setting.encoder["name"] == "static" else "transformer"
 
     def probe(arm: Any, rate: float) -> Ended:
-        (ended,) = run(setting, "race", arm, steps=PROBE_STEPS, learning_rate=rate, seeds=(1,))
+        (ended,) = trainings.run(RACE, arm, steps=PROBE_STEPS, learning_rate=rate, seeds=(1,))
         if ended.status != "done":
             raise ValueError(f"{arm.name} cannot be trained here: {ended.reason}")
         return ended
@@ -190,10 +232,10 @@ def _planned(
     least = too_little(gaps, locked, rows, wanted=given.least)
     if least[0] > given.least:
         return None, least
+    hard = probe(mined(4), RATES[kind][best])
     plan = read_plan(setting.folder / "plan.json")
     if plan is not None:
         return plan, least
-    hard = probe(mined(4), RATES[kind][best])
     evaluate = min(e.seconds["evaluate"] for e in tried[1:])
     per_step = (tried[-1].seconds["train"] + 2 * hard.seconds["train"]) / 3 / PROBE_STEPS
     plan = make_plan(
@@ -212,23 +254,14 @@ def _planned(
     return plan.write(setting.folder / "plan.json"), least
 
 
-def _records(folder: Path) -> list[dict[str, Any]]:
-    return [read_json(p) for p in sorted(folder.glob("runs/*/record.json"))]
-
-
-def _spent(folder: Path) -> float:
-    return float(sum(r["seconds"].get("total", 0.0) for r in _records(folder)))
-
-
-def _cost(folder: Path) -> dict[str, int]:
-    """Counts over all cells."""
-    every = [r for name in ("race", "decision") for r in _records(folder / name)]
-    done = [r for r in every if r["status"] == "done"]
+def _cost(trainings: Trainings) -> dict[str, int]:
+    """Counts over all trainings."""
+    done = [e for e in trainings.ended.values() if e.status == "done"]
     return {
         "trainings": len(done),
-        "not_done": len(every) - len(done),
-        "steps": int(sum(r["cost"].get("steps", 0) for r in done)),
-        "encoder_passes": int(sum(r["cost"].get("passes", 0) for r in done)),
+        "not_done": len(trainings.ended) - len(done),
+        "steps": int(sum(e.cost.get("steps", 0) for e in done)),
+        "encoder_passes": int(sum(e.cost.get("passes", 0) for e in done)),
     }
 
 

@@ -8,8 +8,10 @@ from typing import Any
 import pandas as pd
 
 from nsbench.analysis.recommend import pictures
-from nsbench.analysis.recommend.decide import TOO_LITTLE, Decision, Final
+from nsbench.analysis.recommend.decide import TOO_LITTLE, UNDECIDED, Decision, Final
 from nsbench.analysis.recommend.page import Block, Code, Says, Section, Table, write_pages
+from nsbench.analysis.recommend.plan import USED, Plan
+from nsbench.analysis.recommend.race import finalists
 from nsbench.analysis.recommend.story import Story, Told
 from nsbench.analysis.statistics.verdicts import MARGIN
 from nsbench.benchmarks.files import write_atomically
@@ -27,7 +29,10 @@ def write_story(story: Story, folder: Path) -> Told:
     """Write ``recommendation.md``, ``.html`` and ``.json``."""
     sentence, outcome = _sentence(story)
     pages = write_pages(
-        folder, "recommendation", f"Recommendation for {story.name}", _sections(story, folder)
+        folder,
+        "recommendation",
+        f"Recommendation for {story.facts['name']}",
+        _sections(story, folder),
     )
     write_atomically(folder / "recommendation.json", pretty_json(_plain(story, sentence, outcome)))
     files = (*pages, folder / "audit.html")
@@ -35,14 +40,31 @@ def write_story(story: Story, folder: Path) -> Told:
 
 
 def _sentence(story: Story) -> tuple[str, str]:
-    if story.decision is None:
-        least, pairs = story.least
-        return (
-            f"Too little to tell: the test part of these pairs shows no difference under "
-            f"{least:.0f} points; about {pairs:,} pairs would show one of {story.wanted:g}.",
-            TOO_LITTLE,
-        )
-    return story.decision.sentence(), story.decision.outcome
+    if story.decision is not None:
+        return story.decision.sentence(), story.decision.outcome
+    if story.plan is not None:
+        return _out_of_time(story, story.plan), UNDECIDED
+    return (
+        f"Too little to tell: the test part of these pairs shows no difference under "
+        f"{story.facts['least_difference']:.0f} points; about "
+        f"{story.facts['pairs_that_would_do']:,} pairs would show one of "
+        f"{story.facts['wanted']:g}.",
+        TOO_LITTLE,
+    )
+
+
+def _out_of_time(story: Story, plan: Plan) -> str:
+    """The sentence of a race without a decision."""
+    first = finalists(story.rungs)[0]
+    score = next(
+        p.score for rung in reversed(story.rungs) for p in rung.places if p.arm.name == first.name
+    )
+    need = (plan.spent + story.slowness * plan.whole()) / USED / 60
+    return (
+        f"Undecided: the {plan.minutes:g} minutes were used up before the decision. On dev, "
+        f"{first.name} leads with {score:.2f} points. About {max(need, plan.minutes + 1):.0f} "
+        "minutes would do as things are."
+    )
 
 
 def _plain(story: Story, sentence: str, outcome: str) -> dict[str, Any]:
@@ -50,11 +72,10 @@ def _plain(story: Story, sentence: str, outcome: str) -> dict[str, Any]:
     out: dict[str, Any] = {
         "outcome": outcome,
         "sentence": sentence,
-        "least_difference": round(story.least[0], 3),
-        "pairs_that_would_do": story.least[1],
-        "parts": dict(story.parts),
-        "notes": list(story.notes),
+        "least_difference": round(story.facts["least_difference"], 3),
+        **{name: story.facts[name] for name in ("pairs_that_would_do", "parts", "notes")},
         "cost": dict(story.cost),
+        "left_out_for_time": [arm.name for arm in story.left_out],
     }
     if decision is None or story.plan is None:
         return out
@@ -72,10 +93,13 @@ def _plain(story: Story, sentence: str, outcome: str) -> dict[str, Any]:
 
 def _sections(story: Story, folder: Path) -> list[Section]:
     sentence, _ = _sentence(story)
-    opening: list[Block] = [Says(sentence, strong=True), *map(Says, story.notes)]
+    opening: list[Block] = [Says(sentence, strong=True), *map(Says, story.facts["notes"])]
     decision = story.decision
-    if decision is None:
+    if decision is None and story.plan is None:
         return [Section("", opening), _parts(story), _next(story)]
+    if decision is None:
+        race = [Section("The race", _race(story)), _parts(story), _not_tried(story)]
+        return [Section("", opening), *race, _cost(story), _next(story)]
     return [
         Section("", [*opening, *_what(story, decision)]),
         Section("Why", _why(decision)),
@@ -83,7 +107,7 @@ def _sections(story: Story, folder: Path) -> list[Section]:
         Section("The race", _race(story)),
         *([Section("Curves", _curves(story, folder))] if story.curves else []),
         _parts(story),
-        Section("What was not tried", [Says(NOT_TRIED)]),
+        _not_tried(story),
         _cost(story),
         _next(story),
     ]
@@ -137,7 +161,7 @@ def _why(decision: Decision) -> list[Block]:
 
 def _sure(story: Story, decision: Decision) -> list[Block]:
     low, high = decision.by_queries
-    least = story.least[0]
+    least = story.facts["least_difference"]
     blocks: list[Block] = [
         Says(
             f"The locked part has {decision.queries:,} queries, and was read in this decision "
@@ -174,8 +198,27 @@ def _race(story: Story) -> list[Block]:
             for p in rung.places
         )
         text = f"Rung {number}: {rung.steps} steps, {seeds}, scored on the dev part."
-        blocks += [Says(text), Table(("recipe", "dev nDCG@10", "goes on"), rows)]
+        blocks.append(Says(text))
+        if rows:
+            blocks.append(Table(("recipe", "dev nDCG@10", "goes on"), rows))
+    if story.left_out:
+        names = "; ".join(arm.name for arm in story.left_out)
+        blocks.append(
+            Says(
+                f"Trainings took longer than planned, so the race ended in rung "
+                f"{len(story.rungs)}, and the best recipe until then went into the decision. Not "
+                f"run in that rung: {names}."
+            )
+        )
     return blocks
+
+
+def _not_tried(story: Story) -> Section:
+    blocks: list[Block] = [Says(NOT_TRIED)]
+    plan = story.plan
+    if plan is not None and plan.shape.temperatures and not plan.temperatures:
+        blocks.insert(0, Says("Several temperatures, for which time did not suffice."))
+    return Section("What was not tried", blocks)
 
 
 def _curves(story: Story, folder: Path) -> list[Block]:
@@ -191,10 +234,10 @@ def _curves(story: Story, folder: Path) -> list[Block]:
 def _parts(story: Story) -> Section:
     rows = tuple(
         (name, *(f"{p[n]:,}" for n in ("queries", "documents", "pairs", "left_out", "beyond")))
-        for name, p in sorted(story.parts.items(), key=lambda x: -x[1]["queries"])
+        for name, p in sorted(story.facts["parts"].items(), key=lambda x: -x[1]["queries"])
     )
-    shares = story.audit["false_negatives"]["by_swaps"]
-    text = "False negatives were not measurable: " + story.audit["false_negatives"]["why_not"]
+    shares = story.facts["false_negatives"]["by_swaps"]
+    text = "False negatives were not measurable: " + story.facts["false_negatives"]["why_not"]
     if shares:
         text = (
             f"Of random candidates, {shares[0]['low']:.2%} to {shares[0]['high']:.2%} would pass "
@@ -226,6 +269,9 @@ def _cost(story: Story) -> Section:
 
 
 def _next(story: Story) -> Section:
+    if story.decision is None and story.plan is not None:
+        text = "Run it again with more --minutes in the same folder: it goes on where it stopped."
+        return Section("What next", [Says(text)])
     if story.decision is None:
         return Section("What next", [Says("Collect more pairs. audit.html says what these hold.")])
     return Section(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nsbench.analysis.recommend.arms import Arm
 from nsbench.analysis.recommend.decide import Decision
 from nsbench.analysis.recommend.plan import Plan
 from nsbench.analysis.recommend.race import Curve, Rung
@@ -15,11 +16,12 @@ class Told:
     """A recommendation.
 
     Attributes:
-        outcome: ``learned``, ``nothing can be learned`` or ``too little to tell``.
+        outcome: ``learned``, ``nothing can be learned``, ``too little to tell``, or ``undecided``
+            where time ran out.
         sentence: It in one sentence.
         folder: Where the pages and files are.
         files: Pages and files, the page first.
-        decision: What was decided; ``None`` where there is too little to tell.
+        decision: What was decided; ``None`` where nothing was.
     """
 
     outcome: str
@@ -34,27 +36,24 @@ class Story:
     """All that the pages tell.
 
     Attributes:
-        name: Of the data.
-        audit: The audit as plain data.
-        parts: Queries, documents and pairs of each part.
+        facts: All that was known before the race, the content of ``prepared.json``.
         plan: The plan; ``None`` where nothing raced.
         rungs: Of the race.
         decision: ``None`` where nothing was decided.
         curves: Scores against settings.
-        least: Smallest difference that the locked part can show, and the pairs that would do.
-        wanted: Difference that it should show.
-        notes: What a reader should know.
         cost: Counts of trainings, steps and encoder passes.
+        slowness: How many times as long as planned trainings took.
     """
 
-    name: str
-    audit: Mapping[str, Any]
-    parts: Mapping[str, Any]
+    facts: Mapping[str, Any]
     plan: Plan | None
     rungs: Sequence[Rung]
     decision: Decision | None
     curves: Sequence[Curve]
-    least: tuple[float, int]
-    wanted: float
-    notes: Sequence[str]
     cost: Mapping[str, int]
+    slowness: float = 1.0
+
+    @property
+    def left_out(self) -> tuple[Arm, ...]:
+        """Arms that time did not suffice for."""
+        return self.rungs[-1].left_out if self.rungs else ()

@@ -41,7 +41,7 @@ def test_too_short_a_time_is_refused_with_what_would_do() -> None:
 
 
 def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
-    plan = replace(_plan(30), fresh=4, curves=False)
+    plan = replace(_plan(30), fresh=4, curves=False, raced=(1, 3))
     plan.write(tmp_path / "plan.json")
     assert read_plan(tmp_path / "plan.json") == plan
     assert read_plan(tmp_path / "none.json") is None
@@ -49,13 +49,21 @@ def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 def test_a_slow_race_leaves_fewer_fresh_seeds_and_no_curves() -> None:
     plan = _plan(20)
-    assert plan.after_race(0).fresh == plan.shape.fresh
-    assert plan.after_race(1200).fresh == 3
-    assert plan.after_decision(0).curves is plan.shape.curves
-    assert plan.after_decision(1200).curves is False
+    assert plan.after_race(1200, (3, 0)).fresh == plan.shape.fresh
+    assert plan.after_race(0, (3, 0)).fresh == 3
+    assert plan.after_decision(1200).curves is plan.shape.curves
+    assert plan.after_decision(0).curves is False
     wide = _plan(60)
-    assert wide.before_last_rung(0).temperatures
-    assert wide.before_last_rung(3600).temperatures is False
+    assert wide.before_last_rung(3600).temperatures
+    assert wide.before_last_rung(0).temperatures is False
+
+
+def test_more_time_opens_what_was_settled_for_want_of_it() -> None:
+    plan = _plan(20).after_race(0, (1, 2)).after_decision(0)
+    assert plan.settled
+    longer = plan.longer(40)
+    assert longer == replace(_plan(20), minutes=40)
+    assert not longer.settled
 
 
 def test_the_short_list_follows_the_audit() -> None:

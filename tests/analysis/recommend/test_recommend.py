@@ -5,17 +5,23 @@ import json
 import random
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from nsbench.analysis.recommend.arms import IN_BATCH, Arm, mined
+from nsbench.analysis.recommend.cells import Trainings
 from nsbench.analysis.recommend.given import RecommendGiven
-from nsbench.analysis.recommend.plan import Plan, Shape
-from nsbench.analysis.recommend.recommendation import Told, recommended
+from nsbench.analysis.recommend.plan import Plan, Shape, read_plan
+from nsbench.analysis.recommend.published import differences, publish, rebuild
+from nsbench.analysis.recommend.recommendation import prepared, recommended, settled
+from nsbench.analysis.recommend.stored import write_trainings
+from nsbench.analysis.recommend.story import Told
 from nsbench.benchmarks.data import datasets
 from nsbench.benchmarks.matrix.config import load_config
 from nsbench.benchmarks.matrix.expand import expand
+from nsbench.benchmarks.records import RecordError
 
 PLAN = Plan(
     arms=(IN_BATCH, mined(2), Arm("bm25, 2", "bm25", {"k": 2})),
@@ -47,8 +53,11 @@ def _run(pairs: Path, to: Path, killed_after: int = 10**6) -> Told:
     to.mkdir(parents=True, exist_ok=True)
     if not (to / "plan.json").is_file():
         PLAN.write(to / "plan.json")
-    given = RecommendGiven(data=str(pairs), to=to, model="words", minutes=60, least=60)
-    return recommended(given, say)
+    return recommended(_given(pairs, to), say)
+
+
+def _given(pairs: Path, to: Path, minutes: float = 60) -> RecommendGiven:
+    return RecommendGiven(data=str(pairs), to=to, model="words", minutes=minutes, least=60)
 
 
 def _bytes(folder: Path) -> dict[str, str]:
@@ -103,10 +112,86 @@ def test_what_is_handed_over_is_usable(whole: Path) -> None:
     assert (whole / "mine.sh").read_text("utf-8").startswith("#!/bin/sh\n")
 
 
+class Counted(Trainings):
+    """A clock on which every training that takes steps costs 1000 seconds."""
+
+    seconds = 0.0
+
+    def left(self) -> float:
+        return self.seconds - 1000 * sum(e.arm.trains for e in self.ended.values())
+
+
+def _short_of_time(pairs: Path, to: Path, trainings: float) -> Told:
+    """Recommend with time for so many trainings in race and decision."""
+    to.mkdir()
+    slow = replace(PLAN, per_step=0.0, per_score=1000.0).write(to / "plan.json")
+    ready = prepared(_given(pairs, to))
+    clock = Counted(ready.trainings.setting)
+    clock.seconds = 1000 * trainings
+    told = settled(ready.facts, clock, slow, lambda line: None)
+    write_trainings(clock, to)
+    return told
+
+
+def test_a_race_out_of_time_ends_and_a_rerun_gives_the_same_bytes(
+    pairs: Path, tmp_path: Path
+) -> None:
+    to = tmp_path / "out"
+    told = _short_of_time(pairs, to, 7.5)  # the least decision takes six
+    assert told.outcome == "learned"
+    plan = read_plan(to / "plan.json")
+    assert plan is not None
+    assert (plan.raced, plan.fresh, plan.curves) == ((0, 2), 3, False)
+    found = json.loads((to / "recommendation.json").read_text("utf-8"))
+    assert found["left_out_for_time"] == ["bm25, 2"]
+    assert {m["recipe"]["name"] for m in found["methods"]} >= {"in_batch", "mined, 2"}
+    assert "the race ended in rung 1" in (to / "recommendation.md").read_text("utf-8")
+    before = _bytes(to)
+    recommended(_given(pairs, to))  # with all the time of the world
+    assert _bytes(to) == before
+
+
+def test_without_a_decision_it_is_undecided_and_more_minutes_go_on(
+    pairs: Path, tmp_path: Path
+) -> None:
+    to = tmp_path / "out"
+    told = _short_of_time(pairs, to, 1.5)
+    assert told.outcome == "undecided"
+    assert told.sentence.startswith("Undecided: the 60 minutes were used up")
+    assert not (to / "recipe.toml").exists()
+    before = _bytes(to)
+    assert recommended(_given(pairs, to)).outcome == "undecided"
+    assert _bytes(to) == before
+    with pytest.raises(ValueError, match=r"minutes = 60.0, not 59.0"):
+        recommended(_given(pairs, to, minutes=59))
+    assert recommended(_given(pairs, to, minutes=900)).outcome == "learned"
+    assert (to / "recipe.toml").is_file()
+
+
+def test_a_published_one_is_made_again_without_the_texts(whole: Path, tmp_path: Path) -> None:
+    publish(whole, tmp_path / "one")
+    assert differences(tmp_path / "one") == []
+    for name in ("recommendation.md", "recommendation.json", "train.py", "recipe.toml"):
+        assert (tmp_path / "one" / name).read_bytes() == (whole / name).read_bytes()
+    assert not (tmp_path / "one/data").exists()
+    (tmp_path / "one/recommendation.md").write_text("changed")
+    (tmp_path / "one/figures/margin.csv").unlink()
+    assert [line.rpartition("/")[2] for line in differences(tmp_path / "one")] == [
+        "margin.csv is not stored",
+        "recommendation.md differs",
+    ]
+    rebuild(tmp_path / "one")
+    assert differences(tmp_path / "one") == []
+    table = (tmp_path / "one/trainings.csv").read_text("utf-8").splitlines()
+    kept = [line for line in table if not line.startswith("decision,in_batch")]
+    (tmp_path / "one/trainings.csv").write_text("\n".join(kept))
+    with pytest.raises(RecordError, match="has no row of"):
+        differences(tmp_path / "one")
+
+
 def test_another_question_in_the_same_folder_is_refused(pairs: Path, whole: Path) -> None:
-    given = RecommendGiven(data=str(pairs), to=whole, model="words", minutes=61, least=60)
     with pytest.raises(ValueError, match=r"minutes = 60.0, not 61.0"):
-        recommended(given)
+        recommended(_given(pairs, whole, minutes=61))
 
 
 def test_few_pairs_are_too_little_to_tell(pairs: Path, tmp_path: Path) -> None:
@@ -156,7 +241,7 @@ def test_killed_at_ten_random_moments(pairs: Path, tmp_path: Path) -> None:
     for folder in (whole, broken):
         folder.mkdir()
         PLAN.write(folder / "plan.json")
-    given = RecommendGiven(data=str(pairs), to=whole, model="words", minutes=60, least=60)
+    given = _given(pairs, whole)
     said: list[str] = []
     recommended(given, said.append)
     draw = random.Random(7)

@@ -1,0 +1,103 @@
+"""Trainings of a recommendation as a table, from which its pages can be made again.
+
+``trainings.csv`` has a row for every training, ``queries.parquet`` the score of every query of the
+locked part. Together with ``prepared.json`` and ``plan.json`` they give all pages and files of a
+recommendation again, without its texts: see `nsbench.analysis.recommend.published`.
+"""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from nsbench.analysis.recommend.arms import Arm
+from nsbench.analysis.recommend.cells import DECISION, Ended, Key, Setting, Trainings
+from nsbench.benchmarks.files import write_atomically
+from nsbench.benchmarks.records import RecordError
+
+TABLE, QUERIES = "trainings.csv", "queries.parquet"
+COLUMNS = (
+    *("stage", "recipe", "steps", "learning_rate", "seed", "status", "reason", "score"),
+    *("seconds", "optimizer_steps", "encoder_passes", "sampler", "temperature"),
+)
+
+
+def write_trainings(trainings: Trainings, folder: Path) -> None:
+    """Write the table and the scores of queries into a folder, trainings in the order of names."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    every = sorted(trainings.ended.items(), key=lambda one: _order(one[0]))
+    for key, e in every:
+        cost = [int(e.cost.get(name, 0)) for name in ("steps", "passes")]
+        row = [*vars(key).values(), e.status, e.reason, repr(e.score)]
+        row += [e.seconds.get("total", 0.0), *cost]
+        writer.writerow([*row, e.arm.shown, e.arm.temperature])
+    write_atomically(folder / TABLE, text.getvalue())
+    columns = {
+        _column(key): pd.Series(dict(e.by_query()))
+        for key, e in every
+        if key.stage == DECISION and e.status == "done"
+    }
+    data = pd.DataFrame(columns).rename_axis("query").reset_index().to_parquet(index=False)
+    write_atomically(folder / QUERIES, data)
+
+
+def _order(key: Key) -> tuple[Any, ...]:
+    return tuple(vars(key).values())
+
+
+def _column(key: Key) -> str:
+    return f"{key.recipe}, seed {key.seed}"
+
+
+class Stored(Trainings):
+    """Trainings that are read from a folder's table; none is run."""
+
+    def __init__(self, setting: Setting) -> None:
+        super().__init__(setting)
+        folder = setting.folder
+        try:
+            with (folder / TABLE).open(encoding="utf-8", newline="") as file:
+                self._rows = {_key(row): row for row in csv.DictReader(file)}
+            self._queries = pd.read_parquet(folder / QUERIES).set_index("query")
+        except (OSError, KeyError, ValueError) as error:
+            raise RecordError(f"cannot read {folder}: {' '.join(str(error).split())}") from None
+
+    def done(
+        self, stage: str, arm: Arm, *, steps: int, learning_rate: float, seeds: Sequence[int]
+    ) -> bool:
+        """True if all are in the table."""
+        return all(Key(stage, arm.name, steps, learning_rate, s) in self._rows for s in seeds)
+
+    def run(
+        self, stage: str, arm: Arm, *, steps: int, learning_rate: float, seeds: Sequence[int]
+    ) -> list[Ended]:
+        """Read trainings from the table.
+
+        Raises:
+            RecordError: If one is not there.
+        """
+        out = []
+        for seed in seeds:
+            key = Key(stage, arm.name, steps, learning_rate, seed)
+            if key not in self._rows:
+                raise RecordError(f"{self.setting.folder / TABLE} has no row of {key}")
+            row, column = self._rows[key], _column(key)
+            queries: Mapping[str, float] | None = None
+            if stage == DECISION and column in self._queries:
+                queries = self._queries[column].to_dict()
+            cost = {"steps": int(row["optimizer_steps"]), "passes": int(row["encoder_passes"])}
+            seconds = {"total": float(row["seconds"])}
+            score, texts = float(row["score"]), (row["status"], row["reason"])
+            self.ended[key] = Ended(arm, seed, *texts, score, seconds, cost, None, queries)
+            out.append(self.ended[key])
+        return out
+
+
+def _key(row: Mapping[str, str]) -> Key:
+    numbers = int(row["steps"]), float(row["learning_rate"]), int(row["seed"])
+    return Key(row["stage"], row["recipe"], *numbers)
