@@ -19,7 +19,14 @@ def audit(given: Given) -> None:
     for note in found.notes:
         echo(note, to_err=True)
     with err.status("comparing rows"):
-        made = audited(found.data, found.model, found.guide, told=found.told, seed=given.seed)
+        made = audited(
+            found.data,
+            found.model,
+            found.guide,
+            judge=found.judge,
+            told=found.told,
+            seed=given.seed,
+        )
     folder = given.folder("audit")
     pages = write_audit(made, folder, given.name)
     for line in made.lines():

@@ -83,15 +83,32 @@ def _false_negatives(found: Mapping[str, Any], figures: Mapping[str, Picture]) -
     if false["why_not"]:
         return [Says(f"Not measurable: {false['why_not']}.")]
     first, told = false["by_swaps"][0], false["by_labels"]
+    judge = {s["name"]: f"{s['low']:.2%} to {s['high']:.2%}" for s in false["by_judge"]}
     columns = ["candidates", "at least", "estimate", "at most", "number"]
     rows = []
     for s in false["by_swaps"]:
         row = [s["name"], *(f"{s[end]:.2%}" for end in ("low", "share", "high"))]
         rows.append([*row, f"{s['candidates']:,}"])
+        if judge:
+            rows[-1].append(judge.get(s["name"], ""))
         if told:
             rows[-1].append(f"{told[s['name']]:.2%}" if s["name"] in told else "")
+    if judge:
+        columns.append(f"by {false['judge']}")
     if told:
         columns.append("by the labels of the data")
+    more = (
+        [
+            Says(
+                f"A second opinion is that of {false['judge']}, which reads both texts of a pair "
+                "at once and was fitted to none of them. It judges a sample of the same swaps, so "
+                "its interval is wider. Where it errs on more than one pair of different rows in "
+                "four, its lower end is too high; its upper end needs no such assumption."
+            )
+        ]
+        if judge
+        else []
+    )
     return [
         Says(
             f"Of random candidates, between {first['low']:.2%} and {first['high']:.2%} would pass "
@@ -108,6 +125,7 @@ def _false_negatives(found: Mapping[str, Any], figures: Mapping[str, Picture]) -
             f"{found['read']['rows']:,} rows were read. Documents that are no row's positive are "
             "not judged."
         ),
+        *more,
     ]
 
 

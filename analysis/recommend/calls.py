@@ -27,7 +27,9 @@ def audit(data: str | Path, to: str | Path | None = None, **options: Any) -> dic
 
     given = Given(data=str(data), **options)
     found = material(given)
-    made = audited(found.data, found.model, found.guide, told=found.told, seed=given.seed)
+    made = audited(
+        found.data, found.model, found.guide, judge=found.judge, told=found.told, seed=given.seed
+    )
     if to is not None:
         write_audit(made, Path(to), given.name)
     return made.plain()

@@ -20,6 +20,7 @@ from nsbench.benchmarks.cli.pairs import (
 if TYPE_CHECKING:
     from nsbench.benchmarks.data import TrainingData
     from nsbench.benchmarks.encoders.pretrained import TextModel
+    from nsbench.benchmarks.mining.dataset.rescore import Rescorer
 
 USUAL = "static[source=sentence-transformers/all-MiniLM-L6-v2]"
 """Model without ``--model``, where its weights are here: a table that trains in seconds."""
@@ -41,6 +42,7 @@ class Given(BaseModel):
         "table of all-MiniLM-L6-v2 if it is here, otherwise words.",
     )
     guide: str = Field("", description="A second model, a further source of candidates.")
+    judge: str = Field("", description="A cross-encoder, a second opinion on false negatives.")
     corpus: Path | None = Field(None, description="Further texts to choose negatives from.")
     column: Columns = ()
     split: Split = ""
@@ -89,6 +91,7 @@ class Material:
         told: The rows as they were read.
         model: Whose similarity is read; ``None`` for words.
         guide: The second model.
+        judge: The cross-encoder.
         encoder: The model as an entry of a matrix file.
         notes: What a reader of the pages should know.
     """
@@ -97,6 +100,7 @@ class Material:
     told: "TrainingData"
     model: "TextModel | None"
     guide: "TextModel | None"
+    judge: "Rescorer | None"
     encoder: dict[str, Any]
     notes: tuple[str, ...]
 
@@ -113,9 +117,10 @@ def material(given: Given) -> Material:
     from nsbench.benchmarks.data._rows import without_repeats
     from nsbench.benchmarks.device import pick_device
     from nsbench.benchmarks.encoders.pretrained import load_model
+    from nsbench.benchmarks.mining.dataset.rescore import load_rescorer
     from nsbench.benchmarks.mining.dataset.write import read_data, with_corpus
 
-    settle_hub_for(given.data, given.model, given.guide)
+    settle_hub_for(given.data, given.model, given.guide, given.judge)
     reading = parse_reading(given.read, "--read")
     rows = read_data(given.data, columns_of(given.column), given.split, reading)
     told, _ = with_corpus(rows, given.corpus)
@@ -128,11 +133,12 @@ def material(given: Given) -> Material:
         )
     model = None if name == WORDS else load_model(name, device=device)
     guide = load_model(given.guide, device=device) if given.guide else None
+    judge = load_rescorer(given.judge, device=device) if given.judge else None
     data = without_repeats(told)
     if has_classes(data):
         data = paired_by_class(data, given.seed)
         notes.append("The texts have classes: the texts of a class are each other's positives.")
-    return Material(data, told, model, guide, _entry(name), tuple(notes))
+    return Material(data, told, model, guide, judge, _entry(name), tuple(notes))
 
 
 def _usual() -> str:

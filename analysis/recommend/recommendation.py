@@ -153,7 +153,7 @@ def _claim(folder: Path, given: Given, found: Material) -> None:
     if path.is_file():
         before = read_json(path)
         for key, value in asked.items():
-            if before.get(key) != value and not (key == "minutes" and _goes_on(folder, value)):
+            if before.get(key, "") != value and not (key == "minutes" and _goes_on(folder, value)):
                 raise ValueError(
                     f"{folder} holds a recommendation with {key} = {before.get(key)!r}, not "
                     f"{value!r}: choose another folder with --out"
@@ -182,7 +182,14 @@ def _audited(folder: Path, given: Given, found: Material) -> tuple[Any, Any]:
 
     done = folder / "data" / "parts.json"
     if not done.is_file():
-        made = audit(found.data, found.model, found.guide, told=found.told, seed=given.seed)
+        made = audit(
+            found.data,
+            found.model,
+            found.guide,
+            judge=found.judge,
+            told=found.told,
+            seed=given.seed,
+        )
         write_audit(made, folder, given.name)
         classes = has_classes(found.told)
         written = write_parts(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from nsbench.benchmarks.audit.groups import PARTS, Split, groups_of, near_pairs, split_rows
 from nsbench.benchmarks.audit.guides import fitted, unit, word_vectors
+from nsbench.benchmarks.audit.judged import judged
 from nsbench.benchmarks.audit.swaps import BANDS, NAMES, Share, Swaps, shares, swaps
 from nsbench.benchmarks.audit.texts import facts
 from nsbench.benchmarks.data import TrainingData
@@ -22,6 +23,7 @@ from nsbench.benchmarks.data._rows import chosen
 from nsbench.benchmarks.encoders.pretrained import TextModel
 from nsbench.benchmarks.mining.bm25 import Bm25
 from nsbench.benchmarks.mining.corpus import Corpus, mine
+from nsbench.benchmarks.mining.dataset.rescore import Rescorer
 from nsbench.benchmarks.mining.settings import Window
 from nsbench.benchmarks.mining.sources import DenseSource, LexicalSource, Source
 from nsbench.benchmarks.seeds import seed_for
@@ -59,6 +61,8 @@ class Audit:
         suspicious: Candidates that look like false negatives, the likeliest first.
         model: Name of the similarity.
         read: Rows and texts that were read, by purpose.
+        judge: Name of the cross-encoder; empty without one.
+        by_judge: False negatives among candidates by it, see `judged.judged`.
     """
 
     facts: Mapping[str, Any]
@@ -72,6 +76,8 @@ class Audit:
     suspicious: tuple[Mapping[str, Any], ...]
     model: str
     read: Mapping[str, int]
+    judge: str = ""
+    by_judge: tuple[Share, ...] = ()
 
     def plain(self) -> dict[str, Any]:
         """As plain data, for a file."""
@@ -90,6 +96,8 @@ class Audit:
                 "by_swaps": [share.plain() for share in self.shares],
                 "why_not": self.why_not,
                 "by_labels": dict(self.told),
+                "by_judge": [share.plain() for share in self.by_judge],
+                "judge": self.judge,
             },
             "histograms": {name: list(counts) for name, counts in self.histograms.items()},
             "suspicious": [dict(found) for found in self.suspicious],
@@ -113,6 +121,8 @@ class Audit:
                 f"false negatives among {share.name}: {share.low:.2%} to {share.high:.2%}"
                 + ("" if known is None else f" (by the labels of the data: {known:.2%})")
             )
+        for share in self.by_judge:
+            out.append(f"by {self.judge}, among {share.name}: {share.low:.2%} to {share.high:.2%}")
         return out
 
 
@@ -121,6 +131,7 @@ def audit(
     model: TextModel | None = None,
     guide: TextModel | None = None,
     *,
+    judge: Rescorer | None = None,
     told: TrainingData | None = None,
     seed: int = 0,
 ) -> Audit:
@@ -130,6 +141,7 @@ def audit(
         data: The rows.
         model: Whose similarity is read, together with that of words; words alone without one.
         guide: A second model, a further source of candidates.
+        judge: A cross-encoder, a second opinion on false negatives.
         told: The data as they were read, where pairs had to be formed from them.
         seed: Of samples, folds and parts.
     """
@@ -142,6 +154,12 @@ def audit(
     found = [] if why else shares(read.folds, seed=seed)
     if not why and not found:
         why = f"{len(read.rows)} rows are too few"
+    second = []
+    if judge is not None and not why:
+        texts_of = [
+            [data.texts[i] for i in side[read.rows]] for side in (data.anchor, data.positive)
+        ]
+        second = judged(*texts_of, read.places, judge.score, seed=seed)
     histograms, ranked = _histograms(data, model, guide, seed)
     return Audit(
         facts=facts(told) | ({"read": told.report} if told.report else {}),
@@ -155,6 +173,8 @@ def audit(
         suspicious=() if why else tuple(_suspicious(data, read)),
         model="words" if model is None else f"{model.name} and words",
         read={"rows": len(read.rows), "texts": len(texts), "ranked": ranked},
+        judge="" if judge is None else judge.name,
+        by_judge=tuple(second),
     )
 
 

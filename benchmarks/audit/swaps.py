@@ -138,7 +138,7 @@ def shares(folds: Sequence[Swaps], *, seed: int = 0) -> list[Share]:
         candidates = sum(c.candidates[place] for c in counted)
         if not candidates:
             continue
-        most = max(high[place, 0], _rare(point[place, 0] * candidates / 4, candidates / 2))
+        most = max(high[place, 0], rare(point[place, 0] * candidates / 4, candidates / 2))
         share = min(1.0, point[place, 0])
         lower = min(low[place, 1], share)
         out.append(Share(name, max(0.0, lower), share, min(1.0, max(most, share)), candidates))
@@ -152,7 +152,7 @@ NAMES = (
 """Of all candidates and of `BANDS`."""
 
 
-def _rare(wins: float, pairs: float) -> float:
+def rare(wins: float, pairs: float) -> float:
     """Upper end for few wins, twice Poisson's: resampling knows nothing of what was not met."""
     return float(chi2.ppf(1 - ALPHA / 2, 2 * wins + 2) / pairs)
 

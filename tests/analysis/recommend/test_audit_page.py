@@ -4,6 +4,7 @@ import json
 from html import unescape
 from pathlib import Path
 
+import made_models
 import pytest
 from made_data import write_pairs
 from typer.testing import CliRunner
@@ -30,8 +31,9 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_pairs(path, data, first="<script>alert(1)</script> | *bold*,x\n")
 
 
-def _audit(data: Path, out: Path) -> str:
-    done = CliRunner().invoke(_app(), ["audit", str(data), "--model", "words", "--out", str(out)])
+def _audit(data: Path, out: Path, *more: str) -> str:
+    given = ["audit", str(data), "--model", "words", "--out", str(out), *more]
+    done = CliRunner().invoke(_app(), given)
     assert done.exit_code == 0, done.output
     return done.output
 
@@ -49,6 +51,15 @@ def test_an_audit_of_a_csv_is_written_and_the_same_again(pairs: Path, tmp_path: 
     assert Path("figures/difficulty.svg") in files
     for file in files:
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+
+
+def test_a_judge_has_a_column(pairs: Path, tmp_path: Path) -> None:
+    made_models.pairs(tmp_path / "scorer")
+    said = _audit(pairs, tmp_path / "out", "--judge", str(tmp_path / "scorer"))
+    assert "by local/scorer, among random candidates" in said
+    page = (tmp_path / "out/audit.md").read_text("utf-8")
+    assert "| number | by local/scorer |" in page
+    assert "A second opinion" in page
 
 
 def test_texts_are_escaped_in_both_pages() -> None:

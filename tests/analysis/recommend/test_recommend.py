@@ -127,7 +127,8 @@ def _short_of_time(pairs: Path, to: Path, trainings: float) -> Told:
     slow = replace(PLAN, per_step=0.0, per_score=1000.0).write(to / "plan.json")
     ready = prepared(_given(pairs, to))
     clock = Counted(ready.trainings.setting)
-    clock.seconds = 1000 * trainings
+    clock.ended |= ready.trainings.ended
+    clock.seconds = 1000 * trainings - clock.left()
     told = settled(ready.facts, clock, slow, lambda line: None)
     write_trainings(clock, to)
     return told
