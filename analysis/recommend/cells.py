@@ -46,7 +46,7 @@ class Setting:
         self, arm: Arm, *, part: str, steps: int, learning_rate: float, seeds: Sequence[int]
     ) -> dict[str, Any]:
         """Return the matrix of one arm."""
-        data = self.folder / "data"
+        data = self.folder.resolve() / "data"  # the same cells from wherever it is run again
         return {
             "schema": 1,
             "name": "recommend",

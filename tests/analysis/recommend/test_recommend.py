@@ -93,14 +93,17 @@ def test_the_pages_say_what_was_decided(whole: Path) -> None:
     assert "What was not tried" in page
 
 
-def test_a_killed_one_gives_the_same_bytes(pairs: Path, whole: Path, tmp_path: Path) -> None:
+def test_a_killed_one_gives_the_same_bytes(
+    pairs: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for moment in (0, 2, 5, 9):  # in the race, the decision and the curves
         with pytest.raises(Killed):
             _run(pairs, tmp_path / "broken", killed_after=moment)
     _run(pairs, tmp_path / "broken")
     assert _bytes(tmp_path / "broken") == _bytes(whole)
     cells = {p.parent.name for p in (tmp_path / "broken").glob("*/runs/*/record.json")}
-    _run(pairs, tmp_path / "broken")
+    monkeypatch.chdir(tmp_path)
+    _run(pairs, Path("broken"))
     assert {p.parent.name for p in (tmp_path / "broken").glob("*/runs/*/record.json")} == cells
 
 
