@@ -99,8 +99,8 @@ def compare(folder: Path, seeds: tuple[int, ...] = SEEDS) -> Compared:
     if plan is None or "chosen" not in told:
         raise SystemExit(f"{folder} holds no recommendation of a recipe")
     facts = read_json(folder / PREPARED)
-    names = ("encoder", "device", "batch_size", "max_length")
-    trainings = Trainings(Setting(folder, **{name: facts[name] for name in names}))
+    shared = {n: facts[n] for n in ("encoder", "device", "batch_size", "max_length")}
+    trainings = Trainings(Setting(folder, **shared))
     found = []
     for arm in _arms(plan, told):
         own = seeds if arm.trains else seeds[:1]

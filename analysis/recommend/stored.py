@@ -89,7 +89,8 @@ class Stored(Trainings):
             row, column = self._rows[key], _column(key)
             queries: Mapping[str, float] | None = None
             if stage == DECISION and column in self._queries:
-                queries = self._queries[column].to_dict()
+                own = self._queries[column]
+                queries = dict(zip(own.index.astype(str), own.tolist(), strict=True))
             cost = {"steps": int(row["optimizer_steps"]), "passes": int(row["encoder_passes"])}
             seconds = {"total": float(row["seconds"])}
             score, texts = float(row["score"]), (row["status"], row["reason"])

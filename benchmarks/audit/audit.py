@@ -154,12 +154,12 @@ def audit(
     found = [] if why else shares(read.folds, seed=seed)
     if not why and not found:
         why = f"{len(read.rows)} rows are too few"
-    second = []
+    second: list[Share] = []
     if judge is not None and not why:
-        texts_of = [
+        anchors, positives = (
             [data.texts[i] for i in side[read.rows]] for side in (data.anchor, data.positive)
-        ]
-        second = judged(*texts_of, read.places, judge.score, seed=seed)
+        )
+        second = judged(anchors, positives, read.places, judge.score, seed=seed)
     histograms, ranked = _histograms(data, model, guide, seed)
     return Audit(
         facts=facts(told) | ({"read": told.report} if told.report else {}),

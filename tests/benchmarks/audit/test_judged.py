@@ -27,9 +27,11 @@ def _judged(rate: float, seed: int) -> list[tuple[float, float, float]]:
         return (same + 0.2 * noise.random(len(pairs))).astype(np.float32)
 
     read = read_rows(data, groups_of(data, near_pairs(data.texts)), None, seed=seed)
-    texts = [[data.texts[i] for i in side[read.rows]] for side in (data.anchor, data.positive)]
+    anchors, positives = (
+        [data.texts[i] for i in side[read.rows]] for side in (data.anchor, data.positive)
+    )
     truth = by_labels(data, read)
-    shares = judged(*texts, read.places, score, seed=seed)
+    shares = judged(anchors, positives, read.places, score, seed=seed)
     return [(truth[s.name], s.low, s.high) for s in shares]
 
 
