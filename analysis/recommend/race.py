@@ -97,7 +97,7 @@ def finalists(rungs: Sequence[Rung]) -> list[Arm]:
 
 
 def slowness(trainings: Trainings, plan: Plan) -> float:
-    """How many times as long as planned trainings took, at least 1."""
+    """Return the time that trainings took as a multiple of the planned, at least 1."""
     found = [
         (e.seconds.get("total", 0.0), plan.seconds(1, key.steps / max(1, plan.steps)))
         for key, e in trainings.ended.items()
