@@ -116,10 +116,13 @@ def _sections(story: Story, folder: Path) -> list[Section]:
 def _what(story: Story, decision: Decision) -> list[Block]:
     arm, plan = decision.chosen.arm, story.plan
     assert plan is not None
-    rows = [
-        ("recipe", arm.shown),
+    trained = [
         ("objective", f"info_nce, temperature {arm.temperature:g}"),
         ("training", f"{plan.steps} steps, learning rate {plan.learning_rate:g}"),
+    ]
+    rows = [
+        ("recipe", arm.shown),
+        *(trained if arm.trains else [("training", "one pass over the pairs, no steps")]),
         (
             "score on the locked part",
             f"{decision.promise[0]:.2f} points of nDCG@10; one more training: "

@@ -91,6 +91,8 @@ def test_the_pages_say_what_was_decided(whole: Path) -> None:
     assert (whole / "figures/number_of_negatives.svg").is_file()
     page = (whole / "recommendation.html").read_text("utf-8")
     assert "What was not tried" in page
+    steps = found["chosen"]["recipe"]["sampler"] != "linear_projection"
+    assert ("16 steps, learning rate" in page) is steps
 
 
 def test_a_killed_one_gives_the_same_bytes(
