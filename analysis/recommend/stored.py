@@ -66,6 +66,20 @@ class Stored(Trainings):
             self._queries = pd.read_parquet(folder / QUERIES).set_index("query")
         except (OSError, KeyError, ValueError) as error:
             raise RecordError(f"cannot read {folder}: {' '.join(str(error).split())}") from None
+        for key, row in self._rows.items():  # all count as cost, also those that nothing asks for
+            sampler = row["sampler"].partition("[")[0]
+            self.ended[key] = self._ended(key, Arm(key.recipe, sampler))
+
+    def _ended(self, key: Key, arm: Arm) -> Ended:
+        row, column = self._rows[key], _column(key)
+        queries: Mapping[str, float] | None = None
+        if key.stage == DECISION and column in self._queries:
+            own = self._queries[column]
+            queries = dict(zip(own.index.astype(str), own.tolist(), strict=True))
+        cost = {"steps": int(row["optimizer_steps"]), "passes": int(row["encoder_passes"])}
+        seconds, score = {"total": float(row["seconds"])}, float(row["score"])
+        texts = (row["status"], row["reason"])
+        return Ended(arm, key.seed, *texts, score, seconds, cost, None, queries)
 
     def done(
         self, stage: str, arm: Arm, *, steps: int, learning_rate: float, seeds: Sequence[int]
@@ -86,15 +100,7 @@ class Stored(Trainings):
             key = Key(stage, arm.name, steps, learning_rate, seed)
             if key not in self._rows:
                 raise RecordError(f"{self.setting.folder / TABLE} has no row of {key}")
-            row, column = self._rows[key], _column(key)
-            queries: Mapping[str, float] | None = None
-            if stage == DECISION and column in self._queries:
-                own = self._queries[column]
-                queries = dict(zip(own.index.astype(str), own.tolist(), strict=True))
-            cost = {"steps": int(row["optimizer_steps"]), "passes": int(row["encoder_passes"])}
-            seconds = {"total": float(row["seconds"])}
-            score, texts = float(row["score"]), (row["status"], row["reason"])
-            self.ended[key] = Ended(arm, seed, *texts, score, seconds, cost, None, queries)
+            self.ended[key] = self._ended(key, arm)
             out.append(self.ended[key])
         return out
 
