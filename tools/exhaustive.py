@@ -103,11 +103,12 @@ def compare(folder: Path, seeds: tuple[int, ...] = SEEDS) -> Compared:
     trainings = Trainings(Setting(folder, **shared))
     found = []
     for arm in _arms(plan, told):
-        own = seeds if arm.trains else seeds[:1]
+        varies = trainings.setting.varies(arm)
+        own = seeds if varies else seeds[:1]
         steps, rate = plan.steps, plan.learning_rate
         ended = trainings.run(EXHAUSTIVE, arm, steps=steps, learning_rate=rate, seeds=own)
         if math.isfinite(mean(ended)):
-            found.append((arm, ended * (1 if arm.trains else len(seeds))))
+            found.append((arm, ended * (1 if varies else len(seeds))))
     names = [arm.name for arm, _ in found]
     chosen = told["chosen"]["recipe"]["name"]
     return Compared(

@@ -71,6 +71,10 @@ class Setting:
             "run": {"device": self.device, "keep_texts": False},
         }
 
+    def varies(self, arm: Arm) -> bool:
+        """True if the seed makes a difference to an arm: steps are taken, or weights are drawn."""
+        return arm.trains or not self.encoder.get("source")
+
 
 @dataclass(frozen=True)
 class Ended:

@@ -129,8 +129,9 @@ def decide(
     base = next((a for a in finalists if a.sampler == IN_BATCH.sampler), IN_BATCH)
     arms = {a.name: a for a in (UNTRAINED, base, CLOSED_FORM, *finalists)}
     ended: dict[str, list[Ended]] = {name: [] for name in arms}
+    varies = trainings.setting.varies
     for number, seed in enumerate(FRESH_SEEDS[: plan.fresh]):
-        own = [arms[name] for name in ended if number == 0 or arms[name].trains]
+        own = [arms[name] for name in ended if number == 0 or varies(arms[name])]
         need = slowness(trainings, plan) * plan.seconds(sum(arm.trains for arm in own))
         need = need if number >= LEAST_SEEDS else 0.0
         if not _with_seed(trainings, plan, own, seed=seed, need=need, ended=ended, say=say):
@@ -146,7 +147,7 @@ def decide(
     if len(seeds) < LEAST_SEEDS:
         return None, plan
     found = [(arms[name], list(own)) for name, own in ended.items()]
-    each = [(arm, own[: len(seeds)] if arm.trains else own * len(seeds)) for arm, own in found]
+    each = [(arm, own[: len(seeds)] if varies(arm) else own * len(seeds)) for arm, own in found]
     return _judged(each, seeds), plan
 
 

@@ -85,6 +85,8 @@ def test_the_pages_say_what_was_decided(whole: Path) -> None:
     assert {"no training", "in_batch", "closed form"} < set(methods)
     assert methods["in_batch"]["mean"] > methods["no training"]["mean"] + 5
     assert len(methods["in_batch"]["scores"]) == 3
+    for fixed in ("no training", "closed form"):  # without steps, but the words are drawn
+        assert len(set(methods[fixed]["scores"])) == 3
     low, high = found["promise"][1:]
     assert low <= found["chosen"]["mean"] <= high
     assert {c["x"] for c in found["curves"]} == {"negatives per anchor", "margin, share of s_pos"}
