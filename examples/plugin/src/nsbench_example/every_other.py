@@ -4,9 +4,8 @@ Source: an example of a plugin, from nsbench's own repository.
 """
 
 from dataclasses import dataclass
-from typing import Annotated
 
-from nsbench.samplers import Interval, Selection, SimilarityContext
+from nsbench.samplers import Selection, SimilarityContext, at_least
 
 
 @dataclass(frozen=True)
@@ -17,7 +16,10 @@ class EveryOther:
         step: Distance between kept ranks, >= 1.
     """
 
-    step: Annotated[int, Interval("[1, inf)")] = 2
+    step: int = 2
+
+    def __post_init__(self) -> None:
+        at_least("every_other", "step", self.step, 1)
 
     def __call__(self, context: SimilarityContext) -> Selection:
         """Rank 0 is the most similar candidate that may be a negative."""

@@ -4,12 +4,11 @@ Source: an example of a plugin, from nsbench's own repository.
 """
 
 from dataclasses import dataclass
-from typing import Annotated
 
 import torch
 
 from nsbench.benchmarks.augmentations import TokenView
-from nsbench.samplers import Interval
+from nsbench.samplers import in_range
 
 
 @dataclass(frozen=True)
@@ -20,7 +19,10 @@ class KeepFirst:
         share: Of the tokens kept, in (0, 1]; at least one is.
     """
 
-    share: Annotated[float, Interval("(0, 1]")] = 0.75
+    share: float = 0.75
+
+    def __post_init__(self) -> None:
+        in_range("keep_first", "share", self.share, 0, 1, open_low=True)
 
     def __call__(self, view: TokenView, generator: torch.Generator | None) -> TokenView:
         """Scale what is left out by 0."""

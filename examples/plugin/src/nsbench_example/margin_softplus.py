@@ -4,12 +4,11 @@ Source: an example of a plugin, from nsbench's own repository.
 """
 
 from dataclasses import dataclass
-from typing import Annotated
 
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from nsbench.samplers import Interval, Selection, SimilarityContext
+from nsbench.samplers import Selection, SimilarityContext, in_range
 
 
 @dataclass(frozen=True)
@@ -20,7 +19,10 @@ class MarginSoftplus:
         temperature: Divides the margin, in (0, 10].
     """
 
-    temperature: Annotated[float, Interval("(0, 10]")] = 0.1
+    temperature: float = 0.1
+
+    def __post_init__(self) -> None:
+        in_range("margin_softplus", "temperature", self.temperature, 0, 10, open_low=True)
 
     def __call__(
         self, similarity: Tensor, context: SimilarityContext, selection: Selection
