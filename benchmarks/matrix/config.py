@@ -201,7 +201,8 @@ def load_config(source: str) -> MatrixConfig:
         ConfigError: If it is not there, not TOML, or a key or value is not legal.
     """
     path = Path(source)
-    if path.suffix == ".toml" or path.exists():
+    results_of_suite = path.is_dir() and source in suites()  # such as `run bench --out bench`
+    if path.suffix == ".toml" or (path.exists() and not results_of_suite):
         if not path.is_file():
             raise ConfigError(f"no matrix file {source!r}")
         try:

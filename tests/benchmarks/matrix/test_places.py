@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from running import planned_of
 
-from nsbench.benchmarks.matrix.config import load_config
+from nsbench.benchmarks.matrix.config import ConfigError, load_config
 from nsbench.benchmarks.matrix.places import anchored
 
 PAIRS = "".join(f'{{"anchor": "a {i}", "positive": "b {i}"}}\n' for i in range(40))
@@ -80,6 +80,15 @@ def test_paths_inside_of_a_component_start_at_the_folder_of_the_file():
         {"name": "negated", "data": moved},
         {"name": "mixture", "parts": [moved, {"name": "hub", "path": "a/b"}]},
     ]
+
+
+def test_a_folder_named_like_a_suite_does_not_hide_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bench").mkdir()  # as `nsbench run bench --out bench` leaves it
+    assert load_config("bench").name == "bench"
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(ConfigError, match="no matrix file 'mine'"):
+        load_config("mine")
 
 
 def test_labels_are_shown_and_change_no_key(small):
