@@ -49,7 +49,7 @@ def ratios(table: pd.DataFrame, ax: Axes) -> Axes:
     ax.axvline(1, color="0.4", linewidth=0.8, linestyle=":")
     ax.set_xlim(0, 1.15 * float(table["ratio"].max()))
     ax.set_xlabel("their time / our time (1: as fast)")
-    add_title(ax, "Time compared with other libraries")
+    add_title(ax, "Their time to ours")
     against = table.drop_duplicates("job")
     whom = "; ".join(f"{r.job}: {r.against}" for r in against.itertuples())
     machine = ", ".join(sorted({f"torch {r.torch}, {r.platform}" for r in table.itertuples()}))
