@@ -26,7 +26,7 @@ from nsbench.analysis.recommend.arms import (
 )
 from nsbench.analysis.recommend.cells import EXHAUSTIVE, Doubles, Setting, Trainings, mean
 from nsbench.analysis.recommend.decide import NOTHING
-from nsbench.analysis.recommend.plan import Plan, read_plan
+from nsbench.analysis.recommend.plan import PLAN, Plan, read_plan
 from nsbench.analysis.recommend.recommendation import PREPARED
 from nsbench.analysis.statistics.verdicts import MARGIN, WORSE, judge
 from nsbench.analysis.tables.text import markdown_lines, markdown_text
@@ -94,13 +94,11 @@ def compare(folder: Path, seeds: tuple[int, ...] = SEEDS) -> Compared:
         folder: Of the recommendation.
         seeds: One training with each.
     """
-    plan = read_plan(folder / "plan.json")
+    plan = read_plan(folder / PLAN)
     told = read_json(folder / "recommendation.json")
     if plan is None or "chosen" not in told:
         raise SystemExit(f"{folder} holds no recommendation of a recipe")
-    facts = read_json(folder / PREPARED)
-    shared = {n: facts[n] for n in ("encoder", "device", "batch_size", "max_length")}
-    trainings = Trainings(Setting(folder, **shared))
+    trainings = Trainings(Setting.of(folder, read_json(folder / PREPARED)))
     found = []
     for arm in _arms(plan, told):
         varies = trainings.setting.varies(arm)

@@ -19,7 +19,7 @@ from typing import Any
 
 from nsbench.analysis.recommend.arms import arm_of
 from nsbench.analysis.recommend.given import RecommendGiven
-from nsbench.analysis.recommend.plan import SHAPES
+from nsbench.analysis.recommend.plan import PLAN, SHAPES
 from nsbench.analysis.recommend.recommendation import prepared, recommended
 from nsbench.benchmarks.data import datasets
 from nsbench.benchmarks.files import write_atomically
@@ -72,7 +72,7 @@ def draw(
     if plan is None:
         raise SystemExit(f"{path} is too little to tell")
     plan = replace(plan, shape=SHAPE, arms=plan.arms[: SHAPE.arms], steps=steps)
-    plan.write(folder / name / "plan.json")
+    plan.write(folder / name / PLAN)
     told = recommended(given)
     methods = read_json(told.folder / "recommendation.json")["methods"]
     trained = [arm.name for arm in (arm_of(m["recipe"]) for m in methods) if arm.trains]

@@ -11,7 +11,6 @@ from nsbench.benchmarks.cli.options import command_from
 def audit(given: Given) -> None:
     """Audit pairs: facts, difficulty of candidates, false negatives, suspicious texts."""
     from nsbench.analysis.recommend.audit_page import write_audit
-    from nsbench.benchmarks.audit.audit import audit as audited
     from nsbench.benchmarks.cli.console import err
 
     with err.status("reading data and models"):
@@ -19,14 +18,7 @@ def audit(given: Given) -> None:
     for note in found.notes:
         echo(note, to_err=True)
     with err.status("comparing rows"):
-        made = audited(
-            found.data,
-            found.model,
-            found.guide,
-            judge=found.judge,
-            told=found.told,
-            seed=given.seed,
-        )
+        made = found.audited(given.seed)
     folder = given.folder("audit")
     pages = write_audit(made, folder, given.name)
     for line in made.lines():

@@ -4,7 +4,7 @@ import csv
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,11 @@ PARTS = {RACE: DEV, DECISION: TEST, EXHAUSTIVE: TEST}
 """Part of the data that a stage's trainings are scored on."""
 
 
+def is_drawn(encoder: Mapping[str, Any]) -> bool:
+    """True if the weights of an encoder, as an entry of a matrix file, are drawn with the seed."""
+    return not encoder.get("source")
+
+
 @dataclass(frozen=True)
 class Setting:
     """All that arms share.
@@ -41,6 +46,16 @@ class Setting:
     device: str
     batch_size: int
     max_length: int = 128
+
+    @classmethod
+    def of(cls, folder: Path, facts: Mapping[str, Any]) -> "Setting":
+        """The setting of a recommendation whose facts hold what `plain` gives."""
+        names = (f.name for f in fields(cls) if f.name != "folder")
+        return cls(folder, **{name: facts[name] for name in names})
+
+    def plain(self) -> dict[str, Any]:
+        """As plain data, all but the folder."""
+        return {name: value for name, value in vars(self).items() if name != "folder"}
 
     def matrix(
         self, arm: Arm, *, part: str, steps: int, learning_rate: float, seeds: Sequence[int]
@@ -73,7 +88,7 @@ class Setting:
 
     def varies(self, arm: Arm) -> bool:
         """True if the seed makes a difference to an arm: steps are taken, or weights are drawn."""
-        return arm.trains or not self.encoder.get("source")
+        return arm.trains or is_drawn(self.encoder)
 
 
 @dataclass(frozen=True)

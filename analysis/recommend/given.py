@@ -18,6 +18,7 @@ from nsbench.benchmarks.cli.pairs import (
 )
 
 if TYPE_CHECKING:
+    from nsbench.benchmarks.audit.audit import Audit
     from nsbench.benchmarks.data import TrainingData
     from nsbench.benchmarks.encoders.pretrained import TextModel
     from nsbench.benchmarks.mining.dataset.rescore import Rescorer
@@ -103,6 +104,12 @@ class Material:
     judge: "Rescorer | None"
     encoder: dict[str, Any]
     notes: tuple[str, ...]
+
+    def audited(self, seed: int) -> "Audit":
+        """Audit the rows; the seed is that of samples, folds and parts."""
+        from nsbench.benchmarks.audit.audit import audit
+
+        return audit(self.data, self.model, self.guide, judge=self.judge, told=self.told, seed=seed)
 
 
 def material(given: Given) -> Material:

@@ -16,6 +16,8 @@ from nsbench.benchmarks.files import write_atomically
 from nsbench.benchmarks.keys import pretty_json
 from nsbench.benchmarks.records import read_json
 
+PLAN = "plan.json"
+"""File of the plan in the folder of a recommendation."""
 LADDER = (32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)
 """Steps that a full training may have: few values, so that the clock's jitter changes no plan."""
 USED = 0.7

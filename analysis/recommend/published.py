@@ -9,13 +9,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from nsbench.analysis.recommend.cells import Setting
-from nsbench.analysis.recommend.plan import read_plan
+from nsbench.analysis.recommend.plan import PLAN, read_plan
 from nsbench.analysis.recommend.recommendation import PREPARED, settled
 from nsbench.analysis.recommend.stored import QUERIES, TABLE, Stored
 from nsbench.benchmarks.files import read_regular_file, write_atomically
 from nsbench.benchmarks.records import RecordError, read_json
 
-PLAN = "plan.json"
 INPUTS = (PREPARED, PLAN, TABLE, QUERIES)
 COMPARED = (".md", ".json", ".csv", ".toml", ".sh", ".py")
 
@@ -82,9 +81,7 @@ def _made(folder: Path, place: Path) -> dict[str, bytes]:
     facts, plan = read_json(place / PREPARED), read_plan(place / PLAN)
     if plan is None or not plan.settled:
         raise RecordError(f"{folder / PLAN} is of a recommendation that did not end")
-    names = ("encoder", "device", "batch_size", "max_length")
-    setting = Setting(place, **{name: facts[name] for name in names})
-    settled(facts, Stored(setting), plan, lambda line: None)
+    settled(facts, Stored(Setting.of(place, facts)), plan, lambda line: None)
     files = {p.relative_to(place).as_posix(): p for p in place.rglob("*") if p.is_file()}
     return {n: p.read_bytes() for n, p in sorted(files.items()) if n not in INPUTS}
 

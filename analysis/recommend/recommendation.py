@@ -14,11 +14,11 @@ import numpy as np
 
 from nsbench.analysis.recommend.arms import IN_BATCH, UNTRAINED, mined, short_list
 from nsbench.analysis.recommend.audit_page import write_audit
-from nsbench.analysis.recommend.cells import DECISION, RACE, Ended, Setting, Trainings
+from nsbench.analysis.recommend.cells import DECISION, RACE, Ended, Setting, Trainings, is_drawn
 from nsbench.analysis.recommend.decide import UNDECIDED, decide, query_gaps, too_little
 from nsbench.analysis.recommend.given import Given, Material, RecommendGiven, material
 from nsbench.analysis.recommend.hand_over import hand_over
-from nsbench.analysis.recommend.plan import EPOCHS, Plan, make_plan, read_plan
+from nsbench.analysis.recommend.plan import EPOCHS, PLAN, Plan, make_plan, read_plan
 from nsbench.analysis.recommend.race import Say, curves, finalists, race, slowness
 from nsbench.analysis.recommend.recommendation_page import write_story
 from nsbench.analysis.recommend.stored import write_trainings
@@ -66,7 +66,7 @@ def settled(facts: Mapping[str, Any], trainings: Trainings, plan: Plan, say: Say
         plan: The plan.
         say: Told what happens, one line at a time.
     """
-    setting, path = trainings.setting, trainings.setting.folder / "plan.json"
+    setting, path = trainings.setting, trainings.setting.folder / PLAN
     rungs, plan = race(trainings, plan, path, say)
     decision, plan = decide(trainings, plan, path, finalists(rungs), say)
     if decision is None:
@@ -130,10 +130,7 @@ def prepared(given: RecommendGiven, say: Say = lambda line: None) -> Prepared:
     facts = {
         "name": given.name,
         "model": _model_name(found),
-        "encoder": dict(setting.encoder),
-        "device": setting.device,
-        "batch_size": setting.batch_size,
-        "max_length": setting.max_length,
+        **setting.plain(),
         "parts": parts,
         "false_negatives": {"by_swaps": shares["by_swaps"], "why_not": shares["why_not"]},
         "least_difference": least[0],
@@ -166,7 +163,7 @@ def _claim(folder: Path, given: Given, found: Material) -> None:
 
 def _goes_on(folder: Path, minutes: float) -> bool:
     """Give a plan more minutes if its time ran out before the decision; False for any other."""
-    told, path = folder / "recommendation.json", folder / "plan.json"
+    told, path = folder / "recommendation.json", folder / PLAN
     plan = read_plan(path)
     if plan is None or not told.is_file() or read_json(told)["outcome"] != UNDECIDED:
         return False
@@ -177,19 +174,11 @@ def _goes_on(folder: Path, minutes: float) -> bool:
 
 def _audited(folder: Path, given: Given, found: Material) -> tuple[Any, Any]:
     """The audit and the parts, made once."""
-    from nsbench.benchmarks.audit.audit import audit
     from nsbench.benchmarks.audit.parts import has_classes, write_parts
 
     done = folder / "data" / "parts.json"
     if not done.is_file():
-        made = audit(
-            found.data,
-            found.model,
-            found.guide,
-            judge=found.judge,
-            told=found.told,
-            seed=given.seed,
-        )
+        made = found.audited(given.seed)
         write_audit(made, folder, given.name)
         classes = has_classes(found.told)
         written = write_parts(
@@ -240,7 +229,7 @@ def _planned(
     if least[0] > given.least:
         return None, least
     hard = probe(mined(4), RATES[kind][best])
-    plan = read_plan(setting.folder / "plan.json")
+    plan = read_plan(setting.folder / PLAN)
     if plan is not None:
         return plan, least
     evaluate = min(e.seconds["evaluate"] for e in tried[1:])
@@ -258,7 +247,7 @@ def _planned(
         f"plan: {len(plan.arms)} recipes, {plan.steps} steps of {setting.batch_size}, learning "
         f"rate {plan.learning_rate:g}, in {given.minutes:g} minutes"
     )
-    return plan.write(setting.folder / "plan.json"), least
+    return plan.write(setting.folder / PLAN), least
 
 
 def _cost(trainings: Trainings) -> dict[str, int]:
@@ -275,7 +264,7 @@ def _cost(trainings: Trainings) -> dict[str, int]:
 def _model_name(found: Material) -> str:
     """The model as ``nsbench mine --model`` takes it; empty for random word vectors."""
     entry = found.encoder
-    if entry["name"] == "static" and not entry.get("source"):
+    if is_drawn(entry):
         return ""
     if entry["name"] == "transformer" and set(entry) == {"name", "source"}:
         return str(entry["source"])
