@@ -61,20 +61,19 @@ def publish_(
 
     Of a recommendation, keep all but the texts.
     """
-    from nsbench.analysis.recommend.published import is_recommendation
-    from nsbench.analysis.recommend.published import publish as publish_recommendation
+    from nsbench.analysis.recommend import published as recommended
     from nsbench.analysis.report.published import publish
 
     given: dict[str, Any] = {"baseline": baseline, "margin": margin}
-    if is_recommendation(folder):
-        if figure or report or given != {"baseline": "in_batch", "margin": 0.5}:
+    usual = {"baseline": "in_batch", "margin": 0.5}
+    if recommended.is_recommendation(folder):
+        if figure or report or given != usual:
             raise ValueError(f"{folder} is a recommendation, which takes no option but --out")
-        publish_recommendation(folder, out)
+        recommended.publish(folder, out)
         echo(f"wrote {out}; make it again with: nsbench rebuild {out}", to_err=True)
         return
     for line in publish(folder, out, names=figure or (), report=report, texts=texts, **given):
         echo(f"left out: {line}", to_err=True)
-    usual = {"baseline": "in_batch", "margin": 0.5}
     options = "".join(f" --{k} {shlex.quote(f'{v}')}" for k, v in given.items() if v != usual[k])
     echo(f"wrote {out}; make it again with: nsbench rebuild{options} {out}", to_err=True)
 
@@ -87,27 +86,22 @@ def rebuild_(
 ) -> None:
     """Make every file of published folders again from their packed records, or compare them."""
     from nsbench.analysis.recommend import published as recommended
-    from nsbench.analysis.report.published import differences, rebuild
+    from nsbench.analysis.report import published
 
     wrong = 0
     for folder in folders:
-        own = recommended.is_recommendation(folder)
+        of: Any = published
+        given: dict[str, Any] = {"baseline": baseline, "margin": margin}
+        if recommended.is_recommendation(folder):
+            of, given = recommended, {}
         if check:
-            found = (
-                recommended.differences(folder)
-                if own
-                else differences(folder, baseline=baseline, margin=margin)
-            )
+            found = of.differences(folder, **given)
             for line in found:
                 echo(line, to_err=True)
             echo(f"{folder}: {'differs' if found else 'as stored, byte for byte'}", to_err=True)
             wrong += bool(found)
         else:
-            made = (
-                recommended.rebuild(folder)
-                if own
-                else rebuild(folder, baseline=baseline, margin=margin)
-            )
+            made = of.rebuild(folder, **given)
             echo(f"wrote {len(made)} files to {folder}")
     if wrong:
         raise typer.Exit(1)
