@@ -39,8 +39,8 @@ def findings(
     table = samplers if averaged else rows[rows["mean"].notna()]
     table = table.assign(method=method_names(table))
     table = table.sort_values(["rank", "sampler"], kind="stable")
-    out = [_advice(table, statistics, averaged)]
     base, margin = _base(table, statistics.baseline), f"{statistics.margin:g} points"
+    out = [_advice(table, base, statistics.n_tasks, averaged)]
     told = _key(_first_better(table))
     for verdict, text in (
         (verdicts.BETTER, f"Also better than {base}"),
@@ -87,10 +87,9 @@ def _own(row: dict[str, Any], common: set[str]) -> list[str]:
     return [a for a in str(row["alarms"]).split(", ") if a and a not in common]
 
 
-def _advice(table: pd.DataFrame, statistics: "PoolStatistics", averaged: bool) -> str:
+def _advice(table: pd.DataFrame, base: str, n_tasks: int, averaged: bool) -> str:
     """Use the best of the methods that are better than the baseline, quiet ones before others."""
-    base = _base(table, statistics.baseline)
-    tasks = f"{statistics.n_tasks} task{'' if statistics.n_tasks == 1 else 's'}"
+    tasks = f"{n_tasks} task{'' if n_tasks == 1 else 's'}"
     better = table[table["verdict"] == verdicts.BETTER]
     if better.empty:
         judged = table["verdict"].isin([verdicts.WORSE, verdicts.EQUIVALENT, verdicts.UNDECIDED])

@@ -290,7 +290,7 @@ def baselines(pool: Pool, baseline: str) -> list[int | None]:
             alike = [free] if method["untrained"] else []
             for group in (*alike, by_augmentation.setdefault(method["augmentation"], [])):
                 group.append(index)
-    means = stats.mean_interval(pool.scores).estimate
+    means = mean_of_seeds(stats.seed_means(pool.scores))
     strength = np.where(np.isnan(means), -np.inf, means)
     return [
         _most_alike(pool, m, sorted({*free, *by_augmentation.get(m["augmentation"], ())}), strength)
