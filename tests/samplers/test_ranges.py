@@ -3,7 +3,7 @@ from typing import Annotated, Any
 
 import pytest
 
-from nsbench.samplers import Choice, Interval, Registry, parse_choice
+from nsbench.samplers import Choice, Interval, Registry, make, parse_choice
 
 registry: Registry[Any] = Registry("thing", "nsbench.samplers", "nsbench.no_such_group")
 
@@ -65,3 +65,21 @@ def test_declared_ranges_leave_a_component_as_it_is() -> None:
         Own(text="refused")
     with pytest.raises(ValueError, match="cannot read the interval '0 to 2'"):
         Interval("0 to 2")
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "message"),
+    [
+        ("band", {"low": 0.5, "high": 0.5}, r"high must be in \(0.5, 1\], got 0.5"),
+        ("bm25", {"k": 30}, "depth must be a whole number >= 30, got 20"),
+        ("bm25_ranking", {"b": 1.5}, "b must be in"),
+        ("corpus_negatives", {"max_score": 2.0}, "max_score must be in"),
+        ("incremental", {"texts_per_cluster": (0.5,)}, "texts_per_cluster must be in"),
+        ("incremental", {"refreshes": 0}, "refreshes"),
+        ("topic", {"share": 1.5}, r"share must be in \[0, 1\], got 1.5"),
+    ],
+)
+def test_bounds_that_no_absurd_number_tries(name: str, given: dict[str, Any], message: str) -> None:
+    """The contract suite tries numbers far outside; these are just outside, or by another one."""
+    with pytest.raises(ValueError, match=message):
+        make(name, **given)
