@@ -8,7 +8,9 @@ if __name__ != "nsbench.samplers":  # a second import name would make a second r
     raise ImportError(f"import nsbench.samplers, not {__name__}")
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from dataclasses import field
+from typing import TYPE_CHECKING, Any, dataclass_transform
 
 from nsbench.samplers._plugins import PLUGIN_PATH
 from nsbench.samplers._ranges import Choice, Interval, at_least, in_range, is_text, one_of, suggest
@@ -58,7 +60,12 @@ def __getattr__(name: str) -> Any:
 
 
 samplers: "Registry[Sampler]" = Registry("sampler", "nsbench.samplers")
-register = samplers.register
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+def register(name: str) -> "Callable[[type[Sampler]], type[Sampler]]":
+    """Class decorator that claims a name; the class becomes a frozen dataclass."""
+    return samplers.component(name)
 
 
 def make(name: str, /, **parameters: Any) -> "Sampler":

@@ -139,6 +139,15 @@ class Registry(Generic[T]):
 
         return claim
 
+    def component(self, name: str) -> Callable[[type[T]], type[T]]:
+        """As `register`, for a class that is to be a frozen dataclass if it is none yet."""
+
+        def claim(cls: type[T]) -> type[T]:
+            made = {"__init__", "__dataclass_fields__"} & vars(cls).keys()
+            return self.register(name)(cls if made else dataclass(frozen=True)(cls))
+
+        return claim
+
     def load(self) -> None:
         """Import the built-ins of the folder, then the plugins, once, on first use."""
         if self._loaded:

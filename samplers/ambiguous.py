@@ -6,7 +6,6 @@ the formula. The published a = 0.5 is for dot products in the tens; the default 
 the square of a temperature of 0.05, which is the same in cosines.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from torch import Tensor
@@ -16,7 +15,6 @@ from nsbench.samplers._draw import draw
 
 
 @register("ambiguous")
-@dataclass(frozen=True)
 class Ambiguous:
     """Draw k candidates with probability exp(-a (s - s_pos - b)^2), without replacement.
 

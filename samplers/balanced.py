@@ -8,7 +8,6 @@ teacher and one given pair is drawn a query; here a guide is, and among the batc
 ``topic[then=balanced]`` is the whole.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
@@ -19,7 +18,6 @@ from nsbench.samplers._draw import draw
 
 
 @register("balanced")
-@dataclass(frozen=True)
 class Balanced:
     """Draw k candidates, every bin of the teacher's margins equally likely.
 

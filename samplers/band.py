@@ -5,7 +5,6 @@ Source: Cai et al. 2020, Are all negatives created equal in contrastive instance
 https://arxiv.org/abs/2010.06682 The rounding of a share to a count, upwards, is ours.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from nsbench.samplers import Interval, Selection, SimilarityContext, register
@@ -13,7 +12,6 @@ from nsbench.samplers._bands import in_band
 
 
 @register("band")
-@dataclass(frozen=True)
 class Band:
     """Keep the candidates ranked in [low, high) of all, 0 being the hardest.
 

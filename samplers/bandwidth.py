@@ -5,7 +5,6 @@ Sample Permutations (GCBS). https://proceedings.mlr.press/v202/sachidananda23a.h
 batches are among the hardest there are: many of an anchor's hardest negatives are false ones.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from nsbench.samplers import Interval, register
@@ -13,7 +12,6 @@ from nsbench.samplers._batched import Batched, leaves_batches
 
 
 @register("bandwidth")
-@dataclass(frozen=True)
 class Bandwidth(Batched):
     """Contrast within batches cut from the reverse Cuthill-McKee order of near rows (GCBS).
 

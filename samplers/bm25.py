@@ -5,7 +5,6 @@ https://arxiv.org/abs/2004.04906 Mining is the pool `corpus`'s; how many are min
 each step draws, are our numbers.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from nsbench.samplers import Choice, Interval, Pairing, register
@@ -13,7 +12,6 @@ from nsbench.samplers._mined import FromCorpus
 
 
 @register("bm25")
-@dataclass(frozen=True)
 class BM25(FromCorpus):
     """Contrast with texts that BM25 ranks high for the anchor, with the batch or alone.
 

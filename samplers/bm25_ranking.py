@@ -5,7 +5,6 @@ lexical row of every retrieval table since Thakur et al. 2021, BEIR.
 https://doi.org/10.1561/1500000019 https://arxiv.org/abs/2104.08663
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
@@ -14,7 +13,6 @@ from nsbench.samplers import Interval, Selection, SimilarityContext, register
 
 
 @register("bm25_ranking")
-@dataclass(frozen=True)
 class Bm25Ranking:
     """Take no step and ask no encoder: rank documents by BM25. For retrieval tasks only.
 

@@ -7,7 +7,6 @@ online k-means. ``official`` moves them by the sum of their members, as the rele
 `band_margin`, its pairing, keeps them near the positive, but not too near.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
@@ -17,7 +16,6 @@ from nsbench.samplers import Choice, Interval, Pairing, Selection, SimilarityCon
 
 
 @register("cluster_negatives")
-@dataclass(frozen=True)
 class ClusterNegatives:
     """Add the second-nearest centre; leave out the candidates of the anchor's own cluster.
 

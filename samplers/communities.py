@@ -6,7 +6,6 @@ questions about images) and METIS cuts the communities; here they grow greedily,
 skipped places should follow how many rows share a meaning: what is skipped too little is false.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from nsbench.samplers import Interval, register
@@ -14,7 +13,6 @@ from nsbench.samplers._batched import Batched, leaves_batches
 
 
 @register("communities")
-@dataclass(frozen=True)
 class Communities(Batched):
     """Contrast within batches of communities (B3): rows that rank each other in a window.
 

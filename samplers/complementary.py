@@ -7,7 +7,6 @@ noise negatives, is the sampler `noise`; ``noise[then=complementary]`` is the wh
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
@@ -17,7 +16,6 @@ from nsbench.samplers import Choice, Interval, Selection, SimilarityContext, reg
 
 
 @register("complementary")
-@dataclass(frozen=True)
 class Complementary:
     """Drop the candidates whose guide similarity reaches phi.
 

@@ -7,7 +7,6 @@ negatives, 10 places skipped, 0.7, 0.05 and 95 %. https://arxiv.org/abs/2004.049
 https://arxiv.org/abs/2007.00808 https://arxiv.org/abs/2407.15831
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from nsbench.samplers import Choice, Interval, Pairing, in_range, register
@@ -15,7 +14,6 @@ from nsbench.samplers._mined import FromCorpus
 
 
 @register("corpus_negatives")
-@dataclass(frozen=True)
 class CorpusNegatives(FromCorpus):
     """Contrast with texts that a source ranks for the anchor, with the batch or alone.
 

@@ -6,7 +6,6 @@ https://arxiv.org/abs/2010.04592 https://arxiv.org/abs/2106.03719 https://arxiv.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 from torch import Tensor
@@ -25,7 +24,6 @@ from nsbench.samplers._schedule import SCHEDULES, interpolate, scheduled
 
 
 @register("curriculum")
-@dataclass(frozen=True)
 class Curriculum(Follows):
     """Move one parameter of another sampler from start to end as training proceeds.
 

@@ -3,14 +3,12 @@
 Source: Chuang et al. 2020, Debiased Contrastive Learning. https://arxiv.org/abs/2007.00224
 """
 
-from dataclasses import dataclass
 from typing import Annotated
 
 from nsbench.samplers import Interval, Pairing, Selection, SimilarityContext, register
 
 
 @register("debiased")
-@dataclass(frozen=True)
 class Debiased:
     """Keep every candidate; the debiased objective subtracts the expected false ones from the sum.
 

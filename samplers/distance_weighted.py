@@ -7,7 +7,6 @@ because the 768 of a text encoder make the draw all but an argmax.
 """
 
 import math
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
@@ -18,7 +17,6 @@ from nsbench.samplers._draw import draw
 
 
 @register("distance_weighted")
-@dataclass(frozen=True)
 class DistanceWeighted:
     """Draw k candidates with probability 1 / q(distance), q the density on a sphere.
 

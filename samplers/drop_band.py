@@ -4,7 +4,6 @@ Source: Cai et al. 2020, Are all negatives created equal in contrastive instance
 (CID), the experiments that remove the hardest share. https://arxiv.org/abs/2010.06682
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from nsbench.samplers import Interval, Selection, SimilarityContext, register
@@ -12,7 +11,6 @@ from nsbench.samplers._bands import in_band
 
 
 @register("drop_band")
-@dataclass(frozen=True)
 class DropBand:
     """Keep the candidates that `band` with the same ends would leave out.
 

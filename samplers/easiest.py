@@ -4,7 +4,6 @@ Source: the easiest-negatives arm of Cai et al. 2020, Are all negatives created 
 instance discrimination? https://arxiv.org/abs/2010.06682
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from nsbench.samplers import Interval, Selection, SimilarityContext, register
@@ -12,7 +11,6 @@ from nsbench.samplers._schedule import whole
 
 
 @register("easiest")
-@dataclass(frozen=True)
 class Easiest:
     """Keep the k easiest candidates.
 

@@ -5,14 +5,12 @@ Cancellation. https://arxiv.org/abs/2011.11765 The released code implements attr
 only, and there what is attracted stays in the denominator, as `info_nce` keeps it.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from nsbench.samplers import Choice, Interval, Selection, SimilarityContext, register
 
 
 @register("fn_cancel")
-@dataclass(frozen=True)
 class FNCancel:
     """Remove the top candidates by support, if above a threshold, from the negatives.
 

@@ -6,14 +6,12 @@ is the triplet of Schroff et al. 2015, FaceNet, under the loss that is chosen.
 https://arxiv.org/abs/2004.04906 https://arxiv.org/abs/1503.03832
 """
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from nsbench.samplers import Selection, SimilarityContext, register
 
 
 @register("given")
-@dataclass(frozen=True)
 class Given:
     """Keep only the negatives that the data give the anchor's row.
 

@@ -6,7 +6,6 @@ the data, with blanks between. The file is read again and again, in its order.
 """
 
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -15,7 +14,6 @@ from nsbench.samplers._batched import Batched, leaves_batches
 
 
 @register("given_batches")
-@dataclass(frozen=True)
 class GivenBatches(Batched):
     """Contrast within the batches of a file.
 

@@ -8,14 +8,12 @@ Pair it with ``nt_xent`` for candidates from the anchors' own view as well. With
 2024, Contextual Document Embeddings (CDE). https://arxiv.org/abs/2410.02525
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from nsbench.samplers import Choice, Interval, Selection, SimilarityContext, register
 
 
 @register("guided")
-@dataclass(frozen=True)
 class Guided:
     """Drop the candidates whose guide similarity exceeds that of the positive.
 

@@ -5,14 +5,12 @@ https://arxiv.org/abs/2010.04592 ``official`` lets the weights carry gradient, a
 does; ``paper`` detaches them.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from nsbench.samplers import Choice, Interval, Pairing, Selection, SimilarityContext, register
 
 
 @register("hard_debiased")
-@dataclass(frozen=True)
 class HardDebiased:
     """Keep every candidate; the objective weights the hard ones more and subtracts false ones.
 

@@ -6,7 +6,6 @@ With `info_nce` this is HCL without its debiasing (class prior 0) and with weigh
 gradient; the objective `hard_debiased` is the whole of HCL.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
@@ -15,7 +14,6 @@ from nsbench.samplers import Interval, Selection, SimilarityContext, register
 
 
 @register("hard_reweighted")
-@dataclass(frozen=True)
 class HardReweighted:
     """Weigh every candidate with exp(beta * s / temperature), mean weight 1 in each row.
 

@@ -5,7 +5,6 @@ hard is k = 1); top-k as in Xiong et al. 2021, ANCE. https://arxiv.org/abs/1703.
 https://arxiv.org/abs/2007.00808
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from nsbench.samplers import Interval, Selection, SimilarityContext, register
@@ -13,7 +12,6 @@ from nsbench.samplers._schedule import whole
 
 
 @register("hard")
-@dataclass(frozen=True)
 class HardTopK:
     """Keep the k hardest candidates.
 

@@ -7,7 +7,6 @@ divides alpha by the temperature, and the weights are not brought back to mean 1
 row, this is `hard_reweighted` with beta = alpha * temperature.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
@@ -16,7 +15,6 @@ from nsbench.samplers import Choice, Interval, Selection, SimilarityContext, reg
 
 
 @register("hardness")
-@dataclass(frozen=True)
 class Hardness:
     """Add alpha * s, without gradient, to the logit of every candidate in scope.
 

@@ -5,13 +5,10 @@ section 2.3; as in-batch negatives for sentences, Gao et al. 2021, SimCSE, equat
 https://arxiv.org/abs/1807.03748 https://arxiv.org/abs/2104.08821
 """
 
-from dataclasses import dataclass
-
 from nsbench.samplers import Selection, SimilarityContext, register
 
 
 @register("in_batch")
-@dataclass(frozen=True)
 class InBatch:
     """Keep every candidate that may be a negative."""
 

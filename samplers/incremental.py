@@ -6,7 +6,6 @@ elimination and attraction are as its abstract says; confidence, schedule and th
 clusters are ours, and parameters.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
@@ -17,7 +16,6 @@ from nsbench.samplers._schedule import SCHEDULES, interpolate
 
 
 @register("incremental")
-@dataclass(frozen=True)
 class Incremental:
     """Drop, or attract, candidates in the anchor's own trusted cluster, level by level.
 

@@ -9,7 +9,6 @@ the judge that never errs. Thresholds belong to a judge: RocketQA's 0.1 and 0.9 
 cross-encoder that gives probabilities, the defaults are for cosines.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
@@ -18,7 +17,6 @@ from nsbench.samplers import Choice, Interval, Selection, SimilarityContext, reg
 
 
 @register("judged")
-@dataclass(frozen=True)
 class Judged:
     """Keep what the judge calls negative, and treat what it calls positive as told.
 

@@ -6,7 +6,6 @@ and its positive differ are shortened, by the inverse square root of the covaria
 differences, which is shrunk towards a multiple of the identity.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
@@ -15,7 +14,6 @@ from nsbench.samplers import Interval, Selection, SimilarityContext, register
 
 
 @register("linear_projection")
-@dataclass(frozen=True)
 class LinearProjection:
     """Take no step: map the embeddings once, so that pairs of the data come close.
 

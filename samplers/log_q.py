@@ -8,7 +8,6 @@ share at 1e-6 and corrects the positive too, which here is a weight relative to 
 Sentence pairs of STS repeat many texts.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
@@ -17,7 +16,6 @@ from nsbench.samplers import Choice, Interval, Selection, SimilarityContext, reg
 
 
 @register("log_q")
-@dataclass(frozen=True)
 class LogQ:
     """Weigh every candidate with one over the share of the training rows that hold its text.
 

@@ -8,7 +8,6 @@ gradient flow into them, and averages the loss with the one without them: the ob
 tokens with dropout off, and no gradient flows into it.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from torch import Tensor
@@ -18,7 +17,6 @@ from nsbench.samplers._inner import ChoosesThen, inner_sampler
 
 
 @register("lower_layer")
-@dataclass(frozen=True)
 class LowerLayer(ChoosesThen):
     """Add both views of all texts of the batch, the anchor's own among them, by a lower layer.
 

@@ -10,7 +10,6 @@ positive need a rule for themselves: ``copies``. Where documents are contrasted 
 spares them.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
@@ -20,7 +19,6 @@ from nsbench.samplers import Choice, Interval, Selection, SimilarityContext, reg
 
 
 @register("margin_mask")
-@dataclass(frozen=True)
 class MarginMask:
     """Drop the candidates more similar to the anchor than its positive plus a margin.
 

@@ -5,7 +5,6 @@ https://arxiv.org/abs/2104.08760 ``paper`` is the median deputy of its first ver
 what the released code does: the ten hardest, without the hardest, averaged.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from nsbench.samplers import (
@@ -20,7 +19,6 @@ from nsbench.samplers import (
 
 
 @register("median_triplet")
-@dataclass(frozen=True)
 class MedianTriplet:
     """Keep the median candidate, or the ranks just behind the hardest.
 

@@ -7,7 +7,6 @@ over 200 places (``official``); its search is approximate, ours is exact, and ev
 all places. Without a refresh it is static mining.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from nsbench.samplers import Choice, Interval, Pairing, at_least, register
@@ -15,7 +14,6 @@ from nsbench.samplers._mined import FromCorpus
 
 
 @register("mined")
-@dataclass(frozen=True)
 class MinedByModel(FromCorpus):
     """Contrast with texts that the model ranks high for the anchor, with the batch or alone.
 

@@ -7,7 +7,6 @@ our numbers for batches; the share of 0.2 is MixCSE's code's, which negative is 
 at random here. That code also contrasts mixed anchors, which has no counterpart here.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
@@ -19,7 +18,6 @@ from nsbench.samplers._inner import ChoosesThen, inner_sampler
 
 
 @register("mixed")
-@dataclass(frozen=True)
 class Mixed(ChoosesThen):
     """Add negatives mixed from the hardest ones, the anchor or the positive.
 

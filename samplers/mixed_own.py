@@ -8,7 +8,6 @@ temperature, and how many mixes there are, is our reading. Unless a matrix says 
 negatives are mined as there: 7 from places 50 to 100. `mixed` mixes from the whole batch.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
@@ -20,7 +19,6 @@ from nsbench.samplers._inner import ChoosesThen, inner_sampler
 
 
 @register("mixed_own")
-@dataclass(frozen=True)
 class MixedOwn(ChoosesThen):
     """Add mixes of an anchor's own given or mined negatives, in pairs and all together.
 

@@ -4,7 +4,6 @@ Source: the usual reference row, such as the untrained BERT rows of Yan et al. 2
 https://aclanthology.org/2021.acl-long.393
 """
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -13,7 +12,6 @@ from nsbench.samplers import Selection, SimilarityContext, register
 
 
 @register("no_training")
-@dataclass(frozen=True)
 class NoTraining:
     """Take no step at all: the encoder as it was."""
 

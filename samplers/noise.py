@@ -5,7 +5,6 @@ Source: Zhou et al. 2022, Debiased Contrastive Learning of Unsupervised Sentence
 gradient of the batch's InfoNCE with respect to a noise vector is written out, not traced.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
@@ -17,7 +16,6 @@ from nsbench.samplers._inner import ChoosesThen, inner_sampler
 
 
 @register("noise")
-@dataclass(frozen=True)
 class Noise(ChoosesThen):
     """Add Gaussian vectors, improved by gradient ascent on the loss, as shared negatives.
 

@@ -4,14 +4,12 @@ Source: the ``oracle`` mode of the code of Balmaseda et al. 2025, Discovering Gl
 Negatives On the Fly (GloFND). https://arxiv.org/abs/2502.20612
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from nsbench.samplers import Choice, Selection, SimilarityContext, register
 
 
 @register("oracle")
-@dataclass(frozen=True)
 class Oracle:
     """Drop, or attract, exactly the candidates that mean the same as the anchor.
 

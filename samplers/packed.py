@@ -8,7 +8,6 @@ meets its neighbours. Its filter is ``guided[curated=exempt]``: a surrogate's sc
 candidates that look like positives, but never an anchor's own hard negatives.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from nsbench.samplers import Interval, register
@@ -16,7 +15,6 @@ from nsbench.samplers._batched import Batched, leaves_batches
 
 
 @register("packed")
-@dataclass(frozen=True)
 class Packed(Batched):
     """Contrast within batches cut from clusters in line (CDE).
 

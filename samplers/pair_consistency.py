@@ -5,7 +5,6 @@ consistency filter with k = 2 among a million documents. https://arxiv.org/abs/2
 pairs, not negatives: a batch holds rows that passed.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from nsbench.samplers import Interval, register
@@ -13,7 +12,6 @@ from nsbench.samplers._batched import Batched, leaves_batches
 
 
 @register("pair_consistency")
-@dataclass(frozen=True)
 class PairConsistency(Batched):
     """Contrast within random batches of the rows whose positive is among the teacher's first ones.
 

@@ -7,14 +7,12 @@ similarity, s_pos - margin * |s_pos|, which does not loosen when that is negativ
 teacher judges mined passages; ``judge="guide"`` is that, ``self`` needs no second model.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from nsbench.samplers import Choice, Interval, Selection, SimilarityContext, register
 
 
 @register("positive_aware")
-@dataclass(frozen=True)
 class PositiveAware:
     """Keep the k hardest candidates that stay below the positive by a margin.
 

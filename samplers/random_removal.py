@@ -5,7 +5,6 @@ number of negatives; cf. the count controls missing from Cai et al. 2020.
 https://arxiv.org/abs/2010.06682
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from nsbench.samplers import Interval, Selection, SimilarityContext, register
@@ -14,7 +13,6 @@ from nsbench.samplers._inner import inner_sampler
 
 
 @register("random_removal")
-@dataclass(frozen=True)
 class RandomRemoval:
     """Drop some candidates at random, as many as a share says or as another sampler drops.
 

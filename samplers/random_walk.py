@@ -6,7 +6,6 @@ nearest-neighbour batches (a walk that always goes on from its start). Where our
 the released code, the module that walks says.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from nsbench.samplers import Interval, register
@@ -14,7 +13,6 @@ from nsbench.samplers._batched import Batched, leaves_batches
 
 
 @register("random_walk")
-@dataclass(frozen=True)
 class RandomWalk(Batched):
     """Contrast within batches that a random walk with restart visits (BatchSampler).
 

@@ -8,7 +8,6 @@ With the defaults, alpha 0.5 and beta 1, a candidate's weight is close to twice 
 candidates that are no harder: linear in the rank, and blind to monotone changes of the similarity.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
@@ -21,7 +20,6 @@ _LEAST = 1e-6  # of a weight, whose logarithm is taken
 
 
 @register("rank_weighted")
-@dataclass(frozen=True)
 class RankWeighted:
     """Weigh every candidate with the Bayesian importance of its rank (BCL).
 

@@ -5,7 +5,6 @@ is 0.2 in squared Euclidean distance, which is 0.1 in cosine; the default here i
 ``keep="hardest", margin=2, fallback="easiest"`` is sentence-transformers' batch-semi-hard rule.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
@@ -14,7 +13,6 @@ from nsbench.samplers import Choice, Interval, Selection, SimilarityContext, reg
 
 
 @register("semi_hard")
-@dataclass(frozen=True)
 class SemiHard:
     """Keep the negatives with ``s_pos - margin < s_neg < s_pos``.
 

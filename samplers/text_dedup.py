@@ -5,14 +5,12 @@ common in STS texts, and no training set of Yan et al. 2021, ConSERT, was dedupl
 https://arxiv.org/abs/2105.11741
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from nsbench.samplers import Interval, Selection, SimilarityContext, register
 
 
 @register("text_dedup")
-@dataclass(frozen=True)
 class TextDedup:
     """Drop the candidates whose token overlap reaches a threshold.
 

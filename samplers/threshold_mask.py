@@ -5,7 +5,6 @@ https://arxiv.org/abs/2407.15831 There a teacher's scores of mined passages are 
 noisy positives every rule that leans on them masks true negatives; this one does not look.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
@@ -15,7 +14,6 @@ from nsbench.samplers import Choice, Interval, Selection, SimilarityContext, reg
 
 
 @register("threshold_mask")
-@dataclass(frozen=True)
 class ThresholdMask:
     """Drop the candidates whose similarity to the anchor exceeds a threshold.
 

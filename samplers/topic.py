@@ -6,7 +6,6 @@ Topic Aware Sampling (TAS-B). https://arxiv.org/abs/2104.06967 The topic half of
 is our dial; in the released code it is 1. The mean size of a cluster is our number.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from nsbench.samplers import Interval, register
@@ -14,7 +13,6 @@ from nsbench.samplers._batched import Batched, leaves_batches
 
 
 @register("topic")
-@dataclass(frozen=True)
 class Topic(Batched):
     """Contrast within batches whose texts are of one topic.
 

@@ -4,14 +4,12 @@ Source: the control arm of Cai et al. 2020, Are all negatives created equal in c
 discrimination? https://arxiv.org/abs/2010.06682
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from nsbench.samplers import Interval, Selection, SimilarityContext, register
 
 
 @register("random")
-@dataclass(frozen=True)
 class Uniform:
     """Draw k of the eligible candidates at random, each equally likely.
 

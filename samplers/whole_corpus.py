@@ -5,14 +5,12 @@ https://arxiv.org/abs/2104.08051 It takes the first 200 of a frozen index, and w
 change of a ranking metric; here they are in one softmax, or what the objective makes of them.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from nsbench.samplers import Interval, Selection, SimilarityContext, register
 
 
 @register("whole_corpus")
-@dataclass(frozen=True)
 class WholeCorpus:
     """Keep the k hardest of all documents, whose embeddings are frozen.
 

@@ -4,6 +4,10 @@ An augmentation is a frozen dataclass with ``__call__(view, generator) -> TokenV
 vectorised over the batch, never waits for the device, and draws from ``generator`` alone.
 """
 
+from collections.abc import Callable
+from dataclasses import field
+from typing import dataclass_transform
+
 from nsbench.benchmarks.augmentations._elements import ones_of
 from nsbench.benchmarks.augmentations._types import (
     Augmentation,
@@ -18,7 +22,13 @@ from nsbench.samplers import Registry
 augmentations: Registry[Augmentation] = Registry(
     "augmentation", "nsbench.benchmarks.augmentations", group="nsbench.augmentations"
 )
-register = augmentations.register
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+def register(name: str) -> Callable[[type[Augmentation]], type[Augmentation]]:
+    """Class decorator that claims a name; the class becomes a frozen dataclass."""
+    return augmentations.component(name)
+
 
 __all__ = [
     "Augmentation",

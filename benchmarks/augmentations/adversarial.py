@@ -5,7 +5,6 @@ the supervised entailment loss, normalised token by token. Where a cell has no s
 gradient is NT-Xent's: our extension, not in the paper. https://aclanthology.org/2021.acl-long.393
 """
 
-from dataclasses import dataclass
 from typing import Annotated
 
 import torch
@@ -16,7 +15,6 @@ from nsbench.samplers import Interval
 
 
 @register("adversarial")
-@dataclass(frozen=True)
 class Adversarial:
     """Add epsilon * g_t / |g_t| to token t, g the gradient of the loss at the clean views.
 

@@ -4,7 +4,6 @@ Source: Gao et al. 2021, SimCSE: Simple Contrastive Learning of Sentence Embeddi
 https://arxiv.org/abs/2104.08821
 """
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -14,7 +13,6 @@ from nsbench.samplers import in_range
 
 
 @register("dropout")
-@dataclass(frozen=True)
 class Dropout:
     """Switch the encoder's own dropout on in this view (identity on the text itself).
 

@@ -4,7 +4,7 @@ Source: Wei and Zou 2019, EDA: Easy Data Augmentation Techniques for Boosting Pe
 Classification Tasks, section 2 (RD). https://arxiv.org/abs/1901.11196
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Annotated, Any, ClassVar
 
 import torch
@@ -16,7 +16,6 @@ from nsbench.samplers import Interval
 
 
 @register("eda_delete")
-@dataclass(frozen=True)
 class EdaDelete:
     """Delete every word with probability ``rate``, all of its tokens together; one always stays.
 

@@ -5,7 +5,6 @@ unordered set; any table's here, drawn at random, and both words must be single 
 vocabulary. https://arxiv.org/abs/1901.11196
 """
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -23,7 +22,6 @@ from nsbench.benchmarks.augmentations.eda_synonym import replaceable
 
 
 @register("eda_insert")
-@dataclass(frozen=True)
 class EdaInsert(WithSynonyms):
     """Insert max(1, int(rate * w)) synonyms of a text's own w words, each before a random word.
 

@@ -4,7 +4,7 @@ Source: Wei and Zou 2019, EDA, section 2 (RS). The pairs are disjoint here, wher
 swap independently and may undo it. https://arxiv.org/abs/1901.11196
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Annotated, Any, ClassVar
 
 import torch
@@ -23,7 +23,6 @@ from nsbench.samplers import Interval
 
 
 @register("eda_swap")
-@dataclass(frozen=True)
 class EdaSwap:
     """Swap max(1, int(rate * w)) disjoint pairs out of a text's w words; a pair needs two words.
 

@@ -5,7 +5,6 @@ both words must be single tokens of the vocabulary; stop words are not spared, a
 is drawn independently. https://arxiv.org/abs/1901.11196
 """
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -34,7 +33,6 @@ def replaceable(view: TokenView, goes_on: Tensor | None, counts: Tensor) -> Tens
 
 
 @register("eda_synonym")
-@dataclass(frozen=True)
 class EdaSynonym(WithSynonyms):
     """Replace max(1, int(rate * w)) of a text's w words by a random synonym of each.
 

@@ -4,7 +4,7 @@ Source: Yan et al. 2021, ConSERT, section 3.2 (Dropout); the exact count and the
 are those of the released code. https://aclanthology.org/2021.acl-long.393
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar, Self
 
 import torch
@@ -16,7 +16,6 @@ from nsbench.samplers import in_range
 
 
 @register("embedding_dropout")
-@dataclass(frozen=True)
 class EmbeddingDropout:
     """Zero exactly int(n * d * rate) elements of a text's n real token embeddings; no rescale.
 

@@ -4,7 +4,6 @@ Source: Yan et al. 2021, ConSERT, section 3.2 (Feature Cutoff), after Shen et al
 as in the released code. https://aclanthology.org/2021.acl-long.393
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
@@ -14,7 +13,6 @@ from nsbench.samplers import Interval
 
 
 @register("feature_cutoff")
-@dataclass(frozen=True)
 class FeatureCutoff:
     """Zero exactly int(d * rate) of the d columns for all tokens of a text, its own columns each.
 

@@ -4,15 +4,12 @@ Source: the None row of ConSERT's augmentation grid, Yan et al. 2021.
 https://aclanthology.org/2021.acl-long.393
 """
 
-from dataclasses import dataclass
-
 import torch
 
 from nsbench.benchmarks.augmentations import TokenView, register
 
 
 @register("none")
-@dataclass(frozen=True)
 class NoAugmentation:
     """Leave the view alone; two such views of one text are identical unless the encoder drops."""
 

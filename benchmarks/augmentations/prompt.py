@@ -6,7 +6,7 @@ pools as it always does, and texts are encoded bare when they are scored.
 https://arxiv.org/abs/2201.04337
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar
 
 import torch
@@ -19,7 +19,6 @@ HOLE, MASK = "{text}", "{mask}"
 
 
 @register("prompt")
-@dataclass(frozen=True)
 class Prompt:
     """Put a template's tokens around the text, between [CLS] and [SEP].
 

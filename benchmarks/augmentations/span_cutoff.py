@@ -5,7 +5,6 @@ Understanding and Generation (span cutoff); in ConSERT's code, not in its paper.
 https://arxiv.org/abs/2009.13818
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
@@ -15,7 +14,6 @@ from nsbench.samplers import Interval
 
 
 @register("span_cutoff")
-@dataclass(frozen=True)
 class SpanCutoff:
     """Zero the embeddings of int(n * rate) neighbouring tokens out of a text's n real ones.
 

@@ -4,7 +4,6 @@ Source: Yan et al. 2021, ConSERT, section 3.2 (Token Cutoff), after Shen et al. 
 and untouched attention mask as in the released code. https://aclanthology.org/2021.acl-long.393
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
@@ -14,7 +13,6 @@ from nsbench.samplers import Interval
 
 
 @register("token_cutoff")
-@dataclass(frozen=True)
 class TokenCutoff:
     """Zero the embeddings of exactly int(n * rate) of a text's n real tokens.
 

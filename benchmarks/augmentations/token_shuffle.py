@@ -4,7 +4,6 @@ Source: Yan et al. 2021, ConSERT, section 3.2 (Token Shuffling); as in the relea
 [SEP] take part. https://aclanthology.org/2021.acl-long.393
 """
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -13,7 +12,6 @@ from nsbench.benchmarks.augmentations import TokenView, register, uniform
 
 
 @register("token_shuffle")
-@dataclass(frozen=True)
 class TokenShuffle:
     """Give each text's n real tokens a random permutation of the positions 0 .. n-1."""
 

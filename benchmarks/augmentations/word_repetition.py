@@ -5,7 +5,6 @@ code. It repeats once, at preprocessing; here every step draws again, as with an
 https://arxiv.org/abs/2109.04380
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
@@ -16,7 +15,6 @@ from nsbench.samplers import Interval
 
 
 @register("word_repetition")
-@dataclass(frozen=True)
 class WordRepetition:
     """Repeat k different sub-word tokens of a text of n in place; ESimCSE's second view.
 

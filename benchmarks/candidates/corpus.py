@@ -7,7 +7,7 @@ https://arxiv.org/abs/2007.00808 https://arxiv.org/abs/2004.04906 https://arxiv.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -40,7 +40,6 @@ _mined: Cache[Mined] = Cache(__name__, 2)  # what cells of one process can share
 
 
 @register("corpus")
-@dataclass(frozen=True)
 class CorpusPool:
     """Mined texts of each anchor as further columns, in addition to the batch's own views.
 

@@ -6,7 +6,6 @@ are those of the sampler `communities`. No code of it is public: that every anch
 columns, drawn without replacement from the whole batch's window, is our reading.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -20,7 +19,6 @@ from nsbench.samplers import Choice, Interval
 
 
 @register("counted")
-@dataclass(frozen=True)
 class CountedPool:
     """Positives of rows outside the batch, drawn by how many of the batch's rows rank them.
 

@@ -7,7 +7,6 @@ queries and documents: the positive is encoded live, and only the negatives are 
 holds one similarity for each anchor and document.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 import torch
@@ -21,7 +20,6 @@ from nsbench.samplers import Choice
 
 
 @register("frozen_corpus")
-@dataclass(frozen=True)
 class FrozenCorpusPool:
     """Every document of the corpus as a column, frozen as the encoder starts.
 

@@ -4,7 +4,6 @@ Source: Henderson et al. 2017, Efficient Natural Language Response Suggestion fo
 section 4.4 (multiple negatives). https://arxiv.org/abs/1705.00652
 """
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from nsbench.benchmarks.candidates import OpenPool, register
@@ -13,7 +12,6 @@ from nsbench.benchmarks.contrast.world import World
 
 
 @register("in_batch")
-@dataclass(frozen=True)
 class InBatchPool:
     """The views of the other texts in the batch, and nothing else.
 

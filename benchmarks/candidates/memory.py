@@ -6,7 +6,6 @@ one. The batch enters the memory after its step, so that it is not there twice.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 from torch import Tensor
@@ -18,7 +17,6 @@ from nsbench.samplers import Choice, Interval
 
 
 @register("memory")
-@dataclass(frozen=True)
 class MemoryPool:
     """Embeddings of earlier batches as encoded then, in addition to the batch's own views.
 

@@ -8,7 +8,6 @@ positive is the batch's own second view, not a key.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 import torch
@@ -23,7 +22,6 @@ from nsbench.samplers import Choice, Interval
 
 
 @register("queue")
-@dataclass(frozen=True)
 class QueuePool:
     """Keys of earlier batches by a momentum encoder; in addition to the batch's own views.
 

@@ -9,7 +9,6 @@ written a negative with a cosine below 0 always gives way.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -28,7 +27,6 @@ from nsbench.samplers import Choice, Interval
 
 
 @register("replaced")
-@dataclass(frozen=True)
 class ReplacedPool:
     """Mined texts of each anchor as further columns; easy ones make way for others.
 

@@ -4,6 +4,10 @@ A data set is a frozen dataclass with parameters, registered under a name, one a
 `DataSet` for what it offers.
 """
 
+from collections.abc import Callable
+from dataclasses import field
+from typing import dataclass_transform
+
 from nsbench.benchmarks.data._types import (
     DataSet,
     LabelledTexts,
@@ -20,7 +24,13 @@ from nsbench.samplers import Registry
 datasets: Registry[DataSet] = Registry(
     "data set", "nsbench.benchmarks.data", group="nsbench.datasets"
 )
-register = datasets.register
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+def register(name: str) -> Callable[[type[DataSet]], type[DataSet]]:
+    """Class decorator that claims a name; the class becomes a frozen dataclass."""
+    return datasets.component(name)
+
 
 __all__ = [
     "DataSet",

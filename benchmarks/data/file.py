@@ -4,7 +4,7 @@ Source: the layouts of sentence-transformers, SimCSE, FlagEmbedding, Tevatron an
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -21,7 +21,6 @@ from nsbench.samplers import Choice, Interval
 
 
 @register("file")
-@dataclass(frozen=True)
 class File(DataSet):
     """Rows of a jsonl, json, csv, tsv, parquet or txt file (all but parquet also .gz).
 

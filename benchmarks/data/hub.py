@@ -5,7 +5,7 @@ https://aclanthology.org/2021.emnlp-demo.21
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Annotated, ClassVar
 
 from nsbench.benchmarks.data import register
@@ -19,7 +19,6 @@ from nsbench.samplers import Choice, Interval
 
 
 @register("hub")
-@dataclass(frozen=True)
 class Hub(DataSet):
     """Rows of one split of a hub data set; columns make rows as in `File`.
 

@@ -5,7 +5,6 @@ NV-Embed; Lee et al. 2024, NV-Embed. https://arxiv.org/abs/2405.17428
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -17,7 +16,6 @@ from nsbench.samplers import Interval
 
 
 @register("mixture")
-@dataclass(frozen=True)
 class Mixture(DataSet):
     """The rows of several data sets; every batch holds rows of one, so that its negatives do too.
 

@@ -8,7 +8,7 @@ front, which is that code's last resort. Pair it with the objective `band_margin
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -27,7 +27,6 @@ RESTS = ("prefix", "none")
 
 
 @register("negated")
-@dataclass(frozen=True)
 class Negated(DataSet):
     """A data set whose rows are given their anchor's negation by rules for English.
 

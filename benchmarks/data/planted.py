@@ -5,7 +5,7 @@ the frames and their graded similarity in ``_frames.py``.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import Annotated
 
@@ -38,7 +38,6 @@ _ROUNDS = 100
 
 
 @register("planted")
-@dataclass(frozen=True)
 class Planted(DataSet):
     """Rows of planted sentences, with everything about them known.
 

@@ -6,7 +6,7 @@ of Tevatron and FlagEmbedding. What is held out, and that it is counted, is ours
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -31,7 +31,6 @@ KNOWN = ("all", "one")
 
 
 @register("retrieval")
-@dataclass(frozen=True)
 class Retrieval(DataSet):
     """Queries with their relevant documents, and the whole corpus to mine from.
 

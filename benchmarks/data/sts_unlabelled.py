@@ -5,7 +5,7 @@ reads 89,192 sentences, unscored pairs among them; the hub copies that mteb eval
 pairs only, so there are fewer here.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -39,7 +39,6 @@ DUPLICATES = ("keep", "drop")
 
 
 @register("sts_unlabelled")
-@dataclass(frozen=True)
 class StsUnlabelled(DataSet):
     """Every sentence of the seven STS sets as its own positive; no score is read.
 

@@ -5,7 +5,7 @@ Paraphrastic Sentence Embeddings. https://arxiv.org/abs/1511.08198
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -111,7 +111,6 @@ class StaticEncoder(Encoder):
 
 
 @register("static")
-@dataclass(frozen=True)
 class Static:
     """A token-embedding table, mean pooled, made from any encoder's table or at random.
 

@@ -4,7 +4,6 @@ Source: Devlin et al. 2019, BERT. https://arxiv.org/abs/1810.04805
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
@@ -17,7 +16,6 @@ from nsbench.samplers import Choice, Interval
 
 
 @register("tiny")
-@dataclass(frozen=True)
 class Tiny:
     """A random BERT over the words of the training texts, for tests and dry runs.
 

@@ -6,7 +6,7 @@ section 3. https://arxiv.org/abs/1908.10084
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -39,7 +39,6 @@ WEIGHTS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @register("transformer")
-@dataclass(frozen=True)
 class Transformer:
     """A Hugging Face encoder or sentence-transformers folder, by name or path.
 

@@ -22,13 +22,23 @@ A class may also say:
   gradient). Rows without a negative do not count.
 """
 
+from collections.abc import Callable
+from dataclasses import field
+from typing import dataclass_transform
+
 from nsbench.benchmarks.objectives._softmax import negative_logits, row_share, without_empty_rows
 from nsbench.samplers import Objective, Registry
 
 objectives: Registry[Objective] = Registry(
     "objective", "nsbench.benchmarks.objectives", group="nsbench.objectives"
 )
-register = objectives.register
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+def register(name: str) -> Callable[[type[Objective]], type[Objective]]:
+    """Class decorator that claims a name; the class becomes a frozen dataclass."""
+    return objectives.component(name)
+
 
 __all__ = [
     "Objective",

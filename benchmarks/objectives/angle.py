@@ -7,7 +7,6 @@ a gradient where the cosine is flat. The loss of their sum is that of sentence-t
 ``AnglELoss``. AnglE adds it to the loss of the cosine, here ``inner``.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from torch import Tensor
@@ -21,7 +20,6 @@ from nsbench.samplers import Interval, Selection, SimilarityContext
 
 
 @register("angle")
-@dataclass(frozen=True)
 class AnglE(Wraps):
     """inner_weight * inner + weight * the loss of `cosent` on angles in the cosines' place.
 

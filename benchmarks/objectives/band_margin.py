@@ -8,7 +8,7 @@ https://arxiv.org/abs/2305.09892 Its released code means over all pairs of a bat
 the band's reach included, here the mean is over the pairs that are meant.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated, ClassVar
 
 import torch
@@ -20,7 +20,6 @@ from nsbench.samplers import Choice, Interval, Selection, SimilarityContext
 
 
 @register("band_margin")
-@dataclass(frozen=True)
 class BandMargin(Wraps):
     """An objective plus weight * (relu(D + alpha) + relu(-D - beta)), D = s - s_pos.
 

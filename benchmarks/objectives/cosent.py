@@ -5,7 +5,6 @@ Source: Su 2022, CoSENT; the loss is that of sentence-transformers' ``CoSENTLoss
 negatives: other rows are compared with, not contrasted.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from torch import Tensor
@@ -16,7 +15,6 @@ from nsbench.samplers import Interval, Selection, SimilarityContext
 
 
 @register("cosent")
-@dataclass(frozen=True)
 class CoSENT:
     """log(1 + sum of exp(scale * (s_j - s_i)) over pairs of rows with grade_i > grade_j).
 

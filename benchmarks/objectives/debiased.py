@@ -6,7 +6,6 @@ nearly every anchor; the estimate then lies at its floor and the negatives get n
 ``clamp_rate``: for text, temperature >= 0.2 or prior <= 0.001.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from torch import Tensor
@@ -17,7 +16,6 @@ from nsbench.samplers import Interval, Selection, SimilarityContext
 
 
 @register("debiased")
-@dataclass(frozen=True)
 class Debiased(DebiasedEstimate):
     """NT-Xent whose negatives are corrected for a known share of false ones.
 

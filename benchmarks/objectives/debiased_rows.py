@@ -6,7 +6,6 @@ it is taken from is ours. https://arxiv.org/abs/2007.00224 In a corpus of uneven
 is wrong for most anchors.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
@@ -20,7 +19,6 @@ _EXTRA = {"truth": "truth", "guide": "guide_similarity"}
 
 
 @register("debiased_rows")
-@dataclass(frozen=True)
 class DebiasedRows(DebiasedEstimate):
     """DCL whose prior is the share of an anchor's negatives that look false.
 

@@ -6,7 +6,6 @@ whose positive has won still pushes as hard as any other. ``weighted`` is the pa
 positive counts by 2 - exp(s / sigma) divided by the mean of exp(s / sigma) over the batch.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
@@ -19,7 +18,6 @@ from nsbench.samplers import Choice, Interval, Selection, SimilarityContext
 
 
 @register("decoupled")
-@dataclass(frozen=True)
 class Decoupled:
     """log of the negatives' sum, less the positive's logit (Yeh et al.'s DCL).
 

@@ -6,7 +6,6 @@ InfoNCE and gamma -1 has the gradient of `decoupled`. Whether KaLM detaches the 
 published; both are here. Lin et al. 2017, focal loss, do not. https://arxiv.org/abs/1708.02002
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
@@ -20,7 +19,6 @@ _LEAST = 1e-30  # of 1 - p, whose power is taken
 
 
 @register("focal")
-@dataclass(frozen=True)
 class Focal:
     """-(1 - p)^gamma log p, p being the positive's share of the softmax.
 

@@ -6,7 +6,6 @@ https://arxiv.org/abs/2310.06918 A negative's logit is s (s + m) / temperature, 
 positive below 0 is pushed away. ``backward`` counts both.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
@@ -18,7 +17,6 @@ from nsbench.samplers import Interval, Selection, SimilarityContext
 
 
 @register("focal_info_nce")
-@dataclass(frozen=True)
 class FocalInfoNCE:
     """InfoNCE with the logits s^2 of the positive and s (s + m) of the negatives.
 

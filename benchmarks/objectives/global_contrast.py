@@ -9,7 +9,6 @@ own. Its loss is ``official``: the gradient of the temperature times the loss.
 """
 
 import math
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
@@ -22,7 +21,6 @@ from nsbench.samplers import Choice, Interval, Selection, SimilarityContext
 
 
 @register("global_contrast")
-@dataclass(frozen=True)
 class GlobalContrast:
     """-s_pos / temperature + log u, with the gradient of a denominator that remembers (SogCLR).
 

@@ -6,7 +6,6 @@ weights carry gradient: easy negatives are then attracted. ``paper`` detaches th
 `debiased`, watch ``clamp_rate`` at small temperatures.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
@@ -18,7 +17,6 @@ from nsbench.samplers import Choice, Interval, Selection, SimilarityContext
 
 
 @register("hard_debiased")
-@dataclass(frozen=True)
 class HardDebiased(DebiasedEstimate):
     """DCL with negatives weighted by exp(beta * s / temperature), their total kept.
 

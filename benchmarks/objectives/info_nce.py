@@ -5,7 +5,6 @@ equation 4; one direction, as in Gao et al. 2021, SimCSE, equation 1.
 https://arxiv.org/abs/1807.03748 https://arxiv.org/abs/2104.08821
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
@@ -36,7 +35,6 @@ def contrast(
 
 
 @register("info_nce")
-@dataclass(frozen=True)
 class InfoNCE:
     """-log softmax of the positive: view 1 as anchors, view 2 as candidates.
 

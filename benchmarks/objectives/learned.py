@@ -8,7 +8,6 @@ clipping are those of the encoder.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 from torch import Tensor
@@ -20,7 +19,6 @@ from nsbench.samplers import Interval, Selection, SimilarityContext, one_of, sch
 
 
 @register("learned")
-@dataclass(frozen=True)
 class Learned(Wraps):
     """An objective of which the optimizer moves numbers too.
 

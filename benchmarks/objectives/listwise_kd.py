@@ -6,7 +6,6 @@ https://arxiv.org/abs/2402.03216 https://arxiv.org/abs/2305.16726 Here the teach
 ``contrast`` the ordinary loss is added.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
@@ -18,7 +17,6 @@ from nsbench.samplers import Interval, Selection, SimilarityContext
 
 
 @register("listwise_kd")
-@dataclass(frozen=True)
 class ListwiseKD:
     """KL divergence of the student's softmax over positive and negatives from the teacher's.
 

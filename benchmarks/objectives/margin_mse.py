@@ -5,7 +5,6 @@ Knowledge Distillation (Margin-MSE). https://arxiv.org/abs/2010.02666 There a cr
 are unbounded; here the teacher is a guide, whose cosines are those of the student.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from torch import Tensor
@@ -16,7 +15,6 @@ from nsbench.samplers import Interval, Selection, SimilarityContext
 
 
 @register("margin_mse")
-@dataclass(frozen=True)
 class MarginMSE:
     """Mean square of (s_pos - s_neg) - (t_pos - t_neg) over the negatives, t by the teacher.
 

@@ -4,7 +4,6 @@ Source: Kusupati et al. 2022, Matryoshka Representation Learning. https://arxiv.
 The sampler chooses once, by the whole embeddings; every length contrasts with that choice.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from torch import Tensor
@@ -16,7 +15,6 @@ from nsbench.samplers import Interval, Selection, SimilarityContext
 
 
 @register("matryoshka")
-@dataclass(frozen=True)
 class Matryoshka(Wraps):
     """The sum of an objective at full length and at each of some shorter lengths.
 

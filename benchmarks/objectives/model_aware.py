@@ -6,7 +6,6 @@ positive's share of the softmax: the gradient is that of `decoupled`. ``official
 1 - p, as common implementations do; ``paper`` does not.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
@@ -22,7 +21,6 @@ _LEAST = 1e-30  # of 1 - p
 
 
 @register("model_aware")
-@dataclass(frozen=True)
 class ModelAware:
     """InfoNCE / (1 - p) at temperature * (1 + alpha * (mean similarity of the positives - base)).
 

@@ -6,7 +6,6 @@ scale of ConSERT's released code: it adds the two views' means instead of averag
 multiplies by its contrastive rate of 0.15 in unsupervised runs as well.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from torch import Tensor
@@ -19,7 +18,6 @@ _SCALE = {"paper": 1.0, "official": 2 * 0.15}
 
 
 @register("nt_xent")
-@dataclass(frozen=True)
 class NTXent:
     """-log softmax of the other view among all 2B - 1 other embeddings.
 

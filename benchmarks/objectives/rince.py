@@ -7,7 +7,6 @@ changes the loss by 0 and keeps its digits at a small q.
 """
 
 import math
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
@@ -21,7 +20,6 @@ _STEEPEST = 60.0  # of q / temperature: e to its power is as much as float32 sho
 
 
 @register("rince")
-@dataclass(frozen=True)
 class Rince:
     """-e^(q s_pos / t) / q + (lam * (e^(s_pos / t) + sum of e^(s / t)))^q / q.
 

@@ -5,7 +5,6 @@ https://arxiv.org/abs/2303.15343 What pushes a negative depends on no other cand
 bias start at 10 and -10 there and are learned; `learned` does that.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
@@ -17,7 +16,6 @@ from nsbench.samplers import Interval, Selection, SimilarityContext
 
 
 @register("sigmoid")
-@dataclass(frozen=True)
 class Sigmoid:
     """softplus(-(s_pos / t + bias)) plus the sum of softplus(s / t + bias) over the negatives.
 

@@ -6,7 +6,7 @@ at temperature 0.05. https://arxiv.org/abs/2510.02294 Weighted against each othe
 softmax the two kinds compete for the same push; here they do not.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated, ClassVar
 
 from torch import Tensor
@@ -17,7 +17,6 @@ from nsbench.samplers import Interval, Selection, SimilarityContext
 
 
 @register("split")
-@dataclass(frozen=True)
 class Split:
     """InfoNCE against the batch, plus InfoNCE against the anchor's own negatives.
 

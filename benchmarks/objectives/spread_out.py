@@ -7,7 +7,6 @@ Second moment alone, for anchors and positives: Schechter Vera et al. 2025, Embe
 https://arxiv.org/abs/2509.20354 ``hinge = "none"`` also rewards a second moment below 1 / d.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
@@ -20,7 +19,6 @@ from nsbench.samplers import Choice, Interval, Selection, SimilarityContext
 
 
 @register("spread_out")
-@dataclass(frozen=True)
 class SpreadOut(Wraps):
     """An objective plus the moments of the cosines within view 1 and within view 2.
 

@@ -4,7 +4,6 @@ Source: Gao et al. 2021, SimCSE, its supervised objective; the weight of an anch
 negative is that of the released code. https://arxiv.org/abs/2104.08821
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
@@ -16,7 +15,6 @@ from nsbench.samplers import TEMPERATURE, Interval, Selection, SimilarityContext
 
 
 @register("sup_simcse")
-@dataclass(frozen=True)
 class SupSimCSE:
     """-log softmax of the positive among B positives and every row's hard negatives.
 

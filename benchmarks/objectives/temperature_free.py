@@ -5,7 +5,6 @@ https://arxiv.org/abs/2501.17683 The logit is 2 artanh(s) = log((1 + s) / (1 - s
 ends, so that the cosine is clipped before. What lies beyond gets no gradient.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
@@ -17,7 +16,6 @@ from nsbench.samplers import Interval, Selection, SimilarityContext
 
 
 @register("temperature_free")
-@dataclass(frozen=True)
 class TemperatureFree:
     """InfoNCE with the logits log((1 + s) / (1 - s)).
 

@@ -5,7 +5,6 @@ here is the cosine distance d = 1 - s. FaceNet's is the squared Euclidean one, t
 the unit sphere: its margin of 0.2 is 0.1 here.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
@@ -17,7 +16,6 @@ from nsbench.samplers import Choice, Interval, Selection, SimilarityContext
 
 
 @register("triplet")
-@dataclass(frozen=True)
 class Triplet:
     """relu(margin + s_neg - s_pos) over the chosen negatives.
 

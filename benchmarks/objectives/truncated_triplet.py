@@ -7,7 +7,6 @@ linear: 100 - 4 s_pos + 2 s_deputy. The paper's body was not at hand: in ``paper
 margin and gamma free, is our reading of its abstract.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
@@ -21,7 +20,6 @@ OFFICIAL = (100.0, 2.0)  # margin and gamma of the released code
 
 
 @register("truncated_triplet")
-@dataclass(frozen=True)
 class TruncatedTriplet:
     """max(0, margin + gamma * d_pos - d_deputy), the deputy's distance a mean over the chosen.
 

@@ -4,7 +4,7 @@ Source: Chen et al. 2023, Alleviating Over-smoothing for Unsupervised Sentence R
 (SSCL), whose released code averages the two. https://arxiv.org/abs/2305.06154
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated, ClassVar
 
 from torch import Tensor
@@ -15,7 +15,6 @@ from nsbench.samplers import Interval, Selection, SimilarityContext
 
 
 @register("with_and_without")
-@dataclass(frozen=True)
 class WithAndWithout(Wraps):
     """share * the inner loss over all negatives + (1 - share) * the one over real ones alone.
 

@@ -4,6 +4,10 @@ A regime is a frozen dataclass with ``phases(budget) -> tuple[Phase, ...]``; the
 same encoder through them, one after the other.
 """
 
+from collections.abc import Callable
+from dataclasses import field
+from typing import dataclass_transform
+
 from nsbench.benchmarks.regimes._types import (
     VARIANTS,
     FirstPhase,
@@ -17,7 +21,13 @@ from nsbench.samplers import Registry
 regimes: Registry[Regime] = Registry(
     "regime", "nsbench.benchmarks.regimes", group="nsbench.regimes"
 )
-register = regimes.register
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+def register(name: str) -> Callable[[type[Regime]], type[Regime]]:
+    """Class decorator that claims a name; the class becomes a frozen dataclass."""
+    return regimes.component(name)
+
 
 __all__ = [
     "VARIANTS",

@@ -4,7 +4,6 @@ Source: Yan et al. 2021, ConSERT, section 3.3 (joint); the official factor and f
 the released code. https://aclanthology.org/2021.acl-long.393
 """
 
-from dataclasses import dataclass
 from typing import Annotated
 
 from nsbench.benchmarks.records.cell import Budget
@@ -21,7 +20,6 @@ def joint_weight(weight: float, variant: str) -> float:
 
 
 @register("joint")
-@dataclass(frozen=True)
 class Joint(FirstPhase):
     """Cross-entropy plus ``weight`` times contrast, premises and hypotheses apart.
 

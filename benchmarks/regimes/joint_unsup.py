@@ -4,7 +4,6 @@ Source: Yan et al. 2021, ConSERT, section 3.3 (joint-unsup).
 https://aclanthology.org/2021.acl-long.393
 """
 
-from dataclasses import dataclass
 from typing import Annotated
 
 from nsbench.benchmarks.records.cell import Budget
@@ -14,7 +13,6 @@ from nsbench.samplers import Interval
 
 
 @register("joint_unsup")
-@dataclass(frozen=True)
 class JointUnsup(FirstPhase):
     """A joint phase, then an unsupervised one with the cell's own budget.
 

@@ -4,14 +4,11 @@ Source: Yan et al. 2021, ConSERT, section 3.3 (sup-unsup).
 https://aclanthology.org/2021.acl-long.393
 """
 
-from dataclasses import dataclass
-
 from nsbench.benchmarks.records.cell import Budget
 from nsbench.benchmarks.regimes import FirstPhase, Phase, register
 
 
 @register("sup_unsup")
-@dataclass(frozen=True)
 class SupUnsup(FirstPhase):
     """A supervised phase, then an unsupervised one with the cell's own budget.
 

@@ -4,14 +4,11 @@ Source: Reimers and Gurevych 2019, Sentence-BERT, section 3 (classification obje
 al. 2021, ConSERT, section 3.3. https://arxiv.org/abs/1908.10084
 """
 
-from dataclasses import dataclass
-
 from nsbench.benchmarks.records.cell import Budget
 from nsbench.benchmarks.regimes import FirstPhase, Phase, register
 
 
 @register("supervised")
-@dataclass(frozen=True)
 class Supervised(FirstPhase):
     """Cross-entropy of the three entailment classes; neither sampler nor augmentation acts.
 

@@ -3,14 +3,11 @@
 Source: Yan et al. 2021, ConSERT, section 3.1. https://aclanthology.org/2021.acl-long.393
 """
 
-from dataclasses import dataclass
-
 from nsbench.benchmarks.records.cell import Budget
 from nsbench.benchmarks.regimes import Phase, register
 
 
 @register("unsupervised")
-@dataclass(frozen=True)
 class Unsupervised:
     """Contrast alone. Of entailment pairs only the texts are used, each alone."""
 
