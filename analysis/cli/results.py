@@ -22,6 +22,13 @@ Texts = Annotated[
     bool,
     typer.Option("--texts/--no-texts", help="Keep texts of shared batches; off for private data."),
 ]
+Histograms = Annotated[
+    bool,
+    typer.Option(
+        "--histograms/--no-histograms",
+        help="Keep histograms of similarity, about half of a folder of small cells.",
+    ),
+]
 Margin = Annotated[
     float, typer.Option(help="Difference in points that does not matter, above 0.", min=1e-6)
 ]
@@ -30,11 +37,13 @@ Names = Annotated[
 ]
 
 
-def pack_(folder: Folder, out: OutFolder, texts: Texts = True) -> None:
+def pack_(
+    folder: Folder, out: OutFolder, texts: Texts = True, histograms: Histograms = True
+) -> None:
     """Pack the records of a results folder into a few small parquet files."""
     from nsbench.benchmarks.records.packing import pack
 
-    files, bad = pack(folder, out, texts=texts)
+    files, bad = pack(folder, out, texts=texts, histograms=histograms)
     for line in bad:
         echo(f"left out: {line}", to_err=True)
     for path in files:
@@ -55,6 +64,7 @@ def publish_(
     report: Annotated[bool, typer.Option("--report", help="Keep a report too.")] = False,
     baseline: Baseline = "in_batch",
     texts: Texts = True,
+    histograms: Histograms = True,
     margin: Margin = 0.5,
 ) -> None:
     """Pack a results folder, and make leaderboards, tables and figures from what was packed.
@@ -72,7 +82,8 @@ def publish_(
         recommended.publish(folder, out)
         echo(f"wrote {out}; make it again with: nsbench rebuild {out}", to_err=True)
         return
-    for line in publish(folder, out, names=figure or (), report=report, texts=texts, **given):
+    kept = {"texts": texts, "histograms": histograms}
+    for line in publish(folder, out, names=figure or (), report=report, **kept, **given):
         echo(f"left out: {line}", to_err=True)
     options = "".join(f" --{k} {shlex.quote(f'{v}')}" for k, v in given.items() if v != usual[k])
     echo(f"wrote {out}; make it again with: nsbench rebuild{options} {out}", to_err=True)

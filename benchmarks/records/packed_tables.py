@@ -40,8 +40,8 @@ TABLES = {
     "queries": QUERY_COLUMNS,
 }
 """Columns of each packed table, after the name of the cell's folder."""
-OPTIONAL = ("negatives", "queries")
-"""Absent from packs of older versions, and where no cell has any."""
+OPTIONAL = ("histograms", "negatives", "queries")
+"""Absent where no cell has any; histograms and texts also where they were left out."""
 MOST = {"queries": 1_000_000}
 """Rows above which a table is left out."""
 QUERY_METRIC = "ndcg_at_10"
@@ -49,7 +49,9 @@ QUERY_METRIC = "ndcg_at_10"
 Reader = Callable[[CellPaths, RunRecord], pd.DataFrame | None]
 
 
-def readers(records: Sequence[tuple[CellPaths, RunRecord]], *, texts: bool) -> dict[str, Reader]:
+def readers(
+    records: Sequence[tuple[CellPaths, RunRecord]], *, texts: bool, histograms: bool = True
+) -> dict[str, Reader]:
     """Return how each of `TABLES` is read of a finished cell; ``None`` where it has none."""
     first = _first_seeds(records)
 
@@ -59,7 +61,7 @@ def readers(records: Sequence[tuple[CellPaths, RunRecord]], *, texts: bool) -> d
     return {
         "scores": _scores,
         "difficulty": _difficulty,
-        "histograms": _histograms,
+        "histograms": _histograms if histograms else lambda paths, record: None,
         "negatives": negatives,
         "queries": _queries,
     }

@@ -7,11 +7,13 @@ are not kept. Layout::
     <packed>/records.parquet      folder, record (JSON); the row without a folder is matrix.json
              scores.parquet       folder, then the columns of scores.csv
              difficulty.parquet   folder, then some of those of difficulty.parquet
-             histograms.parquet   folder, then those of histograms.parquet
+             histograms.parquet   folder, then those of histograms.parquet; absent if left out
              negatives.parquet    folder, then `NEGATIVE_COLUMNS`; absent where no cell has any
              queries.parquet      folder, then the columns of queries.parquet; absent likewise, and
                                   from packs of more than a million values
-             study.json ...       the files of a tuning study as they are, see `STUDY`
+             study.json ...       settings and choices of a tuning study as they are, see `STUDY`
+             journals.parquet     file, text: its journals, see `JOURNALS`; as they are in packs of
+                                  older versions
 
 Each file holds its SHA-256 in its footer, and is refused if it is another; files of older versions
 hold none and are believed.
@@ -52,8 +54,10 @@ from nsbench.benchmarks.records.record import (
     scores_csv,
 )
 
-STUDY = ("study.json", "tuning.json", "trials.jsonl", "test_reads.jsonl")
+STUDY = ("study.json", "tuning.json")
+JOURNALS = ("trials.jsonl", "test_reads.jsonl")
 """Files that a tuning study adds to a results folder."""
+_JOURNALS = "journals.parquet"
 _STAGE = ".unpack.{}.tmp"
 _MARK = b"nsbench.sha256"
 _DIGEST = re.compile(re.escape(_MARK) + rb"[^0-9a-f]{1,8}([0-9a-f]{64})")
@@ -65,13 +69,16 @@ def is_packed(folder: Path) -> bool:
     return (folder / "records.parquet").is_file()
 
 
-def pack(root: Path, out: Path, *, texts: bool = True) -> tuple[list[Path], list[str]]:
+def pack(
+    root: Path, out: Path, *, texts: bool = True, histograms: bool = True
+) -> tuple[list[Path], list[str]]:
     """Pack a results folder; the same folder gives the same bytes.
 
     Args:
         root: The results folder.
         out: Where the files go; made if missing.
         texts: Keep the texts of the negatives, of cells that kept theirs; otherwise numbers alone.
+        histograms: Keep the histograms of similarity, the largest table of small cells.
 
     Returns:
         The files, and one line for every file that could not be read.
@@ -90,7 +97,7 @@ def pack(root: Path, out: Path, *, texts: bool = True) -> tuple[list[Path], list
         stored.append(_text(read_json(folder.matrix)))
     out.mkdir(parents=True, exist_ok=True)
     files = [_write(out / "records.parquet", pa.table({"folder": names, "record": stored}))]
-    for name, read in readers(records, texts=texts).items():
+    for name, read in readers(records, texts=texts, histograms=histograms).items():
         parts = []
         for paths, record in records:
             try:
@@ -113,6 +120,12 @@ def pack(root: Path, out: Path, *, texts: bool = True) -> tuple[list[Path], list
         if path.is_file():
             write_atomically(out / path.name, read_regular_file(path))
             files.append(out / path.name)
+    for name in (_JOURNALS, *JOURNALS):  # the latter of an older version
+        (out / name).unlink(missing_ok=True)
+    journals = {n: read_regular_file(root / n).decode() for n in JOURNALS if (root / n).is_file()}
+    if journals:
+        table = pa.table({"file": [*journals], "text": [*journals.values()]})
+        files.append(_write(out / _JOURNALS, table))
     return files, bad
 
 
@@ -187,7 +200,7 @@ def _left_by_a_kill(part: Path, root: Path, files: Mapping[str, bytes]) -> bool:
 
 def _unpacked(packed: Path) -> tuple[dict[str, bytes], int]:
     """Return the files of a results folder by name, and its number of cells; writes nothing."""
-    rows = _texts(_read(packed / "records.parquet", ("folder", "record")), packed)
+    rows = _texts(packed / "records.parquet", "folder", "record")
     files: dict[str, bytes] = {}
     records: dict[str, str] = {}
     for name, text in rows:
@@ -199,8 +212,13 @@ def _unpacked(packed: Path) -> tuple[dict[str, bytes], int]:
             raise RecordError(f"{packed}/records.parquet, {name!r}: no JSON: {error}") from None
         records[name] = pretty
         files[f"runs/{name}/record.json" if name else "matrix.json"] = pretty.encode()
-    present = [packed / name for name in STUDY if (packed / name).is_file()]
+    present = [packed / name for name in (*STUDY, *JOURNALS) if (packed / name).is_file()]
     files |= {path.name: read_regular_file(path) for path in present}
+    if (packed / _JOURNALS).exists():
+        for name, text in _texts(packed / _JOURNALS, "file", "text"):
+            if name not in JOURNALS:
+                raise RecordError(f"{packed / _JOURNALS}: {name!r} is no file of a study")
+            files[name] = text.encode()
     written: dict[str, dict[str, bytes]] = {}
     for name, columns in TABLES.items():
         if name in OPTIONAL and not (packed / f"{name}.parquet").exists():
@@ -226,11 +244,11 @@ def _unpacked(packed: Path) -> tuple[dict[str, bytes], int]:
     return files, sum(bool(name) for name in records)
 
 
-def _texts(table: pa.Table, packed: Path) -> list[tuple[str, str]]:
-    rows = list(zip(table["folder"].to_pylist(), table["record"].to_pylist(), strict=True))
-    for row in rows:
-        if not all(isinstance(text, str) for text in row):
-            raise RecordError(f"{packed}/records.parquet: folder and record must be texts")
+def _texts(path: Path, one: str, other: str) -> list[tuple[str, str]]:
+    table = _read(path, (one, other))
+    rows = list(zip(table[one].to_pylist(), table[other].to_pylist(), strict=True))
+    if not all(isinstance(text, str) for row in rows for text in row):
+        raise RecordError(f"{path}: {one} and {other} must be texts")
     return rows
 
 

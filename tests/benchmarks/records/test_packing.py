@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from nsbench.benchmarks.records import (
@@ -21,7 +23,7 @@ from nsbench.benchmarks.records import (
 from nsbench.benchmarks.records.merging import merge
 from nsbench.benchmarks.records.negatives import PACKED_ANCHORS, PACKED_NEGATIVES
 from nsbench.benchmarks.records.packed_tables import rounded
-from nsbench.benchmarks.records.packing import is_packed, pack, unpack
+from nsbench.benchmarks.records.packing import JOURNALS, STUDY, is_packed, pack, unpack
 
 
 @pytest.fixture
@@ -189,6 +191,49 @@ def test_rounding_keeps_significant_digits_and_what_is_not_finite() -> None:
     values = np.array([123456.0, 0.000123456, -9.99999e-7, 0.0, np.nan, np.inf])
     expected = np.array([123500.0, 0.0001235, -1e-6, 0.0, np.nan, np.inf], dtype=np.float32)
     np.testing.assert_array_equal(rounded(values, 4), expected)
+
+
+def test_histograms_can_be_left_out_and_an_older_packed_table_of_them_goes(
+    ran: ResultsFolder, tmp_path: Path
+) -> None:
+    pack(ran.root, tmp_path / "packed")
+    with_histograms, _ = pack(ran.root, tmp_path / "packed")
+    without, bad = pack(ran.root, tmp_path / "packed", histograms=False)
+    assert bad == []
+    assert {p.name for p in {*with_histograms} - {*without}} == {"histograms.parquet"}
+    assert not (tmp_path / "packed" / "histograms.parquet").exists()
+    assert unpack(tmp_path / "packed", tmp_path / "again") == 3
+    assert not list((tmp_path / "again").rglob("histograms.parquet"))
+    assert list((tmp_path / "again").rglob("difficulty.parquet"))
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_the_files_of_a_study_come_back_byte_for_byte(
+    ran: ResultsFolder, tmp_path: Path, *, older: bool
+) -> None:
+    study = {name: f'{{"of": "{name}", "é": 1}}\n' * 3 for name in (*STUDY, *JOURNALS)}
+    for name, text in study.items():
+        (ran.root / name).write_text(text, encoding="utf-8")
+        if older:  # which kept journals as they are
+            (tmp_path / "packed").mkdir(exist_ok=True)
+            (tmp_path / "packed" / name).write_text(text, encoding="utf-8")
+    files, _ = pack(ran.root, tmp_path / "packed")
+    assert {p.name for p in files} >= {*STUDY, "journals.parquet"}
+    assert not any((tmp_path / "packed" / name).exists() for name in JOURNALS)
+    if older:
+        (tmp_path / "packed" / "journals.parquet").unlink()
+        for name in JOURNALS:
+            (tmp_path / "packed" / name).write_text(study[name], encoding="utf-8")
+    unpack(tmp_path / "packed", tmp_path / "again")
+    assert {n: (tmp_path / "again" / n).read_text(encoding="utf-8") for n in study} == study
+
+
+def test_a_packed_journal_never_becomes_a_path(ran: ResultsFolder, tmp_path: Path) -> None:
+    pack(ran.root, tmp_path / "packed")
+    table = pa.table({"file": ["../evil"], "text": ["x"]})
+    pq.write_table(table, tmp_path / "packed" / "journals.parquet")
+    with pytest.raises(RecordError, match=r"'\.\./evil' is no file of a study"):
+        unpack(tmp_path / "packed", tmp_path / "again")
 
 
 def test_negatives_of_one_seed_are_packed_with_their_texts_or_without(
