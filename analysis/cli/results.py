@@ -82,8 +82,8 @@ def publish_(
         recommended.publish(folder, out)
         echo(f"wrote {out}; make it again with: nsbench rebuild {out}", to_err=True)
         return
-    kept = {"texts": texts, "histograms": histograms}
-    for line in publish(folder, out, names=figure or (), report=report, **kept, **given):
+    kept: dict[str, Any] = {"names": figure or (), "texts": texts, "histograms": histograms}
+    for line in publish(folder, out, report=report, **kept, **given):
         echo(f"left out: {line}", to_err=True)
     options = "".join(f" --{k} {shlex.quote(f'{v}')}" for k, v in given.items() if v != usual[k])
     echo(f"wrote {out}; make it again with: nsbench rebuild{options} {out}", to_err=True)
