@@ -4,7 +4,7 @@ import csv
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsbench.analysis.recommend.arms import Arm
+from nsbench.benchmarks.audit.parts import CLASSES, PAIRS
 
 if TYPE_CHECKING:
     from nsbench.benchmarks.runs.executors.base import Job
@@ -22,6 +23,13 @@ RACE, DECISION, EXHAUSTIVE = "race", "decision", "exhaustive"
 """Stages, and the results folders of their trainings."""
 PARTS = {RACE: DEV, DECISION: TEST, EXHAUSTIVE: TEST}
 """Part of the data that a stage's trainings are scored on."""
+
+
+FURTHER = {
+    CLASSES: ("classification", "accuracy on classes"),
+    PAIRS: ("pair_classification", "average precision of pairs"),
+}
+"""Kind of each further task of the locked part, and what its score is called."""
 
 
 def is_drawn(encoder: Mapping[str, Any]) -> bool:
@@ -77,14 +85,21 @@ class Setting:
                 "learning_rate": learning_rate,
                 "max_length": self.max_length,
             },
-            "evaluation": {
-                "tasks": [
-                    {"name": part, "kind": "retrieval", "path": str(data / part), "split": part}
-                ]
-            },
+            "evaluation": {"tasks": self._tasks(part)},
             "difficulty": {"every": max(1, steps)},
             "run": {"device": self.device, "keep_texts": False},
         }
+
+    def _tasks(self, part: str) -> list[dict[str, Any]]:
+        """The tasks of a part; retrieval is the one that decides."""
+        data = self.folder.resolve() / "data"
+        out = [{"name": part, "kind": "retrieval", "path": str(data / part), "split": part}]
+        for name, (kind, _) in FURTHER.items():
+            path = data / TEST / f"{name}.jsonl"
+            if part == TEST and path.is_file():
+                fitted = {"train": str(data / "train" / path.name)} if name == CLASSES else {}
+                out.append({"name": name, "kind": kind, "path": str(path)} | fitted)
+        return out
 
     def varies(self, arm: Arm) -> bool:
         """True if the seed makes a difference to an arm: steps are taken, or weights are drawn."""
@@ -105,6 +120,7 @@ class Ended:
         cost: Counts, such as encoder passes.
         folder: Of the cell; ``None`` for one that was read from a table.
         queries: nDCG@10 of every query by its id, where it was read from a table.
+        further: Scores of further tasks by name, in points.
     """
 
     arm: Arm
@@ -116,6 +132,7 @@ class Ended:
     cost: Mapping[str, Any]
     folder: Path | None = None
     queries: Mapping[str, float] | None = None
+    further: Mapping[str, float] = field(default_factory=dict)
 
     def by_query(self) -> Mapping[str, float]:
         """nDCG@10 of every query, by its id."""
@@ -196,15 +213,17 @@ class Trainings:
             record = finished(job.paths) or run_job(to_replace(job))
             if record is None:
                 raise ValueError(f"another process is running {job.paths.folder}")
+            scores = _scores(job.paths.folder) if record.status == "done" else {}
             done = Ended(
                 arm,
                 job.planned.cell.seed,
                 record.status,
                 str(record.reason or ""),
-                _score(job.paths.folder) if record.status == "done" else float("nan"),
+                scores.pop(PARTS[stage], float("nan")),
                 dict(record.seconds),
                 dict(record.cost),
                 job.paths.folder,
+                further=scores,
             )
             self.ended[Key(stage, arm.name, steps, learning_rate, done.seed)] = done
             out.append(done)
@@ -226,13 +245,11 @@ class Trainings:
         return plan_jobs(expand(matrix), place, matrix.run.device, matrix.run.threads)
 
 
-def _score(folder: Path) -> float:
-    """The main score of a cell's one task, in points."""
+def _scores(folder: Path) -> dict[str, float]:
+    """The main score of each of a cell's tasks by its name, in points."""
     with (folder / "scores.csv").open(newline="") as file:
-        for row in csv.DictReader(file):
-            if row["main"] == "True":
-                return 100 * float(row["value"])
-    raise ValueError(f"{folder / 'scores.csv'} has no main score")
+        main = [row for row in csv.DictReader(file) if row["main"] == "True"]
+    return {row["task"]: 100 * float(row["value"]) for row in main}
 
 
 def mean(ended: Sequence[Ended]) -> float:

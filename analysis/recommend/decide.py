@@ -1,8 +1,8 @@
 """The decision: fresh seeds, the locked part, and the verdicts of the leaderboard."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ class Final:
         to_untrained: The same against no training.
         learned: Verdict against no training.
         passes: Encoder passes of one training.
+        further: Mean scores of further tasks on the locked part, in points.
     """
 
     arm: Arm
@@ -49,6 +50,7 @@ class Final:
     to_untrained: tuple[float, float]
     learned: str
     passes: int
+    further: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def mean(self) -> float:
@@ -61,6 +63,7 @@ class Final:
         def number(value: float) -> float | None:
             return round(float(value), 4) if math.isfinite(value) else None
 
+        further = {name: number(value) for name, value in self.further.items()}
         return {
             "recipe": self.arm.plain(),
             "scores": [number(s) for s in self.scores],
@@ -70,6 +73,7 @@ class Final:
             "to_no_training": [number(v) for v in self.to_untrained],
             "against_no_training": self.learned,
             "encoder_passes": self.passes,
+            **({"further": further} if further else {}),
         }
 
 
@@ -192,6 +196,7 @@ def _judged(ended: Sequence[tuple[Arm, Sequence[Ended]]], seeds: tuple[int, ...]
             (float(against[1].gap[i]), float(against[1].gap_half[i])),
             told[1][i],
             int(found[0].cost.get("passes", 0)),
+            {n: float(np.mean([e.further[n] for e in found])) for n in found[0].further},
         )
         for i, (arm, found) in enumerate(ended)
     ]

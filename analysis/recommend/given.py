@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 USUAL = "static[source=sentence-transformers/all-MiniLM-L6-v2]"
 """Model without ``--model``, where its weights are here: a table that trains in seconds."""
 WORDS = "words"
+ONE_TEXT = (
+    "Every row is one text, which is its own positive. Columns sentence1, sentence2 and score or "
+    "label are read as pairs if it is said from which score on they are: "
+    "'file[path=pairs.csv, min_score=4]'."
+)
 
 
 class Given(BaseModel):
@@ -141,10 +146,17 @@ def material(given: Given) -> Material:
     model = None if name == WORDS else load_model(name, device=device)
     guide = load_model(given.guide, device=device) if given.guide else None
     judge = load_rescorer(given.judge, device=device) if given.judge else None
+    if told.grade is not None:
+        raise ValueError(
+            f"{given.data}: rows with grades are no pairs; say with min_score from which score on "
+            "two texts are a pair, in place of views = 'graded'"
+        )
     data = without_repeats(told)
     if has_classes(data):
         data = paired_by_class(data, given.seed)
         notes.append("The texts have classes: the texts of a class are each other's positives.")
+    elif (data.anchor == data.positive).all():
+        notes.append(ONE_TEXT)
     return Material(data, told, model, guide, judge, _entry(name), tuple(notes))
 
 

@@ -16,7 +16,7 @@ from nsbench.analysis.recommend.arms import IN_BATCH, UNTRAINED, mined, short_li
 from nsbench.analysis.recommend.audit_page import write_audit
 from nsbench.analysis.recommend.cells import DECISION, RACE, Ended, Setting, Trainings, is_drawn
 from nsbench.analysis.recommend.decide import UNDECIDED, decide, query_gaps, too_little
-from nsbench.analysis.recommend.given import Given, Material, RecommendGiven, material
+from nsbench.analysis.recommend.given import ONE_TEXT, Given, Material, RecommendGiven, material
 from nsbench.analysis.recommend.hand_over import hand_over
 from nsbench.analysis.recommend.plan import EPOCHS, PLAN, Plan, make_plan, read_plan
 from nsbench.analysis.recommend.race import Say, curves, finalists, race, slowness
@@ -115,6 +115,10 @@ def prepared(given: RecommendGiven, say: Say = lambda line: None) -> Prepared:
     start = time.monotonic()
     folder = given.folder("recommend")
     found = material(given)
+    if ONE_TEXT in found.notes:
+        raise ValueError(
+            f"{given.data}: pairs of two texts, or texts with a label, are needed. {ONE_TEXT}"
+        )
     _claim(folder, given, found)
     for note in found.notes:
         say(note)

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from nsbench.analysis.recommend import pictures
+from nsbench.analysis.recommend.cells import FURTHER
 from nsbench.analysis.recommend.decide import TOO_LITTLE, UNDECIDED, Decision, Final
 from nsbench.analysis.recommend.page import Block, Code, Says, Section, Table, write_pages
 from nsbench.analysis.recommend.plan import USED, Plan
@@ -149,15 +150,22 @@ def _why(decision: Decision) -> list[Block]:
             _interval(final.to_untrained),
             final.learned,
             f"{final.passes:,}",
+            *(f"{final.further[name]:.2f}" for name in further),
         )
 
+    further = list(decision.chosen.further)
     columns = ("method", "nDCG@10", "difference to in_batch", "verdict", "difference to untrained")
+    columns += ("verdict on it", "encoder passes", *(FURTHER[name][1] for name in further))
     return [
-        Table((*columns, "verdict on it", "encoder passes"), tuple(map(row, decision.finals))),
+        Table(columns, tuple(map(row, decision.finals))),
         Says(
             f"Points on the locked part, means over {len(decision.seeds)} fresh seeds that took no "
             "part in the race. Intervals of differences hold all at once, with 95 % confidence. "
             f"Equivalent: the whole interval is within {MARGIN:g} points."
+        ),
+        *(
+            [Says("nDCG@10 decides; the other scores of the locked part are beside.")]
+            * bool(further)
         ),
     ]
 

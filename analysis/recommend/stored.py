@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from nsbench.analysis.recommend.arms import Arm
-from nsbench.analysis.recommend.cells import DECISION, Ended, Key, Setting, Trainings
+from nsbench.analysis.recommend.cells import DECISION, FURTHER, Ended, Key, Setting, Trainings
 from nsbench.benchmarks.files import write_atomically
 from nsbench.benchmarks.records import RecordError
 
@@ -22,6 +22,7 @@ TABLE, QUERIES = "trainings.csv", "queries.parquet"
 COLUMNS = (
     *("stage", "recipe", "steps", "learning_rate", "seed", "status", "reason", "score"),
     *("seconds", "optimizer_steps", "encoder_passes", "sampler", "temperature"),
+    *FURTHER,
 )
 
 
@@ -35,7 +36,8 @@ def write_trainings(trainings: Trainings, folder: Path) -> None:
         cost = [int(e.cost.get(name, 0)) for name in ("steps", "passes")]
         row = [*vars(key).values(), e.status, e.reason, repr(e.score)]
         row += [e.seconds.get("total", 0.0), *cost]
-        writer.writerow([*row, e.arm.shown, e.arm.temperature])
+        further = [repr(e.further[name]) if name in e.further else "" for name in FURTHER]
+        writer.writerow([*row, e.arm.shown, e.arm.temperature, *further])
     write_atomically(folder / TABLE, text.getvalue())
     columns = {
         _column(key): pd.Series(dict(e.by_query()))
@@ -79,7 +81,8 @@ class Stored(Trainings):
         cost = {"steps": int(row["optimizer_steps"]), "passes": int(row["encoder_passes"])}
         seconds, score = {"total": float(row["seconds"])}, float(row["score"])
         texts = (row["status"], row["reason"])
-        return Ended(arm, key.seed, *texts, score, seconds, cost, None, queries)
+        further = {name: float(row[name]) for name in FURTHER if row.get(name)}
+        return Ended(arm, key.seed, *texts, score, seconds, cost, None, queries, further)
 
     def done(
         self, stage: str, arm: Arm, *, steps: int, learning_rate: float, seeds: Sequence[int]

@@ -1,5 +1,8 @@
 """The parts of data as BEIR folders: train, dev and the locked test, without a common text.
 
+Where texts have classes, or anchors have texts that are known to be wrong, the locked test also
+holds a file for a further task, see `CLASSES` and `PAIRS`.
+
 The documents of a test are those of the test's rows, and documents without a row that were drawn
 for it. Where texts have classes and no positives, the texts of a class are each other's positives;
 in a test one half of them asks and the other half is found.
@@ -24,6 +27,12 @@ MOST_MATES = 200_000
 
 MOST_QUERIES = {"train": 20_000, "dev": 500, "test": 1500}
 """Queries of each part; further ones are drawn out, and counted."""
+CLASSES, PAIRS = "classes", "pairs"
+"""Further tasks of a locked test: ``classes.jsonl`` (``text, label``), beside one of the training
+part to fit on; ``pairs.jsonl`` (``sentence1, sentence2, label``, 1 for a positive, 0 for a text
+that is known to be wrong)."""
+LEAST_WRONG = 20
+"""Pairs of both kinds that a test of `PAIRS` needs."""
 MOST_FREE = 50_000
 """Documents without a row that are written, over all parts."""
 
@@ -38,6 +47,7 @@ class Written:
         pairs: Number of relevant pairs.
         left_out: Queries that were left out, because their text is a document of this test too.
         beyond: Queries that were left out, because the part has `MOST_QUERIES` already.
+        further: Names of its further tasks.
     """
 
     queries: int
@@ -45,6 +55,7 @@ class Written:
     pairs: int
     left_out: int = 0
     beyond: int = 0
+    further: tuple[str, ...] = ()
 
 
 def has_classes(data: TrainingData) -> bool:
@@ -100,13 +111,39 @@ def write_parts(
             left = len(np.unique(pairs[both, 0]))
             pairs = pairs[~both]
         documents = np.union1d(documents, extra[part])
-        wrong = _wrong(data, rows) if part == "train" else np.zeros((0, 2), np.int64)
+        known = _wrong(data, rows)
+        wrong = known if part == "train" else known[:0]
         documents = np.union1d(documents, wrong[:, 1])
         _write(data, out / part, part, pairs=pairs, wrong=wrong, documents=documents)
-        written[part] = Written(
-            len(np.unique(pairs[:, 0])), len(documents), len(pairs), left, beyond
-        )
+        further = _further(data, rows, part, out / part, classes=classes, wrong=known)
+        queries = len(np.unique(pairs[:, 0]))
+        written[part] = Written(queries, len(documents), len(pairs), left, beyond, further)
     return written
+
+
+def _further(
+    data: TrainingData, rows: Ints, part: str, folder: Path, *, classes: bool, wrong: Ints
+) -> tuple[str, ...]:
+    """Write the files of further tasks, and return the names of those of a locked test."""
+    out = []
+    if classes and part != "dev":
+        assert data.meaning is not None
+        texts = np.unique(data.anchor[rows])
+        labelled = ((data.texts[i], str(data.meaning[i])) for i in texts if data.meaning[i] >= 0)
+        write_jsonl(folder / f"{CLASSES}.jsonl", ({"text": t, "label": c} for t, c in labelled))
+        out.append(CLASSES)
+    right = np.column_stack([data.anchor[rows], data.positive[rows]])
+    if part == "test" and min(len(wrong), len(right)) >= LEAST_WRONG:
+        told = {(int(a), int(b)): 0 for a, b in wrong} | {(int(a), int(b)): 1 for a, b in right}
+        write_jsonl(
+            folder / f"{PAIRS}.jsonl",
+            (
+                {"sentence1": data.texts[a], "sentence2": data.texts[b], "label": label}
+                for (a, b), label in sorted(told.items())
+            ),
+        )
+        out.append(PAIRS)
+    return tuple(out) if part == "test" else ()
 
 
 def _drawn(pairs: Ints, most: int, seed: int) -> tuple[Ints, int]:
@@ -160,16 +197,18 @@ def _write(
 ) -> None:
     (folder / "qrels").mkdir(parents=True, exist_ok=True)
     queries = np.unique(pairs[:, 0])
-    write_atomically(folder / "queries.jsonl", _lines(data, queries, "q"))
-    write_atomically(folder / "corpus.jsonl", _lines(data, documents, "d"))
+    for name, texts, letter in (("queries", queries, "q"), ("corpus", documents, "d")):
+        lines = ({"_id": f"{letter}{i}", "text": data.texts[i]} for i in texts)
+        write_jsonl(folder / f"{name}.jsonl", lines)
     told = {(int(a), int(b)): 1 for a, b in pairs}
     kept = set(queries.tolist())
     told |= {(int(a), int(b)): 0 for a, b in wrong if (a, b) not in told and int(a) in kept}
-    lines = [f"q{a}\td{b}\t{grade}\n" for (a, b), grade in sorted(told.items())]
-    table = "query-id\tcorpus-id\tscore\n" + "".join(lines)
+    judged = [f"q{a}\td{b}\t{grade}\n" for (a, b), grade in sorted(told.items())]
+    table = "query-id\tcorpus-id\tscore\n" + "".join(judged)
     write_atomically(folder / "qrels" / f"{part}.tsv", table)
 
 
-def _lines(data: TrainingData, texts: Iterable[int], letter: str) -> str:
-    rows = ({"_id": f"{letter}{i}", "text": data.texts[i]} for i in texts)
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+def write_jsonl(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
+    """Write a file of JSON lines."""
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    write_atomically(path, text)

@@ -56,7 +56,7 @@ def _run(pairs: Path, to: Path, killed_after: int = 10**6) -> Told:
     return recommended(_given(pairs, to), say)
 
 
-def _given(pairs: Path, to: Path, minutes: float = 60) -> RecommendGiven:
+def _given(pairs: Path | str, to: Path, minutes: float = 60) -> RecommendGiven:
     return RecommendGiven(data=str(pairs), to=to, model="words", minutes=minutes, least=60)
 
 
@@ -211,6 +211,39 @@ def test_few_pairs_are_too_little_to_tell(pairs: Path, tmp_path: Path) -> None:
     assert 500 < found["pairs_that_would_do"] < 2000
     assert f"{found['pairs_that_would_do']:,} pairs would" in told.sentence
     assert not (tmp_path / "out/race").exists()
+
+
+def test_the_locked_part_tells_classes_too(tmp_path: Path) -> None:
+    draw, path = random.Random(3), tmp_path / "classes.csv"
+    words = [[f"{c}{i}" for i in range(30)] for c in "abcd"]
+    rows: list[tuple[str, str]] = []
+    for _ in range(80):
+        rows += [(" ".join(draw.choices(own, k=5)), f"intent {c}") for c, own in enumerate(words)]
+    path.write_text("text,label\n" + "".join(f"{text},{label}\n" for text, label in rows))
+    told = _run(path, tmp_path / "out")
+    found = json.loads((tmp_path / "out/recommendation.json").read_text("utf-8"))
+    assert all(set(m["further"]) == {"classes"} for m in found["methods"])
+    assert found["chosen"]["further"]["classes"] > 90
+    assert "accuracy on classes" in (tmp_path / "out/recommendation.md").read_text("utf-8")
+    assert told.decision is not None
+    publish(tmp_path / "out", tmp_path / "published")
+    stored = (tmp_path / "published/recommendation.json").read_bytes()
+    assert stored == (tmp_path / "out/recommendation.json").read_bytes()
+
+
+def test_rows_of_one_text_are_refused_and_scored_pairs_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "graded.csv"
+    lines = [f"what is {i},number {i} is what,{5 if i % 2 else 1}\n" for i in range(60)]
+    path.write_text("sentence1,sentence2,score\n" + "".join(lines))
+    with pytest.raises(ValueError, match=r"graded\.csv: pairs of two texts.*min_score=4"):
+        recommended(_given(path, tmp_path / "out"))
+    for wrong, why in (("views=graded", "rows with grades are no pairs"), ("views=text", "pairs")):
+        with pytest.raises(ValueError, match=why):
+            recommended(_given(f"file[path={path}, {wrong}]", tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+    told = recommended(_given(f"file[path={path}, min_score=4]", tmp_path / "read"))
+    assert json.loads((tmp_path / "read/audit.json").read_text("utf-8"))["facts"]["rows"] == 30
+    assert told.outcome == "too little to tell"
 
 
 @pytest.mark.slow

@@ -92,6 +92,36 @@ def test_classes_make_pairs_of_each_text_once(tmp_path: Path) -> None:
     found = {json.loads(line)["text"] for line in (tmp_path / "test/corpus.jsonl").open()}
     assert not asked & found
     assert written["test"].pairs > written["test"].queries > 0
+    assert {part: w.further for part, w in written.items()} == {
+        **{"train": (), "dev": (), "test": ("classes",)}
+    }
+    told = {}
+    for part in ("train", "test"):
+        rows = [json.loads(line) for line in (tmp_path / part / "classes.jsonl").open()]
+        told[part] = {row["text"]: row["label"] for row in rows}
+        number = PARTS.index(part)
+        assert told[part] == {texts[i]: str(i % 3) for i in np.flatnonzero(split.part == number)}
+    assert not told["train"].keys() & told["test"].keys()
+    assert not (tmp_path / "dev" / "classes.jsonl").exists()
+
+
+def test_texts_known_to_be_wrong_make_a_further_test_of_pairs(tmp_path: Path) -> None:
+    data = datasets.make("planted", rows=200, negatives=1, seed=2)()
+    split = split_rows(groups_of(data, np.zeros((0, 2), np.int64)))
+    written = write_parts(data, split, tmp_path, classes=False)
+    assert written["test"].further == ("pairs",)
+    rows = [json.loads(line) for line in (tmp_path / "test" / "pairs.jsonl").open()]
+    told = {(row["sentence1"], row["sentence2"]): row["label"] for row in rows}
+    text = data.texts
+    for row in split.rows("test"):
+        anchor = text[data.anchor[row]]
+        assert told[anchor, text[data.positive[row]]] == 1
+        wrong = text[data.negatives[row, 0]]
+        assert told[anchor, wrong] == (wrong == text[data.positive[row]])
+    few = split_rows(groups_of(chosen(data, np.arange(40)), np.zeros((0, 2), np.int64)))
+    assert not write_parts(chosen(data, np.arange(40)), few, tmp_path / "few", classes=False)[
+        "test"
+    ].further
 
 
 def test_a_subset_keeps_its_rows_and_texts() -> None:
