@@ -154,8 +154,10 @@ def _why(decision: Decision) -> list[Block]:
         )
 
     further = list(decision.chosen.further)
-    columns = ("method", "nDCG@10", "difference to in_batch", "verdict", "difference to untrained")
-    columns += ("verdict on it", "encoder passes", *(FURTHER[name][1] for name in further))
+    columns = (
+        *("method", "nDCG@10", "difference to in_batch", "verdict", "difference to untrained"),
+        *("verdict on it", "encoder passes", *(FURTHER[name][1] for name in further)),
+    )
     return [
         Table(columns, tuple(map(row, decision.finals))),
         Says(
@@ -164,7 +166,7 @@ def _why(decision: Decision) -> list[Block]:
             f"Equivalent: the whole interval is within {MARGIN:g} points."
         ),
         *(
-            [Says("nDCG@10 decides; the other scores of the locked part are beside.")]
+            [Says("nDCG@10 decides; the other scores of the locked part are for information.")]
             * bool(further)
         ),
     ]
