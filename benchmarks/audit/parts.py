@@ -28,7 +28,7 @@ MOST_MATES = 200_000
 MOST_QUERIES = {"train": 20_000, "dev": 500, "test": 1500}
 """Queries of each part; further ones are drawn out, and counted."""
 CLASSES, PAIRS = "classes", "pairs"
-"""Further tasks of a locked test: ``classes.jsonl`` (``text, label``), beside one of the training
+"""Further tasks of a locked test: ``classes.jsonl`` (``text, label``), next to one of the training
 part to fit on; ``pairs.jsonl`` (``sentence1, sentence2, label``, 1 for a positive, 0 for a text
 that is known to be wrong)."""
 LEAST_WRONG = 20
