@@ -1,11 +1,7 @@
-"""Trials of a tuning study, and what is tried next: defaults, a shared design, then TPE.
-
-Source: Bergstra et al. 2011, Algorithms for Hyper-Parameter Optimization, section 4 (TPE), as
-optuna has it. https://papers.nips.cc/paper/4443-algorithms-for-hyper-parameter-optimization
-"""
+"""Trials of a tuning study, and what is tried next: defaults, then one design for all methods."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +12,8 @@ from nsbench.benchmarks.matrix.tune_file import Range
 from nsbench.benchmarks.seeds import seed_for
 
 Values = dict[str, Any]
+DRAWN = "defaults, then one design for all methods"
+"""How trials are chosen; another text here makes other studies."""
 
 
 @dataclass(frozen=True)
@@ -44,37 +42,22 @@ class Trial:
         return canonical_json({**vars(self), "keys": list(self.keys), "value": value}) + "\n"
 
 
-def drawn(space: Mapping[str, Range], ended: Sequence[Trial], *, size: int, seed: int) -> Values:
-    """Return the values of a method's next trial.
+def drawn(space: Mapping[str, Range], number: int, *, size: int, seed: int) -> Values:
+    """Return the values of a method's trial.
 
-    The first trial is the defaults. The next ones, a third of all and at least four, are a design:
-    a parameter that several methods have gets the same values in all of them, so that none does
-    better by the luck of a draw. Then TPE goes on from what has ended.
+    The first trial is the defaults, the others are the points of one design. A parameter that
+    several methods have gets the same values in all of them, so that none does better by the luck
+    of a draw.
 
     Args:
         space: Ranges by ``owner.parameter``.
-        ended: The method's trials so far.
+        number: Of the trial, from 0.
         size: Trials that every method gets.
         seed: The study's.
     """
-    number, first = len(ended), max(4, size // 3)
-    if not number or not space:
+    if not number:
         return {}
-    if number <= first:
-        return {name: design(r, number - 1, first, seed, name) for name, r in space.items()}
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    distributions = {name: _distribution(r) for name, r in space.items()}
-    study = optuna.create_study(
-        direction="maximize",
-        sampler=optuna.samplers.TPESampler(
-            seed=seed_for(seed, f"trial {number}") % 2**32, n_startup_trials=first
-        ),
-    )
-    for trial in ended:
-        _tell(study, distributions, trial)
-    return dict(study.ask(distributions).params)
+    return {name: design(r, number - 1, size - 1, seed, name) for name, r in space.items()}
 
 
 def design(allowed: Range, number: int, size: int, seed: int, name: str) -> Any:
@@ -101,31 +84,3 @@ def design(allowed: Range, number: int, size: int, seed: int, name: str) -> Any:
     else:
         value = low + share * (high + whole - low)
     return min(int(value), int(high)) if whole else value
-
-
-def _distribution(allowed: Any) -> Any:
-    from optuna import distributions
-
-    if allowed.values:
-        return distributions.CategoricalDistribution(allowed.values)
-    low, high = allowed.low, allowed.high
-    if isinstance(low, int) and isinstance(high, int):
-        return distributions.IntDistribution(low, high, log=allowed.log)
-    return distributions.FloatDistribution(float(low or 0), float(high or 0), log=allowed.log)
-
-
-def _tell(study: Any, space: Mapping[str, Any], trial: Trial) -> None:
-    """Let the study know of a trial; the defaults, which were not drawn from it, are not told."""
-    from optuna.trial import TrialState, create_trial
-
-    if not trial.number or not space:
-        return
-    good = math.isfinite(trial.value)
-    study.add_trial(
-        create_trial(
-            params=trial.values,
-            distributions=dict(space),
-            value=trial.value if good else None,
-            state=TrialState.COMPLETE if good else TrialState.FAIL,
-        )
-    )

@@ -40,7 +40,7 @@ from nsbench.benchmarks.records import ResultsFolder, RunRecord, read_json
 from nsbench.benchmarks.records.cell import Cell, Planned, named
 from nsbench.benchmarks.records.local_task import OWN
 from nsbench.benchmarks.runs.executors.base import finished, plan_jobs, run_job, to_replace
-from nsbench.benchmarks.runs.trials import Trial, drawn
+from nsbench.benchmarks.runs.trials import DRAWN, Trial, drawn
 from nsbench.benchmarks.runs.tuned_methods import Method, Values, methods_of, untrained
 
 Say = Callable[[str], None]
@@ -58,9 +58,7 @@ class Study:
         only: Globs of methods that run; the others are listed as missing. None: all run.
 
     Raises:
-        ConfigError: If the folder holds another study, or this one is closed and more is asked, or
-            a glob fits no method.
-        ModuleNotFoundError: If optuna is not installed.
+        ConfigError: If the folder holds another study, or a glob fits no method.
     """
 
     def __init__(
@@ -72,10 +70,6 @@ class Study:
         *,
         only: Sequence[str] = (),
     ) -> None:
-        try:
-            import optuna  # noqa: F401
-        except ModuleNotFoundError:
-            raise ModuleNotFoundError("tuning needs optuna: pip install 'nsbench[tune]'") from None
         self.config, self.matrix, self.out, self.say = config, matrix, out, say
         self.trials_folder = ResultsFolder(out / "trials")
         self.methods = list(methods_of(config, matrix))
@@ -150,27 +144,21 @@ class Study:
         asked = {
             "study": self.config.model_dump(mode="json", by_alias=True),
             "matrix": self.matrix.model_dump(mode="json", by_alias=True),
+            "trials": {"drawn": DRAWN},
         }
         path = self.out / "study.json"
         if path.is_file():
             before = read_json(path)
             for part, now in asked.items():
                 for key, value in now.items():
-                    known = before[part].get(key)
+                    known = before.get(part, {}).get(key)
                     if key == "fresh_seeds" and value[: len(known)] == known:
                         continue  # more of them: what was chosen stays, the new ones are run
-                    if key not in ("trials", "run") and known != value:
+                    if key != "run" and known != value:
                         raise ConfigError(
                             f"{self.out} holds another study: its {part} has {key} = "
                             f"{known!r}, not {value!r}; choose another folder"
                         )
-            reads = [r for r in self._reads() if r["setting"] != UNTRAINED]
-            if reads and before["study"]["trials"] != self.config.trials:
-                raise ConfigError(
-                    f"{self.out} is closed: its test scores were first read on {reads[0]['at']}, "
-                    f"after {before['study']['trials']} trials a method; a study of "
-                    f"{self.config.trials} needs another folder"
-                )
         self.out.mkdir(parents=True, exist_ok=True)
         write_atomically(path, pretty_json(asked))
 
@@ -178,7 +166,7 @@ class Study:
         ended = [t for t in self.trials() if t.method == method.name]
         ended = ended[: self.config.trials]
         for number in range(len(ended), 0 if self._skip(method, ended) else trials):
-            values = drawn(method.space, ended, size=self.config.trials, seed=self.config.seed)
+            values = drawn(method.space, number, size=self.config.trials, seed=self.config.seed)
             planned = self._cells(method, values, self.config.trial_seeds, trial=True)
             records = [self._run(p, self.trials_folder) for p in planned]
             keys, seconds = tuple(r.key for r in records), sum(r.seconds["total"] for r in records)

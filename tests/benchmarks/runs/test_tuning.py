@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("optuna", reason="optuna is not installed")
-
 from nsbench.analysis.read.load import load_results
 from nsbench.analysis.tables.leaderboard import make_leaderboard
 from nsbench.analysis.tables.tuned import tuned_table, write_tuned
@@ -38,7 +36,7 @@ STUDY = """
 schema = 1
 matrix = "tiny.toml"
 trials = 3
-seed = 5
+seed = 6
 trial_seeds = [7]
 fresh_seeds = [1, 2]
 [space.budget]
@@ -163,10 +161,18 @@ def test_a_line_that_was_cut_is_dropped_before_the_next(tmp_path: Path) -> None:
     assert path.read_text() == '{"key": "a"}\n{"key": "c"}\n'
 
 
-def test_after_a_test_was_read_no_trial_can_be_added(ran: Path, write: Callable[..., Path]) -> None:
+def test_a_study_of_other_trials_needs_another_folder(
+    ran: Path, write: Callable[..., Path], tmp_path: Path
+) -> None:
     more = write(STUDY.replace("trials = 3", "trials = 4"))
-    with pytest.raises(ConfigError, match="is closed: its test scores were first read on"):
+    with pytest.raises(ConfigError, match="its study has trials = 3, not 4; choose another"):
         Study(*load_tuning(more), ran)
+    older = tmp_path / "older"
+    shutil.copytree(ran, older)
+    stored = json.loads((older / "study.json").read_text())
+    (older / "study.json").write_text(json.dumps({k: stored[k] for k in ("study", "matrix")}))
+    with pytest.raises(ConfigError, match="its trials has drawn = None, not 'defaults, then one"):
+        Study(*load_tuning(write()), older)
     other = write(STUDY.replace("high = 12", "high = 9"))
     with pytest.raises(ConfigError, match="holds another study: its study has space"):
         Study(*load_tuning(other), ran)
@@ -200,6 +206,7 @@ def test_methods_that_share_a_parameter_try_the_same_values(ran: Path) -> None:
             tried.setdefault(trial["method"], []).append(pair)
     one, two = tried.values()
     assert one == two
+    assert len(one) == 2
     # one value from each quarter of the range
     rates = Range(low=1e-3, high=1.0, log=True)
     drawn = sorted(design(rates, i, 4, 0, "budget.learning_rate") for i in range(4))
@@ -287,7 +294,7 @@ def test_a_local_file_may_judge_the_trials(write: Callable[..., Path], tmp_path:
         "sentence1,sentence2,score\na b,a b,1\na b,c d,0\ne,f g,0.5\n"
     )
     dev = f'{{ name = "mine", kind = "sts", path = "{tmp_path / "dev.csv"}" }}'
-    config, matrix = load_tuning(write(STUDY.replace("seed = 5", f"seed = 5\ndev = {dev}")))
+    config, matrix = load_tuning(write(STUDY.replace("seed = 6", f"seed = 6\ndev = {dev}")))
     Study(config, matrix, tmp_path / "out").run(probe=True)
     trials = lines(tmp_path / "out" / "trials.jsonl")
     assert len(trials) == 2  # the first one loads data and libraries
@@ -307,7 +314,7 @@ def test_a_family_may_hold_local_files_and_groups(
     task = f'{{ name = "mine", kind = "sts", path = "{tmp_path / "test.tsv"}" }}'
     (tmp_path / "tiny.toml").write_text(MATRIX + f'[evaluation]\ntasks = ["own", {task}]\n')
     families = 'families = { planted = ["own"], files = ["mine"] }'
-    Study(*load_tuning(write(STUDY.replace("seed = 5", families))), tmp_path / "out").run()
+    Study(*load_tuning(write(STUDY.replace("seed = 6", families))), tmp_path / "out").run()
     table, notes = tuned_table(load_results(tmp_path / "out"))
     assert not notes
     assert set(table["family"]) == {"planted", "files"}
