@@ -26,6 +26,7 @@ from nsbench.benchmarks.cli.watching import Screen
 from nsbench.benchmarks.matrix.config import load_config
 from nsbench.benchmarks.records import ResultsFolder
 from nsbench.benchmarks.records.cell import named
+from nsbench.benchmarks.records.shared import no_collection
 from nsbench.benchmarks.runs.executors import worker_server
 from nsbench.benchmarks.runs.settings import RunSettings
 
@@ -84,12 +85,13 @@ def run(options: RunOptions) -> None:
         worker_server.prepare(
             matrix.run.threads, labels="own" in matrix.evaluation.tasks, weights=weights
         )
-    from nsbench.benchmarks.runs.matrix_run import plan_matrix, run_plan
-
     hide_hub_bars()
     given = {name: getattr(options, name) for name in RunSettings.model_fields if name != "config"}
     watch = Screen()
-    plan = plan_matrix(RunSettings(config=matrix, **given), watch)
+    with no_collection():  # the workers wait for this
+        from nsbench.benchmarks.runs.matrix_run import plan_matrix, run_plan
+
+        plan = plan_matrix(RunSettings(config=matrix, **given), watch)
     err.quiet = bool(plan.team.rank)
     if options.dry_run:
         if not plan.team.rank:

@@ -56,14 +56,14 @@ def open_split(source: Source, split: str) -> Any:
     import datasets
 
     with _quiet():
-        known = _builder(source).info.splits
+        builder = _builder(source)
+    known = builder.info.splits
     if known and split not in known:
         raise ValueError(f"{source} has no split {split!r}. {suggest(split, known)}")
     try:
-        with _quiet():
-            table = datasets.load_dataset(
-                source.path, source.config or None, split=split, revision=source.revision
-            )
+        with _quiet():  # as `datasets.load_dataset` does, which makes a second builder
+            builder.download_and_prepare()
+            table = builder.as_dataset(split=split)
     except ValueError as error:
         raise ValueError(f"{source}: {_first_line(error)}") from None
     except (OSError, datasets.exceptions.DatasetsError) as error:

@@ -16,6 +16,7 @@ MOSTLY = 0.9
 SOMETIMES = 0.01
 ROSE = 1.5
 STILL = 1e-6
+_COURSE = ("loss", "probe_drift_from_start", "left_count", "candidate_count")
 ABSURD_RATE = 1.0
 CUT = 0.1
 
@@ -150,10 +151,10 @@ def _of_budget(cell: Cell, cost: Mapping[str, float]) -> Iterator[tuple[str, flo
 
 def _of_course(difficulty: pd.DataFrame, cell: Cell) -> Iterator[tuple[str, float, float, str]]:
     """Trainings that led nowhere: a loss that rose, weights that stayed, a sampler without use."""
+    read = difficulty["quantity"].isin(_COURSE)
     course = {
         name: [float(v) for v in part.sort_values("step")["mean"]]
-        for name, part in difficulty.groupby("quantity")
-        if name in ("loss", "probe_drift_from_start", "left_count", "candidate_count")
+        for name, part in difficulty[read].groupby("quantity")
     }
     loss = course.get("loss", [])
     if len(loss) > 1 and loss[-1] > ROSE * abs(loss[0]) > 0:

@@ -10,7 +10,7 @@ are 8 to 13 words long by data set). https://arxiv.org/abs/2005.14165
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -131,9 +131,11 @@ def scan(training: Iterable[str], tests: Sequence[EvaluationTexts]) -> list[Over
     """
     texts = [{normalise(t) for t in test.texts} for test in tests]
     held = [[{normalise(t) for t in part} for part in (t.queries, t.documents)] for t in tests]
-    paired = [{normalise(t) for pair in test.pairs for t in pair} for test in tests]
-    wanted = set().union(*texts, *paired, *(part for parts in held for part in parts))
-    wanted_runs = {run for own in texts for text in own for run in runs(text)}
+    paired = [[(normalise(a), normalise(b)) for a, b in test.pairs] for test in tests]
+    wanted = {t for pairs in paired for pair in pairs for t in pair}
+    wanted = wanted.union(*texts, *(part for parts in held for part in parts))
+    runs_of = {text: tuple(runs(text)) for own in texts for text in own}
+    wanted_runs: set[str] = set().union(*runs_of.values())
     seen: set[str] = set()
     seen_runs: set[str] = set()
     for text in training:
@@ -142,10 +144,14 @@ def scan(training: Iterable[str], tests: Sequence[EvaluationTexts]) -> list[Over
             continue
         if plain in wanted:
             seen.add(plain)
-        seen_runs.update(wanted_runs.intersection(runs(plain)))
+        found = runs_of.get(plain)  # of a text of a test, every run is wanted
+        seen_runs.update(wanted_runs.intersection(runs(plain)) if found is None else found)
     return [
-        replace(_overlap(test, own, seen, seen_runs), **_apart(parts, seen))
-        for test, own, parts in zip(tests, texts, held, strict=True)
+        replace(
+            _overlap(test, {t: runs_of[t] for t in own}, pairs, seen, seen_runs),
+            **_apart(parts, seen),
+        )
+        for test, own, pairs, parts in zip(tests, texts, paired, held, strict=True)
     ]
 
 
@@ -239,14 +245,21 @@ def _apart(parts: Sequence[set[str]], seen: set[str]) -> dict[str, Any]:
     return out
 
 
-def _overlap(test: EvaluationTexts, own: set[str], seen: set[str], seen_runs: set[str]) -> Overlap:
-    both = sum(normalise(a) in seen and normalise(b) in seen for a, b in test.pairs)
-    long_texts = [found for found in (set(runs(text)) for text in own) if found]
+def _overlap(
+    test: EvaluationTexts,
+    own: Mapping[str, Sequence[str]],
+    pairs: Sequence[tuple[str, str]],
+    seen: set[str],
+    seen_runs: set[str],
+) -> Overlap:
+    """Overlap of a test, from its texts with the runs of each, and from its pairs."""
+    both = sum(a in seen and b in seen for a, b in pairs)
+    long_texts = [found for found in own.values() if found]
     shared = sum(not seen_runs.isdisjoint(found) for found in long_texts)
     return Overlap(
         texts=len(own),
-        exact=len(own & seen) / max(1, len(own)),
-        pairs=both / len(test.pairs) if test.pairs else None,
+        exact=len(own.keys() & seen) / max(1, len(own)),
+        pairs=both / len(pairs) if pairs else None,
         long_texts=len(long_texts),
         ngram=shared / max(1, len(long_texts)),
         transductive=test.transductive,
