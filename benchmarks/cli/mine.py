@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
@@ -11,6 +11,10 @@ from nsbench.benchmarks.cli.console import err, escaped, out
 from nsbench.benchmarks.cli.options import Option, command_from
 from nsbench.benchmarks.cli.progress import texts_shown
 from nsbench.benchmarks.mining.settings import MinedFiles, MineSettings
+from nsbench.benchmarks.records.shared import no_collection
+
+if TYPE_CHECKING:
+    from nsbench.benchmarks.mining.dataset.mined_set import Mining
 
 PROMPTS = ("query_prompt", "corpus_prompt")
 """Settings that can also be given by the name of one of the model's prompts."""
@@ -89,38 +93,48 @@ def mined(given: MineCommand) -> tuple[dict[str, Any], bool]:
     Returns:
         The content of ``mined.json``, and whether the set was there before.
     """
+    with no_collection():  # of libraries and data, which stay
+        mining = _mining(given)
+    from nsbench.benchmarks.mining.dataset.write import mine_to
+
+    with texts_shown("encoding and ranking"):
+        return mine_to(given.to, mining, given, overwrite=given.overwrite, empty=False)
+
+
+def _mining(given: MineCommand) -> "Mining":
+    """Read the data and load the models."""
     from nsbench.benchmarks.data._reading import parse_reading
     from nsbench.benchmarks.device import pick_device
     from nsbench.benchmarks.encoders.pretrained import load_model
     from nsbench.benchmarks.mining.dataset.cache import EmbeddingCache
     from nsbench.benchmarks.mining.dataset.mined_set import Mining
     from nsbench.benchmarks.mining.dataset.rescore import load_rescorer
-    from nsbench.benchmarks.mining.dataset.write import mine_to, read_data, with_corpus
+    from nsbench.benchmarks.mining.dataset.write import read_data, with_corpus
 
     pairs.settle_hub_for(given.data, given.model, given.judge, given.cross_encoder)
     reading = parse_reading(given.read, "--read")
     of_corpus = parse_reading(given.read_corpus, "--read-corpus")
     rows = read_data(given.data, given.columns, given.split, reading)
     rows, documents = with_corpus(rows, given.corpus, of_corpus)
-    loading: dict[str, Any] = {
-        "device": str(pick_device(given.device)),
-        "batch_size": given.batch_size,
-    }
+    device = str(pick_device(given.device))
+    loading: dict[str, Any] = {"device": device, "batch_size": given.batch_size, "own": True}
     settings, ranker = MineSettings(**given.plain()), None
     with err.status("loading models"):
         if settings.source == "model":
             ranker = load_model(given.model, revision=given.revision, **loading)
             settings = settings.replace(**_prompts(given, ranker))
         judge = load_model(given.judge, **loading) if given.judge else None
-        rescorer = load_rescorer(given.cross_encoder, **loading) if given.cross_encoder else None
+        rescorer = (
+            load_rescorer(given.cross_encoder, device=device, batch_size=given.batch_size)
+            if given.cross_encoder
+            else None
+        )
 
     def say(text: str) -> None:
         err.print(escaped(text), soft_wrap=True)
 
     cache = EmbeddingCache(given.cache or given.to / ".cache", say)
-    with texts_shown("encoding and ranking"):
-        mining = Mining(rows, settings, ranker, judge, rescorer, documents, cache)
-        return mine_to(given.to, mining, given, overwrite=given.overwrite, empty=False)
+    return Mining(rows, settings, ranker, judge, rescorer, documents, cache)
 
 
 @command_from(MineCommand)

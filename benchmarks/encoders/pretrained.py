@@ -22,6 +22,7 @@ from nsbench.benchmarks.encoders import Encoder, _sources, encode_texts, encoder
 from nsbench.benchmarks.encoders._architecture import quietly, refuse_odd, said
 from nsbench.benchmarks.encoders._folder import (
     modules_of,
+    read_folder,
     refuse_foreign,
     refuse_other_kinds,
 )
@@ -91,6 +92,7 @@ def load_model(
     device: str = "cpu",
     batch_size: int = 64,
     max_length: int = 0,
+    own: bool = False,
 ) -> TextModel:
     """Load a model; only safetensors are read, and no code of a repository is run.
 
@@ -102,8 +104,12 @@ def load_model(
         source: A folder, a hub name, or one of our encoders, ``static[source=...]``.
         revision: Hub revision; empty for the main branch.
         device: Where it runs.
-        batch_size: Texts that go through sentence-transformers together.
+        batch_size: Texts that go through sentence-transformers together; with `own`, our encoder
+            takes no more tokens at once than so many of the longest texts have.
         max_length: Longest text in tokens; 0 for the model's own.
+        own: Take our own encoder, which needs less time, for a folder that it reads as
+            sentence-transformers does: a BERT or ELECTRA in float32 with one pooling and no
+            prompts. The embeddings agree to the rounding of float32.
 
     Raises:
         ValueError: If it cannot be loaded here, has no stored weights, or asks for foreign code.
@@ -119,6 +125,11 @@ def load_model(
             "sentence_transformers"
         ):
             name = str(params["source"])
+            if own and not max_length and _read_alike(folder):
+                spec = encoders.make(kind, source=name, revision=revision)
+                encoder = spec.build((), 0).to(device)
+                tokens = min(encoder.batch_tokens, batch_size * encoder.max_length)
+                return own_model(encoder, _named(name, folder), spec.fingerprint(), tokens=tokens)
             return _sentence_transformer(name, folder, device, batch_size, max_length)
         params = params | ({"max_length": max_length} if max_length else {})
     if revision and kind == "transformer":
@@ -131,14 +142,24 @@ def load_model(
     return own_model(encoder, _named(source, folder), spec.fingerprint(), repr(params))
 
 
-def own_model(encoder: Encoder, name: str, revision: str, how: str = "") -> TextModel:
-    """One of our encoders as a model; a prompt is put directly before the text."""
+def own_model(
+    encoder: Encoder, name: str, revision: str, how: str = "", *, tokens: int | None = None
+) -> TextModel:
+    """One of our encoders as a model; a prompt is put directly before the text.
+
+    Args:
+        encoder: The encoder.
+        name: Its name.
+        revision: Hash of its weights.
+        how: Further things that decide an embedding.
+        tokens: Padded tokens of one batch; the encoder's own number without it.
+    """
     prompts, lengths = dict(encoder.prompts), dict(encoder.lengths)
 
     def run(texts: Sequence[str], role: str, prompt: str | None) -> Embeddings:
         prompt = prompts.get(role, "") if prompt is None else prompt
         whole = [f"{prompt}{t}" for t in texts] if prompt else texts
-        return encode_texts(encoder, whole, max_length=lengths.get(role))
+        return encode_texts(encoder, whole, max_length=lengths.get(role), batch_tokens=tokens)
 
     return TextModel(
         name=name,
@@ -179,6 +200,25 @@ def _sentence_transformer(
             setattr(model[0], name, min(getattr(model[0], name), max_length))
     name, revision = _named(source, folder), content_hash(folder)
     return sentence_model(model, name, revision, batch_size, f"length {max_length}")
+
+
+def _read_alike(folder: Path) -> bool:
+    """True if our encoder computes what sentence-transformers computes of a folder."""
+    try:
+        read = read_folder(folder)
+    except _sources.SourceError:
+        return False
+    stated = read_object(folder / "config_sentence_transformers.json")
+    config = read.config
+    return (
+        config.get("model_type") in ("bert", "electra")  # their tokenizers strip texts, too
+        and config.get("dtype", config.get("torch_dtype")) in (None, "float32")
+        and 0 < read.max_length <= min(512, int(config.get("max_position_embeddings") or 512))
+        and read.pooling in ("mean", "cls")
+        and read.include_prompt
+        and not (read.dense or read.adapter or read.lower_case or read.lengths)
+        and not any((stated.get("prompts") or {}).values())
+    )
 
 
 def _refuse_adapter(folder: Path) -> None:

@@ -18,6 +18,7 @@ from nsbench.analysis.tables.leaderboard import make_leaderboard
 from nsbench.benchmarks.encoders import encode_texts, encoders
 from nsbench.benchmarks.encoders.pretrained import (
     TextModel,
+    _read_alike,
     content_hash,
     load_model,
     refuse_foreign,
@@ -77,6 +78,48 @@ def test_a_name_is_not_an_identity(checkpoints: tuple[Path, Path], tmp_path: Pat
     (copy / "README.md").write_text("a new card")
     assert content_hash(copy) == content_hash(checkpoints[0])
     assert not np.allclose(one.encode(TEXTS), two.encode(TEXTS))
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT with mean pooling, as sentence-transformers saves it."""
+    folder = tmp_path_factory.mktemp("plain") / "bert"
+    encoder = encoders.make("tiny", dimension=16, layers=2).build(TEXTS, 1)
+    model = to_sentence_transformer(encoder)
+    model.max_seq_length = 5
+    model.save(str(folder), create_model_card=False)
+    return folder
+
+
+def test_our_encoder_gives_the_embeddings_of_sentence_transformers(bert: Path) -> None:
+    theirs, ours = load_model(str(bert)), load_model(str(bert), own=True, batch_size=2)
+    assert (ours.name, ours.revision) == (theirs.name, theirs.revision)
+    assert ours.how != theirs.how  # embeddings of the two are cached apart
+    assert type(ours.loaded).__name__ == "TransformerEncoder"
+    for prompt in (None, "", "query: "):
+        texts = [*TEXTS, "", "a b c d e f g h"]
+        found = ours.encode(texts, "query", prompt)
+        np.testing.assert_allclose(found, theirs.encode(texts, "query", prompt), atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("config_sentence_transformers.json", {"prompts": {"query": "q: "}}),
+        ("config.json", {"dtype": "bfloat16"}),
+        ("config.json", {"model_type": "roberta"}),
+        ("tokenizer_config.json", {"model_max_length": 4096}),
+        ("1_Pooling/config.json", {"pooling_mode": "max"}),
+    ],
+)
+def test_our_encoder_leaves_other_folders_to_sentence_transformers(
+    bert: Path, tmp_path: Path, file: str, change: dict[str, Any]
+) -> None:
+    assert _read_alike(bert)
+    shutil.copytree(bert, tmp_path / "bert")
+    path = tmp_path / "bert" / file
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    assert not _read_alike(tmp_path / "bert")
 
 
 def test_two_local_checkpoints_in_one_folder_keep_their_own_scores(
