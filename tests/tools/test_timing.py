@@ -7,7 +7,7 @@ import pytest
 import torch
 from running import python
 
-from tools.timing import chunks, growth, memory, peers, roofline
+from tools.timing import chunks, growth, memory, mining, peers, roofline
 from tools.timing._compare import COLUMNS, PLACE, Compared, Side, compared, keep
 
 
@@ -138,3 +138,27 @@ def test_a_step_in_chunks_has_the_gradient_of_one_at_once(
     assert float(row["gradient_difference"]) < 1e-4
     with pytest.raises(SystemExit, match="2"):
         chunks.main(["--batch", "1"])
+
+
+@pytest.mark.slow
+def test_mining_is_compared_from_the_command_to_the_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("sentence_transformers")
+    try:
+        mining.pairs_of_sts(1)
+        mining.pairs_of_scifact(1)
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+    given = ["--pairs", "40", "--documents", "30", "--threads", "1", "--out", str(tmp_path)]
+    assert mining.main(given) == 0
+    assert "mine-scifact" in capsys.readouterr().out
+    for row in rows_of(tmp_path / "peers.csv"):
+        assert float(row["ours_seconds"]) > 0 < float(row["theirs_seconds"])
+        assert float(row["note"].partition("%")[0]) > 95
+
+
+def test_the_share_of_their_negatives_is_what_we_chose_for_the_same_pair() -> None:
+    theirs = {("a", "p", "x"), ("a", "p", "y"), ("b", "q", "x")}
+    said = mining.in_common({("a", "p", "x"), ("b", "q", "z"), ("c", "r", "y")}, theirs)
+    assert said == "33.33% of 3 negatives are the same."
