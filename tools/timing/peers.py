@@ -6,10 +6,10 @@ Jobs: ``step-static`` and ``step-minilm`` against the trainer of sentence-transf
 texts, batch and loss; ``step-minilm-bf16`` with both in bfloat16; ``step-static-dropout``, ours
 with embedding dropout against ours without; ``eval-static`` and ``eval-minilm`` against mteb's own
 evaluation of the same weights, scores compared; ``eval-minilm-bf16`` with ours in bfloat16;
-``search`` against faiss's flat index, answers compared; ``mine`` against the search inside
-``mine_hard_negatives``. Ours and theirs alternate, so that a
-machine whose speed drifts slows both; the ratio is theirs to ours, round by round. Needs the
-extras ``offline`` and ``st``.
+``eval-static-scifact`` and ``eval-minilm-scifact`` on the retrieval task SciFact; ``search``
+against faiss's flat index, answers compared; ``mine`` against the search inside
+``mine_hard_negatives``. Ours and theirs alternate, so that a machine whose speed drifts slows
+both; the ratio is theirs to ours, round by round. Needs the extras ``offline`` and ``st``.
 """
 
 import argparse
@@ -52,12 +52,12 @@ from tools.timing._steps import (
 
 
 def eval_job(job: str, rounds: int, tasks: Sequence[str]) -> Compared:
-    """Scoring one checkpoint: ``eval-static``, ``eval-minilm`` or ``eval-minilm-bf16``.
+    """Scoring one checkpoint, by a job whose name begins with ``eval``.
 
     Theirs is in float32 always; in bfloat16 ours scores as ``evaluation.precision`` lets it. The
     data of the tasks are loaded before, for both.
     """
-    static = job == "eval-static"
+    static = job.startswith("eval-static")
     spec = {"name": "static", "source": MINILM} if static else {"name": MINILM}
     _, model = checkpoint(spec, "bf16" if job.endswith("bf16") else "fp32")
     names = check_tasks(tasks)
@@ -82,7 +82,8 @@ def eval_job(job: str, rounds: int, tasks: Sequence[str]) -> Compared:
         return f"Main scores of {len(names)} tasks differ by at most {apart:.1e}."
 
     side = Side(f"mteb {version('mteb')}", run_theirs)
-    return compared(job, f"{len(names)} tasks", Side("nsbench", run), side, rounds, judge)
+    unit = "1 task" if len(names) == 1 else f"{len(names)} tasks"
+    return compared(job, unit, Side("nsbench", run), side, rounds, judge)
 
 
 def points_of(rows: int, width: int = 384) -> Tensor:
@@ -193,6 +194,8 @@ JOBS = (
     "eval-static",
     "eval-minilm",
     "eval-minilm-bf16",
+    "eval-static-scifact",
+    "eval-minilm-scifact",
     "search",
     "mine",
 )
@@ -209,7 +212,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--rows", type=int, default=50_000, help="of the search")
     parser.add_argument("--k", type=int, default=100, help="of the search")
-    parser.add_argument("--tasks", nargs="*", default=["STS7"], help="of the evaluation")
+    parser.add_argument(
+        "--tasks", nargs="*", default=["STS7"], help="of the evaluations but SciFact's"
+    )
     parser.add_argument("--out", type=Path, help=f"folder whose {PEERS} keeps the rounds")
     given = parser.parse_args(arguments)
     unknown = sorted(set(given.jobs) - set(JOBS))
@@ -229,7 +234,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             search = search_job if job == "search" else mine_job
             found = search(given.rounds, given.rows, given.k)
         elif job.startswith("eval"):
-            found = eval_job(job, given.rounds, given.tasks)
+            tasks = ["SciFact"] if job.endswith("scifact") else given.tasks
+            found = eval_job(job, given.rounds, tasks)
         else:
             found = step_job(job, given.rounds, given.steps)
         sys.stdout.write(found.line() + "\n")

@@ -30,6 +30,7 @@ from nsbench.benchmarks.evaluation.mteb.by_query import by_query
 from nsbench.benchmarks.evaluation.mteb.columns import with_lists
 from nsbench.benchmarks.evaluation.ranking import QueryScores
 from nsbench.benchmarks.records import Score
+from nsbench.benchmarks.records.shared import no_collection
 from nsbench.samplers._cache import cached
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def mteb_module() -> Any:
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         os.environ["MTEB_CACHE"] = folder
     try:
-        with contained():
+        with contained(), no_collection():
             import mteb
     except OSError as error:
         where = os.environ["MTEB_CACHE"]
