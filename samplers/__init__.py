@@ -13,10 +13,9 @@ from dataclasses import field
 from typing import TYPE_CHECKING, Any, dataclass_transform
 
 from nsbench.samplers._plugins import PLUGIN_PATH
-from nsbench.samplers._ranges import Choice, Interval, at_least, in_range, is_text, one_of, suggest
+from nsbench.samplers._ranges import Choice, Interval, at_least, in_range, one_of, suggest
 from nsbench.samplers._registry import (
     Entry,
-    Parameter,
     Registry,
     UnknownNameError,
     named_within,
@@ -37,26 +36,17 @@ if TYPE_CHECKING:
         places,
     )
 
-_WITH_TORCH = {
-    "EXTRAS": "_types",
-    "TEMPERATURE": "_types",
-    "Objective": "_types",
-    "Pairing": "_types",
-    "Sampler": "_types",
-    "Selection": "_types",
-    "SimilarityContext": "_types",
-    "append_synthetic": "_synthetic",
-    "places": "_types",
-    "scheduled": "_schedule",
-}
-"""Names whose modules import torch, which takes over a second: imported when they are used."""
+_WITH_TORCH = ("_types", "_synthetic", "_schedule")
+"""Modules that import torch, which takes over a second: imported when a name of them is used."""
 
 
 def __getattr__(name: str) -> Any:
-    """Import a name of `_WITH_TORCH` on first use."""
-    if name not in _WITH_TORCH:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_WITH_TORCH[name]}"), name)
+    """Import a name of a module of `_WITH_TORCH` on first use."""
+    for module in _WITH_TORCH if name in __all__ else ():
+        found = importlib.import_module(f"{__name__}.{module}")
+        if hasattr(found, name):
+            return getattr(found, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 samplers: "Registry[Sampler]" = Registry("sampler", "nsbench.samplers")
@@ -68,14 +58,7 @@ def register(name: str) -> "Callable[[type[Sampler]], type[Sampler]]":
     return samplers.component(name)
 
 
-def make(name: str, /, **parameters: Any) -> "Sampler":
-    """Construct a sampler by name.
-
-    Raises:
-        UnknownNameError: If no sampler has that name.
-        ValueError: If a parameter is unknown or out of its range.
-    """
-    return samplers.make(name, **parameters)
+make = samplers.make
 
 
 __all__ = [
@@ -87,7 +70,6 @@ __all__ = [
     "Interval",
     "Objective",
     "Pairing",
-    "Parameter",
     "Registry",
     "Sampler",
     "Selection",
@@ -96,7 +78,6 @@ __all__ = [
     "append_synthetic",
     "at_least",
     "in_range",
-    "is_text",
     "make",
     "named_within",
     "one_of",

@@ -74,12 +74,7 @@ class Contract(Generic[T]):
         return check
 
     def cases(self, component: T | str, parameters: Mapping[str, Any]) -> list[T]:
-        """Instances to check.
-
-        Args:
-            component: An instance, or the name of a registered one.
-            parameters: Of the named one; without any, its defaults and ``test_configs``.
-        """
+        """Instances to check; arguments as for `check`."""
         if not isinstance(component, str):
             return [component]
         given = [parameters] if parameters else configurations_of(self.registry.entry(component))
@@ -87,6 +82,10 @@ class Contract(Generic[T]):
 
     def check(self, component: T | str, /, **parameters: Any) -> None:
         """Check every law on every case of a component.
+
+        Args:
+            component: An instance, or the name of a registered one.
+            parameters: Of the named one; without any, its ``test_configs`` are checked as well.
 
         Raises:
             ContractError: On the first broken law, naming component and law.
@@ -221,12 +220,7 @@ def expect_no_waiting(act: Callable[[Change, str], object], *, real: bool = Fals
 
 
 def refuses_illegal_parameters(component: Any) -> None:
-    """Every number refuses NaN, words and absurd sizes; every word refuses nonsense."""
-    expect_refusals(component)
-
-
-def expect_refusals(component: object) -> None:
-    """Give every parameter of a frozen dataclass illegal values, and expect a clear refusal.
+    """Every number refuses NaN, words and absurd sizes; every word refuses nonsense.
 
     Parameters that the class lists in ``free_text`` may be any string, such as a model's name.
     """

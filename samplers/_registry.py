@@ -217,8 +217,13 @@ class Registry(Generic[T]):
             raise ValueError(f"{self.kind} {name!r} needs the parameter {missing[0]!r}")
         return {p.name: given.get(p.name, p.default) for p in legal.values()}
 
-    def make(self, name: str, **given: Any) -> T:
-        """Construct the component; parameters are checked by it and by `parameters`."""
+    def make(self, name: str, /, **given: Any) -> T:
+        """Construct the component of a name.
+
+        Raises:
+            UnknownNameError: If none has that name.
+            ValueError: If a parameter is unknown or out of its range.
+        """
         return self.entry(name).cls(**self.parameters(name, given))
 
 

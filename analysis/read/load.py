@@ -39,7 +39,7 @@ class LoadedCell:
         key: The cell's key.
         matrix: Name of the matrix it belongs to, or the folder's name.
         cell: The cell as plain data.
-        status: One of ``records.STATUSES``; a finished cell with unreadable scores has failed.
+        status: A `nsbench.benchmarks.records.record.Status`; finished but unreadable is failed.
         info: Why it is not done, one line; empty when done.
         planned: Whether ``matrix.json`` lists it.
         record: Its record, if there is one.

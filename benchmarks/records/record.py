@@ -38,7 +38,6 @@ from nsbench.benchmarks.records.schema import record_fault, shortened
 from nsbench.benchmarks.records.shared import Shared
 
 Status = Literal["pending", "running", "done", "failed", "skipped"]
-STATUSES: tuple[Status, ...] = ("pending", "running", "done", "failed", "skipped")
 RUN_FIELDS = ("started", "finished", "seconds", "environment", "files", "digest")
 
 SCORE_COLUMNS = ("task", "split", "subset", "metric", "value", "n_examples", "main")

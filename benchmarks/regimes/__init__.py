@@ -9,12 +9,10 @@ from dataclasses import field
 from typing import dataclass_transform
 
 from nsbench.benchmarks.regimes._types import (
-    VARIANTS,
     FirstPhase,
     Phase,
     Regime,
     check_labels,
-    check_nli,
 )
 from nsbench.samplers import Registry
 
@@ -30,12 +28,9 @@ def register(name: str) -> Callable[[type[Regime]], type[Regime]]:
 
 
 __all__ = [
-    "VARIANTS",
     "FirstPhase",
     "Phase",
-    "Regime",
     "check_labels",
-    "check_nli",
     "regimes",
     "register",
 ]

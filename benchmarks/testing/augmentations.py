@@ -21,7 +21,7 @@ from torch import Tensor
 from nsbench.benchmarks.augmentations import Augmentation, TokenView, augmentations, bound
 from nsbench.benchmarks.encoders import Encoder, encoders, token_table
 from nsbench.samplers._cache import cached
-from nsbench.samplers.testing import (
+from nsbench.samplers._contract import (
     Change,
     Contract,
     expect,
@@ -234,14 +234,5 @@ def _with_fake_tables(augment: Augmentation, fake: Change) -> Augmentation:
 AUGMENTATIONS.law(refuses_illegal_parameters)
 
 
-def check_augmentation(augmentation: Augmentation | str, /, **parameters: Any) -> None:
-    """Check every law on one augmentation.
-
-    Args:
-        augmentation: An instance, or the name of a registered one.
-        parameters: Of the named one; without any, its ``test_configs`` are checked as well.
-
-    Raises:
-        ContractError: On the first broken law, naming augmentation and law.
-    """
-    AUGMENTATIONS.check(augmentation, **parameters)
+check_augmentation = AUGMENTATIONS.check
+"""Check every law on one augmentation."""

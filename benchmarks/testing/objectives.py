@@ -10,28 +10,24 @@ A broken law raises `nsbench.samplers.testing.ContractError`.
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from nsbench.benchmarks.objectives import Objective, objectives
 from nsbench.samplers import Selection, SimilarityContext
-from nsbench.samplers.testing import (
+from nsbench.samplers._contexts import make_context, permute_columns, permute_rows
+from nsbench.samplers._contract import (
     Change,
     Contract,
     expect,
     expect_declared,
     expect_no_waiting,
     expect_untouched,
-    indexed,
-    make_context,
-    needs_of,
-    permute_columns,
-    permute_rows,
     refuses_illegal_parameters,
     with_tensors,
 )
+from nsbench.samplers._laws import indexed, needs_of
 
 OBJECTIVES: Contract[Objective] = Contract(objectives)
 """The contract of objectives."""
@@ -231,14 +227,5 @@ def diagnoses_in_scalars(objective: Objective) -> None:
 OBJECTIVES.law(refuses_illegal_parameters)
 
 
-def check_objective(objective: Objective | str, /, **parameters: Any) -> None:
-    """Check every law on one objective.
-
-    Args:
-        objective: An instance, or the name of a registered one.
-        parameters: Of the named one; without any, its ``test_configs`` are checked as well.
-
-    Raises:
-        ContractError: On the first broken law, naming objective and law.
-    """
-    OBJECTIVES.check(objective, **parameters)
+check_objective = OBJECTIVES.check
+"""Check every law on one objective."""
