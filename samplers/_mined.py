@@ -1,6 +1,13 @@
 """Shared by samplers of the pool ``corpus``: all columns, or those mined for the anchor."""
 
+from nsbench.samplers._ranges import in_range
 from nsbench.samplers._types import Selection, SimilarityContext
+
+
+def margin_or_none(owner: str, parameter: str, value: float) -> None:
+    """Raise ``ValueError`` unless a margin is in [0, 2], or -1 for none."""
+    if value != -1:
+        in_range(owner, parameter, value, 0, 2)
 
 
 class FromCorpus:

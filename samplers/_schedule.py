@@ -24,22 +24,10 @@ def scheduled(component: T, parameter: str, value: Tensor) -> T:
     return moved
 
 
-def _linear(progress: Tensor) -> Tensor:
-    return progress
-
-
-def _cosine(progress: Tensor) -> Tensor:
-    return (1 - torch.cos(torch.pi * progress)) / 2
-
-
-def _step(progress: Tensor) -> Tensor:
-    return (progress >= 0.5).to(progress.dtype)
-
-
 SCHEDULES: dict[str, Callable[[Tensor], Tensor]] = {
-    "linear": _linear,
-    "cosine": _cosine,
-    "step": _step,
+    "linear": lambda progress: progress,
+    "cosine": lambda progress: (1 - torch.cos(torch.pi * progress)) / 2,
+    "step": lambda progress: (progress >= 0.5).to(progress.dtype),
 }
 """Share of the way from start to end by progress in [0, 1]."""
 

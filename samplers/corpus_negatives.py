@@ -9,8 +9,8 @@ https://arxiv.org/abs/2007.00808 https://arxiv.org/abs/2407.15831
 
 from typing import Annotated, ClassVar
 
-from nsbench.samplers import Choice, Interval, Pairing, in_range, register
-from nsbench.samplers._mined import FromCorpus
+from nsbench.samplers import Choice, Interval, Pairing, register
+from nsbench.samplers._mined import FromCorpus, margin_or_none
 
 
 @register("corpus_negatives")
@@ -47,8 +47,8 @@ class CorpusNegatives(FromCorpus):
     depth: Annotated[int, Interval("[k, inf)")] = 20
     start: Annotated[int, Interval("[0, inf)")] = 0
     stop: Annotated[int, Interval("[0, inf)")] = 0
-    margin: float = -1.0
-    relative_margin: float = -1.0
+    margin: Annotated[float, margin_or_none] = -1.0
+    relative_margin: Annotated[float, margin_or_none] = -1.0
     max_score: Annotated[float, Interval("[-1, 1]")] = 1.0
     blend: Annotated[str, Choice("fusion", "shares")] = "fusion"
     shares: tuple[float, ...] = ()
@@ -61,11 +61,6 @@ class CorpusNegatives(FromCorpus):
         {"source": "guide", "relative_margin": 0.05, "stop": 100, "keep": "own"},
         {"source": "bm25+random", "blend": "shares", "shares": (3.0, 1.0)},
     )
-
-    def __post_init__(self) -> None:
-        for setting in ("margin", "relative_margin"):
-            if getattr(self, setting) != -1:
-                in_range("corpus_negatives", setting, getattr(self, setting), 0, 2)
 
     @property
     def pool(self) -> Pairing:

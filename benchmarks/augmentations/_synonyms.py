@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -17,14 +17,14 @@ from nsbench.benchmarks.augmentations._words import (
     whole_words,
 )
 from nsbench.benchmarks.data._lexicon import lexicon
-from nsbench.samplers import in_range
+from nsbench.samplers import Interval
 from nsbench.samplers._cache import cached
 
 PLANTED = "planted"
 _WORDNET = ("data.noun", "data.verb", "data.adj", "data.adv")
 
 
-def check_source(owner: str, source: str) -> None:
+def check_source(owner: str, parameter: str, source: str) -> None:
     """Raise ``ValueError`` unless synonyms can be read from ``source``."""
     if source == PLANTED:
         return
@@ -32,20 +32,10 @@ def check_source(owner: str, source: str) -> None:
     good = path.is_file() or any((path / name).is_file() for name in _WORDNET)
     if not isinstance(source, str) or not good:
         raise ValueError(
-            f"{owner}: source is {source!r}; it must be {PLANTED!r} (the lexicon of the planted "
-            "language), a file with a word and its synonyms on each line, or WordNet's dict folder"
+            f"{owner}: {parameter} is {source!r}; it must be {PLANTED!r} (the lexicon of the "
+            "planted language), a file with a word and its synonyms on each line, or WordNet's "
+            "dict folder"
         )
-
-
-def source_fingerprint(source: str) -> str:
-    """SHA-256 of the file or files that synonyms are read from; empty for the planted lexicon."""
-    if source == PLANTED:
-        return ""
-    path = Path(source).expanduser()
-    digest = hashlib.sha256()
-    for file in [path] if path.is_file() else [path / name for name in _WORDNET]:
-        digest.update(file.read_bytes() if file.is_file() else b"-")
-    return digest.hexdigest()
 
 
 @cached(4)
@@ -133,24 +123,25 @@ def synonym_table(encoder: Any, source: str) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class WithSynonyms:
-    """Base of augmentations that draw synonyms; ``own`` is the name of the augmentation."""
+    """Base of augmentations that draw synonyms."""
 
-    rate: float = 0.1
-    source: str = "planted"
+    rate: Annotated[float, Interval("[0, 1]")] = 0.1
+    source: Annotated[str, check_source] = PLANTED
     goes_on: Tensor | None = field(default=None, init=False, repr=False, compare=False)
     options: Tensor | None = field(default=None, init=False, repr=False, compare=False)
     counts: Tensor | None = field(default=None, init=False, repr=False, compare=False)
-    own: ClassVar[str]
     stochastic: ClassVar[bool] = True
     test_configs: ClassVar = ({"rate": 0.5},)
 
-    def __post_init__(self) -> None:
-        in_range(self.own, "rate", self.rate, 0, 1)
-        check_source(self.own, self.source)
-
     def fingerprint(self) -> str:
-        """Hash of the synonyms, so that another file makes another cell."""
-        return source_fingerprint(self.source)
+        """SHA-256 of the file or files that synonyms are read from; empty for the lexicon."""
+        if self.source == PLANTED:
+            return ""
+        path = Path(self.source).expanduser()
+        digest = hashlib.sha256()
+        for file in [path] if path.is_file() else [path / name for name in _WORDNET]:
+            digest.update(file.read_bytes() if file.is_file() else b"-")
+        return digest.hexdigest()
 
     def bind(self, encoder: Any) -> Self:
         """The augmentation with the synonyms that an encoder's vocabulary knows."""

@@ -4,12 +4,12 @@ Source: Gao et al. 2021, SimCSE: Simple Contrastive Learning of Sentence Embeddi
 https://arxiv.org/abs/2104.08821
 """
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 
 from nsbench.benchmarks.augmentations import TokenView, register
-from nsbench.samplers import in_range
+from nsbench.samplers import Interval
 
 
 @register("dropout")
@@ -23,11 +23,8 @@ class Dropout:
         rate: Probability of dropping an element, in [0, 1). 0 is the identity.
     """
 
-    rate: float = 0.1
+    rate: Annotated[float, Interval("[0, 1)")] = 0.1
     needs_dropout: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        in_range("dropout", "rate", self.rate, 0, 1, open_high=True)
 
     def __call__(self, view: TokenView, generator: torch.Generator | None) -> TokenView:
         return view.replace(dropout=self.rate)

@@ -5,8 +5,6 @@ unordered set; any table's here, drawn at random, and both words must be single 
 vocabulary. https://arxiv.org/abs/1901.11196
 """
 
-from typing import ClassVar
-
 import torch
 
 from nsbench.benchmarks.augmentations import TokenView, register, uniform
@@ -33,8 +31,6 @@ class EdaInsert(WithSynonyms):
         source: ``planted`` for the lexicon of the planted language, a file with a word and its
             synonyms on each line, or the ``dict`` folder of a copy of WordNet.
     """
-
-    own: ClassVar[str] = "eda_insert"
 
     def __call__(self, view: TokenView, generator: torch.Generator | None) -> TokenView:
         batch, length = view.ids.shape

@@ -5,8 +5,6 @@ both words must be single tokens of the vocabulary; stop words are not spared, a
 is drawn independently. https://arxiv.org/abs/1901.11196
 """
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor
 
@@ -44,8 +42,6 @@ class EdaSynonym(WithSynonyms):
         source: ``planted`` for the lexicon of the planted language, a file with a word and its
             synonyms on each line, or the ``dict`` folder of a copy of WordNet.
     """
-
-    own: ClassVar[str] = "eda_synonym"
 
     def __call__(self, view: TokenView, generator: torch.Generator | None) -> TokenView:
         if self.rate == 0:

@@ -5,14 +5,14 @@ are those of the released code. https://aclanthology.org/2021.acl-long.393
 """
 
 from dataclasses import field
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import torch
 
 from nsbench.benchmarks.augmentations import TokenView, choose_exactly, register, share_of
 from nsbench.benchmarks.augmentations._elements import choose_elements
 from nsbench.benchmarks.augmentations._words import attach
-from nsbench.samplers import in_range
+from nsbench.samplers import Interval
 
 
 @register("embedding_dropout")
@@ -23,13 +23,10 @@ class EmbeddingDropout:
         rate: Share of elements set to zero, in [0, 1]. 0 is the identity.
     """
 
-    rate: float = 0.2
+    rate: Annotated[float, Interval("[0, 1]")] = 0.2
     sums: bool = field(default=False, init=False, repr=False, compare=False)
     stochastic: ClassVar[bool] = True
     arithmetic_of_sums: ClassVar[int] = 2  # 1 drew a number for each element, pads included
-
-    def __post_init__(self) -> None:
-        in_range("embedding_dropout", "rate", self.rate, 0, 1)
 
     def bind(self, encoder: Any) -> Self:
         """The augmentation that draws as the encoder reads it: bytes where it sums tokens."""

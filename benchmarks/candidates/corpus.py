@@ -33,8 +33,9 @@ from nsbench.benchmarks.mining.words import VERSION, are_plain
 from nsbench.benchmarks.records.cache import Arrays
 from nsbench.benchmarks.records.cell import RECIPE
 from nsbench.benchmarks.search import BACKENDS
-from nsbench.samplers import Choice, Interval, at_least, in_range, one_of
+from nsbench.samplers import Choice, Interval, at_least, one_of
 from nsbench.samplers._cache import Cache
+from nsbench.samplers._mined import margin_or_none
 
 _mined: Cache[Mined] = Cache(__name__, 2)  # what cells of one process can share
 
@@ -85,8 +86,8 @@ class CorpusPool:
     refresh: int | str = "never"
     lag: Annotated[int, Interval("[0, inf)")] = 0
     share: Annotated[str, Choice("own", "batch")] = "batch"
-    margin: float = -1.0
-    relative_margin: float = -1.0
+    margin: Annotated[float, margin_or_none] = -1.0
+    relative_margin: Annotated[float, margin_or_none] = -1.0
     k1: Annotated[float, Interval("[0, 10]")] = 0.9
     b: Annotated[float, Interval("[0, 1]")] = 0.4
     stemmer: Annotated[str, Choice(*STEMMERS)] = "none"
@@ -106,9 +107,6 @@ class CorpusPool:
 
     def __post_init__(self) -> None:
         check_sources(self)
-        for name in ("margin", "relative_margin"):
-            if getattr(self, name) != -1:
-                in_range("corpus", name, getattr(self, name), 0, 2)
         if isinstance(self.refresh, str):
             one_of("corpus", "refresh", self.refresh, ("never", "epoch"))
         else:
