@@ -117,15 +117,12 @@ def pick(
 
 def _about(one: "Chosen") -> list[str]:
     """Lines on an anchor and its positive."""
+    again, positive = one.positive == one.anchor, _named(one.positive_text, one.positive)
     return [
         f"\nanchor {one.place + 1}: {_named(one.text, one.anchor)}",
         f"positive, similarity {one.positive_similarity:.2f}: "
-        + ("the same text, seen again" if one.positive == one.anchor else _named_positive(one)),
+        + ("the same text, seen again" if again else positive),
     ]
-
-
-def _named_positive(one: "Chosen") -> str:
-    return _named(one.positive_text, one.positive)
 
 
 def _named(text: str, number: int) -> str:

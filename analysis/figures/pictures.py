@@ -85,12 +85,8 @@ def pictures(material: Material, names: Sequence[str] = ()) -> Iterator[tuple[st
             continue
         for detail, table in kind.collect(material):
             stem = slug(f"{name}-{detail}" if detail else name, limit=100)
-            yield name, stem, _csv(table)
-
-
-def _csv(table: pd.DataFrame) -> str:
-    """Return a picture's table as CSV, its texts safe to open in a spreadsheet."""
-    return safe_texts(table).to_csv(index=False, lineterminator="\n", float_format="%.9g")
+            safe = safe_texts(table)  # to open in a spreadsheet
+            yield name, stem, safe.to_csv(index=False, lineterminator="\n", float_format="%.9g")
 
 
 def render(name: str, csv: str, fmt: str) -> bytes:

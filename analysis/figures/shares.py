@@ -137,12 +137,11 @@ def collect_ridges(material: drawing.Material) -> Iterator[tuple[str, pd.DataFra
         yield name, sums.assign(pool=pool.title)
 
 
-def ridge_size(table: pd.DataFrame) -> tuple[float, float]:
-    """Size of one column, higher with more samplers."""
-    return COLUMN_WIDTH, 1.4 + 0.34 * table["sampler"].nunique()
-
-
-@figure(collect_ridges, size=ridge_size, needs=["histograms"])
+@figure(
+    collect_ridges,
+    size=lambda table: (COLUMN_WIDTH, 1.4 + 0.34 * table["sampler"].nunique()),
+    needs=["histograms"],
+)
 def similarity_ridge(table: pd.DataFrame, ax: Axes) -> Axes:
     """Similarities of positives and chosen negatives before and after training."""
     samplers = list(dict.fromkeys(table["sampler"]))

@@ -22,7 +22,7 @@ from nsbench.analysis.figures.pictures import gather, pictures, render
 from nsbench.analysis.figures.registry import figures
 from nsbench.analysis.figures.style import SOLID, look
 from nsbench.analysis.read.leakage import leakage_words
-from nsbench.analysis.read.load import LoadedCell, Results
+from nsbench.analysis.read.load import Results
 from nsbench.analysis.report.again import without_none
 from nsbench.analysis.report.cells import cells_data, negatives_data, packed
 from nsbench.analysis.report.curves import curves_data
@@ -31,16 +31,10 @@ from nsbench.analysis.report.tuned import tuned_data
 from nsbench.analysis.report.views import pools_data
 from nsbench.analysis.statistics.verdicts import MARGIN
 from nsbench.analysis.tables.alarms import alarm_table
-from nsbench.analysis.tables.findings import findings
-from nsbench.analysis.tables.leaderboard import (
-    Leaderboard,
-    PoolStatistics,
-    make_leaderboard,
-    words,
-)
+from nsbench.analysis.tables.leaderboard import Leaderboard, make_leaderboard, words
 from nsbench.analysis.tables.ranks import ALPHA
 from nsbench.analysis.tables.text import records
-from nsbench.analysis.tables.write import of_pool, shown
+from nsbench.analysis.tables.write import findings_of, of_pool, shown
 from nsbench.benchmarks.files import write_atomically
 
 APP = (
@@ -106,7 +100,7 @@ def report_html(
     configs = [m["config"] for m in results.matrices if isinstance(m.get("config"), dict)]
     names = [str(m.get("name") or "") for m in results.matrices]
     root = results.roots[0].resolve().name
-    said = [_said(board, s) for s in board.pools]
+    said = [findings_of(board, s) for s in board.pools]
     negatives = negatives_data(results, material.pools, texts=texts)
     left_out = [*results.conflicts, *results.left_out, *bad, *negatives.pop("left_out")]
     return page.render(
@@ -162,14 +156,6 @@ def _page_data(
         "started": list(STARTED),
         "tuned": tuned_data(results, material.pools),
     }
-
-
-def _said(board: Leaderboard, statistics: PoolStatistics) -> list[str]:
-    """Return the findings of one pool."""
-    rows, samplers, axes = (
-        of_pool(t, statistics) for t in (board.rows, board.samplers, board.axes)
-    )
-    return findings(rows, samplers, statistics, axes)
 
 
 def inline_json(data: Any) -> Markup:
@@ -229,18 +215,16 @@ def _alarms(results: Results) -> list[dict[str, Any]]:
 def _pictures(material: Material) -> list[dict[str, str]]:
     kinds = figures()
     names = [n for n in kinds if n not in _DRAWN_HERE]
-    out = []
-    for name, stem, csv in pictures(material, names):
-        svg = base64.b64encode(render(name, csv, "svg")).decode("ascii")
-        out.append(
-            {
-                "name": stem.replace("_", " "),
-                "summary": kinds[name].summary,
-                "source": f"figures/{stem}.csv",
-                "uri": f"data:image/svg+xml;base64,{svg}",
-            }
-        )
-    return out
+    return [
+        {
+            "name": stem.replace("_", " "),
+            "summary": kinds[name].summary,
+            "source": f"figures/{stem}.csv",
+            "uri": "data:image/svg+xml;base64,"
+            + base64.b64encode(render(name, csv, "svg")).decode("ascii"),
+        }
+        for name, stem, csv in pictures(material, names)
+    ]
 
 
 def _ended(results: Results, *statuses: str) -> list[dict[str, str]]:
@@ -251,18 +235,16 @@ def _ended(results: Results, *statuses: str) -> list[dict[str, str]]:
             "name": f"{sampler} x {augmentation}, seed {cell.cell['seed']}",
             "key": cell.key,
             "info": cell.info or cell.status,
-            "traceback": _traceback(cell),
+            "traceback": _cut(cell.record.traceback if cell.record else ""),
         }
         for cell, (sampler, augmentation) in zip(results.loaded, names, strict=True)
         if cell.status in statuses
     ]
 
 
-def _traceback(cell: LoadedCell) -> str:
-    text = cell.record.traceback if cell.record else ""
-    if len(text) > _MOST_TEXT:
-        text = f"... {len(text) - _MOST_TEXT} characters cut ...\n{text[-_MOST_TEXT:]}"
-    return text
+def _cut(text: str) -> str:
+    left = len(text) - _MOST_TEXT
+    return f"... {left} characters cut ...\n{text[-_MOST_TEXT:]}" if left > 0 else text
 
 
 def _provenance(results: Results) -> list[tuple[str, list[tuple[str, int]]]]:

@@ -139,12 +139,7 @@ def write_agreement(
     every: Sequence[Pool], probes: Mapping[str, pd.DataFrame], out: Path
 ) -> list[Path]:
     """Write ``tables/agreement.csv`` and ``.md``; nothing if no two cells can be compared."""
-    table = agreement_table(every, probes)
-    if table.empty:
-        return []
-    return text.write_tables(
-        out, {"agreement.csv": text.csv_text(table), "agreement.md": markdown(table)}
-    )
+    return text.write_table(out, "agreement", agreement_table(every, probes), markdown)
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -167,9 +162,6 @@ _HEADINGS = ("sampler", "compared with", "correlation", "overlap", "by chance", 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
     other = KINDS[row["kind"]] + (f": {row['other']}" if row["other"] else "")
-    values = [
-        text.with_interval(row[n], row[f"{n}_low"], row[f"{n}_high"], ends=r" \[{:.2f}, {:.2f}\]")
-        for n in ("rho", "overlap")
-    ]
+    values = [text.with_ends(row, n, ends=r" \[{:.2f}, {:.2f}\]") for n in ("rho", "overlap")]
     names = [text.markdown_text(row["sampler"]), text.markdown_text(other)]
     return [*names, *values, f"{row['chance']:.2f}", f"{row['n_pairs']}"]

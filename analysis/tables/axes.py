@@ -6,6 +6,7 @@ depends on the sampler is no property of the value alone, so each row says betwe
 it is smallest and largest, and whether that is more than noise.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -151,10 +152,7 @@ def _compare(
 
 def _base(axis: str, blocks: Mapping[Any, Mapping[str, _Entry]]) -> str:
     """The value that others are compared with: the plain one, or the most frequent."""
-    counts: dict[str, int] = {}
-    for by_value in blocks.values():
-        for value in by_value:
-            counts[value] = counts.get(value, 0) + 1
+    counts = Counter(value for by_value in blocks.values() for value in by_value)
     plain = _PREFERRED.get(axis, "")
     known = [v for v in sorted(counts) if plain and v.partition("(")[0] == plain]
     return max(known or sorted(counts), key=lambda v: counts[v])
@@ -168,10 +166,7 @@ def _complete(
     The value with the fewest blocks is left out until some block is complete.
     """
     with_base = {b: by_value for b, by_value in blocks.items() if base in by_value}
-    counts: dict[str, int] = {}
-    for by_value in with_base.values():
-        for value in by_value:
-            counts[value] = counts.get(value, 0) + 1
+    counts = Counter(value for by_value in with_base.values() for value in by_value)
     values = sorted(counts, key=lambda v: (v != base, -counts[v], v))
     while len(values) > 1:
         whole = [b for b, by_value in with_base.items() if all(v in by_value for v in values)]

@@ -18,6 +18,7 @@ from nsbench.analysis.tables.text import (
     markdown_lines,
     markdown_text,
     records,
+    with_ends,
     with_interval,
     write_tables,
 )
@@ -211,8 +212,7 @@ def _verdict(row: Mapping[str, Any], *, up: str, same: str, down: str) -> str:
 def _difference(row: Mapping[str, Any]) -> str:
     form = "{:+.2f} points against all negatives"
     ends = f" (95 % interval {{:+.2f}} to {{:+.2f}}, n = {row['n_seeds']:g})"
-    values = (row[f"difference{end}"] for end in ("", "_low", "_high"))
-    return with_interval(*values, form=form, ends=ends)
+    return with_ends(row, "difference", form=form, ends=ends)
 
 
 def _score(row: Mapping[str, Any]) -> str:
@@ -242,6 +242,5 @@ def write_bands(every: Sequence[Pool], board: Leaderboard, out: Path) -> list[Pa
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
-    gap = (row[f"difference{end}"] for end in ("", "_low", "_high"))
-    text = with_interval(*gap, form="{:+.2f} points", ends=" ({:+.2f} to {:+.2f})")
+    text = with_ends(row, "difference", form="{:+.2f} points", ends=" ({:+.2f} to {:+.2f})")
     return [row["arm"], "" if pd.isna(row["low"]) else _band(row), _score(row), text]

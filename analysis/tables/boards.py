@@ -230,9 +230,8 @@ def _group_name(group: tuple[str, str, str], groups: Sequence[tuple[str, str, st
 
 def _predicted(predictions: pd.DataFrame) -> Iterator[tuple[str, ...]]:
     for row in text.records(predictions):
-        here = text.with_interval(row["rho"], row["rho_low"], row["rho_high"], form="{:+.2f}")
         yield (
             *(row["setting"], row["held_out"], f"{row['n_methods']}", row["statistic"]),
-            *(f"{row['rho_elsewhere']:+.2f}", here),
+            *(f"{row['rho_elsewhere']:+.2f}", text.with_ends(row, "rho", form="{:+.2f}")),
             f"{row['best_in_hindsight']} {row['rho_in_hindsight']:+.2f}",
         )

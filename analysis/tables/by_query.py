@@ -179,8 +179,7 @@ def query_markdown(table: pd.DataFrame) -> str:
 
 def shown_row(row: Mapping[str, Any]) -> list[str]:
     """Return a row in words and rounded numbers, escaped for Markdown."""
-    gap = [row[f"difference{end}"] for end in ("", "_low", "_high")]
-    signed = text.with_interval(*gap, form="{:+.2f}", ends=r" \[{:+.2f}, {:+.2f}\]")
+    signed = text.with_ends(row, "difference", form="{:+.2f}", ends=r" \[{:+.2f}, {:+.2f}\]")
     p = "" if pd.isna(row["p"]) else "<0.001" if row["p"] < 0.001 else f"{row['p']:.3f}"
     return [
         text.markdown_text(row["sampler"]),
@@ -196,8 +195,4 @@ def shown_row(row: Mapping[str, Any]) -> list[str]:
 
 def write_by_query(table: pd.DataFrame, out: Path) -> list[Path]:
     """Write ``by_query.csv`` and ``.md`` under ``tables``; nothing without scores by query."""
-    if table.empty:
-        return []
-    return text.write_tables(
-        out, {"by_query.csv": text.csv_text(table), "by_query.md": query_markdown(table)}
-    )
+    return text.write_table(out, "by_query", table, query_markdown)

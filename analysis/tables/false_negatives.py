@@ -141,11 +141,9 @@ def markdown(table: pd.DataFrame) -> str:
 def _cells(row: Mapping[str, Any]) -> list[str]:
     shares = ("removed_share", *RATES[:4], "false_negative")
     names = [text.markdown_text(row[n]) for n in ("sampler", "augmentation")]
-    score = text.with_interval(
-        row["mean"], row["ci_low"], row["ci_high"], ends=r" \[{:.2f}, {:.2f}\]"
-    )
-    gap = [row[f"difference{end}"] for end in ("", "_low", "_high")]
-    signed = text.with_interval(*gap, form="{:+.2f}", ends=r" \[{:+.2f}, {:+.2f}\]")
+    ends = r" \[{:.2f}, {:.2f}\]"
+    score = text.with_interval(row["mean"], row["ci_low"], row["ci_high"], ends=ends)
+    signed = text.with_ends(row, "difference", form="{:+.2f}", ends=r" \[{:+.2f}, {:+.2f}\]")
     return [*names, *(_percent(row[s]) for s in shares), score, signed]
 
 

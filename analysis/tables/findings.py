@@ -11,6 +11,7 @@ import pandas as pd
 
 from nsbench.analysis.statistics import verdicts
 from nsbench.analysis.tables.method_names import method_names
+from nsbench.analysis.tables.text import records, some
 
 if TYPE_CHECKING:
     from nsbench.analysis.tables.leaderboard import PoolStatistics
@@ -47,14 +48,14 @@ def findings(
         (verdicts.EQUIVALENT, f"Equivalent to {base} within {margin}"),
         (verdicts.WORSE, f"Worse than {base}"),
     ):
-        part = [r for r in _rows(table[table["verdict"] == verdict]) if _key(r) != told]
+        part = [r for r in records(table[table["verdict"] == verdict]) if _key(r) != told]
         if part:
-            out.append(f"{text}: {_some([_named(r) for r in part])}.")
-    open_ = _rows(table[table["verdict"] == verdicts.UNDECIDED])
+            out.append(f"{text}: {some([_named(r) for r in part], _NAMED)}.")
+    open_ = records(table[table["verdict"] == verdicts.UNDECIDED])
     if open_:
         names = [f"{_method(r)} ({_seeds(r['more_seeds'])} would decide)" for r in open_[:1]]
         names += [f"{_method(r)} ({_count(r['more_seeds'])})" for r in open_[1:]]
-        out.append(f"Nothing here is decided about {_some(names)}.")
+        out.append(f"Nothing here is decided about {some(names, _NAMED)}.")
     silent = table[(table["verdict"] == verdicts.NO_VERDICT) & table["mean"].notna()]
     for few, why in (
         (
@@ -64,9 +65,9 @@ def findings(
         (silent[silent["difference"].isna()], f"there is no {base} to compare with"),
     ):
         if len(few):
-            out.append(f"No verdict on {_some([_method(r) for r in _rows(few)])}: {why}.")
-    out += [] if axes is None else _axes(_rows(axes), statistics.margin)
-    return [text for text in (*out, *_alarms(_rows(table), base)) if text]
+            out.append(f"No verdict on {some([_method(r) for r in records(few)], _NAMED)}: {why}.")
+    out += [] if axes is None else _axes(records(axes), statistics.margin)
+    return [text for text in (*out, *_alarms(records(table), base)) if text]
 
 
 def _alarms(rows: Sequence[dict[str, Any]], base: str) -> list[str]:
@@ -74,7 +75,7 @@ def _alarms(rows: Sequence[dict[str, Any]], base: str) -> list[str]:
     common = _common(rows)
     out = [f"Alarms in the cells of {base} too: {', '.join(sorted(common))}."] if common else []
     told = [f"{_method(row)}: {', '.join(own)}" for row in rows if (own := _own(row, common))]
-    return [*out, f"Alarms rang: {_some(told, between='; ')}."] if told else out
+    return [*out, f"Alarms rang: {some(told, _NAMED, '; ')}."] if told else out
 
 
 def _common(rows: Sequence[dict[str, Any]]) -> set[str]:
@@ -93,15 +94,15 @@ def _advice(table: pd.DataFrame, base: str, n_tasks: int, averaged: bool) -> str
     better = table[table["verdict"] == verdicts.BETTER]
     if better.empty:
         judged = table["verdict"].isin([verdicts.WORSE, verdicts.EQUIVALENT, verdicts.UNDECIDED])
-        first = _rows(table.head(1))[0]
+        first = records(table.head(1))[0]
         top = f"The highest mean is that of {_method(first)}, {first['mean']:.1f} points"
         if not judged.any():
             return f"{top}; no method has a verdict against {base} on {tasks}."
         return f"No method is significantly better than {base} on {tasks}. {top}."
-    common = _common(_rows(table))
+    common = _common(records(table))
     row = _first_better(table)
     own = _own(row, common)
-    ahead = _rows(table[table["rank"] < row["rank"]])
+    ahead = records(table[table["rank"] < row["rank"]])
     higher = next((r for r in ahead if r["verdict"] == verdicts.BASELINE), None)
     lead = f"Use {_method(row)}:"
     if own or higher:
@@ -115,11 +116,11 @@ def _advice(table: pd.DataFrame, base: str, n_tasks: int, averaged: bool) -> str
     if higher:
         text += f" A higher mean is that of {_method(higher)}, {higher['mean']:.1f} points."
     if alike := _alike(table, row):
-        text += f" Not significantly different from it: {_some(alike)}."
+        text += f" Not significantly different from it: {some(alike, _NAMED)}."
     if not own:
         text += " Its cells ring no alarm" + (f" that {base} does not ring." if common else ".")
     if loud := [_method(r) for r in ahead if _own(r, common)]:
-        text += f" Ranked above it, but with alarms: {_some(loud)}."
+        text += f" Ranked above it, but with alarms: {some(loud, _NAMED)}."
     return text
 
 
@@ -131,8 +132,8 @@ def _base(table: pd.DataFrame, baseline: str) -> str:
 
 def _first_better(table: pd.DataFrame) -> dict[str, Any]:
     """The best method that is better than the baseline, quiet ones before others; or nothing."""
-    common = _common(_rows(table))
-    rows = _rows(table[table["verdict"] == verdicts.BETTER])
+    common = _common(records(table))
+    rows = records(table[table["verdict"] == verdicts.BETTER])
     return next((r for r in rows if not _own(r, common)), rows[0] if rows else {})
 
 
@@ -141,7 +142,7 @@ def _alike(table: pd.DataFrame, row: dict[str, Any]) -> list[str]:
     own = set(letters(str(row["group"])))
     return [
         _method(r)
-        for r in _rows(table)
+        for r in records(table)
         if own & set(letters(str(r["group"]))) and _key(r) != _key(row)
     ]
 
@@ -195,10 +196,6 @@ def _axis(row: dict[str, Any], margin: float) -> str:
     return f"{text}; no sampler's effect is significantly different from another's."
 
 
-def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
-
-
 def _key(row: dict[str, Any]) -> tuple[str, ...]:
     """Names that no two rows of a group share."""
     names = ("sampler", "augmentation", "objective", "candidates", "budget")
@@ -236,8 +233,3 @@ def _seeds(more: Any) -> str:
 
 def _count(more: Any) -> str:
     return f"over {verdicts.MOST_SEEDS}" if pd.isna(more) else f"{more}"
-
-
-def _some(names: Sequence[str], between: str = ", ") -> str:
-    left = len(names) - _NAMED
-    return between.join(names[:_NAMED]) + (f" and {left} more" if left > 0 else "")

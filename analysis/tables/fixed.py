@@ -16,13 +16,13 @@ import pandas as pd
 from nsbench.analysis.read.load import LoadedCell, Results
 from nsbench.analysis.statistics.stats import Array
 from nsbench.analysis.tables.pools import Pool
+from nsbench.analysis.tables.text import some
 from nsbench.benchmarks.records.record import QUERY_COLUMNS
 
 AS_THEY_ARE = "models as they are"
 """Encoder of the rows that ``nsbench evaluate`` makes."""
 RESAMPLES = 2000
 _SEED = 0
-_MOST = 5
 
 
 def add_item_intervals(table: pd.DataFrame, pool: Pool, results: Results) -> list[str]:
@@ -53,12 +53,12 @@ def add_item_intervals(table: pd.DataFrame, pool: Pool, results: Results) -> lis
     notes = []
     if told:
         notes.append(
-            f"one evaluation has no seeds: the interval is over test items of {_some(told)}"
+            f"one evaluation has no seeds: the interval is over test items of {some(told)}"
         )
     if lacking:
         notes.append(
             "no interval, for one evaluation has no seeds and not every test has scores by item "
-            f"(retrieval tests have): {_some(lacking)}"
+            f"(retrieval tests have): {some(lacking)}"
         )
     return notes
 
@@ -90,8 +90,3 @@ def _drawn(cell: LoadedCell, tasks: Sequence[str]) -> Array | None:
     if set(parts) != set(tasks):
         return None
     return np.asarray(np.mean([np.mean(p, axis=0) for p in parts.values()], axis=0))
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - _MOST
-    return ", ".join(names[:_MOST]) + (f" and {more} more" if more > 0 else "")

@@ -3,6 +3,7 @@
 See `nsbench.analysis.statistics.verdicts` for the procedure.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,13 +20,13 @@ from nsbench.analysis.statistics.verdicts import LEAST_SEEDS, UNDECIDED, Verdict
 from nsbench.analysis.tables.method_names import method_names
 from nsbench.analysis.tables.pools import Pool
 from nsbench.analysis.tables.ranks import ALPHA
+from nsbench.analysis.tables.text import some
 
 POWER = 0.8
 PAIRED = 2000
 """Most methods of a comparison group that are all compared with each other, for rank intervals and
 letters; a larger group is compared with its baselines alone."""
 _AT_ONCE = 1000
-_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -170,14 +171,14 @@ def seed_notes(
     if short:
         notes.append(
             "fewer seeds than the baseline, ranked by the difference on the seeds they share: "
-            + _some(short)
+            + some(short)
         )
     if lone:
-        notes.append("no rank, because no seed is shared with the baseline: " + _some(lone))
+        notes.append("no rank, because no seed is shared with the baseline: " + some(lone))
     if few:
         notes.append(
             f"no verdict and no letter under {LEAST_SEEDS} seeds: "
-            + ("all methods" if len(few) == int((n > 0).sum()) else _some(few))
+            + ("all methods" if len(few) == int((n > 0).sum()) else some(few))
         )
     lacking = [
         f"{named[b]} ({n[b]} of {n.max()})"
@@ -187,7 +188,7 @@ def seed_notes(
     if lacking:
         notes.append(
             "the baseline lacks seeds, and differences to it are over those it has: "
-            + _some(lacking)
+            + some(lacking)
         )
     return notes
 
@@ -227,13 +228,5 @@ def alarms_of(
 
 def alarm_text(rung: Sequence[tuple[str, ...]]) -> str:
     """Return in words how many of some cells rang each alarm."""
-    counts: dict[str, int] = {}
-    for names in rung:
-        for name in names:
-            counts[name] = counts.get(name, 0) + 1
+    counts = Counter(name for names in rung for name in names)
     return ", ".join(f"{name} ({n} of {len(rung)} cells)" for name, n in sorted(counts.items()))
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -6,13 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from nsbench.analysis.tables.text import (
-    csv_text,
-    markdown_lines,
-    markdown_text,
-    records,
-    write_tables,
-)
+from nsbench.analysis.tables.text import markdown_lines, markdown_text, records, write_table
 
 IDENTITY = ("data", "encoder", "sampler", "augmentation", "objective")
 QUANTITIES = (
@@ -74,7 +68,4 @@ def _cells(row: Mapping[str, Any], numbers: list[str]) -> list[str]:
 
 def write_sources(difficulty: pd.DataFrame, out: Path) -> list[Path]:
     """Write ``sources.csv`` and ``.md`` under ``tables``; nothing without several sources."""
-    table = source_table(difficulty)
-    if table.empty:
-        return []
-    return write_tables(out, {"sources.csv": csv_text(table), "sources.md": markdown(table)})
+    return write_table(out, "sources", source_table(difficulty), markdown)

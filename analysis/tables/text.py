@@ -97,9 +97,29 @@ def with_interval(
     return form.format(value) + ("" if pd.isna(low) else ends.format(low, high))
 
 
+def with_ends(row: Mapping[str, Any], name: str, **forms: str) -> str:
+    """Return a number of a row and its interval as `with_interval` does."""
+    return with_interval(row[name], row[f"{name}_low"], row[f"{name}_high"], **forms)
+
+
+def some(names: Sequence[str], most: int = 5, between: str = ", ") -> str:
+    """Return the first few names, and how many more there are."""
+    left = len(names) - most
+    return between.join(names[:most]) + (f" and {left} more" if left > 0 else "")
+
+
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the rows of a table, each by name of column."""
     return [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
+
+
+def write_table(
+    out: Path, name: str, table: pd.DataFrame, document: Callable[[pd.DataFrame], str]
+) -> list[Path]:
+    """Write a table as CSV and, by ``document``, as Markdown; nothing if it is empty."""
+    if table.empty:
+        return []
+    return write_tables(out, {f"{name}.csv": csv_text(table), f"{name}.md": document(table)})
 
 
 def write_tables(out: Path, files: Mapping[str, str]) -> list[Path]:

@@ -6,6 +6,7 @@ with the tuned baseline, of the same augmentation where there is one.
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -96,10 +97,9 @@ class _Board:
         named = {task for tasks in given.values() for task in tasks}
         rest = [t for t in self.scores.columns if t not in named]
         self.families = {f: rest if t == ["own"] else list(t) for f, t in given.items()}
-        self.seconds: dict[str, float] = {}
+        self.seconds: dict[str, float] = defaultdict(float)
         for trial in _trials(root):
-            seconds = self.seconds.get(trial["method"], 0.0)
-            self.seconds[trial["method"]] = seconds + float(trial.get("seconds", 0.0))
+            self.seconds[trial["method"]] += float(trial.get("seconds", 0.0))
         own = {str(k) for m in self.methods for kind in KINDS for k in m[kind]}
         free = [c for c in results.loaded if c.key not in own]
         seeds = max((len(m["default"]) for m in self.methods), default=0)
@@ -141,7 +141,7 @@ class _Board:
         table = table.join(_gains(methods, arrays["tuned"], arrays["default"]))
         for name in ("trials", "different_settings", "failed_trials"):
             table[name] = [m.get(name, 0) for m in methods]
-        table["tuning_seconds"] = [self.seconds.get(m["method"], 0.0) for m in methods]
+        table["tuning_seconds"] = [self.seconds[m["method"]] for m in methods]
         for kind in KINDS:
             table[f"dev_{kind}"] = [_points(m.get(f"dev_{kind}")) for m in methods]
         table["setting"] = [_setting(m) for m in methods]
@@ -282,7 +282,7 @@ def _section(part: pd.DataFrame) -> list[str]:
         [
             *(row["sampler"], row["augmentation"], row["objective"]),
             *(cell for kind in KINDS for cell in _of_kind(row, kind)),
-            text.with_interval(row["gain"], row["gain_low"], row["gain_high"], form="{:+.2f}"),
+            text.with_ends(row, "gain", form="{:+.2f}"),
             *(f"{row['tuned_n_seeds']}", f"{row['trials']}", f"{row['tuning_seconds']:.0f} s"),
             *(row["setting"], _remarks(row)),
         ]
@@ -293,12 +293,8 @@ def _section(part: pd.DataFrame) -> list[str]:
 
 def _of_kind(row: Mapping[str, Any], kind: str) -> tuple[str, str]:
     mean = text.with_interval(row[f"{kind}_mean"], row[f"{kind}_low"], row[f"{kind}_high"])
-    ends = (
-        row[f"{kind}_difference"],
-        row[f"{kind}_difference_low"],
-        row[f"{kind}_difference_high"],
-    )
-    return mean, f"{row[f'{kind}_verdict']} {text.with_interval(*ends, form='{:+.2f}')}".strip()
+    difference = text.with_ends(row, f"{kind}_difference", form="{:+.2f}")
+    return mean, f"{row[f'{kind}_verdict']} {difference}".strip()
 
 
 def _remarks(row: Mapping[str, Any]) -> str:

@@ -19,6 +19,7 @@ from nsbench.analysis.tables.text import (
     markdown_lines,
     markdown_text,
     records,
+    with_ends,
     with_interval,
 )
 from nsbench.benchmarks.files import write_atomically
@@ -48,10 +49,7 @@ def shown(table: pd.DataFrame, tasks: tuple[str, ...]) -> tuple[pd.DataFrame, pd
         if column in ("sampler", "augmentation") or varies(table[column]):
             out[column] = ["" if pd.isna(v) else f"{v}" for v in table[column]]
     out["mean"] = [with_interval(r["mean"], r["ci_low"], r["ci_high"]) for r in rows]
-    out["difference"] = [
-        with_interval(r["difference"], r["difference_low"], r["difference_high"], form="{:+.2f}")
-        for r in rows
-    ]
+    out["difference"] = [with_ends(r, "difference", form="{:+.2f}") for r in rows]
     out["p"] = [_p(r["p_adjusted"]) for r in rows]
     out["verdict"] = [verdict_text(r) for r in rows]
     if table["alarms"].ne("").any():
