@@ -194,17 +194,6 @@ class NegativeSamplingLoss(nn.Module):
             total = total.detach()
         return total
 
-    def from_embeddings(
-        self, z: Sequence[Tensor], columns: Sequence[MutableMapping[str, Any]]
-    ) -> tuple[Tensor, SimilarityContext, Selection]:
-        """Loss, what the sampler saw, and what it chose.
-
-        Args:
-            z: Normalised ``(B, d)`` of anchors, positives, and each column of negatives.
-            columns: Their features; with ``gather_across_devices`` those of this process.
-        """
-        return self._contrasted(z, self._facts(columns))
-
     def _facts(self, columns: Columns) -> Facts:
         if len(columns) < 2:
             raise ValueError("this loss needs an anchor and a positive column")
@@ -219,7 +208,11 @@ class NegativeSamplingLoss(nn.Module):
     def _contrasted(
         self, z: Sequence[Tensor], facts: Facts
     ) -> tuple[Tensor, SimilarityContext, Selection]:
-        """Contrast embeddings in float32, as the engine does, also under a trainer's autocast."""
+        """Contrast embeddings in float32, as the engine does, also under a trainer's autocast.
+
+        Returns:
+            The loss, what the sampler saw, and what it chose.
+        """
         with torch.autocast(z[0].device.type, enabled=False):
             return self._in_full([column.float() for column in z], facts)
 

@@ -14,7 +14,6 @@ from nsbench.benchmarks.keys import visible
 
 __all__ = [
     "INTERRUPTED",
-    "OK",
     "SOME_FAILED",
     "UNFINISHED",
     "USAGE",

@@ -81,11 +81,14 @@ def packages(owner: str = "nsbench") -> Iterator[Finding]:
         problems = [p for p in map(_problem, asked) if p]
         if problems:
             # What is absent is only not used; what is there in another version will be, and fails.
-            level: Level = "bad" if _wrong(asked) else "note"
+            wrong = any(_installed(r) and _problem(r) for r in asked)
+            level: Level = "bad" if wrong else "note"
             fix = (f"pip install '{owner}[{extra}]'",)
             yield Finding(level, f"extra {extra}: {'; '.join(problems)}", fix)
         else:
-            there = ", ".join(f"{r.name} {version(r.name)} ({_range(r)})" for r in asked)
+            there = ", ".join(
+                f"{r.name} {version(r.name)} ({r.specifier or 'any version'})" for r in asked
+            )
             yield Finding("ok", f"extra {extra}: {there}")
 
 
@@ -118,21 +121,12 @@ def faiss_builds() -> Iterator[Finding]:
         yield Finding("ok", about + (f", {seen} GPU" if seen else ""))
 
 
-def _wrong(asked: Iterable[Requirement]) -> bool:
-    """Return True if one is installed in a version outside of its range."""
-    return any(_installed(r) and _problem(r) for r in asked)
-
-
 def _installed(requirement: Requirement) -> bool:
     try:
         version(requirement.name)
     except PackageNotFoundError:
         return False
     return True
-
-
-def _range(requirement: Requirement) -> str:
-    return str(requirement.specifier) or "any version"
 
 
 def _of_extra(requirement: Requirement, extra: str) -> bool:

@@ -174,12 +174,6 @@ def options(
     """Benchmark negative samplers and augmentations for text embeddings."""
 
 
-def _registry(kind: str) -> Registry[Any]:
-    module = importlib.import_module(PACKAGES[kind])
-    registry: Registry[Any] = getattr(module, kind)
-    return registry
-
-
 def _plugins(kind: str) -> bool:
     """Return whether something that does not ship here may have registered a component."""
     return bool(os.environ.get(PLUGIN_PATH) or entry_points(group=f"nsbench.{kind}"))
@@ -200,7 +194,8 @@ def _rows(kind: str) -> list[dict[str, Any]]:
     if kind == "suites":
         return [{"name": n, "summary": d} for n, d in suites().items()]
     rows = []
-    for entry in _registry(kind):
+    registry: Registry[Any] = getattr(importlib.import_module(PACKAGES[kind]), kind)
+    for entry in registry:
         row = {
             "name": entry.name,
             "summary": entry.summary,

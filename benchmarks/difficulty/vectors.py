@@ -24,11 +24,6 @@ PAIRS = 1 << 14  # a batch's first anchors are measured, at most so many pairs o
 LONGEST = 4.0  # quantiles of the shares are exact to this / 2048 below it
 
 
-def vector_name(percent: float) -> str:
-    """``gradient_vector_share_5`` for 5."""
-    return f"gradient_vector_share_{percent:g}"
-
-
 def vector_shares(
     weights: Tensor, similarity: Tensor, mask: Tensor, anchors: Tensor, columns: Tensor
 ) -> Tensor:
@@ -94,6 +89,8 @@ def pull_statistics(
         contrast.columns.detach().float(),
     )
     return {
-        vector_name(percent): summary(share.nan_to_num(), ~share.isnan(), 0, LONGEST)
+        f"gradient_vector_share_{percent:g}": summary(
+            share.nan_to_num(), ~share.isnan(), 0, LONGEST
+        )
         for percent, share in zip(HARDEST, shares, strict=True)
     }

@@ -7,7 +7,7 @@ count and backend.
 
 import numbers
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -33,9 +33,7 @@ PRODUCTS_OF = {
 """Precisions in which a backend multiplies; ``auto`` chooses one of them."""
 
 __all__ = [
-    "BACKENDS",
     "MEMORY",
-    "PRODUCTS",
     "PRODUCTS_OF",
     "TopK",
     "check_backend",
@@ -85,8 +83,9 @@ def top_k(
     with torch.no_grad(), _exact_products():
         queries = _finite(queries, "queries")
         places = [_device(d) for d in devices] or [queries.device]
-        make = _SEARCHES[backend]
-        searches = [make(queries.to(at), k, int(memory), exclude, product) for at in places]
+        searches = [
+            _search(backend, queries.to(at), k, int(memory), exclude, product) for at in places
+        ]
         rows = searches[0].rows_per_block
         if isinstance(corpus, Tensor):
             rows = min(rows, max(1, -(-len(corpus) // len(searches))))
@@ -122,36 +121,20 @@ def _check(
         )
 
 
-def _torch_search(
-    queries: Tensor, k: int, memory: int, exclude: Tensor | None, product: str
+def _search(
+    backend: str, queries: Tensor, k: int, memory: int, exclude: Tensor | None, product: str
 ) -> Search:
+    if backend == "faiss":
+        from nsbench.benchmarks.search.by_faiss import FaissSearch
+
+        return FaissSearch(queries, k, memory, exclude)
+    if backend == "fused":
+        from nsbench.benchmarks.search.fused import FusedSearch
+
+        return FusedSearch(queries, k, memory, exclude)
     if product == "auto":
         product = "bf16" if has_bf16(queries) else "fp32"
     return Search(queries, k, memory, exclude, product=product)
-
-
-def _faiss_search(
-    queries: Tensor, k: int, memory: int, exclude: Tensor | None, product: str
-) -> Search:
-    from nsbench.benchmarks.search.by_faiss import FaissSearch
-
-    return FaissSearch(queries, k, memory, exclude)
-
-
-def _fused_search(
-    queries: Tensor, k: int, memory: int, exclude: Tensor | None, product: str
-) -> Search:
-    from nsbench.benchmarks.search.fused import FusedSearch
-
-    return FusedSearch(queries, k, memory, exclude)
-
-
-_SEARCHES: dict[str, Callable[[Tensor, int, int, Tensor | None, str], Search]] = {
-    "torch": _torch_search,
-    "faiss": _faiss_search,
-    "fused": _fused_search,
-}
-"""Functions that make a search, by backend."""
 
 
 def check_backend(backend: str, devices: Sequence[torch.device | str] = ()) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nsbench.benchmarks.candidates import OpenPool
-from nsbench.benchmarks.contrast.context import Contrast, Known
+from nsbench.benchmarks.contrast.context import Known
 from nsbench.benchmarks.contrast.views import embed_texts, untouched, view_of
 from nsbench.benchmarks.contrast.world import World
 from nsbench.benchmarks.device import is_fake
@@ -190,11 +190,12 @@ class Measures:
                 (self.world.tokens, batch.texts2),
             )
         )
-        same = _positive_cosine(stepped.contrast) >= IDENTICAL
+        contrast = stepped.contrast
+        cosine = (contrast.anchors * contrast.columns[contrast.positive]).sum(dim=1).detach()
         return {
             "noop_view1": point(untouched(stepped.views[0], plain1).double().mean()),
             "noop_view2": point(untouched(stepped.views[1], plain2).double().mean()),
-            "identical_views": point(same.double().mean()),
+            "identical_views": point((cosine >= IDENTICAL).double().mean()),
         }
 
     def state(self) -> dict[str, Any]:
@@ -249,10 +250,6 @@ class Measures:
             "examples": float(budget.steps * budget.batch_size),
             "epochs": budget.steps * budget.batch_size / self.world.data.rows,
         }
-
-
-def _positive_cosine(contrast: Contrast) -> Tensor:
-    return (contrast.anchors * contrast.columns[contrast.positive]).sum(dim=1).detach()
 
 
 def refuse_diverged(loss: NDArray[np.float64], budget: Budget) -> None:
