@@ -1,6 +1,6 @@
 """Data and a model for tests of reading and mining."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,16 @@ def unit_rows(values: Any, least: float = 0.0) -> Any:
 def unit_or_zero(values: Any) -> Any:
     """Rows of length one; rows of zeros stay."""
     return unit_rows(values, 1e-12)
+
+
+def pairs_of(
+    texts: Sequence[str], pairs: Iterable[tuple[int, int]] = (), name: str = "made", **more: Any
+) -> TrainingData:
+    """Rows of numbers of texts, without given negatives; each text its own if there are none."""
+    pairs = list(pairs) or [(i, i) for i in range(len(texts))]
+    anchor, positive = np.array(pairs, np.int64).reshape(-1, 2).T
+    none = np.empty((len(pairs), 0), np.int64)
+    return TrainingData(name, tuple(texts), anchor, positive, none, **more)
 
 
 def drawn_pairs(rows: int, words: Sequence[str], length: int) -> TrainingData:

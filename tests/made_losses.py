@@ -9,6 +9,7 @@ from torch import Tensor
 
 from nsbench.benchmarks.testing.objectives import gradient, objective_cases
 from nsbench.samplers import Objective, Selection, SimilarityContext
+from nsbench.samplers.testing import make_context
 
 
 @dataclass(frozen=True)
@@ -72,10 +73,24 @@ def expect_loops(
     assert seen >= 6
 
 
+def case(seed: int = 0) -> tuple[SimilarityContext, Selection]:
+    """A batch of which every eligible candidate is chosen."""
+    context = make_context(6, 30, needs=(), seed=seed)
+    return context, Selection(mask=context.negative_mask)
+
+
 def info_nce(row: Row, t: float) -> float:
     """-log of the positive's share, averaged over the positives."""
     total = row.total(lambda s: s / t) + sum(math.exp(p / t) for p in row.positives)
     return sum(math.log(total) - p / t for p in row.positives) / len(row.positives)
+
+
+def expect_agreement(mine: Tensor, theirs: Tensor, raw: list[Tensor], atol: float = 1e-5) -> None:
+    """Expect two losses to be the same, and to move raw embeddings alike."""
+    torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=atol)
+    there = torch.autograd.grad(theirs, raw, retain_graph=True)
+    for a, b in zip(torch.autograd.grad(mine, raw), there, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=atol)
 
 
 def expect_same_gradient(

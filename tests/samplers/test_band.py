@@ -63,8 +63,3 @@ def test_law_percentile_bands_partition_the_row() -> None:
         make("band", low=a, high=b)(context).mask.long() for a, b in itertools.pairwise(ends)
     )
     assert torch.equal(total, context.negative_mask.long())
-
-
-def test_drop_band_refuses_to_drop_everything() -> None:
-    with pytest.raises(ValueError, match="drops every negative"):
-        make("drop_band", low=0.0, high=1.0)

@@ -256,19 +256,3 @@ def test_a_training_takes_the_batches_of_a_file(tmp_path: Path) -> None:
     path.write_text("\n".join(" ".join(map(str, row)) for row in rows.tolist()))
     under = training("static", make("given_batches", file=str(path)))
     assert (first(16, under.feed) == np.concatenate([rows, rows[:1]])).all()
-
-
-@pytest.mark.parametrize(
-    ("then", "message"),
-    [
-        ("topic", "makes up batches too"),
-        ("no_training", "does not train"),
-        ("guided[guide=static]", "names a guide"),
-        ("hrd", "no sampler is called 'hrd'"),
-    ],
-)
-def test_what_chooses_within_mined_batches_leaves_the_batches_alone(
-    then: str, message: str
-) -> None:
-    with pytest.raises(ValueError, match=message):
-        make("bandwidth", then=then)

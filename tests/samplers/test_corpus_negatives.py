@@ -1,22 +1,10 @@
 from typing import Any
 
 import pytest
-import torch
 
 from nsbench.benchmarks.candidates import candidates
 from nsbench.benchmarks.mining.settings import MineSettings
 from nsbench.samplers import make
-from nsbench.samplers.testing import expect_oracle, make_context
-
-
-def test_corpus_negatives_keeps_the_batch_and_what_was_mined() -> None:
-    expect_oracle(make("corpus_negatives"), lambda row, s_pos, hardest_first: hardest_first)
-
-
-def test_corpus_negatives_keeps_only_its_own_if_asked() -> None:
-    context = make_context(6, 30)
-    mask = make("corpus_negatives", keep="own")(context).mask
-    assert torch.equal(mask, context.negative_mask & context.require("own_negative"))
 
 
 def test_every_setting_reaches_the_pool() -> None:

@@ -65,20 +65,3 @@ def test_curriculum_passes_on_what_its_sampler_says() -> None:
     assert guided.may_empty
     for name in ("stochastic", "synthesize", "objective", "pool"):
         assert not hasattr(guided, name)
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"inner": "bnad"}, "inner: no sampler is called 'bnad'. Did you mean 'band'"),
-        ({"inner": "in_batch"}, "has nothing to schedule"),
-        ({"parameter": "hgih"}, "parameter is 'hgih'. Did you mean 'high'"),
-        ({"start": 1.5}, r"start is 1.5, but band: high must be in \(0, 1\]"),
-        ({"end": 0.0}, r"end is 0.0, but band: high must be in \(0, 1\]"),
-        ({"inner": "hard", "parameter": "k", "end": 0.4}, "end is 0.4, but hard: k must be"),
-        ({"schedule": "log"}, "schedule is 'log'"),
-    ],
-)
-def test_curriculum_refuses(given: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        make("curriculum", **given)

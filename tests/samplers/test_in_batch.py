@@ -1,6 +1,9 @@
+import pytest
+
 from nsbench.samplers import make
 from nsbench.samplers.testing import expect_oracle
 
 
-def test_in_batch_keeps_every_eligible_candidate() -> None:
-    expect_oracle(make("in_batch"), lambda row, s_pos, hardest_first: hardest_first)
+@pytest.mark.parametrize("name", ["in_batch", "topic", "mined", "bm25", "corpus_negatives"])
+def test_every_eligible_candidate_is_kept(name: str) -> None:
+    expect_oracle(make(name), lambda row, s_pos, hardest_first: hardest_first)

@@ -47,13 +47,6 @@ def test_law_relabelling_by_the_truth_is_the_oracle() -> None:
                 assert torch.equal(one.attract, two.attract)
 
 
-def test_judged_refuses_thresholds_that_cross_and_a_guide_that_is_not_asked() -> None:
-    with pytest.raises(ValueError, match=r"high is 0\.2, below low, which is 0\.5"):
-        make("judged", low=0.5, high=0.2)
-    with pytest.raises(ValueError, match="judge is 'truth'"):
-        make("judged", judge="truth", guide="static")
-
-
 def test_shares_that_the_judge_calls_positive_or_leaves_out() -> None:
     context = make_context(5, 14, seed=1)
     score, asked = context.require("guide_similarity"), context.negative_mask

@@ -69,8 +69,3 @@ def test_median_triplet_pairs_with_the_objective_of_its_variant() -> None:
     for variant in ("paper", "official"):
         paired = make("median_triplet", variant=variant).objective  # type: ignore[attr-defined]
         assert paired == ("truncated_triplet", {"variant": variant})
-
-
-def test_median_triplet_refuses_a_window_of_no_rank() -> None:
-    with pytest.raises(ValueError, match="upto must be a whole number >= 4, got 3"):
-        make("median_triplet", drop=3, upto=3)

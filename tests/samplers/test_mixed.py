@@ -97,10 +97,3 @@ def test_mixed_lets_another_sampler_choose() -> None:
     context = make_context(5, 20, needs=NEEDS)
     seen, selection = answer(make("mixed", then="hard[k=4]"), context)
     assert torch.equal(selection.mask, make("hard", k=4)(seen).mask)
-
-
-def test_mixed_refuses_to_mix_nothing() -> None:
-    with pytest.raises(ValueError, match="nothing would be mixed"):
-        make("mixed", pairs=0, with_anchor=0)
-    with pytest.raises(ValueError, match="then: no sampler is called 'hrad'"):
-        make("mixed", then="hrad")

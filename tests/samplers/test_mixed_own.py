@@ -100,10 +100,3 @@ def test_law_mixes_of_a_single_own_negative_are_copies_of_it() -> None:
     made = make("mixed_own").made(context)  # type: ignore[attr-defined]
     only = context.require("candidates")[own_of(context, 0)[0]]
     torch.testing.assert_close(made[0], only.expand(5, 8), rtol=1e-5, atol=1e-6)
-
-
-def test_mixed_own_refuses_to_mix_nothing() -> None:
-    with pytest.raises(ValueError, match="pairs and lists are both 0"):
-        make("mixed_own", pairs=0, lists=0)
-    with pytest.raises(ValueError, match="lists must be 0 or 1, got 2"):
-        make("mixed_own", lists=2)

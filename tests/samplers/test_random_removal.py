@@ -36,10 +36,3 @@ def test_random_removal_drops_each_candidate_equally_often() -> None:
     dropped = many.negative_mask & ~make("random_removal", share=0.25)(many).mask
     counts = dropped.sum(dim=0)[context.negative_mask[0]]
     assert (counts - 1000).abs().max() < 6 * 27.4
-
-
-def test_random_removal_refuses_what_it_cannot_copy() -> None:
-    with pytest.raises(ValueError, match=r"like: no sampler is called 'gided'. Did you mean 'guid"):
-        make("random_removal", like="gided")
-    with pytest.raises(ValueError, match="makes negatives"):
-        make("random_removal", like="mixed")

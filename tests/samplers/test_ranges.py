@@ -77,9 +77,40 @@ def test_declared_ranges_leave_a_component_as_it_is() -> None:
         ("incremental", {"texts_per_cluster": (0.5,)}, "texts_per_cluster must be in"),
         ("incremental", {"refreshes": 0}, "refreshes"),
         ("topic", {"share": 1.5}, r"share must be in \[0, 1\], got 1.5"),
+        ("bandwidth", {"then": "topic"}, "makes up batches too"),
+        ("bandwidth", {"then": "no_training"}, "does not train"),
+        ("bandwidth", {"then": "guided[guide=static]"}, "names a guide"),
+        ("bandwidth", {"then": "hrd"}, "no sampler is called 'hrd'"),
+        ("curriculum", {"inner": "bnad"}, "inner: .* 'bnad'. Did you mean 'band'"),
+        ("curriculum", {"inner": "in_batch"}, "has nothing to schedule"),
+        ("curriculum", {"parameter": "hgih"}, "parameter is 'hgih'. Did you mean 'high'"),
+        ("curriculum", {"start": 1.5}, r"start is 1.5, but band: high must be in \(0, 1\]"),
+        ("curriculum", {"end": 0.0}, r"end is 0.0, but band: high must be in \(0, 1\]"),
+        ("curriculum", {"inner": "hard", "parameter": "k", "end": 0.4}, "end is 0.4, but hard: k"),
+        ("curriculum", {"schedule": "log"}, "schedule is 'log'"),
+        ("drop_band", {"low": 0.0, "high": 1.0}, "drops every negative"),
+        ("incremental", {"texts_per_cluster": ()}, "at least one level"),
+        ("judged", {"low": 0.5, "high": 0.2}, r"high is 0\.2, below low, which is 0\.5"),
+        ("judged", {"judge": "truth", "guide": "static"}, "judge is 'truth'"),
+        ("median_triplet", {"drop": 3, "upto": 3}, "upto must be a whole number >= 4, got 3"),
+        ("mined", {"k": 30}, "depth must be a whole number >= 30, got 20"),
+        ("mined", {"variant": "official", "depth": 50}, "variant official has 200 and 0"),
+        ("mined", {"variant": "official", "start": 5}, "variant official has 200 and 0"),
+        ("mixed", {"pairs": 0, "with_anchor": 0}, "nothing would be mixed"),
+        ("mixed", {"then": "hrad"}, "then: no sampler is called 'hrad'"),
+        ("mixed_own", {"pairs": 0, "lists": 0}, "pairs and lists are both 0"),
+        ("mixed_own", {"lists": 2}, "lists must be 0 or 1, got 2"),
+        (
+            "random_removal",
+            {"like": "gided"},
+            "like: .* 'gided'. Did you mean 'guid",
+        ),
+        ("random_removal", {"like": "mixed"}, "makes negatives"),
     ],
 )
-def test_bounds_that_no_absurd_number_tries(name: str, given: dict[str, Any], message: str) -> None:
-    """The contract suite tries numbers far outside; these are just outside, or by another one."""
+def test_what_no_absurd_number_tries_is_refused(
+    name: str, given: dict[str, Any], message: str
+) -> None:
+    """The contract suite tries numbers far outside; these are just outside, or do not fit."""
     with pytest.raises(ValueError, match=message):
         make(name, **given)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from made_data import doubled
+from made_data import doubled, pairs_of
 from made_trainer import trainer_for
 from made_training import method, trained
 
@@ -161,9 +161,11 @@ def test_known_pairs_of_other_batches_are_masked(data: TrainingData) -> None:
     batch = [model.preprocess(anchors[:4]), model.preprocess(positives[4:8])]
     z = [torch.nn.functional.normalize(torch.randn(4, 8), dim=1) for _ in batch]
     extra = ([anchors[0]], [positives[6]])  # anchor 0's positive is column 2 of this batch
-    free = NegativeSamplingLoss(model).from_embeddings(z, batch)[1]
-    masked = NegativeSamplingLoss(model, pairs=extra).from_embeddings(z, batch)[1]
-    changed = (free.negative_mask != masked.negative_mask).nonzero().tolist()
+    free, masked = (
+        loss._contrasted(z, loss._facts(batch))[1].negative_mask
+        for loss in (NegativeSamplingLoss(model), NegativeSamplingLoss(model, pairs=extra))
+    )
+    changed = (free != masked).nonzero().tolist()
     assert [0, 2] in changed
     assert all(anchors[i] == anchors[0] and positives[4 + j] == positives[6] for i, j in changed)
 
@@ -204,7 +206,7 @@ def test_a_guide_masks_what_it_finds_closer_than_the_positive(data: TrainingData
     features = [model.preprocess(c) for c in columns(data, False)]
     loss = NegativeSamplingLoss(model, "guided", guide=guide)
     z = [torch.randn(ROWS, 8) for _ in features]
-    _, context, selection = loss.from_embeddings(z, features)
+    _, context, selection = loss._contrasted(z, loss._facts(features))
     own = context.guide_similarity
     assert own is not None
     above = own > own.gather(1, context.positive[:, None])
@@ -251,13 +253,8 @@ def test_remining_feeds_what_the_model_finds_now(data: TrainingData, tmp_path: P
 
 def few_rows() -> TrainingData:
     """Three rows with two other documents each; the first anchor knows two of the three."""
-    return TrainingData(
-        name="few",
-        texts=("france", "paris", "hamlet", "shakespeare", "planet", "jupiter"),
-        anchor=np.array([0, 2, 4, 0]),
-        positive=np.array([1, 3, 5, 3]),
-        negatives=np.zeros((4, 0), np.int64),
-    )
+    texts = ("france", "paris", "hamlet", "shakespeare", "planet", "jupiter")
+    return pairs_of(texts, [(0, 1), (2, 3), (4, 5), (0, 3)], "few")
 
 
 def test_mining_again_never_gives_a_positive_where_the_corpus_is_used_up(

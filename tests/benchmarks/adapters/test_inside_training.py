@@ -67,7 +67,7 @@ def static(data: TrainingData, dimension: int = 8, seed: int = 1) -> SentenceTra
 def mask_of(loss: NegativeSamplingLoss, features: list[dict[str, Any]], count: int = ROWS) -> Any:
     draw = torch.Generator().manual_seed(0)
     z = [torch.nn.functional.normalize(torch.randn(count, 4, generator=draw)) for _ in features]
-    return loss.from_embeddings(z, features)[1].negative_mask
+    return loss._contrasted(z, loss._facts(features))[1].negative_mask
 
 
 def by_text(columns: Texts, pairs: Texts | None = None) -> torch.Tensor:
@@ -223,7 +223,7 @@ def test_a_guide_reads_the_texts_by_its_own_tokenizer(
     guide.train()  # as ``loss.train()`` of a wrapper would
     features = [model.preprocess(c, prompt=prompt) for c in texts]
     z = [torch.nn.functional.normalize(torch.randn(ROWS, 4)) for _ in features]
-    context = loss.from_embeddings(z, features)[1]
+    context = loss._contrasted(z, loss._facts(features))[1]
     wanted = [
         guide.encode(c, convert_to_tensor=True, normalize_embeddings=True).clone() for c in texts
     ]

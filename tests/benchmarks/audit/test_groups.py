@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_data import pairs_of
 
 from nsbench.benchmarks.audit.groups import PARTS, groups_of, near_pairs, split_rows
 from nsbench.benchmarks.audit.parts import has_classes, paired_by_class, write_parts
@@ -16,9 +17,7 @@ from nsbench.benchmarks.data._rows import chosen
 def _data(rows: list[tuple[str, str]], more: tuple[str, ...] = ()) -> TrainingData:
     texts = list(dict.fromkeys([*(t for row in rows for t in row), *more]))
     number = {t: i for i, t in enumerate(texts)}
-    ids = np.array([[number[a], number[b]] for a, b in rows])
-    none = np.zeros((len(rows), 0), np.int64)
-    return TrainingData("made", tuple(texts), ids[:, 0], ids[:, 1], none)
+    return pairs_of(texts, [(number[a], number[b]) for a, b in rows])
 
 
 def _texts(folder: Path) -> set[str]:
@@ -78,8 +77,7 @@ def test_a_query_that_is_a_document_of_its_test_is_left_out(tmp_path: Path) -> N
 
 def test_classes_make_pairs_of_each_text_once(tmp_path: Path) -> None:
     texts = tuple(f"text {i}" for i in range(90))
-    at, none = np.arange(90), np.zeros((90, 0), np.int64)
-    data = TrainingData("made", texts, at, at, none, meaning=at % 3)
+    data = pairs_of(texts, meaning=np.arange(90) % 3)
     assert has_classes(data)
     pairs = paired_by_class(data, seed=1)
     used = np.concatenate([pairs.anchor, pairs.positive])

@@ -5,13 +5,15 @@ from typing import Any
 
 import pytest
 import torch
+from made_data import pairs_of
 from torch import Tensor
 from torch.nn import functional
 
 from nsbench.benchmarks.augmentations import TokenView, augmentations
+from nsbench.benchmarks.contrast.context import Known
 from nsbench.benchmarks.encoders import Encoder, encoders
 from nsbench.benchmarks.testing.augmentations import TEXTS, view_of
-from nsbench.benchmarks.training.attacks import attacked
+from nsbench.benchmarks.training.attacks import attack_loss, attacked
 
 Loss = Callable[[list[Tensor]], Tensor]
 
@@ -114,22 +116,9 @@ def test_both_views_can_be_attacked_at_once() -> None:
 
 
 def test_nt_xent_attack_knows_duplicates() -> None:
-    import numpy as np
-
-    from nsbench.benchmarks.contrast.context import Known
-    from nsbench.benchmarks.data import TrainingData
-    from nsbench.benchmarks.training.attacks import attack_loss
-
-    place = np.arange(3, dtype=np.int64)
-    data = TrainingData(
-        name="made",
-        texts=("same", "Same", "other"),
-        anchor=place,
-        positive=place,
-        negatives=np.empty((3, 0), np.int64),
-    )
     texts = torch.arange(3)
-    loss = attack_loss(Known(data, torch.device("cpu")), texts, texts, 0.1, None, texts)
+    known = Known(pairs_of(("same", "Same", "other")), torch.device("cpu"))
+    loss = attack_loss(known, texts, texts, 0.1, None, texts)
     torch.manual_seed(0)
     raw = [torch.randn(3, 4), torch.randn(3, 4)]
     z = [functional.normalize(r, dim=1) for r in raw]

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from made_data import pairs_of
 from made_training import CPU, method, trained, world_of
 from torch import Tensor
 
@@ -33,15 +34,11 @@ def sentences(count: int, seed: int = 0) -> tuple[str, ...]:
 
 def unsupervised(count: int = 60) -> TrainingData:
     """Every text is its own positive; some texts are equal."""
-    texts = sentences(count - 6) + sentences(6)
-    rows = np.arange(count)
-    return TrainingData("t", texts, rows, rows, np.empty((count, 0), np.int64))
+    return pairs_of(sentences(count - 6) + sentences(6))
 
 
 def paired(count: int = 60) -> TrainingData:
-    texts = sentences(2 * count)
-    rows = np.arange(count)
-    return TrainingData("p", texts, rows, rows + count, np.empty((count, 0), np.int64))
+    return pairs_of(sentences(2 * count), [(i, i + count) for i in range(count)])
 
 
 def an_encoder(data: TrainingData, seed: int = 0, **params: Any) -> Encoder:
@@ -396,10 +393,7 @@ def test_refresh_every_epoch_mines_once_an_epoch() -> None:
 def test_law_drawn_20_of_200_have_the_mean_rank_of_uniform_draws() -> None:
     # Ranks 1 to 200 drawn uniformly: mean 100.5. 40 rows x 100 draws x 20 ranks of sd 57.7, drawn
     # without replacement: the mean's standard error is below 57.7 / sqrt(80000) = 0.21; 5 of them.
-    texts = tuple(f"w{i}" for i in range(300))
-    rows = np.arange(300)
-    data = TrainingData("t", texts, rows, rows, np.empty((300, 0), np.int64))
-    world = world_on(data)
+    world = world_on(pairs_of([f"w{i}" for i in range(300)]))
     pool = corpus_of(world, depth=200, stop=200, negatives=20)
     pool.refresh(0)
     rank = {(r, int(t)): i + 1 for r in range(40) for i, t in enumerate(pool.found.ids[r])}
@@ -479,8 +473,7 @@ def test_mixing_embeddings_of_two_dimensions_is_an_error() -> None:
 
 
 def test_one_repeated_sentence_meets_the_policy_and_never_nan() -> None:
-    rows = np.arange(16)
-    data = TrainingData("one", ("same text",) * 16, rows, rows, np.empty((16, 0), np.int64))
+    data = pairs_of(("same text",) * 16)
     for shortage in ("drop", "fewer", "pad_random"):
         found, _ = run(data, CorpusPool(shortage=shortage))
         assert (found.training["loss"] == 0).all()

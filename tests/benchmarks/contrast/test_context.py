@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from made_data import pairs_of
 
 from nsbench.benchmarks.contrast.context import Further, Known, lay_out, mask_candidates
 from nsbench.benchmarks.contrast.world import Stored
@@ -19,15 +20,7 @@ TEXTS = (
 
 
 def data(rows: list[tuple[int, int]], meaning: list[int] | None = None) -> TrainingData:
-    anchor, positive = (np.array(column) for column in zip(*rows, strict=True))
-    return TrainingData(
-        name="t",
-        texts=TEXTS,
-        anchor=anchor,
-        positive=positive,
-        negatives=np.empty((len(rows), 0), dtype=np.int64),
-        meaning=None if meaning is None else np.array(meaning),
-    )
+    return pairs_of(TEXTS, rows, meaning=None if meaning is None else np.array(meaning))
 
 
 def allowed(anchor: int, positive: int, column: int, pairs: set[tuple[str, str]]) -> bool:

@@ -6,6 +6,7 @@ from typing import cast
 import numpy as np
 import pytest
 import torch
+from made_data import pairs_of
 from made_training import training
 from torch import Tensor, nn
 
@@ -19,7 +20,6 @@ from nsbench.benchmarks.contrast.context import (
     owners,
 )
 from nsbench.benchmarks.contrast.directions import Directions, lay_out_directions
-from nsbench.benchmarks.data import TrainingData
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.records.cell import resolve
 from nsbench.benchmarks.training.losses import embedded_of, row_losses
@@ -38,14 +38,7 @@ SIZE = 4
 
 def known(rows: list[tuple[int, int]], texts: int) -> Known:
     """Texts that all differ, and the rows that pair them."""
-    data = TrainingData(
-        name="made",
-        texts=tuple(f"text {i}" for i in range(texts)),
-        anchor=np.array([a for a, _ in rows]),
-        positive=np.array([b for _, b in rows]),
-        negatives=np.zeros((len(rows), 0), np.int64),
-    )
-    return Known(data, torch.device("cpu"))
+    return Known(pairs_of([f"text {i}" for i in range(texts)], rows), torch.device("cpu"))
 
 
 def batch(directions: Directions, raw: list[Tensor]) -> tuple[Contrast, Known]:

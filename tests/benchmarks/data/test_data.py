@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from made_data import pairs_of
 
 from nsbench.benchmarks.data import (
     TrainingData,
@@ -14,10 +15,7 @@ from nsbench.benchmarks.data import (
 
 
 def data(texts: tuple[str, ...], anchor: list[int], positive: list[int]) -> TrainingData:
-    rows = len(anchor)
-    return TrainingData(
-        "toy", texts, np.array(anchor), np.array(positive), np.zeros((rows, 0), dtype=np.int64)
-    )
+    return pairs_of(texts, list(zip(anchor, positive, strict=True)), "toy")
 
 
 def test_every_data_set_is_found_and_described() -> None:

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 from datasets import Dataset
+from made_data import pairs_of
 
 from nsbench.analysis.read.leakage import leak_columns
-from nsbench.benchmarks.data import LabelledTexts, Pairs, TrainingData
+from nsbench.benchmarks.data import LabelledTexts, Pairs
 from nsbench.benchmarks.data.sts_unlabelled import StsUnlabelled
 from nsbench.benchmarks.evaluation import leakage
 from nsbench.benchmarks.evaluation.leakage import EvaluationTexts, Overlap, runs, scan, scan_stored
@@ -22,13 +23,6 @@ from nsbench.samplers._cache import clear_caches
 
 LONG = "one two three four five six seven eight nine"
 TRAINING = ("A dog  sleeps.", f"before {LONG.replace('four', 'four,')} after", "unrelated")
-
-
-def training(texts: tuple[str, ...] = TRAINING) -> TrainingData:
-    import numpy as np
-
-    rows = np.arange(len(texts))
-    return TrainingData("mine", texts, rows, rows, np.zeros((len(texts), 0), dtype=np.int64))
 
 
 def pairs(*rows: tuple[str, str], name: str = "sts") -> EvaluationTexts:
@@ -77,19 +71,19 @@ def test_a_stored_scan_is_not_made_again_and_a_broken_one_is(
     calls: list[int] = []
     monkeypatch.setattr(leakage, "scan", lambda t, tests: calls.append(1) or scan(t, tests))
     test = pairs(("a dog sleeps.", "x y"))
-    first = scan_stored([training()], [test], tmp_path / "leakage")
+    first = scan_stored([pairs_of(TRAINING)], [test], tmp_path / "leakage")
     assert first["sts"]["exact"] == 0.5
-    assert scan_stored([training()], [test], tmp_path / "leakage") == first
+    assert scan_stored([pairs_of(TRAINING)], [test], tmp_path / "leakage") == first
     clear_caches("nsbench.benchmarks.evaluation.leakage")  # another process
-    assert scan_stored([training()], [test], tmp_path / "leakage") == first
+    assert scan_stored([pairs_of(TRAINING)], [test], tmp_path / "leakage") == first
     assert len(calls) == 1
     clear_caches("nsbench.benchmarks.evaluation.leakage")
     (stored,) = (tmp_path / "leakage").glob("*.json")
     stored.write_text('{"texts": 1')
-    assert scan_stored([training()], [test], tmp_path / "leakage") == first
+    assert scan_stored([pairs_of(TRAINING)], [test], tmp_path / "leakage") == first
     assert len(calls) == 2
     assert json.loads(stored.read_text()) == first["sts"]
-    scan_stored([training((*TRAINING, "x y"))], [test], tmp_path / "leakage")
+    scan_stored([pairs_of((*TRAINING, "x y"))], [test], tmp_path / "leakage")
     assert len(calls) == 3  # other training text, other scan
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import typer
 from made_data import LETTERS as MODEL
-from made_data import letters
+from made_data import letters, pairs_of
 
 from nsbench.benchmarks.data import TrainingData, datasets
 from nsbench.benchmarks.mining.corpus import ShortageError
@@ -313,14 +313,8 @@ def test_card_records_settings_and_escapes_what_it_quotes(tmp_path: Path) -> Non
 
 
 def test_report_counts_by_hand() -> None:
-    data = TrainingData(
-        name="four",
-        texts=("the old cat sat", "a cat", "the old cat sat down", "zebra", "a dog"),
-        anchor=np.array([0, 3]),
-        positive=np.array([1, 4]),
-        negatives=np.zeros((2, 0), np.int64),
-        meaning=np.array([0, 0, 0, 1, 2]),
-    )
+    texts = ("the old cat sat", "a cat", "the old cat sat down", "zebra", "a dog")
+    data = pairs_of(texts, [(0, 1), (3, 4)], "four", meaning=np.array([0, 0, 0, 1, 2]))
     mined = MinedSet(
         data=data,
         settings=BASE,

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_data import pairs_of
 
 from nsbench.benchmarks.data import TrainingData
 from nsbench.benchmarks.encoders.pretrained import TextModel
@@ -60,13 +61,7 @@ def model_of(scores: Sequence[Mapping[str, float]]) -> TextModel:
 def pairs(rows: Sequence[tuple[str, str]], documents: Sequence[str] = ()) -> TrainingData:
     """Rows of anchors and positives, and further texts of the corpus."""
     texts = list(dict.fromkeys([text for row in rows for text in row] + list(documents)))
-    return TrainingData(
-        name="table",
-        texts=tuple(texts),
-        anchor=np.array([texts.index(a) for a, _ in rows], np.int64),
-        positive=np.array([texts.index(p) for _, p in rows], np.int64),
-        negatives=np.zeros((len(rows), 0), np.int64),
-    )
+    return pairs_of(texts, [(texts.index(a), texts.index(p)) for a, p in rows], "table")
 
 
 def texts_of(mined: MinedSet, row: int = 0) -> list[str]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_data import pairs_of
 
 from nsbench.benchmarks.data import TrainingData
 from nsbench.benchmarks.encoders.pretrained import TextModel
@@ -34,14 +35,8 @@ def on_a_line(texts: Any, role: str = "", prompt: str | None = None) -> np.ndarr
 MODEL = TextModel(name="test/line", revision="ab" * 20, dimension=2, how="test", run=on_a_line)
 
 
-def pairs_of(texts: int, pairs: list[tuple[int, int]]) -> TrainingData:
-    return TrainingData(
-        name="line",
-        texts=tuple(map(str, range(texts))),
-        anchor=np.array([a for a, _ in pairs]),
-        positive=np.array([b for _, b in pairs]),
-        negatives=np.zeros((len(pairs), 0), np.int64),
-    )
+def on_line(texts: int, pairs: list[tuple[int, int]]) -> TrainingData:
+    return pairs_of([str(i) for i in range(texts)], pairs, "line")
 
 
 def entries(folder: Path, form: str) -> tuple[list[Any], int]:
@@ -92,7 +87,7 @@ def test_what_is_reported_is_what_is_written(
     if form == "n-tuple" and shortage == "fewer":
         return  # refused
     folder = tmp_path_factory.mktemp("set")
-    data = pairs_of(texts, pairs)
+    data = on_line(texts, pairs)
     given_ = MineSettings(shortage=shortage, negatives=wanted, relative_margin=margin, among="all")
     made, _ = mine_to(folder, Mining(data, given_, MODEL), MinedFiles(form=form))
     counts, (rows, negatives) = made["report"]["counts"], entries(folder, form)
@@ -114,7 +109,7 @@ def test_what_is_reported_is_what_is_written(
 
 
 def test_every_reason_is_counted_once_when_rows_are_dropped() -> None:
-    data = pairs_of(6, [(0, 1), (5, 4), (2, 3)])
+    data = on_line(6, [(0, 1), (5, 4), (2, 3)])
     corpus = Corpus(data, "all")
     import torch
 
@@ -135,7 +130,7 @@ def near(margin: float, wanted: int, **more: Any) -> MinedSet:
         **{"shortage": "drop", "negatives": wanted, "relative_margin": margin, "among": "all"}
         | more
     )
-    return mine_set(pairs_of(SIZE, pairs), given, model=MODEL)
+    return mine_set(on_line(SIZE, pairs), given, model=MODEL)
 
 
 def test_an_automatic_window_is_wide_enough_for_its_filters() -> None:
@@ -184,7 +179,7 @@ def test_the_card_names_the_setting_that_left_rows_short(
 ) -> None:
     pairs = list(pairwise(range(0, SIZE, 40)))
     given = MineSettings(**{"shortage": "drop", "negatives": wanted, "among": "all"} | more)
-    mining = Mining(pairs_of(SIZE, pairs), given, MODEL)
+    mining = Mining(on_line(SIZE, pairs), given, MODEL)
     made, _ = mine_to(tmp_path, mining, MinedFiles())
     found = made["report"]
     assert set(found["short_by"]) == {name}
@@ -197,7 +192,7 @@ def test_the_card_names_the_setting_that_left_rows_short(
 
 
 def test_only_sets_whose_window_grows_have_another_key(tmp_path: Path) -> None:
-    data = pairs_of(40, [(0, 1), (5, 6)])
+    data = on_line(40, [(0, 1), (5, 6)])
     recipes = {}
     for name, more in {
         "plain": {},
@@ -220,7 +215,7 @@ def test_a_cross_encoder_does_not_read_more_than_the_first_window() -> None:
     pairs = list(pairwise(range(0, SIZE, 40)))
     given = MineSettings(shortage="drop", negatives=2, max_score=0.1, among="all")
     mined = mine_set(
-        pairs_of(SIZE, pairs), given, model=MODEL, rescorer=Rescorer("test/ce", "cd" * 20, score)
+        on_line(SIZE, pairs), given, model=MODEL, rescorer=Rescorer("test/ce", "cd" * 20, score)
     )
     assert mined.short_by == {"max_score": len(pairs)}
     assert max(read) <= len(pairs) * (2 * 10 + 2 + 2 + 1)
@@ -230,13 +225,7 @@ def test_rows_that_no_form_can_hold_are_left_out_before_they_are_counted(tmp_pat
     rows = [("what is the capital of france", "paris"), ("who wrote hamlet", "shakespeare"),
             ("largest planet", "jupiter")]  # fmt: skip
     texts = [text for row in rows for text in row]
-    data = TrainingData(
-        name="three",
-        texts=tuple(texts),
-        anchor=np.array([0, 2, 4]),
-        positive=np.array([1, 3, 5]),
-        negatives=np.zeros((3, 0), np.int64),
-    )
+    data = pairs_of(texts, [(0, 1), (2, 3), (4, 5)], "three")
 
     def lengths(texts: Any, role: str = "", prompt: str | None = None) -> Any:
         return np.array([[len(t), 1.0] for t in texts], np.float32)

@@ -11,6 +11,7 @@ import pytest
 import typer
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_data import pairs_of
 from running import planned_of
 from typer.testing import CliRunner
 
@@ -92,19 +93,13 @@ def test_english_scores_are_those_of_bm25s_own_words() -> None:
     np.testing.assert_allclose(found, np.array(expected), rtol=1e-6)
 
 
-def pairs_of(rows: list[tuple[str, str]]) -> TrainingData:
-    texts = [text for row in rows for text in row]
-    return TrainingData(
-        name="pairs",
-        texts=tuple(texts),
-        anchor=np.arange(0, len(texts), 2),
-        positive=np.arange(1, len(texts), 2),
-        negatives=np.zeros((len(rows), 0), np.int64),
-    )
+def of_texts(rows: list[tuple[str, str]]) -> TrainingData:
+    places = [(2 * i, 2 * i + 1) for i in range(len(rows))]
+    return pairs_of([text for row in rows for text in row], places, "pairs")
 
 
 def test_every_row_of_chinese_pairs_finds_the_texts_about_its_subject() -> None:
-    mined = mine_set(pairs_of(CHINESE), MineSettings(source="bm25", shortage="fewer"))
+    mined = mine_set(of_texts(CHINESE), MineSettings(source="bm25", shortage="fewer"))
     first = {
         CHINESE[row][0]: {mined.data.texts[i] for i in found if i >= 0}
         for row, found in enumerate(mined.negatives)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from made_losses import Row, expect_loops, info_nce
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
@@ -12,41 +13,6 @@ from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.testing.objectives import gradient, objective_cases
 from nsbench.samplers import Selection, SimilarityContext, make
 from nsbench.samplers.testing import make_context, of_views, two_views, unit
-
-Row = tuple[float, list[float], list[float]]  # positive, chosen, their weights
-
-
-def rows(context: SimilarityContext, selection: Selection) -> list[Row]:
-    out = []
-    for i in range(context.similarity.shape[0]):
-        s = context.similarity[i].tolist()
-        columns = [j for j in range(len(s)) if bool(selection.mask[i, j])]
-        log = [0.0] * len(s) if selection.log_weight is None else selection.log_weight[i].tolist()
-        out.append(
-            (
-                s[int(context.positive[i])],
-                [s[j] for j in columns],
-                [math.exp(log[j]) for j in columns],
-            )
-        )
-    return out
-
-
-def info_nce(s_pos: float, chosen: list[float], weight: list[float], t: float) -> float:
-    total = math.exp(s_pos / t)
-    for s, w in zip(chosen, weight, strict=True):
-        total += w * math.exp(s / t)
-    return -math.log(math.exp(s_pos / t) / total)
-
-
-def expect_loops(name: str, rule: Any, **parameters: Any) -> None:
-    objective = objectives.make(name, **parameters)
-    for context, selection in objective_cases(objective):
-        if selection.attract is not None:
-            continue
-        slow = [rule(p, c, w) if c else 0.0 for p, c, w in rows(context, selection)]
-        fast = objective(context.similarity, context, selection)
-        torch.testing.assert_close(fast, torch.tensor(slow), rtol=1e-4, atol=1e-5)
 
 
 def loss(name: str, context: SimilarityContext, **parameters: Any) -> Tensor:
@@ -59,49 +25,31 @@ def loss(name: str, context: SimilarityContext, **parameters: Any) -> Tensor:
 
 @pytest.mark.parametrize("temperature", [0.05, 0.2, 1.0])
 def test_info_nce_equals_nested_loops(temperature: float) -> None:
-    def rule(s_pos: float, chosen: list[float], weight: list[float]) -> float:
-        return info_nce(s_pos, chosen, weight, temperature)
-
-    expect_loops("info_nce", rule, temperature=temperature)
-    expect_loops("nt_xent", rule, temperature=temperature)
-
-
-def test_info_nce_attraction_averages_over_all_positives() -> None:
-    objective = objectives.make("info_nce", temperature=0.3)
-    for context, selection in objective_cases(objective):
-        if selection.attract is None:
-            continue
-        fast = objective(context.similarity, context, selection)
-        for i, (s_pos, chosen, _) in enumerate(rows(context, selection)):
-            near = context.similarity[i][selection.attract[i]].tolist()
-            if not chosen:
-                assert fast[i] == 0
-                continue
-            total = sum(math.exp(s / 0.3) for s in [s_pos, *near, *chosen])
-            terms = [-math.log(math.exp(s / 0.3) / total) for s in [s_pos, *near]]
-            assert fast[i].item() == pytest.approx(sum(terms) / len(terms), rel=1e-4)
+    for name in ("info_nce", "nt_xent"):
+        made = objectives.make(name, temperature=temperature)
+        expect_loops(made, lambda row, context, rows: info_nce(row, temperature), tolerance=1e-4)
 
 
 def test_triplet_equals_nested_loops() -> None:
-    def mean(s_pos: float, chosen: list[float], weight: list[float]) -> float:
-        hinges = [max(0.0, 0.3 + s - s_pos) for s in chosen]
-        return sum(w * h for w, h in zip(weight, hinges, strict=True)) / sum(weight)
+    def mean(row: Row, context: SimilarityContext, rows: list[Row]) -> float:
+        hinges = [(max(0.0, 0.3 + s - row.s_pos), w) for s, w in row.negatives]
+        return sum(h * w for h, w in hinges) / sum(w for _, w in hinges)
 
-    def active(s_pos: float, chosen: list[float], weight: list[float]) -> float:
-        both = [(0.3 + s - s_pos, w) for s, w in zip(chosen, weight, strict=True)]
-        both = [(h, w) for h, w in both if h > 0]
+    def active(row: Row, context: SimilarityContext, rows: list[Row]) -> float:
+        both = [(h, w) for s, w in row.negatives if (h := 0.3 + s - row.s_pos) > 0]
         return sum(h * w for h, w in both) / sum(w for _, w in both) if both else 0.0
 
-    expect_loops("triplet", mean, margin=0.3)
-    expect_loops("triplet", active, margin=0.3, reduce="active")
+    for reduce, formula in (("mean", mean), ("active", active)):
+        expect_loops(objectives.make("triplet", margin=0.3, reduce=reduce), formula, attract=False)
 
 
 def test_truncated_triplet_equals_nested_loops() -> None:
-    def rule(s_pos: float, chosen: list[float], weight: list[float]) -> float:
-        deputy = sum(w * -2 * s for w, s in zip(weight, chosen, strict=True)) / sum(weight)
-        return max(0.0, 1.5 + 1.2 * -2 * s_pos - deputy)
+    def formula(row: Row, context: SimilarityContext, rows: list[Row]) -> float:
+        deputy = sum(w * -2 * s for s, w in row.negatives) / sum(w for _, w in row.negatives)
+        return max(0.0, 1.5 + 1.2 * -2 * row.s_pos - deputy)
 
-    expect_loops("truncated_triplet", rule, margin=1.5, gamma=1.2)
+    made = objectives.make("truncated_triplet", margin=1.5, gamma=1.2)
+    expect_loops(made, formula, attract=False)
 
 
 # --- laws ---------------------------------------------------------------------------------------

@@ -4,18 +4,13 @@ import math
 
 import pytest
 import torch
-from made_losses import Row, expect_loops, info_nce
+from made_losses import Row, case, expect_loops, info_nce
 from torch.nn import functional
 
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.testing.objectives import gradient
 from nsbench.samplers import Selection, SimilarityContext
-from nsbench.samplers.testing import make_context, one_row
-
-
-def case(seed: int = 0) -> tuple[SimilarityContext, Selection]:
-    context = make_context(6, 30, needs=(), seed=seed)
-    return context, Selection(mask=context.negative_mask)
+from nsbench.samplers.testing import one_row
 
 
 @pytest.mark.parametrize(("q", "lam", "t"), [(0.1, 0.01, 0.1), (0.6, 0.5, 0.2), (1.0, 1.0, 0.5)])

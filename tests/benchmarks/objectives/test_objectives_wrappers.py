@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 import torch
-from made_losses import expect_same_gradient
+from made_losses import expect_agreement, expect_same_gradient
 from made_training import same, training
 from torch import Tensor, nn
 
@@ -33,13 +33,6 @@ def raws(size: int = 6, dimensions: int = 8, seed: int = 0) -> list[Tensor]:
 
 def total(name: str, raw: list[Tensor], **given: Any) -> Tensor:
     return losses_of(objectives.make(name, **given), *views(raw)).mean()
-
-
-def expect_agreement(mine: Tensor, theirs: Tensor, raw: list[Tensor]) -> None:
-    torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-5)
-    there = torch.autograd.grad(theirs, raw)
-    for a, b in zip(torch.autograd.grad(mine, raw), there, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("over", ["mean", "sum"])

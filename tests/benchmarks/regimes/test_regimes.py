@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from made_data import pairs_of
 from running import planned_of
 from torch.nn import functional
 
@@ -19,7 +20,7 @@ from nsbench.benchmarks.regimes import Phase, check_labels, regimes
 from nsbench.benchmarks.testing.augmentations import small_encoder
 from nsbench.benchmarks.training.regime import few_shot, phase_data
 from nsbench.benchmarks.training.supervision import EntailmentHead, Supervision
-from nsbench.samplers.testing import expect_refusals
+from nsbench.samplers.testing import refuses_illegal_parameters
 
 NAMES = ("joint", "joint_unsup", "sup_unsup", "supervised", "unsupervised")
 WORDS = ("boat", "dog", "house", "cake", "river", "child", "train", "road", "song", "cup")
@@ -45,15 +46,9 @@ def pairs(tmp_path: Path) -> dict[str, Any]:
 
 
 def labelled(rows: int = 6, nli: list[int] | None = None) -> TrainingData:
-    place = np.arange(rows, dtype=np.int64)
-    return TrainingData(
-        name="made",
-        texts=tuple(f"text {i}" for i in range(2 * rows)),
-        anchor=place,
-        positive=place + rows,
-        negatives=np.empty((rows, 0), np.int64),
-        nli=np.asarray(nli if nli is not None else place % 3, np.int64),
-    )
+    classes = [i % 3 for i in range(rows)] if nli is None else nli
+    texts = [f"text {i}" for i in range(2 * rows)]
+    return pairs_of(texts, [(i, i + rows) for i in range(rows)], nli=np.array(classes, np.int64))
 
 
 def test_names() -> None:
@@ -66,7 +61,7 @@ def test_docstrings_and_refusals(name: str) -> None:
     assert entry.summary.endswith(".")
     assert entry.source
     assert all(p.description for p in entry.parameters)
-    expect_refusals(regimes.make(name))
+    refuses_illegal_parameters(regimes.make(name))
 
 
 @pytest.mark.parametrize("nli", [3, "no such/thing", {"path": "x"}, ["file"]])

@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from made_data import pairs_of
 from made_training import world_of
 
 from nsbench.benchmarks.contrast.context import Contrast, Further, lay_out, owners
 from nsbench.benchmarks.contrast.world import World
-from nsbench.benchmarks.data import TrainingData
 from nsbench.benchmarks.encoders import Encoder, encoders, token_table
 from nsbench.benchmarks.mining.clusters import ClusterMatch, nearest, row_topics, spherical_kmeans
 from nsbench.benchmarks.training.batches import feed_for
@@ -22,9 +22,7 @@ def a_world(texts: int = 60, costs: dict[str, float] | None = None) -> World:
     rng = np.random.default_rng(0)
     words = [f"word{i}" for i in range(20)]
     said = [" ".join(rng.choice(words, size=4)) for _ in range(texts - 6)]
-    rows = np.arange(texts)
-    empty = np.empty((texts, 0), np.int64)
-    data = TrainingData("t", tuple(said + [s.upper() for s in said[:6]]), rows, rows, empty)
+    data = pairs_of(said + [s.upper() for s in said[:6]])
     encoder: Encoder = encoders.make("static", dimension=8).build(data.texts, 0)
     return world_of(encoder, data, batch_size=10, seed=3, costs=costs)
 
@@ -264,13 +262,12 @@ def test_law_ifnd_any_number_of_refreshes_reaches_the_end(refreshes: int, schedu
 
 def test_token_overlap_is_the_same_with_and_without_special_tokens() -> None:
     said = ("a b c d e f g x", "a b c d e f g h", "b c", "z", "a b c d e f g x y w")
-    rows = np.arange(len(said))
-    data = TrainingData("t", said, rows, rows, np.empty((len(said), 0), np.int64))
+    data = pairs_of(said)
     found = []
     for name in ("static", "tiny"):
         encoder: Encoder = encoders.make(name, dimension=16).build(data.texts, 0)
         world = world_of(encoder, data, batch_size=4)
-        context, contrast = a_batch(world, rows.tolist())
+        context, contrast = a_batch(world, list(range(len(said))))
         extras = Extras(make("text_dedup"), world)
         found.append(extras.add(context, contrast).require("token_overlap"))
     assert found[0][0, 1].item() == pytest.approx(7 / 9)
