@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from nsbench.samplers._cache import cached
-from nsbench.samplers._registry import parse_choice
 from nsbench.samplers._types import Sampler, Selection, SimilarityContext
 
 
@@ -24,11 +23,10 @@ def inner_sampler(owner: str, parameter: str, text: str) -> Sampler:
 
 @cached(256)  # samplers are frozen and keep no state, so one of a kind is enough
 def _made(owner: str, parameter: str, text: str) -> Sampler:
-    from nsbench.samplers import make
+    from nsbench.samplers import samplers
 
     try:
-        name, given = parse_choice(text)
-        return make(name, **given)
+        return samplers.read(text)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{owner}: {parameter}: {error}") from None
 

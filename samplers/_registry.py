@@ -226,6 +226,15 @@ class Registry(Generic[T]):
         """
         return self.entry(name).cls(**self.parameters(name, given))
 
+    def read(self, text: str) -> T:
+        """Construct the component that ``name`` or ``name[parameter=value,...]`` names.
+
+        Raises:
+            ValueError: If it cannot be read, is unknown, or a parameter is.
+        """
+        name, given = parse_choice(text)
+        return self.make(name, **given)
+
 
 def _described_arguments(doc: str) -> dict[str, str]:
     """``{name: description}`` out of the ``Args:`` section of a Google-style docstring."""

@@ -5,6 +5,7 @@ Isola 2020, section 4. https://arxiv.org/abs/2005.10242
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -136,12 +137,11 @@ def lines_over_k(table: pd.DataFrame, ax: Axes, *, title: str, **scale: Any) -> 
     )
 
 
-def collect_frequent_tokens(material: drawing.Material) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Per pool, score by number of frequent tokens left out of the mean, over seeds."""
-    return numbered(material, "frequent_tokens", r"without_(\d+)")
-
-
-@figure(collect_frequent_tokens, size=collapse_size, needs=["extra_scores"])
+@figure(
+    partial(numbered, task="frequent_tokens", metric=r"without_(\d+)"),
+    size=collapse_size,
+    needs=["extra_scores"],
+)
 def frequent_tokens(table: pd.DataFrame, ax: Axes) -> Axes:
     """Score when the most frequent tokens are left out of the mean, before and after."""
     ax.set(xlabel="most frequent tokens left out of the mean", ylabel="Spearman correlation x 100")

@@ -163,11 +163,9 @@ def material(given: Given) -> Material:
 def _usual() -> str:
     """The usual model if its weights are here, otherwise words."""
     from nsbench.benchmarks.encoders import encoders
-    from nsbench.samplers import parse_choice
 
-    kind, params = parse_choice(USUAL)
     try:
-        encoders.make(kind, **params).check()
+        encoders.read(USUAL).check()
     except (ValueError, OSError):
         return WORDS
     return USUAL

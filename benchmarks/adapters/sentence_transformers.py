@@ -53,8 +53,7 @@ from nsbench.samplers import (
     Sampler,
     Selection,
     SimilarityContext,
-    make,
-    parse_choice,
+    samplers,
 )
 
 __all__ = [
@@ -105,7 +104,7 @@ class NegativeSamplingLoss(nn.Module):
         super().__init__()
         check_options(options)
         guide, pairs = options.get("guide"), options.get("pairs")
-        self.sampler = _sampler(sampler)
+        self.sampler = samplers.read(sampler) if isinstance(sampler, str) else sampler
         self.objective = _objective(objective, self.sampler)
         views = str(getattr(self.objective, "views", "one"))
         directions = options.get("directions", "auto")
@@ -317,22 +316,12 @@ class CachedNegativeSamplingLoss(NegativeSamplingLoss):
         super().__init__(model, sampler, objective, **options)
 
 
-def _sampler(given: str | Sampler) -> Sampler:
-    if not isinstance(given, str):
-        return given
-    name, params = parse_choice(given)
-    return make(name, **params)
-
-
 def _objective(given: str | Objective | None, sampler: Sampler) -> Objective:
     if given is None:
         paired = getattr(sampler, "objective", "info_nce")
         name, params = (paired, {}) if isinstance(paired, str) else paired
         return objectives.make(name, **params)
-    if isinstance(given, str):
-        name, params = parse_choice(given)
-        return objectives.make(name, **params)
-    return given
+    return objectives.read(given) if isinstance(given, str) else given
 
 
 def _world(tokens: Any) -> World:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from nsbench.benchmarks.search import BACKENDS
-from nsbench.samplers import at_least, make, one_of, parse_choice
+from nsbench.samplers import at_least, one_of, samplers
 
 if TYPE_CHECKING:
     from nsbench.samplers import Sampler
@@ -158,8 +158,8 @@ class MineSettings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _add_those_of_the_sampler(cls, given: dict[str, Any]) -> dict[str, Any]:
-        name, params = parse_choice(str(given.get("sampler", "in_batch")))
-        pool = getattr(make(name, **params), "pool", "in_batch")
+        sampler = str(given.get("sampler", "in_batch"))
+        pool = getattr(samplers.read(sampler), "pool", "in_batch")
         if not (isinstance(pool, tuple) and pool[0] == "corpus"):
             return given
         said = dict(pool[1])
@@ -170,7 +170,7 @@ class MineSettings(BaseModel):
         source = str(said.get("source", "model"))
         if source not in SOURCES and (source, said.get("guide", "")) != ("guide", ""):
             raise ValueError(
-                f"mine: the sampler {name} ranks by {source!r}, which is for training; here a "
+                f"mine: the sampler {sampler} ranks by {source!r}, which is for training; here a "
                 f"source is {' or '.join(SOURCES)}"
             )
         found = {
@@ -230,8 +230,7 @@ class MineSettings(BaseModel):
 
     def chooser(self) -> "Sampler":
         """Make the sampler."""
-        name, params = parse_choice(self.sampler)
-        return make(name, **params)
+        return samplers.read(self.sampler)
 
     @property
     def places(self) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, TypeVar
 
 from torch import Tensor
 
-from nsbench.samplers import Objective, Selection, SimilarityContext, parse_choice
+from nsbench.samplers import Objective, Selection, SimilarityContext
 from nsbench.samplers._cache import cached
 from nsbench.samplers._inner import Follows
 
@@ -29,8 +29,7 @@ def _made(owner: str, parameter: str, text: str) -> Objective:
     from nsbench.benchmarks.objectives import objectives
 
     try:
-        name, given = parse_choice(text)
-        made = objectives.make(name, **given)
+        made = objectives.read(text)
         if getattr(made, "guide", ""):
             raise ValueError(
                 f"{text!r} names a guide; only an objective that is not inside another can"

@@ -29,8 +29,7 @@ from nsbench.samplers import (
     Objective,
     Sampler,
     SimilarityContext,
-    make,
-    parse_choice,
+    samplers,
     suggest,
 )
 
@@ -233,8 +232,7 @@ def holding(sampler: Sampler, attribute: str) -> Any:
         text = getattr(held, "inner", None) or getattr(held, "then", None)
         if not isinstance(text, str):
             return None
-        name, given = parse_choice(text)
-        held = make(name, **given)
+        held = samplers.read(text)
     return held
 
 

@@ -87,6 +87,7 @@ def train_cell(
     phases = make(regimes, cell.regime).phases(cell.budget)
     best = BestCheckpoint.of(cell, encoder)
     progress = Progress(phases, encoder, best, snapshots or Snapshots())
+    cuda = [device] if device.type == "cuda" else []
     for phase in progress.left():
         last = phase is phases[-1]
         rows = phase_data(phase, data, pairs)
@@ -94,7 +95,7 @@ def train_cell(
             seed = seed_for(cell.seed, "limit")
             rows = few_shot(rows, cell.limit, batch_size=phase.budget.batch_size, seed=seed)
         method = method_of(phase, cell, rows, encoder)
-        with _own_draws(device), own_stream(device):
+        with torch.random.fork_rng(devices=cuda), own_stream(device):
             training = Training(
                 encoder,
                 rows,
@@ -210,11 +211,6 @@ def _trained_state(trained: Trained) -> dict[str, Any]:
 def _trained_of(state: Mapping[str, Any]) -> Trained:
     tables = {name: frame_of(state[name]) for name in _TABLES}
     return Trained(cost=dict(state["cost"]), **tables)
-
-
-def _own_draws(device: torch.device) -> Any:
-    """Return a context that leaves the process's random numbers as they were."""
-    return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
 
 
 def seeds_of(phase: Phase, cell: Cell) -> Callable[[str], int]:
