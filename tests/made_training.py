@@ -119,8 +119,9 @@ def same(left: Training, right: Training) -> None:
     for name in ("difficulty", "training", "histograms", "probe", "choices", "texts"):
         assert getattr(one, name).equals(getattr(two, name)), name
     assert one.cost == two.cost
-    states = [t.world.encoder.state_dict() for t in (left, right)]
-    assert all(torch.equal(a, b) for a, b in zip(*(s.values() for s in states), strict=True))
+    for module in (lambda t: t.world.encoder, lambda t: t.make_step.numbers):
+        states = (module(t).state_dict().values() for t in (left, right))
+        assert all(torch.equal(a, b) for a, b in zip(*states, strict=True))
 
 
 def unbroken(begun: Callable[[], Training], after: int) -> Training:

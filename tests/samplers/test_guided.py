@@ -22,8 +22,9 @@ def test_guided_equals_nested_loops(kind: str) -> None:
 def test_law_gist_with_a_guide_that_agrees_is_in_batch() -> None:
     context = make_context(6, 30)
     sure = context.require("guide_similarity").scatter(1, context.positive[:, None], 1.0)
-    mask = make("guided")(context.replace(guide_similarity=sure)).mask
-    assert torch.equal(mask, context.negative_mask)
+    agrees = context.replace(guide_similarity=sure)
+    assert torch.equal(make("guided")(agrees).mask, context.negative_mask)
+    assert not torch.equal(make("guided", margin=0.6)(agrees).mask, context.negative_mask)
 
 
 def test_law_gist_masks_more_with_a_wider_margin() -> None:
@@ -48,14 +49,6 @@ def test_law_gist_is_blind_to_shifts_or_to_scale() -> None:
     scaled = context.replace(guide_similarity=0.5 * guide)
     assert torch.equal(relative(context).mask, relative(scaled).mask)
     assert not torch.equal(relative(context).mask, relative(moved).mask)
-
-
-def test_guided_by_identical_views_masks_nothing_without_a_margin() -> None:
-    context = make_context(6, 30)
-    guide = context.require("guide_similarity").scatter(1, context.positive[:, None], 1.0)
-    same_text = context.replace(guide_similarity=guide)
-    assert torch.equal(make("guided")(same_text).mask, context.negative_mask)
-    assert not torch.equal(make("guided", margin=0.6)(same_text).mask, context.negative_mask)
 
 
 def test_guided_spares_own_negatives_if_asked() -> None:
