@@ -16,7 +16,9 @@ from nsbench.samplers import one_of
 NLI = {"contradiction": 0, "entailment": 1, "neutral": 2}
 NLI_ROWS = ("triplets", "pairs")
 NO_CLASS = ("", "-", "-1", "not_entailment")  # SNLI without a majority, two-way sets such as RTE
-VIEWS = ("pairs", "text", "graded")
+VIEWS = ("pairs", "text", "graded", "label")
+OF_SOME = ("graded", "label")
+"""Values of ``views`` that only some layouts read."""
 MISSPELT = 0.82
 TEXT_SIGNS = frozenset(["positive", "positives", "pos", "negative", "negatives", "neg", "negs"])
 PAIR_SIGNS = TEXT_SIGNS | {
@@ -44,14 +46,14 @@ class Options:
         nli: "triplets" or "pairs", see `File`.
         nli_labels: The class that each number stands for.
         passages: Text of every document id, for layouts that name documents.
-        graded: Whether pairs are read with their scores, see ``views`` of `File`.
+        views: One of `VIEWS`, see `File`.
     """
 
     min_score: float | None = None
     nli: str = "triplets"
     nli_labels: Sequence[str] = ()
     passages: Mapping[str, str] | None = None
-    graded: bool = False
+    views: str = "pairs"
 
     def check(self, owner: str) -> None:
         """Raise ``ValueError`` for an option out of its range."""
@@ -62,7 +64,7 @@ class Options:
         number = isinstance(score, int | float) and not isinstance(score, bool)
         if score is not None and not (number and math.isfinite(score)):
             raise ValueError(f"{owner}: min_score must be a number or left out, got {score!r}")
-        if self.graded and score is not None:
+        if self.views == "graded" and score is not None:
             raise ValueError(
                 f"{owner}: min_score is {score!r}, but views is 'graded', which keeps every pair"
             )
@@ -78,7 +80,7 @@ class Layout:
         read: Adds one row, or raises `RowError`.
         harmless: Columns that are not read and change no row, though their names sound like it.
         ids: Columns with ids, which change no row but are kept.
-        options: Names of the `Options` that its rows read.
+        options: Names of the `Options` that its rows read, and of `OF_SOME`.
         signs: Words in the names of columns that would change what a row means.
     """
 
@@ -101,13 +103,17 @@ class Layout:
 
     def check(self, options: Options, source: str) -> None:
         """Raise ``ValueError`` for an option that is set and that its rows do not read."""
-        for name in ("min_score", "nli", "nli_labels", "passages", "graded"):
-            value = getattr(options, name)
-            if name not in self.options and value != getattr(Options, name) and value not in ([],):
-                shown = {"passages": "corpus", "graded": "views = 'graded'"}.get(
-                    name, f"{name} = {value!r}"
-                )
-                raise ValueError(f"{source}: {shown} is set, but rows of {self} do not read it")
+        unread = [
+            "corpus" if name == "passages" else f"{name} = {value!r}"
+            for name in ("min_score", "nli", "nli_labels", "passages")
+            if name not in self.options
+            and (value := getattr(options, name)) != getattr(Options, name)
+            and value not in ([],)
+        ]
+        if options.views in OF_SOME and options.views not in self.options:
+            unread.append(f"views = {options.views!r}")
+        if unread:
+            raise ValueError(f"{source}: {unread[0]} is set, but rows of {self} do not read it")
 
     def unread(self, where: str, columns: Mapping[str, Any], *, named: bool = False) -> set[str]:
         """The columns that are not read.

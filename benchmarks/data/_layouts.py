@@ -233,7 +233,7 @@ def _nli_label(where: str, value: object, names: Sequence[str]) -> str | None:
 def _sentences(rows: Rows, where: str, row: Mapping[str, Any], options: Options) -> None:
     one, two = text_of(where, row, "sentence1"), text_of(where, row, "sentence2")
     column = rows.told_by(where, row, ("score", "label"))
-    if options.graded:
+    if options.views == "graded":
         if not column:
             raise RowError(where, "views is 'graded', but the pair has no score")
         grade = number_of(where, column, row[column])
@@ -289,6 +289,6 @@ LAYOUTS = (
         _sentences,
         options=frozenset(["min_score", "graded"]),
     ),
-    Layout(("text",), "label", _plain, signs=TEXT_SIGNS),
+    Layout(("text",), "label", _plain, options=frozenset(["label"]), signs=TEXT_SIGNS),
 )
 ROLES = (*dict.fromkeys(name for layout in LAYOUTS for name in (*layout.required, *layout.known)),)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nsbench.benchmarks.data._reading import FIRST, Report, RowError
 from nsbench.benchmarks.data._types import Ints, TrainingData
@@ -222,6 +223,61 @@ def unpaired(data: TrainingData) -> TrainingData:
     return replace(data, anchor=alone, positive=alone, negatives=none)
 
 
+def viewed(data: TrainingData, views: str, seed: int) -> TrainingData:
+    """The rows by ``views`` of `File`; pairs and graded ones are rows as they are."""
+    if views == "text":
+        return unpaired(data)
+    return paired_by_label(data, seed) if views == "label" else data
+
+
+def paired_by_label(data: TrainingData, seed: int) -> TrainingData:
+    """Give every text another text of its label as its positive.
+
+    The texts of a label follow each other in a drawn order, and the last is followed by the first:
+    each is the positive of one other. Texts that are equal after `normalise` count as one. The
+    report counts the rows without a label and those whose label has no other text.
+
+    Args:
+        data: Rows whose texts are their own positives.
+        seed: Of the order.
+
+    Raises:
+        ValueError: If no label has two texts.
+    """
+    meaning = np.full(len(data.texts), -1, np.int64) if data.meaning is None else data.meaning
+    kinds, first, which = np.unique(
+        np.column_stack([meaning, data.group]), axis=0, return_index=True, return_inverse=True
+    )
+    order = np.lexsort((np.random.default_rng(seed).permutation(len(kinds)), kinds[:, 0]))
+    labels, start, count = np.unique(kinds[order, 0], return_index=True, return_counts=True)
+    following = np.arange(1, len(order) + 1)
+    following[start + count - 1] = start
+    after = np.empty_like(order)
+    after[order] = order[following]
+    positive = first[after[which.reshape(-1)]]  # (T,)
+    several = (count > 1)[np.searchsorted(labels, meaning)]  # (T,)
+    left_out = {
+        "no label": meaning[data.anchor] < 0,
+        "the only text of its label": (meaning[data.anchor] >= 0) & ~several[data.anchor],
+    }
+    report = leaving_out(data, left_out)
+    kept = np.flatnonzero(~np.logical_or(*left_out.values()))
+    if not len(kept):
+        raise ValueError(f"{data.name}: views is 'label', but no label has two different texts")
+    return chosen(replace(data, positive=positive[data.anchor], report=report), kept)
+
+
+def leaving_out(data: TrainingData, left_out: Mapping[str, NDArray[np.bool_]]) -> dict[str, Any]:
+    """The report of the data with ``(R,)`` rows left out for each reason, where there are any."""
+    report = dict(data.report or Report().plain())
+    items = [
+        {"why": why, "count": len(rows), "first": [f"row {row + 1}" for row in rows[:FIRST]]}
+        for why, rows in ((why, np.flatnonzero(out).tolist()) for why, out in left_out.items())
+        if rows
+    ]
+    return {**report, "left_out": [*report["left_out"], *items]}
+
+
 def without_repeats(data: TrainingData) -> TrainingData:
     """Every pair of an anchor and a positive once, with all negatives that were given for it.
 
@@ -241,10 +297,7 @@ def without_repeats(data: TrainingData) -> TrainingData:
     negatives = np.full((data.rows, max(map(len, given.values()))), -1, dtype=np.int64)
     for row, numbers in given.items():
         negatives[row, : len(numbers)] = list(numbers)
-    report = dict(data.report or Report().plain())
-    repeated = np.setdiff1d(np.arange(data.rows), kept)
-    places = [f"row {row + 1}" for row in repeated[:FIRST].tolist()]
-    item = {"why": "repeats an earlier pair", "count": len(repeated), "first": places}
-    report["left_out"] = [*report["left_out"], item]
+    repeated = ~np.isin(np.arange(data.rows), kept)
+    report = leaving_out(data, {"repeats an earlier pair": repeated})
     whole = replace(data, negatives=negatives, report=report)
     return chosen(whole, np.sort(kept), keep_texts=True)

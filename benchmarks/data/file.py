@@ -10,11 +10,11 @@ from typing import Annotated, Any, ClassVar
 
 from nsbench.benchmarks.data import register
 from nsbench.benchmarks.data._beir import files_of, read_folder
-from nsbench.benchmarks.data._columns import VIEWS, Options
+from nsbench.benchmarks.data._columns import OF_SOME, VIEWS, Options
 from nsbench.benchmarks.data._reading import Reading, Report
 from nsbench.benchmarks.data._recognise import check_columns, read, recognise
 from nsbench.benchmarks.data._records import existing, format_of, records, sha256
-from nsbench.benchmarks.data._rows import limited, unpaired
+from nsbench.benchmarks.data._rows import limited, viewed
 from nsbench.benchmarks.data._types import DataSet, TrainingData
 from nsbench.benchmarks.data._values import keyed, titled
 from nsbench.samplers import Choice, Interval
@@ -55,9 +55,12 @@ class File(DataSet):
             that was clearly written with protecting quotes is refused).
         views: "pairs" for rows as they are, "text" for every anchor and every positive as a
             separate row, without negatives and classes (unsupervised); "graded" for every pair of
-            ``sentence1, sentence2, score`` with its score, for objectives that read grades.
+            ``sentence1, sentence2, score`` with its score, for objectives that read grades; "label"
+            for ``text, label``: every text with another text of its label as its positive, drawn
+            by ``seed`` so that each is a positive once. Texts without a label, and the only text of
+            a label, are left out and counted.
         limit: Rows to keep, the first of a shuffle, >= 0; 0 keeps all.
-        seed: Seed of that shuffle, >= 0.
+        seed: Seed of that shuffle, and of the pairs of ``views = "label"``, >= 0.
         delimiter: Of csv, tsv and txt: one character, "tab", or "auto" (a comma in csv, a tab in
             tsv, none in txt, where a line is a text).
         encoding: Of the text, such as "utf-8", "utf-16", "cp1252".
@@ -88,12 +91,8 @@ class File(DataSet):
         if not isinstance(self.path, str) or not self.path:
             raise ValueError(f"file: path must name a file or folder, got {self.path!r}")
         check_columns("file", self.columns)
-        Options(self.min_score, self.nli, self.nli_labels, graded=self._graded).check("file")
+        Options(self.min_score, self.nli, self.nli_labels, views=self.views).check("file")
         self._reading.check("file")
-
-    @property
-    def _graded(self) -> bool:
-        return self.views == "graded"
 
     @property
     def _file(self) -> Path:
@@ -118,13 +117,16 @@ class File(DataSet):
         found, _ = recognise(records(path, self._reading, report), self.columns, str(path), report)
         passages: dict[str, str] | None = {} if self.corpus else None
         found.check(
-            Options(self.min_score, self.nli, self.nli_labels, passages, self._graded), str(path)
+            Options(self.min_score, self.nli, self.nli_labels, passages, self.views), str(path)
         )
 
     def _check_folder(self, path: Path) -> None:
         files_of(path, self.split)
-        if self._graded:
-            raise ValueError(f"{path} is a BEIR folder: views = 'graded' is of pairs with scores")
+        if self.views in OF_SOME:
+            raise ValueError(
+                f"{path} is a BEIR folder, whose rows have no scores or labels: views cannot be "
+                f"{self.views!r}"
+            )
         for name in ("columns", "min_score", "nli_labels", "corpus", *self._reading.of_tables()):
             if value := getattr(self, name):
                 raise ValueError(
@@ -144,8 +146,7 @@ class File(DataSet):
             rows = read(found, self.columns, self._options(report), str(path), report)
             sources = (path, *([Path(self.corpus).expanduser()] if self.corpus else []))
         data = rows.data(path.name, sha256(sources))
-        if self.views == "text":
-            data = unpaired(data)
+        data = viewed(data, self.views, self.seed)
         return limited(data, self.limit, self.seed, keep_texts=path.is_dir())
 
     def _options(self, report: Report) -> Options:
@@ -155,7 +156,7 @@ class File(DataSet):
             passages = keyed(
                 records(path, self._reading.of(path), report), "docid", _document, report
             )
-        return Options(self.min_score, self.nli, self.nli_labels, passages, self._graded)
+        return Options(self.min_score, self.nli, self.nli_labels, passages, self.views)
 
 
 def _document(where: str, row: Mapping[str, Any]) -> str:

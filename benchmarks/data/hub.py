@@ -13,7 +13,7 @@ from nsbench.benchmarks.data._columns import VIEWS, Options
 from nsbench.benchmarks.data._hub import Source, rows_of
 from nsbench.benchmarks.data._reading import BAD_ROWS, Report
 from nsbench.benchmarks.data._recognise import check_columns, read, recognise
-from nsbench.benchmarks.data._rows import limited, unpaired
+from nsbench.benchmarks.data._rows import limited, viewed
 from nsbench.benchmarks.data._types import DataSet, TrainingData
 from nsbench.samplers import Choice, Interval
 
@@ -36,9 +36,10 @@ class Hub(DataSet):
         nli: With ``premise, hypothesis, label``: "triplets" or "pairs", as in `File`.
         nli_labels: What label numbers mean, in their order, where the data set does not say.
         views: "pairs" for rows as they are, "text" for every anchor and every positive as a
-            separate row (unsupervised); "graded" for every pair with its score.
+            separate row (unsupervised); "graded" for every pair with its score; "label" pairs every
+            text with another text of its label, as in `File`.
         limit: Rows to keep, the first of a shuffle, >= 0; 0 keeps all.
-        seed: Seed of that shuffle, >= 0.
+        seed: Seed of that shuffle, and of the pairs of ``views = "label"``, >= 0.
         bad_rows: Rows that cannot be used: "error", or "skip", which counts them.
     """
 
@@ -63,21 +64,19 @@ class Hub(DataSet):
         self._options.check("hub")
 
     @property
-    def _graded(self) -> bool:
-        return self.views == "graded"
-
-    @property
     def _source(self) -> Source:
         return Source(self.path, self.revision, self.config)
 
     @property
     def _options(self) -> Options:
-        return Options(self.min_score, self.nli, self.nli_labels, graded=self._graded)
+        return Options(self.min_score, self.nli, self.nli_labels, views=self.views)
 
     def check(self) -> None:
         """Fetch the split, or find it in the cache, and recognise its columns."""
         report = Report(self.bad_rows)
-        recognise(rows_of(self._source, self.split), self.columns, str(self._source), report)
+        rows, source = rows_of(self._source, self.split), str(self._source)
+        found, _ = recognise(rows, self.columns, source, report)
+        found.check(self._options, source)
 
     def __call__(self) -> TrainingData:
         """Read the split."""
@@ -85,6 +84,5 @@ class Hub(DataSet):
         rows = rows_of(self._source, self.split, report)
         found = read(rows, self.columns, self._options, str(self._source), report)
         data = found.data(self.path, self.revision)
-        if self.views == "text":
-            data = unpaired(data)
+        data = viewed(data, self.views, self.seed)
         return limited(data, self.limit, self.seed)

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from nsbench.benchmarks.data import datasets, register
-from nsbench.benchmarks.data._reading import FIRST, Report
+from nsbench.benchmarks.data._rows import leaving_out
 from nsbench.benchmarks.data._types import DataSet, OwnTest, Pairs, Ranking, TrainingData, normalise
 from nsbench.benchmarks.records.cell import named
 from nsbench.samplers import Choice
@@ -99,19 +99,13 @@ def with_negations(data: TrainingData, rest: str) -> TrainingData:
     meaning = data.meaning
     if meaning is not None:
         meaning = np.concatenate([meaning, np.full(len(numbers) - len(meaning), -1, np.int64)])
-    without = np.flatnonzero(column < 0)
-    report = dict(data.report or Report().plain())
-    if len(without):
-        places = [f"row {row + 1}" for row in without[:FIRST].tolist()]
-        item = {"why": "no negation: the row has none", "count": len(without), "first": places}
-        report["left_out"] = [*report["left_out"], item]
     return replace(
         data,
         name=f"{data.name} negated",
         texts=tuple(numbers) if len(numbers) > len(data.texts) else data.texts,
         negatives=np.column_stack([data.negatives, column]),
         meaning=meaning,
-        report=report,
+        report=leaving_out(data, {"no negation: the row has none": column < 0}),
     )
 
 

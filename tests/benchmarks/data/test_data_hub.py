@@ -71,6 +71,20 @@ def test_hub_views_and_limit(offline: Path) -> None:
     assert (data.anchor == data.positive).all()
 
 
+def test_hub_pairs_texts_of_a_label_and_refuses_rows_without(offline: Path) -> None:
+    repository(offline, [{"text": f"t{i}", "label": i % 2} for i in range(6)])
+    data = hub(views="label")()
+    assert ((data.anchor + data.positive) % 2 == 0).all()
+    assert (data.anchor != data.positive).all()
+    assert len(set(data.positive.tolist())) == 6
+
+
+def test_hub_refuses_label_pairs_of_other_rows_before_it_reads(offline: Path) -> None:
+    repository(offline, [{"anchor": "a", "positive": "p"}])
+    with pytest.raises(ValueError, match="views = 'label' is set, but rows of anchor"):
+        hub(views="label").check()
+
+
 def test_hub_names_the_row_that_is_wrong(offline: Path) -> None:
     repository(offline, [{"text": "a"}, {"text": "  "}])
     with pytest.raises(ValueError, match="me/toy, train row 2: text is blank"):
