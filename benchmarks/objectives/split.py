@@ -1,9 +1,11 @@
 """Two contrasts of an anchor: with the batch, and with its own hard negatives, apart.
 
-Source: Zhang et al. 2025, F2LLM Technical Report, the sum of an in-batch and a hard-negative loss,
-at temperature 0.05. https://arxiv.org/abs/2510.02294 Weighted against each other in Conti et al.
-2025, Context is Gold to find the Gold Passage (InSeNT). https://arxiv.org/abs/2505.24782 In one
-softmax the two kinds compete for the same push; here they do not.
+Source: Zhang et al. 2025, F2LLM Technical Report: Matching SOTA Embedding Performance with 6
+Million Open-Source Data. https://arxiv.org/abs/2510.02294 Its code adds an in-batch loss
+(of retrieval data) and a hard-negative loss, both at temperature 0.05. The two are weighted against
+each other in Conti et al. 2025, Context is Gold to find the Gold Passage: Evaluating and Training
+Contextual Document Embeddings (InSeNT). https://arxiv.org/abs/2505.24782 In one softmax the two
+kinds compete for the same push; here they do not.
 """
 
 from dataclasses import replace

@@ -1,10 +1,10 @@
 """Batches cut from an order of all rows in which near rows stand close together.
 
 Source: Sachidananda et al. 2023, Global Selection of Contrastive Batches via Optimization on
-Sample Permutations (GCBS). https://proceedings.mlr.press/v202/sachidananda23a.html The similarities
-are made sparse, and the reverse Cuthill-McKee order lessens the bandwidth of what is left. There
-what is above a quantile of all similarities is left (0.999 in the paper's listing); here a row
-keeps a number of nearest rows. Every epoch cuts at other places, and shuffles the batches.
+Sample Permutations (GCBS). https://proceedings.mlr.press/v202/sachidananda23a.html The graph that
+joins every row to a number of nearest rows stands for the paper's sparse matrix of similarities,
+and the reverse Cuthill-McKee order lessens its bandwidth. Every epoch cuts at other places, and
+shuffles the batches.
 """
 
 from collections.abc import Iterator, Mapping
