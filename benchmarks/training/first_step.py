@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from nsbench.benchmarks.contrast.context import Contrast
 from nsbench.benchmarks.data._load import load_data
 from nsbench.benchmarks.difficulty.statistics import flatten
 from nsbench.benchmarks.records.cell import Cell, make
@@ -21,6 +22,8 @@ from nsbench.benchmarks.training.regime import (
 )
 from nsbench.benchmarks.training.step import Batch, Stepped
 from nsbench.benchmarks.training.train import Training
+
+BATCH = "texts of the batch"
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Block:
         similarity: Mean cosine of the chosen; NaN without any.
         false: Share of the chosen known to mean the same as the anchor; NaN if nothing is known.
         attracted: Candidates treated as further positives.
+        barred: Counts of those that are no candidates, each with the reason in words.
     """
 
     kind: str
@@ -52,6 +56,7 @@ class Block:
     similarity: float
     false: float
     attracted: float
+    barred: tuple[tuple[float, str], ...] = ()
 
 
 def first_step(cell: Cell) -> list[Block]:
@@ -111,7 +116,23 @@ def counted(batch: Batch, stepped: Stepped) -> Iterator[Block]:
             similarity=_mean(context.similarity[:, here], chosen),
             false=false,
             attracted=0.0 if attract is None else _per_anchor(attract[:, here]),
+            barred=tuple(_barred(stepped.contrast, old, kind)),
         )
+
+
+def _barred(contrast: Contrast, here: Tensor, kind: str) -> Iterator[tuple[float, str]]:
+    """Numbers per anchor of columns that it is not contrasted with, and why."""
+    place = torch.arange(len(contrast.valid))
+    others = here & (place != contrast.positive[:, None])  # (B, N) without the positive
+    there = others & contrast.valid
+    private = there & contrast.private & ~contrast.own_negative
+    empty = "barred by the pool" if kind.startswith(BATCH) else "places without a text"
+    reasons = [(others & ~contrast.valid, empty), (private, "other anchors' own")]
+    if contrast.barred is not None:
+        reasons.append((there & ~private & contrast.barred, "of no pair that is contrasted"))
+    for flags, why in reasons:
+        if flags.any():
+            yield _per_anchor(flags), why
 
 
 def kinds(batch: Batch, stepped: Stepped) -> Iterator[tuple[str, Tensor]]:
@@ -132,8 +153,8 @@ def kinds(batch: Batch, stepped: Stepped) -> Iterator[tuple[str, Tensor]]:
         return torch.cat([flags, torch.full((made,), value)])
 
     batch_own = ~stored & ~further
-    yield "texts of the batch", padded(batch_own & ~other)
-    yield "texts of the batch, compared with the positive", padded(batch_own & other)
+    yield BATCH, padded(batch_own & ~other)
+    yield f"{BATCH}, compared with the positive", padded(batch_own & other)
     yield "given or mined negatives", padded(further & ~other)
     yield "given or mined negatives, compared with the positive", padded(further & other)
     yield "stored by the pool", padded(stored)
@@ -163,11 +184,12 @@ def told(blocks: list[Block]) -> list[str]:
             for count, why in (
                 (block.equal, "equal to the anchor or its positive"),
                 (block.known, "known positives"),
+                *block.barred,
             )
             if count
         ]
         if ruled:
-            line += f"; ruled out {' and '.join(ruled)}"
+            line += f"; ruled out {', '.join(ruled)}"
         if block.attracted:
             line += f"; {block.attracted:g} attracted as positives"
         if block.chosen:

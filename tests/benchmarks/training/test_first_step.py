@@ -68,6 +68,34 @@ def test_an_anchors_own_negatives_are_counted_apart() -> None:
     assert "own" not in told([plain])[0]
 
 
+def test_a_pool_that_bars_the_batch_says_so() -> None:
+    queue = {"name": "queue", "size": 64, "in_batch": False}
+    barred = blocks("in_batch", queue, rows=200)
+    batch = barred["texts of the batch"]
+    assert (batch.eligible, batch.equal, batch.known) == (0, 0, 0)
+    assert batch.barred == ((batch.columns - 1, "barred by the pool"),)
+    assert told([batch])[0].endswith(
+        f"0 chosen as negatives; ruled out {batch.columns - 1} barred by the pool"
+    )
+    with_batch = blocks("in_batch", queue | {"in_batch": True}, rows=200)["texts of the batch"]
+    assert with_batch.eligible > 0
+    assert with_batch.barred == ()
+
+
+def test_reasons_add_up_to_the_columns() -> None:
+    pool = {"name": "corpus", "shortage": "fewer", "source": "random", "negatives": 2}
+    directions = {"name": "in_batch", "directions": "q_d+q_q+d_q+d_d"}
+    apart = {"name": "in_batch", "directions": "q_d+d_q", "partition": "per_direction"}
+    for given in (pool | {"share": "own"}, pool, directions, apart):
+        for block in blocks("in_batch", given).values():
+            barred = sum(count for count, _ in block.barred)
+            known = block.eligible + block.equal + block.known + barred
+            has_positive = block.kind == "texts of the batch"
+            assert known == pytest.approx(block.columns - has_positive), block
+    private = blocks("in_batch", pool | {"share": "own"})["given or mined negatives"]
+    assert [why for _, why in private.barred] == ["other anchors' own"]
+
+
 def test_four_directions_are_told_apart_by_whom_they_are_compared_with() -> None:
     found = blocks("in_batch", {"name": "in_batch", "directions": "q_d+q_q+d_q+d_d"})
     assert found["texts of the batch"].columns == 2 * BATCH
