@@ -167,7 +167,11 @@ def tune(
     ] = None,
     only: Annotated[
         list[str] | None,
-        typer.Option("--only", help="Run only the methods that fit this glob; repeatable."),
+        typer.Option(
+            "--only",
+            help="Run only the methods whose name fits this glob, short as it is printed or "
+            "with all settings; repeatable.",
+        ),
     ] = None,
     dry_run: Annotated[
         bool,

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nsbench.analysis.read.leakage import leak_columns
-from nsbench.analysis.read.names import short_names
 from nsbench.benchmarks.keys import describe_choice
 from nsbench.benchmarks.records import RecordError, RunRecord
+from nsbench.benchmarks.records.names import short_names
 
 AXES = ("sampler", "augmentation", "objective", "candidates", "regime", "encoder", "data")
 IDENTITY = ("matrix", "key", *AXES, "seed", "status", "info")

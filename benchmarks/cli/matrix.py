@@ -26,6 +26,7 @@ from nsbench.benchmarks.cli.watching import Screen
 from nsbench.benchmarks.matrix.config import load_config
 from nsbench.benchmarks.records import ResultsFolder
 from nsbench.benchmarks.records.cell import named
+from nsbench.benchmarks.records.names import CellNames
 from nsbench.benchmarks.records.shared import no_collection
 from nsbench.benchmarks.runs.executors import worker_server
 from nsbench.benchmarks.runs.settings import RunSettings
@@ -92,6 +93,7 @@ def run(options: RunOptions) -> None:
         from nsbench.benchmarks.runs.matrix_run import plan_matrix, run_plan
 
         plan = plan_matrix(RunSettings(config=matrix, **given), watch)
+    watch.names = CellNames([job.planned.cell for job in plan.jobs])
     err.quiet = bool(plan.team.rank)
     if options.dry_run:
         if not plan.team.rank:

@@ -7,6 +7,7 @@ from rich.table import Table
 
 from nsbench.benchmarks.cli.console import err, escaped, out
 from nsbench.benchmarks.matrix.estimate import alike, estimate, measured_cells
+from nsbench.benchmarks.records.names import AXES, CellNames
 from nsbench.benchmarks.records.shared import Shared
 from nsbench.benchmarks.runs.executors.base import Job, finished
 from nsbench.benchmarks.runs.executors.local import worker_count
@@ -14,7 +15,6 @@ from nsbench.benchmarks.runs.executors.local import worker_count
 if TYPE_CHECKING:
     from nsbench.benchmarks.runs.matrix_run import Plan
 
-AXES = ("sampler", "augmentation", "objective", "candidates", "encoder", "data", "regime")
 NAMED = 6
 """Values of an axis that the summary names."""
 
@@ -62,12 +62,13 @@ def print_plan(plan: "Plan", *, cells: bool, probed: bool) -> None:
 
 
 def _print_cells(jobs: list[Job], states: list[str]) -> None:
-    names = AXES[:3] + AXES[4:6]
-    table = Table("key", *names, "seed", "state")
+    axes = ("sampler", "augmentation", "objective", "encoder", "data")
+    names = CellNames([job.planned.cell for job in jobs])
+    table = Table("key", *axes, "seed", "state")
     for job, state in zip(jobs, states, strict=True):
         cell = job.planned.cell
-        labels = cell.labels
-        table.add_row(cell.key, *(escaped(labels[n]) for n in names), str(cell.seed), state)
+        shown = (escaped(names.of_axis(cell, axis)) for axis in axes)
+        table.add_row(cell.key, *shown, str(cell.seed), state)
     out.print(table)
 
 
@@ -75,14 +76,14 @@ def _print_axes(jobs: list[Job]) -> None:
     """Print each axis of the matrix with its values, shortened."""
     values: dict[str, dict[str, None]] = {axis: {} for axis in (*AXES, "seed")}
     cells = [job.planned.cell for job in jobs]
+    names = CellNames(cells)
     for cell, _ in alike(cells):
-        labels = cell.labels
         for axis in AXES:
-            values[axis].setdefault(labels[axis])
+            values[axis].setdefault(names.of_axis(cell, axis))
     values["seed"] = dict.fromkeys(str(cell.seed) for cell in cells)
     for axis, found in values.items():
-        names = [name for name in found if name]
-        if names:
-            more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-            shown = ", ".join(names[:NAMED])
-            out.print(escaped(f"{axis + ':':13} {len(names):>4}  {shown}{more}"), soft_wrap=True)
+        said = [name for name in found if name]
+        if said:
+            more = f" and {len(said) - NAMED} more" if len(said) > NAMED else ""
+            shown = ", ".join(said[:NAMED])
+            out.print(escaped(f"{axis + ':':13} {len(said):>4}  {shown}{more}"), soft_wrap=True)

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -19,6 +19,7 @@ from nsbench.benchmarks.cli.console import err, escaped, say_left_out
 from nsbench.benchmarks.cli.progress import time_to_go
 from nsbench.benchmarks.cli.scores import mean_score
 from nsbench.benchmarks.records import RunRecord
+from nsbench.benchmarks.records.cell import Cell
 from nsbench.benchmarks.runs.executors.base import Job
 from nsbench.benchmarks.runs.watch import Watch
 
@@ -29,6 +30,7 @@ class Screen(Watch):
     Attributes:
         progress: A bar over the cells, to be entered while they run.
         stopping: True after Ctrl-C, which a library may have swallowed.
+        names: Names of the cells; by default their whole texts.
     """
 
     def __init__(self) -> None:
@@ -47,6 +49,7 @@ class Screen(Watch):
         self._total = 0
         self._began, self._here = 0.0, 0
         self.stopping = False
+        self.names: Callable[[Cell], str] = str
 
     def stage(self, text: str) -> AbstractContextManager[Any]:
         """Show a spinner."""
@@ -68,7 +71,7 @@ class Screen(Watch):
     def started(self, job: Job) -> None:
         """Show the cell next to the bar."""
         self._heed()
-        self.progress.update(self._bar, description=f"{job.planned.cell}"[:60])
+        self.progress.update(self._bar, description=escaped(self.names(job.planned.cell)[:60]))
 
     def ended(self, job: Job, record: RunRecord | None, number: int) -> None:
         """Print the cell with its score, and without a terminal the time to go."""
@@ -78,7 +81,8 @@ class Screen(Watch):
             seconds = time.monotonic() - self._began
             left = time_to_go(self._here, self._here + self._total - number, seconds)
             place = f"[{number}/{self._total}]"
-            _print_ended(job, record, place, "" if err.is_terminal else left)
+            name, left = self.names(job.planned.cell), "" if err.is_terminal else left
+            _print_ended(job, record, name=name, place=place, left=left)
         self._heed()
 
     def _heed(self) -> None:
@@ -86,10 +90,10 @@ class Screen(Watch):
             raise KeyboardInterrupt
 
 
-def _print_ended(job: Job, record: RunRecord, place: str, left: str) -> None:
+def _print_ended(job: Job, record: RunRecord, *, name: str, place: str, left: str) -> None:
     colour = {"done": "green", "failed": "red", "skipped": "yellow"}[record.status]
     score = mean_score(job.paths.scores) if record.status == "done" else math.nan
-    parts = [f"{escaped(place)} [{colour}]{record.status}[/] {escaped(str(job.planned.cell))}"]
+    parts = [f"{escaped(place)} [{colour}]{record.status}[/] {escaped(name)}"]
     parts += [] if math.isnan(score) else [f"{score:.2f} points"]
     parts.append(f"{record.seconds.get('total', 0.0):.1f} s")
     if record.alarms:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from nsbench.benchmarks.records.cell import Cell, Planned
+from nsbench.benchmarks.records.names import CellNames
 
 AXES = (
     "sampler",
@@ -24,36 +25,39 @@ def only(planned: list[Planned], patterns: Sequence[str]) -> list[Planned]:
 
     A pattern is a glob on the cell's sampler, its text (``hard(k=4) x none, seed 1``) or its key;
     or ``axis=glob``, such as ``candidates=queue*`` or ``seed=1``, on one of `AXES`. A plain glob
-    never meets the name of another axis: ``in_batch*`` is the sampler, not the pool.
+    never meets the name of another axis: ``in_batch*`` is the sampler, not the pool. Names count
+    in their short form, which leaderboards and progress lines show, and in full.
 
     Raises:
         ValueError: If a pattern matches nothing.
     """
     if not patterns:
         return planned
-    kept = [p for p in planned if any(_matches(p.cell, pattern) for pattern in patterns)]
-    for pattern in patterns:
-        if not any(_matches(p.cell, pattern) for p in planned):
+    names = CellNames([p.cell for p in planned])
+    fitting = [[p for p in planned if _matches(p.cell, x, names)] for x in patterns]
+    for pattern, found in zip(patterns, fitting, strict=True):
+        if not found:
             raise ValueError(
-                f"--only {pattern!r} matches no cell; cells read like {planned[0].cell}. A pattern "
-                f"is a glob on the sampler, the whole text or the key, or AXIS=GLOB for one of "
-                f"{', '.join(AXES)}"
+                f"--only {pattern!r} matches no cell; cells read like {names(planned[0].cell)}. A "
+                "pattern is a glob on the sampler, the whole text or the key, or AXIS=GLOB for one "
+                f"of {', '.join(AXES)}; names may be short, as shown, or hold all settings"
             )
-    return kept
+    kept = {id(p) for found in fitting for p in found}
+    return [p for p in planned if id(p) in kept]
 
 
-def _matches(cell: Cell, pattern: str) -> bool:
+def _matches(cell: Cell, pattern: str, names: CellNames) -> bool:
     axis, equals, glob = pattern.partition("=")
     if equals and axis in AXES:
-        return any(fnmatchcase(text, glob) for text in _on_axis(cell, axis))
-    texts = (str(cell), cell.key, *_on_axis(cell, "sampler"))
+        return any(fnmatchcase(text, glob) for text in _on_axis(cell, axis, names))
+    texts = (str(cell), names(cell), cell.key, *_on_axis(cell, "sampler", names))
     return any(fnmatchcase(text, pattern) for text in texts)
 
 
-def _on_axis(cell: Cell, axis: str) -> tuple[str, ...]:
-    """Return the texts that stand for a cell on one axis: its label, and its bare name."""
+def _on_axis(cell: Cell, axis: str, names: CellNames) -> tuple[str, ...]:
+    """Return the texts that stand for a cell on one axis: its names and that of its component."""
     if axis in ("seed", "key"):
         return (str(getattr(cell, axis)),)
-    label = cell.labels[axis]
+    full, short = cell.labels[axis], names.of_axis(cell, axis)
     chosen = getattr(cell, axis)
-    return (label,) if isinstance(chosen, str) else (label, chosen.name)
+    return (full, short) if isinstance(chosen, str) else (full, short, chosen.name)

@@ -13,6 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from nsbench.benchmarks.records.cell import Cell
+
+AXES = ("sampler", "augmentation", "objective", "candidates", "encoder", "data", "regime")
 FEW = 2
 """Settings that differ, up to which a name shows all of them; of more, those off their default."""
 _LONG = 24
@@ -65,6 +68,63 @@ def short_names(values: Sequence[tuple[Any, str]]) -> list[str]:
         names.append(name + (rows.group() if name and rows else "") or text)
     found = Counter(names)
     return [n if found[n] == 1 else text for n, (_, text) in zip(names, values, strict=True)]
+
+
+class CellNames:
+    """Short names of cells: their sampler and augmentation, and what else makes them differ.
+
+    Of an objective, pool, regime, encoder or data set the name is left out unless cells of the
+    same sampler have several.
+
+    Args:
+        cells: The cells to be distinguished.
+    """
+
+    def __init__(self, cells: Sequence[Cell]) -> None:
+        self._held: dict[str, dict[tuple[int, ...], str]] = {axis: {} for axis in AXES}
+        self._kept: list[Cell] = []  # so that no other object gets the id of one of theirs
+        met: dict[str, dict[str, tuple[Any, str]]] = {axis: {} for axis in AXES}
+        for cell in cells:
+            new = [axis for axis in AXES if _place(cell, axis) not in self._held[axis]]
+            if not new:
+                continue
+            self._kept.append(cell)
+            plain, labels = cell.plain(), cell.labels
+            for axis in new:
+                value, text = plain[axis], labels[axis]
+                identity = json.dumps([value, text], sort_keys=True, default=str)
+                met[axis].setdefault(identity, (value, text))
+                self._held[axis][_place(cell, axis)] = identity
+        for axis, found in met.items():
+            short = dict(zip(found, short_names(list(found.values())), strict=True))
+            self._held[axis] = {k: short[i] for k, i in self._held[axis].items()}
+        several: dict[tuple[str, str], set[str]] = {}
+        for cell in cells:
+            for axis in AXES[2:]:
+                key = self.of_axis(cell, "sampler"), axis
+                several.setdefault(key, set()).add(self.of_axis(cell, axis))
+        self._told = {key for key, names in several.items() if len(names) > 1}
+
+    def of_axis(self, cell: Cell, axis: str) -> str:
+        """Return the short name of a cell's value on one of `AXES`."""
+        return self._held[axis][_place(cell, axis)]
+
+    def method(self, cell: Cell) -> str:
+        """Return the name of a cell without its seed: ``hard(k=4) x token_cutoff``."""
+        sampler = self.of_axis(cell, "sampler")
+        axes = [*AXES[:2], *(axis for axis in AXES[2:] if (sampler, axis) in self._told)]
+        return " x ".join(name for axis in axes if (name := self.of_axis(cell, axis)))
+
+    def __call__(self, cell: Cell) -> str:
+        """Return the name of a cell: ``hard(k=4) x token_cutoff, seed 1``."""
+        return f"{self.method(cell)}, seed {cell.seed}"
+
+
+def _place(cell: Cell, axis: str) -> tuple[int, ...]:
+    """Return what distinguishes values of an axis fast: cells of a matrix share their objects."""
+    if axis == "augmentation":
+        return (len(cell.view1), *map(id, (*cell.view1, *cell.view2)))
+    return (id(getattr(cell, axis)), cell.limit if axis == "data" else 0)
 
 
 def settings_of(inside: str) -> list[str]:

@@ -15,7 +15,9 @@ class RunSettings(BaseModel):
     config: str | MatrixConfig = Field(description="A matrix file (TOML), or the name of a suite.")
     out_dir: Path | None = Field(default=None, description="Results folder; default out/NAME.")
     only: tuple[str, ...] = Field(
-        default=(), description="Run only the cells whose text matches this glob; repeatable."
+        default=(),
+        description="Run only the cells whose text matches this glob, with short names as they are "
+        "printed or with all settings; repeatable.",
     )
     workers: int = Field(
         default=0, ge=0, description="Worker processes (0: one per core, or one on a GPU)."

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from nsbench.benchmarks.matrix.estimate import Measured, duration, measured_cells
 from nsbench.benchmarks.records import ResultsFolder
 from nsbench.benchmarks.records.cell import Planned
+from nsbench.benchmarks.records.names import CellNames
 from nsbench.benchmarks.runs.executors.base import Job, Request, executor_of
 
 FIRST = 8
@@ -32,21 +33,23 @@ def short_cells(jobs: Sequence[Job], request: Request) -> tuple[list[Measured], 
     Returns:
         What was measured, and a sentence about each pair.
     """
-    pairs: dict[tuple[str, str], Job] = {}
+    names = CellNames([job.planned.cell for job in jobs])
+    pairs: dict[str, Job] = {}
     for job in jobs:
         cell = job.planned.cell
         if cell.budget.steps:
-            pairs.setdefault((cell.labels["encoder"], cell.labels["data"]), job)
+            what = " on ".join(names.of_axis(cell, axis) for axis in ("encoder", "data"))
+            pairs.setdefault(what, job)
     found, said = [], []
     with TemporaryDirectory() as temporary:
-        for number, job in enumerate(list(pairs.values())[:MOST]):
-            measured, sentence = _timed(job, request, Path(temporary, str(number)))
+        for number, (what, job) in enumerate(list(pairs.items())[:MOST]):
+            measured, sentence = _timed(job, what, request, Path(temporary, str(number)))
             found += measured
             said.append(sentence)
     return found, said
 
 
-def _timed(job: Job, request: Request, root: Path) -> tuple[list[Measured], str]:
+def _timed(job: Job, what: str, request: Request, root: Path) -> tuple[list[Measured], str]:
     """Run a cell for a few steps, then for more if that did not take long."""
     folders = ResultsFolder(root / "first"), ResultsFolder(root / "second")
     for folder in folders:
@@ -60,14 +63,13 @@ def _timed(job: Job, request: Request, root: Path) -> tuple[list[Measured], str]
     for (ended, record), folder in zip(
         executor_of("local").of(asked, None).run(short, lambda job: None), folders, strict=False
     ):
-        cell = ended.planned.cell
-        what = f"{cell.labels['encoder']} on {cell.labels['data']}"
         if record is None or record.status != "done":
             why = record.reason if record is not None else "it did not end"
             return measured, sentence if measured else f"not timed: {what}: {why}"
         seconds = record.seconds.get("total", 0.0)
         measured = measured_cells(folder)
-        sentence = f"timed here: {cell.budget.steps} steps of {what}, {duration(seconds)}"
+        steps = ended.planned.cell.budget.steps
+        sentence = f"timed here: {steps} steps of {what}, {duration(seconds)}"
         if seconds > SLOW:
             break
     return measured, sentence

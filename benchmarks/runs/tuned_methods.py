@@ -10,7 +10,8 @@ from nsbench.benchmarks.matrix.config import ConfigError, Entry, MatrixConfig
 from nsbench.benchmarks.matrix.expand import expand
 from nsbench.benchmarks.matrix.tune_file import AXES, Range, TuneConfig, knobs
 from nsbench.benchmarks.objectives import objectives
-from nsbench.benchmarks.records.cell import Planned, named
+from nsbench.benchmarks.records.cell import Cell, Planned, named
+from nsbench.benchmarks.records.names import CellNames
 from nsbench.samplers import samplers
 
 Values = dict[str, Any]
@@ -26,12 +27,14 @@ class Method:
         axes: Entry of each of `AXES`; ``None`` for an objective or a pool that the sampler names.
         space: Ranges by ``owner.parameter``.
         skip: Why none of its cells can run; empty if they can.
+        title: Its name for people: what distinguishes it from the other methods.
     """
 
     name: str
     axes: Mapping[str, Any]
     space: Mapping[str, Range] = field(default_factory=dict)
     skip: str = ""
+    title: str = ""
 
     def config(self, matrix: MatrixConfig, values: Values, seeds: list[int]) -> MatrixConfig:
         """Return the matrix of this method alone, with some values of ``owner.parameter``."""
@@ -71,7 +74,7 @@ class Method:
         return planned
 
 
-def methods_of(config: TuneConfig, matrix: MatrixConfig) -> Iterator[Method]:
+def methods_of(config: TuneConfig, matrix: MatrixConfig) -> list[Method]:
     """Return the methods of a study that train, each once, in the order of its file.
 
     Raises:
@@ -80,16 +83,21 @@ def methods_of(config: TuneConfig, matrix: MatrixConfig) -> Iterator[Method]:
     """
     every = [a for a in _combinations(config, matrix) if _trains(a["samplers"])]
     told = [x for x in AXES if x in AXES[:2] or any(a[x] != every[0][x] for a in every)]
-    seen: set[str] = set()
+    found: dict[str, tuple[Method, Cell]] = {}
     for axes in every:
         parts = [p for x in told if (p := axes[x]) is not None]
         name = " x ".join(p if isinstance(p, str) else canonical_json(p) for p in parts)
-        if name not in seen:
-            seen.add(name)
+        if name not in found:
             method = Method(name, axes)
             (planned,) = method.cells(matrix, {}, config.fresh_seeds[:1])
             space = _space(config, axes["samplers"], planned)
-            yield replace(method, space=space, skip=planned.skip)
+            found[name] = replace(method, space=space, skip=planned.skip), planned.cell
+    names = CellNames([cell for _, cell in found.values()])
+    titles = [names.method(cell) for _, cell in found.values()]
+    return [
+        replace(method, title=title if titles.count(title) == 1 else method.name)
+        for (method, _), title in zip(found.values(), titles, strict=True)
+    ]
 
 
 def untrained(config: TuneConfig, matrix: MatrixConfig, methods: Sequence[Method]) -> list[Planned]:

@@ -39,6 +39,7 @@ from nsbench.benchmarks.matrix.tune_file import TuneConfig
 from nsbench.benchmarks.records import ResultsFolder, RunRecord, read_json
 from nsbench.benchmarks.records.cell import Cell, Planned, named
 from nsbench.benchmarks.records.local_task import OWN
+from nsbench.benchmarks.records.names import CellNames
 from nsbench.benchmarks.runs.executors.base import finished, plan_jobs, run_job, to_replace
 from nsbench.benchmarks.runs.trials import DRAWN, Trial, drawn
 from nsbench.benchmarks.runs.tuned_methods import Method, Values, methods_of, untrained
@@ -55,7 +56,8 @@ class Study:
         matrix: The matrix that is tuned.
         out: Its folder.
         say: Told what happens, one line at a time.
-        only: Globs of methods that run; the others are listed as missing. None: all run.
+        only: Globs of methods that run, by their short or full names; the others are listed as
+            missing. None: all run.
 
     Raises:
         ConfigError: If the folder holds another study, or a glob fits no method.
@@ -72,9 +74,10 @@ class Study:
     ) -> None:
         self.config, self.matrix, self.out, self.say = config, matrix, out, say
         self.trials_folder = ResultsFolder(out / "trials")
-        self.methods = list(methods_of(config, matrix))
+        self.methods = methods_of(config, matrix)
         self.wanted = _wanted(self.methods, only)
         self.untrained = untrained(config, matrix, self.wanted)
+        self._untrained_names = CellNames([planned.cell for planned in self.untrained])
         self._open()
 
     def run(self, *, probe: bool = False) -> None:
@@ -85,7 +88,7 @@ class Study:
                 the first one loads data and libraries.
         """
         for planned in self.untrained:
-            self._fresh(UNTRAINED, planned)
+            self._fresh(UNTRAINED, planned, self._untrained_names.method(planned.cell))
         for method in self.wanted[:1]:
             self._tune(method, trials=min(2, self.config.trials))
         self.say(self.cost())
@@ -174,10 +177,10 @@ class Study:
             _append(self.out / "trials.jsonl", trial.line())
             ended.append(trial)
             if reason := _skipped(records):
-                self.say(f"{method.name} is skipped: {reason}")
+                self.say(f"{method.title} is skipped: {reason}")
                 return
             setting = ", ".join(f"{k}={v}" for k, v in values.items()) or "defaults"
-            self.say(f"{method.name}, trial {number + 1}: dev {100 * trial.value:.2f} ({setting})")
+            self.say(f"{method.title}, trial {number + 1}: dev {100 * trial.value:.2f} ({setting})")
 
     def _skip(self, method: Method, trials: list[Trial]) -> str:
         """Return why a method's cells are skipped, as far as is known yet; empty if they run."""
@@ -230,27 +233,28 @@ class Study:
 
     def _compare(self, chosen: list[dict[str, Any]]) -> None:
         """Run defaults and chosen settings on fresh seeds; test scores are read here."""
-        cells: dict[str, tuple[int, str, Planned]] = {}
+        cells: dict[str, tuple[int, str, Planned, str]] = {}
         later: set[str] = set()
         for method, row in zip(self.methods, chosen, strict=True):
             later |= set() if method in self.wanted else {*row[DEFAULT], *row[TUNED]}
             for kind, values in ((DEFAULT, {}), (TUNED, row["values"])):
                 planned = self._cells(method, values, self.config.fresh_seeds, trial=False)
                 for place, p in enumerate(planned):
-                    cells.setdefault(p.cell.key, (place, kind, p))
-        listed = [p.cell for p in self.untrained] + [p.cell for _, _, p in cells.values()]
+                    cells.setdefault(p.cell.key, (place, kind, p, method.title))
+        listed = [p.cell for p in self.untrained] + [p.cell for _, _, p, _ in cells.values()]
         self._write_matrix(ResultsFolder(self.out), listed)
-        for _, kind, fresh in sorted(cells.values(), key=lambda c: c[0]):
+        for _, kind, fresh, title in sorted(cells.values(), key=lambda c: c[0]):
             if fresh.cell.key not in later:
-                self._fresh(kind, fresh)
+                self._fresh(kind, fresh, title)
 
-    def _fresh(self, kind: str, planned: Planned) -> None:
+    def _fresh(self, kind: str, planned: Planned, title: str) -> None:
         """Run a cell with the matrix's own evaluation, if it has no record yet."""
         folder = ResultsFolder(self.out)
         if finished(folder.cell(planned.cell.sampler.name, planned.cell.key)) is None:
             self._log_read(kind, planned.cell)
             record = self._run(planned, folder)
-            self.say(f"{planned.cell} ({kind}): {record.status} {record.reason}".rstrip())
+            ended = f"{record.status} {record.reason}".rstrip()
+            self.say(f"{title}, seed {planned.cell.seed} ({kind}): {ended}")
 
     def _cells(
         self, method: Method, values: Values, seeds: tuple[int, ...], *, trial: bool
@@ -302,12 +306,16 @@ class Study:
 
 
 def _wanted(methods: list[Method], only: Sequence[str]) -> list[Method]:
-    """Return the methods that some glob fits."""
-    for glob in only:
-        if not any(fnmatchcase(m.name, glob) for m in methods):
-            names = ", ".join(m.name for m in methods)
+    """Return the methods with a name that some glob fits."""
+    fitting = {
+        glob: {m.name for m in methods if fnmatchcase(m.title, glob) or fnmatchcase(m.name, glob)}
+        for glob in only
+    }
+    for glob, found in fitting.items():
+        if not found:
+            names = ", ".join(m.title for m in methods)
             raise ConfigError(f"--only {glob!r} fits no method; there are: {names}")
-    return [m for m in methods if not only or any(fnmatchcase(m.name, g) for g in only)]
+    return [m for m in methods if not only or any(m.name in f for f in fitting.values())]
 
 
 def _skipped(records: list[RunRecord]) -> str:

@@ -228,6 +228,7 @@ def test_command_line_runs_the_smoke_suite_and_shows_it(tmp_path: Path) -> None:
     done = cli("run", "smoke", "--out", str(out), "--workers", "1", "--only", "hard*")
     assert done.returncode == 0, done.stderr
     assert "2 done" in done.stdout
+    assert "done hard x none, seed 1" in done.stderr
     shown = cli("status", str(out), "--json")
     assert '"done": 2' in shown.stdout
 

@@ -269,6 +269,39 @@ def test_blocks_are_methods_once_each_and_only_those_asked_for_run(
         Study(config, matrix, out, only=("hard",))
 
 
+TABLES = """
+[[methods]]
+samplers = ["in_batch", { name = "hard", k = 4 }, { name = "hard", k = 2 }]
+augmentations = ["none", { name = "token_cutoff", rate = 0.2 }]
+"""
+
+
+def test_methods_are_shown_by_short_names_and_chosen_by_both_forms(
+    write: Callable[..., Path], tmp_path: Path
+) -> None:
+    text = STUDY.replace("[space.hard]\nk = { low = 1, high = 12 }\n", "").replace("[1, 2]", "[1]")
+    said: list[str] = []
+    only = ("in_batch x token_cutoff(*", "hard(k=2) x none", '{"k":4,"name":"hard"} x none')
+    study = Study(
+        *load_tuning(write(text.replace("trials = 3", "trials = 2") + TABLES)),
+        tmp_path / "out",
+        said.append,
+        only=only,
+    )
+    wanted = ["in_batch x token_cutoff(rate=0.2)", "hard(k=4) x none", "hard(k=2) x none"]
+    assert [m.title for m in study.wanted] == wanted
+    study.run()
+    assert not [line for line in said if "{" in line]
+    for title in wanted:
+        assert any(line.startswith(f"{title}, trial 1: dev ") for line in said)
+        assert f"{title}, seed 1 (default): done" in said
+    kept = [row["method"] for row in lines(tmp_path / "out" / "trials.jsonl")]
+    assert kept[0] == 'in_batch x {"name":"token_cutoff","rate":0.2}'  # trials keep their key
+    assert {
+        row["sampler"] for row in tuned_table(load_results(tmp_path / "out"))[0].to_dict("records")
+    } >= {"hard(k=2)", "hard(k=4)", "in_batch"}
+
+
 @pytest.mark.parametrize("name", boards())
 def test_a_shipped_board_is_legal(name: str) -> None:
     config, _ = load_tuning(Path(name))
