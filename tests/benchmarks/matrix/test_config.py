@@ -1,5 +1,6 @@
 """Bad input: one clear sentence that names the value and the legal ones, before anything trains."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -239,7 +240,9 @@ def test_dry_run_writes_nothing(tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = CliRunner().invoke(app, ["run", "smoke", "--dry-run", "--out", str(out)])
     assert done.exit_code == 0
-    assert "timed here: 20 steps of static(dimension=32) on planted(rows=500)" in done.stdout
+    # On a busy machine the first, shorter try is enough.
+    timed = r"timed here: (8|20) steps of static\(dimension=32\) on planted\(rows=500\)"
+    assert re.search(timed, done.stdout)
     assert "estimate for 7 cells to run" in done.stdout
     assert not out.exists()
 
