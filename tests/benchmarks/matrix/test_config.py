@@ -240,10 +240,10 @@ def test_dry_run_writes_nothing(tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = CliRunner().invoke(app, ["run", "smoke", "--dry-run", "--out", str(out)])
     assert done.exit_code == 0
-    # On a busy machine the first, shorter try is enough.
-    timed = r"timed here: (8|20) steps of static\(dimension=32\) on planted\(rows=500\)"
+    # On a busy machine the first, shorter try is enough, or takes too long.
+    timed = r"timed(:| here: (8|20) steps of) static\(dimension=32\) on planted\(rows=500\)"
     assert re.search(timed, done.stdout)
-    assert "estimate for 7 cells to run" in done.stdout
+    assert ("estimate for 7 cells to run" in done.stdout) == ("timed here" in done.stdout)
     assert not out.exists()
 
 
