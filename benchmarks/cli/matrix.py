@@ -82,7 +82,8 @@ def run(options: RunOptions) -> None:
     alone = os.environ.get("WORLD_SIZE", "1") == "1"
     if options.executor == "local" and alone and not options.dry_run:
         # Before torch: the server imports it at the same time as this process.
-        weights = any(named(e, "encoder")[0] != "static" for e in matrix.encoders)
+        every = [entry for part in matrix.products for entry in part.encoders]
+        weights = any(named(entry, "encoder")[0] != "static" for entry in every)
         worker_server.prepare(
             matrix.run.threads, labels="own" in matrix.evaluation.tasks, weights=weights
         )

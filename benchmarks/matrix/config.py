@@ -5,9 +5,18 @@ from collections.abc import Iterable, Mapping
 from importlib import resources
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, create_model
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    WithJsonSchema,
+    create_model,
+    model_serializer,
+)
 
 from nsbench.benchmarks.hub import is_local
 from nsbench.benchmarks.matrix.executors import ExecutorSettings, executors, settings_of
@@ -122,6 +131,26 @@ class RunConfig(_Strict):
         return settings_of(executor)() if found is None else found
 
 
+class FurtherConfig(_Strict):
+    """A further product of the same matrix; what is left out is as in the matrix.
+
+    Attributes:
+        samplers: As in the matrix.
+        augmentations: As in the matrix.
+        objectives: As in the matrix.
+        candidates: As in the matrix.
+        encoders: As in the matrix.
+        data: As in the matrix.
+    """
+
+    samplers: list[Entry] = []
+    augmentations: list[View] = []
+    objectives: list[Entry] = []
+    candidates: list[Entry] = []
+    encoders: list[Entry] = []
+    data: list[Entry] = []
+
+
 class MatrixConfig(_Strict):
     """A benchmark matrix: the product of its axes.
 
@@ -144,6 +173,9 @@ class MatrixConfig(_Strict):
         evaluation: What every cell is scored on.
         difficulty: How often difficulty is measured.
         run: How cells are run.
+        also: Further products, tables with other values of ``samplers``, ``augmentations``,
+            ``objectives``, ``candidates``, ``encoders`` or ``data``; a cell that two of them have
+            is run once.
     """
 
     schema_version: int = Field(default=1, alias="schema", ge=1, le=1)
@@ -164,6 +196,18 @@ class MatrixConfig(_Strict):
     evaluation: EvaluationConfig = EvaluationConfig()
     difficulty: DifficultyConfig = DifficultyConfig()
     run: RunConfig = RunConfig()
+    also: list[FurtherConfig] = []
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The matrix as plain data; files written before ``also`` came lack it as well."""
+        return {k: v for k, v in plain(self).items() if k != "also" or v}
+
+    @property
+    def products(self) -> list["MatrixConfig"]:
+        """The matrix without its further products, and each of these as a matrix."""
+        given = [{k: v for k, v in block if v} for block in self.also]
+        return [self.model_copy(update={"also": [], **axes}) for axes in ({}, *given)]
 
 
 def matrix_model() -> type[MatrixConfig]:
@@ -239,7 +283,9 @@ def parse_config(raw: Mapping[str, Any], source: str = "the configuration") -> M
         if first["type"] == "extra_forbidden":
             model: Any = matrix_model()
             for part in first["loc"][:-1]:
-                model = getattr(model.model_fields.get(str(part)), "annotation", model)
+                model = getattr(model, "model_fields", {}).get(str(part), model)
+                model = getattr(model, "annotation", model)
+                model = next(iter(get_args(model)), model)  # of a list, its items
             legal = [f.alias or n for n, f in model.model_fields.items()]
             raise ConfigError(
                 f"{source}: unknown key {where!r}. {suggest(str(first['loc'][-1]), legal)}"
@@ -275,6 +321,10 @@ _LOCAL_DATA = ("planted", "file")
 
 def names_hub(config: MatrixConfig) -> bool:
     """Return whether a matrix names anything that may have to come from the hub."""
+    return any(_names_hub(part) for part in config.products)
+
+
+def _names_hub(config: MatrixConfig) -> bool:
     tasks = [*config.evaluation.tasks, config.evaluation.dev]
     own = {"own", ""} | {str(task.get("name")) for task in tasks if isinstance(task, dict)}
     if any(isinstance(task, str) and task not in own for task in tasks):

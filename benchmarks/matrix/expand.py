@@ -180,7 +180,13 @@ def expand_axes(config: MatrixConfig) -> tuple[list[Choice], list[Choice]]:
     Raises:
         ValueError: If a name or parameter is not legal.
     """
-    return _encoder_choices(config.encoders), _choices(datasets, config.data)
+    found = [c for part in config.products for c in _encoder_choices(part.encoders)]
+    data = [c for part in config.products for c in _choices(datasets, part.data)]
+    return _once(found), _once(data)
+
+
+def _once(choices: list[Choice]) -> list[Choice]:
+    return [c for i, c in enumerate(choices) if c not in choices[:i]]
 
 
 def label_sources(config: MatrixConfig) -> list[Choice]:
@@ -200,10 +206,20 @@ def expand(config: MatrixConfig, *, refuse: bool = True) -> list[Planned]:
     Raises:
         ValueError: If a name or parameter is not legal, or data or weights cannot be had here.
     """
+    out: dict[str, Planned] = {}
+    for part in config.products:
+        for planned in _product(part):
+            out.setdefault(planned.cell.key, planned)
+    if refuse:
+        _refuse_impossible(list(out.values()))
+    return list(out.values())
+
+
+def _product(config: MatrixConfig) -> Iterator[Planned]:
+    """Make the cells of one product; those that take no step several times."""
     axes = _axes(config)
     untrained, identity = resolve(regimes, "unsupervised", {}), resolve(augmentations, "none", {})
     no_views = (identity,), (identity,)
-    out: dict[str, Planned] = {}
     for encoder, data, (sampler, pairing), pair, regime, budget in product(
         axes.encoders, axes.data, axes.samplers, axes.views, axes.regimes, axes.budgets
     ):
@@ -237,11 +253,7 @@ def expand(config: MatrixConfig, *, refuse: bool = True) -> list[Planned]:
         large = {limit: too_large(replace(first, limit=limit)) for limit in limits}
         for limit, seed, (cell, skip) in product(limits, seeds, paired):
             one = replace(cell, seed=seed, limit=limit)
-            out.setdefault(one.key, Planned(one, skip or large[limit]))
-    planned = list(out.values())
-    if refuse:
-        _refuse_impossible(planned)
-    return planned
+            yield Planned(one, skip or large[limit])
 
 
 def _refuse_impossible(planned: Sequence[Planned]) -> None:

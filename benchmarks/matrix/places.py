@@ -19,6 +19,8 @@ def anchored(raw: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     for axis in _AXES:
         if isinstance(out.get(axis), list):
             out[axis] = _anchored(out[axis], folder)
+    if isinstance(out.get("also"), list):
+        out["also"] = [anchored(p, folder) if isinstance(p, Mapping) else p for p in out["also"]]
     evaluation = out.get("evaluation")
     if isinstance(evaluation, Mapping):
         out["evaluation"] = {
