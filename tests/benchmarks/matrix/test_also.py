@@ -66,5 +66,5 @@ def test_its_paths_are_relative_to_the_file(tmp_path: Path) -> None:
 def test_an_unknown_key_is_named(small: Build) -> None:
     with pytest.raises(ConfigError, match="also") as error:
         parse_config(small(also=[{"sampler": ["hard"]}]))
-    assert "'sampler'" in str(error.value)
+    assert "'also.0.sampler'" in str(error.value)
     assert "samplers" in str(error.value)
