@@ -79,7 +79,7 @@ def train_cell(
         cache: Where results that are slow to compute are shared with other cells.
 
     Raises:
-        SkipCellError: If the sampler needs labels or given negatives that the data lack.
+        SkipCellError: If sampler or objective need labels or given negatives that the data lack.
         DivergedError: If a loss is not finite.
     """
     source = entailment_data(cell.regime, cell.data)
@@ -223,14 +223,12 @@ def method_of(phase: Phase, cell: Cell, data: TrainingData, encoder: Encoder) ->
     """Return how the steps of a phase are made.
 
     Raises:
-        SkipCellError: If the sampler needs labels or given negatives that the data lack, or one of
-            objective and data is of graded pairs and the other is not.
+        SkipCellError: If sampler or objective need labels or given negatives that the data lack, or
+            one of objective and data is of graded pairs and the other is not.
         ValueError: If the data or the processes do not fit the batch size.
     """
     alone = phase.kind == "entailment"
     sampler = samplers.make("in_batch") if alone else make(samplers, cell.sampler)
-    if "truth" in getattr(sampler, "needs", ()) and not data.knows_truth:
-        raise SkipCellError(f"{cell.sampler.name} needs labels, and {data.name} has none")
     if getattr(sampler, "requires_given", False) and not (data.negatives >= 0).any():
         raise SkipCellError(
             f"{cell.sampler.name} needs given negatives, and the rows of {data.name} have none in "
@@ -242,6 +240,9 @@ def method_of(phase: Phase, cell: Cell, data: TrainingData, encoder: Encoder) ->
     if data.rows < size:
         raise ValueError(f"batch_size is {size}, but {data.name} has only {data.rows} rows")
     objective = objectives.make("info_nce") if alone else make(objectives, cell.objective)
+    for choice, part in ((cell.sampler, sampler), (cell.objective, objective)):
+        if "truth" in getattr(part, "needs", ()) and not data.knows_truth:
+            raise SkipCellError(f"{choice.name} needs labels, and {data.name} has none")
     graded = "grade" in getattr(objective, "needs", ())
     if graded != (data.grade is not None):
         raise SkipCellError(

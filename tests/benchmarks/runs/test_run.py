@@ -11,10 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from made_data import drawn_pairs, write_pairs
 from running import Build
 
+from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.records import CellPaths, read_record
 from nsbench.benchmarks.runs.executors.base import finished
+from nsbench.samplers import samplers
 
 FILES = ("cell.json", "scores.csv", "difficulty.parquet", "training.csv")
 
@@ -162,6 +165,30 @@ def test_impossible_pairing_is_skipped_with_its_reason(
     skipped = [r for r in records if r.status == "skipped"]
     assert len(skipped) == 1
     assert "position" in skipped[0].reason
+
+
+def test_whatever_reads_labels_is_skipped_where_there_are_none(
+    small: Build, run_matrix: Callable[..., Any], tmp_path: Path
+) -> None:
+    path = write_pairs(tmp_path / "pairs.csv", drawn_pairs(200, list("abcdefgh"), 5))
+    reading = {
+        kind: [n for n in made.names() if "truth" in getattr(made.make(n), "needs", ())]
+        for kind, made in (("samplers", samplers), ("objectives", objectives))
+    }
+    assert reading == {"samplers": ["oracle"], "objectives": ["debiased_rows"]}
+    inside = {"name": "matryoshka", "dimensions": [4], "inner": "debiased_rows"}
+    names = [*reading["objectives"], inside, "info_nce"]
+    data = [{"name": "file", "path": str(path)}]
+    raw = small(samplers=["in_batch", *reading["samplers"]], objectives=names, data=data)
+    raw["evaluation"] = {"tasks": []}
+    _, records = run_matrix(raw)
+    found = {(r.cell["sampler"]["name"], r.cell["objective"]["name"]): r for r in records}
+    assert len(found) == 6
+    for (sampler, objective), record in found.items():
+        if (sampler, objective) == ("in_batch", "info_nce"):
+            assert record.status == "done"
+        else:
+            assert (record.status, "needs labels, and" in record.reason) == ("skipped", True)
 
 
 def test_batch_larger_than_the_data_is_a_clear_failure(
