@@ -141,11 +141,12 @@ class _Board:
         table = table.join(_gains(methods, arrays["tuned"], arrays["default"]))
         for name in ("trials", "different_settings", "failed_trials"):
             table[name] = [m.get(name, 0) for m in methods]
+        skipped = table["skip"] = [m.get("skip", "") for m in methods]
+        table.loc[[bool(why) for why in skipped], "failed_trials"] = 0  # a skip is no failure
         table["tuning_seconds"] = [self.seconds[m["method"]] for m in methods]
         for kind in KINDS:
             table[f"dev_{kind}"] = [_points(m.get(f"dev_{kind}")) for m in methods]
         table["setting"] = [_setting(m) for m in methods]
-        table["skip"] = [m.get("skip", "") for m in methods]
         final = [float(v) for v in table["tuned_mean"]]
         order = sorted(range(len(methods)), key=lambda i: _order(methods[i], final[i]))
         return table.loc[order]
@@ -304,6 +305,6 @@ def _remarks(row: Mapping[str, Any]) -> str:
         for name in ("failed", "missing"):
             if number := row[f"{kind}_n_{name}"]:
                 found.append(f"{number} {kind} cells {name}")
-    if row["failed_trials"] and not row["skip"]:
+    if row["failed_trials"]:
         found.append(f"{row['failed_trials']} trials failed")
     return "; ".join([*found, *([row["tuned_alarms"]] if row["tuned_alarms"] else [])])

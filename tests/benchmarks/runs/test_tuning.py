@@ -259,6 +259,7 @@ def test_blocks_are_methods_once_each_and_only_those_asked_for_run(
     rows = {r["sampler"]: r for r in table.to_dict("records") if r["objective"] == "info_nce"}
     assert "needs given negatives" in rows["given"]["skip"]
     assert rows["given"]["trials"] == 1
+    assert rows["given"]["failed_trials"] == 0
     assert rows["given"]["tuned_n_skipped"] == 2
     focal, triplet = by["focal", "none"], by["triplet", "none"]
     assert focal["tuned_n_seeds"] == 2
