@@ -13,7 +13,7 @@ from nsbench.benchmarks.seeds import seed_for
 
 Values = dict[str, Any]
 DRAWN = "defaults, then one design for all methods"
-"""How trials are chosen; another text here makes other studies."""
+"""The way trials are chosen; another text here makes other studies."""
 
 
 @dataclass(frozen=True)
