@@ -4,6 +4,7 @@ import csv
 import io
 import platform
 import statistics
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -128,6 +129,18 @@ def compared(
             units, answers[side_number] = side.run()
             seconds[side_number].append(statistics.fmean(units))
     return Compared(job, unit, tuple(seconds[0]), tuple(seconds[1]), theirs.name, judge(*answers))
+
+
+HEAD = f"{'job':17} {'ours ms':>10} {'theirs ms':>10} {'ratio':>7}  lowest to highest ratio\n"
+"""Line above those that `tell` prints."""
+
+
+def tell(found: Compared, out: Path | None) -> None:
+    """Print the line of a job, and keep its rounds in a folder's `PEERS` if there is one."""
+    sys.stdout.write(found.line() + "\n")
+    sys.stdout.flush()
+    if out:
+        keep(out / PEERS, found.rows(), (*COLUMNS, *PLACE), "job")
 
 
 def keep(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str], by: str) -> None:

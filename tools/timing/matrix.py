@@ -30,7 +30,7 @@ from nsbench.benchmarks.data._load import load_data
 from nsbench.benchmarks.evaluation.evaluate import check_tasks
 from nsbench.benchmarks.records import ResultsFolder
 from tools import plain_mteb as plain
-from tools.timing._compare import COLUMNS, PEERS, PLACE, Compared, keep
+from tools.timing._compare import HEAD, PEERS, Compared, tell
 from tools.timing._steps import MINILM, cell_of, their_static, their_training
 
 SAMPLERS = ("in_batch", "random", "hard", "median_triplet")
@@ -122,13 +122,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"reckoned from {given.theirs} cells",
         f"Own cost {100 * own:.1f} % of the workers' time, {100 * within:.1f} % of the cells'.",
     )
-    sys.stdout.write(
-        f"{'job':17} {'ours ms':>10} {'theirs ms':>10} {'ratio':>7}  lowest to highest ratio\n"
-        f"{found.line()}\n"
-        f"cells per hour: {3600 * CELLS / wall:.0f} against {3600 / each:.0f}\n"
-    )
-    if given.out:
-        keep(given.out / PEERS, found.rows(), (*COLUMNS, *PLACE), "job")
+    sys.stdout.write(HEAD)
+    tell(found, given.out)
+    sys.stdout.write(f"cells per hour: {3600 * CELLS / wall:.0f} against {3600 / each:.0f}\n")
     return int(own > TARGET)
 
 

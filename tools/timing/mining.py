@@ -27,7 +27,7 @@ import torch
 
 from nsbench.benchmarks.data._hub import Source, rows_of
 from nsbench.benchmarks.data.sts_unlabelled import SOURCES
-from tools.timing._compare import COLUMNS, PEERS, PLACE, Compared, Side, compared, keep
+from tools.timing._compare import HEAD, PEERS, Compared, Side, compared, tell
 from tools.timing._steps import MINILM
 
 JOBS = ("mine-pairs", "mine-scifact")
@@ -170,16 +170,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if getattr(given, name) < low:
             parser.error(f"--{name} must be at least {low}, got {getattr(given, name)}")
     torch.set_num_threads(given.threads)
-    sys.stdout.write(
-        f"{'job':17} {'ours ms':>10} {'theirs ms':>10} {'ratio':>7}  lowest to highest ratio\n"
-    )
+    sys.stdout.write(HEAD)
     for name in given.jobs or JOBS:
         size = given.documents if name == JOBS[1] else given.pairs
-        found = job(name, given.rounds, given.threads, size)
-        sys.stdout.write(found.line() + "\n")
-        sys.stdout.flush()
-        if given.out:
-            keep(given.out / PEERS, found.rows(), (*COLUMNS, *PLACE), "job")
+        tell(job(name, given.rounds, given.threads, size), given.out)
     return 0
 
 

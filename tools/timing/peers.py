@@ -31,13 +31,12 @@ from nsbench.benchmarks.evaluation.mteb import tasks as mteb_tasks
 from nsbench.benchmarks.search.exact import top_k
 from tools import plain_mteb as plain
 from tools.timing._compare import (
-    COLUMNS,
+    HEAD,
     PEERS,
-    PLACE,
     Compared,
     Side,
     compared,
-    keep,
+    tell,
 )
 from tools.timing._steps import (
     MINILM,
@@ -225,10 +224,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if number is not None and number < low:
             parser.error(f"--{name} must be at least {low}, got {number}")
     torch.set_num_threads(given.threads)
-    sys.stdout.write(
-        f"{given.threads} thread(s), torch {torch.__version__}, {platform.machine()}\n"
-        f"{'job':17} {'ours ms':>10} {'theirs ms':>10} {'ratio':>7}  lowest to highest ratio\n"
-    )
+    place = f"{given.threads} thread(s), torch {torch.__version__}, {platform.machine()}\n"
+    sys.stdout.write(place + HEAD)
     for job in given.jobs or JOBS:
         if job in ("search", "mine"):
             search = search_job if job == "search" else mine_job
@@ -238,10 +235,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             found = eval_job(job, given.rounds, tasks)
         else:
             found = step_job(job, given.rounds, given.steps)
-        sys.stdout.write(found.line() + "\n")
-        sys.stdout.flush()
-        if given.out:
-            keep(given.out / PEERS, found.rows(), (*COLUMNS, *PLACE), "job")
+        tell(found, given.out)
     return 0
 
 
