@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
@@ -19,6 +19,11 @@ def canonical_json(value: Any) -> str:
 def pretty_json(value: Any) -> str:
     """Return JSON for people, with sorted keys, one space of indent and a line break at the end."""
     return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def json_lines(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return a line of JSON for each row, as a ``jsonl`` file holds them."""
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def content_key(value: Any) -> str:

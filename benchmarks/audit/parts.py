@@ -8,8 +8,7 @@ for it. Where texts have classes and no positives, the texts of a class are each
 in a test one half of them asks and the other half is found.
 """
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from nsbench.benchmarks.audit.groups import PARTS, SHARES, Split
 from nsbench.benchmarks.data import TrainingData
 from nsbench.benchmarks.files import write_atomically
+from nsbench.benchmarks.keys import json_lines
 from nsbench.benchmarks.seeds import seed_for
 
 Ints = NDArray[np.int64]
@@ -130,18 +130,17 @@ def _further(
         assert data.meaning is not None
         texts = np.unique(data.anchor[rows])
         labelled = ((data.texts[i], str(data.meaning[i])) for i in texts if data.meaning[i] >= 0)
-        write_jsonl(folder / f"{CLASSES}.jsonl", ({"text": t, "label": c} for t, c in labelled))
+        lines = json_lines({"text": text, "label": label} for text, label in labelled)
+        write_atomically(folder / f"{CLASSES}.jsonl", lines)
         out.append(CLASSES)
     right = np.column_stack([data.anchor[rows], data.positive[rows]])
     if part == "test" and min(len(wrong), len(right)) >= LEAST_WRONG:
         told = {(int(a), int(b)): 0 for a, b in wrong} | {(int(a), int(b)): 1 for a, b in right}
-        write_jsonl(
-            folder / f"{PAIRS}.jsonl",
-            (
-                {"sentence1": data.texts[a], "sentence2": data.texts[b], "label": label}
-                for (a, b), label in sorted(told.items())
-            ),
+        lines = json_lines(
+            {"sentence1": data.texts[a], "sentence2": data.texts[b], "label": label}
+            for (a, b), label in sorted(told.items())
         )
+        write_atomically(folder / f"{PAIRS}.jsonl", lines)
         out.append(PAIRS)
     return tuple(out) if part == "test" else ()
 
@@ -198,17 +197,11 @@ def _write(
     (folder / "qrels").mkdir(parents=True, exist_ok=True)
     queries = np.unique(pairs[:, 0])
     for name, texts, letter in (("queries", queries, "q"), ("corpus", documents, "d")):
-        lines = ({"_id": f"{letter}{i}", "text": data.texts[i]} for i in texts)
-        write_jsonl(folder / f"{name}.jsonl", lines)
+        lines = json_lines({"_id": f"{letter}{i}", "text": data.texts[i]} for i in texts)
+        write_atomically(folder / f"{name}.jsonl", lines)
     told = {(int(a), int(b)): 1 for a, b in pairs}
     kept = set(queries.tolist())
     told |= {(int(a), int(b)): 0 for a, b in wrong if (a, b) not in told and int(a) in kept}
     judged = [f"q{a}\td{b}\t{grade}\n" for (a, b), grade in sorted(told.items())]
     table = "query-id\tcorpus-id\tscore\n" + "".join(judged)
     write_atomically(folder / "qrels" / f"{part}.tsv", table)
-
-
-def write_jsonl(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
-    """Write a file of JSON lines."""
-    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    write_atomically(path, text)

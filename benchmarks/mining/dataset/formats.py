@@ -6,7 +6,6 @@ https://arxiv.org/abs/2104.08663
 """
 
 import io
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from nsbench.benchmarks.files import write_atomically
+from nsbench.benchmarks.keys import json_lines
 from nsbench.benchmarks.mining.dataset.mined_set import MinedSet
 from nsbench.benchmarks.mining.settings import MinedFiles
 
@@ -69,12 +69,8 @@ def write_set(mined: MinedSet, folder: Path, wanted: MinedFiles) -> list[Path]:
         return _beir(mined, folder)
     rows = list(_WRITERS[wanted.form](mined, wanted.scores))
     path = folder / names_of(wanted.form, wanted.file_type)[0]
-    write_atomically(path, _lines(rows) if wanted.file_type == "jsonl" else _parquet(rows))
+    write_atomically(path, json_lines(rows) if wanted.file_type == "jsonl" else _parquet(rows))
     return [path]
-
-
-def _lines(rows: list[dict[str, Any]]) -> str:
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def _parquet(rows: list[dict[str, Any]]) -> bytes:
@@ -231,8 +227,8 @@ def _beir(mined: MinedSet, folder: Path) -> list[Path]:
     (folder / "qrels").mkdir(exist_ok=True)
     texts_of = (
         "\n".join(judged) + "\n",
-        _lines([{"_id": i, "title": "", "text": text} for text, i in found]),
-        _lines([{"_id": i, "text": text} for text, i in queries.given.items()]),
+        json_lines([{"_id": i, "title": "", "text": text} for text, i in found]),
+        json_lines([{"_id": i, "text": text} for text, i in queries.given.items()]),
     )
     for name, text in zip(BEIR_FILES, texts_of, strict=True):
         write_atomically(folder / name, text)
