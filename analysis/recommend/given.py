@@ -1,6 +1,6 @@
 """Options of an audit and of a recommendation, and the data and models that they name."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -110,6 +110,11 @@ class Material:
     encoder: dict[str, Any]
     notes: tuple[str, ...]
 
+    @property
+    def one_text(self) -> bool:
+        """True if every row is one text, which is its own positive."""
+        return bool((self.data.anchor == self.data.positive).all())
+
     def audited(self, seed: int) -> "Audit":
         """Audit the rows; the seed is that of samples, folds and parts."""
         from nsbench.benchmarks.audit.audit import audit
@@ -136,6 +141,11 @@ def material(given: Given) -> Material:
     reading = parse_reading(given.read, "--read")
     rows = read_data(given.data, columns_of(given.column), given.split, reading)
     told, _ = with_corpus(rows, given.corpus)
+    if told.grade is not None:
+        raise ValueError(
+            f"{given.data}: rows with grades are no pairs; say with min_score from which score on "
+            "two texts are a pair, in place of views = 'graded'"
+        )
     device = str(pick_device(given.device))
     name, notes = given.model or _usual(), []
     if name == WORDS and not given.model:
@@ -146,18 +156,12 @@ def material(given: Given) -> Material:
     model = None if name == WORDS else load_model(name, device=device)
     guide = load_model(given.guide, device=device) if given.guide else None
     judge = load_rescorer(given.judge, device=device) if given.judge else None
-    if told.grade is not None:
-        raise ValueError(
-            f"{given.data}: rows with grades are no pairs; say with min_score from which score on "
-            "two texts are a pair, in place of views = 'graded'"
-        )
     data = without_repeats(told)
     if has_classes(data):
         data = paired_by_class(data, given.seed)
         notes.append("The texts have classes: the texts of a class are each other's positives.")
-    elif (data.anchor == data.positive).all():
-        notes.append(ONE_TEXT)
-    return Material(data, told, model, guide, judge, _entry(name), tuple(notes))
+    found = Material(data, told, model, guide, judge, _entry(name), tuple(notes))
+    return replace(found, notes=(*notes, ONE_TEXT)) if found.one_text else found
 
 
 def _usual() -> str:

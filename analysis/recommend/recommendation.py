@@ -115,7 +115,7 @@ def prepared(given: RecommendGiven, say: Say = lambda line: None) -> Prepared:
     start = time.monotonic()
     folder = given.folder("recommend")
     found = material(given)
-    if ONE_TEXT in found.notes:
+    if found.one_text:
         raise ValueError(
             f"{given.data}: pairs of two texts, or texts with a label, are needed. {ONE_TEXT}"
         )

@@ -154,6 +154,7 @@ def _why(decision: Decision) -> list[Block]:
         )
 
     further = list(decision.chosen.further)
+    decides = Says("nDCG@10 decides; the other scores of the locked part are for information.")
     columns = (
         *("method", "nDCG@10", "difference to in_batch", "verdict", "difference to untrained"),
         *("verdict on it", "encoder passes", *(FURTHER[name][1] for name in further)),
@@ -165,10 +166,7 @@ def _why(decision: Decision) -> list[Block]:
             "part in the race. Intervals of differences hold all at once, with 95 % confidence. "
             f"Equivalent: the whole interval is within {MARGIN:g} points."
         ),
-        *(
-            [Says("nDCG@10 decides; the other scores of the locked part are for information.")]
-            * bool(further)
-        ),
+        *([decides] if further else []),
     ]
 
 
