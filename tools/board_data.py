@@ -1,4 +1,4 @@
-"""Cut raw files into what three boards read: ``python -m tools.board_data SOURCE [--out boards]``.
+"""Cut raw files into what four boards read: ``python -m tools.board_data SOURCE [--out boards]``.
 
 SOURCE holds, in any subfolder, ``quora_pairs.jsonl.gz`` and ``mrpc_pairs.jsonl.gz`` (``sentence1,
 sentence2, label``), ``nli_triplets.jsonl.gz`` (``anchor, positive, negative``), and the folders
@@ -23,6 +23,8 @@ from typing import Any
 Row = dict[str, Any]
 DOCUMENTS = 1500
 """Of the retrieval corpus: all that are judged, and others up to this number."""
+BATCH = 64
+"""Rows of a batch, as the boards have it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -31,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("source", type=Path)
     parser.add_argument("--out", type=Path, default=Path("boards"))
     given = parser.parse_args(arguments)
-    for cut in (pairs, classes, retrieval):
+    for cut in (pairs, entailment, classes, retrieval):
         for name, rows in cut(given.source).items():
             path = given.out / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,10 +57,19 @@ def pairs(source: Path) -> dict[str, list[Row]]:
         {"anchor": r["anchor"], "positive": r["positive"], "negatives": [r["negative"]]}
         for r in nli[:4000]
     ]
-    graded = [{**_two(row), "score": float(row["label"])} for row in dev]
+    train = [row for row in train if not held & {row["anchor"], row["positive"]}]
+    of_nli = [bool(row["negatives"]) for row in train]
+    judged = [_graded(row) for row in (*rest, *mrpc)]
+    judged += [
+        {"sentence1": r["anchor"], "sentence2": r[side], "score": score}
+        for r in nli[:4000]
+        for side, score in (("positive", 1.0), ("negative", 0.0))
+    ]
     return {
-        "pairs/train.jsonl": [r for r in train if not held & {r["anchor"], r["positive"]}],
-        "pairs/dev.jsonl": graded,
+        "pairs/train.jsonl": train,
+        "pairs/batches.txt": _batches([_ranked(of_nli, False), _ranked(of_nli, True)]),
+        "pairs/graded.jsonl": [r for r in judged if not held & {r["sentence1"], r["sentence2"]}],
+        "pairs/dev.jsonl": [_graded(row) for row in dev],
         "pairs/quora.jsonl": [{**_two(row), "label": row["label"]} for row in duplicates],
         "pairs/questions/corpus.jsonl": [{"_id": number[t], "text": t} for t in corpus],
         "pairs/questions/queries.jsonl": [
@@ -70,14 +81,27 @@ def pairs(source: Path) -> dict[str, list[Row]]:
     }
 
 
+def entailment(source: Path) -> dict[str, list[Row]]:
+    """Return entailed sentences, each with one that contradicts the anchor."""
+    rows = _shuffled(_read(source, "nli_triplets.jsonl.gz"), "anchor")
+    return {
+        "nli/train.jsonl": [
+            {"anchor": r["anchor"], "positive": r["positive"], "negatives": [r["negative"]]}
+            for r in rows
+        ]
+    }
+
+
 def classes(source: Path) -> dict[str, list[Row]]:
     """Return labelled texts to train on, and tests that tell whether two texts have one label."""
     read = {n: _shuffled(_read(source, f"banking77/{n}.jsonl.gz"), "text") for n in _SPLITS}
     dev, test = read["train"][:1500], read["test"]
     held = {row["text"] for row in (*dev, *test)}
     train = [_labelled(r) for r in read["train"][1500:] if r["text"] not in held]
+    labels = [row["label"] for row in train]
     return {
         "classes/train.jsonl": train,
+        "classes/batches.txt": _apart([_ranked(labels, label) for label in sorted({*labels})]),
         "classes/dev.jsonl": [
             {"sentence1": a, "sentence2": b, "score": float(same)} for a, b, same in _couples(dev)
         ],
@@ -143,12 +167,42 @@ def _couples(rows: Sequence[Row]) -> list[tuple[str, str, int]]:
     return out
 
 
+def _hash(place: int) -> str:
+    return hashlib.sha256(str(place).encode()).hexdigest()
+
+
+def _ranked(values: Sequence[Any], value: Any) -> list[int]:
+    """Return the places of one value, in the order of their hashes."""
+    return sorted((place for place, other in enumerate(values) if other == value), key=_hash)
+
+
+def _batches(groups: Sequence[Sequence[int]]) -> list[Row]:
+    """Return batches of one group each, the groups' batches mixed."""
+    cut = [g[i : i + BATCH] for g in groups for i in range(0, len(g) - BATCH + 1, BATCH)]
+    return [{"rows": batch} for batch in sorted(cut, key=lambda batch: _hash(batch[0]))]
+
+
+def _apart(groups: Sequence[Sequence[int]]) -> list[Row]:
+    """Return batches with no two rows of one group, of the groups with the most rows left."""
+    left = [list(group) for group in groups]
+    out: list[Row] = []
+    while True:
+        longest = sorted(left, key=len, reverse=True)[:BATCH]
+        if not longest[-1]:
+            return out
+        out.append({"rows": [group.pop() for group in longest]})
+
+
 def _labelled(row: Mapping[str, Any]) -> Row:
     return {"text": row["text"], "label": int(row["label"])}
 
 
 def _two(row: Mapping[str, Any]) -> Row:
     return {"sentence1": row["sentence1"], "sentence2": row["sentence2"]}
+
+
+def _graded(row: Mapping[str, Any]) -> Row:
+    return {**_two(row), "score": float(row["label"])}
 
 
 def _judged(query: str, document: str) -> Row:
@@ -158,6 +212,8 @@ def _judged(query: str, document: str) -> Row:
 def _text(name: str, rows: Sequence[Row]) -> str:
     if name.endswith(".tsv"):
         lines = ["\t".join(rows[0]), *("\t".join(map(str, row.values())) for row in rows)]
+    elif name.endswith(".txt"):
+        lines = [" ".join(map(str, row["rows"])) for row in rows]
     else:
         lines = [json.dumps(row, ensure_ascii=False) for row in rows]
     return "".join(f"{line}\n" for line in lines)

@@ -83,7 +83,8 @@ class Decision:
 
     Attributes:
         outcome: `LEARNED` or `NOTHING`.
-        chosen: The recommended method, in_batch where nothing beats it.
+        chosen: The recommended method: of those that are better than in_batch the best, in_batch
+            where there is none; one with a higher mean if that is by over the margin, or cheaper.
         finals: All methods, the best first.
         by_queries: Interval of chosen less in_batch when other queries are drawn, in points.
         promise: Mean of the chosen one's score, and the interval for one more training.
@@ -109,10 +110,13 @@ class Decision:
             )
         if not others and self.chosen.arm.sampler != IN_BATCH.sampler:
             return f"Use {name}: in_batch is not significantly better than no training here."
-        if not others:
+        if self.chosen.arm.sampler == IN_BATCH.sampler:
             return f"Nothing beats in_batch here by {MARGIN:g} points; use {name}."
         gap, half = self.chosen.to_baseline
-        return f"Use {name}: {gap:+.2f} points over in_batch [{gap - half:.2f}, {gap + half:.2f}]."
+        over = f"{gap:+.2f} points over in_batch [{gap - half:.2f}, {gap + half:.2f}]"
+        if self.chosen.verdict == BETTER:
+            return f"Use {name}: {over}."
+        return f"Use {name}: {over}. That it is better is the best guess, and not certain."
 
 
 def decide(
@@ -208,10 +212,7 @@ def _judged(ended: Sequence[tuple[Arm, Sequence[Ended]]], seeds: tuple[int, ...]
         if f.learned == BETTER
         and by_queries(ended[i][1], untrained, alpha=0.05 / len(finals))[0] > 0
     ]
-    better = [i for i in learned if finals[i].verdict == BETTER]
-    chosen = max(better or learned or [base], key=lambda i: finals[i].mean)
-    if not better and base in learned:
-        chosen = base
+    chosen = _chosen(finals, learned, base)
     queries = len(ended[chosen][1][0].by_query())
     spread = by_queries(ended[chosen][1], ended[base][1])
     return Decision(
@@ -223,6 +224,27 @@ def _judged(ended: Sequence[tuple[Arm, Sequence[Ended]]], seeds: tuple[int, ...]
         queries,
         seeds,
     )
+
+
+def _chosen(finals: Sequence[Final], learned: Sequence[int], base: int) -> int:
+    """Return the place of the best proven method, or of one that is the better guess.
+
+    Proven is what is better than in_batch; in_batch itself if there is none and it learned. A
+    better guess has the highest mean, and is ahead of that by more than the margin or cheaper.
+    """
+
+    def mean_of(place: int) -> float:
+        return finals[place].mean
+
+    if not learned:
+        return base
+    top = max(learned, key=mean_of)
+    better = [i for i in learned if finals[i].verdict == BETTER]
+    if not better and base not in learned:
+        return top
+    proven = max(better or [base], key=mean_of)
+    cheaper = finals[top].passes < finals[proven].passes
+    return top if cheaper or mean_of(top) - mean_of(proven) > MARGIN else proven
 
 
 def by_queries(

@@ -116,14 +116,27 @@ class _Board:
                 whole = pd.Series(np.nan, index=self.scores.index)
             for place in places:
                 same = [m for m in self.methods if (m["encoder"], m["data"]) == place]
-                table = self._table(same, whole)
+                lent = self._lent(same)
+                table = self._table([*lent, *same], whole).drop(index=range(len(lent)))
                 out.append(table.assign(family=family, n_tasks=len(tasks)))
         return out
+
+    def _lent(self, methods: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Return the study's first baseline of the encoder, if its objective is none of theirs.
+
+        Graded pairs, for one, cannot be contrasted; their methods are compared with those of the
+        study's first data set.
+        """
+        encoders = {m["encoder"] for m in methods}
+        plain = [m for m in self.methods if m["sampler"] == "in_batch" and m["encoder"] in encoders]
+        own = {m["objective"] for m in methods if m["sampler"] == "in_batch"}
+        return [] if not plain or plain[0]["objective"] in own else plain[:1]
 
     def _table(self, methods: Sequence[dict[str, Any]], values: "pd.Series[float]") -> pd.DataFrame:
         base = [_baseline(methods, m) for m in methods]
         table = pd.DataFrame([{name: m[name] for name in LABELS} for m in methods])
-        table["baseline"] = ["" if b is None else _label(methods[b]) for b in base]
+        own = methods[-1]["data"]
+        table["baseline"] = ["" if b is None else _label(methods[b], own) for b in base]
         arrays = {}
         for kind in KINDS:
             means = np.array([values.reindex([str(k) for k in m[kind]]) for m in methods])
@@ -203,15 +216,17 @@ def _baseline(methods: Sequence[Mapping[str, Any]], method: Mapping[str, Any]) -
     return plain[0] if method["sampler"] == "in_batch" or not same else same[0]
 
 
-def _label(method: Mapping[str, Any]) -> str:
-    return " x ".join(v for n in LABELS[:3] if (v := method[n]))
+def _label(method: Mapping[str, Any], data: str) -> str:
+    name = " x ".join(v for n in LABELS[:3] if (v := method[n]))
+    return name if method["data"] == data else f"{name} on {method['data']}"
 
 
 def _order(method: Mapping[str, Any], mean: float) -> tuple[Any, ...]:
     name = str(method["sampler"]).partition("(")[0]
     if name in FIRST:
         return (0, FIRST.index(name), 0.0, "")
-    return (2 if name in LAST else 1, int(np.isnan(mean)), -np.nan_to_num(mean), _label(method))
+    ended = int(np.isnan(mean))
+    return (2 if name in LAST else 1, ended, -np.nan_to_num(mean), _label(method, method["data"]))
 
 
 def _gains(methods: Sequence[Mapping[str, Any]], tuned: Array, default: Array) -> pd.DataFrame:
@@ -269,6 +284,8 @@ def document(table: pd.DataFrame, notes: Sequence[str]) -> str:
         unfinished = int(part["tuned_n_missing"].sum() + part["default_n_missing"].sum())
         if unfinished:
             lines += [f"A part of the board: {unfinished} cells have not run.", ""]
+        if lent := [b for b in dict.fromkeys(part["baseline"]) if " on " in b]:
+            lines += [f"The baseline is {text.markdown_text(lent[0])}.", ""]
         lines += _section(part)
     lines += ["", *(f"- {text.markdown_text(n)}" for n in notes)]
     return "\n".join(lines).rstrip() + "\n"

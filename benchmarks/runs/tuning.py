@@ -46,6 +46,8 @@ from nsbench.benchmarks.runs.tuned_methods import Method, Values, methods_of, un
 
 Say = Callable[[str], None]
 DEFAULT, TUNED, UNTRAINED = "default", "tuned", "untrained"
+_GROWING = ("fresh_seeds", "methods")
+"""Lists of a study that may get more at their ends: no draw of what was there depends on them."""
 
 
 class Study:
@@ -155,7 +157,7 @@ class Study:
             for part, now in asked.items():
                 for key, value in now.items():
                     known = before.get(part, {}).get(key)
-                    if key == "fresh_seeds" and value[: len(known)] == known:
+                    if key in _GROWING and known and value[: len(known)] == known:
                         continue  # more of them: what was chosen stays, the new ones are run
                     if key != "run" and known != value:
                         raise ConfigError(

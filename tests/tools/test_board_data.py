@@ -62,6 +62,37 @@ def test_no_text_of_a_test_is_trained_on(source: Path, tmp_path: Path) -> None:
     assert not texts & {row["sentence1"] for row in read(tmp_path / "classes" / "intents.jsonl")}
 
 
+def test_batches_are_of_one_source_or_hold_no_intent_twice(source: Path, tmp_path: Path) -> None:
+    board_data.main([str(source), "--out", str(tmp_path)])
+
+    def batches(name: str) -> list[list[int]]:
+        text = (tmp_path / name / "batches.txt").read_text("utf-8")
+        return [[int(word) for word in line.split()] for line in text.splitlines()]
+
+    labels = [row["label"] for row in read(tmp_path / "classes" / "train.jsonl")]
+    apart = batches("classes")
+    assert len(apart) > 5
+    assert all(len({labels[row] for row in batch}) == board_data.BATCH for batch in apart)
+    given = [bool(row["negatives"]) for row in read(tmp_path / "pairs" / "train.jsonl")]
+    of_one = batches("pairs")
+    assert all(len({given[row] for row in batch}) == 1 for batch in of_one)
+    for rows in (apart, of_one):
+        assert {len(batch) for batch in rows} == {board_data.BATCH}
+        flat = [row for batch in rows for row in batch]
+        assert len(flat) == len({*flat})
+
+
+def test_graded_pairs_hold_right_and_wrong_ones_and_no_text_of_a_test(source: Path) -> None:
+    cut = board_data.pairs(source)
+    graded = cut["pairs/graded.jsonl"]
+    held = {r[s] for r in cut["pairs/dev.jsonl"] for s in ("sentence1", "sentence2")}
+    assert not held & {r[s] for r in graded for s in ("sentence1", "sentence2")}
+    right = {(r["sentence1"], r["sentence2"]) for r in graded if r["score"] == 1.0}
+    assert right == {(r["anchor"], r["positive"]) for r in cut["pairs/train.jsonl"]}
+    wrong = [r for r in graded if r["score"] == 0.0]
+    assert {r["sentence2"][:1] for r in wrong} >= {"n", "m"}
+
+
 def test_pairs_of_one_label_and_of_two_are_what_they_say(source: Path) -> None:
     cut = board_data.classes(source)
     label = {f"{s} {i}": i % 77 for s in ("train", "test") for i in range(2500)}
@@ -82,6 +113,7 @@ def test_the_same_source_gives_the_same_bytes(source: Path, tmp_path: Path) -> N
         board_data.main([str(source), "--out", str(tmp_path / name)])
     files = sorted(p.relative_to(tmp_path / "a") for p in (tmp_path / "a").rglob("*.*sv*"))
     files += sorted(p.relative_to(tmp_path / "a") for p in (tmp_path / "a").rglob("*.jsonl"))
+    files += sorted(p.relative_to(tmp_path / "a") for p in (tmp_path / "a").rglob("*.txt"))
     assert files
     for file in files:
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()

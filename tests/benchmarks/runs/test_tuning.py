@@ -10,7 +10,7 @@ import pytest
 
 from nsbench.analysis.read.load import load_results
 from nsbench.analysis.tables.leaderboard import make_leaderboard
-from nsbench.analysis.tables.tuned import tuned_table, write_tuned
+from nsbench.analysis.tables.tuned import document, tuned_table, write_tuned
 from nsbench.benchmarks.data import datasets
 from nsbench.benchmarks.matrix.config import ConfigError
 from nsbench.benchmarks.matrix.tune_file import Range, boards, knobs, load_tuning
@@ -195,6 +195,60 @@ def test_fresh_seeds_can_be_added_to_a_study_that_has_ended(
     for fewer in ("[1]", "[2, 1]", "[3, 1, 2]"):
         with pytest.raises(ConfigError, match="its study has fresh_seeds"):
             Study(*load_tuning(write(STUDY.replace("[1, 2]", fewer))), out)
+
+
+def test_methods_can_be_added_to_a_study_that_has_ended(
+    ran: Path, write: Callable[..., Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(ran, out)
+    chosen = json.loads((out / "tuning.json").read_text())["methods"]
+    trials = lines(out / "trials.jsonl")
+    block = '\n[[methods]]\n[[methods]]\nsamplers = ["in_batch"]\nobjectives = ["decoupled"]\n'
+    Study(*load_tuning(write(STUDY + block)), out).run()
+    assert lines(out / "trials.jsonl")[: len(trials)] == trials
+    assert json.loads((out / "tuning.json").read_text())["methods"][: len(chosen)] == chosen
+    table, _ = tuned_table(load_results(out))
+    (added,) = table[table["objective"] == "decoupled"].to_dict("records")
+    assert (added["trials"], added["tuned_n_seeds"], added["tuned_n_missing"]) == (3, 2, 0)
+    with pytest.raises(ConfigError, match="its study has methods"):
+        Study(*load_tuning(write()), out)
+
+
+GRADED = """
+[[methods]]
+[[methods]]
+samplers = ["in_batch"]
+objectives = ["cosent"]
+data = [{ name = "file", path = "graded.csv", views = "graded" }]
+"""
+
+
+def test_methods_of_graded_pairs_are_compared_with_the_baseline_of_the_first_data(
+    write: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = datasets.make("planted", rows=40)()
+    pairs = zip(made.anchor, made.positive[::-1], strict=True)
+    rows = [f'"{made.texts[a]}","{made.texts[p]}",{i % 5}' for i, (a, p) in enumerate(pairs)]
+    (tmp_path / "graded.csv").write_text("\n".join(["sentence1,sentence2,score", *rows]) + "\n")
+    (tmp_path / "dev.csv").write_text("\n".join(["sentence1,sentence2,score", *rows]) + "\n")
+    monkeypatch.chdir(tmp_path)
+    test = '{ name = "held", kind = "sts", path = "dev.csv" }'
+    matrix = MATRIX.replace(', { name = "hard", k = 4 }', "") + f"[evaluation]\ntasks = [{test}]\n"
+    (tmp_path / "tiny.toml").write_text(matrix)
+    text = STUDY.replace("[space.hard]\nk = { low = 1, high = 12 }\n", "")
+    text = text.replace("trials = 3", f"trials = 2\ndev = {test.replace('held', 'looked')}")
+    Study(*load_tuning(write(text + GRADED)), tmp_path / "out").run()
+    table, notes = tuned_table(load_results(tmp_path / "out"))
+    assert notes == []
+    rated = table[table["objective"] == "cosent"].to_dict("records")
+    plain = table[table["objective"] == "info_nce"].to_dict("records")
+    assert len(rated) == len(plain) == 1  # the one that is lent is not listed again
+    assert rated[0]["baseline"] == f"in_batch x none x info_nce on {plain[0]['data']}"
+    gap = rated[0]["tuned_mean"] - plain[0]["tuned_mean"]
+    assert rated[0]["tuned_difference"] == pytest.approx(gap)
+    shown = document(table, notes).replace("\\", "")
+    assert f"The baseline is {rated[0]['baseline']}." in shown
 
 
 def test_methods_that_share_a_parameter_try_the_same_values(ran: Path) -> None:
