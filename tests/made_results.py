@@ -11,7 +11,7 @@ import pandas as pd
 
 from nsbench.analysis.figures.pictures import pictures, render
 from nsbench.analysis.read.load import Results
-from nsbench.analysis.tables.scores import csv_lines
+from nsbench.analysis.tables.scores import csv_pieces
 from nsbench.benchmarks.files import write_atomically
 from nsbench.benchmarks.keys import canonical_json, content_key, describe_choice, pretty_json
 from nsbench.benchmarks.records import (
@@ -162,7 +162,7 @@ def table_of(material: Any, name: str) -> tuple[pd.DataFrame, str]:
 
 def scores_of(results: Results) -> pd.DataFrame:
     """``scores.csv`` of a folder, as pandas reads it."""
-    text = "".join(csv_lines(results))
+    text = "".join(csv_pieces(results))
     return pd.read_csv(io.StringIO(text), dtype={"key": "str"}, low_memory=False)
 
 

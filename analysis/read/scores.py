@@ -6,14 +6,11 @@ cell after cell. A layout is kept once, a cell keeps its values.
 
 import csv
 import io
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import orjson
 import pandas as pd
 
 from nsbench.analysis.statistics.stats import Array
@@ -23,11 +20,7 @@ from nsbench.benchmarks.records import SCORE_COLUMNS, CellPaths, RecordError
 from nsbench.benchmarks.records.digests import check_digest
 
 ScoreRow = tuple[str, str, str, str, float, int, bool]
-_HEADER = ",".join(SCORE_COLUMNS).encode()
-_VALUE = SCORE_COLUMNS.index("value")
-_FLAGS = frozenset((b"True", b"False"))
-_TEXTS = SCORE_COLUMNS[:_VALUE]
-_FLOAT = re.compile(rb",(-?\d+\.\d*(?:e[-+]\d+)?),")
+_TEXTS = SCORE_COLUMNS[: SCORE_COLUMNS.index("value")]
 
 Layout = tuple[tuple[str, str, str, str, int, bool], ...]
 """Task, split, subset, metric, ``n_examples`` and ``main`` of each row of a ``scores.csv``."""
@@ -57,15 +50,10 @@ NO_SCORES = CellScores((), np.empty(0))
 
 
 class ScoreReader:
-    """Reads ``scores.csv`` of many cells; equal rows share their layout.
-
-    The text around the values of a file, as this project writes it, is the same for all cells of a
-    layout: if it is known already, only the values are read.
-    """
+    """Reads ``scores.csv`` of many cells; equal rows share their layout."""
 
     def __init__(self) -> None:
         self._layouts: dict[Any, Layout] = {}
-        self._known: dict[bytes, Layout] = {}
 
     def read(self, paths: CellPaths, files: Mapping[str, str] | None = None) -> CellScores:
         """Read the scores of one cell.
@@ -81,7 +69,7 @@ class ScoreReader:
         path = f"{paths.folder}/scores.csv"
         try:
             raw = read_regular_file(path)
-            found = self._parsed(path, raw)
+            found = self._parsed(path, raw.decode())
         except RecordError:
             raise
         except (OSError, csv.Error, IndexError, ValueError) as error:
@@ -89,71 +77,24 @@ class ScoreReader:
         check_digest(paths.folder, "scores.csv", raw, files or {})
         return found
 
-    def _parsed(self, path: str, raw: bytes) -> CellScores:
-        if not raw.endswith(b"\n"):
+    def _parsed(self, path: str, text: str) -> CellScores:
+        if not text.endswith("\n"):
             raise RecordError(f"{path} is cut short: its last line does not end")
-        pieces = _FLOAT.split(raw)  # the text around the values, and the values
-        around, values = b"\0".join(pieces[::2]), pieces[1::2]
-        layout = self._known.get(around)
-        if layout is not None and len(values) == len(layout):
-            return CellScores(layout, _floats(values))
-        plain = _plain(raw)
-        columns: _Columns = plain or _quoted(raw.decode(), path)
-        texts, rest = columns[:_VALUE], columns[_VALUE + 1 :]
-        layout = self._layout((*texts, *rest))
-        if plain and plain[_VALUE] == tuple(values) and b"\0" not in raw:
-            self._known[around] = layout
-        return CellScores(layout, _floats(columns[_VALUE]))
+        header, *lines = csv.reader(io.StringIO(text, newline=""), strict=True)
+        if absent := [c for c in SCORE_COLUMNS if c not in header]:
+            raise RecordError(f"{path} lacks the columns {', '.join(absent)}")
+        place = [header.index(c) for c in SCORE_COLUMNS]
+        *texts, value, n, main = (tuple(line[i] for line in lines if line) for i in place)
+        layout = self._layout((*texts, n, main))
+        return CellScores(layout, np.array(list(map(float, value)), dtype=np.float64))
 
-    def _layout(self, columns: "_Columns") -> Layout:
-        key = tuple(columns)
-        if key not in self._layouts:
-            *texts, n, main = [[_decoded(c) for c in column] for column in columns]
-            flags = (m.strip().lower() == "true" for m in main)
-            self._layouts[key] = tuple(zip(*texts, map(int, n), flags, strict=True))
-        return self._layouts[key]
-
-
-_Columns = Sequence[tuple[str, ...]] | Sequence[tuple[bytes, ...]]
-
-
-def _floats(texts: Sequence[Any]) -> Array:
-    """Numbers from their texts, strings or bytes.
-
-    Raises:
-        ValueError: If one is no number.
-    """
-    joined = ",".join(texts).encode() if texts and isinstance(texts[0], str) else b",".join(texts)
-    with suppress(orjson.JSONDecodeError):
-        if not joined.translate(None, b"0123456789.,eE+-"):  # JSON's reader takes true for a number
-            return np.array(orjson.loads(b"[" + joined + b"]"), dtype=np.float64)
-    return np.array(list(map(float, texts)), dtype=np.float64)
-
-
-def _decoded(text: str | bytes) -> str:
-    return text if isinstance(text, str) else text.decode()
-
-
-def _plain(raw: bytes) -> list[tuple[bytes, ...]]:
-    """Return the columns of a file as this project writes it; empty if it needs a CSV reader."""
-    header, _, body = raw.partition(b"\n")
-    if header != _HEADER or any(sign in raw for sign in (b'"', b"'", b"\r")) or not body:
-        return []
-    width = len(SCORE_COLUMNS)
-    fields = body[:-1].replace(b"\n", b",").split(b",")
-    columns = [tuple(fields[i::width]) for i in range(width)]
-    whole = len(fields) == width * body.count(b"\n") and _FLAGS.issuperset(columns[-1])
-    return columns if whole else []
-
-
-def _quoted(text: str, path: str) -> list[tuple[str, ...]]:
-    header, *lines = csv.reader(io.StringIO(text, newline=""), strict=True)
-    absent = [c for c in SCORE_COLUMNS if c not in header]
-    if absent:
-        raise RecordError(f"{path} lacks the columns {', '.join(absent)}")
-    place = [header.index(c) for c in SCORE_COLUMNS]
-    rows = [[spreadsheet_plain(line[i]) for i in place] for line in lines if line]
-    return list(zip(*rows, strict=True)) or [() for _ in SCORE_COLUMNS]
+    def _layout(self, columns: tuple[tuple[str, ...], ...]) -> Layout:
+        if columns not in self._layouts:
+            *texts, n, main = columns
+            names = [map(spreadsheet_plain, column) for column in texts]
+            flags = (flag.strip().lower() == "true" for flag in main)
+            self._layouts[columns] = tuple(zip(*names, map(int, n), flags, strict=True))
+        return self._layouts[columns]
 
 
 def score_table(scores: Sequence[CellScores], keys: Sequence[str]) -> pd.DataFrame:

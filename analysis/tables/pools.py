@@ -332,21 +332,17 @@ class _Main:
 
     def __init__(self, scores: pd.DataFrame, several: Collection[str] = ()) -> None:
         self._several = frozenset(several)
-        main = scores[scores["main"].to_numpy(dtype=bool)]
         self.keys: pd.Index = scores["key"].cat.categories
-        codes = main["key"].cat.codes.to_numpy()
-        order = np.argsort(codes, kind="stable")
-        self._starts = np.searchsorted(codes[order], np.arange(len(self.keys) + 1))
-        self._values = main["value"].to_numpy(dtype=float)[order]
-        columns = [main[name].cat for name in ("task", "split", "subset")]
-        sizes = [len(c.categories) + 1 for c in columns]
-        flat = np.ravel_multi_index([c.codes.to_numpy() + 1 for c in columns], sizes)
-        distinct, place = np.unique(flat, return_inverse=True)
-        self._what = place[order]
-        self._parts = [
-            tuple(str(c.categories[i - 1]) for c, i in zip(columns, where, strict=True))
-            for where in zip(*np.unravel_index(distinct, sizes), strict=True)
-        ]
+        main = scores[scores["main"].to_numpy(dtype=bool)]
+        parts = main.groupby(["task", "split", "subset"], observed=True, sort=True)
+        self._parts = [tuple(map(str, part)) for part in parts.size().index]
+        cell, part = main["key"].cat.codes.to_numpy(), parts.ngroup().to_numpy()
+        value = main["value"].to_numpy(dtype=float)
+        finite = np.isfinite(value)
+        self._values = np.full((len(self.keys), len(self._parts)), np.nan)
+        self._values[cell[~finite], part[~finite]] = np.inf
+        first = np.flatnonzero(finite)[::-1]  # of several finite values the first stays
+        self._values[cell[first], part[first]] = value[first]
 
     def of(self, cells: Any) -> tuple[Any, dict[str, Array], list[str]]:
         """Return which of some cells have main scores, and these by task, in order of name.
@@ -357,32 +353,23 @@ class _Main:
             cells: Places in ``keys``, each at most once; below 0 for a cell that has no scores.
         """
         there = np.flatnonzero(cells >= 0)
-        first, last = self._starts[cells[there]], self._starts[cells[there] + 1]
-        counts = last - first
-        before = np.cumsum(counts) - counts
-        rows = np.repeat(first - before, counts) + np.arange(counts.sum())
-        what = self._what[rows]
-        counted = self._counted(what)
-        kept = counted[what]
-        owners, own = np.unique(np.repeat(there, counts)[kept], return_inverse=True)
-        values, what = self._values[rows][kept], what[kept]
-        wide = np.full((len(owners), len(self._parts)), np.nan)
-        known = np.flatnonzero(np.isfinite(values))[::-1]  # of several values the first stays
-        wide[own[known], what[known]] = values[known]
+        values = self._values[cells[there]]
+        met = self._counted(~np.isnan(values).all(axis=0))
+        scored = ~np.isnan(values[:, met]).all(axis=1)
+        values = np.where(np.isfinite(values), values, np.nan)[scored]
         of_task: dict[str, list[int]] = {}
-        found = np.flatnonzero(~np.isnan(wide).all(axis=0)).tolist()
-        for column in sorted(found, key=lambda c: self._parts[c]):
-            of_task.setdefault(self._parts[column][0], []).append(column)
-        scored = {t: wide[:, columns].mean(axis=1) for t, columns in sorted(of_task.items())}
-        met = np.flatnonzero(counted).tolist()
-        nowhere = [self._parts[i] for i in met if np.isnan(wide[:, i]).all()]
+        nowhere = []
+        for column in np.flatnonzero(met).tolist():
+            if np.isnan(values[:, column]).all():
+                nowhere.append(self._parts[column])
+            else:
+                of_task.setdefault(self._parts[column][0], []).append(column)
+        means = {t: values[:, columns].mean(axis=1) for t, columns in of_task.items()}
         undefined = [t if t not in of_task else f"{t} ({s}, {sub})" for t, s, sub in nowhere]
-        return owners, scored, sorted(set(undefined))
+        return there[scored], means, sorted(set(undefined))
 
-    def _counted(self, what: Any) -> Any:
-        """Return the parts that count here: with a test split no other, but for `several`."""
-        met = np.flatnonzero(np.bincount(what, minlength=len(self._parts)))
-        tested = {self._parts[i][0] for i in met if self._parts[i][1] == "test"} - self._several
-        counted = np.zeros(len(self._parts), dtype=bool)
-        counted[met] = [t not in tested or s == "test" for t, s, _ in (self._parts[i] for i in met)]
-        return counted
+    def _counted(self, met: Any) -> Any:
+        """Return the parts that count of those met: with a test split no other, but `several`."""
+        tested = {t for (t, s, _), m in zip(self._parts, met, strict=True) if m and s == "test"}
+        dev = [t in tested - self._several and s != "test" for t, s, _ in self._parts]
+        return met & ~np.array(dev, dtype=bool)
