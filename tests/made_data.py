@@ -1,5 +1,6 @@
 """Data and a model for tests of reading and mining."""
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -70,6 +71,15 @@ def doubled(rows: int) -> TrainingData:
     positive[3] = positive[2]
     negatives = np.column_stack([np.roll(positive, 5), np.roll(positive, 7)])
     return replace(made, anchor=anchor, positive=positive, negatives=negatives, meaning=None)
+
+
+def put(path: Path, content: str | bytes | list[Any]) -> Path:
+    """A file of text, of bytes, or of objects, one a line."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(content, list):
+        content = "".join(json.dumps(row) + "\n" for row in content)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
 
 
 def load(path: Path, **given: Any) -> TrainingData:

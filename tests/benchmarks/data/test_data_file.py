@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from made_data import load, refused, told
+from made_data import load, put, refused, told
 
 from nsbench.benchmarks.data import datasets
 
@@ -15,11 +15,6 @@ PAIRS = [
     {"anchor": 'He said "hi", twice', "positive": "Two\ngreetings", "negative": "No, none"},
     {"anchor": "A dog barks", "positive": "A hound gives voice", "negative": "A cat sleeps"},
 ]
-
-
-def jsonl(path: Path, rows: list[Any]) -> Path:
-    path.write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
-    return path
 
 
 def write(path: Path, rows: list[dict[str, str]]) -> Path:
@@ -56,27 +51,13 @@ def test_every_format_gives_the_same_rows(tmp_path: Path, kind: str) -> None:
     assert data.meaning is None
 
 
-def test_tsv_takes_quotes_for_characters(tmp_path: Path) -> None:
-    path = tmp_path / "x.tsv"
-    path.write_text('anchor\tpositive\n"Hi" she said\tgreeting\n"open\tb\n', encoding="utf-8")
-    assert told(load(path)) == [('"Hi" she said', "greeting", []), ('"open', "b", [])]
-
-
 def test_tsv_with_protecting_quotes_can_be_asked_for(tmp_path: Path) -> None:
     data = load(write(tmp_path / "x.tsv", PAIRS), quotes="double")
     assert told(data)[0] == (PAIRS[0]["anchor"], PAIRS[0]["positive"], [PAIRS[0]["negative"]])
 
 
-def test_a_table_without_header_has_numbered_columns(tmp_path: Path) -> None:
-    path = tmp_path / "x.tsv"
-    path.write_text("src\ta\tb\nsrc\tc\td\n", encoding="utf-8")
-    data = load(path, header=False, columns={"anchor": "2", "positive": "3"})
-    assert told(data) == [("a", "b", []), ("c", "d", [])]
-
-
 def test_txt_is_one_text_a_line(tmp_path: Path) -> None:
-    path = tmp_path / "x.txt"
-    path.write_text("\ufeffone, two\n\n  three \nthree\n", encoding="utf-8")
+    path = put(tmp_path / "x.txt", "\ufeffone, two\n\n  three \nthree\n")
     data = load(path)
     assert [a for a, _, _ in told(data)] == ["one, two", "three", "three"]
     assert (data.anchor == data.positive).all()
@@ -98,63 +79,13 @@ def test_the_revision_is_of_the_content(tmp_path: Path) -> None:
 
 # --- layouts
 
-
-def test_numbered_negatives_keep_their_order(tmp_path: Path) -> None:
-    row = {"anchor": "a", "positive": "p", "negative_2": "n2", "negative_10": "n10"}
-    path = jsonl(tmp_path / "x.jsonl", [row | {"negative_1": "n1"}, row | {"negative_10": None}])
-    assert told(load(path)) == [("a", "p", ["n1", "n2", "n10"]), ("a", "p", ["n2"])]
-
-
-def test_simcse_csv(tmp_path: Path) -> None:
-    path = tmp_path / "x.csv"
-    path.write_text("sent0,sent1,hard_neg\na,b,c\nd,e,\n", encoding="utf-8")
-    assert told(load(path)) == [("a", "b", ["c"]), ("d", "e", [])]
-
-
-def test_flag_embedding_makes_a_row_of_every_positive(tmp_path: Path) -> None:
-    path = jsonl(
-        tmp_path / "x.jsonl",
-        [{"query": "q", "pos": ["p1", "p2"], "neg": ["n1", "n2"]}, {"query": "r", "pos": ["s"]}],
-    )
-    data = load(path)
-    assert told(data) == [("q", "p1", ["n1", "n2"]), ("q", "p2", ["n1", "n2"]), ("r", "s", [])]
-    assert data.negatives[2].tolist() == [-1, -1]
-
-
-def test_tevatron_with_its_texts(tmp_path: Path) -> None:
-    row = {
-        "query_id": "1",
-        "query": "q",
-        "positive_passages": [{"docid": "d", "title": "T", "text": "body"}],
-        "negative_passages": [{"docid": "e", "title": "", "text": "other"}],
-    }
-    assert told(load(jsonl(tmp_path / "x.jsonl", [row]))) == [("q", "T body", ["other"])]
-
-
-def test_tevatron_by_document_ids(tmp_path: Path) -> None:
-    corpus = jsonl(
-        tmp_path / "c.jsonl",
-        [{"docid": "1", "document_text": "one"}, {"docid": 2, "document_text": "two"}],
-    )
-    row = {
-        "query_id": "9",
-        "query_text": "q",
-        "positive_document_ids": ["1"],
-        "negative_document_ids": ["2"],
-    }
-    path = jsonl(tmp_path / "x.jsonl", [row])
-    assert told(load(path, corpus=str(corpus))) == [("q", "one", ["two"])]
-    assert "set corpus to the file with their texts" in refused(path)
-    bad = jsonl(tmp_path / "y.jsonl", [row | {"positive_document_ids": ["7"]}])
-    assert refused(bad, corpus=str(corpus)) == (
-        "y.jsonl, line 1: positive_document_ids has '7', which the corpus does not hold"
-    )
-    bad = jsonl(tmp_path / "z.jsonl", [row | {"positive_document_ids": "1"}])
-    assert "must be a list of document ids, got '1'" in refused(bad, corpus=str(corpus))
-    wrong = jsonl(tmp_path / "d.jsonl", [{"id": "1", "text": "one"}])
-    assert "d.jsonl, line 1: has no 'docid'" in refused(path, corpus=str(wrong))
-
-
+NEGATIVES = {"anchor": "a", "positive": "p", "negative_2": "n2", "negative_10": "n10"}
+PASSAGES = {
+    "query_id": "1",
+    "query": "q",
+    "positive_passages": [{"docid": "d", "title": "T", "text": "body"}],
+    "negative_passages": [{"docid": "e", "title": "", "text": "other"}],
+}
 NLI_ROWS = [
     ("p", "yes", "entailment"),
     ("p", "no", "contradiction"),
@@ -164,61 +95,126 @@ NLI_ROWS = [
     ("p", "not at all", "contradiction"),
     ("r", "two-way", "not_entailment"),
 ]
+NLI = [{"premise": p, "hypothesis": h, "label": c} for p, h, c in NLI_ROWS]
+SCORED = "sentence1,sentence2,score\na,b,4.5\nc,d,1\na,e,4\n"
+RENAMED = {"anchor": "q", "positive": "good"}
+NUMBERED = {"anchor": "2", "positive": "3"}
 
 
-def test_nli_triplets_contrast_what_is_entailed_with_what_is_contradicted(tmp_path: Path) -> None:
-    rows = [{"premise": p, "hypothesis": h, "label": c} for p, h, c in NLI_ROWS]
-    data = load(jsonl(tmp_path / "x.jsonl", rows))
-    assert told(data) == [("p", "yes", ["no", "not at all"]), ("q", "also", [])]
+@pytest.mark.parametrize(
+    ("name", "content", "given", "rows"),
+    [
+        (
+            "numbered.jsonl",  # they keep their order
+            [NEGATIVES | {"negative_1": "n1"}, NEGATIVES | {"negative_10": None}],
+            {},
+            [("a", "p", ["n1", "n2", "n10"]), ("a", "p", ["n2"])],
+        ),
+        (
+            "list.jsonl",
+            [{"anchor": "a", "positive": "b", "negatives": ["c", "d"]}],
+            {},
+            [("a", "b", ["c", "d"])],
+        ),
+        (
+            "simcse.csv",
+            "sent0,sent1,hard_neg\na,b,c\nd,e,\n",
+            {},
+            [("a", "b", ["c"]), ("d", "e", [])],
+        ),
+        ("tevatron.jsonl", [PASSAGES], {}, [("q", "T body", ["other"])]),
+        ("nli.jsonl", NLI, {}, [("p", "yes", ["no", "not at all"]), ("q", "also", [])]),
+        ("scored.csv", SCORED, {"min_score": 4}, [("a", "b", []), ("a", "e", [])]),
+        ("unscored.jsonl", [{"sentence1": "a", "sentence2": "b"}], {}, [("a", "b", [])]),
+        (
+            "renamed.jsonl",  # the other columns are left out
+            [{"q": "a", "good": "b", "negative": "c"}],
+            {"columns": RENAMED},
+            [("a", "b", [])],
+        ),
+        (
+            "no-header.tsv",
+            "src\ta\tb\nsrc\tc\td\n",
+            {"header": False, "columns": NUMBERED},
+            [("a", "b", []), ("c", "d", [])],
+        ),
+        (
+            "quotes.tsv",  # they are characters
+            'anchor\tpositive\n"Hi" she said\tgreeting\n"open\tb\n',
+            {},
+            [('"Hi" she said', "greeting", []), ('"open', "b", [])],
+        ),
+    ],
+)
+def test_layouts_give_their_rows(
+    tmp_path: Path, name: str, content: Any, given: dict[str, Any], rows: list[Any]
+) -> None:
+    data = load(put(tmp_path / name, content), **given)
+    assert told(data) == rows
     assert data.nli is None
 
 
+def test_flag_embedding_makes_a_row_of_every_positive(tmp_path: Path) -> None:
+    path = put(
+        tmp_path / "x.jsonl",
+        [{"query": "q", "pos": ["p1", "p2"], "neg": ["n1", "n2"]}, {"query": "r", "pos": ["s"]}],
+    )
+    data = load(path)
+    assert told(data) == [("q", "p1", ["n1", "n2"]), ("q", "p2", ["n1", "n2"]), ("r", "s", [])]
+    assert data.negatives[2].tolist() == [-1, -1]
+
+
+def test_tevatron_by_document_ids(tmp_path: Path) -> None:
+    corpus = put(
+        tmp_path / "c.jsonl",
+        [{"docid": "1", "document_text": "one"}, {"docid": 2, "document_text": "two"}],
+    )
+    row = {
+        "query_id": "9",
+        "query_text": "q",
+        "positive_document_ids": ["1"],
+        "negative_document_ids": ["2"],
+    }
+    path = put(tmp_path / "x.jsonl", [row])
+    assert told(load(path, corpus=str(corpus))) == [("q", "one", ["two"])]
+    assert "set corpus to the file with their texts" in refused(path)
+    bad = put(tmp_path / "y.jsonl", [row | {"positive_document_ids": ["7"]}])
+    assert refused(bad, corpus=str(corpus)) == (
+        "y.jsonl, line 1: positive_document_ids has '7', which the corpus does not hold"
+    )
+    bad = put(tmp_path / "z.jsonl", [row | {"positive_document_ids": "1"}])
+    assert "must be a list of document ids, got '1'" in refused(bad, corpus=str(corpus))
+    wrong = put(tmp_path / "d.jsonl", [{"id": "1", "text": "one"}])
+    assert "d.jsonl, line 1: has no 'docid'" in refused(path, corpus=str(wrong))
+
+
 def test_nli_pairs_keep_the_class(tmp_path: Path) -> None:
-    rows = [{"premise": p, "hypothesis": h, "label": c} for p, h, c in NLI_ROWS]
-    data = load(jsonl(tmp_path / "x.jsonl", rows), nli="pairs")
+    data = load(put(tmp_path / "x.jsonl", NLI), nli="pairs")
     assert data.nli is not None
     assert data.nli.tolist() == [1, 0, 2, 1, 0]
 
 
 def test_nli_numbers_need_their_names(tmp_path: Path) -> None:
     rows = [{"premise": "p", "hypothesis": "h", "label": 2}]
-    path = jsonl(tmp_path / "x.jsonl", rows)
+    path = put(tmp_path / "x.jsonl", rows)
     assert "label is the number 2; say what numbers mean with nli_labels" in refused(path)
     data = load(path, nli="pairs", nli_labels=["entailment", "neutral", "contradiction"])
     assert data.nli is not None
     assert data.nli.tolist() == [0]
 
 
-def test_scored_pairs_from_a_score_on(tmp_path: Path) -> None:
-    path = tmp_path / "x.csv"
-    path.write_text("sentence1,sentence2,score\na,b,4.5\nc,d,1\na,e,4\n", encoding="utf-8")
-    assert told(load(path, min_score=4)) == [("a", "b", []), ("a", "e", [])]
-
-
 def test_scored_pairs_without_a_threshold_are_plain_texts(tmp_path: Path) -> None:
-    path = tmp_path / "x.csv"
-    path.write_text("sentence1,sentence2,score\na,b,?\nc,a,1\n", encoding="utf-8")
+    path = put(tmp_path / "x.csv", "sentence1,sentence2,score\na,b,?\nc,a,1\n")
     data = load(path)
     assert [a for a, _, _ in told(data)] == ["a", "b", "c", "a"]
     assert (data.anchor == data.positive).all()
 
 
-def test_unscored_pairs_are_positives(tmp_path: Path) -> None:
-    path = jsonl(tmp_path / "x.jsonl", [{"sentence1": "a", "sentence2": "b"}])
-    assert told(load(path)) == [("a", "b", [])]
-
-
 def test_labels_are_meanings(tmp_path: Path) -> None:
-    path = tmp_path / "x.csv"
-    path.write_text("text,label\na,cat\nb,dog\nc,cat\nd,\n", encoding="utf-8")
+    path = put(tmp_path / "x.csv", "text,label\na,cat\nb,dog\nc,cat\nd,\n")
     data = load(path)
     assert data.meaning is not None
     assert data.meaning.tolist() == [0, 1, 0, -1]
-
-
-def test_columns_can_be_renamed_and_others_are_left_out(tmp_path: Path) -> None:
-    path = jsonl(tmp_path / "x.jsonl", [{"q": "a", "good": "b", "negative": "c"}])
-    assert told(load(path, columns={"anchor": "q", "positive": "good"})) == [("a", "b", [])]
 
 
 def test_text_views_make_every_text_a_row(tmp_path: Path) -> None:
@@ -230,7 +226,7 @@ def test_text_views_make_every_text_a_row(tmp_path: Path) -> None:
 
 def test_limit_takes_the_first_rows_of_a_seeded_shuffle(tmp_path: Path) -> None:
     rows = [{"anchor": f"a{i}", "positive": f"p{i}", "negative": "n"} for i in range(50)]
-    path = jsonl(tmp_path / "x.jsonl", rows)
+    path = put(tmp_path / "x.jsonl", rows)
     whole = told(load(path))
     few, more, other = (told(load(path, limit=n, seed=s)) for n, s in ((5, 0), (9, 0), (5, 1)))
     assert few == more[:5]
@@ -246,8 +242,8 @@ def test_limit_takes_the_first_rows_of_a_seeded_shuffle(tmp_path: Path) -> None:
 def beir(folder: Path) -> Path:
     (folder / "qrels").mkdir(parents=True)
     documents = [("d1", "T", "one"), ("d2", "", "two"), ("d3", "", "three"), ("d4", "Only", "")]
-    jsonl(folder / "corpus.jsonl", [{"_id": i, "title": t, "text": x} for i, t, x in documents])
-    jsonl(folder / "queries.jsonl", [{"_id": "q1", "text": "Q"}, {"_id": "q2", "text": "R"}])
+    put(folder / "corpus.jsonl", [{"_id": i, "title": t, "text": x} for i, t, x in documents])
+    put(folder / "queries.jsonl", [{"_id": "q1", "text": "Q"}, {"_id": "q2", "text": "R"}])
     (folder / "qrels" / "train.tsv").write_text(
         "query-id\tcorpus-id\tscore\nq1\td1\t1\nq1\td4\t2\nq1\td3\t0\n", encoding="utf-8"
     )
@@ -288,7 +284,7 @@ def test_beir_folder_refusals(tmp_path: Path) -> None:
     ):
         judged.write_text(text, encoding="utf-8")
         assert message in refused(folder)
-    jsonl(folder / "queries.jsonl", [{"id": "q1", "text": "Q"}])
+    put(folder / "queries.jsonl", [{"id": "q1", "text": "Q"}])
     assert "line 1: has no '_id'" in refused(folder)
     (folder / "queries.jsonl").unlink()
     assert refused(folder).startswith("there is no file s/queries.jsonl")
@@ -313,24 +309,22 @@ def test_check_finds_a_missing_corpus(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["x.xlsx", "x", "x.pkl", "x.parquet.gz"])
 def test_an_unknown_format_is_refused(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_bytes(b"x")
-    assert "its name must end in one of .csv, .json, .jsonl" in refused(tmp_path / name)
+    assert "its name must end in one of .csv, .json, .jsonl" in refused(put(tmp_path / name, b"x"))
 
 
-@pytest.mark.parametrize("name", ["x.jsonl", "x.json", "x.csv", "x.txt"])
-@pytest.mark.parametrize("content", ["", "\n\n"])
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        *((f"x.{kind}", "\n" * n) for kind in ("jsonl", "json", "csv", "txt") for n in (0, 2)),
+        ("x.csv", "anchor,positive\n"),
+    ],
+)
 def test_an_empty_file_is_refused(tmp_path: Path, name: str, content: str) -> None:
-    (tmp_path / name).write_text(content, encoding="utf-8")
-    assert refused(tmp_path / name) == f"{name} is empty: it has no row"
-
-
-def test_a_table_of_a_header_only_is_empty(tmp_path: Path) -> None:
-    (tmp_path / "x.csv").write_text("anchor,positive\n", encoding="utf-8")
-    assert refused(tmp_path / "x.csv") == "x.csv is empty: it has no row"
+    assert refused(put(tmp_path / name, content)) == f"{name} is empty: it has no row"
 
 
 def test_unknown_columns_are_named_with_the_legal_layouts(tmp_path: Path) -> None:
-    message = refused(jsonl(tmp_path / "x.jsonl", [{"q": "a", "answer": "b"}]))
+    message = refused(put(tmp_path / "x.jsonl", [{"q": "a", "answer": "b"}]))
     assert message.startswith("x.jsonl: no layout fits the columns answer, q. Legal are: ")
     assert "Legal are: anchor, positive [, negative, negative_1, ...," in message
     assert "labels or score]; sent0, sent1 [, hard_neg]; query, pos [, neg]" in message
@@ -338,7 +332,7 @@ def test_unknown_columns_are_named_with_the_legal_layouts(tmp_path: Path) -> Non
 
 
 def test_a_renamed_column_must_exist(tmp_path: Path) -> None:
-    path = jsonl(tmp_path / "x.jsonl", [{"question": "a", "answer": "b"}])
+    path = put(tmp_path / "x.jsonl", [{"question": "a", "answer": "b"}])
     assert refused(path, columns={"anchor": "questoin", "positive": "answer"}) == (
         "x.jsonl has no column 'questoin'. Did you mean 'question'? Known: answer, question."
     )
@@ -373,6 +367,8 @@ def test_a_renamed_column_must_exist(tmp_path: Path) -> None:
             "line 1: pos must be a list of texts, got 'b'",
         ),
         ("x.jsonl", '{"query": "a", "pos": []}', "none of them makes a training pair"),
+        ("x.txt", b"caf\xe9\n", "x.txt is not UTF-8 text"),
+        ("x.parquet", b"PAR1 no", "x.parquet cannot be read as parquet"),
         (
             "x.jsonl",
             '{"query": "a", "positive_passages": ["b"]}',
@@ -386,21 +382,9 @@ def test_a_renamed_column_must_exist(tmp_path: Path) -> None:
     ],
 )
 def test_a_bad_row_is_named_by_its_line(
-    tmp_path: Path, name: str, content: str, message: str
+    tmp_path: Path, name: str, content: str | bytes, message: str
 ) -> None:
-    (tmp_path / name).write_text(content, encoding="utf-8")
-    assert message in refused(tmp_path / name)
-
-
-def test_a_score_must_be_a_number(tmp_path: Path) -> None:
-    path = tmp_path / "x.csv"
-    path.write_text("sentence1,sentence2,score\na,b,high\n", encoding="utf-8")
-    assert refused(path, min_score=3) == "x.csv, line 2: score must be a number, got 'high'"
-
-
-def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "x.txt").write_bytes(b"caf\xe9\n")
-    assert "x.txt is not UTF-8 text" in refused(tmp_path / "x.txt")
+    assert message in refused(put(tmp_path / name, content))
 
 
 def test_a_broken_gzip_file_is_refused(tmp_path: Path) -> None:
@@ -408,11 +392,6 @@ def test_a_broken_gzip_file_is_refused(tmp_path: Path) -> None:
     for content in (b"one\n", whole[: len(whole) // 2]):
         (tmp_path / "x.txt.gz").write_bytes(content)
         assert "x.txt.gz is not a whole gzip file" in refused(tmp_path / "x.txt.gz")
-
-
-def test_a_broken_parquet_file_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "x.parquet").write_bytes(b"PAR1 no")
-    assert "x.parquet cannot be read as parquet" in refused(tmp_path / "x.parquet")
 
 
 def test_a_pickle_is_never_opened(tmp_path: Path) -> None:
