@@ -24,8 +24,9 @@ Layout of a results folder::
 No record means not finished. Everything in a record but `RUN_FIELDS` is a function of the cell.
 """
 
+import csv
+import io
 import math
-import re
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
@@ -204,14 +205,11 @@ def scores_csv(scores: list[Score]) -> str:
     Names pass through `spreadsheet_safe`; who reads them undoes it by `spreadsheet_plain`.
     """
     rows = sorted(scores, key=lambda s: (s.task, s.split, s.subset, s.metric))
-    out = [",".join(SCORE_COLUMNS)]
+    text = io.StringIO()
+    out = csv.writer(text, lineterminator="\n")
+    out.writerow(SCORE_COLUMNS)
     for s in rows:
         value = repr(float(s.value)) if math.isfinite(s.value) else "nan"
         names = map(spreadsheet_safe, (s.task, s.split, s.subset, s.metric))
-        cells = (*names, value, str(s.n_examples), str(s.main))
-        out.append(",".join(_quoted(c) for c in cells))
-    return "\n".join(out) + "\n"
-
-
-def _quoted(cell: str) -> str:
-    return '"' + cell.replace('"', '""') + '"' if re.search(r'[",\n\r]', cell) else cell
+        out.writerow((*names, value, s.n_examples, s.main))
+    return text.getvalue()
