@@ -8,7 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import typer
+from click.testing import Result
+from typer.testing import CliRunner
 
+from nsbench.benchmarks.cli.mine import mine
 from nsbench.benchmarks.data import TrainingData, datasets
 from nsbench.benchmarks.encoders.pretrained import TextModel
 
@@ -80,6 +84,27 @@ def put(path: Path, content: str | bytes | list[Any]) -> Path:
         content = "".join(json.dumps(row) + "\n" for row in content)
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return path
+
+
+def beir(folder: Path, corpus: list[Any], queries: list[Any], **judged: str) -> Path:
+    """A folder as BEIR lays it out; ``judged`` holds lines of query, document and score by split.
+
+    A text alone is a document or query named by its number: ``c0``, ``q0``.
+    """
+    for name, rows in (("corpus", corpus), ("queries", queries)):
+        named = [{"_id": f"{name[0]}{i}", "text": row} for i, row in enumerate(rows)]
+        pairs = zip(rows, named, strict=True)
+        put(folder / f"{name}.jsonl", [n if isinstance(row, str) else row for row, n in pairs])
+    for split, lines in judged.items():
+        put(folder / "qrels" / f"{split}.tsv", f"query-id\tcorpus-id\tscore\n{lines}")
+    return folder
+
+
+def mine_command(*words: object, **how: Any) -> Result:
+    """Run ``nsbench mine`` in this process; ``how`` as for `CliRunner.invoke`."""
+    app = typer.Typer()
+    app.command()(mine)
+    return CliRunner().invoke(app, [*map(str, words)], **how)
 
 
 def load(path: Path, **given: Any) -> TrainingData:

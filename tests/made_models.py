@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from made_data import beir, put
 
 WORDS = (
     *("the", "a", "cat", "cats", "dog", "dogs", "boat", "boats", "sleeps", "barks", "crosses"),
@@ -252,21 +253,13 @@ def local_tasks(folder: Path) -> list[Any]:
     """A retrieval task and a task of pairs over the words of the made models."""
     from nsbench.benchmarks.evaluation.local_tasks import task_of_file
 
-    beir = folder / "beir"
-    (beir / "qrels").mkdir(parents=True)
     kept = [t for t in TEXTS if t]
-    corpus = [f'{{"_id": "d{i}", "title": "", "text": "{t} mat"}}' for i, t in enumerate(kept)]
-    queries = [f'{{"_id": "q{i}", "text": "{t}"}}' for i, t in enumerate(kept)]
-    (beir / "corpus.jsonl").write_text("\n".join(corpus) + "\n")
-    (beir / "queries.jsonl").write_text("\n".join(queries) + "\n")
-    rows = [f"q{i}\td{(i * 5 + 1) % len(kept)}\t1" for i in range(len(kept))]
-    judged = "\n".join(["query-id\tcorpus-id\tscore", *rows])
-    (beir / "qrels" / "test.tsv").write_text(judged + "\n")
-    pairs = folder / "pairs.csv"
+    judged = [f"q{i}\tc{(i * 5 + 1) % len(kept)}\t1\n" for i in range(len(kept))]
+    search = beir(folder / "beir", [f"{t} mat" for t in kept], kept, test="".join(judged))
     both = ((x, y) for x in kept for y in kept if x < y)  # no two pairs that tie but for rounding
     lines = [f"{a},{b},{float((i * 7) % 5)}" for i, (a, b) in enumerate(both)]
-    pairs.write_text("\n".join(["sentence1,sentence2,score", *lines]) + "\n")
-    return [task_of_file(beir), task_of_file(pairs)]
+    pairs = put(folder / "pairs.csv", "\n".join(["sentence1,sentence2,score", *lines]) + "\n")
+    return [task_of_file(search), task_of_file(pairs)]
 
 
 @dataclass(frozen=True)

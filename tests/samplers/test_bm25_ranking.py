@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from made_data import beir
 
 from nsbench.samplers import make
 from nsbench.samplers.testing import make_context
@@ -15,19 +16,8 @@ def test_bm25_ranking_chooses_nothing() -> None:
 def test_bm25_ranking_is_a_row_of_retrieval_tests_only(
     small: Callable[..., dict[str, Any]], run_matrix: Callable[..., Any], tmp_path: Path
 ) -> None:
-    import json
-
-    rows = {
-        "corpus": ["cats chase mice", "dogs bark", "rain in spain"],
-        "queries": ["spain", "dogs"],
-    }
-    for name, texts in rows.items():
-        lines = [json.dumps({"_id": f"{name[0]}{i}", "text": t}) for i, t in enumerate(texts)]
-        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    (tmp_path / "qrels").mkdir()
-    for split, pair in (("train", "q1\tc1"), ("test", "q0\tc2")):
-        text = f"query-id\tcorpus-id\tscore\n{pair}\t1\n"
-        (tmp_path / "qrels" / f"{split}.tsv").write_text(text, encoding="utf-8")
+    texts = ["cats chase mice", "dogs bark", "rain in spain"], ["spain", "dogs"]
+    beir(tmp_path, *texts, train="q1\tc1\t1\n", test="q0\tc2\t1\n")
     data = [{"name": "retrieval", "path": str(tmp_path), "test": "test"}]
     matrix = small(samplers=["bm25_ranking"], data=data, seeds=[1, 2])
     folder, records = run_matrix(matrix)

@@ -1,12 +1,12 @@
 """`given`: it keeps the row's own negatives, and a training on them is the loss written out."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from made_data import put
 
 from nsbench.benchmarks.data import TrainingData
 from nsbench.benchmarks.encoders import encoders
@@ -60,8 +60,7 @@ def test_the_loss_is_that_of_positive_and_given_negative_alone() -> None:
 
 
 def run_on(rows: list[dict[str, str]], small: Any, run_matrix: Any, tmp_path: Path) -> Any:
-    path = tmp_path / "rows.jsonl"
-    path.write_text("\n".join(map(json.dumps, rows)))
+    path = put(tmp_path / "rows.jsonl", rows)
     raw = small(
         samplers=["given", "in_batch"],
         data=[{"name": "file", "path": str(path)}],

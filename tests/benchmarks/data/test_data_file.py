@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from made_data import load, put, refused, told
+from made_data import beir, load, put, refused, told
 
 from nsbench.benchmarks.data import datasets
 
@@ -239,32 +239,28 @@ def test_limit_takes_the_first_rows_of_a_seeded_shuffle(tmp_path: Path) -> None:
 # --- BEIR
 
 
-def beir(folder: Path) -> Path:
-    (folder / "qrels").mkdir(parents=True)
+def scifact(folder: Path) -> Path:
     documents = [("d1", "T", "one"), ("d2", "", "two"), ("d3", "", "three"), ("d4", "Only", "")]
-    put(folder / "corpus.jsonl", [{"_id": i, "title": t, "text": x} for i, t, x in documents])
-    put(folder / "queries.jsonl", [{"_id": "q1", "text": "Q"}, {"_id": "q2", "text": "R"}])
-    (folder / "qrels" / "train.tsv").write_text(
-        "query-id\tcorpus-id\tscore\nq1\td1\t1\nq1\td4\t2\nq1\td3\t0\n", encoding="utf-8"
-    )
-    return folder
+    corpus = [{"_id": i, "title": t, "text": x} for i, t, x in documents]
+    queries = [{"_id": "q1", "text": "Q"}, {"_id": "q2", "text": "R"}]
+    return beir(folder, corpus, queries, train="q1\td1\t1\nq1\td4\t2\nq1\td3\t0\n")
 
 
 def test_beir_folder(tmp_path: Path) -> None:
-    data = load(beir(tmp_path / "scifact"))
+    data = load(scifact(tmp_path / "scifact"))
     assert told(data) == [("Q", "T one", ["three"]), ("Q", "Only", ["three"])]
     assert data.name == "scifact"
     assert set(data.texts) == {"Q", "T one", "Only", "three", "two"}  # the corpus, to mine from
 
 
 def test_beir_folder_keeps_its_corpus_when_limited(tmp_path: Path) -> None:
-    data = load(beir(tmp_path / "scifact"), limit=1)
+    data = load(scifact(tmp_path / "scifact"), limit=1)
     assert data.rows == 1
     assert len(data.texts) == 5
 
 
 def test_beir_folder_may_be_packed(tmp_path: Path) -> None:
-    folder = beir(tmp_path / "scifact")
+    folder = scifact(tmp_path / "scifact")
     plain = folder / "corpus.jsonl"
     (folder / "corpus.jsonl.gz").write_bytes(gzip.compress(plain.read_bytes()))
     plain.unlink()
@@ -272,7 +268,7 @@ def test_beir_folder_may_be_packed(tmp_path: Path) -> None:
 
 
 def test_beir_folder_refusals(tmp_path: Path) -> None:
-    folder = beir(tmp_path / "s")
+    folder = scifact(tmp_path / "s")
     judged = folder / "qrels" / "train.tsv"
     assert "has judgements for train" in refused(folder, split="test")
     for text, message in (

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_data import load, refused
+from made_data import load, put, refused
 
 from nsbench.benchmarks.data import TrainingData, datasets
 from nsbench.benchmarks.data._layouts import LAYOUTS
@@ -16,11 +16,7 @@ from nsbench.benchmarks.data._rows import paired_by_label
 from nsbench.benchmarks.data._types import false_negative_rate, normalise
 
 LINES = ["text,label", *(f"{label}{i},{label}" for i in range(4) for label in "abc")]
-
-
-def written(path: Path, lines: list[str]) -> Path:
-    path.write_text("\n".join(lines) + "\n", "utf-8")
-    return path
+TABLE = "\n".join(LINES)
 
 
 def left_out(data: TrainingData) -> dict[str, tuple[int, list[str]]]:
@@ -29,7 +25,7 @@ def left_out(data: TrainingData) -> dict[str, tuple[int, list[str]]]:
 
 
 def test_each_text_has_another_text_of_its_label(tmp_path: Path) -> None:
-    path = written(tmp_path / "x.csv", LINES)
+    path = put(tmp_path / "x.csv", TABLE)
     data = load(path, views="label")
     pairs = [
         (data.texts[a], data.texts[p]) for a, p in zip(data.anchor, data.positive, strict=True)
@@ -43,7 +39,7 @@ def test_each_text_has_another_text_of_its_label(tmp_path: Path) -> None:
 
 
 def test_the_seed_decides_the_pairs_and_the_identity(tmp_path: Path) -> None:
-    path = written(tmp_path / "x.csv", LINES)
+    path = put(tmp_path / "x.csv", TABLE)
     whole = [load(path, views="label", seed=seed) for seed in (0, 0, 1)]
     assert whole[0].positive.tolist() == whole[1].positive.tolist() != whole[2].positive.tolist()
     assert whole[0].digest == whole[1].digest != whole[2].digest
@@ -58,7 +54,7 @@ def test_the_seed_decides_the_pairs_and_the_identity(tmp_path: Path) -> None:
 
 def test_what_cannot_be_paired_is_counted_with_its_place(tmp_path: Path) -> None:
     lines = ["text,label", "a,x", "lost,", "b,x", "only,y", "twin,z", "TWIN,z", "a,x"]
-    data = load(written(tmp_path / "x.csv", lines), views="label")
+    data = load(put(tmp_path / "x.csv", "\n".join(lines)), views="label")
     pairs = zip(data.anchor.tolist(), data.positive.tolist(), strict=True)
     assert [(data.texts[a], data.texts[p]) for a, p in pairs] == [
         *(("a", "b"), ("b", "a"), ("a", "b")),
@@ -72,13 +68,13 @@ def test_what_cannot_be_paired_is_counted_with_its_place(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("lines", [["text", "a", "b"], ["text,label", "a,x", "b,y"]])
 def test_labels_without_two_texts_are_refused(tmp_path: Path, lines: list[str]) -> None:
-    message = refused(written(tmp_path / "x.csv", lines), views="label")
+    message = refused(put(tmp_path / "x.csv", "\n".join(lines)), views="label")
     assert message == "x.csv: views is 'label', but no label has two different texts"
 
 
 @pytest.mark.parametrize("layout", [x for x in LAYOUTS if "label" not in x.options], ids=str)
 def test_other_layouts_refuse_it(tmp_path: Path, layout: Any) -> None:
-    path = written(tmp_path / "x.csv", [",".join(layout.required), ",".join(layout.required)])
+    path = put(tmp_path / "x.csv", 2 * (",".join(layout.required) + "\n"))
     dataset = datasets.make("file", path=str(path), views="label")
     with pytest.raises(ValueError, match="views = 'label' is set, but rows of"):
         dataset.check()

@@ -1,6 +1,5 @@
 """Several data sets in one training."""
 
-import json
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from made_data import beir, put
 
 from nsbench.benchmarks.data import datasets
 from nsbench.benchmarks.training.batches import one_source_batches
@@ -22,20 +22,12 @@ def parts(tmp_path: Path) -> list[dict[str, Any]]:
         {"anchor": f"premise {i}", "positive": f"so {i}", "negative": f"not {i}"} for i in range(20)
     ]
     triplets[0]["negative"] = "again 3"
-    for name, rows in (("pairs", pairs), ("triplets", triplets)):
-        (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    folder = tmp_path / "toy"
-    (folder / "qrels").mkdir(parents=True)
-    for name, word in (("corpus", "document"), ("queries", "query")):
-        lines = [json.dumps({"_id": f"{name[0]}{i}", "text": f"{word} {i}"}) for i in range(30)]
-        (folder / f"{name}.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    for split, low, high in (("train", 0, 20), ("test", 20, 30)):
-        lines = [f"q{i}\tc{i}\t1" for i in range(low, high)]
-        text = "\n".join(["query-id\tcorpus-id\tscore", *lines]) + "\n"
-        (folder / "qrels" / f"{split}.tsv").write_text(text, encoding="utf-8")
+    texts = ([f"{word} {i}" for i in range(30)] for word in ("document", "query"))
+    lines = [f"q{i}\tc{i}\t1\n" for i in range(30)]
+    folder = beir(tmp_path / "toy", *texts, train="".join(lines[:20]), test="".join(lines[20:]))
     return [
-        {"name": "file", "path": str(tmp_path / "pairs.jsonl")},
-        {"name": "file", "path": str(tmp_path / "triplets.jsonl")},
+        {"name": "file", "path": str(put(tmp_path / "pairs.jsonl", pairs))},
+        {"name": "file", "path": str(put(tmp_path / "triplets.jsonl", triplets))},
         {"name": "retrieval", "path": str(folder), "test": "test"},
     ]
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_data import load, put, refused, told
+from made_data import beir, load, put, refused, told
 
 from nsbench.benchmarks.data import TrainingData, _records, _rows, _tables, datasets
 from nsbench.benchmarks.data._reading import Reading, Report, RowError, parse_reading, sentences
@@ -106,33 +106,27 @@ def test_a_report_names_three_places_and_all_counts() -> None:
 # --- keys that come twice
 
 
-def beir(folder: Path, documents: list[Any], judged: str, queries: list[Any] | None = None) -> Path:
-    put(folder / "corpus.jsonl", documents)
-    put(folder / "queries.jsonl", queries or [{"_id": "q", "text": "Q"}, {"_id": "r", "text": "R"}])
-    put(folder / "qrels" / "train.tsv", "query-id\tcorpus-id\tscore\n" + judged)
-    return folder
-
-
+ASKED = [{"_id": "q", "text": "Q"}, {"_id": "r", "text": "R"}]
 ONE, OTHER = {"_id": "1", "text": "one"}, {"_id": 1, "text": "other"}
 
 
 @pytest.mark.parametrize(
     ("documents", "judged", "queries", "message"),
     [
-        ([ONE, OTHER], "q\t1\t1\n", None, "corpus.jsonl, line 2: _id occurs twice"),
+        ([ONE, OTHER], "q\t1\t1\n", ASKED, "corpus.jsonl, line 2: _id occurs twice"),
         (
             [ONE],
             "q\t1\t1\n",
             [{"_id": "q", "text": "Q"}, {"_id": "q", "text": "P"}],
             "queries.jsonl, line 2: _id occurs twice",
         ),
-        ([ONE], "q\t1\t1\nq\t1\t0\n", None, "train.tsv, line 3: pair of query-id and corpus-id"),
+        ([ONE], "q\t1\t1\nq\t1\t0\n", ASKED, "train.tsv, line 3: pair of query-id and corpus-id"),
     ],
 )
 def test_a_key_with_two_values_names_both_lines(
     tmp_path: Path, documents: list[Any], judged: str, queries: Any, message: str
 ) -> None:
-    folder = beir(tmp_path / "s", documents, judged, queries)
+    folder = beir(tmp_path / "s", documents, queries, train=judged)
     found = refused(folder)
     assert message in found
     first = "line 2" if "train" in message else "line 1"
@@ -143,7 +137,7 @@ def test_a_key_with_two_values_names_both_lines(
 
 
 def test_a_key_that_repeats_its_value_is_counted_and_no_error(tmp_path: Path) -> None:
-    folder = beir(tmp_path / "s", [ONE, ONE], "q\t1\t1\nq\t1\t1\n")
+    folder = beir(tmp_path / "s", [ONE, ONE], ASKED, train="q\t1\t1\nq\t1\t1\n")
     data = load(folder)
     assert told(data) == [("Q", "one", [])]
     assert sum(left_out(data).values()) == 2
@@ -168,7 +162,7 @@ def test_the_first_of_a_key_is_kept_whatever_comes_later(
     for key, text in rows:
         first.setdefault(str(key), text)
     documents = [{"_id": key, "text": text} for key, text in rows]
-    folder = beir(tmp_path / "s", documents, f"q\t{rows[0][0]}\t1\n")
+    folder = beir(tmp_path / "s", documents, ASKED, train=f"q\t{rows[0][0]}\t1\n")
     data = load(folder, bad_rows="skip")
     assert told(data) == [("Q", rows[0][1], [])]
     assert sum(left_out(data).values()) == len(rows) - len(first)
@@ -179,7 +173,9 @@ def test_the_first_of_a_key_is_kept_whatever_comes_later(
 
 
 def test_judgements_of_documents_that_are_missing_can_be_skipped(tmp_path: Path) -> None:
-    folder = beir(tmp_path / "s", [ONE, {"_id": "2", "text": ""}], "q\t1\t1\nq\t9\t1\nr\t2\t1\n")
+    folder = beir(
+        tmp_path / "s", [ONE, {"_id": "2", "text": ""}], ASKED, train="q\t1\t1\nq\t9\t1\nr\t2\t1\n"
+    )
     assert "corpus.jsonl, line 2: text is blank" in refused(folder)
     data = load(folder, bad_rows="skip")
     assert told(data) == [("Q", "one", [])]
@@ -187,7 +183,7 @@ def test_judgements_of_documents_that_are_missing_can_be_skipped(tmp_path: Path)
 
 
 def test_ids_are_kept(tmp_path: Path) -> None:
-    data = load(beir(tmp_path / "s", [ONE, {"_id": "x7", "text": "two"}], "r\t1\t1\n"))
+    data = load(beir(tmp_path / "s", [ONE, {"_id": "x7", "text": "two"}], ASKED, train="r\t1\t1\n"))
     assert data.document_ids == {"one": "1", "two": "x7"}
     assert data.query_ids == {"Q": "q", "R": "r"}
 
@@ -292,7 +288,7 @@ def test_an_option_that_is_not_read_is_refused(
     tmp_path: Path, given: dict[str, Any], message: str
 ) -> None:
     assert message in refused(put(tmp_path / "x.jsonl", [{"text": "a"}]), **given)
-    folder = beir(tmp_path / "s", [ONE], "q\t1\t1\n")
+    folder = beir(tmp_path / "s", [ONE], ASKED, train="q\t1\t1\n")
     if set(given) & {"header", "quotes", "min_score"}:
         assert "is a BEIR folder, whose files are laid out in one way" in refused(folder, **given)
 
@@ -552,20 +548,20 @@ def test_a_row_without_the_column_that_others_have_is_no_positive(
 
 
 def test_a_table_that_is_there_twice_is_refused(tmp_path: Path) -> None:
-    folder = beir(tmp_path / "s", [ONE], "q\t1\t1\n")
+    folder = beir(tmp_path / "s", [ONE], ASKED, train="q\t1\t1\n")
     (folder / "corpus.jsonl.gz").write_bytes(gzip.compress(b'{"_id": "1", "text": "other"}\n'))
     assert refused(folder) == "s has both corpus.jsonl and corpus.jsonl.gz: remove one of them"
 
 
 @pytest.mark.parametrize("score", ["inf", "nan", "", "high"])
 def test_a_judgement_must_be_a_number(tmp_path: Path, score: str) -> None:
-    folder = beir(tmp_path / "s", [ONE], f"q\t1\t1\nr\t1\t{score}\n")
+    folder = beir(tmp_path / "s", [ONE], ASKED, train=f"q\t1\t1\nr\t1\t{score}\n")
     assert "train.tsv, line 3: score must be" in refused(folder)
     assert load(folder, bad_rows="skip").rows == 1
 
 
 def test_a_document_with_a_title_needs_no_text(tmp_path: Path) -> None:
-    folder = beir(tmp_path / "s", [{"_id": "1", "title": "one"}], "q\t1\t1\n")
+    folder = beir(tmp_path / "s", [{"_id": "1", "title": "one"}], ASKED, train="q\t1\t1\n")
     assert told(load(folder)) == [("Q", "one", [])]
 
 
@@ -579,13 +575,13 @@ def test_a_threshold_needs_scores(tmp_path: Path) -> None:
 def test_half_a_character_in_a_key_or_an_id_is_refused(tmp_path: Path) -> None:
     path = put(tmp_path / "x.jsonl", '{"text": "a", "more \\ud83d": 1}\n')
     assert "a key holds half of a surrogate pair" in refused(path)
-    folder = beir(tmp_path / "s", [{"_id": "1\ud83d", "text": "a"}], "q\t1\t1\n")
+    folder = beir(tmp_path / "s", [{"_id": "1\ud83d", "text": "a"}], ASKED, train="q\t1\t1\n")
     assert "_id holds half of a surrogate pair" in refused(folder)
 
 
 @pytest.mark.parametrize("key", [None, True, " ", ["1"], "a\tb"])
 def test_a_key_must_be_a_text_or_a_number(tmp_path: Path, key: Any) -> None:
-    folder = beir(tmp_path / "s", [ONE, {"_id": key, "text": "a"}], "q\t1\t1\n")
+    folder = beir(tmp_path / "s", [ONE, {"_id": key, "text": "a"}], ASKED, train="q\t1\t1\n")
     assert "corpus.jsonl, line 2: _id " in refused(folder)
     assert load(folder, bad_rows="skip").rows == 1
 

@@ -1,6 +1,5 @@
 """Retrieval sets: rows by query, what is held out, and development queries."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import datasets as hf
 import huggingface_hub.constants
 import numpy as np
 import pytest
+from made_data import beir, put
 
 from nsbench.benchmarks.contrast.context import Known
 from nsbench.benchmarks.data import Ranking, TrainingData, datasets
@@ -30,25 +30,15 @@ TRAIN = [
 TEST = [("q4", "d5", 1), ("q4", "d0", 1), ("q5", "d6", 2), ("q5", "d7", 0)]
 
 
-def lines(path: Path, rows: list[dict[str, Any]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-
-
-def tsv(path: Path, rows: list[tuple[str, str, int]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    body = "".join("\t".join(map(str, row)) + "\n" for row in rows)
-    path.write_text("query-id\tcorpus-id\tscore\n" + body, encoding="utf-8")
+def judged(rows: list[tuple[str, str, int]]) -> str:
+    return "".join("\t".join(map(str, row)) + "\n" for row in rows)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    out = tmp_path / "toy"
-    lines(out / "corpus.jsonl", [{"_id": i, "title": "", "text": t} for i, t in DOCUMENTS.items()])
-    lines(out / "queries.jsonl", [{"_id": i, "text": t} for i, t in QUERIES.items()])
-    tsv(out / "qrels" / "train.tsv", TRAIN)
-    tsv(out / "qrels" / "test.tsv", TEST)
-    return out
+    corpus = [{"_id": i, "title": "", "text": t} for i, t in DOCUMENTS.items()]
+    queries = [{"_id": i, "text": t} for i, t in QUERIES.items()]
+    return beir(tmp_path / "toy", corpus, queries, train=judged(TRAIN), test=judged(TEST))
 
 
 def make(folder: Path, **given: Any) -> Any:
@@ -212,7 +202,7 @@ def test_a_hub_set_is_the_same_as_its_folder(
     names = {"corpus": ["corpus"], "queries": ["queries"], "default": ["train", "test"]}
     for split, rows in (("train", TRAIN), ("test", TEST)):
         found = [dict(zip(("query-id", "corpus-id", "score"), row, strict=True)) for row in rows]
-        lines(repository / f"{split}.jsonl", found)
+        put(repository / f"{split}.jsonl", found)
     for name in ("corpus", "queries"):
         (repository / f"{name}.jsonl").write_bytes((folder / f"{name}.jsonl").read_bytes())
     head = ["---", "configs:"]

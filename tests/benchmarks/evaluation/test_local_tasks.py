@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from made_data import beir, put
 from running import planned_of
 from scipy.stats import spearmanr
 
@@ -69,24 +70,18 @@ def tables(tmp_path: Path) -> Path:
     with (tmp_path / "graded.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("a", "b", "score"), *GRADED])
     lines = [{"sentence1": a, "sentence2": b, "label": s > 2} for a, b, s in GRADED]
-    (tmp_path / "paired.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    put(tmp_path / "paired.jsonl", lines)
     for name in ("fit", "scored"):
         rows = [f"{color} {n}\t{color}" for color in ("red", "blue") for n in ("one", "two")]
         (tmp_path / f"{name}.tsv").write_text("\n".join(["text\tlabel", *rows]) + "\n")
     lines = [f"text,label\n{c} car {n},{c}\n{c} boat {n},{c}" for c, n in GROUPED]
     (tmp_path / "grouped.csv").write_text("\n".join([lines[0], *(x[11:] for x in lines[1:])]))
     lines = [{"query": q, "positive": p, "negative": n} for q, p, n in ASKED]
-    (tmp_path / "asked.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    folder = tmp_path / "search"
-    (folder / "qrels").mkdir(parents=True)
+    put(tmp_path / "asked.jsonl", lines)
     docs = [{"_id": "a", "title": "red", "text": "car"}, {"_id": "b", "text": "blue boat"}]
     docs += [{"_id": "c", "text": "old new"}]
-    (folder / "corpus.jsonl").write_text("\n".join(map(json.dumps, docs)))
     asked = [{"_id": "q", "text": "red car"}, {"_id": "r", "text": "blue boat old"}]
-    (folder / "queries.jsonl").write_text("\n".join(map(json.dumps, asked)))
-    (folder / "qrels" / "test.tsv").write_text(
-        "query-id\tcorpus-id\tscore\nq\ta\t1\nr\tc\t1\nr\tb\t0\n"
-    )
+    beir(tmp_path / "search", docs, asked, test="q\ta\t1\nr\tc\t1\nr\tb\t0\n")
     return tmp_path
 
 
@@ -247,8 +242,7 @@ def test_what_cannot_be_is_refused_by_name(tables: Path, change, message) -> Non
     ],
 )
 def test_a_row_that_cannot_be_scored_is_named(tables: Path, kind, text, message) -> None:
-    path = tables / "bad.csv"
-    path.write_text(text)
+    path = put(tables / "bad.csv", text)
     table = {"name": "bad", "kind": kind, "path": str(path)}
     if kind == "classification":
         table["train"] = str(tables / "fit.tsv")
@@ -313,9 +307,8 @@ def test_editors_know_the_keys_of_a_task(tables: Path) -> None:
     ],
 )
 def test_candidates_that_cannot_be_ranked_are_named(tmp_path: Path, change, message) -> None:
-    path = tmp_path / "bad.jsonl"
     good = {"query": "q", "positive": ["a"], "negative": ["b"]}
-    path.write_text(f"{json.dumps(good)}\n{json.dumps(good | change)}\n")
+    path = put(tmp_path / "bad.jsonl", [good, good | change])
     with pytest.raises(ValueError, match=f"line 2: {message}"):
         fingerprinted(local_task({"name": "bad", "kind": "reranking", "path": str(path)}))
 
@@ -362,9 +355,8 @@ def test_clustering_is_what_mteb_computes_on_all_texts(tables: Path) -> None:
     from nsbench.benchmarks.evaluation.mteb.adapter import MtebEncoder, contained, mteb_module
     from nsbench.benchmarks.evaluation.mteb.local import mteb_task
 
-    path = tables / "hard.csv"
     rows = [(f"{w} {v} {u}", u) for w in WORDS[:4] for v in WORDS[:4] for u in WORDS[4:]]
-    path.write_text("text,label\n" + "\n".join(map(",".join, rows)))
+    path = put(tables / "hard.csv", "text,label\n" + "\n".join(map(",".join, rows)))
     (task,) = evaluation_tasks([{"name": "hard", "kind": "clustering", "path": str(path)}])
     ours = mteb_task(task)
     with contained():
@@ -385,10 +377,11 @@ def test_clustering_is_what_mteb_computes_on_all_texts(tables: Path) -> None:
 
 # --- the options of reading, and names of test files
 
+INCHES = 'sentence1,sentence2,score\nplain,text,5\n"7" pipe,a pipe,1\n'
+
 
 def test_tasks_are_read_with_the_options_of_training_data(tmp_path: Path) -> None:
-    path = tmp_path / "x.csv"
-    path.write_text('sentence1,sentence2,score\nplain,text,5\n"7" pipe,a pipe,1\n')
+    path = put(tmp_path / "x.csv", INCHES)
     with pytest.raises(ValueError, match='set quotes = "none"'):
         task_of_file(path)
     task = task_of_file(path, reading=Reading(quotes="none"))
@@ -397,8 +390,7 @@ def test_tasks_are_read_with_the_options_of_training_data(tmp_path: Path) -> Non
     assert evaluation_tasks([table]) == (replace(task, name="x"),)
     with pytest.raises(ValueError, match=r"evaluation task 'x': quotes is 'nine'"):
         evaluation_tasks([table | {"quotes": "nine"}])
-    rows = tmp_path / "pairs.txt"
-    rows.write_text("one two\tthree\t1\tx\nfour\tfive\t0\n")
+    rows = put(tmp_path / "pairs.txt", "one two\tthree\t1\tx\nfour\tfive\t0\n")
     with pytest.raises(ValueError, match="lines have tabs"):
         task_of_file(rows)
     given = {
@@ -424,8 +416,7 @@ def test_tasks_are_read_with_the_options_of_training_data(tmp_path: Path) -> Non
 def test_bad_rows_of_tests_are_refused_or_skipped_and_counted(
     tmp_path: Path, kind: str, rows: list[str], kept: int
 ) -> None:
-    path = tmp_path / "x.csv"
-    path.write_text("\n".join([",".join(KINDS[kind].columns), *rows]) + "\n")
+    path = put(tmp_path / "x.csv", "\n".join([",".join(KINDS[kind].columns), *rows]) + "\n")
     table = {"name": "x", "kind": kind, "path": str(path)}
     with pytest.raises(ValueError, match=r"x\.csv, line \d: "):
         evaluation_tasks([table])
@@ -462,11 +453,8 @@ def test_what_was_left_out_is_in_the_record_of_the_scores(tables: Path) -> None:
 def test_test_files_get_names_that_are_legal_and_differ(tmp_path: Path) -> None:
     places = ["prüf \u2013 menge.csv", "fr/test.csv", "de/test.csv", "x/de/test.csv", "own.csv"]
     places += ["日本.csv", "中国.csv", "a=b.csv", ".hidden.csv"]
-    for place in places:
-        path = tmp_path / place
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("sentence1,sentence2,score\na,b,1\nc,d,2\n")
-    given = [str(tmp_path / place) for place in places]
+    rows = "sentence1,sentence2,score\na,b,1\nc,d,2\n"
+    given = [str(put(tmp_path / place, rows)) for place in places]
     names = [task.name for task in tasks_of_files(given)]
     assert names[:2] == ["pruf-menge", "fr-test"]
     assert names[3] == "x-de-test"
@@ -487,8 +475,7 @@ def test_test_files_get_names_that_are_legal_and_differ(tmp_path: Path) -> None:
 
 
 def test_options_of_tables_are_for_the_tables_among_the_test_files(tables: Path) -> None:
-    path = tables / "x.csv"
-    path.write_text('sentence1,sentence2,score\nplain,text,5\n"7" pipe,a pipe,1\n')
+    path = put(tables / "x.csv", INCHES)
     folder = str(tables / "search")
     reading = Reading(quotes="none", bad_rows="skip")
     table, search = tasks_of_files([str(path), folder], reading)
@@ -502,8 +489,8 @@ def test_no_clustering_is_scored_on_a_draw_that_lacks_a_label(tmp_path: Path) ->
     """19 texts of one label and one of another: a constant model knows nothing and gets 0."""
     from nsbench.benchmarks.evaluation.mteb.local import WholeDraws
 
-    path = tmp_path / "rare.csv"
-    path.write_text("text,label\n" + "".join(f"text {i},{'ab'[i == 7]}\n" for i in range(20)))
+    rows = [f"text {i},{'ab'[i == 7]}\n" for i in range(20)]
+    path = put(tmp_path / "rare.csv", "".join(["text,label\n", *rows]))
     (task,) = evaluation_tasks([{"name": "rare", "kind": "clustering", "path": str(path)}])
     constant = replace(MODEL, encode=lambda texts: np.ones((len(texts), MODEL.dimension), "f4"))
     (score,) = [s for s in evaluate(constant, [task], geometry=False).scores if s.main]
@@ -521,17 +508,11 @@ def test_no_clustering_is_scored_on_a_draw_that_lacks_a_label(tmp_path: Path) ->
 
 @pytest.mark.parametrize("names", [("a", "z"), ("z", "a")])
 def test_ties_of_a_constant_model_are_counted_and_said(tmp_path: Path, names: Any) -> None:
-    folder = tmp_path / "beir"
-    (folder / "qrels").mkdir(parents=True)
     right, wrong = names
-    docs = [{"_id": right, "text": "right one"}] + [
-        {"_id": f"{wrong}{i}", "text": f"wrong one {i}"} for i in range(12)
-    ]
-    queries = [{"_id": f"q{i}", "text": f"query {i}"} for i in range(3)]
-    for name, rows in (("corpus", docs), ("queries", queries)):
-        (folder / f"{name}.jsonl").write_text("\n".join(json.dumps(r) for r in rows))
+    docs = [{"_id": right, "text": "right one"}]
+    docs += [{"_id": f"{wrong}{i}", "text": f"wrong one {i}"} for i in range(12)]
     judged = "".join(f"q{i}\t{right}\t1\n" for i in range(3))
-    (folder / "qrels" / "test.tsv").write_text(f"query-id\tcorpus-id\tscore\n{judged}")
+    folder = beir(tmp_path / "beir", docs, [f"query {i}" for i in range(3)], test=judged)
     (task,) = evaluation_tasks([{"name": "beir", "kind": "retrieval", "path": str(folder)}])
     constant = replace(MODEL, encode=lambda texts: np.ones((len(texts), MODEL.dimension), "f4"))
     found = evaluate(constant, [task], geometry=False)

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import typer
 from made_data import LETTERS as MODEL
-from made_data import letters, pairs_of
+from made_data import letters, mine_command, pairs_of, put
 
 from nsbench.benchmarks.data import TrainingData, datasets
 from nsbench.benchmarks.mining.corpus import ShortageError
@@ -373,25 +372,19 @@ def test_a_document_that_is_an_anchor_too_can_be_mined(tmp_path: Path) -> None:
 
 
 def test_command_line(tmp_path: Path) -> None:
-    from typer.testing import CliRunner
-
-    from nsbench.benchmarks.cli.mine import mine
-
-    app = typer.Typer()
-    app.command()(mine)
-    runner = CliRunner()
-    (tmp_path / "q.csv").write_text("question,answer\nthe cat,a cat sat\nthe dog,a dog saw a cat\n")
-    words = [str(tmp_path / "q.csv"), "--column", "anchor=question", "--column", "positive=answer"]
+    rows = "question,answer\nthe cat,a cat sat\nthe dog,a dog saw a cat\n"
+    pairs = put(tmp_path / "q.csv", rows)
+    words = [pairs, "--column", "anchor=question", "--column", "positive=answer"]
     out = tmp_path / "out"
-    form = ["--sampler", "bm25", "-o", str(out), "--format", "flagembedding"]
-    done = runner.invoke(app, [*words, *form])
+    form = ["--sampler", "bm25", "-o", out, "--format", "flagembedding"]
+    done = mine_command(*words, *form)
     assert done.exit_code == 0, done.output
-    rows = [json.loads(line) for line in (out / "train.jsonl").open()]
-    assert rows[0] == {"query": "the cat", "pos": ["a cat sat"], "neg": ["a dog saw a cat"]}
+    written = [json.loads(line) for line in (out / "train.jsonl").open()]
+    assert written[0] == {"query": "the cat", "pos": ["a cat sat"], "neg": ["a dog saw a cat"]}
     assert "2 rows, 1 negatives" in done.stdout
     made = json.loads((out / "mined.json").read_text())
     assert made["settings"]["negatives"] == 1  # the sampler's
-    x = ["-o", str(tmp_path / "x")]
+    x = ["-o", tmp_path / "x"]
     for wrong, message in (
         (["--shortage", "drop"], "name a model with --model, or choose --source bm25"),
         (["--source", "bm25"], "say with --shortage"),
@@ -399,11 +392,10 @@ def test_command_line(tmp_path: Path) -> None:
         (["--sampler", "bm25", "--negatives", "0"], "'--negatives'"),
         (["--sampler", "bm25", "--format", "n-tuple"], "n-tuple has as many columns"),
     ):
-        done = runner.invoke(app, [*words, *x, *wrong], env={"COLUMNS": "200"})
+        done = mine_command(*words, *x, *wrong, env={"COLUMNS": "200"})
         assert done.exit_code == 2
         assert message in done.stderr
     assert not (tmp_path / "x").exists()
-    again = [*words, *form, "--negatives", "2", "--overwrite"]
-    assert runner.invoke(app, again).exit_code == 0
+    assert mine_command(*words, *form, "--negatives", "2", "--overwrite").exit_code == 0
     made = json.loads((out / "mined.json").read_text())
     assert made["settings"]["negatives"] == 2  # what was said

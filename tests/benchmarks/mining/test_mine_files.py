@@ -9,13 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import typer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_data import LETTERS as MODEL
-from typer.testing import CliRunner
+from made_data import beir, mine_command, put
 
-from nsbench.benchmarks.cli.mine import mine
 from nsbench.benchmarks.data import TrainingData, datasets
 from nsbench.benchmarks.data._reading import Reading
 from nsbench.benchmarks.data._rows import Rows, without_repeats
@@ -32,12 +30,6 @@ Pair = tuple[str, str]
 
 def lines(path: Path) -> list[Any]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
-
-
-def put(path: Path, rows: list[Any]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
 
 
 def found(data: TrainingData) -> dict[Pair, set[str]]:
@@ -171,18 +163,12 @@ def test_a_set_mined_with_scores_is_training_data(tmp_path: Path, form: str) -> 
 # --- ids, repeats and the report
 
 
-def beir(folder: Path) -> Path:
-    names = [("x1", "red apple pie"), ("x2", "green apple"), ("x3", "blue whale"), ("d0", "a dog")]
-    put(folder / "corpus.jsonl", [{"_id": i, "title": "", "text": t} for i, t in names])
-    put(folder / "queries.jsonl", [{"_id": "ask-7", "text": "which pie"}])
-    (folder / "qrels").mkdir()
-    (folder / "qrels" / "train.tsv").write_text("query-id\tcorpus-id\tscore\nask-7\tx1\t1\n")
-    return folder
-
-
 @pytest.mark.parametrize("form", ["beir", "tevatron", "flagembedding"])
 def test_ids_go_through_mining(tmp_path: Path, form: str) -> None:
-    data = read_data(str(beir(tmp_path / "in")), {})
+    names = [("x1", "red apple pie"), ("x2", "green apple"), ("x3", "blue whale"), ("d0", "a dog")]
+    texts = [{"_id": i, "title": "", "text": t} for i, t in names]
+    asked = [{"_id": "ask-7", "text": "which pie"}]
+    data = read_data(str(beir(tmp_path / "in", texts, asked, train="ask-7\tx1\t1\n")), {})
     corpus = put(tmp_path / "more.jsonl", [{"docid": 55, "text": "a whale"}, {"text": "pies"}])
     both, documents = with_corpus(data, corpus)
     out = tmp_path / "out"
@@ -220,25 +206,21 @@ def test_planted_copies_are_repeats_though_their_texts_have_two_numbers() -> Non
 
 
 def test_the_command_prints_and_keeps_what_was_left_out(tmp_path: Path) -> None:
-    app = typer.Typer()
-    app.command()(mine)
-    path = tmp_path / "q.tsv"
-    path.write_text('anchor\tpositive\tsource\n"a ""cat"""\tcat sat\tx\nthe dog\t\tx\ndog\tdd\tx\n')
-    corpus = tmp_path / "more.txt"
-    corpus.write_text("bird\tone\nfish\ttwo\n")
+    rows = 'anchor\tpositive\tsource\n"a ""cat"""\tcat sat\tx\nthe dog\t\tx\ndog\tdd\tx\n'
+    path = put(tmp_path / "q.tsv", rows)
+    corpus = put(tmp_path / "more.txt", "bird\tone\nfish\ttwo\n")
     out = tmp_path / "out"
     words = [str(path), "--sampler", "bm25", "-o", str(out), "--corpus", str(corpus)]
-    runner = CliRunner()
-    wrong = runner.invoke(app, words)
+    wrong = mine_command(*words)
     assert "q.tsv, line 3: positive is blank" in str(wrong.exception)
     words += ["--read", "bad_rows=skip"]
-    assert "cells have double quotes around them" in str(runner.invoke(app, words).exception)
+    assert "cells have double quotes around them" in str(mine_command(*words).exception)
     words += ["--read", "quotes=double"]
-    assert "lines have tabs" in str(runner.invoke(app, words).exception)
+    assert "lines have tabs" in str(mine_command(*words).exception)
     columns = ["--read-corpus", "delimiter=tab", "--read-corpus", "header=false"]
-    assert "has no column 'text'" in str(runner.invoke(app, [*words, *columns]).exception)
+    assert "has no column 'text'" in str(mine_command(*words, *columns).exception)
     corpus.write_text("bird dog\nfish two\n\n")
-    done = runner.invoke(app, words)
+    done = mine_command(*words)
     assert done.exit_code == 0, done.output
     for text in (
         "read 3 rows of q.tsv",

@@ -8,10 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import typer
-from typer.testing import CliRunner
+from made_data import mine_command, put
 
-from nsbench.benchmarks.cli.mine import mine
 from nsbench.benchmarks.encoders import _sources, encoders
 from nsbench.benchmarks.encoders.pretrained import load_model
 from nsbench.benchmarks.mining.dataset.rescore import load_rescorer
@@ -71,12 +69,8 @@ def cross_encoder(path: Path, classes: int, **settings: Any) -> Path:
 
 def call(folder: Path, *options: str) -> Any:
     rows = [{"anchor": f"{w} x", "positive": f"{w} dog"} for w in WORDS[4:]]
-    folder.mkdir(exist_ok=True)
-    (folder / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    app = typer.Typer()
-    app.command()(mine)
-    given = [str(folder / "pairs.jsonl"), "-o", str(folder / "out"), "--shortage", "fewer"]
-    return CliRunner().invoke(app, [*given, *options])
+    pairs = put(folder / "pairs.jsonl", rows)
+    return mine_command(pairs, "-o", folder / "out", "--shortage", "fewer", *options)
 
 
 @pytest.mark.parametrize("place", ["0_StaticEmbedding", "deep/below"])

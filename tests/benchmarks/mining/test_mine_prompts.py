@@ -6,10 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import typer
-from typer.testing import CliRunner
+from made_data import mine_command, put
 
-from nsbench.benchmarks.cli.mine import mine
 from nsbench.benchmarks.encoders.pretrained import load_model
 from nsbench.benchmarks.mining.dataset.cache import EmbeddingCache
 
@@ -39,13 +37,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(folder: Path, to: Path, *options: str, source: str = "model") -> Any:
     words = MORE
     rows = [{"anchor": f"{w} x", "positive": f"{w} {words[i - 3]}"} for i, w in enumerate(words)]
-    to.mkdir(parents=True, exist_ok=True)
-    (to / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    app = typer.Typer()
-    app.command()(mine)
-    given = ["--model", str(folder), "--source", source, "--shortage", "fewer", "--scores"]
-    call = [str(to / "pairs.jsonl"), "-o", str(to), *given, *options]
-    return CliRunner().invoke(app, call, env={"COLUMNS": "300"})
+    given = ["--model", folder, "--source", source, "--shortage", "fewer", "--scores"]
+    call = [put(to / "pairs.jsonl", rows), "-o", to, *given, *options]
+    return mine_command(*call, env={"COLUMNS": "300"})
 
 
 def mined(folder: Path, to: Path, *options: str) -> str:

@@ -8,15 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import typer
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_data import pairs_of
+from made_data import mine_command, pairs_of, put
 from running import planned_of
-from typer.testing import CliRunner
 
 from nsbench.benchmarks.candidates import candidates
-from nsbench.benchmarks.cli.mine import mine
 from nsbench.benchmarks.data import TrainingData
 from nsbench.benchmarks.mining.bm25 import Bm25, stop_words
 from nsbench.benchmarks.mining.dataset import MineSettings, mine_set
@@ -156,12 +153,9 @@ def test_settings_of_words_without_bm25_are_refused() -> None:
 
 
 def call(folder: Path, rows: list[tuple[str, str]], *options: str) -> Any:
-    lines = [json.dumps({"anchor": a, "positive": p}) for a, p in rows]
-    (folder / "pairs.jsonl").write_text("\n".join(lines))
-    app = typer.Typer()
-    app.command()(mine)
-    words = [str(folder / "pairs.jsonl"), "-o", str(folder / "out"), "--source", "bm25"]
-    return CliRunner().invoke(app, [*words, "--shortage", "fewer", *options])
+    pairs = put(folder / "pairs.jsonl", [{"anchor": a, "positive": p} for a, p in rows])
+    words = [pairs, "-o", folder / "out", "--source", "bm25", "--shortage", "fewer"]
+    return mine_command(*words, *options)
 
 
 def test_the_command_line_reads_languages(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from made_data import pairs_of
+from made_data import pairs_of, put
 from running import planned_of
 from torch.nn import functional
 
@@ -29,20 +29,13 @@ WORDS = ("boat", "dog", "house", "cake", "river", "child", "train", "road", "son
 @pytest.fixture
 def pairs(tmp_path: Path) -> dict[str, Any]:
     """A file of entailment pairs, as a data set."""
-    path = tmp_path / "pairs.jsonl"
     rows = []
     for i, word in enumerate(WORDS):
         for j, other in enumerate(WORDS):
             label = ("entailment", "contradiction", "neutral")[(i + j) % 3]
-            rows.append(
-                {
-                    "premise": f"a {word} and a {other} number {i}",
-                    "hypothesis": f"{label} of {word} number {j}",
-                    "label": label,
-                }
-            )
-    path.write_text("\n".join(map(json.dumps, rows)))
-    return {"name": "file", "path": str(path), "nli": "pairs"}
+            one, two = f"a {word} and a {other} number {i}", f"{label} of {word} number {j}"
+            rows.append({"premise": one, "hypothesis": two, "label": label})
+    return {"name": "file", "path": str(put(tmp_path / "pairs.jsonl", rows)), "nli": "pairs"}
 
 
 def labelled(rows: int = 6, nli: list[int] | None = None) -> TrainingData:
