@@ -38,21 +38,21 @@ def offline() -> bool:
     return any(os.environ.get(name, "").upper() in _ON for name in names)
 
 
-def answers(seconds: float = SECONDS) -> bool:
-    """Return whether the hub answers at all within some seconds, name look-up included."""
+def answers() -> bool:
+    """Return whether the hub answers at all within `SECONDS`, name look-up included."""
     if not address().startswith(("https://", "http://")):
         return False
     found: list[bool] = []
-    asking = threading.Thread(target=lambda: found.append(_asked(seconds)), daemon=True)
+    asking = threading.Thread(target=lambda: found.append(_asked()), daemon=True)
     asking.start()
-    asking.join(seconds)
+    asking.join(SECONDS)
     return found == [True]
 
 
-def _asked(seconds: float) -> bool:
+def _asked() -> bool:
     request = urllib.request.Request(address(), method="HEAD")
     try:
-        with urllib.request.urlopen(request, timeout=seconds):
+        with urllib.request.urlopen(request, timeout=SECONDS):
             return True
     except urllib.error.HTTPError:  # it says no, but it is there
         return True

@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats as scipy_stats
 
-from nsbench.analysis.statistics.stats import Array, spread, t_half_width
+from nsbench.analysis.statistics.stats import Array, nan_mean, spread, t_half_width
 
+LEVEL = 0.95
+"""Nominal coverage of the intervals of `paired`."""
 _ZERO_SPREAD = 1e-12  # below this, differences are alike up to rounding
 
 
@@ -39,29 +41,18 @@ class Paired:
     spread: Array
 
 
-def paired(a: Array, b: Array, *, level: float = 0.95) -> Paired:
+def paired(a: Array, b: Array) -> Paired:
     """Compare ``a - b`` seed by seed, with Student's paired t test.
 
     Args:
         a: Means over tasks, shape (..., S); NaN where a seed is missing.
         b: The same, broadcast against ``a``.
-        level: Nominal coverage of the interval, in (0, 1).
     """
     values = np.asarray(a - b, dtype=np.float64)
     n = (~np.isnan(values)).sum(axis=-1)
-    difference, p = _difference_and_p(values)
-    half = t_half_width(values, level)
-    return Paired(difference, difference - half, difference + half, p, n, spread(values))
-
-
-def _difference_and_p(values: Array) -> tuple[Array, Array]:
-    """Return the mean over the last axis and its uncorrected p, NaN-aware."""
-    n = (~np.isnan(values)).sum(axis=-1)
-    if values.size and n.min() == values.shape[-1]:
-        difference = values.sum(axis=-1) / values.shape[-1]
-    else:
-        difference = np.where(n > 0, np.nansum(values, axis=-1) / np.maximum(n, 1), np.nan)
-    return difference, _t_test(difference, spread(values), n)
+    difference, apart, half = nan_mean(values), spread(values), t_half_width(values, LEVEL)
+    p = _t_test(difference, apart, n)
+    return Paired(difference, difference - half, difference + half, p, n, apart)
 
 
 def holm(p: Array) -> Array:

@@ -56,7 +56,7 @@ def seed_means(scores: Array) -> Array:
 
 def mean(scores: Array) -> Array:
     """Mean over complete seeds and tasks, shape (M,); NaN for a method without a complete seed."""
-    return _nanmean(seed_means(scores))
+    return nan_mean(seed_means(scores))
 
 
 def iqm(scores: Array) -> Array:
@@ -88,7 +88,7 @@ def mean_interval(scores: Array, level: float = 0.95) -> Interval:
     """
     _check_level(level)
     means = seed_means(scores)
-    centre, half = _nanmean(means), t_half_width(means, level)
+    centre, half = nan_mean(means), t_half_width(means, level)
     return Interval(centre, centre - half, centre + half)
 
 
@@ -110,14 +110,17 @@ def t_half_width(values: Array, level: float) -> Array:
 
 def spread(values: Array) -> Array:
     """Standard deviation over the last axis (n - 1), NaN-aware; NaN below two values."""
-    if values.shape[-1] > 1 and not np.isnan(values).any():  # as below, in fewer passes
-        apart = values - values.sum(axis=-1, keepdims=True) / values.shape[-1]
-        np.square(apart, out=apart)
-        return np.asarray(np.sqrt(apart.sum(axis=-1) / (values.shape[-1] - 1)))
     n = (~np.isnan(values)).sum(axis=-1)
-    centre = _nanmean(values)
+    centre = nan_mean(values)
     squares = np.nansum((values - centre[..., None]) ** 2, axis=-1)
     return np.asarray(np.where(n >= 2, np.sqrt(squares / np.maximum(n - 1, 1)), np.nan))
+
+
+def nan_mean(values: Array) -> Array:
+    """Mean over the last axis of what is not NaN; NaN without any."""
+    n = (~np.isnan(values)).sum(axis=-1)
+    total = np.nansum(values, axis=-1)
+    return np.asarray(np.where(n > 0, total / np.maximum(n, 1), np.nan), dtype=np.float64)
 
 
 def bootstrap_interval(
@@ -210,11 +213,3 @@ def _three(scores: Array) -> Array:
 def _check_level(level: float) -> None:
     if not 0 < level < 1:
         raise ValueError(f"level must be in (0, 1), got {level}")
-
-
-def _nanmean(values: Array) -> Array:
-    if values.shape[-1] and not np.isnan(values).any():
-        return np.asarray(values.sum(axis=-1) / values.shape[-1], dtype=np.float64)
-    n = (~np.isnan(values)).sum(axis=-1)
-    total = np.nansum(values, axis=-1)
-    return np.asarray(np.where(n > 0, total / np.maximum(n, 1), np.nan), dtype=np.float64)

@@ -84,7 +84,6 @@ class PoolStatistics:
         n_compared: Methods with an interval against their baseline.
         n_seeds: Seeds of the scarcest comparison.
         n_tasks: Tasks that every mean is over.
-        n_different: Methods that differ from the baseline.
         detectable: Smallest true difference in points that is found with `POWER`, or NaN.
         margin: Difference in points that does not matter.
         notes: What was left out or deserves care.
@@ -98,7 +97,6 @@ class PoolStatistics:
     n_compared: int
     n_seeds: int
     n_tasks: int
-    n_different: int
     detectable: float
     margin: float
     notes: tuple[str, ...]
@@ -266,7 +264,6 @@ def _rate(
         n_compared=basis.n_compared,
         n_seeds=basis.n_seeds,
         n_tasks=len(pool.tasks),
-        n_different=int((table["p_adjusted"] <= ALPHA).sum()),
         detectable=basis.detectable,
         margin=margin,
         notes=(*pool.notes, *notes),

@@ -89,22 +89,21 @@ class Split:
         return np.flatnonzero(self.part == PARTS.index(name))
 
 
-def split_rows(group: Ints, *, seed: int = 0, shares: Sequence[float] = SHARES) -> Split:
-    """Put every group into a part, so that the parts have their shares of the rows.
+def split_rows(group: Ints, *, seed: int = 0) -> Split:
+    """Put every group into a part, so that the parts have the `SHARES` of the rows.
 
     The largest groups go first, to training where one is larger than what a part may hold.
 
     Args:
         group: ``(R,)`` group of every row.
         seed: Of the order of groups of one size.
-        shares: Share of each part.
     """
     count = np.bincount(group)
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(count))
     order = order[np.argsort(-count[order], kind="stable")]
-    wanted = np.array(shares) * len(group)
-    held = np.zeros(len(shares))
+    wanted = np.array(SHARES) * len(group)
+    held = np.zeros(len(SHARES))
     home = np.zeros(len(count), np.int64)
     for one in order:
         home[one] = int(np.argmax(np.where(wanted > 0, (wanted - held) / wanted, -np.inf)))
@@ -112,5 +111,5 @@ def split_rows(group: Ints, *, seed: int = 0, shares: Sequence[float] = SHARES) 
             home[one] = 0
         held[home[one]] += count[one]
     part = home[group]
-    groups = tuple(int((home == p).sum()) for p in range(len(shares)))
+    groups = tuple(int((home == p).sum()) for p in range(len(SHARES)))
     return Split(part, groups, int(count.max()))

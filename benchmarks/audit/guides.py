@@ -19,13 +19,11 @@ WIDTH = 256
 """Dimensions of vectors of words."""
 
 
-def word_vectors(texts: Sequence[str], *, width: int = WIDTH, seed: int = 0) -> Doubles:
+def word_vectors(texts: Sequence[str]) -> Doubles:
     """``(T, d)`` unit vectors of weighted words, cut to their main directions.
 
     Args:
         texts: T texts.
-        width: Most dimensions.
-        seed: Of the decomposition.
 
     Source: Deerwester et al. 1990, Indexing by Latent Semantic Analysis.
     https://doi.org/10.1002/(SICI)1097-4571(199009)41:6<391::AID-ASI1>3.0.CO;2-9
@@ -37,10 +35,10 @@ def word_vectors(texts: Sequence[str], *, width: int = WIDTH, seed: int = 0) -> 
     if not any(words):
         return np.zeros((len(texts), 1))
     matrix = TfidfVectorizer(analyzer=list, sublinear_tf=True).fit_transform(words)
-    size = min(width, min(matrix.shape) - 1)
+    size = min(WIDTH, min(matrix.shape) - 1)
     if size < 1:
         return unit(matrix.toarray())
-    return unit(TruncatedSVD(size, random_state=seed).fit_transform(matrix))
+    return unit(TruncatedSVD(size, random_state=0).fit_transform(matrix))
 
 
 def unit(points: Doubles) -> Doubles:

@@ -71,19 +71,18 @@ class Evaluation:
     queries: list[QueryScores] = field(default_factory=list)
 
 
-def check_tasks(names: Sequence[Named], languages: Sequence[str] = ("eng",)) -> tuple[str, ...]:
+def check_tasks(names: Sequence[Named]) -> tuple[str, ...]:
     """Expand ``names`` to task names; needs neither data nor network.
 
     Args:
         names: Tasks (``STS12``), benchmarks (``MTEB(eng, v2)``), or our group ``STS7``.
-        languages: Languages wanted of multilingual tasks.
 
     Raises:
         ValueError: For a name that does not exist, with the nearest right one, or a task without
-            text in the languages.
+            English text.
         ModuleNotFoundError: If mteb is needed and not installed.
     """
-    return tuple(request.name for request in mteb_tasks.resolve(names, languages))
+    return tuple(request.name for request in mteb_tasks.resolve(names))
 
 
 def evaluate(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nsbench.benchmarks.mining.bm25 import Bm25
-from nsbench.benchmarks.search.exact import MEMORY, top_k
+from nsbench.benchmarks.search.exact import top_k
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -39,7 +39,6 @@ class DenseSource:
         candidates: Numbers of the texts that are ranked, ascending; ``None`` for all.
         name: Name of the model, for the record.
         backend: Of the search.
-        memory: Bytes of the search.
         devices: Of the search; none for where the embeddings are.
         queries: ``(G, d)`` of the same texts as queries, where a model embeds these otherwise.
     """
@@ -51,7 +50,6 @@ class DenseSource:
         *,
         name: str,
         backend: str = "torch",
-        memory: int = MEMORY,
         devices: Sequence[str] = (),
         queries: Tensor | None = None,
     ) -> None:
@@ -60,7 +58,7 @@ class DenseSource:
         if queries is not None:
             self.queries = torch.nn.functional.normalize(queries.detach().float(), dim=1)
         self.candidates = candidates
-        self.name, self.backend, self.memory, self.devices = name, backend, memory, devices
+        self.name, self.backend, self.devices = name, backend, devices
 
     def rank(self, queries: Ints, k: int) -> tuple[Floats, Ints]:
         """The k most similar texts of every query; the query itself may be among them."""
@@ -68,9 +66,7 @@ class DenseSource:
         ranked = self.embeddings
         if self.candidates is not None:
             ranked = ranked[torch.from_numpy(self.candidates).to(ranked.device)]
-        found = top_k(
-            picked, ranked, k, backend=self.backend, memory=self.memory, devices=self.devices
-        )
+        found = top_k(picked, ranked, k, backend=self.backend, devices=self.devices)
         return found.scores.cpu().numpy(), _renumbered(found.ids.cpu().numpy(), self.candidates)
 
     def pairs(self, left: Ints, right: Ints) -> Floats:

@@ -56,15 +56,14 @@ class ContentCache:
     Args:
         folder: Where they lie; ``None`` keeps nothing.
         worth: Seconds that making an entry must take for it to be kept.
-        limit: Bytes that the folder may hold.
 
     Attributes:
         found: Entries that were there.
         made: Entries that were made.
     """
 
-    def __init__(self, folder: Path | None, *, worth: float = 0.0, limit: int = LIMIT) -> None:
-        self.folder, self._worth, self._limit = folder, worth, limit
+    def __init__(self, folder: Path | None, *, worth: float = 0.0) -> None:
+        self.folder, self._worth = folder, worth
         self.found = self.made = 0
 
     def arrays(self, made_from: Any, make: Callable[[], Arrays]) -> Arrays:
@@ -115,7 +114,7 @@ class ContentCache:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, save(made, {"digest": _digest(path.stem, made)}))
-            trim(path.parent, self._limit)
+            trim(path.parent, LIMIT)
         except OSError as error:
             _log.warning("not cached: %s", error)
         return made

@@ -56,18 +56,13 @@ class RowAdam:
     Args:
         params: Tables ``(V, d)`` whose gradients are sparse over rows.
         lr: Learning rate.
-        betas: Decay of the first and second moment.
-        eps: Added to the root of the second moment.
     """
 
-    def __init__(
-        self,
-        params: Iterable[nn.Parameter],
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-    ) -> None:
-        group = {"params": list(params), "lr": lr, "betas": betas, "eps": eps}
+    betas = (0.9, 0.999)  # decay of the first and second moment
+    eps = 1e-8  # added to the root of the second moment
+
+    def __init__(self, params: Iterable[nn.Parameter], lr: float = 1e-3) -> None:
+        group = {"params": list(params), "lr": lr}
         self.param_groups: list[dict[str, Any]] = [group]
         self._state: dict[int, dict[str, Any]] = {}
 
@@ -107,7 +102,7 @@ class RowAdam:
 
     def _move(self, table: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
         """Move one table by its sparse gradient."""
-        low, high = group["betas"]
+        low, high = self.betas
         step = state["step"] = state.get("step", 0) + 1
         gradient = summed(table.grad)
         rows, values = gradient.indices()[0], gradient.values()
@@ -117,7 +112,7 @@ class RowAdam:
         state["exp_avg"].index_copy_(0, rows, first)
         state["exp_avg_sq"].index_copy_(0, rows, second)
         rate = group["lr"] * math.sqrt(1 - high**step) / (1 - low**step)
-        change = first.div_(second.sqrt_().add_(group["eps"]))
+        change = first.div_(second.sqrt_().add_(self.eps))
         # One row at a time, as `index_add_` would do it, this takes longer than to read and write.
         table.index_copy_(0, rows, table.index_select(0, rows).add_(change, alpha=-rate))
 
@@ -132,7 +127,7 @@ class NamedRowAdam(RowAdam):
     """
 
     def _move(self, table: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
-        low, high = group["betas"]
+        low, high = self.betas
         if "count" not in state:
             state["count"] = torch.zeros((), device=table.device)
         state["count"] += 1
@@ -143,7 +138,7 @@ class NamedRowAdam(RowAdam):
         second.addcmul_(gradient * named, gradient, value=1 - high)
         left = [-torch.expm1(state["count"] * math.log(beta)) for beta in (low, high)]
         rate = group["lr"] * left[1].sqrt() / left[0]
-        table.sub_(first / (second.sqrt() + group["eps"]) * (named * rate))
+        table.sub_(first / (second.sqrt() + self.eps) * (named * rate))
         table.named.zero_()
 
 
