@@ -43,6 +43,7 @@ report: $(VENV)/.dev  ## rewrite the generated tables of README, docs and CONTRI
 	$(BIN)/python -m tools.contributing CONTRIBUTING.md
 	$(BIN)/nsbench rebuild $(PUBLISHED)
 	$(BIN)/nsbench boards $(BOARDS) --out results/summary
+	$(BIN)/python -m tools.claims results/summary
 	$(BIN)/python -m tools.readme README.md docs/laws.md docs/questions.md
 	$(BIN)/python -m tools.sampler_pages docs/samplers
 	$(BIN)/python -m tools.component_pages docs
@@ -53,6 +54,7 @@ report: $(VENV)/.dev  ## rewrite the generated tables of README, docs and CONTRI
 report-check: $(VENV)/.dev  ## the stored results are what their stored records give, byte for byte
 	$(BIN)/nsbench rebuild --check $(PUBLISHED)
 	$(BIN)/nsbench boards --check $(BOARDS) --out results/summary
+	$(BIN)/python -m tools.claims results/summary --check
 
 docs: $(VENV)/.docs  ## the documentation site in build/site; a dead link is an error
 	$(BIN)/python -m mkdocs build --strict --quiet

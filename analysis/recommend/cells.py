@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsbench.analysis.recommend.arms import Arm
-from nsbench.benchmarks.audit.parts import CLASSES, PAIRS
+from nsbench.benchmarks.audit.parts import CLASSES, GRADES, PAIRS
 
 if TYPE_CHECKING:
     from nsbench.benchmarks.runs.executors.base import Job
@@ -28,6 +28,7 @@ PARTS = {RACE: DEV, DECISION: TEST, EXHAUSTIVE: TEST}
 FURTHER = {
     CLASSES: ("classification", "accuracy on classes"),
     PAIRS: ("pair_classification", "average precision of pairs"),
+    GRADES: ("sts", "Spearman correlation with the grades"),
 }
 """Kind of each further task of the locked part, and what its score is called."""
 

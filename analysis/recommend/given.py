@@ -100,6 +100,7 @@ class Material:
         judge: The cross-encoder.
         encoder: The model as an entry of a matrix file.
         notes: What a reader of the pages should know.
+        graded: All pairs with their grades, where the rows are those above a grade.
     """
 
     data: "TrainingData"
@@ -109,6 +110,7 @@ class Material:
     judge: "Rescorer | None"
     encoder: dict[str, Any]
     notes: tuple[str, ...]
+    graded: "TrainingData | None" = None
 
     @property
     def one_text(self) -> bool:
@@ -135,11 +137,12 @@ def material(given: Given) -> Material:
     from nsbench.benchmarks.device import pick_device
     from nsbench.benchmarks.encoders.pretrained import load_model
     from nsbench.benchmarks.mining.dataset.rescore import load_rescorer
-    from nsbench.benchmarks.mining.dataset.write import read_data, with_corpus
+    from nsbench.benchmarks.mining.dataset.write import read_data, read_graded, with_corpus
 
     settle_hub_for(given.data, given.model, given.guide, given.judge)
     reading = parse_reading(given.read, "--read")
-    rows = read_data(given.data, columns_of(given.column), given.split, reading)
+    source = (given.data, columns_of(given.column), given.split, reading)
+    rows, graded = read_data(*source), read_graded(*source)
     told, _ = with_corpus(rows, given.corpus)
     if told.grade is not None:
         raise ValueError(
@@ -160,7 +163,7 @@ def material(given: Given) -> Material:
     if has_classes(data):
         data = paired_by_class(data, given.seed)
         notes.append("The texts have classes: the texts of a class are each other's positives.")
-    found = Material(data, told, model, guide, judge, _entry(name), tuple(notes))
+    found = Material(data, told, model, guide, judge, _entry(name), tuple(notes), graded)
     return replace(found, notes=(*notes, ONE_TEXT)) if found.one_text else found
 
 

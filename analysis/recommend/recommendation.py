@@ -184,10 +184,8 @@ def _audited(folder: Path, given: Given, found: Material) -> tuple[Any, Any]:
     if not done.is_file():
         made = found.audited(given.seed)
         write_audit(made, folder, given.name)
-        classes = has_classes(found.told)
-        written = write_parts(
-            found.told, made.split, folder / "data", classes=classes, seed=given.seed
-        )
+        how: dict[str, Any] = {"classes": has_classes(found.told), "graded": found.graded}
+        written = write_parts(found.told, made.split, folder / "data", seed=given.seed, **how)
         write_atomically(done, pretty_json({name: vars(w) for name, w in written.items()}))
     return read_json(folder / "audit.json"), read_json(done)
 

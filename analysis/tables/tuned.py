@@ -37,6 +37,7 @@ COLUMNS = (
     *(f"{kind}_{name}" for kind in KINDS for name in _OF_KIND),
     *("gain", "gain_low", "gain_high", "gain_seeds", "trials", "different_settings"),
     *("failed_trials", "tuning_seconds", "dev_default", "dev_tuned", "setting", "skip"),
+    "tuned_scores",
 )
 
 
@@ -152,6 +153,7 @@ class _Board:
             own = own.assign(**{n: [c[n] for c in counted] for n in counted[0]})
             table = table.join(own[list(_OF_KIND)].add_prefix(f"{kind}_"))
         table = table.join(_gains(methods, arrays["tuned"], arrays["default"]))
+        table["tuned_scores"] = [" ".join(f"{v:.4f}" for v in row) for row in arrays["tuned"]]
         for name in ("trials", "different_settings", "failed_trials"):
             table[name] = [m.get(name, 0) for m in methods]
         skipped = table["skip"] = [m.get("skip", "") for m in methods]

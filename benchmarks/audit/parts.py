@@ -1,14 +1,14 @@
 """The parts of data as BEIR folders: train, dev and the locked test, without a common text.
 
-Where texts have classes, or anchors have texts that are known to be wrong, the locked test also
-holds a file for a further task, see `CLASSES` and `PAIRS`.
+Where texts have classes, pairs have grades, or anchors have texts that are known to be wrong, the
+locked test also holds a file for a further task, see `CLASSES`, `PAIRS` and `GRADES`.
 
 The documents of a test are those of the test's rows, and documents without a row that were drawn
 for it. Where texts have classes and no positives, the texts of a class are each other's positives;
 in a test one half of them asks and the other half is found.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,12 +27,13 @@ MOST_MATES = 200_000
 
 MOST_QUERIES = {"train": 20_000, "dev": 500, "test": 1500}
 """Queries of each part; further ones are drawn out, and counted."""
-CLASSES, PAIRS = "classes", "pairs"
+CLASSES, PAIRS, GRADES = "classes", "pairs", "grades"
 """Further tasks of a locked test: ``classes.jsonl`` (``text, label``), next to one of the training
 part to fit on; ``pairs.jsonl`` (``sentence1, sentence2, label``, 1 for a positive, 0 for a text
-that is known to be wrong)."""
+that is known to be wrong, or of the lower of two grades); ``grades.jsonl`` (``sentence1, sentence2,
+score``), where there are more than two grades."""
 LEAST_WRONG = 20
-"""Pairs of both kinds that a test of `PAIRS` needs."""
+"""Pairs of both kinds that a test of `PAIRS` needs, and pairs of a test of `GRADES`."""
 MOST_FREE = 50_000
 """Documents without a row that are written, over all parts."""
 
@@ -80,7 +81,13 @@ def paired_by_class(data: TrainingData, seed: int = 0) -> TrainingData:
 
 
 def write_parts(
-    data: TrainingData, split: Split, out: Path, *, classes: bool, seed: int = 0
+    data: TrainingData,
+    split: Split,
+    out: Path,
+    *,
+    classes: bool,
+    seed: int = 0,
+    graded: TrainingData | None = None,
 ) -> dict[str, Written]:
     """Write every part into a folder of its name.
 
@@ -90,6 +97,7 @@ def write_parts(
         out: Where the folders go.
         classes: Texts of one class are each other's positives.
         seed: Of what is drawn.
+        graded: All pairs with their grades, of which the rows are the ones above a grade.
     """
     extra = _extra_documents(data, split, seed)
     written = {}
@@ -116,6 +124,8 @@ def write_parts(
         documents = np.union1d(documents, wrong[:, 1])
         _write(data, out / part, part, pairs=pairs, wrong=wrong, documents=documents)
         further = _further(data, rows, part, out / part, classes=classes, wrong=known)
+        if graded is not None and part == "test":
+            further += _graded(data, split, graded, out / part)
         queries = len(np.unique(pairs[:, 0]))
         written[part] = Written(queries, len(documents), len(pairs), left, beyond, further)
     return written
@@ -136,13 +146,46 @@ def _further(
     right = np.column_stack([data.anchor[rows], data.positive[rows]])
     if part == "test" and min(len(wrong), len(right)) >= LEAST_WRONG:
         told = {(int(a), int(b)): 0 for a, b in wrong} | {(int(a), int(b)): 1 for a, b in right}
-        lines = json_lines(
-            {"sentence1": data.texts[a], "sentence2": data.texts[b], "label": label}
-            for (a, b), label in sorted(told.items())
-        )
-        write_atomically(folder / f"{PAIRS}.jsonl", lines)
-        out.append(PAIRS)
+        texts = [(data.texts[a], data.texts[b], label) for (a, b), label in sorted(told.items())]
+        out.append(_two_texts(folder, PAIRS, "label", texts))
     return tuple(out) if part == "test" else ()
+
+
+def _two_texts(folder: Path, name: str, column: str, rows: Sequence[tuple[str, str, float]]) -> str:
+    """Write pairs of texts with a value each, and return the name."""
+    lines = json_lines({"sentence1": a, "sentence2": b, column: value} for a, b, value in rows)
+    write_atomically(folder / f"{name}.jsonl", lines)
+    return name
+
+
+def _graded(
+    data: TrainingData, split: Split, graded: TrainingData, folder: Path
+) -> tuple[str, ...]:
+    """Write the graded pairs of a locked test: one text is a test's, none is another part's."""
+    assert graded.grade is not None
+    texts = {
+        part: {data.texts[i] for i in _texts_of(data, split.rows(part)).tolist()} for part in PARTS
+    }
+    other = texts["train"] | texts["dev"]
+    pairs = zip(graded.anchor, graded.positive, graded.grade, strict=True)
+    told = [(graded.texts[a], graded.texts[b], float(grade)) for a, b, grade in pairs]
+    kept = [r for r in told if {*r[:2]} & texts["test"] and not {*r[:2]} & other]
+    grades = np.array([grade for _, _, grade in kept])
+    if len({*grades.tolist()}) > 2 and len(kept) >= LEAST_WRONG:
+        return (_two_texts(folder, GRADES, "score", kept),)
+    right = grades == grades.max(initial=0.0)
+    if (folder / f"{PAIRS}.jsonl").is_file() or min(right.sum(), (~right).sum()) < LEAST_WRONG:
+        return ()
+    labelled = [(a, b, int(label)) for (a, b, _), label in zip(kept, right, strict=True)]
+    return (_two_texts(folder, PAIRS, "label", labelled),)
+
+
+def _texts_of(data: TrainingData, rows: Ints) -> Ints:
+    """Texts of some rows, given negatives among them."""
+    negatives = data.negatives[rows]
+    return np.unique(
+        np.concatenate([data.anchor[rows], data.positive[rows], negatives[negatives >= 0]])
+    )
 
 
 def _drawn(pairs: Ints, most: int, seed: int) -> tuple[Ints, int]:

@@ -54,10 +54,47 @@ def read_data(
         ValueError: If the source cannot be read.
         FileNotFoundError: If the source does not exist.
     """
+    kind, given = _settings(source, columns, split, reading)
+    data = datasets.make(kind, **given)
+    data.check()
+    return data()
+
+
+def read_graded(
+    source: str, columns: dict[str, str], split: str = "", reading: Reading | None = None
+) -> TrainingData | None:
+    """Return all pairs with their grades, where the rows of `read_data` are those above a grade.
+
+    Args:
+        source: As in `read_data`; so are the others.
+        columns: ``{our name: the file's name}``.
+        split: Of a hub data set.
+        reading: Options other than the default ones.
+
+    Returns:
+        ``None`` where no least grade is named, or the layout has no graded view.
+
+    Raises:
+        ValueError: If a grade is not finite.
+    """
+    kind, given = _settings(source, columns, split, reading)
+    if given.pop("min_score", None) is None:
+        return None
+    try:
+        return datasets.make(kind, **given | {"views": "graded"})()
+    except ValueError as error:
+        if "views" not in str(error):
+            raise
+        return None  # anchor, positive, score: a layout without that view
+
+
+def _settings(
+    source: str, columns: dict[str, str], split: str, reading: Reading | None
+) -> tuple[str, dict[str, Any]]:
+    """Return the name of a data set and its parameters."""
     name = source.partition("[")[0]
     if Path(source).expanduser().exists() or "/" in name or Path(name).suffix:
-        given: dict[str, Any] = {"path": source}
-        kind = "file"
+        kind, given = "file", dict[str, Any](path=source)
     else:
         kind, given = parse_choice(source)
     if columns:
@@ -65,9 +102,7 @@ def read_data(
     if split:
         given = given | {"split": split}
     changed = {k: v for k, v in vars(reading or Reading()).items() if v != getattr(Reading, k)}
-    data = datasets.make(kind, **given | changed)
-    data.check()
-    return data()
+    return kind, given | changed
 
 
 def with_corpus(

@@ -1,11 +1,13 @@
 """``nsbench recommend`` from a CSV: resumable to the byte, honest, and its files run."""
 
+import csv
 import hashlib
 import json
 import random
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -50,10 +52,15 @@ def _run(pairs: Path, to: Path, killed_after: int = 10**6) -> Told:
         if len(said) > killed_after:
             raise Killed(line)
 
+    return recommended(_given(pairs, _planned(to)), say)
+
+
+def _planned(to: Path) -> Path:
+    """A folder with the plan of these tests."""
     to.mkdir(parents=True, exist_ok=True)
     if not (to / "plan.json").is_file():
         PLAN.write(to / "plan.json")
-    return recommended(_given(pairs, to), say)
+    return to
 
 
 def _given(pairs: Path | str, to: Path, minutes: float = 60) -> RecommendGiven:
@@ -229,6 +236,20 @@ def test_the_locked_part_tells_classes_too(tmp_path: Path) -> None:
     publish(tmp_path / "out", tmp_path / "published")
     stored = (tmp_path / "published/recommendation.json").read_bytes()
     assert stored == (tmp_path / "out/recommendation.json").read_bytes()
+
+
+def test_the_locked_part_tells_grades_too(pairs: Path, tmp_path: Path) -> None:
+    two = [(row["anchor"], row["positive"]) for row in csv.DictReader(pairs.open())]
+    path = tmp_path / "graded.csv"
+    rows = [f'"{a}","{p}",5\n' for a, p in two]
+    rows += [f'"{a}","{p}",{i % 3}\n' for i, ((a, _), (_, p)) in enumerate(pairwise(two))]
+    path.write_text("sentence1,sentence2,score\n" + "".join(rows))
+    told = recommended(_given(f"file[path={path}, min_score=5]", _planned(tmp_path / "out")))
+    assert told.outcome == "learned"
+    found = json.loads((tmp_path / "out/recommendation.json").read_text("utf-8"))
+    assert all(set(m["further"]) == {"grades"} for m in found["methods"])
+    page = (tmp_path / "out/recommendation.md").read_text("utf-8")
+    assert "Spearman correlation with the grades" in page
 
 
 def test_rows_of_one_text_are_refused_and_scored_pairs_are_read(tmp_path: Path) -> None:

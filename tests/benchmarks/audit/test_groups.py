@@ -12,6 +12,7 @@ from nsbench.benchmarks.audit.parts import has_classes, paired_by_class, write_p
 from nsbench.benchmarks.audit.texts import facts, scripts
 from nsbench.benchmarks.data import TrainingData, datasets, normalise
 from nsbench.benchmarks.data._rows import chosen
+from nsbench.benchmarks.mining.dataset.write import read_data, read_graded
 
 
 def _data(rows: list[tuple[str, str]], more: tuple[str, ...] = ()) -> TrainingData:
@@ -120,6 +121,45 @@ def test_texts_known_to_be_wrong_make_a_further_test_of_pairs(tmp_path: Path) ->
     assert not write_parts(chosen(data, np.arange(40)), few, tmp_path / "few", classes=False)[
         "test"
     ].further
+
+
+@pytest.mark.parametrize(("grades", "name"), [(3, "grades"), (2, "pairs")])
+def test_graded_pairs_of_a_locked_test_hold_no_text_of_another_part(
+    grades: int, name: str, tmp_path: Path
+) -> None:
+    lines = [f"question {i},answer {i},{grades - 1}\n" for i in range(200)]
+    lines += [f"question {i},answer {i + 1},{i % (grades - 1)}\n" for i in range(199)]
+    lines += [f"question {i},only a wrong text {i},0\n" for i in range(200)]
+    path = tmp_path / "graded.csv"
+    path.write_text("sentence1,sentence2,score\n" + "".join(lines))
+    source = f"file[path={path}, min_score={grades - 1}]"
+    data, graded = read_data(source, {}), read_graded(source, {})
+    assert graded is not None
+    assert (data.rows, graded.rows) == (200, 599)
+    split = split_rows(groups_of(data, np.zeros((0, 2), np.int64)))
+    written = write_parts(data, split, tmp_path / "out", classes=False, graded=graded)
+    assert [w.further for w in written.values()] == [(), (), (name,)]
+    told = [json.loads(line) for line in (tmp_path / "out/test" / f"{name}.jsonl").open()]
+    column = "score" if name == "grades" else "label"
+    assert {row[column] for row in told} == set(range(grades))
+    elsewhere = {data.texts[i] for i in data.anchor[split.part != PARTS.index("test")]}
+    elsewhere |= {data.texts[i] for i in data.positive[split.part != PARTS.index("test")]}
+    assert not elsewhere & {row[side] for row in told for side in ("sentence1", "sentence2")}
+    right = {(f"question {i}", f"answer {i}") for i in split.rows("test")}
+    best = {(r["sentence1"], r["sentence2"]) for r in told if r[column] == grades - 1}
+    assert best == right
+
+
+def test_a_layout_without_grades_has_no_graded_pairs_and_a_bad_grade_is_named(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "pairs.csv"
+    path.write_text("anchor,positive,score\na b,c d,4\ne f,g h,2\n")
+    assert read_graded(f"file[path={path}, min_score=3]", {}) is None
+    assert read_graded("planted[rows=20]", {}) is None
+    path.write_text("sentence1,sentence2,score\na b,c d,4\ne f,g h,inf\n")
+    with pytest.raises(ValueError, match=r"line 3: score must be finite"):
+        read_graded(f"file[path={path}, min_score=3]", {})
 
 
 def test_a_subset_keeps_its_rows_and_texts() -> None:
