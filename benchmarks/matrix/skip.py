@@ -8,6 +8,7 @@ from nsbench.benchmarks.data._rows import unpaired
 from nsbench.benchmarks.encoders import encoders
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.records.cell import Cell, Choice, make
+from nsbench.benchmarks.records.local_task import LocalTask
 from nsbench.benchmarks.regimes import regimes
 from nsbench.benchmarks.regimes._labels import entailment_data
 from nsbench.samplers import named_within, samplers
@@ -46,10 +47,18 @@ def why_skip(cell: Cell) -> str:
         return reason
     if getattr(sampler, "requires_layers", False) and not hasattr(encoder, "layers"):
         return f"{cell.sampler.name} reads a lower layer, and {cell.encoder.name} has no layers"
+    if getattr(sampler, "ranks", "") and (odd := _unranked(cell)):
+        return f"{cell.sampler.name} ranks documents, and {odd} is no retrieval task"
     needed = getattr(sampler, "requires_pool", "")
     if needed and cell.candidates.name != needed:
         return f"{cell.sampler.name} chooses from the pool {needed}, not {cell.candidates.name}"
     return ""
+
+
+def _unranked(cell: Cell) -> str:
+    """Return the name of a task of a local file that is none of retrieval, or an empty string."""
+    local = [t for t in cell.evaluation.tasks if isinstance(t, LocalTask)]
+    return next((t.name for t in local if t.kind != "retrieval"), "")
 
 
 def _why_not_augment(choice: Choice, encoder: Any, name: str) -> str:

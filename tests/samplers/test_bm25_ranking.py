@@ -28,3 +28,9 @@ def test_bm25_ranking_is_a_row_of_retrieval_tests_only(
     _, records = run_matrix(small(samplers=["bm25_ranking"]), tmp_path / "other")
     assert records[0].status == "failed"
     assert "scored on retrieval tasks only, not on planted" in records[0].reason
+    (tmp_path / "held.csv").write_text("sentence1,sentence2,score\na b,a c,1\nd,e,0\nf,g,2\n")
+    tasks = [{"name": "held", "kind": "sts", "path": str(tmp_path / "held.csv")}]
+    mixed = small(samplers=["bm25_ranking", "no_training"], evaluation={"tasks": tasks})
+    _, records = run_matrix(mixed, tmp_path / "mixed")
+    told = {r.status: r.reason for r in records}
+    assert told["skipped"] == "bm25_ranking ranks documents, and held is no retrieval task"
