@@ -16,6 +16,7 @@ from nsbench.benchmarks.cli.pairs import (
     columns_of,
     settle_hub_for,
 )
+from nsbench.samplers import parse_choice
 
 if TYPE_CHECKING:
     from nsbench.benchmarks.audit.audit import Audit
@@ -63,8 +64,12 @@ class Given(BaseModel):
 
     @property
     def name(self) -> str:
-        """Name of the data, for titles and folders."""
-        return Path(self.data.partition("[")[0]).name.partition(".")[0] or "data"
+        """Name of the data, for titles and folders: that of the file where one is named."""
+        source = self.data
+        if "[" in source and not Path(source).expanduser().exists():
+            kind, given = parse_choice(source)
+            source = str(given.get("path", kind))
+        return Path(source).name.partition(".")[0] or "data"
 
     def folder(self, command: str) -> Path:
         """Folder of the results."""

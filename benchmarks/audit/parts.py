@@ -34,6 +34,8 @@ that is known to be wrong, or of the lower of two grades); ``grades.jsonl`` (``s
 score``), where there are more than two grades."""
 LEAST_WRONG = 20
 """Pairs of both kinds that a test of `PAIRS` needs, and pairs of a test of `GRADES`."""
+MOST_GRADED = 5000
+"""Graded pairs of a locked test; further ones are drawn out."""
 MOST_FREE = 50_000
 """Documents without a row that are written, over all parts."""
 
@@ -125,7 +127,7 @@ def write_parts(
         _write(data, out / part, part, pairs=pairs, wrong=wrong, documents=documents)
         further = _further(data, rows, part, out / part, classes=classes, wrong=known)
         if graded is not None and part == "test":
-            further += _graded(data, split, graded, out / part)
+            further += _graded(data, split, graded, out / part, seed)
         queries = len(np.unique(pairs[:, 0]))
         written[part] = Written(queries, len(documents), len(pairs), left, beyond, further)
     return written
@@ -146,8 +148,8 @@ def _further(
     right = np.column_stack([data.anchor[rows], data.positive[rows]])
     if part == "test" and min(len(wrong), len(right)) >= LEAST_WRONG:
         told = {(int(a), int(b)): 0 for a, b in wrong} | {(int(a), int(b)): 1 for a, b in right}
-        texts = [(data.texts[a], data.texts[b], label) for (a, b), label in sorted(told.items())]
-        out.append(_two_texts(folder, PAIRS, "label", texts))
+        pairs = [(data.texts[a], data.texts[b], label) for (a, b), label in sorted(told.items())]
+        out.append(_two_texts(folder, PAIRS, "label", pairs))
     return tuple(out) if part == "test" else ()
 
 
@@ -159,24 +161,24 @@ def _two_texts(folder: Path, name: str, column: str, rows: Sequence[tuple[str, s
 
 
 def _graded(
-    data: TrainingData, split: Split, graded: TrainingData, folder: Path
+    data: TrainingData, split: Split, graded: TrainingData, folder: Path, seed: int
 ) -> tuple[str, ...]:
-    """Write the graded pairs of a locked test: one text is a test's, none is another part's."""
+    """Write the graded pairs of a locked test: those without a text of another part."""
     assert graded.grade is not None
-    texts = {
-        part: {data.texts[i] for i in _texts_of(data, split.rows(part)).tolist()} for part in PARTS
-    }
-    other = texts["train"] | texts["dev"]
+    rows = np.concatenate([split.rows(part) for part in PARTS if part != "test"])
+    other = {data.texts[i] for i in _texts_of(data, rows).tolist()}
     pairs = zip(graded.anchor, graded.positive, graded.grade, strict=True)
     told = [(graded.texts[a], graded.texts[b], float(grade)) for a, b, grade in pairs]
-    kept = [r for r in told if {*r[:2]} & texts["test"] and not {*r[:2]} & other]
+    free = [row for row in told if not {*row[:2]} & other]
+    order = np.random.default_rng(seed_for(seed, "graded")).permutation(len(free))
+    kept = [free[i] for i in sorted(order[:MOST_GRADED])]
     grades = np.array([grade for _, _, grade in kept])
     if len({*grades.tolist()}) > 2 and len(kept) >= LEAST_WRONG:
         return (_two_texts(folder, GRADES, "score", kept),)
-    right = grades == grades.max(initial=0.0)
-    if (folder / f"{PAIRS}.jsonl").is_file() or min(right.sum(), (~right).sum()) < LEAST_WRONG:
+    best = grades == grades.max(initial=0.0)
+    if (folder / f"{PAIRS}.jsonl").is_file() or min(best.sum(), (~best).sum()) < LEAST_WRONG:
         return ()
-    labelled = [(a, b, int(label)) for (a, b, _), label in zip(kept, right, strict=True)]
+    labelled = [(a, b, int(label)) for (a, b, _), label in zip(kept, best, strict=True)]
     return (_two_texts(folder, PAIRS, "label", labelled),)
 
 

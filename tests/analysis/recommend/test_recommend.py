@@ -238,6 +238,19 @@ def test_the_locked_part_tells_classes_too(tmp_path: Path) -> None:
     assert stored == (tmp_path / "out/recommendation.json").read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        ("some/pairs.csv", "pairs"),
+        ("file[path=some/graded.jsonl, min_score=4]", "graded"),
+        ("planted[rows=20]", "planted"),
+        ("hub[path=owner/sets, revision=0]", "sets"),
+    ],
+)
+def test_a_recommendation_has_the_name_of_its_data(data: str, name: str) -> None:
+    assert RecommendGiven(data=data).name == name
+
+
 def test_the_locked_part_tells_grades_too(pairs: Path, tmp_path: Path) -> None:
     two = [(row["anchor"], row["positive"]) for row in csv.DictReader(pairs.open())]
     path = tmp_path / "graded.csv"
