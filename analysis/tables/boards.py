@@ -19,6 +19,7 @@ from nsbench.analysis.tables.predictors import fisher_interval
 from nsbench.analysis.tables.tuned import FIRST, KINDS, LABELS, LAST
 from nsbench.benchmarks.keys import visible
 from nsbench.benchmarks.records import RecordError
+from nsbench.benchmarks.records.names import settings_of
 
 NOT_RUN = "not run"
 LEAST_METHODS = 6
@@ -224,8 +225,22 @@ def _cell(row: Mapping[str, Any]) -> str:
 def _group_name(group: tuple[str, str, str], groups: Sequence[tuple[str, str, str]]) -> str:
     """Return a board's name, with what sets the group apart where it has several."""
     board = [g for g in groups if g[0] == group[0]]
-    apart = [v for i, v in enumerate(group) if i and len({g[i] for g in board}) > 1]
+    values = [list(dict.fromkeys(g[i] for g in board)) for i in (1, 2)]
+    apart = [_apart(v, all_) for v, all_ in zip(group[1:], values, strict=True) if len(all_) > 1]
     return visible(", ".join([group[0], *apart]))
+
+
+def _apart(label: str, labels: Sequence[str]) -> str:
+    """Return a label without the settings that all labels of its component share."""
+    name, parts = _parts(label)
+    same = [set(own) for other, own in map(_parts, labels) if other == name]
+    told = [part for part in parts if part not in set.intersection(*same)]
+    return f"{name}({', '.join(told)})" if told else name
+
+
+def _parts(label: str) -> tuple[str, list[str]]:
+    name, _, inside = label.partition("(")
+    return name, settings_of(inside.removesuffix(")"))
 
 
 def _predicted(predictions: pd.DataFrame) -> Iterator[tuple[str, ...]]:

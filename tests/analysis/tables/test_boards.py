@@ -110,3 +110,14 @@ def test_a_folder_that_is_no_board_is_refused(tmp_path: Path) -> None:
     (bad / "tables" / "tuned.csv").write_text("family,sampler\nsts,in_batch\n")
     with pytest.raises(RecordError, match="lacks the columns encoder"):
         verdict_table([bad])
+
+
+def test_groups_of_a_board_are_named_by_what_differs(tmp_path: Path) -> None:
+    one = board(tmp_path / "one", {"good": 1}, 0)
+    path = one / "tables" / "tuned.csv"
+    table = pd.read_csv(path)
+    data = ["hub(path=a/b, rows=2)", "hub(path=a/b, rows=2, views=graded)", "file(path=c.csv)"]
+    table["data"] = [data[i % 3] for i in range(len(table))]
+    table.to_csv(path, index=False)
+    made = texts([one])["boards.md"]
+    assert "| one, hub | one, hub(views=graded) | one, file |" in made
