@@ -15,14 +15,16 @@ TRIPLES = (
 
 
 def stored() -> set[tuple[str, ...]]:
-    """Differences with intervals of all boards, and rank correlations, two digits each."""
+    """Differences with intervals of boards and claims, and rank correlations, two digits each."""
     found: set[tuple[str, ...]] = set()
     for path in RESULTS.glob("board-*/tables/tuned.csv"):
         table = pd.read_csv(path)
         for columns in TRIPLES:
             found |= set(_rounded(table[list(columns)]))
     rho = pd.read_csv(RESULTS / "summary" / "difficulty.csv")
-    return found | set(_rounded(rho[["rho", "rho_low", "rho_high"]]))
+    claims = pd.read_csv(RESULTS / "summary" / "claims.csv")
+    direct = claims[["difference", "difference_low", "difference_high"]]
+    return found | set(_rounded(rho[["rho", "rho_low", "rho_high"]])) | set(_rounded(direct))
 
 
 def _rounded(table: pd.DataFrame) -> list[tuple[str, ...]]:
