@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nsbench.analysis.statistics.verdicts import MARGIN, judge
+from nsbench.analysis.statistics.verdicts import BASELINE, MARGIN, judge
 from nsbench.analysis.tables import text
 from nsbench.benchmarks.files import write_atomically
 
@@ -64,9 +64,9 @@ def _rows(results: Path, claim: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
 
 
 def _row(table: pd.DataFrame, wanted: Mapping[str, str], path: Path) -> dict[str, str]:
-    """Return the row with the wanted labels: of the first family, the first augmentation."""
+    """Return the row with the wanted labels: of the first family, the baseline's augmentation."""
     asked = {"family": table["family"].iloc[0], **wanted}
-    first = table[table["sampler"] == "in_batch"].iloc[0]
+    first = table[table["tuned_verdict"] == BASELINE].iloc[0]
     asked.setdefault("augmentation", first["augmentation"])
     labels = {k: v for k, v in asked.items() if k != "board"}
     for label, value in labels.items():

@@ -234,7 +234,8 @@ def _apart(label: str, labels: Sequence[str]) -> str:
     """Return a label without the settings that all labels of its component share."""
     name, parts = _parts(label)
     same = [set(own) for other, own in map(_parts, labels) if other == name]
-    told = [part for part in parts if part not in set.intersection(*same)]
+    shared = set.intersection(*same)
+    told = [f"{p.partition('=')[0]}={p.rpartition('/')[2]}" if "/" in p else p for p in parts if p not in shared]
     return f"{name}({', '.join(told)})" if told else name
 
 
