@@ -235,7 +235,11 @@ def _apart(label: str, labels: Sequence[str]) -> str:
     name, parts = _parts(label)
     same = [set(own) for other, own in map(_parts, labels) if other == name]
     shared = set.intersection(*same)
-    told = [f"{p.partition('=')[0]}={p.rpartition('/')[2]}" if "/" in p else p for p in parts if p not in shared]
+    told = [
+        f"{p.partition('=')[0]}={p.rpartition('/')[2]}" if "/" in p else p
+        for p in parts
+        if p not in shared
+    ]
     return f"{name}({', '.join(told)})" if told else name
 
 

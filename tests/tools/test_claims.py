@@ -22,7 +22,8 @@ ours = [{ board = "board-x"PLACE }]
 def put(tmp_path: Path, place: str = "") -> Path:
     rows = [
         BASE | {"sampler": "in_batch", "augmentation": "other", "tuned_scores": "9.0 9.0 9.0 9.0"},
-        BASE | {"sampler": "in_batch", "tuned_verdict": "baseline", "tuned_scores": "1.0 2.0 3.0 4.0"},
+        BASE
+        | {"sampler": "in_batch", "tuned_verdict": "baseline", "tuned_scores": "1.0 2.0 3.0 4.0"},
         BASE | {"sampler": "hard", "tuned_scores": "2.0 3.1 4.0 4.9"},
         BASE | {"sampler": "hard", "augmentation": "other", "tuned_scores": "9.0 9.0 9.0 9.0"},
         BASE | {"sampler": "hard", "family": "pairs", "tuned_scores": "0.0 1.0 2.1 3.0"},
@@ -37,7 +38,9 @@ def put(tmp_path: Path, place: str = "") -> Path:
     return folder
 
 
-def test_a_pair_is_compared_by_seed_on_the_first_family_and_the_baselines_views(tmp_path: Path) -> None:
+def test_a_pair_is_compared_by_seed_on_the_first_family_and_the_baselines_views(
+    tmp_path: Path,
+) -> None:
     (row,) = claims.compared(put(tmp_path)).to_dict("records")
     assert row["difference"] == pytest.approx(1.0)
     assert row["difference_low"] < 1.0 < row["difference_high"]
