@@ -39,6 +39,7 @@ AUGMENTATIONS = ("none", "token_cutoff", "feature_cutoff", "word_repetition")
 SEEDS = (1, 2, 3)
 CELLS = len(SAMPLERS) * len(AUGMENTATIONS) * len(SEEDS)
 TARGET = 0.05
+COMMAND = "from nsbench.benchmarks.cli.main import main; main()"
 
 
 def matrix(steps: int, batch: int) -> dict[str, Any]:
@@ -66,11 +67,10 @@ def ours(steps: int, batch: int, workers: int) -> tuple[float, float, float]:
     with tempfile.TemporaryDirectory() as folder:
         asked, out = Path(folder, "timing.toml"), Path(folder, "out")
         asked.write_text(tomli_w.dumps(matrix(steps, batch)), "utf-8")
-        command = "from nsbench.benchmarks.cli.main import main; main()"
         began = time.perf_counter()
         arguments = ["run", str(asked), "--out", str(out), "--workers", str(workers)]
         done = subprocess.run(
-            [sys.executable, "-c", command, *arguments],
+            [sys.executable, "-c", COMMAND, *arguments],
             capture_output=True,
             text=True,
             check=False,

@@ -82,7 +82,7 @@ def _lines(path: Path, rows: Sequence[Mapping[str, str]]) -> str:
     return str(path)
 
 
-def _seconds(command: Sequence[str], threads: int) -> float:
+def seconds_of(command: Sequence[str], threads: int) -> float:
     """Return the wall time of a Python process.
 
     Raises:
@@ -103,12 +103,24 @@ def _seconds(command: Sequence[str], threads: int) -> float:
     return time.perf_counter() - began
 
 
-def _run_ours(place: Path, pairs: str, corpus: str, threads: int) -> tuple[list[float], Any]:
-    out = Path(tempfile.mkdtemp(dir=place), "out")
+def written(name: str, size: int, place: Path) -> tuple[str, str, str]:
+    """Write the lines of a job; return the files of pairs and corpus, and what the job is."""
+    rows, corpus = pairs_of_scifact(size) if name == JOBS[1] else pairs_of_sts(size or 1 << 30)
+    unit = f"{len(rows)} pairs" + (f", {len(corpus)} documents" if corpus else "")
+    pairs = _lines(place / "pairs.jsonl", rows)
+    return pairs, _lines(place / "corpus.jsonl", corpus) if corpus else "", unit
+
+
+def our_arguments(pairs: str, corpus: str, out: Path) -> list[str]:
+    """Arguments of our command, which mines from the files of `written` into a folder."""
     more = ["--corpus", corpus] if corpus else []
     options = ["--model", MINILM, "-n", str(NEGATIVES), "--shortage", "fewer"]
-    options += ["--against", "lowest", "--out", str(out)]
-    seconds = _seconds(["-c", OURS, "mine", pairs, *more, *options], threads)
+    return ["mine", pairs, *more, *options, "--against", "lowest", "--out", str(out)]
+
+
+def _run_ours(place: Path, pairs: str, corpus: str, threads: int) -> tuple[list[float], Any]:
+    out = Path(tempfile.mkdtemp(dir=place), "out")
+    seconds = seconds_of(["-c", OURS, *our_arguments(pairs, corpus, out)], threads)
     rows = map(json.loads, (out / "train.jsonl").read_text("utf-8").splitlines())
     return [seconds], {(r["anchor"], r["positive"], r["negative"]) for r in rows}
 
@@ -118,7 +130,7 @@ def _run_theirs(place: Path, pairs: str, corpus: str, threads: int) -> tuple[lis
 
     out = Path(tempfile.mkdtemp(dir=place), "out")
     command = ["-c", THEIRS, pairs, corpus, MINILM, str(NEGATIVES), str(out)]
-    seconds = _seconds(command, threads)
+    seconds = seconds_of(command, threads)
     rows = load_from_disk(str(out))
     return [seconds], {(r["anchor"], r["positive"], r["negative"]) for r in rows}
 
@@ -137,20 +149,13 @@ def job(name: str, rounds: int, threads: int, size: int) -> Compared:
         threads: Of each side.
         size: Pairs, or documents of SciFact; 0 for all.
     """
-    rows, corpus = pairs_of_scifact(size) if name == JOBS[1] else pairs_of_sts(size or 1 << 30)
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        given = (
-            _lines(place / "pairs.jsonl", rows),
-            _lines(place / "corpus.jsonl", corpus) if corpus else "",
-            threads,
-        )
-        unit = f"{len(rows)} pairs" + (f", {len(corpus)} documents" if corpus else "")
-        ours = Side("nsbench", partial(_run_ours, place, *given))
+        pairs, corpus, unit = written(name, size, place)
+        given = place, pairs, corpus, threads
+        ours, theirs = partial(_run_ours, *given), partial(_run_theirs, *given)
         who = f"sentence-transformers {version('sentence-transformers')}"
-        return compared(
-            name, unit, ours, Side(who, partial(_run_theirs, place, *given)), rounds, in_common
-        )
+        return compared(name, unit, Side("nsbench", ours), Side(who, theirs), rounds, in_common)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
