@@ -148,7 +148,8 @@ class Static:
         if self.source:
             place = table_folder(self._place())
             _table_file(place)
-            _tokenizer(place, self.fingerprint())
+            if not _is_plain(place):
+                _tokenizer(place, self.fingerprint())
 
     def fingerprint(self) -> str:
         return _identity.identity(self._place()) if self.source else "random"
@@ -187,6 +188,28 @@ def table_folder(folder: Path) -> Path:
                 "StaticEmbedding, then at most one Normalize"
             )
     return modules[0][1] if modules else folder
+
+
+PLAIN = ("BertTokenizer", "BertTokenizerFast", "PreTrainedTokenizerFast")
+"""Classes of which nothing has to be checked but that their files can be read."""
+
+
+def _is_plain(folder: Path) -> bool:
+    """Whether a tokenizer is sure to be read; transformers, whose import takes long, is not asked.
+
+    Where this is false `_tokenizer` says what is wrong, if anything is.
+    """
+    from tokenizers import Tokenizer
+
+    for name in ("config.json", "special_tokens_map.json"):
+        read_object(folder / name)
+    if read_object(folder / "tokenizer_config.json").get("tokenizer_class") not in PLAIN:
+        return False
+    try:
+        Tokenizer.from_file(str(folder / "tokenizer.json"))
+    except Exception:  # the library has no narrower one
+        return False
+    return True
 
 
 @cached(4)

@@ -12,9 +12,9 @@ import sys
 NAMES = (
     "torch",
     "nsbench.benchmarks.runs.cell_run",
-    "scipy.stats",
     "threadpoolctl",
     "transformers.tokenization_utils_tokenizers",
+    "transformers.models.auto.tokenization_auto",
 )
 """Modules that every cell imports sooner or later; none of them starts a thread on import."""
 

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from nsbench.benchmarks.evaluation.metrics import BLOCK, label_metrics, pair_metrics
 
@@ -24,6 +25,20 @@ def test_pair_metrics_of_known_angles():
     )
     assert metrics["spearman"] == metrics["cosine_spearman"]
     assert pair_metrics(first, second, [0, 1, 2, 3])[0]["cosine_spearman"] == pytest.approx(-1)
+
+
+@pytest.mark.parametrize("rows", [2, 3, 17, 1500])
+def test_correlations_are_those_of_scipy_to_the_bit(rows):
+    rng = np.random.default_rng(rows)
+    for digits in (0, 1, 9):  # many ties, some, none
+        gold = np.round(3 * rng.normal(size=rows), digits) + 9.0 * (np.arange(rows) == 0)
+        first = rng.normal(size=(rows, 6))
+        second = np.round(first + gold[:, None] * rng.normal(size=(rows, 6)), 1)
+        metrics, reason = pair_metrics(first, second, gold)
+        assert reason == ""
+        distance = -np.sqrt(np.square(first - second).sum(axis=1))
+        assert metrics["euclidean_pearson"] == stats.pearsonr(gold, distance).statistic
+        assert metrics["euclidean_spearman"] == stats.spearmanr(gold, distance).statistic
 
 
 def test_pair_metrics_tell_lengths_apart_only_outside_the_cosine():
