@@ -195,7 +195,7 @@ PLAIN = ("BertTokenizer", "BertTokenizerFast", "PreTrainedTokenizerFast")
 
 
 def _is_plain(folder: Path) -> bool:
-    """Whether a tokenizer is sure to be read; transformers, whose import takes long, is not asked.
+    """True if a tokenizer is sure to be read; transformers, whose import takes long, is not asked.
 
     Where this is false `_tokenizer` says what is wrong, if anything is.
     """

@@ -1,4 +1,4 @@
-"""Where the time goes: parts are told from real stacks and operations, and add up."""
+"""Profiles of our side: parts are told from real stacks and operations, and add up."""
 
 import csv
 import json

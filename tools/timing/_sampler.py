@@ -1,4 +1,4 @@
-"""Where a program spends its time: a timer's signal notes, again and again, what is running.
+"""Times of the parts of a program: a timer's signal notes, again and again, what is running.
 
 Imports nothing but the standard library, so that a program can be watched from its first line:
 
@@ -44,7 +44,7 @@ PLACES = {
     "torch.autograd": "backward",
     "torch.optim": "optimizer",
 }
-"""What is said of a module, or of a function of any module, and of all modules inside it."""
+"""Name of the part of a module, or of a function of any module, and of all modules inside it."""
 OTHER = "other"
 
 

@@ -1,4 +1,4 @@
-"""Where our side of a comparison spends its time, and what is left of it at best.
+"""Parts of the time of our side of a comparison, and what is left of it at best.
 
     python -m tools.timing.profiles [JOB ...] [--threads 2] [--out DIR]
 
@@ -70,7 +70,7 @@ OPERATIONS = {
     **dict.fromkeys(("aten::topk", "aten::argsort"), "sorting"),
     **dict.fromkeys(("aten::to", "aten::copy_", "aten::cat", "aten::contiguous"), "copies"),
 }
-"""What an operation is; one that is not here belongs to the one that called it."""
+"""Kind of an operation; one that is not here belongs to the one that called it."""
 SIZES = {"mine-pairs": 2000, "mine-scifact": 300}
 """Pairs, or documents, as in the stored comparison."""
 STEPS = {"step-static": (12, 52), "step-minilm": (1, 5)}
@@ -226,7 +226,7 @@ def evaluation_rows(job: str) -> list[dict[str, Any]]:
 
 
 def in_child(code: str, arguments: Callable[[], Sequence[str]]) -> tuple[float, dict[str, float]]:
-    """Wall seconds of code in a Python process of its own, and those of its parts."""
+    """Wall seconds of code in a separate Python process, and those of its parts."""
     threads, watch = torch.get_num_threads(), "from tools.timing._sampler import main; main()"
     alone = mining.seconds_of(["-c", code, *arguments()], threads)
     with tempfile.TemporaryDirectory() as folder:
@@ -267,7 +267,7 @@ def mining_rows(job: str, size: int) -> list[dict[str, Any]]:
 
 
 def own_rows(job: str, steps: int = 20) -> list[dict[str, Any]]:
-    """What a matrix costs that is neither training nor evaluation: before its cells, and in them.
+    """Costs of a matrix besides training and evaluation: before its cells, and in them.
 
     The seconds are of one planning process, of the server that workers are forked from (they
     start together), and of one cell, the first ones of the workers left out.
