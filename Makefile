@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 OUT ?= out/bench
-BOARDS := $(patsubst %/tables/tuned.csv,%,$(wildcard results/*/tables/tuned.csv))
+BOARDS := $(sort $(patsubst %/tables/tuned.csv,%,$(wildcard results/*/tables/tuned.csv)))
 PUBLISHED := $(patsubst %/cells/,%,$(wildcard results/*/cells/)) $(patsubst %/prepared.json,%,$(wildcard results/recommend/*/prepared.json))
 
 .PHONY: bench test test-examples fuzz test-slow timing-gpu check format report report-check docs clean
