@@ -102,13 +102,14 @@ class Decision:
 
     def sentence(self) -> str:
         """The recommendation in one sentence."""
-        name, others = self.chosen.arm.name, [f for f in self.finals if f.verdict == BETTER]
+        name = self.chosen.arm.name
+        base = next(f for f in self.finals if f.arm.sampler == IN_BATCH.sampler)
         if self.outcome == NOTHING:
             return (
                 "Nothing here can be learned: no recipe is significantly better than the encoder "
                 "without any training, by seeds and by queries."
             )
-        if not others and self.chosen.arm.sampler != IN_BATCH.sampler:
+        if self.chosen.verdict != BETTER and base.learned != BETTER:
             return f"Use {name}: in_batch is not significantly better than no training here."
         if self.chosen.arm.sampler == IN_BATCH.sampler:
             return f"Nothing beats in_batch here by {MARGIN:g} points; use {name}."
