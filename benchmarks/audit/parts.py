@@ -176,7 +176,7 @@ def _graded(
     if len({*grades.tolist()}) > 2 and len(kept) >= LEAST_WRONG:
         return (_two_texts(folder, GRADES, "score", kept),)
     best = grades == grades.max(initial=0.0)
-    if (folder / f"{PAIRS}.jsonl").is_file() or min(best.sum(), (~best).sum()) < LEAST_WRONG:
+    if min(best.sum(), (~best).sum()) < LEAST_WRONG:
         return ()
     labelled = [(a, b, int(label)) for (a, b, _), label in zip(kept, best, strict=True)]
     return (_two_texts(folder, PAIRS, "label", labelled),)

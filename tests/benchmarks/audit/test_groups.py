@@ -139,6 +139,8 @@ def test_graded_pairs_of_a_locked_test_hold_no_text_of_another_part(
     split = split_rows(groups_of(data, np.zeros((0, 2), np.int64)))
     written = write_parts(data, split, tmp_path / "out", classes=False, graded=graded)
     assert [w.further for w in written.values()] == [(), (), (name,)]
+    again = write_parts(data, split, tmp_path / "out", classes=False, graded=graded)
+    assert again == written  # also over what a killed process had written
     told = [json.loads(line) for line in (tmp_path / "out/test" / f"{name}.jsonl").open()]
     column = "score" if name == "grades" else "label"
     assert {row[column] for row in told} == set(range(grades))
