@@ -136,8 +136,9 @@ class _Board:
     def _table(self, methods: Sequence[dict[str, Any]], values: "pd.Series[float]") -> pd.DataFrame:
         base = [_baseline(methods, m) for m in methods]
         table = pd.DataFrame([{name: m[name] for name in LABELS} for m in methods])
-        own = methods[-1]["data"]
-        table["baseline"] = ["" if b is None else _label(methods[b], own) for b in base]
+        here = methods[-1]["data"]
+        names = [_label(m) + ("" if m["data"] == here else f" on {m['data']}") for m in methods]
+        table["baseline"] = ["" if b is None else names[b] for b in base]
         arrays = {}
         for kind in KINDS:
             means = np.array([values.reindex([str(k) for k in m[kind]]) for m in methods])
@@ -218,17 +219,15 @@ def _baseline(methods: Sequence[Mapping[str, Any]], method: Mapping[str, Any]) -
     return plain[0] if method["sampler"] == "in_batch" or not same else same[0]
 
 
-def _label(method: Mapping[str, Any], data: str) -> str:
-    name = " x ".join(v for n in LABELS[:3] if (v := method[n]))
-    return name if method["data"] == data else f"{name} on {method['data']}"
+def _label(method: Mapping[str, Any]) -> str:
+    return " x ".join(v for n in LABELS[:3] if (v := method[n]))
 
 
 def _order(method: Mapping[str, Any], mean: float) -> tuple[Any, ...]:
     name = str(method["sampler"]).partition("(")[0]
     if name in FIRST:
         return (0, FIRST.index(name), 0.0, "")
-    ended = int(np.isnan(mean))
-    return (2 if name in LAST else 1, ended, -np.nan_to_num(mean), _label(method, method["data"]))
+    return (2 if name in LAST else 1, int(np.isnan(mean)), -np.nan_to_num(mean), _label(method))
 
 
 def _gains(methods: Sequence[Mapping[str, Any]], tuned: Array, default: Array) -> pd.DataFrame:
