@@ -16,7 +16,6 @@ from nsbench.benchmarks.cli.pairs import (
     columns_of,
     settle_hub_for,
 )
-from nsbench.samplers import parse_choice
 
 if TYPE_CHECKING:
     from nsbench.benchmarks.audit.audit import Audit
@@ -65,11 +64,10 @@ class Given(BaseModel):
     @property
     def name(self) -> str:
         """Name of the data, for titles and folders: that of the file where one is named."""
-        source = self.data
-        if "[" in source and not Path(source).expanduser().exists():
-            kind, given = parse_choice(source)
-            source = str(given.get("path", kind))
-        return Path(source).name.partition(".")[0] or "data"
+        from nsbench.benchmarks.mining.dataset.write import named_source
+
+        kind, given = named_source(self.data)
+        return Path(str(given.get("path", kind))).name.partition(".")[0] or "data"
 
     def folder(self, command: str) -> Path:
         """Folder of the results."""
@@ -105,7 +103,6 @@ class Material:
         judge: The cross-encoder.
         encoder: The model as an entry of a matrix file.
         notes: What a reader of the pages should know.
-        graded: All pairs with their grades, where the rows are those above a grade.
     """
 
     data: "TrainingData"
@@ -115,7 +112,6 @@ class Material:
     judge: "Rescorer | None"
     encoder: dict[str, Any]
     notes: tuple[str, ...]
-    graded: "TrainingData | None" = None
 
     @property
     def one_text(self) -> bool:
@@ -142,12 +138,11 @@ def material(given: Given) -> Material:
     from nsbench.benchmarks.device import pick_device
     from nsbench.benchmarks.encoders.pretrained import load_model
     from nsbench.benchmarks.mining.dataset.rescore import load_rescorer
-    from nsbench.benchmarks.mining.dataset.write import read_data, read_graded, with_corpus
+    from nsbench.benchmarks.mining.dataset.write import read_data, with_corpus
 
     settle_hub_for(given.data, given.model, given.guide, given.judge)
     reading = parse_reading(given.read, "--read")
-    source = (given.data, columns_of(given.column), given.split, reading)
-    rows, graded = read_data(*source), read_graded(*source)
+    rows = read_data(given.data, columns_of(given.column), given.split, reading)
     told, _ = with_corpus(rows, given.corpus)
     if told.grade is not None:
         raise ValueError(
@@ -168,8 +163,21 @@ def material(given: Given) -> Material:
     if has_classes(data):
         data = paired_by_class(data, given.seed)
         notes.append("The texts have classes: the texts of a class are each other's positives.")
-    found = Material(data, told, model, guide, judge, _entry(name), tuple(notes), graded)
+    found = Material(data, told, model, guide, judge, _entry(name), tuple(notes))
     return replace(found, notes=(*notes, ONE_TEXT)) if found.one_text else found
+
+
+def graded_pairs(given: Given) -> "TrainingData | None":
+    """Return all pairs with their grades, where the rows of `material` are those above a grade.
+
+    Raises:
+        ValueError: If a grade is not finite.
+    """
+    from nsbench.benchmarks.data._reading import parse_reading
+    from nsbench.benchmarks.mining.dataset.write import read_graded
+
+    reading = parse_reading(given.read, "--read")
+    return read_graded(given.data, columns_of(given.column), given.split, reading)
 
 
 def _usual() -> str:

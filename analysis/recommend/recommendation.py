@@ -16,7 +16,14 @@ from nsbench.analysis.recommend.arms import IN_BATCH, UNTRAINED, mined, short_li
 from nsbench.analysis.recommend.audit_page import write_audit
 from nsbench.analysis.recommend.cells import DECISION, RACE, Ended, Setting, Trainings, is_drawn
 from nsbench.analysis.recommend.decide import UNDECIDED, decide, query_gaps, too_little
-from nsbench.analysis.recommend.given import ONE_TEXT, Given, Material, RecommendGiven, material
+from nsbench.analysis.recommend.given import (
+    ONE_TEXT,
+    Given,
+    Material,
+    RecommendGiven,
+    graded_pairs,
+    material,
+)
 from nsbench.analysis.recommend.hand_over import hand_over
 from nsbench.analysis.recommend.plan import EPOCHS, PLAN, Plan, make_plan, read_plan
 from nsbench.analysis.recommend.race import Say, curves, finalists, race, slowness
@@ -184,8 +191,14 @@ def _audited(folder: Path, given: Given, found: Material) -> tuple[Any, Any]:
     if not done.is_file():
         made = found.audited(given.seed)
         write_audit(made, folder, given.name)
-        how: dict[str, Any] = {"classes": has_classes(found.told), "graded": found.graded}
-        written = write_parts(found.told, made.split, folder / "data", seed=given.seed, **how)
+        written = write_parts(
+            found.told,
+            made.split,
+            folder / "data",
+            classes=has_classes(found.told),
+            seed=given.seed,
+            graded=graded_pairs(given),
+        )
         write_atomically(done, pretty_json({name: vars(w) for name, w in written.items()}))
     return read_json(folder / "audit.json"), read_json(done)
 

@@ -36,6 +36,10 @@ _STEMS = re.compile(
 _GRADE = re.compile(r"(?i)true|false|[-+]?\d*\.\d*[1-9]\d*(e[-+]?\d+)?")
 
 
+class OptionUnread(ValueError):
+    """An option is set that the rows of a layout do not read."""
+
+
 @dataclass(frozen=True)
 class Options:
     """Options of a layout.
@@ -102,7 +106,7 @@ class Layout:
         return frozenset([*self.required, *words])
 
     def check(self, options: Options, source: str) -> None:
-        """Raise ``ValueError`` for an option that is set and that its rows do not read."""
+        """Raise `OptionUnread` for an option that is set and that its rows do not read."""
         unread = [
             "corpus" if name == "passages" else f"{name} = {value!r}"
             for name in ("min_score", "nli", "nli_labels", "passages")
@@ -113,7 +117,7 @@ class Layout:
         if options.views in OF_SOME and options.views not in self.options:
             unread.append(f"views = {options.views!r}")
         if unread:
-            raise ValueError(f"{source}: {unread[0]} is set, but rows of {self} do not read it")
+            raise OptionUnread(f"{source}: {unread[0]} is set, but rows of {self} do not read it")
 
     def unread(self, where: str, columns: Mapping[str, Any], *, named: bool = False) -> set[str]:
         """The columns that are not read.

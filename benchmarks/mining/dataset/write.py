@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from nsbench.benchmarks.data import TrainingData, datasets
+from nsbench.benchmarks.data._columns import OptionUnread
 from nsbench.benchmarks.data._reading import Reading, Report, joined
 from nsbench.benchmarks.data._records import existing, records, sha256
 from nsbench.benchmarks.data._rows import without_repeats
@@ -82,21 +83,27 @@ def read_graded(
         return None
     try:
         return datasets.make(kind, **given | {"views": "graded"})()
-    except ValueError as error:
-        if "views" not in str(error):
-            raise
-        return None  # anchor, positive, score: a layout without that view
+    except OptionUnread:  # anchor, positive, score: a layout without that view
+        return None
+
+
+def named_source(source: str) -> tuple[str, dict[str, Any]]:
+    """Return the name and parameters of the data set that `read_data` reads; a path is a `file`.
+
+    Raises:
+        ValueError: If the source is neither a path nor ``name[parameter=value,...]``.
+    """
+    name = source.partition("[")[0]
+    if Path(source).expanduser().exists() or "/" in name or Path(name).suffix:
+        return "file", {"path": source}
+    return parse_choice(source)
 
 
 def _settings(
     source: str, columns: dict[str, str], split: str, reading: Reading | None
 ) -> tuple[str, dict[str, Any]]:
-    """Return the name of a data set and its parameters."""
-    name = source.partition("[")[0]
-    if Path(source).expanduser().exists() or "/" in name or Path(name).suffix:
-        kind, given = "file", dict[str, Any](path=source)
-    else:
-        kind, given = parse_choice(source)
+    """Return the name of a data set and all of its parameters."""
+    kind, given = named_source(source)
     if columns:
         given = given | {"columns": columns}
     if split:

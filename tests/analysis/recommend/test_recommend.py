@@ -242,6 +242,7 @@ def test_the_locked_part_tells_classes_too(tmp_path: Path) -> None:
     ("data", "name"),
     [
         ("some/pairs.csv", "pairs"),
+        ("some/pairs[1].csv", "pairs[1]"),
         ("file[path=some/graded.jsonl, min_score=4]", "graded"),
         ("planted[rows=20]", "planted"),
         ("hub[path=owner/sets, revision=0]", "sets"),
