@@ -57,10 +57,6 @@ class Sample:
         labels = torch.randint(0, 4, (2, batch + columns), generator=self.draw)
         return labels[:, :batch, None] == labels[:, None, batch:]
 
-    def share_of_rows(self) -> Tensor:
-        """``(N,)`` numbers in (0, 1]."""
-        return 0.001 + 0.999 * torch.rand(self.own.shape[1], generator=self.draw)
-
     def per_anchor(self) -> Tensor:
         """``(B,)`` uniform numbers in [0, 1)."""
         return torch.rand(self.own.shape[0], generator=self.draw)
@@ -69,19 +65,10 @@ class Sample:
         """``(N,)`` uniform numbers in [0, 1)."""
         return torch.rand(self.own.shape[1], generator=self.draw)
 
-    def lower(self) -> Tensor:
-        """``(6, d)`` points on the sphere."""
-        drawn = torch.randn(6, self.anchors.shape[1], generator=self.draw)
+    def points(self, count: int) -> Tensor:
+        """``(count, d)`` points on the sphere."""
+        drawn = torch.randn(count, self.anchors.shape[1], generator=self.draw)
         return functional.normalize(drawn, dim=-1)
-
-    def centres(self) -> Tensor:
-        """``(4, d)`` points on the sphere."""
-        drawn = torch.randn(4, self.anchors.shape[1], generator=self.draw)
-        return functional.normalize(drawn, dim=-1)
-
-    def other_side(self) -> Tensor:
-        """``(N,)`` bool, False at positives."""
-        return (torch.rand(self.own.shape[1], generator=self.draw) < 0.3) & ~self.own.any(dim=0)
 
 
 @dataclass(frozen=True)
@@ -107,15 +94,8 @@ class Extra:
     of_specials: bool = False
 
 
-def _row(
-    axes: str,
-    example: Callable[[Sample], Tensor],
-    *,
-    made: float | None = None,
-    of_data: bool = False,
-    **more: Any,
-) -> dict[str, Extra]:
-    return {"extra": Extra(axes, example, made, of_data, **more)}
+def _extra(axes: str, example: Callable[[Sample], Tensor], **more: Any) -> Any:
+    return field(default=None, metadata={"extra": Extra(axes, example, **more)})
 
 
 def places(order: Tensor) -> Tensor:
@@ -175,58 +155,40 @@ class SimilarityContext:
     generator: torch.Generator | None = None
     temperature: float = TEMPERATURE
     synthetic: Tensor | None = None
-    anchors: Tensor | None = field(default=None, metadata=_row("Bd", lambda s: s.anchors))
-    candidates: Tensor | None = field(default=None, metadata=_row("Nd", lambda s: s.candidates))
-    guide_similarity: Tensor | None = field(
-        default=None, metadata=_row("BN", Sample.by_guide, made=-1.0)
+    anchors: Tensor | None = _extra("Bd", lambda s: s.anchors)
+    candidates: Tensor | None = _extra("Nd", lambda s: s.candidates)
+    guide_similarity: Tensor | None = _extra("BN", Sample.by_guide, made=-1.0)
+    support_similarity: Tensor | None = _extra("BN", Sample.support, made=-1.0)
+    token_overlap: Tensor | None = _extra(
+        "BN",
+        lambda s: s.uniform().masked_fill(s.own, 1.0),
+        made=0.0,
+        arithmetic=2,  # 1 counted special tokens
+        of_specials=True,
     )
-    support_similarity: Tensor | None = field(
-        default=None, metadata=_row("BN", Sample.support, made=-1.0)
+    truth: Tensor | None = _extra(
+        "BN", lambda s: (s.uniform() < 0.1) | s.own, made=False, of_data=True
     )
-    token_overlap: Tensor | None = field(
-        default=None,
-        metadata=_row(
-            "BN",
-            lambda s: s.uniform().masked_fill(s.own, 1.0),
-            made=0.0,
-            arithmetic=2,  # 1 counted special tokens
-            of_specials=True,
-        ),
+    cluster_match: Tensor | None = _extra(
+        "MBN",
+        Sample.same_cluster,
+        made=False,
+        of_data=True,
+        arithmetic=2,  # the refreshes of 1 did not reach the end of the schedule
     )
-    truth: Tensor | None = field(
-        default=None,
-        metadata=_row("BN", lambda s: (s.uniform() < 0.1) | s.own, made=False, of_data=True),
+    own_negative: Tensor | None = _extra("BN", lambda s: s.uniform() < 0.2, made=False)
+    rows: Tensor | None = _extra("N", lambda s: torch.arange(s.own.shape[1]), made=-1, of_data=True)
+    frequency: Tensor | None = _extra(
+        "N", lambda s: 0.001 + 0.999 * s.per_candidate(), made=1.0, of_data=True
     )
-    cluster_match: Tensor | None = field(
-        default=None,
-        metadata=_row(
-            "MBN",
-            Sample.same_cluster,
-            made=False,
-            of_data=True,
-            arithmetic=2,  # the refreshes of 1 did not reach the end of the schedule
-        ),
+    of_positive: Tensor | None = _extra(
+        "N", lambda s: (s.per_candidate() < 0.3) & ~s.own.any(dim=0), made=False
     )
-    own_negative: Tensor | None = field(
-        default=None, metadata=_row("BN", lambda s: s.uniform() < 0.2, made=False)
-    )
-    rows: Tensor | None = field(
-        default=None,
-        metadata=_row("N", lambda s: torch.arange(s.own.shape[1]), made=-1, of_data=True),
-    )
-    frequency: Tensor | None = field(
-        default=None, metadata=_row("N", Sample.share_of_rows, made=1.0, of_data=True)
-    )
-    of_positive: Tensor | None = field(
-        default=None, metadata=_row("N", Sample.other_side, made=False)
-    )
-    grade: Tensor | None = field(default=None, metadata=_row("B", Sample.per_anchor, of_data=True))
-    memory: Tensor | None = field(default=None, metadata=_row("B", Sample.per_anchor, of_data=True))
-    lower: Tensor | None = field(default=None, metadata=_row("Ld", Sample.lower, of_data=True))
-    own_score: Tensor | None = field(
-        default=None, metadata=_row("N", Sample.per_candidate, made=0.0, of_data=True)
-    )
-    centres: Tensor | None = field(default=None, metadata=_row("Kd", Sample.centres, of_data=True))
+    grade: Tensor | None = _extra("B", Sample.per_anchor, of_data=True)
+    memory: Tensor | None = _extra("B", Sample.per_anchor, of_data=True)
+    lower: Tensor | None = _extra("Ld", lambda s: s.points(6), of_data=True)
+    own_score: Tensor | None = _extra("N", Sample.per_candidate, made=0.0, of_data=True)
+    centres: Tensor | None = _extra("Kd", lambda s: s.points(4), of_data=True)
 
     @property
     def positive_similarity(self) -> Tensor:
