@@ -4,115 +4,91 @@ A file in a results folder may come from another version, another program or a d
 has another shape is named and left out by the reader, so that the rest can be ranked.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
+import re
+from typing import Annotated, Any, Required
 
-Check = Callable[[Any], bool]
-CHOICES = ("sampler", "objective", "candidates", "regime", "encoder", "data")
-"""Axes of a cell that are one choice: a table with a name and, mostly, parameters."""
+from pydantic import Field, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
 
-
-def _text(value: Any) -> bool:
-    return type(value) is str
-
-
-def _number(value: Any) -> bool:
-    return type(value) is float or type(value) is int
+_Table = dict[str, Any]
+_Texts = dict[str, str]
+_Numbers = dict[str, float]
 
 
-def _table(value: Any) -> bool:
-    return type(value) is dict
+class _Choice(TypedDict, total=False):
+    name: Required[str]
+    params: _Table | None
 
 
-def _numbers(value: Any) -> bool:
-    return type(value) is dict and all(map(_number, value.values()))
+class _Alarm(TypedDict, total=False):
+    name: Required[str]
+    text: str
 
 
-def _texts(value: Any) -> bool:
-    return type(value) is dict and all(map(_text, value.values()))
+class _Budget(TypedDict, total=False):
+    steps: float
 
 
-def _tables(value: Any) -> bool:
-    return type(value) is dict and all(map(_table, value.values()))
+class _Environment(TypedDict, total=False):
+    versions: _Texts
 
 
-def _alarm(value: Any) -> bool:
-    return type(value) is dict and _text(value.get("name")) and _text(value.get("text", ""))
+class _Cell(TypedDict, total=False):
+    """A part that is missing is no fault: older cells lack some."""
+
+    labels: _Texts | None
+    sampler: _Choice | None
+    objective: _Choice | None
+    candidates: _Choice | None
+    regime: _Choice | None
+    encoder: _Choice | None
+    data: _Choice | None
+    augmentation: dict[str, _Choice | list[_Choice]] | None
+    budget: _Budget | None
+    evaluation: _Table | None
+    inputs: _Table | None
+    seed: int
+    limit: int
+    recipe: int
 
 
-def _alarms(value: Any) -> bool:
-    return type(value) is list and all(map(_alarm, value))
+class _Record(TypedDict, total=False):
+    key: Required[str]
+    cell: Required[_Cell]
+    status: Required[str]
+    reason: str
+    traceback: str
+    cost: _Numbers
+    alarms: list[_Alarm]
+    data: _Table
+    evaluation: _Table
+    leakage: dict[str, _Table]
+    weights: str
+    seconds: _Numbers
+    environment: _Environment
+    started: str
+    finished: str
+    files: _Texts
+    digest: str
 
 
-def _environment(value: Any) -> bool:
-    return type(value) is dict and _texts(value.get("versions", {}))
+class _Planned(TypedDict, total=False):
+    key: Required[Annotated[str, Field(min_length=1)]]
+    cell: Required[_Cell]
+    folder: str
 
 
-def _choice(value: Any) -> bool:
-    if value is None:
-        return True
-    return _table(value) and _text(value.get("name")) and _absent_or_table(value.get("params"))
+_RECORD, _CELL, _PLANNED = (TypeAdapter[Any](kind) for kind in (_Record, _Cell, _Planned))
 
 
-def _choices(value: Any) -> bool:
-    return type(value) is list and all(_table(c) and _choice(c) for c in value)
-
-
-def _absent_or_table(value: Any) -> bool:
-    return value is None or type(value) is dict
-
-
-def _views(value: Any) -> bool:
-    if value is None:
-        return True
-    return type(value) is dict and all(
-        _choices(c if type(c) is list else [c]) for c in value.values()
-    )
-
-
-def _whole(value: Any) -> bool:
-    return type(value) is int
-
-
-def _budget(value: Any) -> bool:
-    return value is None or (_table(value) and _number(value.get("steps", 0)))
-
-
-_RECORD: Mapping[str, tuple[Check, str]] = {
-    "key": (_text, "a text"),
-    "status": (_text, "a text"),
-    "reason": (_text, "a text"),
-    "traceback": (_text, "a text"),
-    "cost": (_numbers, "a table of numbers"),
-    "alarms": (_alarms, "a list of tables with the texts name and text"),
-    "data": (_table, "a table"),
-    "evaluation": (_table, "a table"),
-    "leakage": (_tables, "a table of tables"),
-    "weights": (_text, "a text"),
-    "seconds": (_numbers, "a table of numbers"),
-    "environment": (_environment, "a table, and its versions a table of texts"),
-    "started": (_text, "a text"),
-    "finished": (_text, "a text"),
-    "files": (_texts, "a table of texts"),
-    "digest": (_text, "a text"),
-}
-_CELL: Mapping[str, tuple[Check, str]] = {
-    "labels": (lambda value: value is None or _texts(value), "a table of texts"),
-    **dict.fromkeys(CHOICES, (_choice, "a table with the text name and the table params")),
-    "augmentation": (_views, "a table of lists of tables with a name"),
-    "budget": (_budget, "a table whose steps are a number"),
-    "evaluation": (_absent_or_table, "a table"),
-    "inputs": (_absent_or_table, "a table"),
-    "seed": (_whole, "a whole number"),
-    "limit": (_whole, "a whole number"),
-    "recipe": (_whole, "a whole number"),
-}
-
-
-def _fault(value: Mapping[str, Any], schema: Mapping[str, tuple[Check, str]]) -> str:
-    for name, (check, legal) in schema.items():
-        if name in value and not check(value[name]):
-            return f"{name} must be {legal}, got {shortened(value[name])}"
+def _fault(kind: TypeAdapter[Any], name: str, value: Any) -> str:
+    try:
+        kind.validate_python(value, strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        place = ".".join(map(str, first["loc"])) or name
+        said = re.sub(r"^\w+ should", "must", first["msg"].replace("Field required", "is missing"))
+        return f"{place} {said}, got {shortened(first['input'])}"
     return ""
 
 
@@ -122,9 +98,7 @@ def record_fault(record: Any) -> str:
     Args:
         record: What a ``record.json`` holds; its ``status`` is checked for its type only.
     """
-    if not _table(record) or not {"key", "cell", "status"} <= record.keys():
-        return "key, cell and status are needed"
-    return _fault(record, _RECORD) or cell_fault(record["cell"])
+    return _fault(_RECORD, "record", record)
 
 
 def cell_fault(cell: Any) -> str:
@@ -133,18 +107,12 @@ def cell_fault(cell: Any) -> str:
     Args:
         cell: A cell as plain data. A part that is missing is no fault: older cells lack some.
     """
-    if not _table(cell):
-        return f"cell must be a table, got {shortened(cell)}"
-    return _fault(cell, _CELL)
+    return _fault(_CELL, "cell", cell)
 
 
 def planned_fault(row: Any) -> str:
     """Return what is wrong with a cell that a matrix lists, in words; empty if nothing is."""
-    if not _table(row) or not _text(row.get("key")) or not row["key"]:
-        return f"a listed cell needs a key, got {shortened(row)}"
-    if not _text(row.get("folder", "")):
-        return f"folder of the listed cell {row['key']} must be a text"
-    return cell_fault(row.get("cell"))
+    return _fault(_PLANNED, "a listed cell", row)
 
 
 def shortened(value: Any) -> str:

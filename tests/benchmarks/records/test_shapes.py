@@ -114,7 +114,7 @@ def test_a_matrix_with_any_part_of_another_type_breaks_no_reader(
 
 
 FIELDS: dict[str, Any] = {
-    **{"cost": [], "seconds": [], "alarms": 5, "environment": 1.5, "leakage": {"STS12": 3}},
+    **{"cost": [], "seconds": [], "alarms": 5, "environment": 1.5, "leakage": [3]},
     **{"data": None, "evaluation": "x", "reason": 5, "traceback": [], "weights": {}},
     **{"finished": 3, "files": [], "cell": []},
 }
