@@ -5,6 +5,7 @@ read from it, half a minute for every data set, even for what lies in the cache.
 once, and from then on taken for switched off.
 """
 
+import logging
 import os
 import sys
 import threading
@@ -30,6 +31,18 @@ def address() -> str:
 def home() -> Path:
     """The cache of all that comes from the hub: ``HF_HOME``, or its default."""
     return Path(os.environ.get("HF_HOME") or "~/.cache/huggingface").expanduser()
+
+
+@contextmanager
+def errors_only(library: str) -> Iterator[None]:
+    """No log line of a library below an error: `datasets` warns of all that its cache answers."""
+    logger = logging.getLogger(library)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def offline() -> bool:

@@ -4,10 +4,8 @@ Offline, `datasets` takes the newest prepared copy of a repository, of any revis
 (huggingface/datasets#7928); here the copy's revision is compared with the one asked for.
 """
 
-import logging
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,13 +53,14 @@ def open_split(source: Source, split: str) -> Any:
     """
     import datasets
 
-    with _quiet():
+    with hub.errors_only("datasets"):
         builder = _builder(source)
     known = builder.info.splits
     if known and split not in known:
         raise ValueError(f"{source} has no split {split!r}. {suggest(split, known)}")
     try:
-        with _quiet():  # as `datasets.load_dataset` does, which makes a second builder
+        # As `datasets.load_dataset` does, which makes a second builder.
+        with hub.errors_only("datasets"):
             builder.download_and_prepare()
             table = builder.as_dataset(split=split)
     except ValueError as error:
@@ -81,7 +80,7 @@ def splits_of(source: Source) -> tuple[str, ...]:
     """
     import datasets
 
-    with _quiet():
+    with hub.errors_only("datasets"):
         builder = _builder(source)
         if builder.info.splits:
             return tuple(builder.info.splits)
@@ -90,18 +89,6 @@ def splits_of(source: Source) -> tuple[str, ...]:
                 source.path, source.config or None, revision=source.revision
             )
         )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """No log line below an error: `datasets` warns of every answer from its cache."""
-    logger = logging.getLogger("datasets")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def _builder(source: Source) -> Any:

@@ -72,15 +72,12 @@ class FolderSource:
         return splits[0]
 
     def corpus(self, report: Report) -> Iterator[Record]:
-        """Yield the documents."""
         return records(files_of(self.folder, self._any)[0], self.reading, report)
 
     def queries(self, report: Report) -> Iterator[Record]:
-        """Yield the queries of all splits."""
         return records(files_of(self.folder, self._any)[1], self.reading, report)
 
     def judgements(self, split: str, report: Report) -> Iterator[Record]:
-        """Yield the judged pairs of a split."""
         path = files_of(self.folder, split)[2]
         return records(path, replace(self.reading, quotes="none"), report)
 
@@ -105,15 +102,12 @@ class HubSource:
     config: str
 
     def splits(self) -> Sequence[str]:
-        """Names of the splits that have judgements."""
         return sorted(splits_of(Source(self.path, self.commit, self.config)))
 
     def corpus(self, report: Report) -> Iterator[Record]:
-        """Yield the documents."""
         return self._whole("corpus", report)
 
     def queries(self, report: Report) -> Iterator[Record]:
-        """Yield the queries of all splits."""
         return self._whole("queries", report)
 
     def _whole(self, config: str, report: Report) -> Iterator[Record]:
@@ -126,11 +120,9 @@ class HubSource:
         return rows_of(source, split, report)
 
     def judgements(self, split: str, report: Report) -> Iterator[Record]:
-        """Yield the judged pairs of a split."""
         return rows_of(Source(self.path, self.commit, self.config), split, report)
 
     def revision(self, splits: Sequence[str]) -> str:
-        """Return the commit."""
         return self.commit
 
 

@@ -10,7 +10,7 @@ are 8 to 13 words long by data set). https://arxiv.org/abs/2005.14165
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -146,13 +146,21 @@ def scan(training: Iterable[str], tests: Sequence[EvaluationTexts]) -> list[Over
             seen.add(plain)
         found = runs_of.get(plain)  # of a text of a test, every run is wanted
         seen_runs.update(wanted_runs.intersection(runs(plain)) if found is None else found)
-    return [
-        replace(
-            _overlap(test, {t: runs_of[t] for t in own}, pairs, seen, seen_runs),
-            **_apart(parts, seen),
+    out = []
+    for test, own, pairs, parts in zip(tests, texts, paired, held, strict=True):
+        long_texts = [runs_of[t] for t in own if runs_of[t]]
+        shared = sum(not seen_runs.isdisjoint(found) for found in long_texts)
+        both = sum(a in seen and b in seen for a, b in pairs)
+        overlap = Overlap(
+            texts=len(own),
+            exact=len(own & seen) / max(1, len(own)),
+            pairs=both / len(pairs) if pairs else None,
+            long_texts=len(long_texts),
+            ngram=shared / max(1, len(long_texts)),
+            transductive=test.transductive,
         )
-        for test, own, pairs, parts in zip(tests, texts, paired, held, strict=True)
-    ]
+        out.append(replace(overlap, **_apart(parts, seen)))
+    return out
 
 
 def runs(text: str, words: int = WORDS) -> Iterator[str]:
@@ -243,27 +251,6 @@ def _apart(parts: Sequence[set[str]], seen: set[str]) -> dict[str, Any]:
         if own:
             out |= {name: len(own), f"{name}_exact": len(own & seen) / len(own)}
     return out
-
-
-def _overlap(
-    test: EvaluationTexts,
-    own: Mapping[str, Sequence[str]],
-    pairs: Sequence[tuple[str, str]],
-    seen: set[str],
-    seen_runs: set[str],
-) -> Overlap:
-    """Overlap of a test, from its texts with the runs of each, and from its pairs."""
-    both = sum(a in seen and b in seen for a, b in pairs)
-    long_texts = [found for found in own.values() if found]
-    shared = sum(not seen_runs.isdisjoint(found) for found in long_texts)
-    return Overlap(
-        texts=len(own),
-        exact=len(own.keys() & seen) / max(1, len(own)),
-        pairs=both / len(pairs) if pairs else None,
-        long_texts=len(long_texts),
-        ngram=shared / max(1, len(long_texts)),
-        transductive=test.transductive,
-    )
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -189,19 +189,15 @@ def read_task(task: LocalTask) -> dict[str, Any]:
     return _checked(task)[0]
 
 
-def reading_report(task: LocalTask) -> dict[str, Any]:
-    """Report of what was read of its files and what was left out, see `Report.plain`."""
-    return _checked(task)[1]
-
-
 def left_out(tasks: Iterable[object]) -> dict[str, Any]:
     """By name of a task of local files, the reasons why rows were left out of its files."""
     local = (task for task in tasks if isinstance(task, LocalTask))
-    found = {task.name: reading_report(task)["left_out"] for task in local}
+    found = {task.name: _checked(task)[1]["left_out"] for task in local}
     return {name: reasons for name, reasons in found.items() if reasons}
 
 
 def _checked(task: LocalTask) -> tuple[dict[str, Any], dict[str, Any]]:
+    """As `_read`, of files that are those of the task's digest."""
     found = files(task)
     if task.digest and sha256(found) != task.digest:
         raise ValueError(
@@ -215,8 +211,9 @@ def _checked(task: LocalTask) -> tuple[dict[str, Any], dict[str, Any]]:
 @cached(32)
 def _read(task: LocalTask, stamp: object) -> tuple[dict[str, Any], dict[str, Any]]:
     """The data, and the report of what was read and left out."""
-    path, reading = Path(task.path).expanduser(), reading_of(task)
-    report = Report(task.bad_rows)
+    path, report = Path(task.path).expanduser(), Report(task.bad_rows)
+    reading = Reading(**{f.name: getattr(task, f.name) for f in fields(Reading)})
+    reading.check(f"evaluation task {task.name!r}")
     if task.kind == "retrieval":
         return {task.split: judged(path, task.split, reading, report)}, report.plain()
 
@@ -227,10 +224,3 @@ def _read(task: LocalTask, stamp: object) -> tuple[dict[str, Any], dict[str, Any
         train = table(Path(task.train).expanduser())
         return classified(train, table(path)), report.plain()
     return {"test": READERS[task.kind](table(path))}, report.plain()
-
-
-def reading_of(task: LocalTask) -> Reading:
-    """Options of reading its files, checked."""
-    found = Reading(**{f.name: getattr(task, f.name) for f in fields(Reading)})
-    found.check(f"evaluation task {task.name!r}")
-    return found

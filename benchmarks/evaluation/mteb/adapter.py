@@ -10,7 +10,6 @@ import atexit
 import copy
 import datetime
 import importlib.util
-import logging
 import os
 import random
 import shutil
@@ -29,6 +28,7 @@ from numpy.typing import NDArray
 from nsbench.benchmarks.evaluation.mteb.by_query import by_query
 from nsbench.benchmarks.evaluation.mteb.columns import with_lists
 from nsbench.benchmarks.evaluation.ranking import QueryScores
+from nsbench.benchmarks.hub import errors_only
 from nsbench.benchmarks.records import Score
 from nsbench.benchmarks.records.shared import no_collection
 from nsbench.samplers._cache import cached
@@ -116,18 +116,13 @@ def _hushed() -> Iterator[None]:
     """No progress bars, and no log lines below an error, from mteb and datasets."""
     from datasets import utils
 
-    loggers = [logging.getLogger(name) for name in ("mteb", "datasets")]
-    levels = [logger.level for logger in loggers]
     bars = utils.are_progress_bars_disabled()
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
     if not bars:
         utils.disable_progress_bars()
     try:
-        yield
+        with errors_only("mteb"), errors_only("datasets"):
+            yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
         if not bars:
             utils.enable_progress_bars()
 
