@@ -184,7 +184,8 @@ class NegativeSamplingLoss(nn.Module):
         z = [functional.normalize(torch.cat(list(c)).float(), dim=-1) for c in embeddings]
         if self.gather_across_devices:
             z = [gather_rows(column) for column in z]
-        total, context, selection = self._contrasted(z, facts)
+        with torch.autocast(z[0].device.type, enabled=False):  # in float32, as the engine
+            total, context, selection = self._contrasted(z, facts)
         if self._learning() and self.measure and not self.measured:
             self.measured = statistics(context, selection, self.objective)
         if with_backward:
@@ -207,17 +208,7 @@ class NegativeSamplingLoss(nn.Module):
     def _contrasted(
         self, z: Sequence[Tensor], facts: Facts
     ) -> tuple[Tensor, SimilarityContext, Selection]:
-        """Contrast embeddings in float32, as the engine does, also under a trainer's autocast.
-
-        Returns:
-            The loss, what the sampler saw, and what it chose.
-        """
-        with torch.autocast(z[0].device.type, enabled=False):
-            return self._in_full([column.float() for column in z], facts)
-
-    def _in_full(
-        self, z: Sequence[Tensor], facts: Facts
-    ) -> tuple[Tensor, SimilarityContext, Selection]:
+        """Return the loss, what the sampler saw, and what it chose."""
         size, more = len(z[0]), len(z) - 2
         device = z[0].device
         hashes = torch.cat(list(facts.hashes)).to(device)
@@ -233,14 +224,8 @@ class NegativeSamplingLoss(nn.Module):
             order = torch.arange(size * more, device=device).view(more, size).T.reshape(-1)
             owned = owners(size, more, 0, share="batch", device=device)
             further = Further(torch.cat(list(z[2:]))[order], texts[2 * size :][order], *owned)
-        contrast = lay_out(
-            z[0],
-            z[1],
-            texts[:size],
-            texts[size : 2 * size],
-            both=self.both,
-            further=further,
-        )
+        sides = z[0], z[1], texts[:size], texts[size : 2 * size]
+        contrast = lay_out(*sides, both=self.both, further=further)
         live = contrast.anchors @ contrast.columns.T
         context = SimilarityContext(
             similarity=live.detach(),
@@ -296,14 +281,7 @@ class NegativeSamplingLoss(nn.Module):
 
 
 class CachedNegativeSamplingLoss(NegativeSamplingLoss):
-    """`NegativeSamplingLoss` with gradient caching, 32 texts at once unless told otherwise.
-
-    Args:
-        model: The `SentenceTransformer` in training.
-        sampler: ``name[parameter=value]``, or a sampler.
-        objective: Likewise; without one the sampler's own.
-        options: See `LossOptions`.
-    """
+    """`NegativeSamplingLoss` with gradient caching, 32 texts at once unless told otherwise."""
 
     def __init__(
         self,
