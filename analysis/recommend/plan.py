@@ -126,11 +126,6 @@ class Plan:
         """Seconds of some trainings with a share of the steps, scores included, as planned."""
         return trainings * (share * self.steps * self.per_step + self.per_score)
 
-    @property
-    def least_decision(self) -> float:
-        """Seconds of a decision between in_batch and one recipe."""
-        return self.seconds(2 * LEAST_SEEDS)
-
     def whole(self) -> float:
         """Seconds of the race and the decision, as planned."""
         full, scores = self.shape.steps_and_scores()

@@ -20,7 +20,7 @@ from nsbench.analysis.recommend.arms import (
     with_temperatures,
 )
 from nsbench.analysis.recommend.cells import RACE, Ended, Trainings, mean
-from nsbench.analysis.recommend.plan import Plan
+from nsbench.analysis.recommend.plan import LEAST_SEEDS, Plan
 
 Say = Callable[[str], None]
 
@@ -139,7 +139,7 @@ def _ends(trainings: Trainings, plan: Plan, at: tuple[int, int], *, done: bool) 
     """True if the race ends before an arm: as the plan says, or because time is needed."""
     if plan.raced is not None:
         return plan.raced == at
-    need = plan.least_decision * slowness(trainings, plan)
+    need = plan.seconds(2 * LEAST_SEEDS) * slowness(trainings, plan)  # in_batch and one recipe
     return at != (0, 0) and not done and trainings.left() < need
 
 
@@ -183,10 +183,12 @@ def curves(trainings: Trainings, plan: Plan, path: Path, say: Say) -> tuple[list
     seeds = tuple(range(1, plan.shape.seeds[1] + 1))
     steps = max(8, plan.steps // 2)
     given: Any = {"steps": steps, "learning_rate": plan.learning_rate, "seeds": seeds}
+    numbers = [("0", IN_BATCH), *((str(k), mined(k)) for k in NUMBERS)]
+    margins = [("none", mined(4)), *((f"{m:g}", mined(4, m)) for m in MARGINS)]
     out = []
     for title, x, arms in (
-        ("Score against the number of mined negatives", "negatives per anchor", _numbers()),
-        ("Score against the margin of mined negatives", "margin, share of s_pos", _margins()),
+        ("Score against the number of mined negatives", "negatives per anchor", numbers),
+        ("Score against the margin of mined negatives", "margin, share of s_pos", margins),
     ):
         points = []
         for name, arm in arms if plan.curves else ():
@@ -199,11 +201,3 @@ def curves(trainings: Trainings, plan: Plan, path: Path, say: Say) -> tuple[list
         if points:
             out.append(Curve(title, x, tuple(points)))
     return out, plan
-
-
-def _numbers() -> list[tuple[str, Arm]]:
-    return [("0", IN_BATCH), *((str(k), mined(k)) for k in NUMBERS)]
-
-
-def _margins() -> list[tuple[str, Arm]]:
-    return [("none", mined(4)), *((f"{m:g}", mined(4, m)) for m in MARGINS)]

@@ -132,8 +132,9 @@ def prepared(given: RecommendGiven, say: Say = lambda line: None) -> Prepared:
     audit, parts = _audited(folder, given, found)
     setting = Setting(folder, found.encoder, given.device, _batch(parts))
     trainings, plan = Trainings(setting), None
-    if _too_few(parts):
-        locked, rows = parts["test"]["queries"], audit["facts"]["rows"]
+    train, dev, locked = (parts[name]["queries"] for name in ("train", "dev", "test"))
+    if train < 32 or min(dev, locked) < 8:  # to train on, or to compare on
+        rows = audit["facts"]["rows"]
         least = too_little(np.zeros(0), locked, rows, wanted=given.least)
     else:
         plan, least = _planned(trainings, given, audit, parts, start, say)
@@ -209,12 +210,6 @@ def _batch(parts: Mapping[str, Any]) -> int:
     while batch > 8 and 8 * batch > parts["train"]["queries"]:
         batch //= 2
     return batch
-
-
-def _too_few(parts: Mapping[str, Any]) -> bool:
-    """True where there are too few pairs to train on, or to compare on."""
-    few = min(parts["dev"]["queries"], parts["test"]["queries"])
-    return bool(parts["train"]["queries"] < 32 or few < 8)
 
 
 def _planned(

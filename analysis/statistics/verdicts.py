@@ -273,7 +273,8 @@ class _Group:
         self._base = np.where(base[rows] >= 0, place[base[rows]], -1)
         ours = (self._base >= 0) & (self._base != np.arange(len(rows)))
         pair_df = self._pair_freedom(self._df)
-        dense = np.diag(np.sqrt(line)) if _diagonal(covariance) else root.toarray()
+        diagonal = not (covariance - np.diag(line)).any()
+        dense = np.diag(np.sqrt(line)) if diagonal else root.toarray()
         critical = critical_scores(dense, self._df, pair_df, self._base, alpha=alpha)
         scores = np.full(error.shape, critical.pairs)
         mine = np.flatnonzero(ours)
@@ -338,7 +339,3 @@ def _first(half: Callable[[int], float], wanted: float, now: int) -> int:
         middle = (low + high) // 2
         low, high = (low, middle) if half(now + middle) <= wanted else (middle + 1, high)
     return max(low, 1)
-
-
-def _diagonal(matrix: Array) -> bool:
-    return not (matrix - np.diag(matrix.diagonal())).any()

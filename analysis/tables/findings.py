@@ -174,7 +174,11 @@ def _axis(row: dict[str, Any], margin: float) -> str:
     verdict, name = row["verdict"], f"{row['axis']} {row['value']}"
     blocks = f"{row['n_blocks']} setting{'' if row['n_blocks'] == 1 else 's'}"
     place = f"{row['baseline']}, over {blocks} and {row['n_seeds']} seeds"
-    gap = _points(_turned(row)).lstrip("+") if verdict == verdicts.WORSE else _points(row)
+    gap = _points(row)
+    if verdict == verdicts.WORSE:  # the other way round
+        low, high = -row["difference_high"], -row["difference_low"]
+        turned = {"difference": -row["difference"], "difference_low": low, "difference_high": high}
+        gap = _points(turned).lstrip("+")
     if verdict in (verdicts.BETTER, verdicts.WORSE):
         word = "adds" if verdict == verdicts.BETTER else "lowers the score by"
         text = f"{name[0].upper()}{name[1:]} {word} {gap} against {place}"
@@ -214,12 +218,6 @@ def _points(row: dict[str, Any]) -> str:
     low, high = row["difference_low"], row["difference_high"]
     places = next((n for n in (1, 2, 3) if min(abs(low), abs(high)) >= 0.5 * 10**-n), 3)
     return f"{row['difference']:+.{places}f} points ({low:.{places}f} to {high:.{places}f})"
-
-
-def _turned(row: dict[str, Any]) -> dict[str, Any]:
-    """The row of a difference the other way round."""
-    low, high = -row["difference_high"], -row["difference_low"]
-    return {"difference": -row["difference"], "difference_low": low, "difference_high": high}
 
 
 def _named(row: dict[str, Any]) -> str:

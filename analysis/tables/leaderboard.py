@@ -365,16 +365,7 @@ def _varies(every: Sequence[Pool], column: str) -> bool:
 def _table(
     parts: Sequence[pd.DataFrame], tasks: Sequence[str], varying: Sequence[str]
 ) -> pd.DataFrame:
-    columns = [
-        *_BEFORE,
-        *varying,
-        *_AFTER,
-        *tasks,
-        *COSTS,
-        *SECONDS,
-        *LEAKS,
-        "pool",
-    ]
+    columns = [*_BEFORE, *varying, *_AFTER, *tasks, *COSTS, *SECONDS, *LEAKS, "pool"]
     if not parts:
         return pd.DataFrame(columns=columns)
     whole = pd.concat(parts, ignore_index=True).reindex(columns=columns)

@@ -57,7 +57,12 @@ def _pairs(
     cells = pool.cells[~pool.cells["untrained"]].drop_duplicates("key")
     for (seed, _), part in cells.groupby(["seed", "augmentation"], sort=True):
         read = [(row["sampler"], choices.get(str(row["key"]))) for row in part.to_dict("records")]
-        kept = [(name, _of_moment(t, moment)) for name, t in read if t is not None and len(t)]
+        at = "min" if moment == "first" else "max"
+        kept = [
+            (name, t[t["step"] == t["step"].agg(at)])
+            for name, t in read
+            if t is not None and len(t)
+        ]
         if len(kept) < 2:
             continue
         answers = _answers([table for _, table in kept])
@@ -69,11 +74,6 @@ def _pairs(
                 yield {"sampler": one, "other": other, "seed": seed, **measured}
                 if one != other:
                     yield {"sampler": other, "other": one, "seed": seed, **measured}
-
-
-def _of_moment(table: pd.DataFrame, moment: str) -> pd.DataFrame:
-    step = table["step"].min() if moment == "first" else table["step"].max()
-    return pd.DataFrame(table[table["step"] == step])
 
 
 def _answers(tables: list[pd.DataFrame]) -> list[tuple[float, Array]]:

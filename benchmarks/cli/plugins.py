@@ -1,6 +1,7 @@
 """The commands ``nsbench check-plugin`` and ``nsbench new``, and the option ``--plugin-path``."""
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -54,7 +55,8 @@ def plugin_paths(arguments: list[str]) -> None:
     The option may come before or after the command.
     """
     found = []
-    while (place := next((i for i, a in enumerate(arguments) if _names_plugin(a)), 0)) > 0:
+    named = re.compile(r"--plugin-path(=|$)").match
+    while (place := next((i for i, a in enumerate(arguments) if named(a)), 0)) > 0:
         _, equals, value = arguments.pop(place).partition("=")
         if not equals:
             if place >= len(arguments):
@@ -67,7 +69,3 @@ def plugin_paths(arguments: list[str]) -> None:
     if found:
         before = os.environ.get(PLUGIN_PATH, "")
         os.environ[PLUGIN_PATH] = os.pathsep.join(filter(None, [before, *found]))
-
-
-def _names_plugin(argument: str) -> bool:
-    return argument == "--plugin-path" or argument.startswith("--plugin-path=")

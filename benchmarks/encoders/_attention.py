@@ -116,8 +116,9 @@ def attend(
         wide = [x.float() if narrow else x for x in (query, key, value)]
         texts = runs()
         if texts is None:
-            mask = _widened(attention_mask) if narrow else attention_mask
-            out, _ = sdpa_attention_forward(module, wide[0], wide[1], wide[2], mask, **more)
+            if narrow and attention_mask is not None and attention_mask.dtype != torch.bool:
+                attention_mask = attention_mask.float()
+            out, _ = sdpa_attention_forward(module, *wide, attention_mask, **more)
         else:
             groups = wide[0].shape[1] // wide[1].shape[1]  # heads that share keys and values
             wide[1:] = [x.repeat_interleave(groups, dim=1) if groups > 1 else x for x in wide[1:]]
@@ -154,7 +155,3 @@ def _by_length(
             )
         done.append(out.transpose(1, 2).flatten(0, 1))
     return torch.cat(done)[None]
-
-
-def _widened(mask: Tensor | None) -> Tensor | None:
-    return mask if mask is None or mask.dtype == torch.bool else mask.float()

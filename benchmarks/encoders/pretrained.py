@@ -184,13 +184,14 @@ def _sentence_transformer(
     from sentence_transformers import SentenceTransformer
 
     try:
+        static = modules_of(folder)[0][0] != "Transformer"
         with quietly():
             model = SentenceTransformer(
                 str(folder),
                 device=device,
                 local_files_only=True,
                 trust_remote_code=False,
-                model_kwargs=None if _is_static(folder) else {"use_safetensors": True},
+                model_kwargs=None if static else {"use_safetensors": True},
             )
     except Exception as error:  # any that the library raises for files that a user named
         raise _sources.SourceError(f"{folder} cannot be loaded: {said(error)}") from None
@@ -198,7 +199,7 @@ def _sentence_transformer(
         model.max_seq_length = max_length
         for name in _lengths_of(model):
             setattr(model[0], name, min(getattr(model[0], name), max_length))
-    name, revision = _named(source, folder), content_hash(folder)
+    name, revision = _named(source, folder), identity(folder)
     return sentence_model(model, name, revision, batch_size, f"length {max_length}")
 
 
@@ -296,15 +297,6 @@ def _named(source: str, folder: Path) -> str:
     if re.fullmatch(r"[\w.-]+/[\w.-]+", source):
         return source
     return "nsbench/" + (re.sub(r"[^\w.-]+", "-", source).strip("-.") or "model")
-
-
-def content_hash(folder: Path) -> str:
-    """SHA-256 over all that a model folder holds and could decide an embedding, see `identity`."""
-    return identity(folder)
-
-
-def _is_static(folder: Path) -> bool:
-    return modules_of(folder)[0][0] != "Transformer"
 
 
 def guide_spec(name: str) -> tuple[str, dict[str, object]]:

@@ -150,12 +150,13 @@ class Transformer:
         if folder.lower_case:
             _architecture.lower_cased(tokenizer)
         longest = int(getattr(config, "max_position_embeddings", 512) or 512)
+        longest = longest if longest > 0 else 512  # -1 stands for "no limit"
         wide = int(config.hidden_size) * len(pooling.split("+"))
         encoder = TransformerEncoder(
             model,
             tokenizer,
             pooling=pooling,
-            max_length=self.max_length or min(folder.max_length or 512, _positive(longest), 512),
+            max_length=self.max_length or min(folder.max_length or 512, longest, 512),
             dropout=self.dropout,
             dense=dense_layers(folder.dense, wide, device=device),
         )
@@ -174,10 +175,6 @@ class Transformer:
         if self.head == "mlp" and device != "meta":
             encoder.head = _mlp(config, encoder.dimension, seed)
         return encoder
-
-
-def _positive(length: int) -> int:
-    return length if length > 0 else 512  # -1 stands for "no limit"
 
 
 @cached(64)

@@ -163,7 +163,8 @@ def load_tuning(source: Path) -> tuple[TuneConfig, MatrixConfig]:
         matrix = load_config(str(beside) if beside.is_file() else config.matrix)
     else:
         matrix = parse_config(config.matrix, f"{source}: matrix")
-    check_space(config, _samplers(config, matrix))
+    entries = [e for block in config.methods for e in (block.samplers or matrix.samplers)]
+    check_space(config, list(dict.fromkeys(map(_name, entries))))
     _check_families(config, matrix)
     return config, matrix
 
@@ -175,12 +176,6 @@ def _text(source: Path) -> str:
         folder = resources.files("nsbench.benchmarks.matrix.configs") / "boards"
         return (folder / f"{source}.toml").read_text("utf-8")
     raise ConfigError(f"no tuning file or board {str(source)!r}. {suggest(str(source), boards())}")
-
-
-def _samplers(config: TuneConfig, matrix: MatrixConfig) -> list[str]:
-    """Return the names of a study's samplers; all of its blocks' must be legal."""
-    entries = [e for block in config.methods for e in (block.samplers or matrix.samplers)]
-    return list(dict.fromkeys(_name(entry) for entry in entries))
 
 
 def _check_families(config: TuneConfig, matrix: MatrixConfig) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nsbench.benchmarks.contrast.world import World
 from nsbench.benchmarks.encoders import _sources
-from nsbench.benchmarks.encoders.pretrained import content_hash
+from nsbench.benchmarks.encoders._identity import identity
 from nsbench.benchmarks.mining.dataset.rescore import load_rescorer
 
 
@@ -20,7 +20,7 @@ def scorer_fingerprint(name: str) -> str:
     Raises:
         ValueError: If it cannot be had here.
     """
-    return content_hash(_sources.locate(name))
+    return identity(_sources.locate(name))
 
 
 class Judge:

@@ -45,7 +45,7 @@ class EmbeddingCache(ContentCache):
                 partial(model.encode, block, role, prompt),
                 (len(block), model.dimension),
             )
-            for block in _blocks(texts)
+            for block in (texts[i : i + BLOCK] for i in range(0, len(texts), BLOCK))
         ]
         if self.found > before:
             self.say(
@@ -54,7 +54,3 @@ class EmbeddingCache(ContentCache):
             )
         empty = np.zeros((0, model.dimension), np.float32)
         return np.concatenate(parts) if parts else empty
-
-
-def _blocks(texts: Sequence[str]) -> list[Sequence[str]]:
-    return [texts[i : i + BLOCK] for i in range(0, len(texts), BLOCK)]

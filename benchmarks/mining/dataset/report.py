@@ -52,7 +52,12 @@ def report(mined: MinedSet) -> dict[str, Any]:
     return {
         "counts": counts,
         "source": mined.source,
-        "window": _window(mined),
+        "window": {
+            "start": mined.settings.range_min,
+            "stop": mined.stop,
+            "widest_stop": int(mined.stops.max(initial=0)),
+            "rows_widened": int((mined.stops > mined.stop).sum()),
+        },
         "short_by": mined.short_by,
         "difficulty": {
             "positive_score": _summary(positive),
@@ -67,16 +72,6 @@ def report(mined: MinedSet) -> dict[str, Any]:
         },
         "false_negatives": _false(mined, ids, there, margin, positive),
         "rejected": mined.reasons,
-    }
-
-
-def _window(mined: MinedSet) -> dict[str, int]:
-    """First place, place after the last, the same of the widest row, and rows made wider."""
-    return {
-        "start": mined.settings.range_min,
-        "stop": mined.stop,
-        "widest_stop": int(mined.stops.max(initial=0)),
-        "rows_widened": int((mined.stops > mined.stop).sum()),
     }
 
 

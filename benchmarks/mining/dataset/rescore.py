@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from nsbench.benchmarks.encoders import _sources
 from nsbench.benchmarks.encoders._architecture import refuse_odd
 from nsbench.benchmarks.encoders._folder import refuse_foreign
+from nsbench.benchmarks.encoders._identity import identity
 from nsbench.benchmarks.encoders._settings import read_object
-from nsbench.benchmarks.encoders.pretrained import content_hash
 from nsbench.benchmarks.mining.sources import Floats, Ints, Source
 from nsbench.benchmarks.records.cache import ContentCache
 
@@ -71,7 +71,7 @@ def load_rescorer(source: str, *, device: str = "cpu", batch_size: int = 64) -> 
         return np.asarray(found, dtype=np.float32).reshape(len(pairs))
 
     name = source if not Path(source).is_dir() else f"local/{folder.resolve().name}"
-    return Rescorer(name, content_hash(folder)[:40], score)
+    return Rescorer(name, identity(folder)[:40], score)
 
 
 def _classes(folder: Path) -> tuple[int, tuple[str, ...]]:

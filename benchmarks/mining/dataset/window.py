@@ -1,6 +1,6 @@
 """The window of every row: widened where filters leave too few, and why a row is still short."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,11 +36,11 @@ class InWindow:
     ranks: Ints
     by_reason: Ints
     stops: Ints
-    rejected: dict[str, int] = field(init=False)
 
-    def __post_init__(self) -> None:
-        counts = dict(zip(REASONS, self.by_reason.sum(axis=0).tolist(), strict=True))
-        object.__setattr__(self, "rejected", counts)
+    @property
+    def rejected(self) -> dict[str, int]:
+        """Number of candidates by what became of them."""
+        return dict(zip(REASONS, self.by_reason.sum(axis=0).tolist(), strict=True))
 
     def shortages(self, short: NDArray[np.bool_], settings: MineSettings) -> dict[str, int]:
         """Rows by what left them with too few.
@@ -101,16 +101,12 @@ def in_window(
         wider = _in_places(corpus.only(again), source, replace(window, stop=stop), s_pos[again])
         for name in ("ids", "scores", "ranks", "by_reason", "stops"):
             getattr(found, name)[again] = getattr(wider, name)
-        found = replace(found)  # counts once more
     return found
 
 
 def _in_places(corpus: Corpus, source: Source, window: Window, s_pos: Floats) -> InWindow:
     rng = np.random.default_rng(0)  # draws nothing: only padding would
     found = mine(corpus, source, window, shortage="fewer", rng=rng, positive_score=s_pos)
-    rows = len(found.ids)
-    by_reason = np.zeros((rows, len(REASONS)), np.int64)
-    for code in range(len(REASONS)):
-        by_reason[:, code] = (found.codes == code).sum(axis=1)
-    stops = np.full(rows, window.stop)
-    return InWindow(found.ids.copy(), found.scores, found.ranks, by_reason, stops)
+    counts = [(found.codes == code).sum(axis=1) for code in range(len(REASONS))]
+    stops = np.full(len(found.ids), window.stop)
+    return InWindow(found.ids.copy(), found.scores, found.ranks, np.stack(counts, axis=1), stops)

@@ -1,6 +1,7 @@
 """Batches that a file names: a line a batch, numbers of rows with blanks between."""
 
 from collections.abc import Iterator, Mapping
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,8 @@ def given_batches(world: World, params: Mapping[str, Any]) -> Iterator[Ints]:
     Raises:
         ValueError: If the file is not there or a line is no batch; the message names the line.
     """
-    read = read_batches(Path(params["file"]).expanduser(), world.data.rows, world.batch_size)
-
-    def endless() -> Iterator[Ints]:
-        while True:
-            yield from read
-
-    return endless()
+    path = Path(params["file"]).expanduser()
+    return cycle(read_batches(path, world.data.rows, world.batch_size))
 
 
 def read_batches(path: Path, rows: int, batch_size: int) -> Ints:

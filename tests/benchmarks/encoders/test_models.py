@@ -16,10 +16,10 @@ from typer.testing import CliRunner
 from nsbench.analysis.read.load import load_results
 from nsbench.analysis.tables.leaderboard import make_leaderboard
 from nsbench.benchmarks.encoders import encode_texts, encoders
+from nsbench.benchmarks.encoders._identity import identity
 from nsbench.benchmarks.encoders.pretrained import (
     TextModel,
     _read_alike,
-    content_hash,
     load_model,
     refuse_foreign,
 )
@@ -76,7 +76,7 @@ def test_a_name_is_not_an_identity(checkpoints: tuple[Path, Path], tmp_path: Pat
     copy = tmp_path / "elsewhere"
     shutil.copytree(checkpoints[0], copy)
     (copy / "README.md").write_text("a new card")
-    assert content_hash(copy) == content_hash(checkpoints[0])
+    assert identity(copy) == identity(checkpoints[0])
     assert not np.allclose(one.encode(TEXTS), two.encode(TEXTS))
 
 
