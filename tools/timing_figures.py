@@ -19,8 +19,8 @@ from nsbench.analysis.figures.drawing import add_caption, add_legend, add_title
 from nsbench.analysis.figures.pictures import picture
 from nsbench.analysis.figures.style import COLUMN_WIDTH, look
 from nsbench.benchmarks.files import write_atomically
-from tools.timing._compare import PEERS
-from tools.timing.growth import GROWTH, exponent
+from tools.timing._compare import PEERS, exponent
+from tools.timing.growth import GROWTH
 from tools.timing.scale import SCALE, SMALLEST
 
 _ROW = 0.3

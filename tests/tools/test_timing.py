@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from made_results import write_results
 from running import python
 
 from tools.timing import chunks, growth, memory, mining, peers, roofline
-from tools.timing._compare import COLUMNS, PLACE, Compared, Side, compared, keep
+from tools.timing._commands import Spent
+from tools.timing._compare import COLUMNS, PLACE, Compared, Side, compared, exponent, keep
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -18,8 +20,8 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 def test_exponents_are_slopes_on_logarithms() -> None:
     sizes = [10, 100, 1000, 5000]
-    assert growth.exponent(sizes, [3 * s**1.5 for s in sizes]) == pytest.approx(1.5)
-    assert growth.exponent(sizes, [7.0] * 4) == pytest.approx(0)
+    assert exponent(sizes, [3 * s**1.5 for s in sizes]) == pytest.approx(1.5)
+    assert exponent(sizes, [7.0] * 4) == pytest.approx(0)
 
 
 def test_sides_take_turns_and_the_last_answers_are_judged() -> None:
@@ -88,6 +90,32 @@ def test_growth_of_a_streamed_search(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert row["size"] == "10000"
     assert float(row["seconds"]) > 0
     assert 0 <= float(row["peak_mib"]) < 2000
+
+
+def test_growth_of_a_command_is_above_its_smallest_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+
+    def spent(code: str, name: str, folder: str, *rest: str) -> Spent:
+        cells = len(list(Path(folder, "runs").iterdir()))
+        made.append(cells)
+        page = Path(rest[-1], "report.html")
+        page.parent.mkdir()
+        page.write_bytes(b"x" * (cells << 10))
+        return Spent(2.0 + cells**2 / 1e4, 9.0, 100.0 + cells)
+
+    monkeypatch.setattr(growth, "spent", spent)
+    real = write_results(tmp_path / "real", 1)
+    given = ["report-methods", "--largest", "30", "--out", str(tmp_path)]
+    assert growth.main([*given, "--real", str(real)]) == 0
+    assert made == [15, 50, 150], "five seeds of every method"
+    rows = rows_of(tmp_path / "growth.csv")
+    assert [float(r["seconds"]) for r in rows] == pytest.approx([0.2275, 2.2275], rel=1e-3)
+    assert [r["peak_mib"] for r in rows] == ["35", "135"]
+    text = (tmp_path / "growth.md").read_text()
+    assert "| report-methods | 1 | 10 methods | 0.2275 | 35 | 0.0488 |" in text
+    assert "| **report-methods** | 1 | exponent | 2.08 | 1.23 | 1.00 |" in text
 
 
 def test_a_stream_has_all_rows_of_unit_length() -> None:

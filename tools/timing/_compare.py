@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import platform
 import statistics
 import sys
@@ -102,6 +103,13 @@ def place() -> dict[str, str]:
         "transformers": transformers,
         "platform": f"{platform.system()} {platform.machine()}",
     }
+
+
+def exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
+    """Slope of the least-squares line through the logarithms."""
+    x = [math.log(s) for s in sizes]
+    y = [math.log(v) for v in values]
+    return statistics.linear_regression(x, y).slope
 
 
 def compared(

@@ -13,20 +13,17 @@ stored, too.
 """
 
 import argparse
-import os
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nsbench.benchmarks.records import ResultsFolder
 from nsbench.benchmarks.records.packing import is_packed, unpack
 from tools.synthetic import study, write
-from tools.timing._compare import PLACE, keep, place
-from tools.timing.growth import exponent
+from tools.timing._commands import NSBENCH, Spent, spent
+from tools.timing._compare import PLACE, exponent, keep, place
 
 SCALE = "scale.csv"
 COLUMNS = (
@@ -37,13 +34,6 @@ FEW = 1_000
 """Folders up to which start-up is most of the time, and so every round is measured."""
 SMALLEST = 25
 """Cells of the folder that gives the fixed cost of a command."""
-PEAK = """
-import atexit, pathlib, sys
-def say():
-    from tools.timing.memory import peak
-    pathlib.Path(sys.argv.pop()).write_text(repr(peak()))
-atexit.register(say)
-"""
 LOOK = """
 from nsbench.benchmarks.records import ResultsFolder
 from nsbench.benchmarks.records.status import StatusReader
@@ -51,47 +41,6 @@ path, times = pathlib.Path(sys.argv[1]), int(sys.argv[2])
 reader = StatusReader(ResultsFolder(path))
 for _ in range(times): reader.read()
 """
-NSBENCH = """
-from nsbench.analysis.cli.main import main
-last = sys.argv.pop()
-try: main()
-finally: sys.argv.append(last)
-"""
-
-
-@dataclass(frozen=True)
-class Spent:
-    """Time and memory of a process.
-
-    Attributes:
-        cpu: Processor seconds, user and system.
-        wall: Seconds by the clock.
-        peak: Most MiB it held.
-    """
-
-    cpu: float
-    wall: float
-    peak: float
-
-
-def spent(code: str, *arguments: str) -> Spent:
-    """Run a Python process to its end, its output thrown away.
-
-    Raises:
-        RuntimeError: If it fails.
-    """
-    with tempfile.TemporaryDirectory() as temporary, Path(os.devnull).open("wb") as nothing:
-        peak = Path(temporary, "peak")
-        command = [sys.executable, "-c", PEAK + code, *arguments, str(peak)]
-        actions = [(os.POSIX_SPAWN_DUP2, nothing.fileno(), stream) for stream in (1, 2)]
-        began = time.perf_counter()
-        pid = os.posix_spawn(sys.executable, command, os.environ, file_actions=actions)
-        _, status, usage = os.wait4(pid, 0)
-        wall = time.perf_counter() - began
-        if status:
-            code = str(os.waitstatus_to_exitcode(status))
-            raise RuntimeError(f"{' '.join(arguments)} ended with {code}")
-        return Spent(usage.ru_utime + usage.ru_stime, wall, float(peak.read_text()))
 
 
 def refresh(folder: ResultsFolder) -> Spent:

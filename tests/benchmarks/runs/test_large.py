@@ -26,6 +26,7 @@ from nsbench.benchmarks.records import record as records
 from nsbench.benchmarks.records.status import StatusReader
 from tools.synthetic import study, write
 from tools.timing import scale
+from tools.timing._commands import Spent
 
 
 @pytest.fixture
@@ -104,9 +105,9 @@ def test_a_synthetic_folder_is_the_matrix_it_says_all_recorded(
 
 def test_the_cost_of_a_cell_is_what_a_larger_folder_takes_above_the_smallest() -> None:
     found = {
-        scale.SMALLEST: {"plan": scale.Spent(2.0, 3.0, 100.0)},
-        1025: {"plan": scale.Spent(4.0, 9.0, 150.0)},
-        4025: {"plan": scale.Spent(10.0, 20.0, 300.0)},
+        scale.SMALLEST: {"plan": Spent(2.0, 3.0, 100.0)},
+        1025: {"plan": Spent(4.0, 9.0, 150.0)},
+        4025: {"plan": Spent(10.0, 20.0, 300.0)},
     }
     rows = scale.rows(found)
     assert [row["cell_ms"] for row in rows] == ["", "2", "2"]
