@@ -23,7 +23,7 @@ from nsbench.benchmarks.cli.console import (
 from nsbench.benchmarks.cli.options import Argument, Option, command_from
 from nsbench.benchmarks.cli.plan import print_plan
 from nsbench.benchmarks.cli.watching import Screen
-from nsbench.benchmarks.matrix.config import load_config
+from nsbench.benchmarks.matrix.config import load_config, names_hub
 from nsbench.benchmarks.records import ResultsFolder
 from nsbench.benchmarks.records.cell import named
 from nsbench.benchmarks.records.names import CellNames
@@ -85,7 +85,10 @@ def run(options: RunOptions) -> None:
         every = [entry for part in matrix.products for entry in part.encoders]
         weights = any(named(entry, "encoder")[0] != "static" for entry in every)
         worker_server.prepare(
-            matrix.run.threads, labels="own" in matrix.evaluation.tasks, weights=weights
+            matrix.run.threads,
+            labels="own" in matrix.evaluation.tasks,
+            weights=weights,
+            hub=names_hub(matrix),
         )
     hide_hub_bars()
     given = {name: getattr(options, name) for name in RunSettings.model_fields if name != "config"}

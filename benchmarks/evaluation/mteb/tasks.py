@@ -369,8 +369,10 @@ def _pair_test(task: Any, split: str, subset: str) -> PairTest:
     data = part_of(task, split, subset)
     first, second = task.column_names
     span = task.max_score - task.min_score
-    gold = tuple((float(x) - task.min_score) / span for x in data["score"])
-    pairs = Pairs(task.metadata.name, tuple(data[first]), tuple(data[second]), gold)
+    # A column of `datasets` is read at once as a slice, and else row by row, which takes a second.
+    one, two, scores = (data[column][:] for column in (first, second, "score"))
+    gold = tuple((float(x) - task.min_score) / span for x in scores)
+    pairs = Pairs(task.metadata.name, tuple(one), tuple(two), gold)
     return PairTest(split, subset, pairs)
 
 

@@ -17,6 +17,8 @@ from nsbench.benchmarks.runs.executors.variables import variables
 
 FOR_LABELS = ("sklearn.pipeline", "sklearn.linear_model", "sklearn.metrics")
 """Modules that cells import which are scored on labels by tests of their data set."""
+FOR_HUB = ("datasets",)
+"""Modules that cells import which read data sets of the hub or mteb's tasks."""
 LONGEST = 60
 """Bytes of the path of a folder for temporary files; an address of a socket has 107 in all."""
 PRELOADED = "nsbench.benchmarks.runs.executors._preload"
@@ -76,29 +78,31 @@ def _short_paths() -> None:
     )
 
 
-def prepare(threads: int, *, labels: bool = True, weights: bool = True) -> None:
+def prepare(threads: int, *, labels: bool = True, weights: bool = True, hub: bool = True) -> None:
     """Start the server, which keeps the environment of this moment.
 
     Args:
         threads: Threads of torch and BLAS in each worker.
         labels: Import what tests with labels need, too.
         weights: Import what training needs of other weights than a table of tokens, too.
+        hub: Import what reads data sets of the hub, too.
     """
     if "forkserver" in multiprocessing.get_all_start_methods():
         with threads_of_workers(threads), undisturbed():
-            process_context(labels=labels, weights=weights)
+            process_context(labels=labels, weights=weights, hub=hub)
             forkserver.ensure_running()
 
 
-def process_context(*, labels: bool = True, weights: bool = True) -> Any:
+def process_context(*, labels: bool = True, weights: bool = True, hub: bool = True) -> Any:
     """Return the multiprocessing context of workers: forked from the server, where there is one.
 
     Args:
         labels: Let the server, should this start it, import what tests with labels need, too.
         weights: Likewise what training needs of other weights than a table of tokens.
+        hub: Likewise what reads data sets of the hub.
     """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
-    first, last = FOR_LABELS if labels else (), FOR_WEIGHTS if weights else ()
-    forkserver.set_forkserver_preload([*first, PRELOADED, *last])
+    first = [*(FOR_LABELS if labels else ()), *(FOR_HUB if hub else ())]
+    forkserver.set_forkserver_preload([*first, PRELOADED, *(FOR_WEIGHTS if weights else ())])
     return multiprocessing.get_context("forkserver")

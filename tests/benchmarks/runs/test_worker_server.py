@@ -22,12 +22,13 @@ import gc, multiprocessing, os, sys
 from nsbench.benchmarks.runs.executors import worker_server
 
 def seen(pipe):
-    names = ("torch", "nsbench.benchmarks.runs.cell_run", "sklearn.pipeline", "torch._dynamo")
+    names = ["torch", "nsbench.benchmarks.runs.cell_run"]
+    names += ["sklearn.pipeline", "torch._dynamo", "datasets"]
     found = (name in sys.modules for name in names)
     pipe.send([os.environ["OMP_NUM_THREADS"], gc.isenabled(), *found])
 
 if __name__ == "__main__":
-    asked = {name: name in sys.argv for name in ("labels", "weights")}
+    asked = {name: name in sys.argv for name in ("labels", "weights", "hub")}
     worker_server.prepare(int(sys.argv[1]), **asked)
     context = worker_server.process_context(**asked)
     ours, theirs = context.Pipe()
@@ -36,14 +37,14 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("asked", [["labels"], ["weights"]])
+@pytest.mark.parametrize("asked", [["labels"], ["weights"], ["hub"]])
 def test_the_server_has_imported_the_engine_with_the_threads_of_workers(
     tmp_path: Path, asked: list[str]
 ) -> None:
     (tmp_path / "server.py").write_text(SERVER)
     code, out, err = apart((tmp_path / "server.py").as_posix(), "3", *asked)
     assert code == 0, err
-    there = [str("labels" in asked), str("weights" in asked)]
+    there = [str(name in asked) for name in ("labels", "weights", "hub")]
     assert out.split() == ["False", "3", "True", "True", "True", *there]
     assert err == ""
 
