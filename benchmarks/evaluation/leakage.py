@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -129,10 +129,9 @@ def scan(training: Iterable[str], tests: Sequence[EvaluationTexts]) -> list[Over
 
     Two texts are equal if they are after `normalise`; a run of words ignores punctuation too.
     """
-    plain_of = cache(normalise)
-    texts = [{plain_of(t) for t in test.texts} for test in tests]
-    held = [[{plain_of(t) for t in part} for part in (t.queries, t.documents)] for t in tests]
-    paired = [[(plain_of(a), plain_of(b)) for a, b in test.pairs] for test in tests]
+    texts = [{normalise(t) for t in test.texts} for test in tests]
+    held = [[{normalise(t) for t in part} for part in (t.queries, t.documents)] for t in tests]
+    paired = [[(normalise(a), normalise(b)) for a, b in test.pairs] for test in tests]
     wanted = {t for pairs in paired for pair in pairs for t in pair}
     wanted = wanted.union(*texts, *(part for parts in held for part in parts))
     runs_of = {text: tuple(runs(text)) for own in texts for text in own}

@@ -107,15 +107,15 @@ def test_growth_of_a_command_is_above_its_smallest_folder(
 
     monkeypatch.setattr(growth, "spent", spent)
     real = write_results(tmp_path / "real", 1)
-    given = ["report-methods", "--largest", "30", "--out", str(tmp_path)]
+    given = ["report-methods", "--largest", "100", "--out", str(tmp_path)]
     assert growth.main([*given, "--real", str(real)]) == 0
-    assert made == [15, 50, 150], "five seeds of every method"
+    assert made == [15, 150, 500], "five seeds of every method"
     rows = rows_of(tmp_path / "growth.csv")
-    assert [float(r["seconds"]) for r in rows] == pytest.approx([0.2275, 2.2275], rel=1e-3)
-    assert [r["peak_mib"] for r in rows] == ["35", "135"]
+    assert [float(r["seconds"]) for r in rows] == pytest.approx([2.2275, 24.9775], rel=1e-3)
+    assert [r["peak_mib"] for r in rows] == ["135", "485"]
     text = (tmp_path / "growth.md").read_text()
-    assert "| report-methods | 1 | 10 methods | 0.2275 | 35 | 0.0488 |" in text
-    assert "| **report-methods** | 1 | exponent | 2.08 | 1.23 | 1.00 |" in text
+    assert "| report-methods | 1 | 30 methods | 2.228 | 135 | 0.146 |" in text
+    assert "| **report-methods** | 1 | exponent | 2.01 | 1.06 | 1.00 |" in text
 
 
 def test_a_stream_has_all_rows_of_unit_length() -> None:
