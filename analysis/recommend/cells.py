@@ -1,6 +1,5 @@
 """Trainings of arms as cells of an ordinary results folder, and their scores."""
 
-import csv
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -207,6 +206,7 @@ class Trainings:
             learning_rate: The highest.
             seeds: One training with each.
         """
+        from nsbench.benchmarks.records import read_scores
         from nsbench.benchmarks.runs.executors.base import finished, run_job, to_replace
 
         out = []
@@ -214,7 +214,8 @@ class Trainings:
             record = finished(job.paths) or run_job(to_replace(job))
             if record is None:
                 raise ValueError(f"another process is running {job.paths.folder}")
-            scores = _scores(job.paths.folder) if record.status == "done" else {}
+            found = read_scores(job.paths.scores) if record.status == "done" else []
+            scores = {s.task: 100 * s.value for s in found if s.main}
             done = Ended(
                 arm,
                 job.planned.cell.seed,
@@ -244,13 +245,6 @@ class Trainings:
         matrix = parse_config(given)
         place = ResultsFolder(self.setting.folder / stage)
         return plan_jobs(expand(matrix), place, matrix.run.device, matrix.run.threads)
-
-
-def _scores(folder: Path) -> dict[str, float]:
-    """The main score of each of a cell's tasks by its name, in points."""
-    with (folder / "scores.csv").open(newline="") as file:
-        main = [row for row in csv.DictReader(file) if row["main"] == "True"]
-    return {row["task"]: 100 * float(row["value"]) for row in main}
 
 
 def mean(ended: Sequence[Ended]) -> float:

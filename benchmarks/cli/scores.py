@@ -1,10 +1,9 @@
 """Main scores of a finished cell, in points."""
 
-import csv
 import math
 from pathlib import Path
 
-from nsbench.benchmarks.keys import spreadsheet_plain
+from nsbench.benchmarks.records import read_scores
 
 
 def main_scores(path: Path) -> dict[str, float]:
@@ -13,11 +12,9 @@ def main_scores(path: Path) -> dict[str, float]:
     As in mteb, a task's score is the mean over its splits and subsets.
     """
     values: dict[str, list[float]] = {}
-    with path.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            if row["main"] == "True" and row["task"] != "geometry":
-                name = spreadsheet_plain(row["task"])
-                values.setdefault(name, []).append(100 * float(row["value"]))
+    for score in read_scores(path):
+        if score.main and score.task != "geometry":
+            values.setdefault(score.task, []).append(100 * score.value)
     return {name: sum(v) / len(v) for name, v in values.items()}
 
 

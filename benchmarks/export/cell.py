@@ -3,7 +3,6 @@
 Source: Mitchell et al. 2019, Model Cards for Model Reporting. https://arxiv.org/abs/1810.03993
 """
 
-import csv
 import json
 from html import escape
 from pathlib import Path
@@ -17,8 +16,15 @@ from nsbench.benchmarks.export.sentence_transformer import (
     to_sentence_transformer,
 )
 from nsbench.benchmarks.files import written_whole
-from nsbench.benchmarks.keys import spreadsheet_plain
-from nsbench.benchmarks.records import CellPaths, ResultsFolder, RunRecord, read_json, read_record
+from nsbench.benchmarks.records import (
+    CellPaths,
+    ResultsFolder,
+    RunRecord,
+    Score,
+    read_json,
+    read_record,
+    read_scores,
+)
 from nsbench.benchmarks.records.cell import RECIPE, Budget, Cell, Choice, Evaluation
 from nsbench.benchmarks.records.local_task import LocalTask, local_task
 from nsbench.benchmarks.runs.cell_run import trained_encoder
@@ -162,9 +168,9 @@ def _weights(cell: Cell, paths: CellPaths, record: RunRecord) -> Encoder:
 
 def card(record: RunRecord, paths: CellPaths, *, note: str = "", place: str = "") -> str:
     """The model card: front matter with every main score, then the record in words."""
-    labels, scores = record.cell["labels"], _scores(paths)
+    labels, scores = record.cell["labels"], [s for s in read_scores(paths.scores) if s.main]
     title = f"{labels['sampler']} on {labels['data']}"
-    rows = [(s["task"], s["split"], s["metric"], f"{float(s['value']):.4f}") for s in scores]
+    rows = [(s.task, s.split, s.metric, f"{s.value:.4f}") for s in scores]
     settings = [(axis, labels[axis]) for axis in labels if labels[axis]]
     settings += [(k, json.dumps(v)) for k, v in record.cell["budget"].items()]
     settings += [
@@ -212,13 +218,7 @@ def _alarms(record: RunRecord) -> list[str]:
     return ["## Alarms of the training", "", *lines, ""]
 
 
-def _scores(paths: CellPaths) -> list[dict[str, str]]:
-    with paths.scores.open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["main"] == "True"]
-    return [{name: spreadsheet_plain(text) for name, text in row.items()} for row in rows]
-
-
-def _front_matter(record: RunRecord, scores: list[dict[str, str]], title: str) -> str:
+def _front_matter(record: RunRecord, scores: list[Score], title: str) -> str:
     """YAML, every text as a JSON string, which YAML reads alike."""
     lines = [
         "---",
@@ -236,14 +236,14 @@ def _front_matter(record: RunRecord, scores: list[dict[str, str]], title: str) -
     for score in scores:
         lines += [
             "  - task:",
-            f"      type: {TASK_TYPES.get(score['metric'], 'semantic-similarity')}",
+            f"      type: {TASK_TYPES.get(score.metric, 'semantic-similarity')}",
             "    dataset:",
-            f"      name: {json.dumps(score['task'])}",
-            f"      type: {json.dumps(score['task'])}",
-            f"      split: {json.dumps(score['split'])}",
+            f"      name: {json.dumps(score.task)}",
+            f"      type: {json.dumps(score.task)}",
+            f"      split: {json.dumps(score.split)}",
             "    metrics:",
-            f"    - type: {json.dumps(score['metric'])}",
-            f"      value: {float(score['value'])!r}",
+            f"    - type: {json.dumps(score.metric)}",
+            f"      value: {score.value!r}",
         ]
     return "\n".join([*lines, "---", ""])
 

@@ -15,9 +15,9 @@ from statistics import mean, stdev
 from typing import Any
 
 from nsbench.benchmarks.data.sts_unlabelled import STS7
-from nsbench.benchmarks.keys import spreadsheet_plain, spreadsheet_safe
+from nsbench.benchmarks.keys import spreadsheet_safe
 from nsbench.benchmarks.matrix.config import ConfigError, load_config
-from nsbench.benchmarks.records import CellPaths, ResultsFolder, RunRecord
+from nsbench.benchmarks.records import CellPaths, ResultsFolder, RunRecord, read_scores
 from nsbench.samplers import UnknownNameError, suggest
 
 VERDICTS = ("within spread", "above", "below", "one seed", "not run")
@@ -190,11 +190,9 @@ def scores_of(paths: CellPaths, *, metric: str = "", split: str = "test") -> dic
     if not paths.scores.is_file():
         return {}
     out: dict[str, float] = {}
-    with paths.scores.open(newline="", encoding="utf-8") as handle:
-        for line in csv.DictReader(handle):
-            wanted = line["metric"] == metric if metric else line["main"] == "True"
-            if wanted and line["split"] == split:
-                out[spreadsheet_plain(line["task"])] = 100 * float(line["value"])
+    for score in read_scores(paths.scores):
+        if (score.metric == metric if metric else score.main) and score.split == split:
+            out[score.task] = 100 * score.value
     if all(task in out for task in STS7):
         out[AVERAGE] = mean(out[task] for task in STS7)
     return out

@@ -19,6 +19,7 @@ from nsbench.benchmarks.records.record import (
     RunRecord,
     Score,
     read_record,
+    read_scores,
     scores_csv,
     write_record,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "Score",
     "read_json",
     "read_record",
+    "read_scores",
     "scores_csv",
     "write_record",
 ]

@@ -259,9 +259,7 @@ def _restored(name: str, part: pd.DataFrame) -> tuple[str, bytes]:
         return "scores.csv", scores_csv(rows).encode()
     wide = {"float32": np.float64, "int32": np.int64} if name != "negatives" else {}
     types = {c: wide[str(t)] for c, t in part.dtypes.items() if str(t) in wide}
-    buffer = io.BytesIO()
-    part.astype(types).to_parquet(buffer, index=False)
-    return f"{name}.parquet", buffer.getvalue()
+    return f"{name}.parquet", part.astype(types).to_parquet(index=False)
 
 
 def _typed(row: tuple[Any, ...]) -> tuple[str, str, str, str, float, int, bool]:

@@ -28,10 +28,11 @@ import csv
 import io
 import math
 from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from nsbench.benchmarks.files import write_atomically
-from nsbench.benchmarks.keys import pretty_json, spreadsheet_safe
+from nsbench.benchmarks.keys import pretty_json, spreadsheet_plain, spreadsheet_safe
 from nsbench.benchmarks.records.digests import BLANK, digests_of, is_signed, signed
 from nsbench.benchmarks.records.json_file import RecordError, parsed, read_json_bytes
 from nsbench.benchmarks.records.paths import CellPaths
@@ -202,7 +203,7 @@ def write_record(paths: CellPaths, record: RunRecord) -> None:
 def scores_csv(scores: list[Score]) -> str:
     """The scores as CSV, sorted, floats as the shortest text that reads back the same.
 
-    Names pass through `spreadsheet_safe`; who reads them undoes it by `spreadsheet_plain`.
+    Names pass through `spreadsheet_safe`; see `read_scores`.
     """
     rows = sorted(scores, key=lambda s: (s.task, s.split, s.subset, s.metric))
     text = io.StringIO()
@@ -213,3 +214,20 @@ def scores_csv(scores: list[Score]) -> str:
         names = map(spreadsheet_safe, (s.task, s.split, s.subset, s.metric))
         out.writerow((*names, value, s.n_examples, s.main))
     return text.getvalue()
+
+
+def read_scores(path: Path) -> list[Score]:
+    """Read what `scores_csv` gave."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return [
+            Score(
+                task=spreadsheet_plain(row["task"]),
+                split=spreadsheet_plain(row["split"]),
+                subset=spreadsheet_plain(row["subset"]),
+                metric=spreadsheet_plain(row["metric"]),
+                value=float(row["value"]),
+                n_examples=int(row["n_examples"]),
+                main=row["main"] == "True",
+            )
+            for row in csv.DictReader(file)
+        ]

@@ -1,6 +1,5 @@
 """Evaluations of one model, made at different times into one folder, as one record."""
 
-import csv
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,8 +10,7 @@ import pandas as pd
 from nsbench.benchmarks.evaluation.mteb.requests import Request
 from nsbench.benchmarks.evaluation.mteb.tasks import scored
 from nsbench.benchmarks.evaluation.ranking import QueryScores, query_table
-from nsbench.benchmarks.keys import spreadsheet_plain
-from nsbench.benchmarks.records import CellPaths, ResultsFolder, RunRecord, Score
+from nsbench.benchmarks.records import CellPaths, ResultsFolder, RunRecord, Score, read_scores
 from nsbench.benchmarks.records.cell import Cell
 from nsbench.benchmarks.records.local_task import LocalTask, local_task
 
@@ -40,19 +38,6 @@ class Before:
         """Tasks that it has scores of."""
         return scored(self.tasks, self.absent)
 
-    def scores(self) -> list[Score]:
-        """Its scores, as they were written."""
-        with self.paths.scores.open(encoding="utf-8", newline="") as file:
-            return [
-                Score(
-                    **{k: spreadsheet_plain(row[k]) for k in ("task", "split", "subset", "metric")},
-                    value=float(row["value"]),
-                    n_examples=int(row["n_examples"]),
-                    main=row["main"] == "True",
-                )
-                for row in csv.DictReader(file)
-            ]
-
 
 def earlier(cell: Cell, folder: ResultsFolder) -> list[Before]:
     """Return the finished evaluations of a cell's model in a folder, those with most tasks first.
@@ -66,7 +51,7 @@ def earlier(cell: Cell, folder: ResultsFolder) -> list[Before]:
         asked = record.cell.get("evaluation")
         alike = all(record.cell.get(part) == wanted[part] for part in _SAME)
         done = record.status == "done" and paths.scores.is_file()
-        if not (alike and done and isinstance(asked, Mapping)):
+        if not (alike and done and asked):
             continue
         tasks = tuple(t if isinstance(t, str) else local_task(t) for t in asked["tasks"])
         out.append(Before(paths, record, tasks, tuple(asked.get("absent", ()))))
@@ -117,7 +102,7 @@ def joined_tasks(
 def joined_scores(before: Sequence[Before], found: Sequence[Score]) -> list[Score]:
     """Return the earlier scores and the new ones; of a task that both have, the earlier."""
     out: list[Score] = []
-    for scores in (*(b.scores() for b in before), found):
+    for scores in (*(read_scores(b.paths.scores) for b in before), found):
         known = {s.task for s in out}
         out += [s for s in scores if s.task not in known]
     return out

@@ -4,7 +4,6 @@ A cell is reported once it has its record, from its files: nothing of a training
 tracker, and cells of all executors are reported alike, those of earlier runs included.
 """
 
-import csv
 import importlib.util
 import os
 import shutil
@@ -18,7 +17,7 @@ from typing import Any, Protocol
 import pandas as pd
 
 from nsbench.benchmarks.files import write_atomically, written_whole
-from nsbench.benchmarks.records import CellPaths, RunRecord, read_json
+from nsbench.benchmarks.records import CellPaths, RunRecord, read_json, read_scores
 from nsbench.samplers import one_of
 
 Numbers = Mapping[str, float]
@@ -213,12 +212,10 @@ def numbers_of(paths: CellPaths) -> Iterator[tuple[int, dict[str, float]]]:
         for number, quantity, mean in measured.itertuples(index=False):
             steps.setdefault(int(number), {})[f"difficulty/{quantity}"] = float(mean)
     last = steps.setdefault(max(steps, default=0), {})
-    with paths.scores.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            if row["main"] == "True":
-                name = f"score/{row['task']}/{row['split']}/{row['metric']}"
-                name += "" if row["subset"] == "default" else f"/{row['subset']}"
-                last[name] = float(row["value"])
+    for score in (s for s in read_scores(paths.scores) if s.main):
+        name = f"score/{score.task}/{score.split}/{score.metric}"
+        name += "" if score.subset == "default" else f"/{score.subset}"
+        last[name] = score.value
     for number in sorted(steps):
         yield number, {k: v for k, v in steps[number].items() if v == v}  # NaN is no number
 
