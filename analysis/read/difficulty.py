@@ -34,10 +34,9 @@ def measured_otherwise(cell: LoadedCell) -> bool:
     if cell.record is None or cell.record.difficulty_version >= DIFFICULTY_VERSION:
         return False
     objective, sampler = cell.cell.get("objective"), str(cell.cell.get("sampler"))
-    if not isinstance(objective, Mapping) or "incremental" in sampler:
+    if not objective or "incremental" in sampler:
         return True
-    given = objective.get("params")
-    given = given if isinstance(given, Mapping) else {}
+    given = objective.get("params") or {}
     plain = not given.get("hard_weight") and given.get("variant", "paper") == "paper"
     return objective.get("name") not in SOFTMAX or not plain
 

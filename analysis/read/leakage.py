@@ -25,7 +25,7 @@ def leak_columns(scanned: Mapping[str, Any], task: str = "") -> dict[str, Any]:
         scanned: The leakage of its record.
         task: One task; empty for all.
     """
-    rows = [r for name, r in scanned.items() if isinstance(r, Mapping) and task in ("", name)]
+    rows = [row for name, row in scanned.items() if task in ("", name)]
     if not rows:
         return {}
     columns: dict[str, Any] = {}
@@ -61,12 +61,12 @@ def leakage_table(cells: Sequence[Any]) -> pd.DataFrame:
             "data": data,
             "regime": regime,
             "task": str(task),
-            "texts": found.get("texts") if isinstance(found, Mapping) else None,
+            "texts": found.get("texts"),
             **leak_columns(scanned, task),
-            "long_texts": found.get("long_texts") if isinstance(found, Mapping) else None,
+            "long_texts": found.get("long_texts"),
             "cells": count,
-            "documents": found.get("documents") if isinstance(found, Mapping) else None,
-            "leak_documents": found.get("documents_exact") if isinstance(found, Mapping) else None,
+            "documents": found.get("documents"),
+            "leak_documents": found.get("documents_exact"),
         }
         for (data, regime, _), (scanned, count) in alike.items()
         for task, found in scanned.items()

@@ -3,7 +3,7 @@
 import base64
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -58,8 +58,7 @@ def cells_data(results: Results, every: Sequence[Pool]) -> dict[str, Any]:
 
 def _about(cell: LoadedCell, again: int, *, whole: bool) -> dict[str, Any]:
     record = cell.record
-    alarms = [a for a in (record.alarms if record else ()) if isinstance(a, Mapping)]
-    told = [f"{a.get('name', 'alarm')}: {a.get('text', '')}" for a in alarms]
+    told = [f"{a['name']}: {a.get('text', '')}" for a in (record.alarms if record else ())]
     log = _log(cell) if whole or told or cell.status == "failed" else ""
     seconds = record.seconds.get("total") if record else None
     return {

@@ -1,6 +1,5 @@
 """Alarms of cells: one table for leaderboard and report."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +30,12 @@ def alarm_table(results: Results) -> pd.DataFrame:
         sampler = str(label)
         done[sampler] = done.get(sampler, 0) + (cell.status == "done")
         for alarm in cell.record.alarms if cell.record and cell.status == "done" else ():
-            if not isinstance(alarm, Mapping):
-                continue
-            name = str(alarm.get("name", "alarm"))
+            name = alarm["name"]
             entry = found.setdefault(
                 (name, sampler), {"name": name, "sampler": sampler, "cells": 0, "text": ""}
             )
             entry["cells"] += 1
-            entry["text"] = entry["text"] or str(alarm.get("text", ""))
+            entry["text"] = entry["text"] or alarm.get("text", "")
     rows = [found[k] | {"of": done[k[1]]} for k in sorted(found)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 

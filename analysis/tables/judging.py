@@ -198,9 +198,8 @@ def alarms_by_key(results: Results) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for cell in results.loaded:
         rung = cell.record.alarms if cell.record is not None and cell.status == "done" else ()
-        names = [str(a.get("name", "alarm")) for a in rung if isinstance(a, Mapping)]
-        if names:
-            found[cell.key] = tuple(dict.fromkeys(names))
+        if rung:
+            found[cell.key] = tuple(dict.fromkeys(alarm["name"] for alarm in rung))
     return found
 
 

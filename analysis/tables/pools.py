@@ -107,12 +107,8 @@ def pools(results: Results, *, match: str = "steps", aggregate: str = "all") -> 
 
 def _of_fixed_weights(results: Results) -> set[str]:
     """Return the keys of cells whose encoder does not depend on the seed before it is trained."""
-    inputs = {cell.key: cell.cell.get("inputs") for cell in results.loaded}
-    return {
-        key
-        for key, given in inputs.items()
-        if isinstance(given, Mapping) and given.get("encoder", "random") != "random"
-    }
+    inputs = {cell.key: cell.cell.get("inputs") or {} for cell in results.loaded}
+    return {k for k, given in inputs.items() if given.get("encoder", "random") != "random"}
 
 
 def _untrained(cells: pd.DataFrame) -> dict[Any, list[int]]:
