@@ -88,53 +88,51 @@ def find_alarms(
     Returns:
         One ``{"name", "value", "limit", "text"}`` per alarm.
     """
+    found = [*_of_means(difficulty, cell), *_of_space(difficulty)]
+    found += [*_of_budget(cell, cost), *_of_course(difficulty, cell)]
+    undefined = [s.task for s in scores if s.main and math.isnan(s.value)]
+    found += [("undefined_score", 0.0, 0.0, f"{t} has no defined score") for t in undefined]
+    return [
+        {"name": name, "value": float(value), "limit": float(limit), "text": text}
+        for name, value, limit, text in found
+    ]
+
+
+Alarms = Iterator[tuple[str, float, float, str]]
+"""Name, value, limit and text of each alarm."""
+
+
+def _of_means(difficulty: pd.DataFrame, cell: Cell) -> Alarms:
+    """Steps that did little: rules on means over training, and views that change no text."""
     mean = difficulty.groupby("quantity")["mean"].mean()
-    out: list[dict[str, Any]] = []
-
-    def raise_alarm(name: str, value: float, limit: float, text: str) -> None:
-        out.append({"name": name, "value": float(value), "limit": float(limit), "text": text})
-
     for rule in _RULES:
         if rule.quantity in mean.index:
             value = mean[rule.quantity]
             if (value >= rule.limit) if rule.above else (value <= rule.limit):
-                raise_alarm(rule.name, value, rule.limit, f"{value:.1%} {rule.text}")
+                yield rule.name, value, rule.limit, f"{value:.1%} {rule.text}"
     for view, choices in (("view1", cell.view1), ("view2", cell.view2)):
         acting = [c for c in choices if c.name not in ("none", "dropout")]
         value = mean.get(f"noop_{view}", 0.0)
         if acting and value >= SOMETIMES:
-            names = " + ".join(map(str, acting))
-            raise_alarm(
-                f"noop_{view}", value, SOMETIMES, f"{names} left {value:.1%} of the texts alone"
-            )
+            text = f"{' + '.join(map(str, acting))} left {value:.1%} of the texts alone"
+            yield f"noop_{view}", value, SOMETIMES, text
+
+
+def _of_space(difficulty: pd.DataFrame) -> Alarms:
+    """A space that collapsed."""
     last = difficulty[difficulty["step"] == difficulty["step"].max()].set_index("quantity")["mean"]
     cosine = last.get("candidate_similarity", 0.0)
     if cosine >= COLLAPSED_COSINE:
-        raise_alarm(
-            "collapse",
-            cosine,
-            COLLAPSED_COSINE,
-            f"mean cosine of candidates is {cosine:.3f} at the end: the space has collapsed",
-        )
+        text = f"mean cosine of candidates is {cosine:.3f} at the end: the space has collapsed"
+        yield "collapse", cosine, COLLAPSED_COSINE, text
     ranks = difficulty[difficulty["quantity"] == "probe_effective_rank"].sort_values("step")["mean"]
     if len(ranks) and ranks.iloc[-1] < COLLAPSED_RANK_SHARE * ranks.iloc[0]:
-        share = ranks.iloc[-1] / ranks.iloc[0]
-        raise_alarm(
-            "rank_collapse",
-            share,
-            COLLAPSED_RANK_SHARE,
-            f"effective rank fell from {ranks.iloc[0]:.1f} to {ranks.iloc[-1]:.1f}",
-        )
-    for name, value, limit, text in (*_of_budget(cell, cost), *_of_course(difficulty, cell)):
-        raise_alarm(name, value, limit, text)
-    for s in scores:
-        if s.main and math.isnan(s.value):
-            raise_alarm("undefined_score", 0.0, 0.0, f"{s.task} has no defined score")
-    return out
+        text = f"effective rank fell from {ranks.iloc[0]:.1f} to {ranks.iloc[-1]:.1f}"
+        yield "rank_collapse", ranks.iloc[-1] / ranks.iloc[0], COLLAPSED_RANK_SHARE, text
 
 
-def _of_budget(cell: Cell, cost: Mapping[str, float]) -> Iterator[tuple[str, float, float, str]]:
-    """Settings that cannot be meant: name, value, limit and text of each alarm."""
+def _of_budget(cell: Cell, cost: Mapping[str, float]) -> Alarms:
+    """Settings that cannot be meant."""
     rate = cell.budget.learning_rate
     if rate > ABSURD_RATE:
         yield "learning_rate", rate, ABSURD_RATE, f"the peak learning rate is {rate:g}"
@@ -149,7 +147,7 @@ def _of_budget(cell: Cell, cost: Mapping[str, float]) -> Iterator[tuple[str, flo
         )
 
 
-def _of_course(difficulty: pd.DataFrame, cell: Cell) -> Iterator[tuple[str, float, float, str]]:
+def _of_course(difficulty: pd.DataFrame, cell: Cell) -> Alarms:
     """Trainings that led nowhere: a loss that rose, weights that stayed, a sampler without use."""
     read = difficulty["quantity"].isin(_COURSE)
     course = {
