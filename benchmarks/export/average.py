@@ -19,7 +19,7 @@ from nsbench.benchmarks.encoders import Encoder, hash_weights, load_trained, tra
 from nsbench.benchmarks.encoders._adapters import weights_of
 from nsbench.benchmarks.export.cell import cell_from
 from nsbench.benchmarks.files import write_atomically
-from nsbench.benchmarks.keys import canonical_json, pretty_json
+from nsbench.benchmarks.keys import canonical_json
 from nsbench.benchmarks.matrix.expand import RANDOM
 from nsbench.benchmarks.records import (
     CellPaths,
@@ -27,12 +27,10 @@ from nsbench.benchmarks.records import (
     ResultsFolder,
     RunRecord,
     read_record,
-    scores_csv,
-    write_record,
 )
 from nsbench.benchmarks.records.cell import Cell, Choice
-from nsbench.benchmarks.runs.cell_run import environment
 from nsbench.benchmarks.runs.cell_scores import score
+from nsbench.benchmarks.runs.external import finished, recorded
 from nsbench.benchmarks.training.regime import built_encoder
 
 AVERAGE = "average"
@@ -99,34 +97,16 @@ def _averaged(
         inputs=dict(first.inputs) | {"averaged": " ".join(r.weights for _, _, r in found)},
     )
     paths = folder.cell(AVERAGE, cell.key)
-    try:
-        there = read_record(paths)
-    except RecordError:
-        there = None
-    if there is not None and there.status == "done":
+    if (there := finished(paths)) is not None:
         return replace(told, record=there, before=True)
-    started, clock = datetime.now(UTC), perf_counter()
+    since = datetime.now(UTC), perf_counter()
     encoder = _mean([(one, place) for one, place, _ in found])
     weights = hash_weights(encoder.state_dict().items())
     scored = score(cell, encoder, weights, results=paths.mteb)
     paths.folder.mkdir(parents=True, exist_ok=True)
-    plain = cell.plain() | {"labels": cell.labels}
-    write_atomically(paths.cell, pretty_json(plain))
     if not cell.encoder.params.get("lora"):  # the mean of adapters is no adapter of their rank
         write_atomically(paths.weights, save(_alone(trained_state(encoder))))
-    write_atomically(paths.scores, scores_csv(scored.scores))
-    record = RunRecord(
-        key=cell.key,
-        cell=plain,
-        status="done",
-        evaluation={k: v for k, v in scored.info.items() if k != "seconds"},
-        weights=weights,
-        seconds={"evaluate": round(perf_counter() - clock, 3)},
-        environment=environment(),
-        started=started.isoformat(timespec="seconds"),
-        finished=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
-    write_record(paths, record)
+    record = recorded(cell, paths, scored.scores, scored.info, weights=weights, since=since)
     return replace(told, record=record)
 
 

@@ -4,8 +4,7 @@ Source: the leaderboard of Muennighoff et al. 2023, MTEB, whose results folder i
 https://arxiv.org/abs/2210.07316
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
@@ -28,6 +27,7 @@ from nsbench.benchmarks.records import (
     RecordError,
     ResultsFolder,
     RunRecord,
+    Score,
     read_record,
     scores_csv,
     write_record,
@@ -184,7 +184,7 @@ def evaluate_model(
             another task with the same name.
     """
     cell = cell_of(model, tasks, tests, absent)
-    there = _finished(folder.cell(model.name, cell.key))
+    there = finished(folder.cell(model.name, cell.key))
     if there is not None:
         return there, True
     before = [] if tests else joining.earlier(cell, folder)
@@ -193,36 +193,52 @@ def evaluate_model(
         joined, left_out = joining.joined_tasks(tasks, absent, before)
         cell = cell_of(model, joined, (), left_out)
     paths = folder.cell(model.name, cell.key)
-    there = _finished(paths)
+    there = finished(paths)
     if there is not None:
         return there, True
     started, clock = datetime.now(UTC), perf_counter()
     found = scores_of(evaluated(model), new, tests, results=paths.mteb if tasks else None)
     paths.folder.mkdir(parents=True, exist_ok=True)
-    plain: dict[str, Any] = cell.plain() | {"labels": cell.labels}
-    write_atomically(paths.cell, pretty_json(plain))
-    write_atomically(paths.scores, scores_csv(joining.joined_scores(before, found.scores)))
     if (queries := joining.joined_queries(before, found.queries)) is not None:
         write_table(paths.queries, queries)
-    record = RunRecord(
-        key=cell.key,
-        cell=plain,
-        status="done",
-        evaluation=joining.joined_info(
-            before, {k: v for k, v in found.info.items() if k != "seconds"}
-        ),
-        weights=model.revision,
-        seconds={"evaluate": round(perf_counter() - clock, 3)},
-        environment=environment(),
-        started=started.isoformat(timespec="seconds"),
-    )
-    record = replace(record, finished=datetime.now(UTC).isoformat(timespec="seconds"))
-    write_record(paths, record)
+    scores = joining.joined_scores(before, found.scores)
+    info = joining.joined_info(before, found.info)
+    record = recorded(cell, paths, scores, info, weights=model.revision, since=(started, clock))
     joining.forget(before, paths)
     return record, False
 
 
-def _finished(paths: CellPaths) -> RunRecord | None:
+def recorded(
+    cell: Cell,
+    paths: CellPaths,
+    scores: list[Score],
+    info: Mapping[str, Any],
+    *,
+    weights: str,
+    since: tuple[datetime, float],
+) -> RunRecord:
+    """Write cell, scores and record of a model that was scored ``since`` then and not trained."""
+    started, clock = since
+    plain = cell.plain() | {"labels": cell.labels}
+    write_atomically(paths.cell, pretty_json(plain))
+    write_atomically(paths.scores, scores_csv(scores))
+    record = RunRecord(
+        key=cell.key,
+        cell=plain,
+        status="done",
+        evaluation={k: v for k, v in info.items() if k != "seconds"},
+        weights=weights,
+        seconds={"evaluate": round(perf_counter() - clock, 3)},
+        environment=environment(),
+        started=started.isoformat(timespec="seconds"),
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    write_record(paths, record)
+    return record
+
+
+def finished(paths: CellPaths) -> RunRecord | None:
+    """Return the record of a cell that is done, with its scores; ``None`` for any other."""
     try:
         record = read_record(paths)
     except RecordError:
