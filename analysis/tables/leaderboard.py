@@ -131,8 +131,6 @@ def make_leaderboard(
     results: Results,
     *,
     baseline: str = "in_batch",
-    match: str = "steps",
-    aggregate: str = "all",
     margin: float = MARGIN,
     every: Sequence[Pool] | None = None,
 ) -> Leaderboard:
@@ -142,10 +140,8 @@ def make_leaderboard(
         results: As loaded.
         baseline: Sampler, by name or label, that differences are to; compared within the same
             augmentation, by seed. An untrained baseline is compared with every augmentation.
-        match: The equal cost of compared methods, see `pools`.
-        aggregate: How a year's STS sub-sets count, see `pools`.
         margin: Difference in points that does not matter, above 0.
-        every: The pools, if they are known already.
+        every: The pools of the results; those of equal steps without it, see `pools`.
 
     Raises:
         ValueError: If no cell has this sampler, an option is unknown, or the margin is not above 0.
@@ -153,7 +149,7 @@ def make_leaderboard(
     if not 0 < margin < np.inf:
         raise ValueError(f"margin must be a number of points above 0, got {margin}")
     _check_baseline(results, baseline)
-    every = pools(results, match=match, aggregate=aggregate) if every is None else every
+    every = pools(results) if every is None else every
     alarms = alarms_by_key(results)
     rated = [_rate(pool, baseline, margin, alarms, results) for pool in every]
     averaged = [_rate(marginal(pool), baseline, margin, alarms, results) for pool in every]

@@ -53,10 +53,8 @@ def _choices(registry: Registry[Any], entries: list[Entry]) -> list[Choice]:
 def _list_valued(registry: Registry[Any], name: str) -> frozenset[str]:
     """Return the parameters whose value is a list: only a list of lists is a grid for them."""
     entry = registry.entry(name)
-    named_so: frozenset[str] = entry.attribute(
-        "list_parameters", frozenset()
-    )  # those without a default
-    return named_so | {p.name for p in entry.parameters if isinstance(p.default, tuple | list)}
+    required: frozenset[str] = entry.attribute("list_parameters", frozenset())  # have no default
+    return required | {p.name for p in entry.parameters if isinstance(p.default, tuple | list)}
 
 
 def _encoder_choices(entries: list[Entry]) -> list[Choice]:
@@ -228,9 +226,7 @@ def _product(config: MatrixConfig) -> Iterator[Planned]:
         if not pairing.trains:
             pair, budget, regime, limits = no_views, Budget(steps=0), untrained, [0]
             inputs = axes.inputs(encoder, data, regime)
-            if (
-                inputs["encoder"] != RANDOM or not pairing.embeds
-            ):  # the same weights and scores at every seed
+            if inputs["encoder"] != RANDOM or not pairing.embeds:  # the same at every seed
                 seeds = seeds[:1]
         if all(p.kind == "entailment" for p in make(regimes, regime).phases(budget)):
             pair = no_views  # there is one view of each text
@@ -249,7 +245,8 @@ def _product(config: MatrixConfig) -> Iterator[Planned]:
             inputs=inputs | _synonyms(pair) | _of_sums(pair, encoder) | pairing.guide,
             regime=regime,
         )
-        paired = [_paired_cell(first, o, p, axes) for o, p in pairing.combinations]
+        pairs = product(pairing.objectives, pairing.pools)
+        paired = [_paired_cell(first, o, p, axes) for o, p in pairs]
         large = {limit: too_large(replace(first, limit=limit)) for limit in limits}
         for limit, seed, (cell, skip) in product(limits, seeds, paired):
             one = replace(cell, seed=seed, limit=limit)
@@ -345,11 +342,6 @@ class _Pairings:
     objectives: list[Choice]
     pools: list[Choice]
     guide: dict[str, str]
-
-    @property
-    def combinations(self) -> Iterator[tuple[Choice, Choice]]:
-        """Every objective with every pool."""
-        return product(self.objectives, self.pools)
 
 
 def _pairings(

@@ -1,6 +1,5 @@
 """The life of a cell: data, encoder, training, evaluation, record, and every way it can end."""
 
-import io
 import logging
 import platform
 import subprocess
@@ -306,9 +305,7 @@ def _write_tables(paths: CellPaths, trained: Trained, *, keep_texts: bool) -> No
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a table as parquet, atomically."""
-    buffer = io.BytesIO()
-    table.to_parquet(buffer, index=False, compression="zstd")
-    write_atomically(path, buffer.getvalue())
+    write_atomically(path, table.to_parquet(index=False, compression="zstd"))
 
 
 def train_along(cell: Cell, paths: CellPaths, place: Place) -> None:

@@ -1,6 +1,5 @@
 """Read data, mine, and write a folder; running the same command again finds it done."""
 
-import io
 import json
 from dataclasses import replace
 from importlib.metadata import version
@@ -365,6 +364,4 @@ def _provenance(mined: MinedSet) -> bytes:
             "positive_score": mined.positive_score[row],
         }
     )
-    buffer = io.BytesIO()
-    table.to_parquet(buffer, index=False, compression="zstd")
-    return buffer.getvalue()
+    return table.to_parquet(index=False, compression="zstd")

@@ -51,7 +51,7 @@ def test_of_each_method_the_budget_with_the_same_passes_is_compared(budgets):
 
 
 def test_the_leaderboard_of_equal_passes_says_so(budgets):
-    board = make_leaderboard(budgets, match="encodes")
+    board = make_leaderboard(budgets, every=pools(budgets, match="encodes"))
     rows = board.rows.set_index("sampler")
     assert rows.loc["mined", "difference"] == pytest.approx(3.0)
     assert rows.loc["mined", "encodes"] == 400
@@ -84,7 +84,7 @@ def test_the_mean_over_subsets_replaces_the_score_of_the_tasks_that_have_it(tmp_
     with_parts(folder, "hard", 0.5, 0.7)
     results = load_results(folder.root)
     assert make_leaderboard(results).rows["sampler"].tolist() == ["in_batch", "hard"]
-    board = make_leaderboard(results, aggregate="mean")
+    board = make_leaderboard(results, every=pools(results, aggregate="mean"))
     assert board.rows["sampler"].tolist() == ["hard", "in_batch"]
     assert board.rows["mean"].tolist() == pytest.approx([60.0, 45.0])
     assert board.rows["STS12"].tolist() == pytest.approx([70.0, 40.0])
@@ -94,7 +94,8 @@ def test_a_cell_without_subsets_gets_no_mean_beside_those_that_have_them(tmp_pat
     folder = ResultsFolder(tmp_path / "results")
     with_parts(folder, "in_batch", 0.6, 0.4)
     write_cell(folder, make_cell("hard"), scores={"STS12": 0.5, "SICK-R": 0.5})
-    rows = make_leaderboard(load_results(folder.root), aggregate="mean").rows
+    results = load_results(folder.root)
+    rows = make_leaderboard(results, every=pools(results, aggregate="mean")).rows
     assert rows.set_index("sampler")["mean"].isna().to_dict() == {"in_batch": False, "hard": True}
 
 
