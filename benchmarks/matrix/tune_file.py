@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from nsbench.benchmarks.data import datasets
 from nsbench.benchmarks.matrix.config import (
     ConfigError,
     Entry,
@@ -18,6 +19,8 @@ from nsbench.benchmarks.matrix.config import (
     parse_config,
 )
 from nsbench.benchmarks.objectives import objectives
+from nsbench.benchmarks.records.cell import named
+from nsbench.benchmarks.records.local_task import OWN
 from nsbench.samplers import samplers, suggest
 from nsbench.samplers._cache import cached
 
@@ -111,7 +114,7 @@ class TuneConfig(BaseModel):
             read once at the end.
         methods: Blocks of methods; without one, the product of the matrix's own axes.
         families: Tasks that are averaged together, by name, the leading family first; without
-            one, all tasks are one family.
+            one, all tasks are one family. ``own`` may be named as a whole or by its tests.
         trials: Trials of each method, its defaults being the first.
         seed: Decides what is drawn from the space.
         dev: Development task that trials are judged by: ``own``, an mteb task, or a table of a
@@ -182,11 +185,27 @@ def _check_families(config: TuneConfig, matrix: MatrixConfig) -> None:
     """Refuse families that leave out a task of the matrix, or hold one twice or one it lacks."""
     tasks = [t if isinstance(t, str) else str(t.get("name")) for t in matrix.evaluation.tasks]
     given = [task for family in config.families.values() for task in family]
+    if given and OWN in tasks and OWN not in given:
+        tasks = [t for t in tasks if t != OWN] + own_tests(matrix)
     if config.families and sorted(given) != sorted(tasks):
         odd = sorted({*given} ^ {*tasks}) or sorted({t for t in given if given.count(t) > 1})
         raise ConfigError(
             f"families: each task of the matrix belongs to one family; look at {', '.join(odd)}"
         )
+
+
+def own_tests(matrix: MatrixConfig) -> list[str]:
+    """Return the names of the tests that come with a matrix's data: the tasks of ``own``.
+
+    Raises:
+        ConfigError: If a data set cannot be made from its entry, or its tests cannot be read.
+    """
+    try:
+        entries = [named(entry, "data") for entry in matrix.data]
+        found = [t.name for n, p in entries for t in datasets.make(n, **p).tests()]
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"families: the tests of the data: {error}") from None
+    return list(dict.fromkeys(found))
 
 
 def check_space(config: TuneConfig, names: list[str]) -> None:

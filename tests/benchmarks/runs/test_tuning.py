@@ -410,6 +410,21 @@ def test_a_family_may_hold_local_files_and_groups(
     assert dict(zip(table["family"], table["n_tasks"], strict=True)) == {"planted": 2, "files": 1}
 
 
+def test_the_tests_of_the_data_may_be_separate_families(
+    write: Callable[..., Path], tmp_path: Path
+) -> None:
+    (tmp_path / "tiny.toml").write_text(MATRIX)
+    families = 'families = { sts = ["planted-sts"], topics = ["planted-topics"] }'
+    Study(*load_tuning(write(STUDY.replace("seed = 6", families))), tmp_path / "out").run()
+    table, notes = tuned_table(load_results(tmp_path / "out"))
+    assert not notes
+    scores = table[table["sampler"] == "in_batch"].set_index("family")["tuned_mean"]
+    assert set(scores.index) == {"sts", "topics"}
+    assert scores["sts"] != scores["topics"]
+    with pytest.raises(ValueError, match="look at planted-topics"):
+        load_tuning(write(STUDY.replace("seed = 6", 'families = { sts = ["planted-sts"] }')))
+
+
 def test_every_end_of_the_shipped_ranges_is_legal() -> None:
     parts = [(samplers, n, r) for n, r in knobs().samplers.items()]
     parts += [(objectives, n, r) for n, r in knobs().objectives.items()]
@@ -434,7 +449,7 @@ def test_every_end_of_the_shipped_ranges_is_legal() -> None:
         ("low = 1e-3", "low = 0.0", "log needs a low above 0"),
         ("trials = 3", "trails = 3", "trails: Extra inputs"),
         ('"tiny.toml"', '"tniy"', "no suite is called 'tniy'"),
-        ('"tiny.toml"', '"tiny.toml"\nfamilies = { x = ["STS12"] }', "look at STS12, own"),
+        ('"tiny.toml"', '"tiny.toml"\nfamilies = { x = ["STS12"] }', "look at STS12, planted-sts"),
         ('"tiny.toml"', '{ samplers = ["in_batch"], stesp = 3 }', r"matrix: unknown key 'stesp'"),
     ],
 )
