@@ -123,12 +123,17 @@ def boards_(
     out: OutFolder,
     check: Check = False,
 ) -> None:
-    """Put published boards side by side: verdicts by method, and whether difficulty predicts."""
-    from nsbench.analysis.tables.boards import texts
+    """Put published boards side by side: verdicts by method, and whether difficulty predicts.
+
+    Also draw the verdicts (boards.png); pictures are not compared.
+    """
+    from nsbench.analysis.figures.boards import drawn
+    from nsbench.analysis.tables.boards import texts, verdict_table
     from nsbench.benchmarks.files import write_atomically
 
     out.mkdir(parents=True, exist_ok=True)
     made = {out / name: text for name, text in texts(folders).items()}
+    pictures = {} if check else drawn(verdict_table(folders))
     wrong = [p for p, t in made.items() if not p.is_file() or p.read_text("utf-8") != t]
     for path, text in made.items():
         if check:
@@ -136,6 +141,9 @@ def boards_(
         else:
             write_atomically(path, text)
             echo(f"wrote {path}", to_err=True)
+    for name, content in pictures.items():
+        write_atomically(out / name, content)
+        echo(f"wrote {out / name}", to_err=True)
     if check and wrong:
         raise typer.Exit(1)
 

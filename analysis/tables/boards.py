@@ -151,14 +151,14 @@ def _document(verdicts: pd.DataFrame, predictions: pd.DataFrame) -> str:
         "A cell is empty where the board does not have the method; intervals, defaults and costs "
         "are in boards.csv.",
     ]
-    leading = _leading(verdicts)
-    tasks = dict(zip(leading["board"], leading["family"], strict=True))
+    first = leading(verdicts)
+    tasks = dict(zip(first["board"], first["family"], strict=True))
     lines += ["", "## All boards, the first family of tasks of each", ""]
     lines += [
         ", ".join(f"{text.markdown_text(b)}: {text.markdown_text(f)}" for b, f in tasks.items())
         + ". Rows of the baseline's augmentation.",
         "",
-        *_wide(leading, ("sampler", "objective"))[0],
+        *_wide(first, ("sampler", "objective"))[0],
     ]
     for family, part in verdicts.groupby("family", sort=False):
         table, left = _wide(part, ("sampler", "augmentation", "objective"))
@@ -181,7 +181,7 @@ def _document(verdicts: pd.DataFrame, predictions: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _leading(verdicts: pd.DataFrame) -> pd.DataFrame:
+def leading(verdicts: pd.DataFrame) -> pd.DataFrame:
     """Return the first family of each board, of its baseline's augmentation."""
     parts = []
     for place, group in verdicts.groupby(["board", "encoder", "data"], sort=False):
@@ -204,7 +204,7 @@ def _wide(part: pd.DataFrame, names: Sequence[str]) -> tuple[list[str], list[str
         name = tuple(str(row[c]) for c in names)
         place = (row["board"], row["encoder"], row["data"])
         methods.setdefault(name, {})[place] = _cell(row)
-    heads = [_group_name(group, groups) for group in groups]
+    heads = [group_name(group, groups) for group in groups]
     ran = {n: c for n, c in methods.items() if {*c.values()} != {NOT_RUN}}
     rows = [
         [text.markdown_text(c) for c in (*name, *(cells.get(g, "") for g in groups))]
@@ -222,7 +222,7 @@ def _cell(row: Mapping[str, Any]) -> str:
     return f"{row['tuned_verdict']} {row['tuned_difference']:+.2f}"
 
 
-def _group_name(group: tuple[str, str, str], groups: Sequence[tuple[str, str, str]]) -> str:
+def group_name(group: tuple[str, str, str], groups: Sequence[tuple[str, str, str]]) -> str:
     """Return a board's name, with what sets the group apart where it has several."""
     board = [g for g in groups if g[0] == group[0]]
     values = [list(dict.fromkeys(g[i] for g in board)) for i in (1, 2)]
