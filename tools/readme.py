@@ -1,13 +1,14 @@
 """Rewrite generated tables of documents: ``python -m tools.readme README.md docs/laws.md``."""
 
 import ast
-import csv
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from nsbench.analysis.tables.boards import group_name, leading, verdict_table
+from nsbench.analysis.tables.method_names import method_names
 from nsbench.analysis.tables.text import markdown_lines
 from nsbench.benchmarks.augmentations import augmentations
 from nsbench.benchmarks.candidates import candidates
@@ -18,9 +19,8 @@ from nsbench.benchmarks.objectives import objectives
 from nsbench.samplers import Entry, Registry, samplers
 
 ROOT = Path(__file__).resolve().parent.parent
-PUBLISHED = ROOT / "results" / "published-static" / "leaderboard_samplers.csv"
-FIRST = 6
-REFERENCES = ("hard", "random", "no_training")
+BOARDS = sorted((ROOT / "results").glob("board-*"))
+_VERDICTS = ("better", "equivalent", "undecided", "worse")
 
 
 def _cell(text: str) -> str:
@@ -133,42 +133,35 @@ def suite_table() -> str:
     return "\n".join(markdown_lines(("suite", "question"), rows))
 
 
-def real_table(path: Path = PUBLISHED) -> str:
-    """Return the first samplers on real text and the references, from a published leaderboard.
-
-    Alarms that the baseline rings as well, in at least as large a share of its cells, are left out.
+def board_table(folders: Sequence[Path] = BOARDS) -> str:
+    """Return a line for each comparison of the tuned boards: verdicts, and the largest gain.
 
     Args:
-        path: A ``leaderboard_samplers.csv``.
+        folders: Published boards.
     """
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["mean"]]
-    base = next(r for r in rows if r["verdict"] == "baseline")
-    last = rows[-1]["sampler"]
-    shown = {*(r["sampler"] for r in rows[:FIRST]), base["sampler"], *REFERENCES, last}
-    common = {name for name, _ in _alarms(base)}
-    lines = []
-    for row in rows:
-        if row["sampler"] in shown:
-            alarms = ", ".join(f"`{n}` ({of})" for n, of in _alarms(row) if n not in common)
-            mean, half = float(row["mean"]), float(row["ci_high"]) - float(row["mean"])
-            gap = ""
-            if row["difference"]:
-                ends = f"[{float(row['difference_low']):.2f}, {float(row['difference_high']):.2f}]"
-                gap = f"{float(row['difference']):+.2f} {ends}"
-            name = f"`{row['sampler']}`"
-            lines.append(
-                (row["rank"], name, f"{mean:.2f} \u00b1 {half:.2f}", gap, row["verdict"], alarms)
-            )
-    columns = ("rank", "sampler", "mean", f"difference to `{base['sampler']}`", "verdict", "alarm")
-    views = base["augmentation"].removeprefix("mean of ")
-    counted = f"{base['n_tasks']} tasks, {views} augmentations, {base['n_seeds']} seeds"
-    return "\n".join([*markdown_lines(columns, lines), "", f"{counted}; {base['pool']}."])
-
-
-def _alarms(row: dict[str, str]) -> list[tuple[str, str]]:
-    """Return names of a row's alarms, and in how many of its cells they rang."""
-    return re.findall(r"(\w+) \(([^)]+)\)", row["alarms"])
+    first = leading(verdict_table(folders))
+    groups = list(first.groupby(["board", "encoder", "data"], sort=False))
+    places = [place for place, _ in groups]
+    rows = []
+    for place, part in groups:
+        base = part[part["tuned_verdict"] == "baseline"]
+        if base.empty:
+            continue
+        counts = part["tuned_verdict"].value_counts()
+        told = " / ".join(str(counts.get(v, 0)) for v in _VERDICTS)
+        better = part.assign(name=method_names(part))[part["tuned_verdict"] == "better"]
+        best = better.nlargest(1, "tuned_difference").to_dict("records")
+        gain = [
+            f"`{r['name']}` {r['tuned_difference']:+.2f} [{r['tuned_difference_low']:.2f}, "
+            f"{r['tuned_difference_high']:.2f}]"
+            for r in best
+        ]
+        name = group_name(place, places).removeprefix("board-")
+        encoder = "MiniLM, 3 layers" if place[1].startswith("transformer") else "static"
+        of = f"{base['tuned_mean'].iloc[0]:.2f}"
+        rows.append((name, encoder, part["family"].iloc[0], of, told, *(gain or [""])))
+    columns = ("board", "encoder", "tasks", "`in_batch`", " / ".join(_VERDICTS), "largest gain")
+    return "\n".join(markdown_lines(columns, rows))
 
 
 def rewrite(text: str, tests: Path = Path("tests")) -> str:
@@ -189,7 +182,7 @@ def rewrite(text: str, tests: Path = Path("tests")) -> str:
         "candidates": lambda: plain_table(candidates),
         "plugins": plugin_table,
         "suites": suite_table,
-        "published": real_table,
+        "boards": board_table,
     }
 
     def fill(found: re.Match[str]) -> str:

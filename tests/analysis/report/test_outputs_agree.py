@@ -21,7 +21,6 @@ from nsbench.analysis.statistics.verdicts import judge
 from nsbench.analysis.tables.leaderboard import make_leaderboard
 from nsbench.analysis.tables.write import findings_of, write_leaderboard
 from nsbench.benchmarks.records import ResultsFolder
-from tools.readme import real_table
 
 METHODS = {  # in the order of their names, in which the intervals' draws are made
     "easiest": ("easiest", {}, -20),
@@ -221,26 +220,11 @@ def of_figure(world):
     }
 
 
-def of_readme(world):
-    write_leaderboard(world.results, world.board, world.root)
-    text = real_table(world.root / "leaderboard_samplers.csv")
-    rows = table_after(text, "")
-    return {
-        r["sampler"].strip("`"): said(
-            r
-            | {"difference": r["difference to `in_batch`"]}
-            | {"alarm": re.sub(r"`(\w+)` ", r"\1 ", r["alarm"])}
-        )
-        for r in rows
-    }
-
-
 OUTPUTS = {
     "CSV": of_csv,
     "Markdown": of_markdown,
     "report": of_report,
     "figure": of_figure,
-    "README": of_readme,
 }
 
 
