@@ -1,14 +1,15 @@
-"""Cut raw files into what four boards read: ``python -m tools.board_data SOURCE [--out boards]``.
+"""Cut raw files into what boards read: ``python -m tools.board_data SOURCE [--out boards]``.
 
 SOURCE holds, in any subfolder, ``quora_pairs.jsonl.gz`` and ``mrpc_pairs.jsonl.gz`` (``sentence1,
 sentence2, label``), ``nli_triplets.jsonl.gz`` (``anchor, positive, negative``), and the folders
 ``banking77`` (``train`` and ``test.jsonl.gz``: ``text, label``) and ``scifact`` (``corpus``,
-``queries``, ``qrels_train`` and ``qrels_test.jsonl.gz``, as on the hub). Boards name the files by
+``queries``, ``qrels_train`` and ``qrels_test.jsonl.gz``, as on the hub), and ``brown.tsv.gz`` (a
+source and a sentence a line). Boards name the files by
 paths relative to the folder that they run in. Every cut is by a hash of the text, so the same
 source gives the same bytes; a training row with a text of a development or test row is left out,
 and the numbers are printed.
 
-Source: the layouts of Quora Question Pairs, MRPC, SNLI, Banking77 and SciFact in BEIR's form.
+Source: the layouts of Quora Question Pairs, MRPC, SNLI, Banking77, SciFact in BEIR's form, Brown.
 """
 
 import argparse
@@ -23,6 +24,10 @@ from typing import Any
 Row = dict[str, Any]
 DOCUMENTS = 1500
 """Of the retrieval corpus: all that are judged, and others up to this number."""
+SENTENCES = 8000
+"""Of general text."""
+SHORTEST = 5
+"""Words of a sentence of general text, at least."""
 BATCH = 64
 """Rows of a batch, as the boards have it."""
 
@@ -33,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("source", type=Path)
     parser.add_argument("--out", type=Path, default=Path("boards"))
     given = parser.parse_args(arguments)
-    for cut in (pairs, entailment, classes, retrieval):
+    for cut in (pairs, entailment, classes, retrieval, sentences):
         for name, rows in cut(given.source).items():
             path = given.out / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -135,16 +140,28 @@ def retrieval(source: Path) -> dict[str, list[Row]]:
     }
 
 
+def sentences(source: Path) -> dict[str, list[Row]]:
+    """Return sentences of general text, none of which any test holds by design."""
+    with gzip.open(_found(source, "brown.tsv.gz"), "rt", encoding="utf-8") as lines:
+        texts = {line.rstrip("\n").split("\t")[1] for line in lines}
+    rows = [{"text": text} for text in texts if len(text.split()) >= SHORTEST]
+    return {"texts/brown.jsonl": _shuffled(rows, "text")[:SENTENCES]}
+
+
 _SPLITS = ("train", "test")
 
 
 def _read(source: Path, name: str) -> list[Row]:
+    with gzip.open(_found(source, name), "rt", encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+def _found(source: Path, name: str) -> Path:
     found = sorted(source.rglob(name.rpartition("/")[2]))
     found = [path for path in found if path.as_posix().endswith(name)]
     if len(found) != 1:
         raise SystemExit(f"{source} must hold {name} once, it holds it {len(found)} times")
-    with gzip.open(found[0], "rt", encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines]
+    return found[0]
 
 
 def _shuffled(rows: Iterable[Row], column: str) -> list[Row]:

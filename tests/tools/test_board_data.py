@@ -34,6 +34,8 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     put(folder / "scifact" / "qrels_train.jsonl.gz", judged[:12])
     put(folder / "scifact" / "qrels_test.jsonl.gz", judged[12:])
     put(folder / "scifact" / "queries.jsonl.gz", [{"_id": f"q{i}", "text": "?"} for i in range(20)])
+    with gzip.open(folder / "train" / "brown.tsv.gz", "wt", encoding="utf-8") as out:
+        out.writelines(f"ca\tHere are {i} or {i % 50} words\nca\tTitle\n" for i in range(300))
     documents = [{"_id": i, "title": f"t{i}", "text": f"d {i}"} for i in range(3000)]
     put(folder / "scifact" / "corpus.jsonl.gz", documents)
     return folder
@@ -99,6 +101,13 @@ def test_pairs_of_one_label_and_of_two_are_what_they_say(source: Path) -> None:
     for row in cut["classes/intents.jsonl"]:
         assert (label[row["sentence1"]] == label[row["sentence2"]]) == bool(row["label"])
     assert {row["label"] for row in cut["classes/intents.jsonl"]} == {0, 1}
+
+
+def test_general_text_holds_every_sentence_once_and_no_headings(source: Path) -> None:
+    (rows,) = board_data.sentences(source).values()
+    texts = [row["text"] for row in rows]
+    assert len(texts) == len({*texts}) == 300
+    assert all(text.startswith("Here are") for text in texts)
 
 
 def test_the_corpus_holds_every_judged_document(source: Path) -> None:
