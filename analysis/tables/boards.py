@@ -231,15 +231,21 @@ def group_name(group: tuple[str, str, str], groups: Sequence[tuple[str, str, str
 
 
 def _apart(label: str, labels: Sequence[str]) -> str:
-    """Return a label without the settings that all labels of its component share."""
+    """Return a label without the settings that all labels of its component share.
+
+    Where nothing is left, it says which settings of the others it has at their defaults.
+    """
     name, parts = _parts(label)
-    same = [set(own) for other, own in map(_parts, labels) if other == name]
-    shared = set.intersection(*same)
+    same = [own for other, own in map(_parts, labels) if other == name]
+    shared = set.intersection(*map(set, same))
     told = [
         f"{p.partition('=')[0]}={p.rpartition('/')[2]}" if "/" in p else p
         for p in parts
         if p not in shared
     ]
+    if not told:
+        others = [p.partition("=")[0] for own in same for p in own if p not in shared]
+        told = [f"{setting}=default" for setting in dict.fromkeys(others)]
     return f"{name}({', '.join(told)})" if told else name
 
 
