@@ -70,6 +70,20 @@ def test_links_between_pages_lead_somewhere() -> None:
     assert found > 60
 
 
+def test_every_extra_of_the_docs_exists() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    named = {
+        name
+        for path in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md"))
+        for found in re.findall(
+            r"extras? `(\w+)`|(?:nsbench|\.)\[(\w+(?:,\w+)*)\]'", path.read_text("utf-8")
+        )
+        for name in "".join(found).split(",")
+    }
+    assert len(named) > 3
+    assert named <= set(project["optional-dependencies"])
+
+
 def test_every_command_of_the_docs_exists() -> None:
     from nsbench.analysis.cli.main import add_commands
     from nsbench.benchmarks.cli import main as cli
