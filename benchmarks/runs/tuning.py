@@ -168,6 +168,12 @@ class Study:
                         )
         self.out.mkdir(parents=True, exist_ok=True)
         write_atomically(path, pretty_json(asked))
+        # Methods are named by what sets them apart, which a further block may change; trials under
+        # a former name are listed again from their records.
+        names, ended = {m.name for m in self.methods}, self.trials()
+        if any(t.method not in names for t in ended):
+            lines = "".join(t.line() for t in ended if t.method in names)
+            write_atomically(self.out / "trials.jsonl", lines)
 
     def _tune(self, method: Method, trials: int) -> None:
         ended = [t for t in self.trials() if t.method == method.name]

@@ -215,6 +215,25 @@ def test_methods_can_be_added_to_a_study_that_has_ended(
         Study(*load_tuning(write()), out)
 
 
+def test_methods_of_other_data_rename_the_trials_that_ended_and_repeat_none(
+    ran: Path, write: Callable[..., Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(ran, out)
+    before = {p: p.stat().st_mtime_ns for p in (out / "trials").glob("runs/*/record.json")}
+    keys = [t["keys"] for t in lines(out / "trials.jsonl")]
+    block = (
+        '\n[[methods]]\n[[methods]]\nsamplers = ["in_batch"]\ndata = [{name="planted",rows=90}]\n'
+    )
+    study = Study(*load_tuning(write(STUDY + block)), out)
+    study.run()
+    trials = lines(out / "trials.jsonl")
+    assert [t["keys"] for t in trials[: len(keys)]] == keys
+    assert len(trials) == len(keys) + 3
+    assert {t["method"] for t in trials} == {m.name for m in study.methods}
+    assert {p: p.stat().st_mtime_ns for p in before} == before
+
+
 GRADED = """
 [[methods]]
 [[methods]]
