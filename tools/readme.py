@@ -140,10 +140,11 @@ def board_table(folders: Sequence[Path] = BOARDS) -> str:
         folders: Published boards.
     """
     first = leading(verdict_table(folders))
-    groups = list(first.groupby(["board", "encoder", "data"], sort=False))
-    places = [place for place, _ in groups]
+    of = ["board", "encoder", "data"]
+    places = list(dict.fromkeys(zip(*(first[c].astype(str) for c in of), strict=True)))
     rows = []
-    for place, part in groups:
+    for place in places:
+        part = first[(first[of] == list(place)).all(axis=1)]
         base = part[part["tuned_verdict"] == "baseline"]
         if base.empty:
             continue
@@ -158,8 +159,8 @@ def board_table(folders: Sequence[Path] = BOARDS) -> str:
         ]
         name = group_name(place, places).removeprefix("board-")
         encoder = "MiniLM, 3 layers" if place[1].startswith("transformer") else "static"
-        of = f"{base['tuned_mean'].iloc[0]:.2f}"
-        rows.append((name, encoder, part["family"].iloc[0], of, told, *(gain or [""])))
+        score = f"{base['tuned_mean'].iloc[0]:.2f}"
+        rows.append((name, encoder, part["family"].iloc[0], score, told, *(gain or [""])))
     columns = ("board", "encoder", "tasks", "`in_batch`", " / ".join(_VERDICTS), "largest gain")
     return "\n".join(markdown_lines(columns, rows))
 
