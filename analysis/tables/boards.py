@@ -233,20 +233,26 @@ def group_name(group: tuple[str, str, str], groups: Sequence[tuple[str, str, str
 def _apart(label: str, labels: Sequence[str]) -> str:
     """Return a label without the settings that all labels of its component share.
 
-    Where nothing is left, it says which settings of the others it has at their defaults.
+    Where nothing is left, it says which settings of the others it has at their defaults, or which
+    file it is.
     """
     name, parts = _parts(label)
     same = [own for other, own in map(_parts, labels) if other == name]
     shared = set.intersection(*map(set, same))
-    told = [
-        f"{p.partition('=')[0]}={p.rpartition('/')[2]}" if "/" in p else p
-        for p in parts
-        if p not in shared
-    ]
+    told = [_file(p) for p in parts if p not in shared]
+    if len(same) == 1:
+        told = [_file(p) for p in parts if p.startswith("path=")]
     if not told:
         others = [p.partition("=")[0] for own in same for p in own if p not in shared]
         told = [f"{setting}=default" for setting in dict.fromkeys(others)]
     return f"{name}({', '.join(told)})" if told else name
+
+
+def _file(setting: str) -> str:
+    """Return a setting without the folders of a path."""
+    return (
+        f"{setting.partition('=')[0]}={setting.rpartition('/')[2]}" if "/" in setting else setting
+    )
 
 
 def _parts(label: str) -> tuple[str, list[str]]:

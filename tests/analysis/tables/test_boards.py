@@ -120,4 +120,4 @@ def test_groups_of_a_board_are_named_by_what_differs(tmp_path: Path) -> None:
     table["data"] = [data[i % 3] for i in range(len(table))]
     table.to_csv(path, index=False)
     made = texts([one])["boards.md"]
-    assert "| one, hub(views=default) | one, hub(views=graded) | one, file |" in made
+    assert "| one, hub(views=default) | one, hub(views=graded) | one, file(path=c.csv) |" in made
