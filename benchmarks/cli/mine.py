@@ -1,8 +1,6 @@
 """The command ``nsbench mine``."""
 
-import gc
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -142,11 +140,6 @@ def _mining(given: MineCommand) -> "Mining":
 @command_from(MineCommand)
 def mine(given: MineCommand) -> None:
     """Mine negatives as a data set, with a difficulty report and a card; it can be resumed."""
-    with no_collection():
-        import torch  # noqa: F401
-
-        if "triton" not in sys.modules:  # which transformers import, and which must be searched
-            gc.freeze()  # no search for cycles among torch's objects at the end: 0.4 s
     made, before = mined(given)
     _show(given.to, made, before)
 
