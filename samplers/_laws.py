@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -117,15 +116,6 @@ def expect_well_formed(context: SimilarityContext, picked: Selection) -> None:
         expect(not weight.requires_grad, "log_weight carries a gradient")
 
 
-def indexed(picked: Selection, index: tuple[Any, ...]) -> Selection:
-    """A selection with every tensor indexed alike."""
-    return Selection(
-        mask=picked.mask[index],
-        log_weight=None if picked.log_weight is None else picked.log_weight[index],
-        attract=None if picked.attract is None else picked.attract[index],
-    )
-
-
 def expect_sound(seen: SimilarityContext, picked: Selection) -> None:
     """Expect a well-formed answer, finite where it chose, of eligible candidates only."""
     expect_well_formed(seen, picked)
@@ -225,14 +215,9 @@ def follows_its_candidates(sampler: Sampler) -> None:
         plain = sampler(context)
         by_column = sampler(permute_columns(context, across))
         by_row = sampler(permute_rows(context, down))
-        expect(
-            same(indexed(plain, (..., across)), by_column),
-            "candidates in another order were chosen differently",
-        )
-        expect(
-            same(indexed(plain, (..., down, slice(None))), by_row),
-            "anchors in another order chose differently",
-        )
+        turned = plain.at((..., across)), plain.at((..., down, slice(None)))
+        expect(same(turned[0], by_column), "candidates in another order were chosen differently")
+        expect(same(turned[1], by_row), "anchors in another order chose differently")
 
 
 @SAMPLERS.law

@@ -278,11 +278,15 @@ class Selection:
             yield self
             return
         for level in range(self.mask.shape[0]):
-            yield Selection(
-                mask=self.mask[level],
-                log_weight=None if self.log_weight is None else self.log_weight[level],
-                attract=None if self.attract is None else self.attract[level],
-            )
+            yield self.at(level)
+
+    def at(self, index: Any) -> "Selection":
+        """The selection with every tensor indexed alike."""
+        return Selection(
+            mask=self.mask[index],
+            log_weight=None if self.log_weight is None else self.log_weight[index],
+            attract=None if self.attract is None else self.attract[index],
+        )
 
 
 @runtime_checkable

@@ -27,7 +27,7 @@ from nsbench.samplers._contract import (
     refuses_illegal_parameters,
     with_tensors,
 )
-from nsbench.samplers._laws import indexed, needs_of
+from nsbench.samplers._laws import needs_of
 
 OBJECTIVES: Contract[Objective] = Contract(objectives)
 """The contract of objectives."""
@@ -100,12 +100,9 @@ def permuting_the_batch_permutes_the_losses(objective: Objective) -> None:
         down = torch.randperm(context.similarity.shape[0], generator=draw)
         across = torch.randperm(context.similarity.shape[1], generator=draw)
         loss = _loss(objective, context, selection)
-        rows = _loss(objective, permute_rows(context, down), indexed(selection, (down,)))
-        columns = _loss(
-            objective,
-            permute_columns(context, across),
-            indexed(selection, (slice(None), across)),
-        )
+        rows = _loss(objective, permute_rows(context, down), selection.at(down))
+        turned = selection.at((slice(None), across))
+        columns = _loss(objective, permute_columns(context, across), turned)
         expect(_close(rows, loss[down]), "anchors in another order have other losses")
         expect(_close(columns, loss), "the order of the candidates changed the loss")
 
@@ -153,11 +150,7 @@ def a_count_is_a_weight(objective: Objective) -> None:
             continue
         columns = context.similarity.shape[1]
         order = torch.cat([torch.arange(columns), torch.arange(columns)])
-        weight = selection.log_weight
-        twice = Selection(
-            mask=selection.mask[:, order],
-            log_weight=None if weight is None else weight[:, order],
-        )
+        weight, twice = selection.log_weight, selection.at((slice(None), order))
         wide = permute_columns(context, order).replace(positive=context.positive)
         base = torch.zeros_like(context.similarity) if weight is None else weight
         heavy = Selection(mask=selection.mask, log_weight=base + torch.log(torch.tensor(2.0)))
