@@ -13,14 +13,14 @@ QUERY, DOCUMENT = "query", "document"
 ROLES = (QUERY, DOCUMENT)
 
 
-def check_prompts(owner: str, prompts: Any) -> None:
+def check_prompts(owner: str, parameter: str, prompts: Any) -> None:
     """Raise ``ValueError`` unless prompts are a table of texts."""
     fits = isinstance(prompts, Mapping) and all(
         isinstance(name, str) and name and isinstance(text, str) for name, text in prompts.items()
     )
     if not fits:
         legal = 'a table such as { query = "query: ", document = "passage: " }'
-        raise ValueError(f"{owner}: prompts is {prompts!r}; legal: {legal}")
+        raise ValueError(f"{owner}: {parameter} is {prompts!r}; legal: {legal}")
 
 
 def prompt_for(prompts: Mapping[str, str], data: str, role: str) -> str:
@@ -35,7 +35,7 @@ def prompt_for(prompts: Mapping[str, str], data: str, role: str) -> str:
     return next((prompts[name] for name in names if name in prompts), "")
 
 
-def check_lengths(owner: str, lengths: Any) -> None:
+def check_lengths(owner: str, parameter: str, lengths: Any) -> None:
     """Raise ``ValueError`` unless lengths are a table of whole numbers by role."""
     fits = isinstance(lengths, Mapping) and all(
         role in ROLES and isinstance(n, int) and not isinstance(n, bool) and n >= 2
@@ -43,7 +43,7 @@ def check_lengths(owner: str, lengths: Any) -> None:
     )
     if not fits:
         legal = "a table such as { query = 64, document = 512 }, of whole numbers >= 2"
-        raise ValueError(f"{owner}: lengths is {lengths!r}; legal: {legal}")
+        raise ValueError(f"{owner}: {parameter} is {lengths!r}; legal: {legal}")
 
 
 def fitting_lengths(owner: str, lengths: Mapping[str, int], most: int) -> dict[str, int]:

@@ -132,16 +132,14 @@ class Static:
     max_length: Annotated[int, Interval("[1, inf)")] = 256
     dropout: Annotated[float, Interval("[0, 1)")] = 0.0
     revision: str = ""
-    prompts: Mapping[str, str] = field(default_factory=dict, hash=False)
-    lengths: Mapping[str, int] = field(default_factory=dict, hash=False)
+    prompts: Annotated[Mapping[str, str], check_prompts] = field(default_factory=dict, hash=False)
+    lengths: Annotated[Mapping[str, int], check_lengths] = field(default_factory=dict, hash=False)
     younger: ClassVar[frozenset[str]] = frozenset({"prompts", "lengths"})
     has_positions: ClassVar[bool] = False
     special_tokens: ClassVar[bool] = False
     sums_tokens: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_prompts("static", self.prompts)
-        check_lengths("static", self.lengths)
         fitting_lengths("static", self.lengths, self.max_length)
 
     def check(self) -> None:

@@ -79,8 +79,8 @@ class Transformer:
     train: str = "all"
     weights: Annotated[str, Choice(*WEIGHTS)] = "fp32"
     checkpointing: bool = False
-    prompts: Mapping[str, str] = field(default_factory=dict, hash=False)
-    lengths: Mapping[str, int] = field(default_factory=dict, hash=False)
+    prompts: Annotated[Mapping[str, str], check_prompts] = field(default_factory=dict, hash=False)
+    lengths: Annotated[Mapping[str, int], check_lengths] = field(default_factory=dict, hash=False)
 
     arithmetic: ClassVar[int] = ARITHMETIC
     younger: ClassVar[frozenset[str]] = frozenset(
@@ -88,8 +88,6 @@ class Transformer:
     )
 
     def __post_init__(self) -> None:
-        check_prompts("transformer", self.prompts)
-        check_lengths("transformer", self.lengths)
         _trainable.check("transformer", self.train, self.checkpointing)
         if _adapters.lora_of(self.lora) and self.train != "all":
             raise ValueError(
