@@ -5,11 +5,12 @@ empty where the encoder has to equal sentence-transformers.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from made_data import beir, put
 
@@ -74,6 +75,38 @@ def save_transformer(folder: Path, kind: str, *, pad: int = 0, **config: Any) ->
         model = AutoModel.from_config(made)
     model.save_pretrained(folder)
     words.save_pretrained(folder)
+    return folder
+
+
+def word_tokenizer(words: Iterable[str]) -> Any:
+    """A tokenizer of the library below, over some words and no special ones but two."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    ids = {word: i for i, word in enumerate(dict.fromkeys(["[PAD]", "[UNK]", *words]))}
+    made = Tokenizer(models.WordLevel(ids, unk_token="[UNK]"))
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    return made
+
+
+def word_table(words: Iterable[str], width: int) -> Any:
+    """A StaticEmbedding of random rows for some words."""
+    made = word_tokenizer(words)
+    rows = np.random.default_rng(0).standard_normal((made.get_vocab_size(), width))
+    return module("StaticEmbedding", tokenizer=made, embedding_weights=rows.astype(np.float32))
+
+
+def save_cross_encoder(folder: Path, words: Iterable[str], classes: int = 1, **config: Any) -> Path:
+    """A random model of pairs over some words, with one score or several classes."""
+    from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
+
+    made = word_tokenizer(words)
+    sizes = {"vocab_size": made.get_vocab_size(), "hidden_size": 16, "intermediate_size": 16}
+    sizes |= {"num_hidden_layers": 1, "num_attention_heads": 2, "num_labels": classes}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        BertForSequenceClassification(BertConfig(**sizes, **config)).save_pretrained(folder)
+    tokens = {"unk_token": "[UNK]", "pad_token": "[PAD]"}
+    PreTrainedTokenizerFast(tokenizer_object=made, **tokens).save_pretrained(folder)
     return folder
 
 

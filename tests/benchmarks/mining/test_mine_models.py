@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from made_data import mine_command, put
+from made_models import save_cross_encoder, save_modules, word_table
 
 from nsbench.benchmarks.encoders import _sources, encoders
 from nsbench.benchmarks.encoders.pretrained import load_model
@@ -18,22 +19,9 @@ library = pytest.importorskip("sentence_transformers")
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "cat", "dog", "cow", "hen", "ant", "bee", "owl", "fox"]
 
 
-def word_tokenizer() -> Any:
-    from tokenizers import Tokenizer, models, pre_tokenizers
-
-    vocabulary = {word: i for i, word in enumerate(WORDS)}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    return tokenizer
-
-
 def static_folder(path: Path, place: str) -> Path:
     """A static model whose weights lie in a sub-folder, or in the folder itself."""
-    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
-
-    table = np.random.default_rng(0).standard_normal((len(WORDS), 6)).astype(np.float32)
-    module = StaticEmbedding(word_tokenizer(), embedding_weights=table)
-    library.SentenceTransformer(modules=[module]).save(str(path), create_model_card=False)
+    save_modules(path, word_table(WORDS, 6))
     if place:
         (path / place).mkdir()
         for name in ("model.safetensors", "tokenizer.json"):
@@ -41,29 +29,6 @@ def static_folder(path: Path, place: str) -> Path:
         modules = json.loads((path / "modules.json").read_text())
         modules[0]["path"] = place
         (path / "modules.json").write_text(json.dumps(modules))
-    return path
-
-
-def cross_encoder(path: Path, classes: int, **settings: Any) -> Path:
-    from transformers import (
-        BertConfig,
-        BertForSequenceClassification,
-        PreTrainedTokenizerFast,
-    )
-
-    config = BertConfig(
-        vocab_size=len(WORDS),
-        hidden_size=8,
-        num_hidden_layers=1,
-        num_attention_heads=1,
-        intermediate_size=8,
-        num_labels=classes,
-        **settings,
-    )
-    BertForSequenceClassification(config).save_pretrained(path)
-    PreTrainedTokenizerFast(
-        tokenizer_object=word_tokenizer(), unk_token="[UNK]", pad_token="[PAD]"
-    ).save_pretrained(path)
     return path
 
 
@@ -121,7 +86,7 @@ def test_module_folders_never_leave_the_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("classes", [2, 3, 5])
 def test_a_cross_encoder_of_several_classes_is_refused(tmp_path: Path, classes: int) -> None:
-    folder = cross_encoder(tmp_path / "ce", classes)
+    folder = save_cross_encoder(tmp_path / "ce", WORDS, classes)
     with pytest.raises(ValueError, match=f"sorts pairs into {classes} classes"):
         load_rescorer(str(folder))
 
@@ -130,7 +95,7 @@ def test_a_refused_cross_encoder_stops_mining_before_anything_is_encoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = {0: "contradiction", 1: "entailment", 2: "neutral"}
-    folder = cross_encoder(tmp_path / "ce", 3, id2label=names)
+    folder = save_cross_encoder(tmp_path / "ce", WORDS, 3, id2label=names)
     model = static_folder(tmp_path / "model", "")
     encode = library.SentenceTransformer.encode
     asked: list[Any] = []
@@ -143,14 +108,14 @@ def test_a_refused_cross_encoder_stops_mining_before_anything_is_encoded(
     assert done.exit_code != 0
     assert "3 classes (contradiction, entailment, neutral)" in str(done.exception)
     assert not asked
-    one = cross_encoder(tmp_path / "one", 1)
+    one = save_cross_encoder(tmp_path / "one", WORDS, 1)
     done = call(tmp_path / "mined", "--model", str(model), "--cross-encoder", str(one))
     assert done.exit_code == 0, done.output
     assert asked
 
 
 def test_a_cross_encoder_whose_modules_are_foreign_code_is_refused(tmp_path: Path) -> None:
-    folder = cross_encoder(tmp_path / "ce", 1)
+    folder = save_cross_encoder(tmp_path / "ce", WORDS, 1)
     (folder / "modules.json").write_text(json.dumps([{"type": "their.Module", "path": ""}]))
     with pytest.raises(ValueError, match="foreign code is never run"):
         load_rescorer(str(folder))

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 from made_data import mine_command, put
+from made_models import save_modules, word_table
 
 from nsbench.benchmarks.encoders.pretrained import load_model
 from nsbench.benchmarks.mining.dataset.cache import EmbeddingCache
 
-library = pytest.importorskip("sentence_transformers")
+pytest.importorskip("sentence_transformers")
 PROMPTS = {"query": "rust gold ", "other": "blue mud ", "plain": "", "document": "tin "}
 MORE = ["cat", "dog", "cow", "hen", "ant", "bee", "owl", "fox", "elk", "yak", "ram"]
 WORDS = ["rust", "gold", "blue", "mud", "tin", *MORE]
@@ -20,18 +21,8 @@ WORDS = ["rust", "gold", "blue", "mud", "tin", *MORE]
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A saved static model with prompts."""
-    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
-    from tokenizers import Tokenizer, models, pre_tokenizers
-
-    vocabulary = {word: i for i, word in enumerate(["[UNK]", *WORDS])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    table = np.random.default_rng(0).standard_normal((len(vocabulary), 8)).astype(np.float32)
-    module = StaticEmbedding(tokenizer, embedding_weights=table)
-    model = library.SentenceTransformer(modules=[module], prompts=PROMPTS)
     path = tmp_path_factory.mktemp("models") / "prompted"
-    model.save(str(path), create_model_card=False)
-    return path
+    return save_modules(path, word_table(WORDS, 8), prompts=PROMPTS)
 
 
 def run(folder: Path, to: Path, *options: str, source: str = "model") -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from made_models import save_cross_encoder
 from made_training import method, opened, unbroken
 
 from nsbench.benchmarks.candidates import candidates
@@ -23,29 +24,9 @@ pytest.importorskip("sentence_transformers")
 @pytest.fixture(scope="module")
 def scorer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a random cross-encoder of one output."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
-
-    path: Path = tmp_path_factory.mktemp("scorer") / "ce"
     words = sorted({w for text in rows().texts for w in text.split()})
-    vocabulary = {w: i for i, w in enumerate(["[PAD]", "[UNK]", *words])}
-    made = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
-    made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=16,
-        num_labels=1,
-        initializer_range=0.5,
-    )
-    BertForSequenceClassification(config).save_pretrained(path)
-    PreTrainedTokenizerFast(
-        tokenizer_object=made, unk_token="[UNK]", pad_token="[PAD]"
-    ).save_pretrained(path)
-    return path
+    path = tmp_path_factory.mktemp("scorer") / "ce"
+    return save_cross_encoder(path, words, initializer_range=0.5)
 
 
 def rows() -> TrainingData:
