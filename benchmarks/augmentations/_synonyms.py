@@ -1,6 +1,7 @@
 """Synonyms by word, from the planted lexicon, a file, or a copy of WordNet; never a download."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import chain
@@ -79,23 +80,19 @@ def _wordnet(folder: Path) -> Iterable[Iterable[str]]:
 def _planted() -> list[set[str]]:
     """Forms of one concept and one inflection; words of several concepts are left out."""
     book = lexicon()
-    groups: list[set[str]] = []
+    groups: set[frozenset[str]] = set()
     for topic in book.topics:
         for nouns in chain(topic.agents, topic.objects):
-            groups.append({n.singular for n in nouns})
-            groups.append({n.plural for n in nouns})
+            groups.add(frozenset(n.singular for n in nouns))
+            groups.add(frozenset(n.plural for n in nouns))
         for verbs in topic.actions:
             for form in ("base", "past", "participle", "gerund"):
-                groups.append({getattr(v, form) for v in verbs})
+                groups.add(frozenset(getattr(v, form) for v in verbs))
     for manners in book.manners:
-        groups.append({m.adverb for m in manners})
-        groups.append({m.adjective for m in manners})
-    groups = list({frozenset(g): set(g) for g in groups}.values())
-    owners: dict[str, set[frozenset[str]]] = {}
-    for group in groups:
-        for word in group:
-            owners.setdefault(word, set()).add(frozenset(group))
-    return [{w for w in g if len(owners[w]) == 1} for g in groups]
+        groups.add(frozenset(m.adverb for m in manners))
+        groups.add(frozenset(m.adjective for m in manners))
+    owners = Counter(chain.from_iterable(groups))
+    return [{word for word in group if owners[word] == 1} for group in groups]
 
 
 def synonym_table(encoder: Any, source: str) -> tuple[Tensor, Tensor]:

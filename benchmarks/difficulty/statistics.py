@@ -215,36 +215,31 @@ class DifficultyLog:
     """Collects statistics on the device and turns them into one long table at the end."""
 
     def __init__(self) -> None:
-        self._steps: list[int] = []
-        self._names: list[tuple[str, ...]] = []
-        self._values: list[Tensor] = []
+        self._kept: list[tuple[int, tuple[str, ...], Tensor]] = []
 
     @property
     def steps(self) -> list[int]:
         """The measured steps."""
-        return list(self._steps)
+        return [step for step, _, _ in self._kept]
 
     def add(self, step: int, quantities: Mapping[str, Tensor]) -> None:
         """Keep one step's ``{quantity: (S,)}``; nothing is read from the device yet."""
-        self._steps.append(step)
-        self._names.append(tuple(quantities))
-        self._values.append(torch.stack([v.double() for v in quantities.values()]))
+        values = torch.stack([v.double() for v in quantities.values()])
+        self._kept.append((step, tuple(quantities), values))
 
     def state(self) -> list[tuple[int, tuple[str, ...], Tensor]]:
         """Everything a resumed cell needs."""
-        return list(zip(self._steps, self._names, self._values, strict=True))
+        return list(self._kept)
 
     def load(self, state: list[tuple[int, tuple[str, ...], Tensor]]) -> None:
         """Resume from a `state`."""
-        self._steps = [step for step, _, _ in state]
-        self._names = [names for _, names, _ in state]
-        self._values = [values for _, _, values in state]
+        self._kept = list(state)
 
     def table(self) -> pd.DataFrame:
         """The long table with `DIFFICULTY_COLUMNS`, one row per step and quantity."""
         rows = [
             [step, name, *values]
-            for step, names, block in zip(self._steps, self._names, self._values, strict=True)
+            for step, names, block in self._kept
             for name, values in zip(names, block.cpu().tolist(), strict=True)
         ]
         return pd.DataFrame(rows, columns=list(DIFFICULTY_COLUMNS)).astype(
