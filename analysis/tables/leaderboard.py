@@ -37,6 +37,7 @@ from nsbench.analysis.tables.pools import (
     pools,
 )
 from nsbench.analysis.tables.ranks import ALPHA, borda, mean_of_seeds, over_seeds_and_tasks
+from nsbench.analysis.tables.study import study_findings
 from nsbench.samplers import suggest
 
 POINTS = 100.0
@@ -89,6 +90,7 @@ class PoolStatistics:
         notes: What was left out or deserves care.
         critical: Normal scores behind the intervals of the rows; ``None`` without any.
         critical_samplers: The same of the means over augmentations.
+        study: Findings of a tuning study, which take the place of those of the rows.
     """
 
     title: str
@@ -102,6 +104,7 @@ class PoolStatistics:
     notes: tuple[str, ...]
     critical: Critical | None = None
     critical_samplers: Critical | None = None
+    study: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -161,7 +164,12 @@ def make_leaderboard(
         samplers=_table([t for t, _ in averaged], tasks, varying),
         axes=axes,
         tasks=tasks,
-        pools=tuple(_with_notes(s, m) for (_, s), (_, m) in zip(rated, averaged, strict=True)),
+        pools=tuple(
+            _joined(s, m, told)
+            for (_, s), (_, m), told in zip(
+                rated, averaged, study_findings(results, every), strict=True
+            )
+        ),
         notes=(*results.conflicts, *results.left_out, *apart),
         leakage=leakage_table(results.loaded),
     )
@@ -369,6 +377,8 @@ def _table(
     return whole.drop(columns=costs)
 
 
-def _with_notes(statistics: PoolStatistics, averaged: PoolStatistics) -> PoolStatistics:
+def _joined(
+    statistics: PoolStatistics, averaged: PoolStatistics, study: tuple[str, ...]
+) -> PoolStatistics:
     notes = tuple(dict.fromkeys((*statistics.notes, *averaged.notes)))
-    return replace(statistics, notes=notes, critical_samplers=averaged.critical)
+    return replace(statistics, notes=notes, critical_samplers=averaged.critical, study=study)

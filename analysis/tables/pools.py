@@ -173,7 +173,9 @@ def marginal(pool: Pool) -> Pool:
     """Return the pool averaged over augmentations, over complete blocks only.
 
     A block is an augmentation that every sampler with any score has a complete seed for. The
-    untrained encoder does not depend on the augmentation and counts in every block.
+    untrained encoder does not depend on the augmentation and counts in every block. Where there is
+    no such block, the augmentation that most samplers have is taken alone, and those without it
+    have no mean.
     """
     keys = [k for k in METHOD_KEYS if k != "augmentation"]
     has_seed = [not np.isnan(m).all() for m in seed_means(pool.scores)]
@@ -186,6 +188,13 @@ def marginal(pool: Pool) -> Pool:
     names = sorted({a for blocks in trained.values() for a in blocks})
     whole = [n for n in names if all(n in a and has_seed[a[n]] for a in scored.values())]
     notes = [_incomplete(n, scored, has_seed) for n in names if n not in whole]
+    if not whole and scored:
+        with_it = {n: sum(n in a and has_seed[a[n]] for a in scored.values()) for n in names}
+        whole = [max(names, key=lambda n: with_it[n])]
+        notes = [
+            f"no augmentation has every method: means are those of {whole[0]}, without "
+            f"{len(scored) - with_it[whole[0]]} of {len(scored)} methods"
+        ]
     scores, methods = [], []
     for by_name in families.values():
         first = pool.methods[min(by_name.values())]

@@ -125,7 +125,9 @@ def markdown_document(board: Leaderboard) -> str:
 
 
 def findings_of(board: Leaderboard, statistics: PoolStatistics) -> list[str]:
-    """Return the findings of one comparison group, see `findings`."""
+    """Return the findings of one comparison group, see `findings`; of a tuning study, its own."""
+    if statistics.study:
+        return list(statistics.study)
     rows, marginal = of_pool(board.rows, statistics), of_pool(board.samplers, statistics)
     return findings(rows, marginal, statistics, of_pool(board.axes, statistics))
 

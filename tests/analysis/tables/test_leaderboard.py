@@ -138,6 +138,24 @@ def test_marginal_uses_complete_blocks_only_and_says_so(build):
     assert any("leaves out feature_cutoff" in n and "hard" in n for n in board.pools[0].notes)
 
 
+def test_where_no_augmentation_has_every_method_the_most_common_one_counts(build):
+    lacking = {"hard": "feature_cutoff", "random": "none"}
+    root = build(
+        leave_out=lambda c: lacking.get(c["sampler"]["name"]) == c["labels"]["augmentation"]
+    )
+    board = make_leaderboard(load_results(root))
+    rows = board.samplers.set_index("sampler")
+    kept = "none" if np.isnan(rows.loc["random", "mean"]) else "feature_cutoff"
+    there = "hard" if kept == "none" else "random"
+    assert rows.loc[there, "mean"] == pytest.approx(by_hand(there, kept, range(3)).mean())
+    assert rows.loc["in_batch", "mean"] == pytest.approx(by_hand("in_batch", kept, range(3)).mean())
+    assert rows.loc[there, "verdict"] in ("better", "worse", "equivalent", "undecided")
+    assert any(
+        f"no augmentation has every method: means are those of {kept}" in n
+        for n in board.pools[0].notes
+    )
+
+
 def test_marginal_is_the_mean_of_both_augmentations(standard):
     board = make_leaderboard(standard)
     both = by_hand("hard", "none", range(3)) + by_hand("hard", "feature_cutoff", range(3))

@@ -1,0 +1,50 @@
+"""A tuning study's findings are the verdicts of its own table, wherever findings are shown."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from nsbench.analysis.read.load import Results, load_results
+from nsbench.analysis.tables.leaderboard import make_leaderboard
+from nsbench.analysis.tables.method_names import method_names
+from nsbench.analysis.tables.tuned import tuned_table
+from nsbench.analysis.tables.write import findings_of, markdown_document
+from nsbench.benchmarks.records.packing import unpack
+
+STORED = Path(__file__).parents[3] / "results" / "board-classes-minilm" / "cells"
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    root = tmp_path_factory.mktemp("study") / "results"
+    unpack(STORED, root)
+    return load_results(root)
+
+
+def test_every_method_is_named_under_its_own_verdict(study: Results) -> None:
+    board = make_leaderboard(study)
+    (pool,) = board.pools
+    said = findings_of(board, pool)
+    table, _ = tuned_table(study)
+    assert table["family"].nunique() == 2
+    for family, part in table.groupby("family"):
+        lines = [line for line in said if f"on {family} (" in line]
+        told = " ".join(lines)
+        better = lines[0].partition("Better than it: ")[2]
+        for row, name in zip(part.to_dict("records"), method_names(part), strict=True):
+            gap = "" if pd.isna(row["tuned_difference"]) else f"{row['tuned_difference']:+.1f}"
+            named = f"{name} ({gap})"
+            if row["tuned_verdict"] == "better":
+                assert named in better
+            elif row["tuned_verdict"] in ("worse", "undecided") and gap not in ("+0.0", "-0.0"):
+                assert named in told.partition(f"{row['tuned_verdict']}: ")[2]
+        baseline = part.loc[part["tuned_verdict"] == "baseline", "tuned_mean"].item()
+        assert f"{baseline:.1f} points" in lines[0]
+
+
+def test_the_document_and_the_list_say_the_same(study: Results) -> None:
+    board = make_leaderboard(study)
+    document = markdown_document(board).replace("\\", "")
+    for line in findings_of(board, board.pools[0]):
+        assert line.replace("\\", "") in document
