@@ -69,9 +69,15 @@ def _sentences(part: pd.DataFrame) -> list[str]:
         )
         if (listed := _listed(rows, verdict, base))
     ]
-    counts = [(sum(bool(r["skip"]) for r in rows), "methods skipped")]
-    counts += [(int(part[f"tuned_n_{n}"].sum()), f"cells {n}") for n in ("failed", "missing")]
-    rest += [f"{number} {what}" for number, what in counts if number]
+    rest += [
+        f"{number} {what}{'s' * (number != 1)} {how}"
+        for number, what, how in (
+            (sum(bool(r["skip"]) for r in rows), "method", "skipped"),
+            (int(part["tuned_n_failed"].sum()), "cell", "failed"),
+            (int(part["tuned_n_missing"].sum()), "cell", "missing"),
+        )
+        if number
+    ]
     return out + ([f"Also on {family}, {'; '.join(rest)}."] if rest else [])
 
 

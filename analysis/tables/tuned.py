@@ -188,19 +188,22 @@ def _trials(root: Path) -> list[dict[str, Any]]:
 
 def _untrained(loaded: Sequence[Any], seeds: int) -> list[dict[str, Any]]:
     """Return the cells that take no step as methods; one evaluated once counts at every seed."""
-    found: dict[tuple[str, ...], list[str]] = {}
+    found: dict[tuple[str, ...], list[Any]] = {}
     for cell in sorted(loaded, key=lambda c: int(c.cell.get("seed", 0))):
         if not (cell.cell.get("budget") or {}).get("steps"):
             labels = cell.cell["labels"]
-            found.setdefault(tuple(labels[n] for n in LABELS), []).append(str(cell.key))
+            found.setdefault(tuple(labels[n] for n in LABELS), []).append(cell)
     out = []
-    for labels, keys in found.items():
+    for labels, cells in found.items():
+        keys = [str(c.key) for c in cells]
+        skipped = all(c.status == "skipped" for c in cells)
         every = keys * seeds if len(keys) == 1 else keys
         blank = {"augmentation": "", "objective": "", "candidates": ""}
         out.append(
             {
                 **{n: v for n, v in zip(LABELS, labels, strict=True) if n not in blank},
                 **{"method": labels[0], "values": {}, "default": every, "tuned": every},
+                "skip": cells[0].info if skipped else "",
                 **blank,
             }
         )

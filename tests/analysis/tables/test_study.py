@@ -12,13 +12,13 @@ from nsbench.analysis.tables.tuned import tuned_table
 from nsbench.analysis.tables.write import findings_of, markdown_document
 from nsbench.benchmarks.records.packing import unpack
 
-STORED = Path(__file__).parents[3] / "results" / "board-classes-minilm" / "cells"
+STORED = Path(__file__).parents[3] / "results"
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Results:
     root = tmp_path_factory.mktemp("study") / "results"
-    unpack(STORED, root)
+    unpack(STORED / "board-classes-minilm" / "cells", root)
     return load_results(root)
 
 
@@ -48,3 +48,18 @@ def test_the_document_and_the_list_say_the_same(study: Results) -> None:
     document = markdown_document(board).replace("\\", "")
     for line in findings_of(board, board.pools[0]):
         assert line.replace("\\", "") in document
+
+
+def test_a_method_without_a_step_that_is_skipped_is_counted_and_its_reason_said(
+    tmp_path: Path,
+) -> None:
+    unpack(STORED / "board-pairs-minilm" / "cells", tmp_path / "out")
+    results = load_results(tmp_path / "out")
+    table, _ = tuned_table(results)
+    reasons = table[table["sampler"] == "linear_projection"]["skip"]
+    assert len(reasons) == 3
+    assert reasons.str.contains("maps a table of token embeddings").all()
+    assert (table["skip"] != "").sum() == 3
+    board = make_leaderboard(results)
+    said = findings_of(board, board.pools[0])
+    assert sum("1 method skipped" in line for line in said) == 3
