@@ -62,6 +62,10 @@ OURS = frozenset(
     )
 )
 """Column names of our tables, raw or as they are shown; a task's column is never called so."""
+_OF_A_STUDY = (
+    "the table averages tasks of all families and compares within one objective; the study's "
+    "verdicts are those of the findings and of tables/tuned.csv"
+)
 TASK = "task:"
 """Opens the column of a task whose name is one of `OURS`."""
 
@@ -380,5 +384,6 @@ def _table(
 def _joined(
     statistics: PoolStatistics, averaged: PoolStatistics, study: tuple[str, ...]
 ) -> PoolStatistics:
-    notes = tuple(dict.fromkeys((*statistics.notes, *averaged.notes)))
+    first = (_OF_A_STUDY,) if study else ()
+    notes = tuple(dict.fromkeys((*first, *statistics.notes, *averaged.notes)))
     return replace(statistics, notes=notes, critical_samplers=averaged.critical, study=study)
