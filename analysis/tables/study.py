@@ -1,4 +1,4 @@
-"""Findings of a tuning study: the verdicts of its own table, family by family, in sentences."""
+"""Findings of a tuning study: the verdicts of `tuned_table`, family by family, in sentences."""
 
 from collections.abc import Sequence
 from typing import Any
