@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from nsbench.analysis.statistics import verdicts
+from nsbench.analysis.tables.judging import alarms_in
 from nsbench.analysis.tables.method_names import method_names
-from nsbench.analysis.tables.text import records, some
+from nsbench.analysis.tables.text import counted, gap, records, some
 
 if TYPE_CHECKING:
     from nsbench.analysis.tables.leaderboard import PoolStatistics
@@ -85,12 +86,12 @@ def _common(rows: Sequence[dict[str, Any]]) -> set[str]:
 
 def _own(row: dict[str, Any], common: set[str]) -> list[str]:
     """Alarms of a row that are not common."""
-    return [a for a in str(row["alarms"]).split(", ") if a and a not in common]
+    return [alarm for alarm in alarms_in(str(row["alarms"])) if alarm not in common]
 
 
 def _advice(table: pd.DataFrame, base: str, n_tasks: int, averaged: bool) -> str:
     """Use the best of the methods that are better than the baseline, quiet ones before others."""
-    tasks = f"{n_tasks} task{'' if n_tasks == 1 else 's'}"
+    tasks = counted(n_tasks, "task")
     better = table[table["verdict"] == verdicts.BETTER]
     if better.empty:
         judged = table["verdict"].isin([verdicts.WORSE, verdicts.EQUIVALENT, verdicts.UNDECIDED])
@@ -172,16 +173,16 @@ def _axes(rows: Sequence[dict[str, Any]], margin: float) -> list[str]:
 def _axis(row: dict[str, Any], margin: float) -> str:
     """One value of a further axis against the axis's baseline, and whether samplers agree."""
     verdict, name = row["verdict"], f"{row['axis']} {row['value']}"
-    blocks = f"{row['n_blocks']} setting{'' if row['n_blocks'] == 1 else 's'}"
+    blocks = counted(row["n_blocks"], "setting")
     place = f"{row['baseline']}, over {blocks} and {row['n_seeds']} seeds"
-    gap = _points(row)
+    points = _points(row)
     if verdict == verdicts.WORSE:  # the other way round
         low, high = -row["difference_high"], -row["difference_low"]
         turned = {"difference": -row["difference"], "difference_low": low, "difference_high": high}
-        gap = _points(turned).lstrip("+")
+        points = _points(turned).lstrip("+")
     if verdict in (verdicts.BETTER, verdicts.WORSE):
         word = "adds" if verdict == verdicts.BETTER else "lowers the score by"
-        text = f"{name[0].upper()}{name[1:]} {word} {gap} against {place}"
+        text = f"{name[0].upper()}{name[1:]} {word} {points} against {place}"
     elif verdict == verdicts.EQUIVALENT:
         text = f"{name[0].upper()}{name[1:]} is equivalent to {place}, within {margin:g} points"
     elif verdict == verdicts.UNDECIDED:
@@ -221,8 +222,7 @@ def _points(row: dict[str, Any]) -> str:
 
 
 def _named(row: dict[str, Any]) -> str:
-    gap = f"{row['difference']:+.1f}"
-    return f"{_method(row)} ({'0.0' if gap in ('+0.0', '-0.0') else gap})"
+    return f"{_method(row)} ({gap(row['difference'])})"
 
 
 def _seeds(more: Any) -> str:

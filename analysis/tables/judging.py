@@ -225,6 +225,11 @@ def alarms_of(
     return out
 
 
+def alarms_in(text: str) -> list[str]:
+    """Return the alarms that `alarm_text` told, each with its count."""
+    return [alarm for alarm in text.split(", ") if alarm]
+
+
 def alarm_text(rung: Sequence[tuple[str, ...]]) -> str:
     """Return in words how many of some cells rang each alarm."""
     counts = Counter(name for names in rung for name in names)

@@ -38,6 +38,7 @@ from nsbench.analysis.tables.pools import (
 )
 from nsbench.analysis.tables.ranks import ALPHA, borda, mean_of_seeds, over_seeds_and_tasks
 from nsbench.analysis.tables.study import study_findings
+from nsbench.analysis.tables.text import counted
 from nsbench.samplers import suggest
 
 POINTS = 100.0
@@ -183,14 +184,14 @@ def words(statistics: PoolStatistics) -> str:
     """Return the statistics of one pool in plain sentences."""
     s = statistics
     sentences = [
-        f"{_count(s.n_methods, 'method')} on {_count(s.n_tasks, 'task')}.",
+        f"{counted(s.n_methods, 'method')} on {counted(s.n_tasks, 'task')}.",
         "Means and their intervals are over seeds, for these tasks: Student's 95 % interval.",
         f"Differences to {s.baseline} are paired by seed within the same augmentation.",
     ]
     if s.n_compared:
         sentences += [
             "Their variances are moderated over all methods, and their intervals, the "
-            f"{_count(s.n_compared, 'difference')} to {s.baseline} and all other pairs together, "
+            f"{counted(s.n_compared, 'difference')} to {s.baseline} and all other pairs together, "
             f"all hold with {1 - ALPHA:.0%} confidence.",
             f"A difference within the margin of {s.margin:g} points does not matter: a method is "
             "equivalent if its whole interval lies within the margin, otherwise better or worse if "
@@ -210,10 +211,6 @@ def words(statistics: PoolStatistics) -> str:
         else f"With fewer than {LEAST_SEEDS} seeds in common there is no verdict and no letter."
     )
     return " ".join(sentences)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _check_baseline(results: Results, baseline: str) -> None:
@@ -340,8 +337,8 @@ def _counts(table: pd.DataFrame, pool: Pool) -> None:
     failed = (status == "failed") | (partly & ~asked)
     missing = status.isin(["pending", "running"]) | (partly & asked)
     skipped = status.eq("skipped")
-    for name, counted in (("failed", failed), ("missing", missing), ("skipped", skipped)):
-        table[f"n_{name}"] = np.bincount(method[counted.to_numpy(dtype=bool)], minlength=len(table))
+    for name, found in (("failed", failed), ("missing", missing), ("skipped", skipped)):
+        table[f"n_{name}"] = np.bincount(method[found.to_numpy(dtype=bool)], minlength=len(table))
 
 
 def _costs_and_leaks(table: pd.DataFrame, pool: Pool) -> None:

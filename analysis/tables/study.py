@@ -7,9 +7,10 @@ import pandas as pd
 
 from nsbench.analysis.read.load import Results
 from nsbench.analysis.statistics import verdicts
+from nsbench.analysis.tables.judging import alarms_in
 from nsbench.analysis.tables.method_names import method_names
 from nsbench.analysis.tables.pools import Pool
-from nsbench.analysis.tables.text import records, some
+from nsbench.analysis.tables.text import counted, gap, records, some
 from nsbench.analysis.tables.tuned import tuned_keys, tuned_table
 from nsbench.benchmarks.records import RecordError
 
@@ -47,17 +48,18 @@ def _sentences(part: pd.DataFrame) -> list[str]:
     """Return the findings of one family of tasks: what is better, and the rest."""
     rows = records(part.assign(method=method_names(part)))
     base = next((r for r in rows if r["tuned_verdict"] == verdicts.BASELINE), None)
-    family = f"{rows[0]['family']} ({rows[0]['n_tasks']} task{'s' * (rows[0]['n_tasks'] != 1)})"
+    family = f"{rows[0]['family']} ({counted(rows[0]['n_tasks'], 'task')})"
     lead = f"Tuned, on {family}"
     if base:
         lead += f", {base['method']} has {base['tuned_mean']:.1f} points, {_gain(base)}"
     better = _listed(rows, verdicts.BETTER, base)
     out = [f"{lead}. {f'Better than it: {better}' if better else 'No method is better'}."]
-    common = _alarms(base) if base else set()
+    common = alarms_in(base["tuned_alarms"]) if base else []
     loud = [
         f"{r['method']}: {', '.join(own)}"
         for r in rows
-        if r["tuned_verdict"] == verdicts.BETTER and (own := sorted(_alarms(r) - common))
+        if r["tuned_verdict"] == verdicts.BETTER
+        and (own := [a for a in alarms_in(r["tuned_alarms"]) if a not in common])
     ]
     out += [f"Of these, alarms rang in the cells of {some(loud, _NAMED, '; ')}."] if loud else []
     rest = [
@@ -70,7 +72,7 @@ def _sentences(part: pd.DataFrame) -> list[str]:
         if (listed := _listed(rows, verdict, base))
     ]
     rest += [
-        f"{number} {what}{'s' * (number != 1)} {how}"
+        f"{counted(number, what)} {how}"
         for number, what, how in (
             (sum(bool(r["skip"]) for r in rows), "method", "skipped"),
             (int(part["tuned_n_failed"].sum()), "cell", "failed"),
@@ -79,10 +81,6 @@ def _sentences(part: pd.DataFrame) -> list[str]:
         if number
     ]
     return out + ([f"Also on {family}, {'; '.join(rest)}."] if rest else [])
-
-
-def _alarms(row: dict[str, Any]) -> set[str]:
-    return {a for a in str(row["tuned_alarms"]).split(", ") if a}
 
 
 def _listed(rows: Sequence[dict[str, Any]], verdict: str, base: dict[str, Any] | None) -> str:
@@ -102,5 +100,4 @@ def _gain(base: dict[str, Any]) -> str:
 def _named(row: dict[str, Any], base: dict[str, Any] | None) -> str:
     other = base is not None and row["augmentation"] not in ("", base["augmentation"])
     name = f"{row['method']} with {row['augmentation']}" if other else row["method"]
-    gap = f"{row['tuned_difference']:+.1f}"
-    return f"{name} ({'0.0' if gap in ('+0.0', '-0.0') else gap})"
+    return f"{name} ({gap(row['tuned_difference'])})"

@@ -102,6 +102,17 @@ def with_ends(row: Mapping[str, Any], name: str, **forms: str) -> str:
     return with_interval(row[name], row[f"{name}_low"], row[f"{name}_high"], **forms)
 
 
+def counted(number: int, noun: str) -> str:
+    """Return ``1 seed`` or ``3 seeds``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def gap(difference: float) -> str:
+    """Return a difference with its sign and one decimal, without a sign where that is zero."""
+    text = f"{difference:+.1f}"
+    return "0.0" if text in ("+0.0", "-0.0") else text
+
+
 def some(names: Sequence[str], most: int = 5, between: str = ", ") -> str:
     """Return the first few names, and how many more there are."""
     left = len(names) - most
