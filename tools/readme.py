@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from nsbench.analysis.tables.boards import group_name, leading, verdict_table
+from nsbench.analysis.statistics.verdicts import BASELINE, BETTER, EQUIVALENT, UNDECIDED, WORSE
+from nsbench.analysis.tables.boards import leading, verdict_table
 from nsbench.analysis.tables.method_names import method_names
-from nsbench.analysis.tables.text import markdown_lines
+from nsbench.analysis.tables.text import markdown_lines, records, with_ends
 from nsbench.benchmarks.augmentations import augmentations
 from nsbench.benchmarks.candidates import candidates
 from nsbench.benchmarks.data import datasets
@@ -20,7 +21,7 @@ from nsbench.samplers import Entry, Registry, samplers
 
 ROOT = Path(__file__).resolve().parent.parent
 BOARDS = sorted((ROOT / "results").glob("board-*"))
-_VERDICTS = ("better", "equivalent", "undecided", "worse")
+_VERDICTS = (BETTER, EQUIVALENT, UNDECIDED, WORSE)
 
 
 def _cell(text: str) -> str:
@@ -139,26 +140,21 @@ def board_table(folders: Sequence[Path] = BOARDS) -> str:
     Args:
         folders: Published boards.
     """
-    first = leading(verdict_table(folders))
-    of = ["board", "encoder", "data"]
-    places = list(dict.fromkeys(zip(*(first[c].astype(str) for c in of), strict=True)))
     rows = []
-    for place in places:
-        part = first[(first[of] == list(place)).all(axis=1)]
-        base = part[part["tuned_verdict"] == "baseline"]
+    for place, part in leading(verdict_table(folders)).groupby("place", sort=False):
+        base = part[part["tuned_verdict"] == BASELINE]
         if base.empty:
             continue
         counts = part["tuned_verdict"].value_counts()
         told = " / ".join(str(counts.get(v, 0)) for v in _VERDICTS)
-        better = part.assign(name=method_names(part))[part["tuned_verdict"] == "better"]
-        best = better.nlargest(1, "tuned_difference").to_dict("records")
+        better = part.assign(name=method_names(part))[part["tuned_verdict"] == BETTER]
         gain = [
-            f"`{r['name']}` {r['tuned_difference']:+.2f} [{r['tuned_difference_low']:.2f}, "
-            f"{r['tuned_difference_high']:.2f}]"
-            for r in best
+            f"`{r['name']}` {with_ends(r, 'tuned_difference', form='{:+.2f}')}"
+            for r in records(better.nlargest(1, "tuned_difference"))
         ]
-        name = group_name(place, places).removeprefix("board-")
-        encoder = "MiniLM, 3 layers" if place[1].startswith("transformer") else "static"
+        name = str(place).removeprefix("board-")
+        transformer = part["encoder"].iloc[0].startswith("transformer")
+        encoder = "MiniLM, 3 layers" if transformer else "static"
         score = f"{base['tuned_mean'].iloc[0]:.2f}"
         rows.append((name, encoder, part["family"].iloc[0], score, told, *(gain or [""])))
     columns = ("board", "encoder", "tasks", "`in_batch`", " / ".join(_VERDICTS), "largest gain")

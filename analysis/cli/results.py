@@ -128,12 +128,14 @@ def boards_(
     Also draw the verdicts (boards.png); pictures are not compared.
     """
     from nsbench.analysis.figures.boards import drawn
-    from nsbench.analysis.tables.boards import texts, verdict_table
+    from nsbench.analysis.tables.boards import prediction_table, texts, verdict_table
     from nsbench.benchmarks.files import write_atomically
 
     out.mkdir(parents=True, exist_ok=True)
-    made = {out / name: text for name, text in texts(folders).items()}
-    pictures = {} if check else drawn(verdict_table(folders))
+    verdicts = verdict_table(folders)
+    found = texts(verdicts, prediction_table(folders))
+    made = {out / name: text for name, text in found.items()}
+    pictures = {} if check else drawn(verdicts)
     wrong = [p for p, t in made.items() if not p.is_file() or p.read_text("utf-8") != t]
     for path, text in made.items():
         if check:

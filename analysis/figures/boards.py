@@ -10,7 +10,8 @@ from matplotlib.patches import Rectangle
 
 from nsbench.analysis.figures.drawing import ROW, add_caption
 from nsbench.analysis.figures.pictures import picture
-from nsbench.analysis.tables.boards import group_name, leading
+from nsbench.analysis.statistics.verdicts import BETTER, UNDECIDED, WORSE
+from nsbench.analysis.tables.boards import leading
 from nsbench.analysis.tables.method_names import method_names
 from nsbench.analysis.tables.text import records
 
@@ -18,9 +19,8 @@ LEAST_BOARDS = 3
 """Boards with a difference that a method needs to be drawn."""
 LEAST_METHODS = 3
 """Methods that a comparison group needs to have a column."""
-_GROUP = ("board", "encoder", "data")
 _STRONG = 5.0  # points from which a colour is no darker
-_BETTER, _WORSE = (0.0, 0.35, 0.62), (0.78, 0.33, 0.0)
+_COLOURS = {BETTER: (0.0, 0.35, 0.62), WORSE: (0.78, 0.33, 0.0)}
 
 
 def drawn(verdicts: pd.DataFrame) -> dict[str, bytes]:
@@ -44,10 +44,9 @@ def fields(verdicts: pd.DataFrame) -> pd.DataFrame:
     Columns ``method`` and ``place`` hold the names of a row and a column of the picture.
     """
     first = leading(verdicts)
-    groups = list(dict.fromkeys(zip(*(first[c] for c in _GROUP), strict=True)))
-    names = {g: group_name(g, groups).removeprefix("board-") for g in groups}
-    place = [names[g] for g in zip(*(first[c] for c in _GROUP), strict=True)]
-    first = first.assign(place=place, method=method_names(first))
+    first = first.assign(
+        place=first["place"].str.removeprefix("board-"), method=method_names(first)
+    )
     there = first[first["tuned_difference"].notna()]
     boards = there.groupby("method")["board"].nunique()
     there = there[there["method"].isin(boards.index[boards >= LEAST_BOARDS])]
@@ -63,7 +62,7 @@ def draw(table: pd.DataFrame, ax: Axes) -> None:
         ax: Where.
     """
     columns = sorted(table["place"].unique())
-    net = table["tuned_verdict"].map({"better": 1, "worse": -1}).fillna(0)
+    net = table["tuned_verdict"].map({BETTER: 1, WORSE: -1}).fillna(0)
     mean = net.groupby(table["method"]).mean()
     rows = sorted(mean.index, key=lambda m: (-mean[m], m))
     for row in records(table):
@@ -88,9 +87,9 @@ def draw(table: pd.DataFrame, ax: Axes) -> None:
 def _field(ax: Axes, x: int, y: int, row: Any) -> None:
     points, verdict = row["tuned_difference"], row["tuned_verdict"]
     strength = min(abs(points) / _STRONG, 1.0)
-    colour = "0.55" if verdict == "undecided" else "black"
-    if verdict in ("better", "worse"):
-        full = np.array(_BETTER if verdict == "better" else _WORSE)
+    colour = "0.55" if verdict == UNDECIDED else "black"
+    if verdict in _COLOURS:
+        full = np.array(_COLOURS[verdict])
         shade = tuple(1 - (0.25 + 0.75 * strength) * (1 - full))
         ax.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, color=shade, linewidth=0))
         colour = "white" if strength > 0.6 else colour

@@ -24,6 +24,7 @@ from nsbench.benchmarks.records.names import settings_of
 NOT_RUN = "not run"
 LEAST_METHODS = 6
 """Methods a group needs for a rank correlation over them."""
+_GROUP = ["board", "encoder", "data"]
 _METHOD = ("sampler", "augmentation", "objective", "candidates")
 _TEXTS = (*LABELS, "family", "baseline", "setting", "skip", *(f"{k}_verdict" for k in KINDS))
 VERDICT_COLUMNS = (
@@ -91,13 +92,13 @@ def prediction_table(folders: Sequence[Path]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(PREDICTION_COLUMNS))
 
 
-def texts(folders: Sequence[Path]) -> dict[str, str]:
+def texts(verdicts: pd.DataFrame, predictions: pd.DataFrame) -> dict[str, str]:
     """Return the files of a summary by name: ``boards.csv``, ``boards.md``, ``difficulty.csv``.
 
-    Raises:
-        RecordError: As `verdict_table`.
+    Args:
+        verdicts: As `verdict_table` makes it.
+        predictions: As `prediction_table` makes it.
     """
-    verdicts, predictions = verdict_table(folders), prediction_table(folders)
     return {
         "boards.csv": text.csv_text(verdicts),
         "boards.md": _document(verdicts, predictions),
@@ -123,11 +124,11 @@ def _correlations(early: pd.DataFrame) -> tuple[pd.DataFrame, "pd.Series[int]"]:
     first = list(early.columns).index("score") + 1
     statistics = [c for c in early.columns[first:] if c != "board"]
     found, sizes = {}, {}
-    for place, part in early.groupby(["board", "encoder", "data"], sort=False):
+    for place, part in early.groupby(_GROUP, sort=False):
         if len(part) >= LEAST_METHODS:
             sizes[place] = len(part)
             found[place] = {s: _rho(part[s], part["score"]) for s in statistics}
-    index = pd.MultiIndex.from_tuples(list(found), names=["board", "encoder", "data"])
+    index = pd.MultiIndex.from_tuples(list(found), names=_GROUP)
     return pd.DataFrame(list(found.values()), index=index), pd.Series(sizes)
 
 
@@ -182,9 +183,12 @@ def _document(verdicts: pd.DataFrame, predictions: pd.DataFrame) -> str:
 
 
 def leading(verdicts: pd.DataFrame) -> pd.DataFrame:
-    """Return the first family of each board, of its baseline's augmentation."""
+    """Return the first family of each board, of its baseline's augmentation.
+
+    Column ``place`` names the group of a row: its board, and what sets it apart from others.
+    """
     parts = []
-    for place, group in verdicts.groupby(["board", "encoder", "data"], sort=False):
+    for place, group in verdicts.groupby(_GROUP, sort=False):
         families = verdicts.loc[verdicts["board"] == place[0], "family"]
         first = group[group["family"] == families.iloc[0]]
         own = first.loc[first["tuned_verdict"] == "baseline", "augmentation"]
@@ -193,18 +197,20 @@ def leading(verdicts: pd.DataFrame) -> pd.DataFrame:
     whole = pd.concat(parts)
     places = dict.fromkeys(FIRST, 0) | dict.fromkeys(LAST, 2)
     order = whole["sampler"].str.partition("(")[0].map(places).fillna(1)
-    return pd.DataFrame(whole.iloc[np.argsort(order, kind="stable")])
+    whole = pd.DataFrame(whole.iloc[np.argsort(order, kind="stable")])
+    groups = list(zip(*(whole[c] for c in _GROUP), strict=True))
+    return whole.assign(place=[_group_name(g, list(dict.fromkeys(groups))) for g in groups])
 
 
 def _wide(part: pd.DataFrame, names: Sequence[str]) -> tuple[list[str], list[str]]:
     """Return methods by group, each cell a verdict and the points; and the methods without any."""
-    groups = list(dict.fromkeys(zip(part["board"], part["encoder"], part["data"], strict=True)))
+    groups = list(dict.fromkeys(zip(*(part[c] for c in _GROUP), strict=True)))
     methods: dict[tuple[str, ...], dict[Any, str]] = {}
     for row in text.records(part):
         name = tuple(str(row[c]) for c in names)
         place = (row["board"], row["encoder"], row["data"])
         methods.setdefault(name, {})[place] = _cell(row)
-    heads = [group_name(group, groups) for group in groups]
+    heads = [_group_name(group, groups) for group in groups]
     ran = {n: c for n, c in methods.items() if {*c.values()} != {NOT_RUN}}
     rows = [
         [text.markdown_text(c) for c in (*name, *(cells.get(g, "") for g in groups))]
@@ -222,7 +228,7 @@ def _cell(row: Mapping[str, Any]) -> str:
     return f"{row['tuned_verdict']} {row['tuned_difference']:+.2f}"
 
 
-def group_name(group: tuple[str, str, str], groups: Sequence[tuple[str, str, str]]) -> str:
+def _group_name(group: tuple[str, str, str], groups: Sequence[tuple[str, str, str]]) -> str:
     """Return a board's name, with what sets the group apart where it has several."""
     board = [g for g in groups if g[0] == group[0]]
     values = [list(dict.fromkeys(g[i] for g in board)) for i in (1, 2)]

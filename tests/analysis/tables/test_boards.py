@@ -12,6 +12,10 @@ from nsbench.benchmarks.records import RecordError
 METHODS = 8
 
 
+def made_of(folders: list[Path]) -> dict[str, str]:
+    return texts(verdict_table(folders), prediction_table(folders))
+
+
 def board(folder: Path, signs: dict[str, float], seed: int) -> Path:
     """A published board whose statistics follow the score up to a sign, or not at all (0)."""
     rng = np.random.default_rng(seed)
@@ -67,7 +71,7 @@ def test_the_summary_holds_each_method_of_each_board_and_its_verdict(tmp_path: P
     table = verdict_table(folders)
     assert len(table) == 2 * METHODS
     assert set(table["board"]) == {"one", "two"}
-    made = texts(folders)
+    made = made_of(folders)
     assert set(made) == {"boards.csv", "boards.md", "difficulty.csv"}
     assert "| s3 | x | x | worse +3.00 | worse +3.00 |" in made["boards.md"]
 
@@ -80,7 +84,7 @@ def test_one_table_holds_the_first_family_of_every_board(tmp_path: Path) -> None
     first.loc[1, "augmentation"] = "other"
     second = first.assign(family="sts", tuned_verdict="better")
     pd.concat([first, second]).to_csv(path, index=False)
-    made = texts(folders)["boards.md"].split("## All boards")[1].split("## ")[0]
+    made = made_of(folders)["boards.md"].split("## All boards")[1].split("## ")[0]
     assert "one: sts, two: pairs." in made
     assert "| s3 | x | worse +3.00 | worse +3.00 |" in made  # of one's sts and two's pairs
     assert "| s1 | x | worse +1.00 |  |" in made  # another augmentation than two's baseline
@@ -97,7 +101,7 @@ def test_a_method_that_did_not_run_is_listed_and_one_that_was_skipped_is_shown(
     table.loc[[2, 3], "tuned_mean"] = np.nan
     table.loc[2, "tuned_n_missing"] = 5
     table.to_csv(path, index=False)
-    made = texts([one])["boards.md"]
+    made = made_of([one])["boards.md"]
     assert "| s3 | x | x | skipped |" in made
     assert "| s4 | x | x | no verdict 4.00 |" in made
     assert "Listed and not run (1): s2 x x x x." in made
@@ -119,5 +123,5 @@ def test_groups_of_a_board_are_named_by_what_differs(tmp_path: Path) -> None:
     data = ["hub(path=a/b, rows=2)", "hub(path=a/b, rows=2, views=graded)", "file(path=c.csv)"]
     table["data"] = [data[i % 3] for i in range(len(table))]
     table.to_csv(path, index=False)
-    made = texts([one])["boards.md"]
+    made = made_of([one])["boards.md"]
     assert "| one, hub(views=default) | one, hub(views=graded) | one, file(path=c.csv) |" in made
