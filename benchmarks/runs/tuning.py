@@ -35,7 +35,7 @@ from nsbench.benchmarks.files import write_atomically
 from nsbench.benchmarks.keys import canonical_json, pretty_json
 from nsbench.benchmarks.matrix.config import ConfigError, MatrixConfig
 from nsbench.benchmarks.matrix.estimate import duration
-from nsbench.benchmarks.matrix.tune_file import TuneConfig, own_tests
+from nsbench.benchmarks.matrix.tune_file import TuneConfig
 from nsbench.benchmarks.records import ResultsFolder, RunRecord, read_json
 from nsbench.benchmarks.records.cell import Cell, Planned, named
 from nsbench.benchmarks.records.local_task import OWN
@@ -80,8 +80,6 @@ class Study:
         self.wanted = _wanted(self.methods, only)
         self.untrained = untrained(config, matrix, self.wanted)
         self._untrained_names = CellNames([planned.cell for planned in self.untrained])
-        tasks = {task for family in config.families.values() for task in family}
-        self._own_tests = own_tests(matrix) if tasks and OWN not in tasks else []
         self._open()
 
     def run(self, *, probe: bool = False) -> None:
@@ -214,10 +212,8 @@ class Study:
 
     def _names(self, task: str) -> list[str]:
         """Return what scores call a task of a family: itself, or the members of a group."""
-        local = [t["name"] for t in self.matrix.evaluation.tasks if not isinstance(t, str)]
-        if task in (OWN, *local) or task in self._own_tests:
-            return [task]
-        return [r.name for r in resolve([task])]
+        of_mteb = task != OWN and task in self.matrix.evaluation.tasks  # not local, not the data's
+        return [r.name for r in resolve([task])] if of_mteb else [task]
 
     def _chosen(self, method: Method, trials: list[Trial]) -> dict[str, Any]:
         """Facts known of one method; one without a good trial keeps its defaults."""
