@@ -60,7 +60,7 @@ class LoadedCell:
     columns: tuple[Piece, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Results:
     """Everything that was read from one or several results folders.
 

@@ -22,6 +22,7 @@ from nsbench.analysis.tables import text
 from nsbench.analysis.tables.judging import add_verdicts, alarm_text, alarms_by_key
 from nsbench.analysis.tables.pools import main_scores, several_splits
 from nsbench.benchmarks.records import RecordError, read_json
+from nsbench.samplers._cache import cached
 
 KINDS = ("default", "tuned")
 LABELS = ("sampler", "augmentation", "objective", "candidates", "encoder", "data")
@@ -41,6 +42,7 @@ COLUMNS = (
 )
 
 
+@cached(1)  # the leaderboard, tuned.csv and early.csv show one
 def tuned_table(results: Results) -> tuple[pd.DataFrame, list[str]]:
     """Return one row per method and family of every tuning study among the results' folders.
 
