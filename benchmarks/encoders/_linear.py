@@ -1,10 +1,15 @@
-"""Run linear layers of a transformer that only scores by oneDNN, with weights laid out once.
+"""Run the linear layers of a transformer in float32 on a CPU by oneDNN.
 
-On a CPU torch writes the bias of a linear layer to memory, has the product added to it, and reads
-the result once more for the activation. oneDNN adds the bias and applies GELU as it writes the
-product, and takes weights in the order in which it reads them. These layers take 87 % of the time
-of encoding the seven STS tasks (``results/timing/roofline.csv``). The operations are those that
-torch's compiler calls for a frozen model; they have no gradient.
+Torch has MKL multiply in float32, which does not use all that processors of other makers than its
+own can do. `multiplied` sends products of a model that trains to oneDNN, forward and backward.
+
+A model that only scores gains more, by `laid_out`: torch writes the bias of a linear layer to
+memory, has the product added to it, and reads the result once more for the activation. oneDNN adds
+the bias and applies GELU as it writes the product, and takes weights in the order in which it reads
+them. These layers take 87 % of the time of encoding the seven STS tasks
+(``results/timing/roofline.csv``).
+
+The operations are those that torch's compiler calls for a frozen model; they have no gradient.
 """
 
 from collections.abc import Iterator
@@ -14,6 +19,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from nsbench.benchmarks.device import is_fake
@@ -24,10 +30,14 @@ def lays_out(model: nn.Module) -> bool:
 
     In bfloat16 torch uses oneDNN anyway.
     """
+    return not torch.is_grad_enabled() and _runs(model)
+
+
+def _runs(model: nn.Module) -> bool:
     weight = next(model.parameters(), None)
     if weight is None or weight.device.type != "cpu" or weight.dtype != torch.float32:
         return False
-    if torch.is_grad_enabled() or torch.is_autocast_enabled("cpu") or is_fake(weight):
+    if torch.is_autocast_enabled("cpu") or is_fake(weight):
         return False
     there = torch.backends.mkldnn.is_available()
     return bool(there) and hasattr(torch.ops.mkldnn, "_linear_pointwise")
@@ -39,7 +49,24 @@ def laid_out(model: nn.Module) -> Iterator[None]:
 
     Takes the memory of the weights a second time. Where `lays_out` is false, torch runs them.
     """
-    calls = _calls(model) if lays_out(model) else {}
+    with _called(_calls(model) if lays_out(model) else {}):
+        yield
+
+
+@contextmanager
+def multiplied(model: nn.Module) -> Iterator[None]:
+    """Within, oneDNN runs the linear layers of a model that trains in float32 on a CPU.
+
+    Layers that run in another way already are left as they are. The gradient of a gradient is
+    refused.
+    """
+    layers = [m for m in model.modules() if type(m) is nn.Linear] if _runs(model) else []
+    with _called({m: partial(_trained, m) for m in layers if "forward" not in m.__dict__}):
+        yield
+
+
+@contextmanager
+def _called(calls: "dict[nn.Module, partial[Tensor]]") -> Iterator[None]:
     for module, call in calls.items():
         module.__dict__["forward"] = call
     try:
@@ -65,6 +92,37 @@ def _call(layer: nn.Linear) -> "partial[Tensor]":
     weight = torch.ops.mkldnn._reorder_linear_weight(layer.weight.detach(), None)
     bias = None if layer.bias is None else layer.bias.detach()
     return partial(_linear, weight=weight, bias=bias)
+
+
+def _trained(layer: nn.Linear, states: Tensor) -> Tensor:
+    found: Tensor = _Product.apply(states, layer.weight, layer.bias)  # type: ignore[no-untyped-call]
+    return found
+
+
+class _Product(torch.autograd.Function):
+    """A linear layer with its gradient, all three products by oneDNN."""
+
+    @staticmethod
+    def forward(ctx: Any, states: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(states, weight)
+        return _linear(states, weight=weight, bias=bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        states, weight = ctx.saved_tensors
+        left, right = gradient.flatten(0, -2), states.flatten(0, -2)  # (T, out), (T, in)
+        to_states, to_weight, to_bias = ctx.needs_input_grad
+        of_weight: Tensor | None = None
+        if to_weight and len(weight) > weight.shape[1]:  # the left factor is copied
+            of_weight = _linear(right.T, weight=left.T, bias=None).T
+        elif to_weight:
+            of_weight = _linear(left.T, weight=right.T, bias=None)
+        return (
+            _linear(gradient, weight=weight.T, bias=None) if to_states else None,
+            of_weight,
+            left.sum(dim=0) if to_bias else None,
+        )
 
 
 def _linear(

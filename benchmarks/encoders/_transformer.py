@@ -22,7 +22,8 @@ from nsbench.benchmarks.encoders._attention import (
     runs,
     use_cpu_attention,
 )
-from nsbench.benchmarks.encoders._linear import laid_out
+from nsbench.benchmarks.encoders._linear import laid_out, multiplied
+from nsbench.benchmarks.encoders._lookup import Spare, kept_gradient
 from nsbench.benchmarks.encoders._pooling import pool
 from nsbench.benchmarks.encoders._sources import SourceError
 
@@ -95,6 +96,7 @@ class TransformerEncoder(Encoder):
         self._causal = any(getattr(m, "is_causal", False) for m in model.modules())
         self._narrow = next(model.parameters()).dtype == torch.bfloat16
         self._view: TokenView | None = None
+        self._spare = Spare()
         embeddings.register_forward_hook(self._augment)
         self._dropouts = [m for m in model.modules() if isinstance(m, nn.Dropout)]
         self._rates = _architecture.dropout_rates(model)
@@ -124,8 +126,10 @@ class TransformerEncoder(Encoder):
     def _under(self, view: TokenView) -> Iterator[None]:
         self._drop(self.dropout if view.dropout is None else view.dropout)
         self._view = view
+        table = self.model.get_input_embeddings()
         try:
-            yield
+            with multiplied(self.model), kept_gradient(table, self._spare):
+                yield
         finally:
             self._view = None
 
@@ -161,7 +165,7 @@ class TransformerEncoder(Encoder):
     @contextmanager
     def _once_more(self, rate: float, texts: Runs | None) -> Iterator[None]:
         self._drop(rate)
-        with of_runs(texts):
+        with of_runs(texts), multiplied(self.model):
             yield
 
     def _drop(self, rate: float) -> None:

@@ -30,7 +30,7 @@ from nsbench.benchmarks.encoders._transformer import TransformerEncoder
 from nsbench.samplers import Choice, Interval
 from nsbench.samplers._cache import cached
 
-ARITHMETIC = 3
+ARITHMETIC = 4
 """2: texts end to end on a CPU, without padding. 3: without gradient there, linear layers by oneDNN
 and attention of short texts as products."""
 HEADS = ("none", "mlp")

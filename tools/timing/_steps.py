@@ -23,8 +23,12 @@ from tools.timing._trainer import trainer_stamps
 MINILM = _sources.MINILM
 SKIPPED = 2
 """Steps at the start of each run that are not counted."""
-STEPS = 13
-"""Steps of a run of a transformer: ten are counted, one of which logs its difficulty."""
+STEPS = 43
+"""Steps of a run of a transformer: 40 are counted, four of which log their difficulty.
+
+The probe scores its texts four times in a training of any length, so a shorter run would count it
+more often than trainings do.
+"""
 STATIC_STEPS = 103
 """Likewise of a table, whose first dozen steps touch its rows for the first time."""
 CPU = torch.device("cpu")

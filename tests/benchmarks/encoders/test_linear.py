@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from nsbench.benchmarks.encoders import encode_texts, encoders
+from nsbench.benchmarks.encoders import _linear, encode_texts, encoders, tokenize
 from nsbench.benchmarks.encoders._attention import SHORT, _by_length
-from nsbench.benchmarks.encoders._linear import laid_out, lays_out
+from nsbench.benchmarks.encoders._linear import laid_out, lays_out, multiplied
 
 TEXTS = [f"a cat and {i} dogs " * (1 + i % 7) for i in range(40)]
 
@@ -28,14 +28,15 @@ def called(model: nn.Module) -> list[str]:
     return [name for name, module in model.named_modules() if "forward" in module.__dict__]
 
 
-def test_the_same_embeddings_but_for_rounding() -> None:
+def test_the_same_embeddings_but_for_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = tiny()
     with torch.inference_mode(), laid_out(encoder.model):
         kinds = {name.rsplit(".", 1)[-1] for name in called(encoder.model)}
         assert kinds == {"query", "key", "value", "dense", "intermediate"}
     fast = encode_texts(encoder, TEXTS)
     assert called(encoder.model) == []
-    encoder.scoring = nullcontext  # torch's own layers
+    encoder.scoring = nullcontext
+    monkeypatch.setattr(_linear, "_runs", lambda model: False)  # torch's own layers
     slow = encode_texts(encoder, TEXTS)
     assert not np.array_equal(fast, slow)
     np.testing.assert_allclose(fast, slow, atol=2e-6)
@@ -51,6 +52,70 @@ def test_threads_change_no_bit() -> None:
     finally:
         torch.set_num_threads(threads)
     np.testing.assert_array_equal(found[0], found[1])
+
+
+def view_of_texts(encoder: Any) -> Any:
+    ids = tokenize(encoder, TEXTS, 64)
+    lengths = torch.tensor([len(i) for i in ids])
+    block = torch.zeros(len(ids), int(lengths.max()), dtype=torch.long)
+    for row, some in zip(block, ids, strict=True):
+        row[: len(some)] = torch.tensor(some)
+    real = torch.arange(block.shape[1]) < lengths[:, None]
+    return encoder.plain_view(block, real).replace(dropout=0.0)
+
+
+def gradients(encoder: Any) -> dict[str, torch.Tensor]:
+    encoder.zero_grad()
+    found = encoder(view_of_texts(encoder))
+    (found * torch.linspace(-1, 1, found.numel()).view_as(found)).sum().backward()
+    return {n: p.grad.clone() for n, p in encoder.named_parameters() if p.grad is not None}
+
+
+def test_the_same_gradients_but_for_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = tiny()
+    fast = gradients(encoder)
+    assert called(encoder.model) == []
+    assert all(torch.equal(value, fast[name]) for name, value in gradients(encoder).items())
+    monkeypatch.setattr(_linear, "_runs", lambda model: False)
+    slow = gradients(encoder)
+    assert fast.keys() == slow.keys()
+    moved = 0
+    for name, value in fast.items():
+        torch.testing.assert_close(value, slow[name], rtol=1e-4, atol=1e-4)
+        moved += not torch.equal(value, slow[name])
+    assert moved > 5
+
+
+@pytest.mark.parametrize("wide", [3, 7])
+@pytest.mark.parametrize("bias", [True, False])
+def test_every_gradient_of_a_layer(wide: int, *, bias: bool) -> None:
+    layer = nn.Linear(5, wide, bias=bias)
+    states = torch.randn(2, 4, 5, requires_grad=True)
+    found = []
+    for fast in (False, True):
+        with multiplied(layer) if fast else nullcontext():
+            assert bool(called(layer)) == fast
+            out = layer(states)
+        out.pow(2).sum().backward()
+        found.append([states.grad, *(p.grad for p in layer.parameters())])
+        states.grad = None
+        layer.zero_grad()
+    torch.testing.assert_close(*found)
+
+
+def test_a_frozen_layer_gets_no_gradient() -> None:
+    layer = nn.Linear(5, 3).requires_grad_(False)
+    states = torch.randn(4, 5, requires_grad=True)
+    with multiplied(layer):
+        layer(states).sum().backward()
+    assert layer.weight.grad is None
+    torch.testing.assert_close(states.grad, layer.weight.sum(dim=0).expand(4, 5))
+
+
+def test_layers_of_a_model_in_bfloat16_are_left_to_torch() -> None:
+    layer = nn.Linear(5, 3)
+    with torch.autocast("cpu", dtype=torch.bfloat16), multiplied(layer):
+        assert called(layer) == []
 
 
 def test_layers_are_put_back_after_an_error() -> None:
