@@ -32,7 +32,7 @@ from nsbench.samplers._cache import cached
 
 ARITHMETIC = 4
 """2: texts end to end on a CPU, without padding. 3: without gradient there, linear layers by oneDNN
-and attention of short texts as products."""
+and attention of short texts as products. 4: linear layers by oneDNN where it trains in float32."""
 HEADS = ("none", "mlp")
 POOLINGS = ("auto", "mean", "cls", "lasttoken", "last2_mean")
 WEIGHTS = {"fp32": torch.float32, "bf16": torch.bfloat16}
