@@ -25,9 +25,9 @@ Row = dict[str, Any]
 DOCUMENTS = 1500
 """Of the retrieval corpus: all that are judged, and others up to this number."""
 SENTENCES = 8000
-"""Of general text."""
+"""Of general text, and of short sentences."""
 SHORTEST = 5
-"""Words of a sentence of general text, at least."""
+"""Words of such a sentence, at least."""
 BATCH = 64
 """Rows of a batch, as the boards have it."""
 
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("source", type=Path)
     parser.add_argument("--out", type=Path, default=Path("boards"))
     given = parser.parse_args(arguments)
-    for cut in (pairs, entailment, classes, retrieval, sentences):
+    for cut in (pairs, entailment, classes, retrieval, sentences, short):
         for name, rows in cut(given.source).items():
             path = given.out / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -146,6 +146,28 @@ def sentences(source: Path) -> dict[str, list[Row]]:
         texts = {line.rstrip("\n").split("\t")[1] for line in lines}
     rows = [{"text": text} for text in texts if len(text.split()) >= SHORTEST]
     return {"texts/brown.jsonl": _shuffled(rows, "text")[:SENTENCES]}
+
+
+def short(source: Path) -> dict[str, list[Row]]:
+    """Return short sentences of corpora that no test is cut from: half entailment, half questions.
+
+    They are of the kind of the STS tests, some of whose captions are about the same images.
+    """
+    entailed = _read(source, "nli_triplets.jsonl.gz")
+    asked = _read(source, "quora_pairs.jsonl.gz")
+    halves = [
+        {row[side] for row in rows for side in sides if len(row[side].split()) >= SHORTEST}
+        for rows, sides in (
+            (entailed, ("anchor", "positive", "negative")),
+            (asked, ("sentence1", "sentence2")),
+        )
+    ]
+    rows = [
+        row
+        for texts in halves
+        for row in _shuffled([{"text": text} for text in texts], "text")[: SENTENCES // 2]
+    ]
+    return {"texts/short.jsonl": _shuffled(rows, "text")}
 
 
 _SPLITS = ("train", "test")

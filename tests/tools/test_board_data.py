@@ -110,6 +110,18 @@ def test_general_text_holds_every_sentence_once_and_no_headings(source: Path) ->
     assert all(text.startswith("Here are") for text in texts)
 
 
+def test_short_sentences_are_half_entailment_and_half_questions(
+    source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(board_data, "SENTENCES", 80)
+    assert board_data.short(source) == {"texts/short.jsonl": []}  # all have fewer than five words
+    monkeypatch.setattr(board_data, "SHORTEST", 2)
+    (rows,) = board_data.short(source).values()
+    texts = [row["text"] for row in rows]
+    assert len({*texts}) == 80
+    assert sum(text.startswith("quora") for text in texts) == 40
+
+
 def test_the_corpus_holds_every_judged_document(source: Path) -> None:
     cut = board_data.retrieval(source)
     ids = {row["_id"] for row in cut["retrieval/corpus.jsonl"]}
