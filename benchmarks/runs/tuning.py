@@ -196,6 +196,10 @@ class Study:
             return method.skip
         name, _ = named(method.axes["samplers"], "sampler")
         found = [finished(self.trials_folder.cell(name, key)) for key in trials[0].keys]
+        if not any(found):  # a study that was unpacked has no records of its trials
+            folder, fresh = ResultsFolder(self.out), self.config.fresh_seeds[:1]
+            cells = [p.cell for p in self._cells(method, {}, fresh, trial=False)]
+            found = [finished(folder.cell(name, cell.key)) for cell in cells]
         return _skipped([r for r in found if r is not None])
 
     def _choose(self) -> list[dict[str, Any]]:

@@ -339,6 +339,11 @@ def test_blocks_are_methods_once_each_and_only_those_asked_for_run(
     assert focal["baseline"] == "in_batch x none x info_nce"
     assert triplet["trials"] == 0
     assert triplet["tuned_n_missing"] == 2
+    chosen = (out / "tuning.json").read_bytes()
+    shutil.rmtree(out / "trials")  # as of a study that was published and unpacked
+    (out / "tuning.json").unlink()
+    Study(config, matrix, out, only=("in_batch x none", "given*", "*focal")).run()
+    assert (out / "tuning.json").read_bytes() == chosen
     with pytest.raises(ConfigError, match="--only 'hard' fits no method; there are: in_batch"):
         Study(config, matrix, out, only=("hard",))
 
