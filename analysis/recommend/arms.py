@@ -30,10 +30,6 @@ class Arm:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     temperature: float = TEMPERATURE
 
-    def plain(self) -> dict[str, Any]:
-        """As plain data."""
-        return {**vars(self), "parameters": dict(self.parameters)}
-
     @property
     def entry(self) -> dict[str, Any]:
         """The sampler as an entry of a matrix file."""

@@ -23,13 +23,8 @@ def audit(data: str | Path, to: str | Path | None = None, **options: Any) -> dic
     Raises:
         ValueError: If an option is not legal, or data are missing.
     """
-    from nsbench.benchmarks.audit.audit import audit as audited
-
     given = Given(data=str(data), **options)
-    found = material(given)
-    made = audited(
-        found.data, found.model, found.guide, judge=found.judge, told=found.told, seed=given.seed
-    )
+    made = material(given).audited(given.seed)
     if to is not None:
         write_audit(made, Path(to), given.name)
     return made.plain()

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,7 @@ class Final:
 
         further = {name: number(value) for name, value in self.further.items()}
         return {
-            "recipe": self.arm.plain(),
+            "recipe": asdict(self.arm),
             "scores": [number(s) for s in self.scores],
             "mean": number(self.mean),
             "to_in_batch": [number(v) for v in self.to_baseline],

@@ -7,9 +7,8 @@ written into the plan before it is followed, once, so that it never depends on a
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from nsbench.analysis.recommend.arms import Arm, arm_of
 from nsbench.benchmarks.files import write_atomically
@@ -106,20 +105,9 @@ class Plan:
     fresh: int | None = None
     curves: bool | None = None
 
-    def plain(self) -> dict[str, Any]:
-        """As plain data."""
-        shape = {**vars(self.shape), "seeds": list(self.shape.seeds)}
-        raced = None if self.raced is None else list(self.raced)
-        return {
-            **vars(self),
-            "arms": [a.plain() for a in self.arms],
-            "shape": shape,
-            "raced": raced,
-        }
-
     def write(self, path: Path) -> "Plan":
         """Write it, and return it."""
-        write_atomically(path, pretty_json(self.plain()))
+        write_atomically(path, pretty_json(asdict(self)))
         return self
 
     def seconds(self, trainings: float, share: float = 1.0) -> float:

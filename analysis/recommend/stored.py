@@ -9,7 +9,6 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -31,7 +30,7 @@ def write_trainings(trainings: Trainings, folder: Path) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    every = sorted(trainings.ended.items(), key=lambda one: _order(one[0]))
+    every = sorted(trainings.ended.items(), key=lambda one: tuple(vars(one[0]).values()))
     for key, e in every:
         cost = [int(e.cost.get(name, 0)) for name in ("steps", "passes")]
         row = [*vars(key).values(), e.status, e.reason, repr(e.score)]
@@ -46,10 +45,6 @@ def write_trainings(trainings: Trainings, folder: Path) -> None:
     }
     data = pd.DataFrame(columns).rename_axis("query").reset_index().to_parquet(index=False)
     write_atomically(folder / QUERIES, data)
-
-
-def _order(key: Key) -> tuple[Any, ...]:
-    return tuple(vars(key).values())
 
 
 def _column(key: Key) -> str:
