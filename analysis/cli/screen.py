@@ -12,7 +12,7 @@ from nsbench.analysis.statistics.verdicts import BETTER, WORSE
 from nsbench.analysis.tables.by_query import ABOUT, TEST_COLUMNS
 from nsbench.analysis.tables.leaderboard import Leaderboard, words
 from nsbench.analysis.tables.method_names import method_names
-from nsbench.analysis.tables.text import records
+from nsbench.analysis.tables.text import percent, records
 from nsbench.analysis.tables.write import UNITS, findings_of, of_pool, shown
 from nsbench.benchmarks.cli.console import SafeConsole, echo, out
 from nsbench.benchmarks.keys import visible
@@ -72,8 +72,8 @@ def show_by_query(table: pd.DataFrame) -> None:
                     _plus_minus(d, h, "{:+.2f}")
                     for d, h in zip(rows["difference"], rows["difference_high"], strict=True)
                 ],
-                "better": [_percent(v) for v in rows["higher"]],
-                "worse": [_percent(v) for v in rows["lower"]],
+                "better": [percent(v) for v in rows["higher"]],
+                "worse": [percent(v) for v in rows["lower"]],
                 "seeds": [f"{n}" for n in rows["n_seeds"]],
                 "verdict": list(rows["verdict"]),
             }
@@ -154,10 +154,6 @@ def _plus_minus(middle: float, high: float, form: str) -> str:
     if pd.isna(middle):
         return ""
     return form.format(middle) + ("" if pd.isna(high) else f" \u00b1{high - middle:.2f}")
-
-
-def _percent(share: float) -> str:
-    return "" if pd.isna(share) else f"{100 * share:.0f} %"
 
 
 def _section(title: str, lines: Any) -> None:

@@ -180,15 +180,14 @@ def query_markdown(table: pd.DataFrame) -> str:
 def shown_row(row: Mapping[str, Any]) -> list[str]:
     """Return a row in words and rounded numbers, escaped for Markdown."""
     signed = text.with_ends(row, "difference", form="{:+.2f}", ends=r" \[{:+.2f}, {:+.2f}\]")
-    p = "" if pd.isna(row["p"]) else "<0.001" if row["p"] < 0.001 else f"{row['p']:.3f}"
     return [
         text.markdown_text(row["sampler"]),
         text.markdown_text(row["augmentation"]),
         f"{row['mean']:.2f}",
         signed,
-        text.markdown_text(p),
+        text.markdown_text(text.p_text(row["p"])),
         row["verdict"],
-        *("" if pd.isna(row[n]) else f"{100 * row[n]:.0f} %" for n in ("higher", "lower")),
+        *(text.percent(row[n]) for n in ("higher", "lower")),
         f"{row['n_seeds']}",
     ]
 

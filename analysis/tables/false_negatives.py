@@ -100,7 +100,7 @@ def _rate_lines(table: pd.DataFrame) -> list[str]:
     rows = [
         [
             *(text.markdown_text(row[n]) for n in ("data", "sampler", "augmentation")),
-            _percent(row["dialled"]),
+            text.percent(row["dialled"], 1),
             text.with_interval(
                 *(100 * row[n] for n in ("measured", "low", "high")), form="{:.1f} %", ends=ends
             ),
@@ -144,7 +144,7 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
     ends = r" \[{:.2f}, {:.2f}\]"
     score = text.with_interval(row["mean"], row["ci_low"], row["ci_high"], ends=ends)
     signed = text.with_ends(row, "difference", form="{:+.2f}", ends=r" \[{:+.2f}, {:+.2f}\]")
-    return [*names, *(_percent(row[s]) for s in shares), score, signed]
+    return [*names, *(text.percent(row[s], 1) for s in shares), score, signed]
 
 
 def write_false_negatives(
@@ -163,7 +163,3 @@ def write_false_negatives(
         files["false_negative_rates.csv"] = text.csv_text(rates)
         files["false_negatives.md"] += "\n".join(_rate_lines(rates)) + "\n"
     return text.write_tables(out, files)
-
-
-def _percent(value: float) -> str:
-    return "" if pd.isna(value) else f"{100 * value:.1f} %"

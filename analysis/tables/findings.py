@@ -54,7 +54,7 @@ def findings(
             out.append(f"{text}: {some([_named(r) for r in part], _NAMED)}.")
     open_ = records(table[table["verdict"] == verdicts.UNDECIDED])
     if open_:
-        names = [f"{_method(r)} ({_seeds(r['more_seeds'])} would decide)" for r in open_[:1]]
+        names = [f"{_method(r)} ({further_seeds(r['more_seeds'])} would decide)" for r in open_[:1]]
         names += [f"{_method(r)} ({_count(r['more_seeds'])})" for r in open_[1:]]
         out.append(f"Nothing here is decided about {some(names, _NAMED)}.")
     silent = table[(table["verdict"] == verdicts.NO_VERDICT) & table["mean"].notna()]
@@ -186,7 +186,8 @@ def _axis(row: dict[str, Any], margin: float) -> str:
     elif verdict == verdicts.EQUIVALENT:
         text = f"{name[0].upper()}{name[1:]} is equivalent to {place}, within {margin:g} points"
     elif verdict == verdicts.UNDECIDED:
-        text = f"Nothing is decided about {name} against {place}: {_seeds(row['more_seeds'])} would"
+        more = further_seeds(row["more_seeds"])
+        text = f"Nothing is decided about {name} against {place}: {more} would"
     else:
         return ""
     p = row["interaction_p"]
@@ -225,7 +226,8 @@ def _named(row: dict[str, Any]) -> str:
     return f"{_method(row)} ({gap(row['difference'])})"
 
 
-def _seeds(more: Any) -> str:
+def further_seeds(more: Any) -> str:
+    """Return how many seeds an undecided verdict lacks, in words."""
     return f"{_count(more)} more seed{'' if not pd.isna(more) and more == 1 else 's'}"
 
 

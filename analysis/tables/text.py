@@ -102,6 +102,18 @@ def with_ends(row: Mapping[str, Any], name: str, **forms: str) -> str:
     return with_interval(row[name], row[f"{name}_low"], row[f"{name}_high"], **forms)
 
 
+def p_text(value: float) -> str:
+    """Return a p value with three decimals, empty if it is missing."""
+    if pd.isna(value):
+        return ""
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def percent(share: float, places: int = 0) -> str:
+    """Return a share in [0, 1] in percent, empty if it is missing."""
+    return "" if pd.isna(share) else f"{100 * share:.{places}f} %"
+
+
 def counted(number: int, noun: str) -> str:
     """Return ``1 seed`` or ``3 seeds``."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -8,9 +8,9 @@ import pandas as pd
 
 from nsbench.analysis.read.leakage import leakage_words
 from nsbench.analysis.read.load import Results
-from nsbench.analysis.statistics.verdicts import BETTER, MOST_SEEDS, UNDECIDED
+from nsbench.analysis.statistics.verdicts import BETTER, UNDECIDED
 from nsbench.analysis.tables.axes import AXES
-from nsbench.analysis.tables.findings import findings
+from nsbench.analysis.tables.findings import findings, further_seeds
 from nsbench.analysis.tables.leaderboard import Leaderboard, PoolStatistics, words
 from nsbench.analysis.tables.scores import write_scores
 from nsbench.analysis.tables.text import (
@@ -18,6 +18,7 @@ from nsbench.analysis.tables.text import (
     latex_text,
     markdown_lines,
     markdown_text,
+    p_text,
     records,
     with_ends,
     with_interval,
@@ -50,7 +51,7 @@ def shown(table: pd.DataFrame, tasks: tuple[str, ...]) -> tuple[pd.DataFrame, pd
             out[column] = ["" if pd.isna(v) else f"{v}" for v in table[column]]
     out["mean"] = [with_interval(r["mean"], r["ci_low"], r["ci_high"]) for r in rows]
     out["difference"] = [with_ends(r, "difference", form="{:+.2f}") for r in rows]
-    out["p"] = [_p(r["p_adjusted"]) for r in rows]
+    out["p"] = [p_text(r["p_adjusted"]) for r in rows]
     out["verdict"] = [verdict_text(r) for r in rows]
     if table["alarms"].ne("").any():
         out["alarm"] = [r["alarms"] for r in rows]
@@ -68,12 +69,8 @@ def shown(table: pd.DataFrame, tasks: tuple[str, ...]) -> tuple[pd.DataFrame, pd
 
 def verdict_text(row: Mapping[str, Any]) -> str:
     """A row's verdict, and what would decide an undecided one."""
-    if row["verdict"] != UNDECIDED:
-        return str(row["verdict"])
-    more = row["more_seeds"]
-    if pd.isna(more):
-        return f"{UNDECIDED}: over {MOST_SEEDS} more seeds"
-    return f"{UNDECIDED}: {more} more seed{'' if more == 1 else 's'}"
+    decided = row["verdict"] != UNDECIDED
+    return str(row["verdict"]) if decided else f"{UNDECIDED}: {further_seeds(row['more_seeds'])}"
 
 
 def varies(values: "pd.Series[Any]") -> bool:
@@ -196,12 +193,6 @@ def _rank(row: Mapping[str, Any]) -> str:
         return "-"
     low, high = row["rank_lo"], row["rank_hi"]
     return f"{row['rank']}" if pd.isna(low) or low == high else f"{row['rank']} ({low}-{high})"
-
-
-def _p(value: float) -> str:
-    if pd.isna(value):
-        return ""
-    return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _number(value: float, places: int = 2) -> str:
