@@ -209,9 +209,5 @@ def tune(
 def add_commands(app: typer.Typer) -> None:
     """Add these commands to a command line."""
     app.command()(tune)
-    app.command(name="pack")(pack_)
-    app.command(name="unpack")(unpack_)
-    app.command(name="publish")(publish_)
-    app.command(name="rebuild")(rebuild_)
-    app.command(name="boards")(boards_)
-    app.command(name="merge")(merge_)
+    for command in (pack_, unpack_, publish_, rebuild_, boards_, merge_):
+        app.command(name=command.__name__.removesuffix("_"))(command)

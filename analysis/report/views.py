@@ -47,7 +47,10 @@ def pools_data(
             "tasks": list(pool.tasks),
             "seeds": list(pool.seeds),
             "shared": {k: str(pool.shared[k]) for k in pools.POOL_KEYS},
-            "axes": plain_rows(of_pool(board.axes, statistics)),
+            "axes": [
+                {k: _plain(v) for k, v in row.items()}
+                for row in records(of_pool(board.axes, statistics))
+            ],
             "views": {
                 "rows": _view(pool, of_pool(board.rows, statistics), statistics.critical),
                 "samplers": _view(
@@ -113,11 +116,6 @@ def _keys(pool: pools.Pool) -> dict[int, dict[str, list[str]]]:
     for method, seed, key in zip(cells["method"], cells["seed"], cells["key"], strict=True):
         out.setdefault(int(method), {}).setdefault(str(int(seed)), []).append(str(key))
     return out
-
-
-def plain_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the rows of a table as plain data; missing values are ``None``."""
-    return [{k: _plain(v) for k, v in row.items()} for row in records(table)]
 
 
 def _plain(value: Any) -> Any:
