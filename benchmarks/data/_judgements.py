@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
 
 from nsbench.benchmarks.data._beir import files_of, scores_of
 from nsbench.benchmarks.data._hub import Source, rows_of, splits_of
@@ -20,30 +19,6 @@ from nsbench.samplers import suggest
 
 Scores = Mapping[str, Mapping[str, float]]
 """Of every judged query, by document, how relevant it is."""
-
-
-class RetrievalSource(Protocol):
-    """The files or the repository that a retrieval set is read from."""
-
-    def splits(self) -> Sequence[str]:
-        """Names of the splits that have judgements."""
-        ...
-
-    def corpus(self, report: Report) -> Iterator[Record]:
-        """Yield the documents."""
-        ...
-
-    def queries(self, report: Report) -> Iterator[Record]:
-        """Yield the queries of all splits."""
-        ...
-
-    def judgements(self, split: str, report: Report) -> Iterator[Record]:
-        """Yield the judged pairs of a split."""
-        ...
-
-    def revision(self, splits: Sequence[str]) -> str:
-        """Revision of what is read for some splits."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -126,13 +101,12 @@ class HubSource:
         return self.commit
 
 
-class RetrievalSet:
-    """Corpus, queries and judgements, each read once.
+RetrievalSource = FolderSource | HubSource
+"""The files or the repository that a retrieval set is read from."""
 
-    Args:
-        source: Where they are read from.
-        report: Of what was read and left out.
-    """
+
+class RetrievalSet:
+    """Corpus, queries and judgements of a source, each read once."""
 
     def __init__(self, source: RetrievalSource, report: Report) -> None:
         self.source, self.report = source, report
@@ -149,7 +123,8 @@ class RetrievalSet:
         return self._keyed(self.source.queries(self.report))
 
     def _keyed(self, rows: Iterator[Record]) -> Mapping[str, str]:
-        named = ((where, _with_id(row)) for where, row in rows)
+        # Some repositories call the key ``id``.
+        named = ((w, {"_id": row["id"], **row} if "id" in row else row) for w, row in rows)
         found: Mapping[str, str] = keyed(named, "_id", titled, self.report)
         return found
 
@@ -166,8 +141,3 @@ class RetrievalSet:
             rows = self.source.judgements(split, self.report)
             self._scores[split] = scores_of(rows, self.queries, self.corpus, self.report)
         return self._scores[split]
-
-
-def _with_id(row: Mapping[str, object]) -> Mapping[str, object]:
-    """Return a row whose key is called ``_id``; some repositories say ``id``."""
-    return row if "_id" in row or "id" not in row else {"_id": row["id"], **row}

@@ -12,7 +12,7 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pandas as pd
 
@@ -21,18 +21,6 @@ from nsbench.benchmarks.records import CellPaths, RunRecord, read_json, read_sco
 from nsbench.samplers import one_of
 
 Numbers = Mapping[str, float]
-
-
-class Tracker(Protocol):
-    """Takes the numbers of one cell; a function of `TRACKERS` opens it."""
-
-    def log(self, step: int, numbers: Numbers) -> None:
-        """Add the numbers of a step; steps ascend."""
-        ...
-
-    def close(self) -> None:
-        """Finish."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -121,7 +109,7 @@ class _Trackio:
             self.trackio.finish()
 
 
-TRACKERS: dict[str, Callable[[Told], Tracker]] = {
+TRACKERS: dict[str, Callable[[Told], _TensorBoard | _Trackio | _Wandb]] = {
     "tensorboard": _TensorBoard,
     "trackio": _Trackio,
     "wandb": _Wandb,
