@@ -9,6 +9,7 @@ from typing import Any
 
 from nsbench.benchmarks.files import write_atomically
 from nsbench.benchmarks.keys import canonical_json, slug
+from nsbench.benchmarks.records.cell import Cell
 from nsbench.benchmarks.records.json_file import AbsentError, RecordError, read_json
 from nsbench.benchmarks.records.paths import CellPaths
 from nsbench.benchmarks.records.record import RunRecord, read_record
@@ -47,6 +48,11 @@ class ResultsFolder:
     def matrix(self) -> Path:
         """The resolved configuration of the last run."""
         return self.root / "matrix.json"
+
+    def listed(self, cell: Cell) -> dict[str, Any]:
+        """Return a cell as the matrix file lists it."""
+        folder = self.cell(cell.sampler.name, cell.key).folder.name
+        return {"key": cell.key, "folder": folder, "cell": cell.plain() | {"labels": cell.labels}}
 
     def write_matrix(self, name: str, config: Any, cells: Sequence[Mapping[str, Any]]) -> None:
         """Write what was asked; parts that cells share are written once.

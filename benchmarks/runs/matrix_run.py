@@ -257,13 +257,6 @@ def _write_matrix(plan: Plan) -> None:
         plan.folder.runs.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError.at(plan.folder.root, error) from None
-    cells = [
-        {
-            "key": j.planned.cell.key,
-            "folder": j.paths.folder.name,
-            "cell": j.planned.cell.plain() | {"labels": j.planned.cell.labels},
-        }
-        for j in plan.jobs
-    ]
+    cells = [plan.folder.listed(j.planned.cell) for j in plan.jobs]
     config = plan.matrix.model_dump(mode="json", by_alias=True)
     plan.folder.write_matrix(plan.matrix.name, config, cells)

@@ -304,14 +304,7 @@ class Study:
         return [json.loads(x) for x in path.read_text().splitlines()] if path.is_file() else []
 
     def _write_matrix(self, folder: ResultsFolder, cells: list[Cell]) -> None:
-        listed = [
-            {
-                "key": c.key,
-                "folder": folder.cell(c.sampler.name, c.key).folder.name,
-                "cell": c.plain() | {"labels": c.labels},
-            }
-            for c in cells
-        ]
+        listed = [folder.listed(c) for c in cells]
         config = self.matrix.model_dump(mode="json", by_alias=True)
         plan = {"schema": 1, "name": f"{self.matrix.name}, tuned", "config": config}
         write_atomically(folder.matrix, pretty_json(plan | {"cells": listed}))
