@@ -88,16 +88,13 @@ def written_whole(folder: Path) -> Iterator[Path]:
         temporary.replace(folder)
     except Exception as error:
         full = isinstance(error, OSError) and error.errno in FULL
-        if full or _says_full(error):  # libraries written in Rust give the number in words alone
+        full |= any(f"os error {n})" in f"{error}" for n in FULL)  # as libraries in Rust say it
+        if full:
             cause = error if isinstance(error, OSError) else OSError(f"{error}")
             raise StorageError.at(folder, cause) from None
         raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _says_full(error: Exception) -> bool:
-    return any(f"os error {number})" in f"{error}" for number in FULL)
 
 
 def read_regular_file(path: str | Path) -> bytes:

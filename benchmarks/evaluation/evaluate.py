@@ -43,8 +43,6 @@ from nsbench.samplers import one_of
 
 Both = tuple[Embeddings, Embeddings]
 Asked = tuple[str, str | None]
-AS_IS: Asked = ("", None)
-"""Neither a role nor a prompt of a task."""
 EngineChoice = Literal["auto", "own", "mteb"]
 
 ENGINES: tuple[EngineChoice, ...] = ("auto", "own", "mteb")
@@ -340,7 +338,7 @@ class _Scoring:
         if not close:
             self._note("geometry", split, pairs.name, "alignment: no pair of close texts")
 
-    def _embedded(self, pairs: Pairs, first: Asked = AS_IS, second: Asked = AS_IS) -> Both:
+    def _embedded(self, pairs: Pairs, first: Asked, second: Asked) -> Both:
         return self.encode(pairs.sentence1, *first), self.encode(pairs.sentence2, *second)
 
     def _add_mean_of_parts(self, task: str, test: PairTest, both: Both) -> None:

@@ -176,14 +176,9 @@ class MtebEncoder:
 
     def __init__(self, model: "EvaluatedModel", encode: Encode) -> None:
         self._model, self._encode = model, encode
-        self._meta = model_meta(model)
+        self.mteb_model_meta = model_meta(model)
         self.ranked = 0
         self.tied = 0
-
-    @property
-    def mteb_model_meta(self) -> Any:
-        """Name, revision and dimension as mteb's ``ModelMeta``."""
-        return self._meta
 
     def encode(
         self,

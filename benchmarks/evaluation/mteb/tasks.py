@@ -307,7 +307,8 @@ def load(request: Request) -> LoadedTask:
             return LoadedTask(request.name, task, " ".join(sources), (), {})
         if not isinstance(request, LocalTask):
             task.load_data()
-        parts = [(split, subset) for subset in _subsets(task) for split in task.eval_splits]
+        subsets = task.hf_subsets or ["default"]
+        parts = [(split, subset) for subset in subsets for split in task.eval_splits]
         n_examples = {part: _rows(part_of(task, *part)) for part in parts}
         tests = tuple(_pair_test(task, *part) for part in parts if _is_text_sts(task))
     return LoadedTask(request.name, task, sources[0], tests, n_examples)
@@ -334,10 +335,6 @@ def _strings(data: Any) -> Iterator[str]:
     elif isinstance(data, Iterable):  # a list, or a data set of rows
         for item in data:
             yield from _strings(item)
-
-
-def _subsets(task: Any) -> list[str]:
-    return list(task.hf_subsets or ["default"])
 
 
 def part_of(task: Any, split: str, subset: str) -> Any:

@@ -245,8 +245,9 @@ class _Worker:
     def __init__(self, threads: int) -> None:
         context = process_context()
         self.pipe, theirs = context.Pipe()
+        ours = os.getpid(), claims.process_born(os.getpid())
         self.process: BaseProcess = context.Process(
-            target=_work, args=(theirs, hub.state(), _this_process()), daemon=True
+            target=_work, args=(theirs, hub.state(), ours), daemon=True
         )
         with threads_of_workers(threads), undisturbed():
             self.process.start()
@@ -312,10 +313,6 @@ def _work(pipe: Connection, hub_state: tuple[bool, tuple[str, ...]], ours: tuple
             result = error
         with suppress(BrokenPipeError):
             pipe.send(result)
-
-
-def _this_process() -> tuple[int, str]:
-    return os.getpid(), claims.process_born(os.getpid())
 
 
 def _die_with(sentinel: int, pid: int, born: str) -> None:
