@@ -69,14 +69,7 @@ def pick(
     augmentation: str,
     seed: int | None,
 ) -> dict[str, str]:
-    """Return the key of the cell of each sampler, by its label.
-
-    Args:
-        results: As loaded.
-        there: Keys of cells with negatives.
-        names: Samplers, by name or label; the first two if empty.
-        augmentation: That of the cells; the first in order if empty.
-        seed: That of the cells; the lowest if ``None``.
+    """Return the key of each sampler's cell by its label: of those named, or of the first two.
 
     Raises:
         ValueError: If no cell fits; the message names the legal values.

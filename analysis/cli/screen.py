@@ -24,24 +24,14 @@ _COLOURS = {BETTER: "green", WORSE: "red"}
 
 
 def show_findings(board: Leaderboard, pools: int | None = None) -> None:
-    """Print the findings of each comparison group.
-
-    Args:
-        board: The leaderboard.
-        pools: Comparison groups shown, the first ones; all if ``None``.
-    """
+    """Print the findings of the first few comparison groups, of all if ``None``."""
     for statistics in board.pools[:pools]:
         _section(statistics.title, findings_of(board, statistics))
     _more(board, pools)
 
 
 def show_leaderboard(board: Leaderboard, pools: int | None = None) -> None:
-    """Print findings, an aligned table and notes of each comparison group.
-
-    Args:
-        board: The leaderboard.
-        pools: Comparison groups shown, the first ones; all if ``None``.
-    """
+    """Print findings, a table and notes of the first few comparison groups, of all if ``None``."""
     _line(f"{UNITS} \u00b1 is half of a 95 % interval.\n")
     for statistics in board.pools[:pools]:
         _section(statistics.title, findings_of(board, statistics))

@@ -24,11 +24,7 @@ _COLOURS = {BETTER: (0.0, 0.35, 0.62), WORSE: (0.78, 0.33, 0.0)}
 
 
 def drawn(verdicts: pd.DataFrame) -> dict[str, bytes]:
-    """Return ``boards.png`` by its name; nothing where no method is on `LEAST_BOARDS` boards.
-
-    Args:
-        verdicts: As `nsbench.analysis.tables.boards.verdict_table` makes it.
-    """
+    """Return ``boards.png`` by its name; nothing where no method is on `LEAST_BOARDS` boards."""
     table = fields(verdicts)
     if table.empty:
         return {}
@@ -55,12 +51,7 @@ def fields(verdicts: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(table: pd.DataFrame, ax: Axes) -> None:
-    """Draw verdict and points of methods by board; only what is significant has a colour.
-
-    Args:
-        table: As `fields` makes it.
-        ax: Where.
-    """
+    """Draw verdict and points of methods by board; only what is significant has a colour."""
     columns = sorted(table["place"].unique())
     net = table["tuned_verdict"].map({BETTER: 1, WORSE: -1}).fillna(0)
     mean = net.groupby(table["method"]).mean()

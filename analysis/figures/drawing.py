@@ -82,12 +82,7 @@ def counts(table: pd.DataFrame) -> str:
 
 
 def over_seeds(values: pd.Series, by: Sequence[str]) -> pd.DataFrame:
-    """Return ``mean``, ``min``, ``max`` and ``n_seeds`` of each group of levels of the index.
-
-    Args:
-        values: One number per group and seed.
-        by: Levels that make a group.
-    """
+    """Return ``mean``, ``min``, ``max`` and ``n_seeds`` of each group of levels of the index."""
     table = values.groupby(level=list(by), sort=True).agg(["mean", "min", "max", "count"])
     return table.rename(columns={"count": "n_seeds"}).reset_index()
 
@@ -102,16 +97,7 @@ def rank_correlation(x: pd.Series, y: pd.Series) -> str:
 def banded_line(
     ax: Axes, x: Any, rows: pd.DataFrame, style: Look, *, scale: float = 1.0, **line: Any
 ) -> None:
-    """Draw the mean over seeds as a line, and the lowest to the highest seed as a band.
-
-    Args:
-        ax: Where to draw.
-        x: n positions.
-        rows: n rows, as `over_seeds` makes them.
-        style: Colour, marker and dash of the line.
-        scale: Factor on all values, 100 for percent.
-        line: Further settings of the line, such as its label.
-    """
+    """Draw the mean over seeds as a line, and the lowest to the highest seed as a band."""
     mean, low, high = (scale * rows[name] for name in ("mean", "min", "max"))
     ax.plot(x, mean, **style.line, **line)
     ax.fill_between(
@@ -153,15 +139,7 @@ def band_ticks(ax: Axes, bands: Iterable[tuple[float, float]], *, scale: float =
 
 
 def finish(ax: Axes, table: pd.DataFrame, *, title: str, caption: str, entries: int = 0) -> Axes:
-    """Add title, legend and caption, and return the axis.
-
-    Args:
-        ax: Where.
-        table: What is drawn; the caption ends with its ``pool``, if it has one.
-        title: Wrapped to the picture's width.
-        caption: Small print: n and what is shown.
-        entries: Entries of the legend; none is drawn for 0.
-    """
+    """Add title, legend and caption, with a table's ``pool``; no legend is drawn for 0 entries."""
     add_title(ax, title)
     add_legend(ax, entries)
     add_caption(ax, f"{caption}. {table['pool'].iloc[0]}" if "pool" in table else caption)

@@ -70,11 +70,7 @@ def unread(material: Material) -> list[str]:
 
 
 def pictures(material: Material, names: Sequence[str] = ()) -> Iterator[tuple[str, str, str]]:
-    """Yield name of the figure, file name without ending, and the table as CSV of every picture.
-
-    Args:
-        material: What they are made from.
-        names: Figures; empty for all.
+    """Yield figure, file name without ending, and table as CSV of every picture or some figures.
 
     Raises:
         ValueError: If a figure is not known, before anything is drawn.
@@ -90,13 +86,7 @@ def pictures(material: Material, names: Sequence[str] = ()) -> Iterator[tuple[st
 
 
 def render(name: str, csv: str, fmt: str) -> bytes:
-    """Draw one picture from the text of its CSV; the same table gives the same bytes.
-
-    Args:
-        name: The figure.
-        csv: The table, as written.
-        fmt: ``svg`` or ``png``.
-    """
+    """Draw a picture from its CSV as ``svg`` or ``png``; the same table gives the same bytes."""
     kind = figure_kind(name)
     table = table_of(csv)
     return picture(partial(kind.draw, table), kind.size(table), fmt)
@@ -110,13 +100,7 @@ def table_of(csv: str) -> pd.DataFrame:
 
 
 def picture(draw: Callable[[Axes], object], size: tuple[float, float], fmt: str) -> bytes:
-    """Return the file of one picture in this project's style; the same drawing, the same bytes.
-
-    Args:
-        draw: Draws on the axis.
-        size: Width and height in inches.
-        fmt: ``svg`` or ``png``.
-    """
+    """Return a picture in our style, as ``svg`` or ``png``, of a width and height in inches."""
     out = io.BytesIO()
     with house_style():
         canvas = FigureCanvasAgg(Figure(figsize=size))
@@ -127,13 +111,7 @@ def picture(draw: Callable[[Axes], object], size: tuple[float, float], fmt: str)
 
 
 def write_figures(material: Material, out: Path, names: Sequence[str] = ()) -> list[Path]:
-    """Write CSV, SVG and PNG of every picture into ``figures`` of a results folder.
-
-    Args:
-        material: What they are made from.
-        out: The results folder.
-        names: Figures; empty for all.
-    """
+    """Write CSV, SVG and PNG of every picture, or of some figures, into ``figures`` of a folder."""
     folder = out / "figures"
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []

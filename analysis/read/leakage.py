@@ -14,16 +14,12 @@ _STORED = {"leak_exact": "exact", "leak_pairs": "pairs", "leak_ngram": "ngram"}
 
 
 def leak_columns(scanned: Mapping[str, Any], task: str = "") -> dict[str, Any]:
-    """Return `LEAKS` of a cell for one task, or the largest over all of its tasks.
+    """Return `LEAKS` of a cell for one task; if that is empty, the largest over all of its tasks.
 
     Of a retrieval set the exact share is that of its queries, the share of pairs that of the pairs
     judged relevant.
 
     Empty if nothing was scanned: an untrained cell, an old record.
-
-    Args:
-        scanned: The leakage of its record.
-        task: One task; empty for all.
     """
     rows = [row for name, row in scanned.items() if task in ("", name)]
     if not rows:
@@ -44,11 +40,7 @@ def _share(row: Mapping[str, Any], stored: str) -> Any:
 
 
 def leakage_table(cells: Sequence[Any]) -> pd.DataFrame:
-    """Return one row per data, regime and task: the scan, and its number of finished cells.
-
-    Args:
-        cells: ``LoadedCell`` objects.
-    """
+    """Return one row per data, regime and task: the scan, and its number of finished cells."""
     alike: dict[tuple[str, str, int], tuple[Mapping[str, Any], int]] = {}
     for cell in cells:  # cells share scans as objects, so each is read once
         if cell.record is None or cell.status != "done" or not cell.record.leakage:

@@ -33,12 +33,7 @@ FACTS = {
 
 
 def sections(found: Mapping[str, Any], figures: Mapping[str, Picture]) -> list[Section]:
-    """Return the sections of an audit.
-
-    Args:
-        found: The audit as plain data.
-        figures: ``difficulty``, and ``false_negatives`` where they could be measured.
-    """
+    """Return the sections of an audit; ``false_negatives`` is drawn where it could be measured."""
     facts, parts = found["facts"], found["parts"]
     words, scripts = facts["words"], facts["scripts"]
     read = [Says(text) for text in sentences(facts.get("read"))]

@@ -197,15 +197,7 @@ class Trainings:
     def run(
         self, stage: str, arm: Arm, *, steps: int, learning_rate: float, seeds: Sequence[int]
     ) -> list[Ended]:
-        """Train an arm with every seed, or find that it is done.
-
-        Args:
-            stage: One of `PARTS`.
-            arm: The arm.
-            steps: Optimizer steps.
-            learning_rate: The highest.
-            seeds: One training with each.
-        """
+        """Train an arm with every seed, or find that it is done; the stage is one of `PARTS`."""
         from nsbench.benchmarks.records import read_scores
         from nsbench.benchmarks.runs.executors.base import finished, run_job, to_replace
 

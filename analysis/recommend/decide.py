@@ -126,14 +126,8 @@ def decide(
     """Train the finalists with fresh seeds, and judge them on the locked part.
 
     All are trained with one seed before the next, so that time can run out after any seed. With
-    fewer than `LEAST_SEEDS` nothing is decided.
-
-    Args:
-        trainings: Run them.
-        plan: Steps, learning rate and number of seeds.
-        path: Its file; the number of seeds is written there where time ran out.
-        finalists: Recipes that the race kept, in_batch at its best temperature among them.
-        say: Told what ends.
+    fewer than `LEAST_SEEDS` nothing is decided. Where time ran out, the number of seeds is written
+    into the plan's file.
     """
     base = next((a for a in finalists if a.sampler == IN_BATCH.sampler), IN_BATCH)
     arms = {a.name: a for a in (UNTRAINED, base, CLOSED_FORM, *finalists)}
@@ -253,10 +247,7 @@ def by_queries(
 ) -> tuple[float, float]:
     """Interval of the mean difference, in points, when other queries of the kind are drawn.
 
-    Args:
-        ours: Trainings of a method.
-        base: Those of the other.
-        alpha: Chance that the interval misses the truth.
+    It misses the truth with the chance ``alpha``.
 
     Source: the bootstrap over queries of Smucker, Allan, Carterette 2007, A Comparison of
     Statistical Significance Tests for Information Retrieval Evaluation.

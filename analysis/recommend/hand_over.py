@@ -18,11 +18,7 @@ MINES = {"corpus_negatives": "model", "bm25": "bm25"}
 def hand_over(setting: Setting, plan: Plan, decision: Decision, *, model: str) -> list[Path]:
     """Write the files, and return their paths.
 
-    Args:
-        setting: What all arms shared.
-        plan: Steps and learning rate.
-        decision: The recommendation.
-        model: Name of the model, as ``nsbench mine`` and ``train.py`` take it; empty for words.
+    The name of the model is the one that ``nsbench mine`` and ``train.py`` take; empty for words.
     """
     arm, folder = decision.chosen.arm, setting.folder
     files = {

@@ -26,14 +26,9 @@ def drawn(
     draw: Callable[[pd.DataFrame, Axes], Any],
     text: str,
 ) -> Picture:
-    """Write a picture as CSV, SVG and PNG into ``figures``, and return it for a page.
+    """Write a picture as CSV, SVG and PNG into ``figures`` of a folder, and return it for a page.
 
-    Args:
-        folder: Of the document.
-        name: Of the files.
-        table: What is drawn.
-        draw: Draws the table on an axis.
-        text: What the picture shows.
+    Its ``text`` says what it shows.
     """
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     made = {fmt: picture(partial(draw, table), SIZE, fmt) for fmt in ("svg", "png")}

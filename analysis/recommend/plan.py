@@ -120,11 +120,7 @@ class Plan:
         return full * self.steps * self.per_step + scores * self.per_score
 
     def before_last_rung(self, left: float) -> "Plan":
-        """Settle whether there is time for several temperatures.
-
-        Args:
-            left: Seconds that are left for everything, also of the other methods.
-        """
+        """Settle whether the seconds that are left suffice for several temperatures."""
         cells = 3 * max(2, math.ceil(self.shape.arms / 4)) * self.shape.seeds[2]
         need = self.seconds(cells + LEAST_SEEDS * (self.shape.finalists + 1))
         return replace(self, temperatures=self.shape.temperatures and left > need)

@@ -25,11 +25,7 @@ def is_recommendation(folder: Path) -> bool:
 
 
 def publish(root: Path, out: Path) -> list[Path]:
-    """Copy the inputs of a recommendation and make everything else from them.
-
-    Args:
-        root: Folder of the recommendation.
-        out: The published folder; made if missing.
+    """Copy the inputs of a recommendation into ``out`` and make everything else from them.
 
     Raises:
         RecordError: If the recommendation did not end.

@@ -57,12 +57,6 @@ def race(trainings: Trainings, plan: Plan, path: Path, say: Say) -> tuple[list[R
 
     Where the time that is left is needed for the least decision, the arms that have not run in
     the open rung are left out, and so are all later rungs.
-
-    Args:
-        trainings: Run them.
-        plan: The plan.
-        path: Its file.
-        say: Told what ends.
     """
     steps = [max(8, plan.steps // 4), max(8, plan.steps // 2), plan.steps]
     arms, rungs, full = list(plan.arms), list[Rung](), (len(steps), 0)
@@ -172,11 +166,7 @@ class Curve:
 def curves(trainings: Trainings, plan: Plan, path: Path, say: Say) -> tuple[list[Curve], Plan]:
     """Score mined negatives against their number and margin: all points, or none for want of time.
 
-    Args:
-        trainings: Run them.
-        plan: The plan.
-        path: Its file.
-        say: Told what ends.
+    The plan is settled first, in its file.
     """
     if plan.curves is None:
         plan = plan.after_decision(trainings.left() / slowness(trainings, plan)).write(path)

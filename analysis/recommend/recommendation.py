@@ -45,10 +45,6 @@ PREPARED = "prepared.json"
 def recommended(given: RecommendGiven, say: Say = lambda line: None) -> Told:
     """Audit, race and decide, and write everything into the folder of the recommendation.
 
-    Args:
-        given: Options.
-        say: Told what happens, one line at a time.
-
     Raises:
         ValueError: If the data cannot be used, the time is too short, or the folder holds another
             recommendation.
@@ -65,14 +61,7 @@ def recommended(given: RecommendGiven, say: Say = lambda line: None) -> Told:
 
 
 def settled(facts: Mapping[str, Any], trainings: Trainings, plan: Plan, say: Say) -> Told:
-    """Race, decide and write everything.
-
-    Args:
-        facts: The content of ``prepared.json``.
-        trainings: Run them, or read them.
-        plan: The plan.
-        say: Told what happens, one line at a time.
-    """
+    """Race, decide and write everything; ``facts`` are the content of ``prepared.json``."""
     setting, path = trainings.setting, trainings.setting.folder / PLAN
     rungs, plan = race(trainings, plan, path, say)
     decision, plan = decide(trainings, plan, path, finalists(rungs), say)
@@ -111,10 +100,6 @@ class Prepared:
 
 def prepared(given: RecommendGiven, say: Say = lambda line: None) -> Prepared:
     """Audit, divide and plan, or read what was written; nothing races.
-
-    Args:
-        given: Options.
-        say: Told what happens, one line at a time.
 
     Raises:
         ValueError: As `recommended` does.

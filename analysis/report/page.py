@@ -82,16 +82,7 @@ def report_html(
     texts: bool = True,
     folder: str = "",
 ) -> str:
-    """Return the page as text.
-
-    Args:
-        results: As loaded.
-        board: Their leaderboard.
-        material: What figures are made from.
-        bad: One line for each thing that could not be read.
-        texts: Show texts of training data, of cells that kept theirs.
-        folder: Results folder that commands on the page name; that of the results if empty.
-    """
+    """Return the page as text; its commands name ``folder``, that of the results if empty."""
     script = "\n".join(_resource("app", f"{name}.js") for name in APP)
     library = "\n".join(_resource("vendor", f"{name}.min.js") for name in VENDOR)
     style = _resource("report.css.j2")

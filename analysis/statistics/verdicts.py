@@ -159,13 +159,7 @@ class Verdicts:
 
 
 def verdict_of(difference: float, half: float, margin: float) -> str:
-    """The verdict that an interval gives: within the margin is equivalent, with either sign.
-
-    Args:
-        difference: Its middle.
-        half: Half its width, NaN without an interval.
-        margin: Difference that does not matter, above 0.
-    """
+    """The verdict of an interval, by its middle and half its width, which is NaN without one."""
     if not math.isfinite(half) or not math.isfinite(difference):
         return NO_VERDICT
     if abs(difference) + half < margin:

@@ -69,11 +69,6 @@ def axis_table(
 ) -> tuple[pd.DataFrame, list[str]]:
     """One row per value of every axis that varies.
 
-    Args:
-        pools: All comparison groups.
-        margin: Difference in points that does not matter.
-        alarms: Names of the alarms of each cell, by key.
-
     Returns:
         Columns `COLUMNS`; differences are to ``baseline``, a value of the axis. And one line for
         each value that could not be compared.

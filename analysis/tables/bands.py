@@ -102,9 +102,6 @@ def claims(table: pd.DataFrame) -> list[str]:
 
     A claim holds if the interval of the paired difference excludes 0 on its side; an interval that
     covers 0 gives a sentence about no shown difference, with the interval.
-
-    Args:
-        table: As `band_table` makes it.
     """
     parts = (_hardest, _easier, _below_untrained, _tiny)
     return [sentence for part in parts for sentence in part(table)]

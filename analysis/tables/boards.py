@@ -57,9 +57,6 @@ def prediction_table(folders: Sequence[Path]) -> pd.DataFrame:
     methods with their final mean. The statistic with the largest mean correlation on the other
     boards, by Fisher's z, is taken with its sign to the board held out.
 
-    Args:
-        folders: Published boards; two at least.
-
     Returns:
         `PREDICTION_COLUMNS`, one row per setting and board: ``rho_elsewhere`` is what the statistic
         was chosen by, ``rho`` its correlation on the board held out (mean over its groups, sign
@@ -93,12 +90,7 @@ def prediction_table(folders: Sequence[Path]) -> pd.DataFrame:
 
 
 def texts(verdicts: pd.DataFrame, predictions: pd.DataFrame) -> dict[str, str]:
-    """Return the files of a summary by name: ``boards.csv``, ``boards.md``, ``difficulty.csv``.
-
-    Args:
-        verdicts: As `verdict_table` makes it.
-        predictions: As `prediction_table` makes it.
-    """
+    """Return the files of a summary by name: ``boards.csv``, ``boards.md``, ``difficulty.csv``."""
     return {
         "boards.csv": text.csv_text(verdicts),
         "boards.md": _document(verdicts, predictions),

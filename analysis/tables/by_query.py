@@ -83,11 +83,6 @@ def query_table(
 ) -> tuple[pd.DataFrame, list[str]]:
     """Return one row per method and retrieval test: its difference to the baseline by query.
 
-    Args:
-        results: As loaded.
-        every: Their pools.
-        board: The leaderboard of them, which names baseline and margin.
-
     Returns:
         Rows of `COLUMNS`, the best of each pool and test first; ``n_seeds`` are those shared with
         the baseline, ``higher`` and ``lower`` the shares of queries above and below it. And one

@@ -8,11 +8,7 @@ _FURTHER = ("objective", "candidates", "budget")
 
 
 def method_names(rows: pd.DataFrame) -> list[str]:
-    """Return a name for each row: its sampler, and what else rows of this sampler differ in.
-
-    Args:
-        rows: Rows of one comparison group; their augmentation is not named.
-    """
+    """Return a name for each row: its sampler, and what else rows of this sampler differ in."""
     further = [c for c in _FURTHER if c in rows]
     several = {c: rows.groupby("sampler")[c].nunique().gt(1) for c in further}
     return [

@@ -21,12 +21,7 @@ COLUMNS = (
 
 
 def overlap_table(pool: Pool, choices: Mapping[str, pd.DataFrame], moment: str) -> pd.DataFrame:
-    """Return one row per ordered pair of samplers; empty with fewer than two samplers.
-
-    Args:
-        pool: Cells that may be compared.
-        choices: ``choices.parquet`` of cells by key.
-        moment: ``first`` or ``last`` step.
+    """Return one row per ordered pair of samplers, at the ``first`` or ``last`` step.
 
     Returns:
         `COLUMNS`, all shares in [0, 1]: ``jaccard`` of the sets of texts that the two chose for an

@@ -64,10 +64,6 @@ def cell_scores(pool: Pool) -> pd.Series:
 def predictor_table(pool: Pool, late: pd.DataFrame) -> pd.DataFrame:
     """Return one row per difficulty statistic, strongest first.
 
-    Args:
-        pool: Cells that may be compared.
-        late: `late_values` of all cells.
-
     Returns:
         `COLUMNS`: Spearman's correlation over all cells and within samplers, each in [-1, 1] with
         a 95 % interval, and how many cells it rests on. A statistic that does not vary is left

@@ -22,10 +22,6 @@ def study_findings(results: Results, every: Sequence[Pool]) -> list[tuple[str, .
 
     They hold what ``tables/tuned.csv`` holds: tuned against tuned, and tasks of different families
     are not averaged.
-
-    Args:
-        results: As loaded.
-        every: Their pools.
     """
     table, _ = tuned_table(results)
     try:
