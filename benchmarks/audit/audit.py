@@ -135,15 +135,10 @@ def audit(
     told: TrainingData | None = None,
     seed: int = 0,
 ) -> Audit:
-    """Audit training data.
+    """Audit training data by the similarity of a model and of words, or of words alone.
 
-    Args:
-        data: The rows.
-        model: Whose similarity is read, together with that of words; words alone without one.
-        guide: A second model, a further source of candidates.
-        judge: A cross-encoder, a second opinion on false negatives.
-        told: The data as they were read, where pairs had to be formed from them.
-        seed: Of samples, folds and parts.
+    A guide is a further source of candidates, a judge a second opinion on false negatives; ``told``
+    are the data as they were read, where pairs had to be formed from them.
     """
     told = data if told is None else told
     texts = np.arange(min(len(data.texts), MOST_TEXTS))
@@ -199,14 +194,7 @@ class Read:
 
 
 def read_rows(data: TrainingData, group: Ints, model: TextModel | None, *, seed: int = 0) -> Read:
-    """Sample rows and compare every two of them.
-
-    Args:
-        data: The rows.
-        group: ``(R,)`` connected group of every row.
-        model: Whose similarity is read, together with that of words.
-        seed: Of the sample and the folds.
-    """
+    """Sample rows, of ``(R,)`` connected groups, and compare every two of them."""
     rows = _sample(group, seed)
     points = _Points(data, rows, model)
     own = group[rows]

@@ -53,12 +53,7 @@ def near_pairs(texts: Sequence[str]) -> Ints:
 
 
 def groups_of(data: TrainingData, near: Ints) -> Ints:
-    """``(R,)`` number of the connected group of every row.
-
-    Args:
-        data: The rows.
-        near: ``(n, 2)`` pairs of texts that are nearly equal.
-    """
+    """``(R,)`` connected group of every row, by texts and ``(n, 2)`` pairs of nearly equal ones."""
     group = data.group
     size = int(group.max()) + 1
     # Known positives connect rows too, also where a row draws one of several.
@@ -93,10 +88,6 @@ def split_rows(group: Ints, *, seed: int = 0) -> Split:
     """Put every group into a part, so that the parts have the `SHARES` of the rows.
 
     The largest groups go first, to training where one is larger than what a part may hold.
-
-    Args:
-        group: ``(R,)`` group of every row.
-        seed: Of the order of groups of one size.
     """
     count = np.bincount(group)
     rng = np.random.default_rng(seed)

@@ -20,10 +20,7 @@ WIDTH = 256
 
 
 def word_vectors(texts: Sequence[str]) -> Doubles:
-    """``(T, d)`` unit vectors of weighted words, cut to their main directions.
-
-    Args:
-        texts: T texts.
+    """``(T, d)`` unit vectors of weighted words of T texts, cut to their main directions.
 
     Source: Deerwester et al. 1990, Indexing by Latent Semantic Analysis.
     https://doi.org/10.1002/(SICI)1097-4571(199009)41:6<391::AID-ASI1>3.0.CO;2-9

@@ -116,10 +116,6 @@ class Share:
 def shares(folds: Sequence[Swaps], *, seed: int = 0) -> list[Share]:
     """Estimate the share among random candidates, and by places of the ranking.
 
-    Args:
-        folds: Pairs of rows of each fold.
-        seed: Of the resampling.
-
     Returns:
         Of all candidates first, then of each of `BANDS` that has candidates; empty if the folds
         hold fewer than `LEAST` rows together.

@@ -103,14 +103,7 @@ def judgements(
 def scores_of(
     rows: Iterable[Record], queries: Mapping[str, str], corpus: Mapping[str, str], report: Report
 ) -> dict[str, dict[str, float]]:
-    """Scores of judged pairs, by query and document.
-
-    Args:
-        rows: With ``query-id``, ``corpus-id`` and ``score``.
-        queries: Queries by id.
-        corpus: Documents by id.
-        report: Of rows that cannot be used.
-    """
+    """Scores of judged pairs, ``query-id``, ``corpus-id`` and ``score``, by query and document."""
     pairs = Keyed("pair of query-id and corpus-id", report)
     for where, row in rows:
         with report.guarded():

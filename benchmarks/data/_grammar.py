@@ -81,13 +81,7 @@ def templates(verb: Verb, definite: bool) -> tuple[str, ...]:
 
 
 def render(frame: Sequence[int], draw: Sequence[int], words: Lexicon) -> str:
-    """One wording of a frame.
-
-    Args:
-        frame: The nine numbers of a frame, see `Frame`.
-        draw: `DRAWS` non-negative random numbers that decide the wording.
-        words: The lexicon.
-    """
+    """One wording of a frame, see `Frame`; `DRAWS` non-negative numbers decide the wording."""
     topic, agent, action, thing, place, time, number, manner, negative = frame
     domain: Topic = words.topics[topic]
     verb = _pick(domain.actions[action], draw[0])

@@ -53,6 +53,7 @@ class FolderSource:
         return records(files_of(self.folder, self._any)[1], self.reading, report)
 
     def judgements(self, split: str, report: Report) -> Iterator[Record]:
+        """Yield the judged pairs of a split."""
         path = files_of(self.folder, split)[2]
         return records(path, replace(self.reading, quotes="none"), report)
 

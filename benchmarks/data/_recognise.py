@@ -26,14 +26,7 @@ def read(
     source: str,
     report: Report | None = None,
 ) -> Rows:
-    """Recognise the layout of records and read them all.
-
-    Args:
-        rows: The records.
-        columns: As in `recognise`.
-        options: What the layout is told.
-        source: What to call the whole in messages.
-        report: Counts what is left out, and decides about bad rows.
+    """Recognise the layout of records and read them all; ``columns`` as in `recognise`.
 
     Raises:
         ValueError: If there is no row, no layout fits, or a row does not fit its layout.

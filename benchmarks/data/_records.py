@@ -78,13 +78,7 @@ def sha256(paths: Iterable[Path]) -> str:
 def records(
     path: Path, reading: Reading | None = None, report: Report | None = None
 ) -> Iterator[Record]:
-    """The rows of a file.
-
-    Args:
-        path: A file whose name ends in one of `FORMATS`.
-        reading: The options.
-        report: Counts the rows, and those left out by its policy; without one, any bad row is an
-            error.
+    """The rows of a file in one of `FORMATS`; without a report, any bad row is an error.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -122,12 +116,7 @@ def _rows(path: Path, kind: str, reading: Reading, report: Report) -> Iterator[R
 
 
 class _Unpacking(io.RawIOBase):
-    """A gzip file that refuses to grow out of proportion.
-
-    Args:
-        path: Of the file.
-        file: What it unpacks to.
-    """
+    """A gzip file that refuses to grow out of proportion."""
 
     def __init__(self, path: Path, file: gzip.GzipFile) -> None:
         self.path, self.file, self.size, self.given = path, file, path.stat().st_size, 0

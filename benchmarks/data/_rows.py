@@ -177,14 +177,7 @@ def limited(data: TrainingData, limit: int, seed: int, *, keep_texts: bool = Fal
 def chosen(
     data: TrainingData, rows: Ints, keep_texts: bool = False, *, also: Ints | None = None
 ) -> TrainingData:
-    """Some rows, in the order given, without the texts that none of them uses.
-
-    Args:
-        data: The data.
-        rows: Rows that are kept.
-        keep_texts: Keep all texts.
-        also: Texts that are kept next to those of the rows.
-    """
+    """Some rows, in the order given, without texts that neither they use nor ``also`` names."""
     given = data.negatives.shape[1]
     parts = [data.anchor, data.positive, data.negatives]
     columns = np.column_stack([*parts, *([] if data.others is None else [data.others])])[rows]
@@ -236,10 +229,6 @@ def paired_by_label(data: TrainingData, seed: int) -> TrainingData:
     The texts of a label follow each other in a drawn order, and the last is followed by the first:
     each is the positive of one other. Texts that are equal after `normalise` count as one. The
     report counts the rows without a label and those whose label has no other text.
-
-    Args:
-        data: Rows whose texts are their own positives.
-        seed: Of the order.
 
     Raises:
         ValueError: If no label has two texts.

@@ -95,14 +95,7 @@ def maybe(where: str, row: Mapping[str, Any], column: str) -> list[str]:
 def titled(
     where: str, row: Mapping[str, Any], column: str = "text", *, may_be_blank: bool = False
 ) -> str:
-    """A document as one text: its title, if it has one, before its text.
-
-    Args:
-        where: Its place.
-        row: The document.
-        column: Of its text.
-        may_be_blank: True returns the empty text for a document without one.
-    """
+    """A document as one text: its title, if it has one, before its text, which may be blank."""
     title = maybe(where, row, "title")
     if may_be_blank and not title:
         required(where, row, column)
@@ -192,14 +185,7 @@ def keyed(
     value: Callable[[str, Mapping[str, Any]], Any],
     report: Report,
 ) -> Keyed:
-    """Rows by the key in a column.
-
-    Args:
-        rows: The rows.
-        column: Of the key.
-        value: Makes the value of a row.
-        report: Of bad rows and repeated keys.
-    """
+    """Rows by the key in a column, and what ``value`` makes of each."""
     out = Keyed(column, report)
     for where, row in rows:
         with report.guarded():

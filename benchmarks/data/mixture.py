@@ -84,12 +84,7 @@ class Mixture(DataSet):
 
 
 def joined(parts: Sequence[TrainingData], weights: Sequence[float] = ()) -> TrainingData:
-    """Join data sets, equal texts held once.
-
-    Args:
-        parts: The data sets.
-        weights: Of each; empty for the numbers of rows.
-    """
+    """Join data sets, equal texts held once; without weights, by their numbers of rows."""
     for name in ("nli", "grade", "others", "hidden"):
         there = [part.name for part in parts if getattr(part, name) is not None]
         if there:

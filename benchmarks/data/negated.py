@@ -76,12 +76,7 @@ class Negated(DataSet):
 
 
 def with_negations(data: TrainingData, rest: str) -> TrainingData:
-    """Return the data with a further given negative a row: the negation of its anchor, or none.
-
-    Args:
-        data: Any rows.
-        rest: See `Negated`.
-    """
+    """Return the data with a further given negative a row: the negation of its anchor, or none."""
     numbers = {text: number for number, text in enumerate(data.texts)}
     known = [normalise(text) for text in data.texts]
     of_text: dict[int, int] = {}
@@ -110,12 +105,7 @@ def with_negations(data: TrainingData, rest: str) -> TrainingData:
 
 
 def negation(text: str, rest: str = "prefix") -> str:
-    """Return the negation of an English sentence; empty where no rule fits.
-
-    Args:
-        text: The sentence.
-        rest: See `Negated`.
-    """
+    """Return the negation of an English sentence; empty where no rule fits."""
     words = text.split()
     parts = [_edges(word) for word in words]
     for place, (before, word, after) in enumerate(parts):

@@ -28,12 +28,7 @@ _JOINED = {"weight": "sum", "similarity": "max", "rank": "min"}  # of columns th
 
 
 class Choices:
-    """Keeps the choices of the first and the last step, on the device until they are asked for.
-
-    Args:
-        known: Which texts are equal; equal ones are one candidate here.
-        steps: Of the training.
-    """
+    """Keeps the choices of the first and the last step, on the device until they are asked for."""
 
     def __init__(self, known: Known, steps: int) -> None:
         self._known = known
@@ -142,10 +137,6 @@ def _above_in_guide(context: SimilarityContext, anchors: int) -> Tensor:
 
 def texts_of(choices: pd.DataFrame, data: TrainingData) -> pd.DataFrame:
     """Return the texts that a table of choices names, in order of their numbers.
-
-    Args:
-        choices: As `Choices.table` gives it.
-        data: The training data.
 
     Returns:
         `TEXT_COLUMNS`; ``content`` is the first text of that number, cut after `LONGEST`.

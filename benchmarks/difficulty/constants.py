@@ -10,13 +10,7 @@ from nsbench.samplers._cache import cached
 
 
 def constant(values: Sequence[float], like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-    """Return ``(n,)`` fixed numbers on the device of a tensor; do not change them in place.
-
-    Args:
-        values: The numbers.
-        like: Says on which device.
-        dtype: Of the numbers; that of ``like`` without one.
-    """
+    """Return ``(n,)`` fixed numbers on the device of a tensor; do not change them in place."""
     dtype = dtype or like.dtype
     if is_fake(like):
         return torch.tensor(values, dtype=dtype, device=like.device)

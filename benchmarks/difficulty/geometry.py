@@ -148,10 +148,6 @@ def spectrum(embeddings: NDArray[Any]) -> dict[str, float]:
 def sample(texts: Sequence[str], limit: int = LIMIT) -> list[int]:
     """Indices of at most ``limit`` distinct texts, the same set in any order.
 
-    Args:
-        texts: Texts, duplicates allowed.
-        limit: Most texts to keep.
-
     Returns:
         Indices of the first occurrences, ordered by the SHA-256 of their texts.
     """

@@ -26,9 +26,6 @@ class Histograms:
     an edge counts above it, the upper end in the last bin. ``chosen_percentile_weighted`` counts
     each negative by its share in the objective's gradient, so each anchor whose negatives have a
     gradient counts 1; of a levelled selection each level counts as an anchor does.
-
-    Args:
-        device: Where batches live.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -44,13 +41,7 @@ class Histograms:
     def add(
         self, context: SimilarityContext, selection: Selection, push: Push | None = None
     ) -> None:
-        """Count one batch.
-
-        Args:
-            context: What the sampler saw.
-            selection: What it chose.
-            push: The objective's push on it; without one InfoNCE's.
-        """
+        """Count one batch; without a push on the selection, InfoNCE's counts."""
         push = push or Push.of(context, selection)
         context, selection = by_row(context, selection)
         similarity = context.similarity.float()

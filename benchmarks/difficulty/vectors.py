@@ -59,16 +59,10 @@ def pull_statistics(
     contrast: Contrast,
     push: Push | None = None,
 ) -> dict[str, Tensor]:
-    """``{gradient_vector_share_x: (S,)}`` over a batch's first anchors.
+    """``{gradient_vector_share_x: (S,)}`` over a batch's first anchors; InfoNCE's without a push.
 
     Empty where the sampler synthesised candidates, since columns then differ by anchor, and where
     columns pull an anchor's positive.
-
-    Args:
-        context: What the sampler saw.
-        selection: What it chose.
-        contrast: Holds the embeddings.
-        push: The objective's push on the selection; without one InfoNCE's.
     """
     if context.synthetic is not None or contrast.of_positive is not None:
         return {}

@@ -18,12 +18,7 @@ _CELLS = 1 << 22  # random numbers at a time
 
 
 class RandomSource:
-    """Every text equally likely at every place; its scores mean nothing but their order.
-
-    Args:
-        candidates: Numbers of the texts that are ranked.
-        rng: Draws the rankings.
-    """
+    """Every text equally likely at every place; its scores mean nothing but their order."""
 
     name = "random"
 

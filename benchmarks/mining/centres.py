@@ -26,11 +26,6 @@ class Centres:
     """Online k-means on the sphere; all centres are 0 until the batch has spread out.
 
     Nothing waits for the device, so that a recorded step can be replayed.
-
-    Args:
-        settings: Their number, how fast they move, and when they begin.
-        dimension: d.
-        device: Where they live.
     """
 
     def __init__(self, settings: FollowsCentres, dimension: int, device: torch.device) -> None:

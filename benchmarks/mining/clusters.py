@@ -98,12 +98,7 @@ def nearest(points: Tensor, centroids: Tensor) -> Tensor:
 
 
 class ClusterMatch:
-    """Trusted clusters of all texts, renewed several times during the training.
-
-    Args:
-        sampler: Decides the numbers of clusters, their renewal, and the trusted members.
-        world: The cell.
-    """
+    """Trusted clusters of all texts, renewed several times during the training."""
 
     def __init__(self, sampler: TrustsClusters, world: World) -> None:
         self.sampler, self.world = sampler, world

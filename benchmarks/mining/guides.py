@@ -104,13 +104,9 @@ def _encoded(guide: Encoder, data: TrainingData) -> NDArray[np.float32]:
 
 
 def own_embeddings(world: World, *, asked: bool = False) -> Tensor:
-    """``(T, d)`` normalised embeddings of all texts by the encoder in its current state.
+    """``(T, d)`` normalised embeddings of all texts, as anchors if ``asked``, by the encoder now.
 
     Shared by the cells that start from the same weights; passes are counted in each.
-
-    Args:
-        world: The cell.
-        asked: Whether they are embedded as anchors, and not as documents.
     """
     tokens = world.asked if asked else world.tokens
     weights = world.weights()

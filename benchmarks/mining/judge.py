@@ -28,10 +28,6 @@ class Judge:
 
     A row's negatives are scored together, regardless of the rest of its batch, so that a resumed
     training gets the same numbers.
-
-    Args:
-        name: The cross-encoder, a folder or a hub name.
-        world: The cell.
     """
 
     def __init__(self, name: str, world: World) -> None:

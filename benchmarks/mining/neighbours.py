@@ -50,11 +50,7 @@ def edges(neighbours: Ints) -> tuple[Ints, Ints]:
 
 
 def mutual(neighbours: Ints) -> list[Ints]:
-    """For every row the neighbours that count it among theirs, ascending.
-
-    Args:
-        neighbours: ``(R, m)`` rows, -1 for none.
-    """
+    """For every row of ``(R, m)``, -1 for none, the neighbours that count it, ascending."""
     rows = len(neighbours)
     source, target = edges(neighbours)
     forth = source * rows + target

@@ -126,12 +126,7 @@ def _labelled_pairs(mined: MinedSet, scores: bool) -> Rows:
 
 
 class _Names:
-    """An id for every text, the one that it came with or a new one; no two alike.
-
-    Args:
-        known: Ids that came with the data, by text.
-        letter: Of new ids, such as ``d0``.
-    """
+    """An id for every text, the one that it came with or a new one; no two alike."""
 
     def __init__(self, known: Mapping[str, str], letter: str) -> None:
         self.known, self.letter, self.number = known, letter, 0

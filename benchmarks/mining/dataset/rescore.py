@@ -95,14 +95,7 @@ def _expect_one_score(source: str, count: int, names: Sequence[str]) -> None:
 
 
 class RescoredSource:
-    """Finds by one source, scores and orders by another.
-
-    Args:
-        base: Finds the candidates.
-        rescorer: Scores them.
-        texts: The distinct texts.
-        cache: Keeps scores.
-    """
+    """Finds by one source, scores and orders by another."""
 
     def __init__(
         self, base: Source, rescorer: Rescorer, texts: Sequence[str], cache: ContentCache

@@ -65,12 +65,6 @@ def read_graded(
 ) -> TrainingData | None:
     """Return all pairs with their grades, where the rows of `read_data` are those above a grade.
 
-    Args:
-        source: As in `read_data`; so are the others.
-        columns: ``{our name: the file's name}``.
-        split: Of a hub data set.
-        reading: Options other than the default ones.
-
     Returns:
         ``None`` where no least grade is named, or the layout has no graded view.
 
