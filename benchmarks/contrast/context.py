@@ -15,12 +15,7 @@ from nsbench.samplers import SimilarityContext, append_synthetic
 
 
 class Known:
-    """Knowledge of the T texts: equal ones, positive pairs, equal meanings.
-
-    Args:
-        data: The training data.
-        device: Where batches live.
-    """
+    """Knowledge of the T texts of training data: equal ones, positive pairs, equal meanings."""
 
     def __init__(self, data: TrainingData, device: torch.device) -> None:
         group = data.group
@@ -228,10 +223,7 @@ class Masked:
 def mask_candidates(contrast: Contrast, known: Known, *, positive_copies: bool = False) -> Masked:
     """Rule out the anchor, its positive, other known positives and texts equal to any of them.
 
-    Args:
-        contrast: The batch.
-        known: What is known of its texts.
-        positive_copies: Whether texts equal to the positive may be chosen all the same.
+    With ``positive_copies``, texts equal to the positive may be chosen all the same.
     """
     own = torch.zeros(
         len(contrast.anchors), len(contrast.columns), dtype=torch.bool, device=contrast.valid.device

@@ -93,12 +93,7 @@ def checked(directions: str, partition: str, positives: str) -> "str | Direction
 
 
 def directions_of(params: Mapping[str, Any], objective: Objective) -> "str | Directions":
-    """Read what a cell contrasts: ``one``, ``both`` or a set.
-
-    Args:
-        params: Of its candidate pool.
-        objective: Says what ``auto`` means.
-    """
+    """Read what a pool contrasts: ``one``, ``both`` or a set; ``auto`` means the objective's."""
     found = checked(
         str(params.get("directions", "auto")),
         str(params.get("partition", "joint")),
@@ -125,14 +120,7 @@ def lay_out_directions(
     *,
     further: Further | None = None,
 ) -> Contrast:
-    """Lay a batch out as anchors and the columns of some directions.
-
-    Args:
-        views: Queries and documents, ``(B, d)`` each, normalised.
-        texts: Their texts, ``(B,)`` each.
-        directions: Which.
-        further: Given documents.
-    """
+    """Lay views ``(B, d)`` and texts ``(B,)`` out as anchors and the columns of some directions."""
     size, device = len(texts[0]), views[0].device
     place = torch.arange(size, device=device)
     none, there = torch.full_like(place, -1), torch.ones_like(place, dtype=torch.bool)

@@ -170,12 +170,7 @@ def launched() -> Team:
 
 
 def join(wanted: Team, device: str) -> None:
-    """Connect this process with the rest of its team.
-
-    Args:
-        wanted: As `launched` gives it.
-        device: ``auto``, ``cpu`` or ``cuda``; of several GPUs each process takes its own.
-    """
+    """Connect this process with its team; of several GPUs each process takes its own."""
     global _team
     cuda = device != "cpu" and torch.cuda.is_available()
     if cuda:

@@ -55,16 +55,7 @@ def view_of(
     *,
     fixed: bool = False,
 ) -> TokenView:
-    """Return the view of some texts; an empty place shows the first text.
-
-    Args:
-        encoder: Whose view it is.
-        tokens: Tokens of all texts.
-        texts: The texts.
-        augmentations: Applied in order.
-        generator: What the augmentations draw from.
-        fixed: See `TokenView.fixed`.
-    """
+    """Return the view of some texts; an empty place shows the first text."""
     ids, mask = tokens.rows(texts.ids.clamp(min=0), texts.width)
     view = encoder.plain_view(ids, mask).replace(fixed=fixed)
     if tokens.prompt:  # no augmentation of words changes it
@@ -131,14 +122,9 @@ def joined(views: Sequence[TokenView]) -> TokenView:
 
 
 def embed_texts(encoder: Encoder, tokens: TokenTable, texts: Tensor) -> Tensor:
-    """``(n, d)`` normalised embeddings of some texts, dropout off, detached.
+    """``(n, d)`` normalised embeddings of ``(n,)`` texts, dropout off, detached.
 
     Of several processes that train together each encodes a part; all must call this alike.
-
-    Args:
-        encoder: One that reads these tokens.
-        tokens: Tokens of all texts.
-        texts: ``(n,)`` numbers of the texts, on the host.
     """
     group = team()
     mine = texts if len(texts) < group.size else texts[group.own(len(texts))]

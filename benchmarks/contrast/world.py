@@ -54,12 +54,7 @@ class World:
         return self.tokens if self.queries is None else self.queries
 
     def shared(self, made_from: list[Any], make: Callable[[], Arrays]) -> Arrays:
-        """Return ``make()``, or its stored result for a cell with the same answer to the bit.
-
-        Args:
-            made_from: Plain data that decides the answer, along with versions, device and threads.
-            make: Makes the arrays.
-        """
+        """Return ``make()``, or its stored result for a cell with the same answer to the bit."""
         return self.cache.arrays([*made_from, arithmetic(self.device)], make)
 
     def weights(self) -> str:

@@ -14,10 +14,6 @@ def log_negatives(logits: Tensor, selection: Selection) -> Tensor:
     """``(B,)`` log of the weighted sum of exp(logit) over the chosen negatives.
 
     A row without any counts all candidates, to stay finite; mask its loss.
-
-    Args:
-        logits: ``(B, N)`` without weights.
-        selection: The chosen, and their weights.
     """
     if selection.log_weight is not None:
         weighted = logits + selection.log_weight.float()

@@ -65,13 +65,7 @@ def small_encoder(kind: str) -> Encoder:
 
 
 def view_of(encoder: Encoder, texts: Sequence[str] = TEXTS, length: int = 0) -> TokenView:
-    """The plain view of some texts.
-
-    Args:
-        encoder: Whose view it is.
-        texts: B texts.
-        length: Width of the rows in tokens; 0 for the longest text and two pads.
-    """
+    """The plain view of B texts; without a length as wide as the longest text and two pads."""
     table = token_table(encoder, texts, encoder.max_length, torch.device("cpu"))
     width = length or int(table.lengths.max()) + 2
     ids = torch.nn.functional.pad(table.ids, (0, max(0, width - table.ids.shape[1])))

@@ -19,11 +19,6 @@ Ints = NDArray[np.int64]
 def batches(rows: int, batch_size: int, seed: int) -> Iterator[Ints]:
     """Yield batches without end: one shuffle per epoch, the incomplete last batch left out.
 
-    Args:
-        rows: R training rows.
-        batch_size: B, at most R.
-        seed: Decides every shuffle.
-
     Raises:
         ValueError: If there are fewer rows than one batch needs.
     """

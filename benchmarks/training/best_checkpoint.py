@@ -19,13 +19,7 @@ from nsbench.benchmarks.records.cell import Cell, make
 
 
 class BestCheckpoint:
-    """Scores the encoder on a dev task at intervals and keeps the best weights.
-
-    Args:
-        encoder: The encoder in training.
-        task: The dev task.
-        every: Steps between two scores.
-    """
+    """Scores the encoder on a dev task at intervals and keeps the best weights."""
 
     def __init__(self, encoder: Encoder, task: Any, every: int) -> None:
         self.encoder, self.task, self.every = encoder, task, every

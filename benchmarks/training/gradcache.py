@@ -66,10 +66,6 @@ class Chunked:
 def split(view: TokenView, chunk: int) -> list[TokenView]:
     """A view in pieces of at most ``chunk`` rows, as wide as before.
 
-    Args:
-        view: Of B texts.
-        chunk: Rows of a piece, >= 1.
-
     Raises:
         ValueError: If ``chunk`` is below 1.
     """

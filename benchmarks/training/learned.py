@@ -10,12 +10,7 @@ from nsbench.samplers import Objective
 
 
 class Numbers(nn.Module):
-    """The learned numbers of an objective; none for most.
-
-    Args:
-        objective: Says which in ``learned``, and takes them in ``bind``.
-        device: Where they live.
-    """
+    """The learned numbers of an objective; none for most."""
 
     def __init__(self, objective: Objective, device: torch.device) -> None:
         super().__init__()

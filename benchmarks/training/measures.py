@@ -57,14 +57,7 @@ class Trained:
 
 
 class Measures:
-    """Measures each step; in full every ``every``-th and the last.
-
-    Args:
-        method: How steps are made.
-        world: The cell.
-        known: Duplicates and known positives among its texts.
-        every: Steps between full measurements.
-    """
+    """Measures each step; in full every ``every``-th and the last."""
 
     def __init__(self, method: Method, world: World, known: Known, every: int = 10) -> None:
         self.method, self.world, self.every = method, world, every
@@ -94,14 +87,7 @@ class Measures:
         return step % self.every == 0 or step == self.method.budget.steps - 1
 
     def add(self, step: int, stepped: Stepped, seen: Mapping[str, Tensor], pool: OpenPool) -> None:
-        """Add a step.
-
-        Args:
-            step: Its number.
-            stepped: Its result; read now and not kept.
-            seen: Statistics by `see`, if the step was due.
-            pool: The candidates, after the step.
-        """
+        """Add a step, with the statistics that `see` made if it was due; nothing of it is kept."""
         self._losses.append(stepped.total.clone())
         self._norms.append(stepped.norm.clone())
         self._counts.append(stepped.counts.clone())

@@ -19,11 +19,6 @@ class OfRows:
     a row that was not visited yet, and ``remember(similarity, context, selection)``, which gives
     ``(A,)`` new ones without waiting for the device. Either view of a row has its own.
 
-    Args:
-        objective: Says what it needs.
-        data: The training data.
-        device: Where the numbers live.
-
     Raises:
         ValueError: If it needs grades that the data lack.
     """

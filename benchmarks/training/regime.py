@@ -297,14 +297,7 @@ def few_shot(data: TrainingData, limit: int, *, batch_size: int, seed: int) -> T
 
 
 def phase_data(phase: Phase, data: TrainingData, pairs: TrainingData | None) -> TrainingData:
-    """Return the rows a phase trains on.
-
-    Args:
-        phase: The phase.
-        data: The cell's data; pairs with entailment classes are no positives, so that contrast
-            takes every text alone.
-        pairs: The regime's entailment pairs.
-    """
+    """Return the rows a phase trains on."""
     if phase.nli and pairs is not None:
         return pairs
     return data if data.nli is None else unpaired(data)

@@ -74,12 +74,7 @@ class Snapshots:
         return team().told(time.monotonic() - self._last >= self._every)
 
     def write(self, steps: int, tree: Any) -> None:
-        """Write a state; a full disk costs the snapshot, not the cell.
-
-        Args:
-            steps: Steps made.
-            tree: Dictionaries, lists and tuples of tensors and plain data.
-        """
+        """Write a tree of tensors and plain data; a full disk costs the snapshot, not the cell."""
         self._written = True
         if team().rank or self._path is None:  # the first process writes for all
             return
@@ -134,13 +129,7 @@ class Snapshots:
 
 
 def made_by(cell: Cell, environment: Mapping[str, Any], **more: Any) -> dict[str, Any]:
-    """Return everything that must agree for a cell to be resumed to the last bit.
-
-    Args:
-        cell: The cell; its key stands for its settings, data and first weights.
-        environment: Versions and platform of this process.
-        more: Device, threads and the like.
-    """
+    """Return everything that must agree for a cell to be resumed to the last bit."""
     versions = dict(environment["versions"])
     return {
         "format": FORMAT,

@@ -14,12 +14,7 @@ CLASSES = 3
 
 
 class EntailmentHead(nn.Module):
-    """Linear classifier of (u, v, |u - v|), in the official variant also max(u, v) squared.
-
-    Args:
-        dimension: d of the embeddings.
-        variant: ``paper`` or ``official``.
-    """
+    """Linear classifier of (u, v, |u - v|), in the official variant also max(u, v) squared."""
 
     def __init__(self, dimension: int, variant: str) -> None:
         super().__init__()

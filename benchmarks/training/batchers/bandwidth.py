@@ -17,11 +17,7 @@ from nsbench.benchmarks.mining.neighbours import Ints, edges, ranked_rows, teach
 
 
 def close_together(neighbours: Ints) -> Ints:
-    """``(R,)`` rows in reverse Cuthill-McKee order of the graph that joins rows either way.
-
-    Args:
-        neighbours: ``(R, k)`` rows, -1 for none.
-    """
+    """``(R,)`` rows in reverse Cuthill-McKee order of the graph that joins rows either way."""
     from scipy.sparse import csr_matrix
     from scipy.sparse.csgraph import reverse_cuthill_mckee
 

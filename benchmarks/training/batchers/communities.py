@@ -25,11 +25,6 @@ def grow(graph: list[Ints], size: int, rng: np.random.Generator) -> Ints:
 
     A community starts at a random row and takes in, one by one, the free row with the most edges
     into it, the first such of a random order; where no free row has any, a random one.
-
-    Args:
-        graph: Neighbours of every row, both ways.
-        size: Rows of a community, >= 1.
-        rng: Draws starts and breaks ties.
     """
     order = rng.permutation(len(graph))
     place = np.empty(len(graph), np.int64)
