@@ -48,10 +48,6 @@ class NoFileError(OSError):
 def write_atomically(path: Path, data: str | bytes | Iterable[bytes]) -> None:
     """Write to a temporary name in the same folder, flush to disk, then rename over ``path``.
 
-    Args:
-        path: The file.
-        data: All of it, or pieces in order.
-
     Raises:
         StorageError: If that cannot be done; ``path`` is then as it was.
     """
@@ -75,8 +71,7 @@ def write_atomically(path: Path, data: str | bytes | Iterable[bytes]) -> None:
 def written_whole(folder: Path) -> Iterator[Path]:
     """A new folder to write into, which takes the place of ``folder`` at the end, or is removed.
 
-    Args:
-        folder: Missing or empty.
+    That is missing or empty.
 
     Raises:
         StorageError: If the file system takes no more; nothing is left behind then.

@@ -45,9 +45,6 @@ class Facts:
 class KnownPairs:
     """Pairs of the training set, by texts and, for features without them, by tokens.
 
-    Args:
-        pairs: Anchors and positives.
-
     Raises:
         ValueError: If they do not pair up, or hold something else than texts.
     """
@@ -86,13 +83,7 @@ def _by_tokens(model: Any, texts: Sequence[str]) -> Tensor:
 
 
 def facts_of(columns: _identity.Columns, model: Any, *, words: bool, guide: Any = None) -> Facts:
-    """Read the facts of a batch from its features.
-
-    Args:
-        columns: Features of each column.
-        model: The model that they are for.
-        words: Whether tokens are asked for.
-        guide: The guide whose embeddings are asked for.
+    """Read the facts of a batch from its features, tokens and the guide's as asked for.
 
     Raises:
         ValueError: If features have neither texts nor tokens, or none that the guide can read.

@@ -58,12 +58,7 @@ def check_options(options: LossOptions) -> None:
 
 
 def check_objective(objective: Any, model: Any, *, apart: bool) -> None:
-    """Check an objective against the model and the processes that train it.
-
-    Args:
-        objective: An objective.
-        model: A `SentenceTransformer`, or ``None``.
-        apart: Whether each process has its own batch.
+    """Check an objective against the model, if any, and processes, ``apart`` if each has a batch.
 
     Raises:
         ValueError: If it does not take the model's embeddings, or learns numbers that would drift
@@ -83,10 +78,6 @@ def check_objective(objective: Any, model: Any, *, apart: bool) -> None:
 
 def freeze(guide: Any, model: Any) -> None:
     """Take the guide out of the training.
-
-    Args:
-        guide: A `SentenceTransformer`.
-        model: The one in training.
 
     Raises:
         ValueError: If it shares weights with the model.

@@ -173,14 +173,7 @@ def runs(text: str, words: int = WORDS) -> Iterator[str]:
 def scan_stored(
     training: Sequence[TrainingData], tests: Sequence[EvaluationTexts], folder: Path | None = None
 ) -> dict[str, dict[str, Any]]:
-    """Scan by task, as plain data; reuse earlier scans, in memory or on disk.
-
-    Args:
-        training: Everything that a cell trains on.
-        tests: Everything that it is scored on.
-        folder: Where scans are kept, one file for a training text and a test, named by their
-            content; made if missing.
-    """
+    """Scan by task, as plain data; reuse earlier scans, in memory or in files of a folder."""
     digests = [d.digest for d in training]
     keys = [content_key([VERSION, WORDS, digests, t.digest, t.transductive]) for t in tests]
     done: dict[str, dict[str, Any]] = {}
@@ -206,13 +199,7 @@ def scan_stored(
 
 
 def scan_cell(cell: Cell, folder: Path | None = None) -> dict[str, dict[str, Any]]:
-    """Overlap by task of what a cell trains on with all that it is scored on.
-
-    Args:
-        cell: Its data, and its regime's labelled pairs, are scanned; an untrained cell has read
-            nothing and gets nothing.
-        folder: See `scan_stored`.
-    """
+    """Overlap by task of a cell's training text with its tests; nothing for an untrained cell."""
     name = cell.sampler.name  # a model from elsewhere is no sampler
     fits = name in samplers and samplers.entry(name).attribute("fits", False)
     if not cell.budget.steps and not fits:

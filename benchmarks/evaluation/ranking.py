@@ -63,12 +63,7 @@ def ranking_scores(
 
 
 def ranked_by(test: Ranking, similarity: Iterable[NDArray[np.float32]]) -> QueryScores:
-    """Score a retrieval test by similarities.
-
-    Args:
-        test: The test.
-        similarity: ``(n, D)`` of some queries at a time, in their order, with all documents.
-    """
+    """Score a retrieval test by ``(n, D)`` similarities of some queries at a time, in order."""
     names = list(test.documents)
     order = by_falling_id(names)
     found = [[names[i] for i in best(row, order, DEPTH)] for part in similarity for row in part]
@@ -90,14 +85,7 @@ def scored(
     ranked: Mapping[str, Sequence[str]],
     relevant: Mapping[str, Mapping[str, float]],
 ) -> QueryScores:
-    """Score rankings.
-
-    Args:
-        split: Of the test.
-        name: Of the test.
-        ranked: Documents of each query, best first, at least `DEPTH` where there are so many.
-        relevant: Grades of each query's judged documents.
-    """
+    """Score rankings of documents, best first, `DEPTH` at least, by the grades of those judged."""
     rows = [metrics_of(ranked[query], relevant[query]) for query in ranked]
     table = np.array(rows, np.float64).reshape(len(rows), len(METRICS))
     values = dict(zip(METRICS, table.T, strict=True))
@@ -135,12 +123,7 @@ def best(scores: NDArray[np.float32], order: NDArray[np.int64], k: int) -> NDArr
 
 
 def metrics_of(ranked: Sequence[str], grades: Mapping[str, float]) -> tuple[float, ...]:
-    """Values of `METRICS` of one query.
-
-    Args:
-        ranked: Documents, best first.
-        grades: Of its judged documents; 0 or less is not relevant.
-    """
+    """Values of `METRICS` of one query, by the documents' grades; 0 or less is not relevant."""
     gains = [max(0.0, float(grades.get(document, 0))) for document in ranked[:DEPTH]]
     ideal = sorted((g for g in grades.values() if g > 0), reverse=True)
     discounts = 1 / np.log2(np.arange(10) + 2)

@@ -32,9 +32,6 @@ class Destination:
 def prepare(name: str) -> Destination:
     """Make the repository, private, unless it is there; tells the rights before anything is made.
 
-    Args:
-        name: ``owner/name``.
-
     Raises:
         ValueError: If it is no such name, the hub cannot be asked or refuses, or the repository
             holds something that is not one of our models.

@@ -238,9 +238,6 @@ def suites() -> dict[str, str]:
 def load_config(source: str) -> MatrixConfig:
     """Read a matrix file, or a shipped suite by name; paths in a file are relative to it.
 
-    Args:
-        source: Path of a TOML file, or a suite's name.
-
     Raises:
         ConfigError: If it is not there, not TOML, or a key or value is not legal.
     """

@@ -89,12 +89,7 @@ def duration(seconds: float) -> str:
 
 
 def measured_cells(folder: ResultsFolder, most: int = MEASURED) -> list[Measured]:
-    """The finished cells of a results folder and of those next to it.
-
-    Args:
-        folder: The results folder.
-        most: Cells that are looked at in a folder with more, evenly spread over their names.
-    """
+    """The finished cells of a results folder and of those next to it, an even share of many."""
     beside = folder.root.parent.iterdir() if folder.root.parent.is_dir() else ()
     roots = sorted({folder.root, *(p for p in beside if (p / "matrix.json").is_file())})
     found, shared = [], Shared()
@@ -127,10 +122,6 @@ def estimate(cells: Sequence[Cell], known: Sequence[Measured]) -> Estimate:
     sampler, budget and evaluation if there are any, then the same batch size, then any. Their
     medians of fixed seconds and of seconds per step are taken apart, so that another number of
     steps is no obstacle.
-
-    Args:
-        cells: Cells to run.
-        known: As `measured_cells` finds them.
     """
     pools: dict[str, list[Measured]] = {}
     for m in known:

@@ -197,10 +197,6 @@ def label_sources(config: MatrixConfig) -> list[Choice]:
 def expand(config: MatrixConfig, *, refuse: bool = True) -> list[Planned]:
     """Return all cells of a matrix, in a fixed order, each once.
 
-    Args:
-        config: The matrix.
-        refuse: Whether a matrix of which every cell is skipped is an error.
-
     Raises:
         ValueError: If a name or parameter is not legal, or data or weights cannot be had here.
     """

@@ -67,12 +67,7 @@ class ContentCache:
         self.found = self.made = 0
 
     def arrays(self, made_from: Any, make: Callable[[], Arrays]) -> Arrays:
-        """Return what ``make()`` gives, or gave before to any process.
-
-        Args:
-            made_from: Plain data that decides the answer.
-            make: Makes the arrays.
-        """
+        """Return what ``make()`` gives, or gave before to any process for the same plain data."""
         if self.folder is None:
             self.made += 1
             return make()
@@ -89,13 +84,7 @@ class ContentCache:
     def array(
         self, made_from: Any, make: Callable[[], Array], shape: tuple[int, ...]
     ) -> NDArray[np.float32]:
-        """The same for one array of float32.
-
-        Args:
-            made_from: Plain data that decides the answer.
-            make: Makes the array.
-            shape: Of the array.
-        """
+        """The same for one array of float32."""
 
         def value() -> Arrays:
             return {"value": np.ascontiguousarray(make(), dtype=np.float32)}

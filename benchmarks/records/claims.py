@@ -150,9 +150,6 @@ class Claim:
 def acquire(path: Path) -> Claim | None:
     """Claim a cell for this process; ``None`` if another one is running it.
 
-    Args:
-        path: The claim file; its folder is made if missing.
-
     Raises:
         OSError: If nothing can be written there.
     """

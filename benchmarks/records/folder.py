@@ -57,10 +57,7 @@ class ResultsFolder:
     def write_matrix(self, name: str, config: Any, cells: Sequence[Mapping[str, Any]]) -> None:
         """Write what was asked; parts that cells share are written once.
 
-        Args:
-            name: The matrix's name.
-            config: The resolved configuration as plain data.
-            cells: ``{"key", "folder", "cell"}`` of every cell.
+        The configuration is plain data, every cell as `listed`.
 
         Raises:
             StorageError: If it cannot be written.

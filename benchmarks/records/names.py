@@ -75,9 +75,6 @@ class CellNames:
 
     Of an objective, pool, regime, encoder or data set the name is left out unless cells of the
     same sampler have several.
-
-    Args:
-        cells: The cells to be distinguished.
     """
 
     def __init__(self, cells: Sequence[Cell]) -> None:

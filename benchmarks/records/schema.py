@@ -93,11 +93,7 @@ def _fault(kind: TypeAdapter[Any], name: str, value: Any) -> str:
 
 
 def record_fault(record: Any) -> str:
-    """Return the first field of a record that has another type, in words; empty if none has.
-
-    Args:
-        record: What a ``record.json`` holds; its ``status`` is checked for its type only.
-    """
+    """Return the first field of a record that has another type, in words; empty if none has."""
     return _fault(_RECORD, "record", record)
 
 

@@ -43,11 +43,7 @@ class _Ended:
 
 
 class StatusReader:
-    """Reads the status of a folder repeatedly; only changed files are read again.
-
-    Args:
-        folder: The results folder.
-    """
+    """Reads the status of a folder repeatedly; only changed files are read again."""
 
     def __init__(self, folder: ResultsFolder) -> None:
         self._folder = folder

@@ -36,10 +36,6 @@ def cell_log(path: Path, title: str) -> Iterator[logging.Logger]:
     """Send warnings and log records of this process to a file while a cell runs.
 
     Records of a thread that runs another cell go to that cell's file.
-
-    Args:
-        path: The file; a rerun of the cell adds to it.
-        title: Name of the cell, for the first line.
     """
     if in_the_way(path) not in (
         "",

@@ -55,14 +55,7 @@ def score(cell: Cell, encoder: Encoder, weights: str, *, results: Path | None = 
 def evaluated_model(
     cell: Cell, encoder: Encoder, weights: str, *, unpooled: Tensor | None = None
 ) -> EvaluatedModel:
-    """Return a checkpoint as evaluation sees it: name, revision and a function of texts.
-
-    Args:
-        cell: Says how it is scored.
-        encoder: Its encoder.
-        weights: Hash of its weights.
-        unpooled: ``(k,)`` token ids left out of a mean over tokens.
-    """
+    """Return a checkpoint as evaluation sees it: name, revision and a function of texts."""
 
     def encode(
         texts: Sequence[str], *, max_length: int | None = None

@@ -22,12 +22,7 @@ def escape(text: str) -> str:
 
 
 def view(state: dict[str, Any], rows: int = ROWS) -> RenderableType:
-    """One frame.
-
-    Args:
-        state: As `nsbench.benchmarks.records.status.StatusReader.read` gives it.
-        rows: Most lines of each table.
-    """
+    """One frame."""
     counts, rates = state["counts"], state["rates"]
     total = sum(counts.values())
     ended = sum(counts[s] for s in ("done", "failed", "skipped"))

@@ -114,6 +114,7 @@ TRACKERS: dict[str, Callable[[Told], _TensorBoard | _Trackio | _Wandb]] = {
     "trackio": _Trackio,
     "wandb": _Wandb,
 }
+"""Opens the tracker of a cell: ``log`` adds the numbers of a step, in order, ``close`` finishes."""
 
 
 def check_trackers(names: Sequence[str]) -> None:

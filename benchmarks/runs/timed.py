@@ -26,10 +26,6 @@ MOST = 4
 def short_cells(jobs: Sequence[Job], request: Request) -> tuple[list[Measured], list[str]]:
     """Run short cells of each encoder and data set, one process each, in a temporary folder.
 
-    Args:
-        jobs: Cells that are to be run.
-        request: What is asked of the executor; its folder is not touched.
-
     Returns:
         What was measured, and a sentence about each pair.
     """

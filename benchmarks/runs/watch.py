@@ -22,21 +22,10 @@ class Watch:
         """Take the evaluation tasks that are missing here and left out."""
 
     def begins(self, ended: int, total: int) -> None:
-        """Begin to run cells.
-
-        Args:
-            ended: Cells of the matrix that have a record.
-            total: Cells of the matrix.
-        """
+        """Begin to run cells."""
 
     def started(self, job: Job) -> None:
         """A cell starts."""
 
     def ended(self, job: Job, record: RunRecord | None, number: int) -> None:
-        """A cell has ended.
-
-        Args:
-            job: The cell.
-            record: Its record; ``None`` if another process runs it.
-            number: Cells of the matrix that have a record now.
-        """
+        """A cell has ended, as the ``number``-th; without a record if another process runs it."""

@@ -169,6 +169,7 @@ class MtebEncoder:
             for a model to which they make a difference.
 
     Attributes:
+        mteb_model_meta: Name, revision and dimension as mteb's ``ModelMeta``.
         ranked: Rows of candidates that were scored.
         tied: Rows in which equal scores leave open which candidates are the first `FIRST`, or in
             which order: mteb then goes by their ids.
@@ -285,13 +286,7 @@ def model_meta(model: "EvaluatedModel") -> Any:
 
 
 def run(loaded: "LoadedTask", encoder: Any, *, batch_size: int = 256) -> TaskOutcome:
-    """Score a task by mteb's own unmodified code.
-
-    Args:
-        loaded: The task.
-        encoder: The checkpoint, a `MtebEncoder` or a `LexicalSearch`.
-        batch_size: Rows of one batch of mteb's data loader; the encoder makes its own batches.
-    """
+    """Score a task by mteb's own unmodified code; the encoder makes its batches itself."""
     mteb = mteb_module()
     began = time.perf_counter()
     with contained():
@@ -316,13 +311,7 @@ def run(loaded: "LoadedTask", encoder: Any, *, batch_size: int = 256) -> TaskOut
 def own_outcome(
     loaded: "LoadedTask", metrics: Sequence[Mapping[str, float]], seconds: float
 ) -> TaskOutcome:
-    """Wrap metrics of our own engine as mteb would have reported them.
-
-    Args:
-        loaded: The task.
-        metrics: One mapping for each of ``loaded.pair_tests``.
-        seconds: What they took.
-    """
+    """Wrap metrics of our engine, one mapping a pair test, as mteb would have reported them."""
     mteb_module()
     from mteb.results import TaskResult
 

@@ -15,11 +15,7 @@ _AT_ONCE = 1 << 24  # scores
 
 
 class LexicalSearch:
-    """mteb's ``SearchProtocol`` over a lexical ranking; documents without a common word are left.
-
-    Args:
-        model: A model whose ``lexical`` indexes documents.
-    """
+    """mteb's ``SearchProtocol`` over a lexical ranking, without documents that share no word."""
 
     def __init__(self, model: "EvaluatedModel") -> None:
         assert model.lexical is not None

@@ -124,12 +124,7 @@ class Executor(Protocol):
 
     @classmethod
     def of(cls, request: Request, settings: Any) -> "Executor":
-        """Return an executor for one run.
-
-        Args:
-            request: What is asked.
-            settings: An instance of `Settings`.
-        """
+        """Return an executor for one run."""
 
     def run(self, jobs: Sequence[Job], on_start: OnStart = no_start, /) -> Iterator[Ended]:
         """Run jobs and yield each with its record as it ends.

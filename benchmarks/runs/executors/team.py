@@ -99,10 +99,6 @@ class TeamPool:
 def follow(jobs: Sequence[base.Job], wanted: "Team") -> None:
     """Train with the first process, in any of the others, until all is done.
 
-    Args:
-        jobs: All cells of the matrix, as the first process planned them.
-        wanted: The team.
-
     Raises:
         ApartError: If the processes no longer do the same.
     """
