@@ -12,21 +12,6 @@ from rich.segment import Segment
 from nsbench.benchmarks import hub
 from nsbench.benchmarks.keys import visible
 
-__all__ = [
-    "INTERRUPTED",
-    "SOME_FAILED",
-    "UNFINISHED",
-    "USAGE",
-    "SafeConsole",
-    "echo",
-    "err",
-    "escaped",
-    "hide_hub_bars",
-    "out",
-    "say_left_out",
-    "settle_hub",
-]
-
 OK, SOME_FAILED, USAGE, UNFINISHED, INTERRUPTED = 0, 1, 2, 3, 130
 """All well; some cells failed; wrong usage or a place that cannot be written; stopped by a budget;
 stopped by a signal."""

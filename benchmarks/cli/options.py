@@ -29,17 +29,8 @@ class Option:
     complete: Callable[[str], list[str]] | None = None
 
 
-@dataclass(frozen=True)
-class Argument:
-    """Metadata of a field that is a positional argument.
-
-    Attributes:
-        metavar: Word that stands for the value in the help; empty for typer's.
-        complete: Returns the values that start with some letters, for completion in a shell.
-    """
-
-    metavar: str = ""
-    complete: Callable[[str], list[str]] | None = None
+class Argument(Option):
+    """Metadata of a field that is a positional argument, which has no further names."""
 
 
 def command_from(
@@ -103,7 +94,7 @@ def _names(name: str, field: FieldInfo) -> tuple[str, ...]:
 
 def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
     """Return the parameter of a command that typer reads for a field."""
-    shown = next((x for x in field.metadata if isinstance(x, Option | Argument)), Option())
+    shown = next((x for x in field.metadata if isinstance(x, Option)), Option())
     words: dict[str, Any] = {
         "help": field.description,
         "min": _bound(field, "ge"),
