@@ -37,9 +37,6 @@ def examine(config: str = "") -> Iterator[Finding]:
     """Check the installation and, if one is named, what a matrix needs.
 
     Nothing is fetched: while this runs, the hub is off for this process, which should end with it.
-
-    Args:
-        config: Path of a matrix file or name of a suite; empty to check the installation only.
     """
     asked = not hub.offline()
     reached = asked and hub.answers()

@@ -42,9 +42,6 @@ def command_from(
     description is the help, ``ge`` and ``le`` are the range, a ``bool`` is a flag, and a list or
     ``tuple[X, ...]`` is a repeatable option. The model checks the values once more: what it
     refuses is an error of usage that names the option.
-
-    Args:
-        model: The settings; a field without a default is required.
     """
 
     def decorate(function: Callable[[Model], None]) -> Callable[..., None]:

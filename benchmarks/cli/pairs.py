@@ -30,11 +30,7 @@ Device = Annotated[str, Field(description="Device of the models: auto, cpu, cuda
 
 
 def columns_of(words: Sequence[str], command: str = "") -> dict[str, str]:
-    """Names of the columns by their role, from ``anchor=question``.
-
-    Args:
-        words: As given.
-        command: Begins the message of an error.
+    """Names of the columns by their role, from ``anchor=question``; errors begin with the command.
 
     Raises:
         ValueError: If one has another form.

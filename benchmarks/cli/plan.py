@@ -20,13 +20,7 @@ NAMED = 6
 
 
 def print_plan(plan: "Plan", *, cells: bool, probed: bool) -> None:
-    """Print what a run would do.
-
-    Args:
-        plan: The cells and how they are to be run.
-        cells: List every cell.
-        probed: Time a short cell of each encoder and data set that was never measured.
-    """
+    """Print what a run would do; ``probed``: after a short cell of all that was never measured."""
     shared = Shared()
     states: list[str] = []
     todo: list[Job] = []

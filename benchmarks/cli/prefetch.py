@@ -32,9 +32,6 @@ _SOURCE = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(?:@| at revision )(?P<com
 def fetch(config: MatrixConfig) -> Iterator[dict[str, Any]]:
     """Load everything once through the same code that a run uses, so that the cache holds it.
 
-    Args:
-        config: The matrix; encoders, data and evaluation tasks are read.
-
     Yields:
         One a thing, after it was loaded: ``kind``, ``name``; ``repository`` on the hub with its
         ``commit``, empty where there is none; ``revision``, a hash of the content for encoders and

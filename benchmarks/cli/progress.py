@@ -45,12 +45,7 @@ def texts_shown(title: str) -> Iterator[None]:
 
 
 class Lines:
-    """Prints a line now and then.
-
-    Args:
-        title: What is being done.
-        every: Seconds between two lines, and before the first.
-    """
+    """Prints a line after every so many seconds, and before the first."""
 
     def __init__(self, title: str, every: float = EVERY) -> None:
         self._title, self._every = title, every

@@ -144,13 +144,7 @@ def on_devices(faiss: Any) -> bool:
 
 
 def resources_of(faiss: Any, device: torch.device, memory: int) -> Any:
-    """Return what faiss needs to work on the current stream of a device; ``None`` for a CPU.
-
-    Args:
-        faiss: The module.
-        device: Where.
-        memory: Bytes of working memory.
-    """
+    """Return what faiss needs to work on the current stream of a device; ``None`` for a CPU."""
     if device.type == "cpu":
         return None
     made = faiss.StandardGpuResources()

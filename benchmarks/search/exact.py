@@ -132,10 +132,6 @@ def _search(
 def check_backend(backend: str, devices: Sequence[torch.device | str] = ()) -> None:
     """Check that a backend can run, before there is anything to search.
 
-    Args:
-        backend: As of `top_k`.
-        devices: Likewise; none for the CPU.
-
     Raises:
         ValueError: If there is no such backend or device, or it cannot run there.
         ModuleNotFoundError: If its package is not installed.
