@@ -54,7 +54,10 @@ class World:
         return self.tokens if self.queries is None else self.queries
 
     def shared(self, made_from: list[Any], make: Callable[[], Arrays]) -> Arrays:
-        """Return ``make()``, or its stored result for a cell with the same answer to the bit."""
+        """Return ``make()``, or its stored result for a cell with the same answer to the bit.
+
+        ``made_from`` decides the answer, along with versions, device and threads.
+        """
         return self.cache.arrays([*made_from, arithmetic(self.device)], make)
 
     def weights(self) -> str:

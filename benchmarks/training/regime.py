@@ -297,7 +297,10 @@ def few_shot(data: TrainingData, limit: int, *, batch_size: int, seed: int) -> T
 
 
 def phase_data(phase: Phase, data: TrainingData, pairs: TrainingData | None) -> TrainingData:
-    """Return the rows a phase trains on."""
+    """Return the rows a phase trains on.
+
+    Pairs with entailment classes are no positives, so contrast takes every text of them alone.
+    """
     if phase.nli and pairs is not None:
         return pairs
     return data if data.nli is None else unpaired(data)
