@@ -30,7 +30,6 @@ def test_pushes_and_pull_requests_are_checked_with_few_rights() -> None:
 def test_commit_hooks_run_the_pinned_ruff() -> None:
     (ruff,) = [r for r in parsed(".pre-commit-config.yaml")["repos"] if "ruff" in r["repo"]]
     pinned = re.search(r"^ruff==(.+)$", (ROOT / "constraints.txt").read_text("utf-8"), re.M)
-    assert pinned is not None
     assert ruff["rev"] == f"v{pinned[1]}"
 
 

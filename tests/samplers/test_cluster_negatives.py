@@ -50,7 +50,6 @@ def test_law_before_there_are_centres_it_is_in_batch() -> None:
     _, picked = answer(make("cluster_negatives"), none)
     assert torch.equal(picked.mask[:, :30], context.negative_mask)
     assert not picked.mask[:, 30:].any()
-    assert picked.attract is not None
     assert not picked.attract.any()
 
 

@@ -106,7 +106,6 @@ def test_agreement_distance_weighted_with_pytorch_metric_learning(
 
     monkeypatch.setattr(utils, "get_random_triplet_indices", catch)
     context = make_context(10, layout="both", dimensions=16, ineligible=0.0, needs=("anchors",))
-    assert context.anchors is not None
     miners.DistanceWeightedMiner(cutoff=0.5, nonzero_loss_cutoff=1.4)(
         context.anchors, torch.arange(10).repeat(2)
     )

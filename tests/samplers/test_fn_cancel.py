@@ -18,7 +18,6 @@ def test_fn_cancel_equals_nested_loops(mode: str) -> None:
             false = {j for j in top if support[i, j].item() > 0.3}
             assert chosen(selection.mask)[i] == set(allowed) - false
             if mode == "attraction":
-                assert selection.attract is not None
                 assert chosen(selection.attract)[i] == false
             else:
                 assert selection.attract is None
@@ -29,7 +28,6 @@ def test_law_fnc_without_detections_is_in_batch(given: dict[str, float]) -> None
     context = make_context(6, 30)
     selection = make("fn_cancel", **given)(context)
     assert torch.equal(selection.mask, context.negative_mask)
-    assert selection.attract is not None
     assert not selection.attract.any()
 
 

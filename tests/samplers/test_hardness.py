@@ -30,8 +30,6 @@ def test_law_llave_is_hard_reweighted_up_to_one_offset_per_row() -> None:
     context = make_context(6, 40, seed=1)
     one = make("hardness", alpha=alpha)(context).log_weight
     two = make("hard_reweighted", beta=alpha * context.temperature)(context).log_weight
-    assert one is not None
-    assert two is not None
     offset = (one - two).masked_fill(~context.negative_mask, torch.nan)
     spread = offset.nan_to_num(-9).amax(1) - offset.nan_to_num(9).amin(1)
     assert (spread.abs() < 1e-4).all()
@@ -73,7 +71,6 @@ def test_agreement_hardness_with_multiple_negatives_ranking(scope: str, mode: st
         loss, theirs.compute_loss_from_embeddings(raw, torch.tensor(0)), rtol=1e-5, atol=1e-5
     )
     for value, grad in zip(raw, wanted, strict=True):
-        assert value.grad is not None
         # Cosines of normalised vectors: theirs leave out what changes a vector's length.
         flat = value.grad - (value.grad * value).sum(1, keepdim=True) * value.detach()
         torch.testing.assert_close(flat, grad, rtol=1e-5, atol=1e-5)

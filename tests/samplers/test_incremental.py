@@ -29,7 +29,6 @@ def test_incremental_equals_nested_loops(mode: str) -> None:
             false = {j for j in allowed if bool(match[level, i, j])}
             assert chosen(part.mask)[i] == allowed - false
             if mode == "attraction":
-                assert part.attract is not None
                 assert chosen(part.attract)[i] == false
 
 

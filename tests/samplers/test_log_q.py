@@ -16,7 +16,6 @@ def test_log_q_equals_nested_loops(relative: str) -> None:
     for seed in range(3):
         context = make_context(5, 14, seed=seed)
         weight = make("log_q", relative=relative, least=0.2)(context).log_weight
-        assert weight is not None
         share = [min(max(float(s), 0.2), 1) for s in context.require("frequency")]
         for i in range(5):
             own = share[int(context.positive[i])] if relative == "positive" else 1.0
@@ -29,7 +28,6 @@ def test_law_log_q_of_texts_that_are_drawn_alike_is_in_batch() -> None:
     context = context.replace(frequency=torch.full((14,), 0.03))
     selection = make("log_q")(context)
     assert torch.equal(selection.mask, context.negative_mask)
-    assert selection.log_weight is not None
     assert (selection.log_weight == 0).all()
 
 
@@ -38,7 +36,6 @@ def test_law_log_q_weighs_a_text_drawn_twice_as_often_half() -> None:
     share = torch.full((14,), 0.03)
     share[3] = 0.06
     weight = make("log_q", relative="nothing")(context.replace(frequency=share)).log_weight
-    assert weight is not None
     torch.testing.assert_close(weight[:, 3].exp() * 2, weight[:, 4].exp())
 
 

@@ -16,7 +16,6 @@ def test_mixed_adds_its_candidates_as_synthetic_columns() -> None:
     context = make_context(5, 20, needs=NEEDS)
     seen, selection = answer(make("mixed", pairs=3, with_anchor=2), context)
     assert seen.similarity.shape == (5, 25)
-    assert seen.synthetic is not None
     assert seen.synthetic.tolist() == [False] * 20 + [True] * 5
     assert selection.mask[:, 20:].all()
 

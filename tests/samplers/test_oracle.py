@@ -15,7 +15,6 @@ def test_oracle_drops_exactly_the_false_negatives() -> None:
 def test_oracle_attracts_what_it_drops() -> None:
     context = make_context(6, 30)
     selection = make("oracle", mode="attraction")(context)
-    assert selection.attract is not None
     assert torch.equal(selection.mask | selection.attract, context.negative_mask)
     assert torch.equal(selection.mask, make("oracle")(context).mask)
 

@@ -155,7 +155,6 @@ def test_a_race_out_of_time_ends_and_a_rerun_gives_the_same_bytes(
     told = _short_of_time(pairs, to, 7.5)  # the least decision takes six
     assert told.outcome == "learned"
     plan = read_plan(to / "plan.json")
-    assert plan is not None
     assert (plan.raced, plan.fresh, plan.curves) == ((0, 2), 3, False)
     found = json.loads((to / "recommendation.json").read_text("utf-8"))
     assert found["left_out_for_time"] == ["bm25, 2"]
@@ -300,7 +299,6 @@ def _killed(pairs: Path, to: Path, lines: int) -> int:
     command = [sys.executable, "-m", "nsbench.analysis.cli.main", "recommend", str(pairs)]
     command += ["--model", "words", "--minutes", "60", "--least", "60", "--out", str(to)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
         seen = 0
         for seen, _ in enumerate(process.stderr, 1):
             if seen == lines:

@@ -213,7 +213,6 @@ def test_the_distance_may_be_inverted() -> None:
 def test_draws_come_from_the_context_alone(miner: str) -> None:
     def mask(seed: int) -> torch.Tensor:
         context = make_context(8, 40, needs={"anchors", "candidates"}, seed=3, layout="one")
-        assert context.generator is not None
         context.generator.manual_seed(seed)
         return PmlMiner(miner, {"neg_per_bin": 1} if "Uniform" in miner else {})(context).mask
 
@@ -235,7 +234,6 @@ def test_the_hardest_share_is_taken_of_each_anchor() -> None:
 
 def test_the_input_is_left_alone() -> None:
     context = make_context(5, 9, needs={"anchors", "candidates"}, seed=1)
-    assert context.anchors is not None
     held = context.anchors.clone(), context.negative_mask.clone()
     PmlMiner("MultiSimilarityMiner")(context)
     assert torch.equal(held[0], context.anchors)

@@ -83,7 +83,6 @@ def test_classes_make_pairs_of_each_text_once(tmp_path: Path) -> None:
     pairs = paired_by_class(data, seed=1)
     used = np.concatenate([pairs.anchor, pairs.positive])
     assert len(used) == len(set(used.tolist())) == 90
-    assert pairs.meaning is not None
     assert (pairs.meaning[pairs.anchor] == pairs.meaning[pairs.positive]).all()
     split = split_rows(np.arange(90))
     written = write_parts(data, split, tmp_path, classes=True)
@@ -134,7 +133,6 @@ def test_graded_pairs_of_a_locked_test_hold_no_text_of_another_part(
     path.write_text("sentence1,sentence2,score\n" + "".join(lines))
     source = f"file[path={path}, min_score={grades - 1}]"
     data, graded = read_data(source, {}), read_graded(source, {})
-    assert graded is not None
     assert (data.rows, graded.rows) == (200, 599)
     split = split_rows(groups_of(data, np.zeros((0, 2), np.int64)))
     written = write_parts(data, split, tmp_path / "out", classes=False, graded=graded)

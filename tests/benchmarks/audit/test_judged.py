@@ -18,7 +18,6 @@ ROWS = 400
 def _judged(rate: float, seed: int) -> list[tuple[float, float, float]]:
     """Truth and interval of every group, by a judge that knows meanings and no given pair."""
     data = datasets.make("planted", rows=ROWS, false_negative_rate=rate, seed=seed)()
-    assert data.meaning is not None
     meaning = dict(zip(data.texts, data.meaning.tolist(), strict=True))
     noise = np.random.default_rng(seed)
 

@@ -180,7 +180,6 @@ def test_sorting_near_the_share_is_the_bisection() -> None:
     for rate in (0.0, 0.001, 0.2, 0.5, 0.999, 1.0):
         count = (eligible.sum(dim=1).double() * rate).long()
         near = _near_the_share(lots, count, eligible)
-        assert near is not None
         assert torch.equal(near, _smallest(lots, count))
         assert torch.equal(near.sum(dim=1), count)
     crooked = (lots**3).masked_fill(~eligible, 2.0)  # not uniform: left to the bisection

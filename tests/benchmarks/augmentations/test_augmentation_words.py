@@ -54,7 +54,6 @@ def test_span_cutoff_cuts_one_run_of_exact_length(encoder: Encoder, rate: float)
     starts = set()
     for seed in SEEDS:
         view = augmentations.make("span_cutoff", rate=rate)(view_of(encoder), seeded(seed))
-        assert view.scale is not None
         cut = view.scale[:, :, 0] == 0
         for row, n in zip(cut, view.lengths.tolist(), strict=True):
             places = row.nonzero()[:, 0].tolist()
@@ -396,7 +395,6 @@ def test_scales_of_single_tokens_move_with_them() -> None:
     source = torch.tensor([[0, 2, 2, 8]])
     moved = rebuilt(view.replace(scale=scale), source, torch.tensor([3]))
     assert moved.ids.tolist() == [[0, 2, 2, 0]]
-    assert moved.scale is not None
     assert moved.scale.flatten().tolist() == [0, 2, 2, 8]
     assert moved.mask.tolist() == [[True, True, True, False]]
     assert int(share_of(torch.tensor([10]), 0.29)) == 2

@@ -160,7 +160,6 @@ def test_law_memory_is_first_in_first_out() -> None:
         ring.push(texts, texts[:, None].float().expand(-1, 2))
         seen = (seen + texts.tolist())[-5:]
         held = ring.stored()
-        assert held is not None
         assert sorted(held.texts.tolist()) == sorted(seen)
         assert torch.equal(held.embeddings[:, 0], held.texts.float())
         assert held.valid.all()
@@ -195,7 +194,6 @@ def test_queue_alone_has_no_negatives_while_it_is_empty() -> None:
 def test_a_warm_start_holds_encoded_texts_and_never_random_vectors(name: str) -> None:
     world = world_on(paired())
     held = candidates.make(name, size=40, start="warm").open(world).stored()
-    assert held is not None
     assert held.valid.all()
     assert len(set(held.texts.tolist())) == 40
     assert held.texts.min() >= 60  # positives, those that are candidates
@@ -241,7 +239,6 @@ def test_law_no_gradient_into_memory() -> None:
         live = world.encoder(world.encoder.plain_view(ids, mask))
         open_pool.after_step(texts.repeat(2), torch.cat([live, live]))
         held = open_pool.stored()
-        assert held is not None
         assert not held.embeddings.requires_grad
         before = held.embeddings.clone()
         (live @ held.embeddings.T).sum().backward()
@@ -286,7 +283,6 @@ def test_queue_keys_are_the_second_texts_without_dropout() -> None:
     texts = torch.cat([torch.arange(8), torch.arange(8) + 60])
     queue.after_step(texts, torch.zeros(16, 8))
     held = queue.stored()
-    assert held is not None
     assert held.texts.tolist() == texts[8:].tolist()
     world.encoder.dropout = 0.0
     torch.testing.assert_close(held.embeddings, world.embed(world.encoder)[texts[8:]])
@@ -348,7 +344,6 @@ def test_law_ance_refreshed_each_step_without_lag_is_the_current_top_k() -> None
         pool.refresh(step)
         rows = torch.tensor([3, 17, 55])
         mined = pool.mined(rows)
-        assert mined is not None
         assert mined.view(3, 4).tolist() == [brute_force(world, int(r), 4) for r in rows]
         with torch.no_grad():
             weight = next(world.encoder.parameters())
@@ -365,8 +360,6 @@ def test_law_ance_never_refreshed_is_static_mining() -> None:
     for step in range(1, 30):
         pool.refresh(step)
     after = pool.mined(torch.arange(20))
-    assert before is not None
-    assert after is not None
     assert torch.equal(before, after)
 
 
@@ -400,7 +393,6 @@ def test_law_drawn_20_of_200_have_the_mean_rank_of_uniform_draws() -> None:
     seen = []
     for _ in range(100):
         mined = pool.mined(torch.arange(40))
-        assert mined is not None
         for r, row in enumerate(mined.view(40, 20).tolist()):
             assert len(set(row)) == 20
             seen += [rank[r, t] for t in row]

@@ -48,7 +48,6 @@ def test_columns_are_of_the_window_outside_the_batch_and_decided_by_the_step(sha
     for step in (0, 1, 0):
         pool.refresh(step)
         texts = pool.mined(rows)
-        assert texts is not None
         assert len(texts) == len(rows) * 3
         found.append(texts)
     assert torch.equal(found[0], found[2])
@@ -58,7 +57,6 @@ def test_columns_are_of_the_window_outside_the_batch_and_decided_by_the_step(sha
     windows = set(data.positive[pool.window[rows.numpy()].ravel()].tolist())
     assert set(chosen.tolist()) <= windows - set(data.positive[rows.numpy()].tolist())
     scores = pool.mined_scores()
-    assert scores is not None
     assert scores.isnan().all()
     assert len(scores) == len(texts)
 

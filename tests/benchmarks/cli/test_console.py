@@ -69,7 +69,6 @@ def test_commands_show_names_of_records_and_claims_as_escapes(tmp_path: Path) ->
             change_record(paths, status="failed", reason=evil)
     paths = folder.cell("hard", "0" * 12)
     claim = claims.acquire(paths.claim)
-    assert claim is not None
     raw = paths.claim.read_text().replace(os.uname().nodename[:64], "\\u001b[2J")
     paths.claim.write_text(raw)
     for command in ("status", "leaderboard", "retry"):

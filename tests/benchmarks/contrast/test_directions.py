@@ -98,7 +98,6 @@ def met(text: str, given: bool = True, positives: str = "once") -> list[tuple[st
     raw = [unit(SIZE, 8, generator=draw) for _ in range(2 + given)]
     contrast, knows = batch(Directions.of(text, "joint", positives), raw)
     mask = mask_candidates(contrast, knows).negative[0]
-    assert contrast.of_positive is not None
     sides = ["d" if p else "q" for p in contrast.of_positive.tolist()]
     names = [("q", "d", "n")[t // SIZE] + str(t % SIZE) for t in contrast.column_texts.tolist()]
     return [(s, n) for s, n, m in zip(sides, names, mask.tolist(), strict=True) if m]

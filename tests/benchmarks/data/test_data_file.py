@@ -190,7 +190,6 @@ def test_tevatron_by_document_ids(tmp_path: Path) -> None:
 
 def test_nli_pairs_keep_the_class(tmp_path: Path) -> None:
     data = load(put(tmp_path / "x.jsonl", NLI), nli="pairs")
-    assert data.nli is not None
     assert data.nli.tolist() == [1, 0, 2, 1, 0]
 
 
@@ -199,7 +198,6 @@ def test_nli_numbers_need_their_names(tmp_path: Path) -> None:
     path = put(tmp_path / "x.jsonl", rows)
     assert "label is the number 2; say what numbers mean with nli_labels" in refused(path)
     data = load(path, nli="pairs", nli_labels=["entailment", "neutral", "contradiction"])
-    assert data.nli is not None
     assert data.nli.tolist() == [0]
 
 
@@ -213,7 +211,6 @@ def test_scored_pairs_without_a_threshold_are_plain_texts(tmp_path: Path) -> Non
 def test_labels_are_meanings(tmp_path: Path) -> None:
     path = put(tmp_path / "x.csv", "text,label\na,cat\nb,dog\nc,cat\nd,\n")
     data = load(path)
-    assert data.meaning is not None
     assert data.meaning.tolist() == [0, 1, 0, -1]
 
 

@@ -20,7 +20,6 @@ TABLE = "\n".join(LINES)
 
 
 def left_out(data: TrainingData) -> dict[str, tuple[int, list[str]]]:
-    assert data.report is not None
     return {item["why"]: (item["count"], item["first"]) for item in data.report["left_out"]}
 
 

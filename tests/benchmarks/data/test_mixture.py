@@ -48,7 +48,6 @@ def test_rows_of_all_parts_point_at_their_own_texts(parts: list[dict[str, Any]])
                 assert data.texts[ours] == part.texts[theirs]
             given = [data.texts[i] for i in data.negatives[mine] if i >= 0]
             assert given == [part.texts[i] for i in part.negatives[row] if i >= 0]
-            assert data.source is not None
             assert data.source[mine] == number
         low += part.rows
     assert len(data.texts) == sum(len(p.texts) for p in alone) - 1

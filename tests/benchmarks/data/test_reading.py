@@ -25,7 +25,6 @@ QUICK = settings(max_examples=60)
 
 
 def left_out(data: TrainingData) -> dict[str, int]:
-    assert data.report is not None
     return {item["why"]: item["count"] for item in data.report["left_out"]}
 
 
@@ -58,7 +57,6 @@ def test_a_bad_row_is_an_error_with_its_line_or_is_counted(
     assert refused(path).startswith("x.jsonl, line 2: ")
     data = load(path, bad_rows="skip")
     assert data.rows == 2
-    assert data.report is not None
     (item,) = data.report["left_out"]
     assert (item["count"], item["first"]) == (1, ["x.jsonl, line 2"])
     assert data.report["read"] == {"x.jsonl": 3}
@@ -261,7 +259,6 @@ def test_misspelt_columns_are_refused_and_others_are_listed(tmp_path: Path) -> N
     row = {"text": "a", "lable": "x", "source": "web"}
     assert "(is it 'label'?)" in refused(put(tmp_path / "x.jsonl", [row]))
     data = load(put(tmp_path / "y.jsonl", [{"text": "a", "source": "web", "label_text": "b"}]))
-    assert data.report is not None
     assert data.report["columns_not_read"] == ["label_text", "source"]
 
 
@@ -301,7 +298,6 @@ def test_no_label_is_no_class(tmp_path: Path) -> None:
     rows += [("six", "1"), ("seven", 1), ("eight", 1.0)]  # type: ignore[list-item]
     path = put(tmp_path / "x.jsonl", [{"text": t, "label": x} for t, x in rows])
     data = load(path)
-    assert data.meaning is not None
     assert data.meaning.tolist() == [0, -1, -1, 0, -1, 1, 1, 1]
 
 
@@ -310,7 +306,6 @@ def test_two_labels_of_one_text_are_refused(tmp_path: Path) -> None:
     message = refused(path)
     assert message == "x.csv, line 5: the text has two labels: 'y' here, 'x' in x.csv, line 2"
     data = load(path, bad_rows="skip")
-    assert data.meaning is not None
     assert data.meaning.tolist() == [0, 0]
     assert data.rows == 4
 

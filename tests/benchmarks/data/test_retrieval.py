@@ -63,7 +63,6 @@ def test_documents_of_held_out_queries_are_no_training_texts(folder: Path) -> No
     data = make(folder)()
     held = {"document 5", "document 6"}  # 0 is also relevant to a query that is trained on
     assert set(data.texts) == (set(DOCUMENTS.values()) | {f"query {i}" for i in range(3)}) - held
-    assert data.report is not None
     counts = {item["why"]: item["count"] for item in data.report["left_out"]}
     assert counts["the document is judged for held-out queries only"] == 2
     assert counts["no document is relevant to the query"] == 1
@@ -74,7 +73,6 @@ def test_documents_of_held_out_queries_are_no_training_texts(folder: Path) -> No
 def test_a_query_may_be_one_anchor_whose_positive_is_drawn(folder: Path) -> None:
     data = make(folder, positives="drawn")()
     assert told(data) == [("0", "1"), ("1", "3"), ("2", "4")]
-    assert data.others is not None
     assert [[data.texts[i] for i in row if i >= 0] for row in data.others] == [
         ["document 0"],
         [],
@@ -114,7 +112,6 @@ def test_hidden_positives_are_false_negatives(folder: Path) -> None:
     right = torch.tensor([number["document 0"], number["document 1"]])
     assert not known.pairs(left, right)[:, 0].any()
     truth = known.truth(left, right)
-    assert truth is not None
     assert truth.tolist() == [[True, False], [False, False], [True, False]]
     assert data.knows_truth
     assert not make(folder)().knows_truth

@@ -132,7 +132,6 @@ def test_levels_are_flattened_to_their_union() -> None:
     mask = torch.tensor([[[True, False, True]], [[True, True, False]]])
     flat = flatten(Selection(mask=mask))
     assert flat.mask.tolist() == [[True, True, True]]
-    assert flat.log_weight is not None
     assert flat.log_weight.exp().tolist() == [[1.0, 0.5, 0.5]]
 
 

@@ -26,7 +26,6 @@ SIZES = {
 def written(folder: Path) -> dict[str, Any]:
     """Files of three kinds, made of planted sentences, and a test."""
     plain = datasets.make("planted", rows=240)()
-    assert plain.meaning is not None
     pairs = [
         (plain.texts[a], plain.texts[p], int(plain.meaning[a]) % 40)
         for a, p in zip(plain.anchor, plain.positive, strict=True)

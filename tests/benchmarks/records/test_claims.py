@@ -31,7 +31,6 @@ def path(tmp_path: Path) -> Path:
 def owner(path: Path) -> Owner:
     """A claim as this process would write it, given up again."""
     claim = acquire(path)
-    assert claim is not None
     found = read_owner(path)
     assert claim.release()
     assert found is not None
@@ -40,9 +39,7 @@ def owner(path: Path) -> Owner:
 
 def test_a_claim_says_who_and_is_gone_after_release(path: Path) -> None:
     claim = acquire(path)
-    assert claim is not None
     owner = read_owner(path)
-    assert owner is not None
     assert (owner.pid, owner.machine) == (os.getpid(), claims.this_machine())
     assert acquire(path) is None  # also this process asks twice in vain
     assert claim.release()
@@ -57,7 +54,6 @@ def test_a_living_owner_is_respected_and_a_dead_one_is_not(path: Path, owner: Ow
     assert free(path)
     put(path, replace(owner, pid=2**22 + 1))
     claim = acquire(path)
-    assert claim is not None
     claim.release()
 
 
@@ -119,7 +115,6 @@ def test_a_garbage_claim_is_watched_and_then_removed(
 def test_beats_are_written_with_the_step(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claims, "BEAT", 0.01)
     claim = acquire(path)
-    assert claim is not None
     claim.at(7)
     until(lambda: (owner := read_owner(path)) and owner.step == 7 and owner.beat > 0)
     claim.release()
@@ -130,7 +125,6 @@ def test_beats_of_an_owner_who_lost_the_claim_go_nowhere(
 ) -> None:
     monkeypatch.setattr(claims, "BEAT", 0.01)
     claim = acquire(path)
-    assert claim is not None
     path.unlink()
     put(path, replace(owner, token="another's"))
     before, handle = path.read_bytes(), claim._handle
@@ -172,6 +166,5 @@ def test_without_hard_links_a_claim_is_still_exclusive(
 
     monkeypatch.setattr(Path, "hardlink_to", refuse)
     claim = acquire(path)
-    assert claim is not None
     assert acquire(path) is None
     assert claim.release()

@@ -43,9 +43,7 @@ def jobs(small: Build, tmp_path: Path) -> list[Job]:
     run_job(found[0])
     record_crash(found[1], "ValueError: [bold]no luck[/]", 2.5)
     claim = claims.acquire(found[2].paths.claim)
-    assert claim is not None
     owner = claims.read_owner(found[2].paths.claim)
-    assert owner is not None
     claim.release()
     found[2].paths.claim.write_text(json.dumps(asdict(replace(owner, pid=DEAD, step=4))))
     found[2].paths.cell.write_text(json.dumps(found[2].planned.cell.plain()))
@@ -156,7 +154,6 @@ def test_gc_leaves_alone_what_somebody_is_at_work_on(
     half = jobs[2].paths.folder / ".scores.csv.1.aa.tmp"
     half.write_text("half")
     claim = claims.acquire(jobs[2].paths.claim)
-    assert claim is not None
     assert list(garbage.find_waste(folder)) == []
     claim.release()
     assert [w.path for w in garbage.find_waste(folder)] == [half]

@@ -31,7 +31,6 @@ def when_at_work(job: Job, act: Callable[[int], None]) -> Iterator[None]:
 
     def wait() -> None:
         owner = until(lambda: claims.read_owner(job.paths.claim))
-        assert owner is not None
         act(owner.pid)
 
     thread = threading.Thread(target=wait)
@@ -68,8 +67,6 @@ def test_a_cell_that_takes_too_long_is_stopped_and_failed(
 
     monkeypatch.setattr(local._Worker, "seconds", property(seconds))
     (_, slow), (_, quick) = LocalPool(1, time_limit=8).run(jobs)
-    assert slow is not None
-    assert quick is not None
     assert (slow.status, quick.status) == ("failed", "done")
     assert slow.reason == "stopped after 8 s, the time limit of a cell"
     assert slow.seconds["total"] == 9
@@ -115,7 +112,6 @@ def test_a_cell_that_runs_elsewhere_is_waited_for_and_taken_over(
 ) -> None:
     jobs = jobs_of(small(seeds=[1, 2]), tmp_path)
     claim = claims.acquire(jobs[0].paths.claim)
-    assert claim is not None
     notes = []
 
     def note(text: str) -> None:

@@ -104,7 +104,6 @@ def test_killed_and_resumed_equals_unbroken(
     broken = tmp_path / "broken"
     command = [sys.executable, "-c", code, str(config), str(broken)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert process.stdout is not None
     assert process.stdout.readline()
     process.send_signal(signal.SIGKILL)
     process.wait()

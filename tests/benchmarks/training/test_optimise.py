@@ -102,7 +102,6 @@ def test_the_gradient_of_a_static_table_is_that_of_a_plain_mean(dropped: bool) -
         view = view.scaled(scale)
     weight = torch.randn(7, 6, generator=generator)
     (encoder(view) * weight).sum().backward()
-    assert encoder.table.grad is not None
     assert encoder.table.grad._nnz() == len(ids[mask].unique()), "a row for each distinct token"
     plain = encoder.table.detach().clone().requires_grad_()
     states = plain[ids] * scale * mask[:, :, None]

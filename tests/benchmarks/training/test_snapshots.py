@@ -87,14 +87,12 @@ def killed(job: Job, after: int) -> None:
 
 def assert_goes_on_as_if_unbroken(raw: dict[str, Any], root: Path, breaks: tuple[int, ...]) -> None:
     unbroken = run_job(replace(job_of(raw, root / "unbroken"), snapshot_seconds=0.0))
-    assert unbroken is not None
     assert unbroken.status == "done", unbroken.traceback
     job = job_of(raw, root / "broken")
     for after in breaks:
         killed(job, after)
         assert job.paths.snapshot.exists()
     record = run_job(job)
-    assert record is not None
     assert record.status == "done", record.traceback
     assert record.environment["resumed_after_step"] == breaks[-1]
     assert contents(job.paths) == contents(job_of(raw, root / "unbroken").paths)
@@ -150,7 +148,6 @@ def test_a_cell_killed_while_it_is_scored_is_not_trained_again(
     steps: list[int] = []
     record = run_cell(job.planned.cell, job.paths, Place("cpu"), on_step=steps.append)
     assert steps == []
-    assert unbroken is not None
     assert (record.cost, record.weights) == (unbroken.cost, unbroken.weights)
     assert contents(job.paths) == contents(job_of(raw, tmp_path / "unbroken").paths)
 
@@ -212,7 +209,6 @@ def test_a_damaged_or_foreign_checkpoint_is_not_used(small: Build, tmp_path: Pat
     }
     run = replace(job_of(raw, tmp_path / "c"), snapshot_seconds=0.0)
     wanted = run_job(run)
-    assert wanted is not None
     for name, data in cases.items():
         job.paths.snapshot.write_bytes(data)
         job.paths.record.unlink(missing_ok=True)
@@ -264,7 +260,6 @@ def test_a_checkpoint_outlives_its_processes_and_not_its_cell(
 
     monkeypatch.setattr(run, "train_cell", fail)
     record = run_job(job)
-    assert record is not None
     assert record.reason == f"{error.__name__}: no luck"
     assert job.paths.snapshot.exists() == stays
 
