@@ -57,21 +57,9 @@ def need_tasks() -> Callable[..., None]:
 def small() -> Callable[..., dict[str, Any]]:
     """A matrix as plain data that runs in about a second a cell, with changes on top."""
 
-    def build(**changes: Any) -> dict[str, Any]:
-        return {
-            "schema": 1,
-            "name": "small",
-            "samplers": ["in_batch"],
-            "augmentations": ["none"],
-            "encoders": [{"name": "static", "dimension": 16}],
-            "data": [{"name": "planted", "rows": 200}],
-            "seeds": [1],
-            "no_training": False,
-            "budget": {"steps": 6, "batch_size": 16, "learning_rate": 0.05},
-            "difficulty": {"every": 3},
-        } | changes
+    from running import small_matrix
 
-    return build
+    return small_matrix
 
 
 @pytest.fixture

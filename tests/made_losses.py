@@ -3,13 +3,17 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
+from nsbench.benchmarks.objectives import objectives
+from nsbench.benchmarks.objectives._embedded import Embedded
 from nsbench.benchmarks.testing.objectives import gradient, objective_cases
 from nsbench.samplers import Objective, Selection, SimilarityContext
-from nsbench.samplers.testing import make_context
+from nsbench.samplers.testing import make_context, of_views, two_views
 
 
 @dataclass(frozen=True)
@@ -73,10 +77,37 @@ def expect_loops(
     assert seen >= 6
 
 
+def every(context: SimilarityContext) -> Selection:
+    """All that may be chosen."""
+    return Selection(mask=context.negative_mask)
+
+
 def case(seed: int = 0) -> tuple[SimilarityContext, Selection]:
     """A batch of which every eligible candidate is chosen."""
     context = make_context(6, 30, needs=(), seed=seed)
-    return context, Selection(mask=context.negative_mask)
+    return context, every(context)
+
+
+def loss_of(
+    name: str, context: SimilarityContext, selection: Selection | None = None, **parameters: Any
+) -> Tensor:
+    """The losses of a batch by an objective; without a selection over all that may be chosen."""
+    objective = objectives.make(name, **parameters)
+    return objective(context.similarity, context, selection or every(context))
+
+
+def raws(size: int = 6, dimensions: int = 8, seed: int = 0) -> list[Tensor]:
+    """Two views of a batch, of several lengths, with gradients."""
+    scale = torch.rand(size, 1, generator=torch.Generator().manual_seed(seed)) + 0.5
+    made = two_views(size, seed=seed, dimensions=dimensions)
+    return [(v * scale).clone().requires_grad_() for v in made]
+
+
+def embedded(raw: list[Tensor]) -> tuple[Embedded, SimilarityContext, Selection]:
+    """A batch of two views as the engine lays it out, one direction."""
+    one, two = (normalize(v, dim=1) for v in raw)
+    context = of_views(one.detach(), two.detach())
+    return Embedded(one, two, (one, two), one @ two.T), context, every(context)
 
 
 def info_nce(row: Row, t: float) -> float:

@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from click.testing import Result
+from typer.testing import CliRunner
+
 from nsbench.benchmarks.matrix.config import parse_config
 from nsbench.benchmarks.matrix.expand import expand
 from nsbench.benchmarks.records import ResultsFolder
@@ -17,6 +20,9 @@ from nsbench.benchmarks.runs.executors.local import LocalPool
 T = TypeVar("T")
 Build = Callable[..., dict[str, Any]]
 """Type of the fixture `small`."""
+Run = Callable[..., Any]
+"""Type of the fixture `run_matrix`."""
+COMMAND = "from nsbench.analysis.cli.main import main; main()"
 HANG = 600.0
 """Seconds that only a hang reaches, on any machine."""
 
@@ -35,6 +41,39 @@ def python(*words: object, **how: Any) -> subprocess.CompletedProcess[str]:
     """Run another Python with some words; ``how`` as for `subprocess.run`."""
     command = [sys.executable, *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, **{"check": False, **how})
+
+
+def nsbench(*words: object, **how: Any) -> subprocess.CompletedProcess[str]:
+    """Run the command line in another process; ``how`` as for `subprocess.run`."""
+    return python("-c", COMMAND, *words, **how)
+
+
+def invoked(*words: object, ends: int = 0, app: Any = None, **how: Any) -> Result:
+    """Run a command in this process and expect its exit code; ``how`` as for `CliRunner.invoke`.
+
+    ``app`` is the command line without the analysis, unless it is given.
+    """
+    if app is None:
+        from nsbench.benchmarks.cli.main import app
+    done = CliRunner().invoke(app, [*map(str, words)], **how)
+    assert done.exit_code == ends, (done.output, done.exception)
+    return done
+
+
+def small_matrix(**changes: Any) -> dict[str, Any]:
+    """Return a matrix as plain data that runs in about a second a cell, with changes on top."""
+    return {
+        "schema": 1,
+        "name": "small",
+        "samplers": ["in_batch"],
+        "augmentations": ["none"],
+        "encoders": [{"name": "static", "dimension": 16}],
+        "data": [{"name": "planted", "rows": 200}],
+        "seeds": [1],
+        "no_training": False,
+        "budget": {"steps": 6, "batch_size": 16, "learning_rate": 0.05},
+        "difficulty": {"every": 3},
+    } | changes
 
 
 def planned_of(raw: dict[str, Any], source: str = "matrix") -> list[Planned]:

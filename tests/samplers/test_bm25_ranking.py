@@ -1,9 +1,8 @@
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from made_data import beir
+from running import Build, Run
 
 from nsbench.samplers import make
 from nsbench.samplers.testing import make_context
@@ -14,7 +13,7 @@ def test_bm25_ranking_chooses_nothing() -> None:
 
 
 def test_bm25_ranking_is_a_row_of_retrieval_tests_only(
-    small: Callable[..., dict[str, Any]], run_matrix: Callable[..., Any], tmp_path: Path
+    small: Build, run_matrix: Run, tmp_path: Path
 ) -> None:
     texts = ["cats chase mice", "dogs bark", "rain in spain"], ["spain", "dogs"]
     beir(tmp_path, *texts, train="q1\tc1\t1\n", test="q0\tc2\t1\n")

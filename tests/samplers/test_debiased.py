@@ -7,23 +7,15 @@ import torch
 
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.records.cell import make, resolve
-from nsbench.samplers import SimilarityContext, samplers
 from nsbench.samplers import make as make_sampler
-
-
-def context() -> SimilarityContext:
-    torch.manual_seed(0)
-    mask = torch.rand(5, 7) < 0.7
-    mask[torch.arange(5), torch.arange(5)] = False
-    return SimilarityContext(
-        similarity=torch.rand(5, 7) * 2 - 1, positive=torch.arange(5), negative_mask=mask
-    )
+from nsbench.samplers import samplers
+from nsbench.samplers.testing import make_context
 
 
 @pytest.mark.parametrize("name", ["debiased", "hard_debiased"])
 def test_keeps_all_and_names_its_objective(name: str) -> None:
     sampler = samplers.make(name, prior=0.02)
-    seen = context()
+    seen = make_context(5, 7, needs=())
     assert torch.equal(sampler(seen).mask, seen.negative_mask)
     pairing: Any = sampler.objective  # type: ignore[attr-defined]
     objective = make(objectives, resolve(objectives, *pairing))
@@ -32,7 +24,7 @@ def test_keeps_all_and_names_its_objective(name: str) -> None:
 
 
 def test_law_hcl_beta_zero_is_dcl() -> None:
-    seen = context()
+    seen = make_context(5, 7, needs=())
     losses = []
     for name, more in (("debiased", {}), ("hard_debiased", {"beta": 0.0})):
         sampler = make_sampler(name, prior=0.05, **more)

@@ -1,13 +1,11 @@
 """The closed-form map: pairs come close, and it is the one that the formula says."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from running import planned_of
+from running import Build, Run, planned_of
 
 from nsbench.benchmarks.data import datasets
 from nsbench.benchmarks.encoders import encode_texts
@@ -33,22 +31,15 @@ def test_law_full_shrinkage_changes_nothing() -> None:
     np.testing.assert_allclose(relevant_components(draw.normal(size=(50, 6)), 1.0), np.eye(6))
 
 
-def raw(**given: Any) -> dict[str, Any]:
-    return {
-        "schema": 1,
-        "name": "made",
-        "samplers": ["in_batch", {"name": "linear_projection", "shrinkage": [0.1, 1.0]}],
-        "augmentations": ["none"],
-        "encoders": [{"name": "static", "dimension": 16}],
-        "data": [{"name": "planted", "rows": 300}],
-        "seeds": [1],
-        "budget": {"steps": 3, "batch_size": 16},
-    } | given
+@pytest.fixture
+def raw(small: Build) -> Build:
+    projected = ["in_batch", {"name": "linear_projection", "shrinkage": [0.1, 1.0]}]
+    data = [{"name": "planted", "rows": 300}]
+    return lambda **given: small(**{"samplers": projected, "data": data} | given)
 
 
-def test_pairs_come_closer_than_other_texts() -> None:
-    wanted = raw(encoders=[{"name": "static", "dimension": 64}])
-    cells = [p.cell for p in planned_of(wanted)]
+def test_pairs_come_closer_than_other_texts(raw: Build) -> None:
+    cells = [p.cell for p in planned_of(raw(encoders=[{"name": "static", "dimension": 64}]))]
     cell = next(c for c in cells if c.sampler.params.get("shrinkage") == 0.1)
     data = datasets.make("planted", rows=300)()
     found = []
@@ -63,8 +54,9 @@ def test_pairs_come_closer_than_other_texts() -> None:
     assert found[1] > found[0] + 0.05
 
 
-def test_cells_are_scored_and_unfit_ones_say_why(run_matrix: Callable[..., Any]) -> None:
-    _, records = run_matrix(raw(encoders=[{"name": "static", "dimension": 16}, "tiny"]))
+def test_cells_are_scored_and_unfit_ones_say_why(run_matrix: Run, raw: Build) -> None:
+    encoders = [{"name": "static", "dimension": 16}, "tiny"]
+    _, records = run_matrix(raw(encoders=encoders, no_training=True))
     found = {
         (r.cell["encoder"]["name"], r.cell["sampler"]["params"].get("shrinkage")): r
         for r in records
@@ -76,8 +68,8 @@ def test_cells_are_scored_and_unfit_ones_say_why(run_matrix: Callable[..., Any])
     assert "tiny is more than that" in found["tiny", 0.1].reason
 
 
-def test_positives_that_are_their_anchors_are_refused() -> None:
-    (planned,) = planned_of(raw(samplers=["linear_projection"], no_training=False))
+def test_positives_that_are_their_anchors_are_refused(raw: Build) -> None:
+    (planned,) = planned_of(raw(samplers=["linear_projection"]))
     data = datasets.make("planted", rows=300)()
     same = replace(data, positive=data.anchor)
     with pytest.raises(SkipCellError, match="every positive of planted is its anchor"):

@@ -1,16 +1,13 @@
 import json
 
 import pytest
-from typer.testing import CliRunner
-
-from nsbench.benchmarks.cli.main import app
+from running import invoked
 
 
 def test_listing_shows_every_sampler_with_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "1000")
-    result = CliRunner().invoke(app, ["list", "samplers", "--json"])
-    assert result.exit_code == 0, result.output
-    rows = {row["name"]: row for row in json.loads(result.output)}
+    listed = json.loads(invoked("list", "samplers", "--json").output)
+    rows = {row["name"]: row for row in listed}
     assert rows["guided"]["needs"] == ["guide_similarity"]
     assert rows["noise"]["needs"] == ["anchors"]  # a property, read off a default instance
     assert rows["median_triplet"]["objective"] == "truncated_triplet"

@@ -4,15 +4,15 @@ from typing import Any
 
 import pytest
 import torch
-from made_losses import expect_agreement
+from made_losses import every, expect_agreement, loss_of
 from made_training import method, opened, unbroken
-from running import planned_of
+from running import Build, planned_of
 from torch.nn.functional import cross_entropy, normalize
 
 from nsbench.benchmarks.data import datasets
 from nsbench.benchmarks.encoders import encoders
 from nsbench.benchmarks.objectives import objectives
-from nsbench.samplers import Selection, append_synthetic, make
+from nsbench.samplers import append_synthetic, make
 from nsbench.samplers.testing import answer, make_context, of_views, two_views, unit
 
 NEEDS = ("anchors", "lower")
@@ -42,17 +42,13 @@ def test_agreement_with_the_loss_of_sscl() -> None:
     context = of_views(z1.detach(), z2.detach()).replace(anchors=z1.detach(), lower=lower)
     context = append_synthetic(context, lower.expand(6, 12, 8))
     similarity = torch.cat([z1 @ z2.T, z1 @ lower.T], dim=1)
-    selection = Selection(mask=context.negative_mask)
-    mine = objectives.make("with_and_without")(similarity, context, selection).mean()
+    mine = objectives.make("with_and_without")(similarity, context, every(context)).mean()
     expect_agreement(mine, theirs, raw)
 
 
 def test_law_without_made_candidates_it_is_the_inner_loss() -> None:
     context = make_context(6, 30, needs=())
-    selection = Selection(mask=context.negative_mask)
-    plain = objectives.make("info_nce")(context.similarity, context, selection)
-    made = objectives.make("with_and_without")(context.similarity, context, selection)
-    assert torch.equal(plain, made)
+    assert torch.equal(loss_of("info_nce", context), loss_of("with_and_without", context))
 
 
 def begun() -> Any:
@@ -90,18 +86,7 @@ def test_a_training_with_a_lower_layer_resumes_as_if_never_stopped() -> None:
     assert whole.cost["passes_lower"] == 8 * 32
 
 
-def test_an_encoder_without_layers_is_skipped() -> None:
-    raw = {
-        "schema": 1,
-        "name": "made",
-        "samplers": ["lower_layer"],
-        "augmentations": ["none"],
-        "encoders": [{"name": "static", "dimension": 16}, {"name": "tiny", "dimension": 16}],
-        "data": [{"name": "planted", "rows": 100}],
-        "seeds": [1],
-        "no_training": False,
-        "budget": {"steps": 2, "batch_size": 16},
-    }
-    static, tiny = planned_of(raw)
+def test_an_encoder_without_layers_is_skipped(small: Build) -> None:
+    static, tiny = planned_of(small(samplers=["lower_layer"], encoders=["static", "tiny"]))
     assert "has no layers" in static.skip
     assert not tiny.skip

@@ -6,19 +6,13 @@ from typing import Any
 import pytest
 import torch
 from made_losses import Row, expect_loops, info_nce
-from torch import Tensor
+from made_losses import loss_of as loss
 from torch.nn.functional import cross_entropy, normalize
 
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.testing.objectives import gradient, objective_cases
 from nsbench.samplers import Selection, SimilarityContext, make
 from nsbench.samplers.testing import make_context, of_views, two_views, unit
-
-
-def loss(name: str, context: SimilarityContext, **parameters: Any) -> Tensor:
-    objective = objectives.make(name, **parameters)
-    return objective(context.similarity, context, make("in_batch")(context))
-
 
 # --- oracles ------------------------------------------------------------------------------------
 
@@ -67,35 +61,30 @@ def test_law_general_identical_negatives_have_a_closed_form() -> None:
 
 def test_law_general_removing_a_negative_lowers_info_nce() -> None:
     context = make_context(4, 10, needs=(), ineligible=0.0)
-    objective = objectives.make("info_nce", temperature=0.2)
-    full = objective(context.similarity, context, Selection(mask=context.negative_mask))
+    full = loss("info_nce", context, temperature=0.2)
     for j in range(10):
         mask = context.negative_mask.clone()
         was = mask[:, j].clone()
         mask[:, j] = False
-        less = objective(context.similarity, context, Selection(mask=mask))
+        less = loss("info_nce", context, Selection(mask=mask), temperature=0.2)
         assert (less[was] < full[was]).all()
 
 
 @pytest.mark.parametrize("share", [0.1, 0.25, 0.5])
 def test_law_general_dropping_the_hardest_lowers_info_nce_most(share: float) -> None:
     context = make_context(4, 41, needs=(), ineligible=0.0)
-    objective = objectives.make("info_nce", temperature=0.2)
-    hardest = objective(context.similarity, context, make("drop_band", high=share)(context))
+    hardest = loss("info_nce", context, make("drop_band", high=share)(context), temperature=0.2)
     for low in (0.1, 0.3, 0.5):
         other = make("drop_band", low=low, high=low + share)(context)
-        assert (hardest <= objective(context.similarity, context, other) + 1e-6).all()
+        assert (hardest <= loss("info_nce", context, other, temperature=0.2) + 1e-6).all()
 
 
 def test_law_general_scaling_raw_embeddings_changes_nothing() -> None:
     draw = torch.Generator().manual_seed(0)
     raw = torch.randn(5, 8, generator=draw)
+    views = [of_views(*normalize(torch.stack([x, x.roll(1, 0)]), dim=-1)) for x in (raw, 7 * raw)]
     for name in ("info_nce", "triplet"):
-        one = loss(name, of_views(normalize(raw, dim=-1), normalize(raw.roll(1, 0), dim=-1)))
-        two = loss(
-            name, of_views(normalize(7 * raw, dim=-1), normalize(7 * raw.roll(1, 0), dim=-1))
-        )
-        torch.testing.assert_close(one, two)
+        torch.testing.assert_close(*(loss(name, context) for context in views))
 
 
 def test_law_general_gradient_is_orthogonal_to_the_raw_embedding() -> None:
@@ -167,11 +156,10 @@ def test_law_truncated_triplet_gradient_ignores_margins_from_six(margin: float) 
 
 
 def test_law_batch_hard_is_at_least_the_mean_triplet() -> None:
-    objective = objectives.make("triplet", margin=0.5)
     for seed in range(4):
         context = make_context(6, 20, needs=(), seed=seed)
-        hard = objective(context.similarity, context, make("hard", k=1)(context))
-        mean = objective(context.similarity, context, make("in_batch")(context))
+        hard = loss("triplet", context, make("hard", k=1)(context), margin=0.5)
+        mean = loss("triplet", context, make("in_batch")(context), margin=0.5)
         assert (hard >= mean - 1e-6).all()
 
 
@@ -222,8 +210,7 @@ def test_agreement_batch_hard_triplet_with_sentence_transformers() -> None:
     labels = torch.arange(8).repeat(2)
     expected = theirs.compute_loss_from_embeddings([torch.cat([a, b])], labels)
     context = of_views(a, b, both=True)
-    objective = objectives.make("triplet", margin=0.3)
-    mine = objective(context.similarity, context, make("hard", k=1)(context)).mean()
+    mine = loss("triplet", context, make("hard", k=1)(context), margin=0.3).mean()
     torch.testing.assert_close(mine, expected, rtol=1e-5, atol=1e-5)
 
 
@@ -234,12 +221,11 @@ def test_agreement_semi_hard_triplet_with_sentence_transformers() -> None:
         distance_metric=losses.BatchHardTripletLossDistanceFunction.cosine_distance,
         margin=0.3,
     )
-    objective = objectives.make("triplet", margin=0.3)
     sampler = make("semi_hard", margin=2.0, keep="hardest", fallback="easiest")
     for seed in range(4):
         a, b = two_views(8, seed=seed)
         labels = torch.arange(8).repeat(2)
         expected = theirs.compute_loss_from_embeddings([torch.cat([a, b])], labels)
         context = of_views(a, b, both=True)
-        mine = objective(context.similarity, context, sampler(context)).mean()
+        mine = loss("triplet", context, sampler(context), margin=0.3).mean()
         torch.testing.assert_close(mine, expected, rtol=1e-5, atol=1e-5)

@@ -1,11 +1,10 @@
 """`band_margin`: a band below the positive for own negatives, or for attracted candidates."""
 
 import math
-from typing import Any
 
 import pytest
 import torch
-from made_losses import Row, expect_agreement, expect_loops, info_nce
+from made_losses import Row, every, expect_agreement, expect_loops, info_nce, loss_of
 from made_training import method, trained
 
 from nsbench.benchmarks.data import datasets
@@ -53,7 +52,7 @@ def test_law_nothing_is_pushed_within_the_band() -> None:
     made = objectives.make("band_margin", weight=1.0, inner="triplet[margin=0.05]")
     for s, sign in ((0.75, 1), (0.6, 0), (0.3, -1)):
         context = one_row([0.8, s, -0.9]).replace(own_negative=torch.tensor([[False, True, False]]))
-        slope = gradient(made, context, Selection(mask=context.negative_mask))
+        slope = gradient(made, context, every(context))
         assert slope[0, 1] == sign
         assert slope[0, 2] == 0
 
@@ -81,10 +80,7 @@ def test_agreement_with_the_loss_of_sncse_for_one_soft_negative_a_row() -> None:
 def test_law_weight_zero_without_such_candidates_is_the_inner_objective() -> None:
     context = make_context(6, 30, needs={"own_negative"})
     none = context.replace(own_negative=torch.zeros_like(context.negative_mask))
-    selection = Selection(mask=context.negative_mask)
-    plain = objectives.make("info_nce")(context.similarity, context, selection)
-    made: Any = objectives.make("band_margin", weight=1.0)
-    assert torch.equal(made(none.similarity, none, selection), plain)
+    assert torch.equal(loss_of("band_margin", none, weight=1.0), loss_of("info_nce", context))
 
 
 def test_negations_stay_in_the_band_through_a_training() -> None:

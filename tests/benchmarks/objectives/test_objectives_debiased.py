@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 import torch
+from made_losses import every
+from made_losses import loss_of as loss
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -12,14 +14,6 @@ from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.testing.objectives import gradient, objective_cases
 from nsbench.samplers import Selection, SimilarityContext, make
 from nsbench.samplers.testing import make_context, of_views, two_views
-
-
-def every(context: SimilarityContext) -> Selection:
-    return Selection(mask=context.negative_mask)
-
-
-def loss(name: str, context: SimilarityContext, **parameters: Any) -> Tensor:
-    return objectives.make(name, **parameters)(context.similarity, context, every(context))
 
 
 def views(batch: int = 8, seed: int = 0) -> SimilarityContext:
@@ -361,9 +355,8 @@ def test_agreement_guided_with_gist_embed_loss(
     sampler = make("guided", margin=margin, margin_kind=kind)
     selection = sampler(context.replace(guide_similarity=guide))
     assert not torch.equal(selection.mask, context.negative_mask)
-    objective = objectives.make("info_nce", temperature=0.05)
     # Their loss has no row for the positives as anchors; the first ten rows are the same.
-    mine = objective(context.similarity, context, selection)[:10].mean()
+    mine = loss("info_nce", context, selection, temperature=0.05)[:10].mean()
     torch.testing.assert_close(mine, expected, rtol=1e-5, atol=1e-5)
 
 
@@ -376,16 +369,15 @@ def test_agreement_miners_with_pytorch_metric_learning() -> None:
     z = torch.cat([a, b])
     cosine = distances.CosineSimilarity()
 
-    anchor, _, negative = miners.BatchHardMiner(distance=cosine)(z, labels)
-    theirs = torch.zeros_like(context.negative_mask).index_put(
-        (anchor, negative), torch.tensor(True)
-    )
-    assert torch.equal(make("hard", k=1)(context).mask, theirs)
+    def chosen(miner: Any) -> Tensor:
+        anchor, _, negative = miner(z, labels)
+        nothing = torch.zeros_like(context.negative_mask)
+        return nothing.index_put((anchor, negative), torch.tensor(True))
 
-    miner = miners.TripletMarginMiner(margin=0.4, type_of_triplets="semihard", distance=cosine)
-    anchor, _, negative = miner(z, labels)
-    theirs = torch.zeros_like(context.negative_mask).index_put(
-        (anchor, negative), torch.tensor(True)
+    theirs = chosen(miners.BatchHardMiner(distance=cosine))
+    assert torch.equal(make("hard", k=1)(context).mask, theirs)
+    theirs = chosen(
+        miners.TripletMarginMiner(margin=0.4, type_of_triplets="semihard", distance=cosine)
     )
     mine = make("semi_hard", margin=0.4)(context).mask
     rows = theirs.any(dim=1)  # in the others ours falls back to all

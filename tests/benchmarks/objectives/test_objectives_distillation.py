@@ -1,14 +1,12 @@
 """`listwise_kd` and `margin_mse`: a teacher's scores as the target."""
 
 import math
-from typing import Any, cast
 
 import pytest
 import torch
-from made_losses import Row, expect_agreement, expect_loops, info_nce
+from made_losses import Row, every, expect_agreement, expect_loops, info_nce
 from made_training import training
-from running import planned_of
-from torch import nn
+from running import Build, planned_of
 
 from nsbench.benchmarks.objectives import objectives
 from nsbench.samplers import Selection, SimilarityContext
@@ -54,7 +52,7 @@ def test_margin_mse_equals_nested_loops() -> None:
 def test_law_a_student_that_is_its_teacher_has_nothing_to_learn() -> None:
     context = make_context(6, 30)
     context = context.replace(guide_similarity=context.similarity)
-    selection = Selection(mask=context.negative_mask)
+    selection = every(context)
     for name in ("listwise_kd", "margin_mse"):
         live = context.similarity.clone().requires_grad_()
         loss = objectives.make(name)(live, context, selection)
@@ -65,7 +63,7 @@ def test_law_a_student_that_is_its_teacher_has_nothing_to_learn() -> None:
 
 def test_agreement_margin_mse_with_sentence_transformers() -> None:
     losses = pytest.importorskip("sentence_transformers").sentence_transformer.losses
-    theirs = losses.MarginMSELoss(cast(nn.Module, None))
+    theirs = losses.MarginMSELoss(None)
     size = 5
     one, two = two_views(size, seed=1)
     draw = torch.Generator().manual_seed(2)
@@ -87,33 +85,19 @@ def test_a_training_learns_from_the_encoder_as_it_was() -> None:
     assert done.training["loss"].iloc[0] < 1e-6
 
 
-def cells(**given: Any) -> list[Any]:
-    raw = {
-        "schema": 1,
-        "name": "made",
-        "samplers": ["in_batch"],
-        "augmentations": ["none"],
-        "encoders": ["static"],
-        "data": [{"name": "planted", "rows": 100}],
-        "seeds": [1],
-        "no_training": False,
-    }
-    return planned_of(raw | given)
-
-
-def test_the_teacher_of_an_objective_is_part_of_the_key() -> None:
+def test_the_teacher_of_an_objective_is_part_of_the_key(small: Build) -> None:
     named = {"name": "listwise_kd", "guide": "static[dimension=32]"}
-    (one,) = cells(objectives=[named])
+    (one,) = planned_of(small(objectives=[named]))
     assert "objective_guide" in one.cell.inputs
-    (two,) = cells(objectives=["listwise_kd"])
+    (two,) = planned_of(small(objectives=["listwise_kd"]))
     assert "objective_guide" not in two.cell.inputs
 
 
-def test_two_guides_in_one_cell_are_skipped_with_the_reason() -> None:
-    planned = cells(
+def test_two_guides_in_one_cell_are_skipped_with_the_reason(small: Build) -> None:
+    raw = small(
         samplers=["in_batch", {"name": "guided", "guide": "static[dimension=16]"}],
         objectives=[{"name": "margin_mse", "guide": "static[dimension=32]"}],
     )
-    (skip,) = (p.skip for p in planned if p.skip)
+    (skip,) = (p.skip for p in planned_of(raw) if p.skip)
     assert "guided has the guide 'static[dimension=16]'" in skip
     assert "margin_mse has 'static[dimension=32]'" in skip

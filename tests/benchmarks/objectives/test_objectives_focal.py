@@ -11,6 +11,7 @@ import torch
 from made_losses import (
     Row,
     case,
+    every,
     expect_agreement,
     expect_loops,
     expect_same_gradient,
@@ -20,7 +21,7 @@ from torch import Tensor
 
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.testing.objectives import gradient
-from nsbench.samplers import Selection, SimilarityContext
+from nsbench.samplers import SimilarityContext
 from nsbench.samplers.testing import of_views, two_views
 
 BATCH = 7
@@ -134,7 +135,7 @@ def ours(name: str, raw: list[Tensor], **given: Any) -> Tensor:
     context = of_views(one.detach(), two.detach(), both=True)
     views = torch.cat([one, two])
     made = objectives.make(name, **given)
-    return made(views @ views.T, context, Selection(mask=context.negative_mask)).mean()
+    return made(views @ views.T, context, every(context)).mean()
 
 
 @pytest.mark.filterwarnings("ignore:To copy construct from a tensor")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from made_losses import Row, expect_loops, expect_same_gradient
+from made_losses import Row, every, expect_loops, expect_same_gradient
 from made_training import method, opened, unbroken
 from torch import Tensor
 from torch.nn.functional import one_hot
@@ -15,7 +15,7 @@ from nsbench.benchmarks.data import datasets
 from nsbench.benchmarks.encoders import encoders
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.testing.objectives import gradient
-from nsbench.samplers import Selection, SimilarityContext
+from nsbench.samplers import SimilarityContext
 from nsbench.samplers.testing import make_context, of_views, two_views
 
 
@@ -38,16 +38,14 @@ def test_global_contrast_equals_nested_loops(gamma: float, variant: str) -> None
 def test_law_gamma_one_has_the_gradient_of_decoupled() -> None:
     for seed in range(4):
         context = make_context(6, 30, needs={"memory"}, seed=seed, layout="both")
-        selection = Selection(mask=context.negative_mask)
         made = objectives.make("global_contrast", gamma=1.0, temperature=0.1)
-        expect_same_gradient(
-            made, objectives.make("decoupled", temperature=0.1), context, selection
-        )
+        apart = objectives.make("decoupled", temperature=0.1)
+        expect_same_gradient(made, apart, context, every(context))
 
 
 def test_law_a_row_that_was_hard_before_is_pushed_less_now() -> None:
     context = make_context(6, 30, needs={"memory"})
-    selection = Selection(mask=context.negative_mask)
+    selection = every(context)
     made = objectives.make("global_contrast", temperature=0.2)
     pushes = []
     for before in (-math.inf, 0.0, 3.0, 6.0):
@@ -82,7 +80,7 @@ def test_agreement_with_the_released_code_in_its_gradient_and_memory() -> None:
         before = torch.rand(14, generator=torch.Generator().manual_seed(seed)) + 0.1
         one, two = (torch.nn.functional.normalize(v, dim=1) for v in raw)
         context = of_views(one.detach(), two.detach(), both=True).replace(memory=before.log())
-        views, selection = torch.cat([one, two]), Selection(mask=context.negative_mask)
+        views, selection = torch.cat([one, two]), every(context)
         made: Any = objectives.make("global_contrast", variant="official", temperature=0.5)
         mine = made(views @ views.T, context, selection).mean()
         theirs, kept = official(raw, before, 0.9, 0.5)

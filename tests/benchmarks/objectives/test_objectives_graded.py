@@ -3,25 +3,23 @@
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from made_losses import Row, expect_agreement, expect_loops
+from made_losses import Row, embedded, every, expect_agreement, expect_loops, raws
 from made_training import method, opened, unbroken, world_of
-from torch import Tensor, nn
-from torch.nn.functional import normalize
 
 from nsbench.benchmarks.data import datasets
 from nsbench.benchmarks.encoders import encoders
 from nsbench.benchmarks.objectives import objectives
-from nsbench.benchmarks.objectives._embedded import Embedded, losses_of
+from nsbench.benchmarks.objectives._embedded import losses_of
 from nsbench.benchmarks.objectives.angle import angle_between
 from nsbench.benchmarks.testing.objectives import gradient, objective_cases
 from nsbench.benchmarks.training.of_rows import OfRows
-from nsbench.samplers import Selection, SimilarityContext
-from nsbench.samplers.testing import make_context, of_views, two_views
+from nsbench.samplers import SimilarityContext
+from nsbench.samplers.testing import make_context, two_views
 
 
 @pytest.mark.parametrize("scale", [20.0, 1.0])
@@ -39,24 +37,6 @@ def test_cosent_equals_nested_loops(scale: float) -> None:
     expect_loops(objectives.make("cosent", scale=scale), formula)
 
 
-def graded(raw: list[Tensor], grade: Tensor) -> tuple[Embedded, SimilarityContext, Selection]:
-    one, two = (normalize(v, dim=1) for v in raw)
-    context = of_views(one.detach(), two.detach()).replace(grade=grade)
-    return (
-        Embedded(one, two, (one, two), one @ two.T),
-        context,
-        Selection(mask=context.negative_mask),
-    )
-
-
-def raws(seed: int) -> tuple[list[Tensor], Tensor]:
-    draw = torch.Generator().manual_seed(seed)
-    scale = torch.rand(9, 1, generator=draw) + 0.5
-    grade = torch.randint(0, 4, (9,), generator=draw).float()  # with ties
-    made = two_views(9, seed=seed, dimensions=8)
-    return [(v * scale).clone().requires_grad_() for v in made], grade
-
-
 @pytest.mark.parametrize(
     ("name", "given", "theirs"),
     [
@@ -68,10 +48,13 @@ def test_agreement_with_sentence_transformers(
     name: str, given: dict[str, Any], theirs: str
 ) -> None:
     losses = pytest.importorskip("sentence_transformers").sentence_transformer.losses
-    loss = getattr(losses, theirs)(cast(nn.Module, None))
+    loss = getattr(losses, theirs)(None)
     for seed in range(3):
-        raw, grade = raws(seed)
-        mine = losses_of(objectives.make(name, **given), *graded(raw, grade)).mean()
+        raw = raws(9, seed=seed)
+        grade = torch.randint(0, 4, (9,), generator=torch.Generator().manual_seed(seed)).float()
+        batch, context, selection = embedded(raw)  # with ties among the grades
+        made = objectives.make(name, **given)
+        mine = losses_of(made, batch, context.replace(grade=grade), selection).mean()
         there = loss.compute_loss_from_embeddings(raw, grade)
         expect_agreement(mine, there, raw)
 
@@ -86,16 +69,13 @@ def test_angles_are_products_of_complex_halves() -> None:
             w = complex(two[row, k], two[row, 3 + k])
             total += z * w.conjugate()
         assert float(found[row]) == pytest.approx(abs(total.real + total.imag), rel=1e-4)
-    longer = (
-        torch.nn.functional.pad(one[:, :5], (0, 1)),
-        torch.nn.functional.pad(two[:, :5], (0, 1)),
-    )
+    longer = (torch.nn.functional.pad(view[:, :5], (0, 1)) for view in (one, two))
     assert torch.equal(angle_between(one[:, :5], two[:, :5]), angle_between(*longer))
 
 
 def test_law_pairs_of_one_grade_cost_nothing_and_the_right_order_little() -> None:
     context = make_context(6, 20, needs={"grade"})
-    selection = Selection(mask=context.negative_mask)
+    selection = every(context)
     made = objectives.make("cosent")
     alike = context.replace(grade=torch.ones(6))
     assert (made(context.similarity, alike, selection) == 0).all()

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from made_losses import Row, case, expect_loops, info_nce
+from made_losses import Row, case, every, expect_loops, info_nce, loss_of
 from torch.nn import functional
 
 from nsbench.benchmarks.objectives import objectives
@@ -24,25 +24,23 @@ def test_rince_equals_nested_loops(q: float, lam: float, t: float) -> None:
 
 
 def test_law_rince_towards_zero_is_info_nce() -> None:
-    context, selection = case()
-    plain = objectives.make("info_nce", temperature=0.1)(context.similarity, context, selection)
-    small = objectives.make("rince", q=1e-4)(context.similarity, context, selection)
+    context, _ = case()
+    plain = loss_of("info_nce", context, temperature=0.1)
+    small = loss_of("rince", context, q=1e-4)
     torch.testing.assert_close(small, plain + math.log(0.01), rtol=2e-3, atol=4e-3)
 
 
 def test_law_rince_at_one_is_the_plain_sum_of_the_negatives() -> None:
     context, selection = case()
-    t = 0.5
-    loss = objectives.make("rince", q=1.0, lam=1.0, temperature=t)
-    wanted = (torch.exp(context.similarity / t) * selection.mask).sum(dim=1)
-    torch.testing.assert_close(loss(context.similarity, context, selection), wanted)
+    wanted = (torch.exp(context.similarity / 0.5) * selection.mask).sum(dim=1)
+    loss = loss_of("rince", context, q=1.0, lam=1.0, temperature=0.5)
+    torch.testing.assert_close(loss, wanted)
 
 
 def test_law_rince_gives_in_to_a_hopeless_positive_where_info_nce_does_not() -> None:
     row = one_row([-0.9, 0.9, 0.8, 0.7])
-    selection = Selection(mask=row.negative_mask)
     pull = {
-        name: -float(gradient(made, row, selection)[0, 0])
+        name: -float(gradient(made, row, every(row))[0, 0])
         for name, made in (
             ("info_nce", objectives.make("info_nce", temperature=0.5)),
             ("rince", objectives.make("rince", q=1.0, lam=0.01, temperature=0.5)),
@@ -71,7 +69,7 @@ def test_law_focal_info_nce_pushes_negatives_below_half_the_offset_up() -> None:
     made = objectives.make("focal_info_nce")
     for s_pos in (-0.2, 0.4):
         row = one_row([s_pos, -0.5, -0.2, -0.151, -0.149, 0.1, 0.5])
-        slope = gradient(made, row, Selection(mask=row.negative_mask))[0]
+        slope = gradient(made, row, every(row))[0]
         sign = slope[1:].sign().tolist()
         assert sign == [-1, -1, -1, 1, 1, 1]  # descent moves against it
         assert (slope[0] > 0) == (s_pos < 0)
@@ -80,7 +78,7 @@ def test_law_focal_info_nce_pushes_negatives_below_half_the_offset_up() -> None:
 def test_focal_info_nce_counts_what_moves_backward() -> None:
     row = one_row([-0.2, -0.5, 0.1, 0.5])
     made = objectives.make("focal_info_nce")
-    found = made.diagnostics(row.similarity, row, Selection(mask=row.negative_mask))
+    found = made.diagnostics(row.similarity, row, every(row))
     torch.testing.assert_close(found["backward"], torch.tensor(0.5))
 
 
@@ -98,9 +96,8 @@ def test_law_temperature_free_logits_are_log_odds() -> None:
 
 def test_law_temperature_free_is_finite_where_the_logit_is_not() -> None:
     row = one_row([1.0, 1.0, -1.0])
-    made = objectives.make("temperature_free")
-    assert torch.isfinite(made(row.similarity, row, Selection(mask=row.negative_mask))).all()
-    assert torch.isfinite(gradient(made, row, Selection(mask=row.negative_mask))).all()
+    assert torch.isfinite(loss_of("temperature_free", row)).all()
+    assert torch.isfinite(gradient(objectives.make("temperature_free"), row, every(row))).all()
 
 
 @pytest.mark.parametrize(("t", "bias"), [(0.1, -10.0), (0.2, 1.0)])
@@ -120,7 +117,7 @@ def test_law_sigmoid_is_softplus_over_all_less_the_diagonal() -> None:
     similarity = 2 * torch.rand(6, 6, generator=draw) - 1
     off = ~(torch.eye(6) > 0)
     context = SimilarityContext(similarity, torch.arange(6), off)
-    loss = objectives.make("sigmoid")(similarity, context, Selection(mask=off))
+    loss = loss_of("sigmoid", context)
     logits = 10 * similarity - 10
     wanted = functional.softplus(logits).sum(dim=1) - logits.diagonal()
     torch.testing.assert_close(loss, wanted, rtol=1e-5, atol=1e-5)

@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from made_losses import Row, expect_loops, info_nce
+from made_losses import Row, every, expect_loops, info_nce, loss_of
 
 from nsbench.benchmarks.objectives import objectives
 from nsbench.samplers import Selection, SimilarityContext
@@ -30,12 +30,8 @@ def test_split_equals_nested_loops(batch: float, own: float) -> None:
 def test_law_split_without_own_negatives_is_info_nce() -> None:
     context = make_context(6, 30)
     context = context.replace(own_negative=torch.zeros_like(context.negative_mask))
-    selection = Selection(mask=context.negative_mask)
-    one, two = (
-        objectives.make(name, temperature=0.1)(context.similarity, context, selection)
-        for name in ("split", "info_nce")
-    )
-    torch.testing.assert_close(one, two)
+    plain = loss_of("info_nce", context, temperature=0.1)
+    torch.testing.assert_close(loss_of("split", context, temperature=0.1), plain)
 
 
 def test_law_one_joint_softmax_costs_at_least_the_larger_part() -> None:
@@ -44,11 +40,10 @@ def test_law_one_joint_softmax_costs_at_least_the_larger_part() -> None:
         own = context.require("own_negative")
         reached = own | ~own.any(dim=0, keepdim=True)
         selection = Selection(mask=context.negative_mask & reached)
-        joint = objectives.make("info_nce", temperature=0.1)
-        whole = joint(context.similarity, context, selection)
+        whole = loss_of("info_nce", context, selection, temperature=0.1)
         for weights in ({"own_weight": 0.0}, {"batch_weight": 0.0}):
-            part = objectives.make("split", temperature=0.1, **weights)
-            assert (whole >= part(context.similarity, context, selection) - 1e-6).all()
+            part = loss_of("split", context, selection, temperature=0.1, **weights)
+            assert (whole >= part - 1e-6).all()
 
 
 def test_debiased_rows_equals_nested_loops_and_debiased_where_all_rows_are_alike() -> None:
@@ -72,18 +67,12 @@ def test_debiased_rows_equals_nested_loops_and_debiased_where_all_rows_are_alike
     for i in range(6):  # two of each row's twenty
         truth[i, context.negative_mask[i].nonzero()[:2, 0]] = True
     context = context.replace(truth=truth)
-    selection = Selection(mask=context.negative_mask)
-    rows = made(context.similarity, context, selection)
-    plain = objectives.make("debiased", temperature=t, prior=0.1)
-    torch.testing.assert_close(rows, plain(context.similarity, context, selection))
+    rows = made(context.similarity, context, every(context))
+    torch.testing.assert_close(rows, loss_of("debiased", context, temperature=t, prior=0.1))
 
 
 def test_law_debiased_rows_without_false_negatives_is_nt_xent() -> None:
     context = make_context(6, 30)
     context = context.replace(truth=torch.zeros_like(context.negative_mask))
-    selection = Selection(mask=context.negative_mask)
-    rows = objectives.make("debiased_rows", temperature=0.1)
-    plain = objectives.make("nt_xent", temperature=0.1)
-    torch.testing.assert_close(
-        rows(context.similarity, context, selection), plain(context.similarity, context, selection)
-    )
+    plain = loss_of("nt_xent", context, temperature=0.1)
+    torch.testing.assert_close(loss_of("debiased_rows", context, temperature=0.1), plain)

@@ -1,36 +1,21 @@
 """`spread_out`, `matryoshka` and `learned`: any objective, and something more."""
 
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import torch
-from made_losses import expect_agreement, expect_same_gradient
+from made_losses import embedded, every, expect_agreement, expect_same_gradient, raws
 from made_training import training, unbroken
 from torch import Tensor, nn
 
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.objectives._embedded import Embedded, losses_of
 from nsbench.benchmarks.testing.objectives import gradient
-from nsbench.samplers import Selection, SimilarityContext
-from nsbench.samplers.testing import make_context, of_views, two_views, unit
-
-
-def views(raw: list[Tensor]) -> tuple[Embedded, SimilarityContext, Selection]:
-    """A batch of two views as the engine lays it out, one direction."""
-    one, two = (nn.functional.normalize(v, dim=1) for v in raw)
-    context = of_views(one.detach(), two.detach())
-    embedded = Embedded(one, two, (one, two), one @ two.T)
-    return embedded, context, Selection(mask=context.negative_mask)
-
-
-def raws(size: int = 6, dimensions: int = 8, seed: int = 0) -> list[Tensor]:
-    scale = torch.rand(size, 1, generator=torch.Generator().manual_seed(seed)) + 0.5
-    made = two_views(size, seed=seed, dimensions=dimensions)
-    return [(v * scale).clone().requires_grad_() for v in made]
+from nsbench.samplers.testing import make_context, unit
 
 
 def total(name: str, raw: list[Tensor], **given: Any) -> Tensor:
-    return losses_of(objectives.make(name, **given), *views(raw)).mean()
+    return losses_of(objectives.make(name, **given), *embedded(raw)).mean()
 
 
 @pytest.mark.parametrize("over", ["mean", "sum"])
@@ -39,12 +24,9 @@ def test_agreement_spread_out_with_global_orthogonal_regularization(
     over: str, first: float, second: float
 ) -> None:
     losses = pytest.importorskip("sentence_transformers").sentence_transformer.losses
-    ranking = losses.MultipleNegativesRankingLoss(cast(nn.Module, None), scale=20.0)
+    ranking = losses.MultipleNegativesRankingLoss(None, scale=20.0)
     apart = losses.GlobalOrthogonalRegularizationLoss(
-        cast(nn.Module, None),
-        mean_weight=first,
-        second_moment_weight=second,
-        aggregation=over,
+        None, mean_weight=first, second_moment_weight=second, aggregation=over
     )
     for seed in range(3):
         raw = raws(dimensions=4, seed=seed)
@@ -95,7 +77,7 @@ def test_agreement_matryoshka_with_sentence_transformers() -> None:
     model = Given(8)
     theirs = losses.MatryoshkaLoss(
         model,
-        losses.MultipleNegativesRankingLoss(cast(Any, model), scale=20.0),
+        losses.MultipleNegativesRankingLoss(model, scale=20.0),
         matryoshka_dims=[8, 4, 2],
         matryoshka_weights=[1, 0.5, 2],
     )
@@ -107,19 +89,19 @@ def test_agreement_matryoshka_with_sentence_transformers() -> None:
 
 def test_matryoshka_adds_up_lengths_and_carries_what_the_sampler_made() -> None:
     raw = raws()
-    embedded, context, selection = views(raw)
+    whole, context, selection = embedded(raw)
     made = unit(6, 2, 8, generator=torch.Generator().manual_seed(5))
-    wide = Embedded(embedded.anchors, embedded.columns, embedded.views, embedded.live, made)
-    live = torch.cat([embedded.live, torch.einsum("bd,bsd->bs", embedded.anchors, made)], dim=1)
+    wide = Embedded(whole.anchors, whole.columns, whole.views, whole.live, made)
+    live = torch.cat([whole.live, torch.einsum("bd,bsd->bs", whole.anchors, made)], dim=1)
     torch.testing.assert_close(wide.similarity(), live)
     short = wide.truncated(3)
     for i in range(6):
-        a = nn.functional.normalize(embedded.anchors[i, :3], dim=0)
+        a = nn.functional.normalize(whole.anchors[i, :3], dim=0)
         b = nn.functional.normalize(made[i, 1, :3], dim=0)
         torch.testing.assert_close(short.live[i, 7], a @ b)
     plain = objectives.make("info_nce")
-    wanted = sum(losses_of(plain, e, context, selection) for e in (embedded, embedded.truncated(3)))
-    got = losses_of(objectives.make("matryoshka", dimensions=(3,)), embedded, context, selection)
+    wanted = sum(losses_of(plain, e, context, selection) for e in (whole, whole.truncated(3)))
+    got = losses_of(objectives.make("matryoshka", dimensions=(3,)), whole, context, selection)
     torch.testing.assert_close(got, wanted)
 
 
@@ -141,7 +123,7 @@ def test_a_wrapper_says_of_itself_what_its_inner_objective_says(name: str, inner
     for attribute in ("views", "balanced", "temperature"):
         assert getattr(made, attribute) == getattr(alone, attribute)
     context = make_context(6, 30, needs=())
-    expect_same_gradient(made, alone, context, Selection(mask=context.negative_mask))
+    expect_same_gradient(made, alone, context, every(context))
     assert not hasattr(made, "diagnostics")
     assert hasattr(objectives.make("spread_out", inner="triplet"), "diagnostics")
     with pytest.raises(ValueError, match=f"{name}: inner: no objective is called 'info_mce'"):
@@ -155,7 +137,7 @@ def test_learned_numbers_start_where_the_inner_objective_stands_and_get_its_grad
     assert set(made.learned) == {"temperature", "bias"}
     values = {n: torch.tensor(v, requires_grad=True) for n, v in made.learned.items()}
     context = make_context(6, 30, needs=())
-    selection = Selection(mask=context.negative_mask)
+    selection = every(context)
     loss = made.bind(values)(context.similarity, context, selection)
     alone = objectives.make("sigmoid", temperature=0.2, bias=-3.0)
     torch.testing.assert_close(loss, alone(context.similarity, context, selection))
@@ -169,7 +151,7 @@ def test_learned_numbers_start_where_the_inner_objective_stands_and_get_its_grad
             bound = made.bind(moved)
             ends.append(bound(context.similarity, context, selection).double().sum())
         slope = float(ends[0] - ends[1]) / (2 * step)
-        assert float(cast(Tensor, values[name].grad)) == pytest.approx(slope, rel=1e-2)
+        assert float(values[name].grad) == pytest.approx(slope, rel=1e-2)
     with pytest.raises(ValueError, match="inner is 'rince', which has nothing to learn"):
         objectives.make("learned", inner="rince")
 
@@ -203,4 +185,4 @@ def test_the_penalty_reaches_the_encoder() -> None:
     plain.finish()
     weights = torch.cat([p.detach().flatten() for p in plain.world.encoder.parameters()])
     assert torch.equal(ends[0], weights)
-    assert gradient(objectives.make("spread_out"), *views(raws())[1:]).abs().sum() > 0
+    assert gradient(objectives.make("spread_out"), *embedded(raws())[1:]).abs().sum() > 0

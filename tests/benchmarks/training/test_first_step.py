@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from running import planned_of
+from running import planned_of, small_matrix
 
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.training.first_step import Block, first_step, told
@@ -20,19 +20,13 @@ def blocks(
     sampler: Any, pool: Any = "in_batch", objective: Any = "", **data: Any
 ) -> dict[str, Block]:
     layers = isinstance(sampler, dict) and sampler["name"] == "lower_layer"
-    raw: dict[str, Any] = {
-        "schema": 1,
-        "name": "made",
-        "samplers": [sampler],
+    raw = small_matrix(
+        samplers=[sampler],
+        encoders=[{"name": "tiny" if layers else "static", "dimension": 16}],
+        data=[{k: v for k, v in ({"name": "planted", "rows": 200} | data).items() if v}],
         **({"candidates": [pool]} if pool else {}),
         **({"objectives": [objective]} if objective else {}),
-        "augmentations": ["none"],
-        "encoders": [{"name": "tiny" if layers else "static", "dimension": 16}],
-        "data": [{k: v for k, v in ({"name": "planted", "rows": 200} | data).items() if v}],
-        "seeds": [1],
-        "no_training": False,
-        "budget": {"steps": 3, "batch_size": BATCH},
-    }
+    )
     (planned,) = planned_of(raw)
     assert not planned.skip
     return {block.kind: block for block in first_step(planned.cell)}
