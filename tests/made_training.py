@@ -7,6 +7,7 @@ import torch
 
 from nsbench.benchmarks.augmentations import Augmentation, augmentations, bound
 from nsbench.benchmarks.candidates import candidates
+from nsbench.benchmarks.contrast.context import Contrast, Known, mask_candidates
 from nsbench.benchmarks.contrast.directions import Directions
 from nsbench.benchmarks.contrast.views import embed_all
 from nsbench.benchmarks.contrast.world import World
@@ -18,7 +19,7 @@ from nsbench.benchmarks.seeds import seed_for
 from nsbench.benchmarks.training.measures import Trained
 from nsbench.benchmarks.training.step import Method
 from nsbench.benchmarks.training.train import Training
-from nsbench.samplers import samplers
+from nsbench.samplers import SimilarityContext, samplers
 
 CPU = torch.device("cpu")
 STEPS = 12
@@ -84,6 +85,17 @@ def training(
         warmup=0.3,
     )
     return opened(made, data, chosen, every=3)
+
+
+def context_of(contrast: Contrast, data: TrainingData) -> SimilarityContext:
+    """The context of a laid-out batch."""
+    return SimilarityContext(
+        similarity=contrast.anchors @ contrast.columns.T,
+        positive=contrast.positive,
+        negative_mask=mask_candidates(contrast, Known(data, CPU)).negative,
+        anchors=contrast.anchors,
+        candidates=contrast.columns,
+    )
 
 
 def world_of(

@@ -6,15 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from made_training import CPU, context_of
 from torch.nn import functional
 
-from nsbench.benchmarks.contrast.context import Contrast, Known, extend, lay_out, mask_candidates
+from nsbench.benchmarks.contrast.context import Contrast, Known, extend, lay_out
 from nsbench.benchmarks.data import TrainingData, datasets
 from nsbench.benchmarks.difficulty.choices import ANCHORS, LONGEST, Choices, texts_of
 from nsbench.benchmarks.difficulty.gradient import softmax_weights
 from nsbench.samplers import Selection, SimilarityContext, samplers
-
-CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
@@ -29,14 +28,7 @@ def a_batch(
     z = functional.normalize(torch.randn(2 * size, 8, generator=draw), dim=-1)
     texts1, texts2 = (torch.from_numpy(ids[:size]) for ids in (data.anchor, data.positive))
     contrast = lay_out(z[:size], z[size:], texts1, texts2, both=both)
-    context = SimilarityContext(
-        similarity=contrast.anchors @ contrast.columns.T,
-        positive=contrast.positive,
-        negative_mask=mask_candidates(contrast, Known(data, CPU)).negative,
-        anchors=contrast.anchors,
-        candidates=contrast.columns,
-    )
-    return contrast, context
+    return contrast, context_of(contrast, data)
 
 
 @pytest.mark.parametrize("both", [False, True])

@@ -97,8 +97,11 @@ def test_rows_without_a_choice_are_zero() -> None:
 
 
 @pytest.mark.parametrize("ratio", [0.4, 0.8, 1.2])
-def test_law_gaussian_oracle_of_the_hardest_five_percent(ratio: float) -> None:
-    """For s ~ N(mu, sigma^2), the share of the top x is Q(Q^-1(x) - sigma / tau)."""
+def test_law_gaussian_oracle_of_shares_and_effective_negatives(ratio: float) -> None:
+    """For s ~ N(mu, sigma^2), the share of the top x is Q(Q^-1(x) - sigma / tau).
+
+    The perplexity is N exp(-sigma^2 / 2 tau^2).
+    """
     generator = torch.Generator().manual_seed(6)
     n, sigma = 4096, 0.1
     similarity = 0.2 + sigma * torch.randn(200, n + 1, generator=generator)
@@ -115,6 +118,9 @@ def test_law_gaussian_oracle_of_the_hardest_five_percent(ratio: float) -> None:
         wanted = norm.sf(norm.isf(percent / 100) - ratio)
         share = found[share_name(percent)][0].item()
         assert share == pytest.approx(wanted, rel=within)
+    wanted = n * math.exp(-(ratio**2) / 2)
+    assert found["effective_negatives"][0].item() == pytest.approx(wanted, rel=0.015)
+    assert found["sigma_over_temperature"][0].item() == pytest.approx(ratio, rel=0.01)
 
 
 def test_weight_by_percentile_sums_to_one_and_agrees_with_the_share() -> None:

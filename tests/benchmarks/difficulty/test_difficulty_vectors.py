@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from made_training import context_of
 from torch.nn import functional
 
-from nsbench.benchmarks.contrast.context import Contrast, Known, extend, lay_out, mask_candidates
+from nsbench.benchmarks.contrast.context import Contrast, extend, lay_out
 from nsbench.benchmarks.data import datasets
 from nsbench.benchmarks.difficulty.shares import HARDEST
 from nsbench.benchmarks.difficulty.vectors import pull_statistics, vector_shares
@@ -72,14 +73,7 @@ def a_batch() -> tuple[Contrast, SimilarityContext]:
     data = datasets.make("planted", rows=60)()
     texts = [torch.from_numpy(ids[:30]) for ids in (data.anchor, data.positive)]
     contrast = lay_out(vectors(30, 4), vectors(30, 5), texts[0], texts[1], both=False)
-    context = SimilarityContext(
-        similarity=contrast.anchors @ contrast.columns.T,
-        positive=contrast.positive,
-        negative_mask=mask_candidates(contrast, Known(data, torch.device("cpu"))).negative,
-        anchors=contrast.anchors,
-        candidates=contrast.columns,
-    )
-    return contrast, context
+    return contrast, context_of(contrast, data)
 
 
 def test_a_batch_without_a_choice_counts_nothing() -> None:

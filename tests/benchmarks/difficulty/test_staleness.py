@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from made_training import context_of
 from torch.nn import functional
 
-from nsbench.benchmarks.contrast.context import Further, Known, lay_out, mask_candidates, owners
+from nsbench.benchmarks.contrast.context import Further, lay_out, owners
 from nsbench.benchmarks.data import datasets
 from nsbench.benchmarks.difficulty.staleness import mined_statistics, stored_statistics
 from nsbench.samplers import SimilarityContext
@@ -30,11 +31,7 @@ def test_mined_columns_equal_loops(share: str, given: int) -> None:
         both=False,
         further=Further(unit(len(more), 2), more, *owners(size, given, m, share=share)),
     )
-    context = SimilarityContext(
-        similarity=contrast.anchors @ contrast.columns.T,
-        positive=contrast.positive,
-        negative_mask=mask_candidates(contrast, Known(data, torch.device("cpu"))).negative,
-    )
+    context = context_of(contrast, data)
     then = torch.linspace(-0.5, 0.5, size * m)
     then[3] = torch.nan
     found = mined_statistics(context, contrast, then)
