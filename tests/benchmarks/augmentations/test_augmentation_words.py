@@ -1,6 +1,7 @@
 """Augmentations that change tokens: word repetition, EDA, templates, span cutoff."""
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,12 +12,7 @@ from running import planned_of
 
 from nsbench.benchmarks.augmentations import TokenView, augmentations, bound, share_of
 from nsbench.benchmarks.augmentations._synonyms import synonyms
-from nsbench.benchmarks.augmentations._words import (
-    attach,
-    continuations,
-    rebuilt,
-    whole_words,
-)
+from nsbench.benchmarks.augmentations._words import attach, continuations, rebuilt, whole_words
 from nsbench.benchmarks.encoders import Encoder, tokenize
 from nsbench.benchmarks.testing.augmentations import TEXTS, seeded, small_encoder, view_of
 
@@ -36,6 +32,12 @@ def applied(name: str, encoder: Encoder, seed: int, **given: Any) -> Rows:
 
 def plain(encoder: Encoder) -> Rows:
     return rows(view_of(encoder))
+
+
+def changes(name: str, encoder: Encoder, rate: float) -> Iterator[tuple[list[int], list[int]]]:
+    """Every text before and after an augmentation, with each of the seeds."""
+    for seed in SEEDS:
+        yield from zip(plain(encoder), applied(name, encoder, seed, rate=rate), strict=True)
 
 
 def in_order(part: list[int], whole: list[int]) -> bool:
@@ -92,15 +94,15 @@ def test_word_repetition_repeats_in_place_and_never_specials(encoder: Encoder) -
     assert len(grown) > 3
 
 
+def alike(texts: int, length: int) -> TokenView:
+    """Texts of the same tokens."""
+    tokens = torch.arange(length).expand(texts, length)
+    return TokenView(ids=tokens, mask=tokens >= 0, positions=tokens, width=1)
+
+
 def test_word_repetition_draws_its_number_uniformly() -> None:
     # n = 20, rate 0.32: k uniform in 0 .. 5; 6000 draws, 1000 each, sd 28.9; 5 sigma.
-    view = TokenView(
-        ids=torch.arange(20).expand(6000, 20),
-        mask=torch.ones(6000, 20, dtype=torch.bool),
-        positions=torch.arange(20).expand(6000, 20),
-        width=1,
-    )
-    more = augmentations.make("word_repetition")(view, seeded(0)).lengths - 20
+    more = augmentations.make("word_repetition")(alike(6000, 20), seeded(0)).lengths - 20
     counts = more.bincount()
     assert len(counts) == 6
     assert (counts - 1000).abs().max() < 145
@@ -110,9 +112,8 @@ def test_word_repetition_stays_within_the_longest_row(encoder: Encoder) -> None:
     view = view_of(encoder)
     tight = view.replace(limit=view.ids.shape[1] + 1)
     for seed in SEEDS:
-        assert (
-            augmentations.make("word_repetition")(tight, seeded(seed)).ids.shape[1] <= tight.limit
-        )
+        longer = augmentations.make("word_repetition")(tight, seeded(seed))
+        assert longer.ids.shape[1] <= tight.limit
 
 
 def test_word_repetition_of_short_texts_is_a_no_op(encoder: Encoder) -> None:
@@ -132,47 +133,35 @@ def test_eda_at_rate_0_is_the_identity(encoder: Encoder, name: str) -> None:
 @pytest.mark.parametrize("rate", [0.1, 0.5, 1.0])
 def test_deletion_keeps_order_and_never_empties(encoder: Encoder, rate: float) -> None:
     head, tail = encoder.specials
-    for seed in SEEDS:
-        for before, after in zip(
-            plain(encoder), applied("eda_delete", encoder, seed, rate=rate), strict=True
-        ):
-            assert in_order(after, before)
-            assert after[:head] == before[:head]
-            assert after[len(after) - tail :] == before[len(before) - tail :]
-            assert len(after) >= head + tail + 1
-            if rate == 1.0 or len(before) == head + tail + 1:
-                assert len(after) == head + tail + 1
+    for before, after in changes("eda_delete", encoder, rate):
+        assert in_order(after, before)
+        assert after[:head] == before[:head]
+        assert after[len(after) - tail :] == before[len(before) - tail :]
+        assert len(after) >= head + tail + 1
+        if rate == 1.0 or len(before) == head + tail + 1:
+            assert len(after) == head + tail + 1
 
 
 def test_deletion_rate_is_the_rate() -> None:
-    view = TokenView(
-        ids=torch.arange(50).expand(400, 50),
-        mask=torch.ones(400, 50, dtype=torch.bool),
-        positions=torch.arange(50).expand(400, 50),
-        width=1,
-    )
     augment = attach(augmentations.make("eda_delete", rate=0.1), goes_on=torch.zeros(50) > 0)
-    kept = float(augment(view, seeded(0)).lengths.float().mean())
+    kept = float(augment(alike(400, 50), seeded(0)).lengths.float().mean())
     assert abs(kept - 45) < 0.55  # sd of the mean: sqrt(50 * 0.09 / 400) = 0.106
 
 
 def test_swap_exchanges_exact_number_of_pairs() -> None:
     encoder = small_encoder("tiny")
     for rate in (0.1, 0.3, 1.0):
-        for seed in SEEDS:
-            for before, after in zip(
-                plain(encoder), applied("eda_swap", encoder, seed, rate=rate), strict=True
-            ):
-                assert Counter(before) == Counter(after)
-                assert (before[0], before[-1]) == (after[0], after[-1])
-                count = len(before) - 2
-                pairs = min(max(1, int(rate * count)), count // 2)
-                changed = [i for i, (a, b) in enumerate(zip(before, after, strict=True)) if a != b]
-                assert len(changed) <= 2 * pairs
-                if len(set(before)) == len(before):
-                    assert len(changed) == 2 * pairs
-                    for i in changed:  # two words change places with each other
-                        assert before[after.index(before[i])] == after[i]
+        for before, after in changes("eda_swap", encoder, rate):
+            assert Counter(before) == Counter(after)
+            assert (before[0], before[-1]) == (after[0], after[-1])
+            count = len(before) - 2
+            pairs = min(max(1, int(rate * count)), count // 2)
+            changed = [i for i, (a, b) in enumerate(zip(before, after, strict=True)) if a != b]
+            assert len(changed) <= 2 * pairs
+            if len(set(before)) == len(before):
+                assert len(changed) == 2 * pairs
+                for i in changed:  # two words change places with each other
+                    assert before[after.index(before[i])] == after[i]
 
 
 PIECES = torch.tensor([False, False, True, False, True, True, False, False])
@@ -234,9 +223,8 @@ class Vocabulary:
 def test_words_are_read_from_the_marks_of_each_kind_of_vocabulary(
     tokens: tuple[str, ...], later: list[int], whole: dict[str, int]
 ) -> None:
-    encoder = SimpleNamespace(
-        tokenizer=Vocabulary(*tokens), parameters=lambda: iter([torch.zeros(1)])
-    )
+    one = [torch.zeros(1)]
+    encoder = SimpleNamespace(tokenizer=Vocabulary(*tokens), parameters=lambda: iter(one))
     assert continuations(encoder).long().tolist() == later
     assert whole_words(encoder) == whole
 
@@ -256,16 +244,13 @@ def test_synonyms_replace_exact_number_of_words(encoder: Encoder, rate: float) -
     assert len(table) >= 6
     head, tail = encoder.specials
     changed_at_all = 0
-    for seed in SEEDS:
-        for before, after in zip(
-            plain(encoder), applied("eda_synonym", encoder, seed, rate=rate), strict=True
-        ):
-            pairs = [(a, b) for a, b in zip(before, after, strict=True) if a != b]
-            assert all(b in table[a] for a, b in pairs)
-            possible = sum(t in table for t in before)
-            edits = max(1, int(rate * (len(before) - head - tail)))
-            assert len(pairs) == min(edits, possible)
-            changed_at_all += len(pairs)
+    for before, after in changes("eda_synonym", encoder, rate):
+        pairs = [(a, b) for a, b in zip(before, after, strict=True) if a != b]
+        assert all(b in table[a] for a, b in pairs)
+        possible = sum(t in table for t in before)
+        edits = max(1, int(rate * (len(before) - head - tail)))
+        assert len(pairs) == min(edits, possible)
+        changed_at_all += len(pairs)
     assert changed_at_all
 
 
@@ -274,20 +259,17 @@ def test_insertions_are_synonyms_of_own_words(encoder: Encoder, rate: float) -> 
     table = synonym_ids(encoder)
     head, tail = encoder.specials
     places = set()
-    for seed in SEEDS:
-        for before, after in zip(
-            plain(encoder), applied("eda_insert", encoder, seed, rate=rate), strict=True
-        ):
-            edits = max(1, int(rate * (len(before) - head - tail)))
-            possible = any(t in table for t in before)
-            assert len(after) - len(before) == (edits if possible else 0)
-            assert in_order(before, after)
-            extra = Counter(after) - Counter(before)
-            allowed = {o for t in before for o in table.get(t, ())}
-            assert set(extra) <= allowed
-            assert after[:head] == before[:head]
-            assert after[-1] == before[-1]  # EDA never inserts at the very end
-            places.add(next((i for i, t in enumerate(after) if t in extra), -1))
+    for before, after in changes("eda_insert", encoder, rate):
+        edits = max(1, int(rate * (len(before) - head - tail)))
+        possible = any(t in table for t in before)
+        assert len(after) - len(before) == (edits if possible else 0)
+        assert in_order(before, after)
+        extra = Counter(after) - Counter(before)
+        allowed = {o for t in before for o in table.get(t, ())}
+        assert set(extra) <= allowed
+        assert after[:head] == before[:head]
+        assert after[-1] == before[-1]  # EDA never inserts at the very end
+        places.add(next((i for i, t in enumerate(after) if t in extra), -1))
     assert len(places) > 4
 
 
@@ -340,7 +322,6 @@ def test_synonyms_come_from_a_file_and_from_wordnet(tmp_path: Path) -> None:
 
 
 def test_other_synonyms_make_another_cell(tmp_path: Path, small: Any) -> None:
-
     path = tmp_path / "words.txt"
     raw = small(augmentations=[{"name": "eda_synonym", "source": str(path)}, "eda_synonym"])
     keys = []
