@@ -7,14 +7,13 @@ import pytest
 import torch
 from made_data import pairs_of
 from made_training import CPU, method, trained, world_of
-from torch import Tensor
 
 from nsbench.benchmarks.augmentations import augmentations
 from nsbench.benchmarks.candidates import CandidatePool, candidates
 from nsbench.benchmarks.candidates._ring import Ring
 from nsbench.benchmarks.candidates.corpus import CorpusPool, OpenCorpus
 from nsbench.benchmarks.candidates.memory import MemoryPool
-from nsbench.benchmarks.candidates.queue import OpenQueue, QueuePool
+from nsbench.benchmarks.candidates.queue import QueuePool
 from nsbench.benchmarks.contrast.context import Further, Known, lay_out, mask_candidates, owners
 from nsbench.benchmarks.contrast.world import Stored, World
 from nsbench.benchmarks.data import TrainingData
@@ -247,8 +246,9 @@ def test_law_no_gradient_into_memory() -> None:
     assert not any(p.requires_grad for p in keys.parameters())
 
 
-def moved_queue(momentum: float) -> tuple[OpenQueue, Tensor, Tensor]:
-    """A queue whose encoder has moved; its first weights and the encoder's new ones."""
+@pytest.mark.parametrize("momentum", [1.0, 0.9, 0.0])
+def test_law_the_key_encoder_is_an_exponential_mean(momentum: float) -> None:
+    """With momentum 1 it is the encoder as it was at first, with 0 as it is now."""
     world = world_on(unsupervised())
     queue = QueuePool(momentum=momentum).open(world)
     first = next(world.encoder.parameters()).detach().clone()
@@ -256,23 +256,10 @@ def moved_queue(momentum: float) -> tuple[OpenQueue, Tensor, Tensor]:
         next(world.encoder.parameters()).add_(1.0)
     for step in range(3):
         queue.refresh(step)
-    return queue, first, next(world.encoder.parameters()).detach()
-
-
-def test_law_momentum_1_keeps_the_key_encoder() -> None:
-    queue, first, _ = moved_queue(1.0)
-    assert torch.equal(next(queue.keys.parameters()), first)
-
-
-def test_law_momentum_0_copies_the_encoder() -> None:
-    queue, _, new = moved_queue(0.0)
-    assert torch.equal(next(queue.keys.parameters()), new)
-
-
-def test_momentum_between_is_an_exponential_mean() -> None:
-    queue, first, new = moved_queue(0.9)
-    expected = 0.9**3 * first + (1 - 0.9**3) * new
-    torch.testing.assert_close(next(queue.keys.parameters()).detach(), expected)
+    keys, now = (next(m.parameters()).detach() for m in (queue.keys, world.encoder))
+    if momentum in (0, 1):
+        assert torch.equal(keys, first if momentum else now)
+    torch.testing.assert_close(keys, momentum**3 * first + (1 - momentum**3) * now)
 
 
 def test_queue_keys_are_the_second_texts_without_dropout() -> None:

@@ -207,26 +207,20 @@ def test_search_of_no_query_is_empty() -> None:
 
 def test_search_refuses_what_makes_no_sense(monkeypatch: pytest.MonkeyPatch) -> None:
     queries, corpus = unit(3, 4, seed=0), unit(9, 4, seed=1)
-    with pytest.raises(ValueError, match="the corpus is empty"):
-        top_k(queries, corpus[:0], 3)
-    with pytest.raises(ValueError, match="the corpus is empty"):
-        top_k(queries, iter([]), 3)
-    with pytest.raises(ValueError, match="queries have 4 dimensions"):
-        top_k(queries, unit(9, 5, seed=1), 3)
-    with pytest.raises(ValueError, match="k must be a whole number >= 1, got 0"):
-        top_k(queries, corpus, 0)
-    with pytest.raises(ValueError, match="Did you mean 'faiss'"):
-        top_k(queries, corpus, 1, backend="fais")
-    with pytest.raises(ValueError, match="product is 'fp8'"):
-        top_k(queries, corpus, 1, product="fp8")
-    with pytest.raises(ValueError, match="memory must be at least"):
-        top_k(queries, corpus, 1, memory=10)
-    with pytest.raises(ValueError, match=r"exclude must be \(3, E\)"):
-        top_k(queries, corpus, 1, exclude=torch.zeros(2, 1, dtype=torch.int64))
-    with pytest.raises(ValueError, match="rows of the corpus hold NaN"):
-        top_k(queries, corpus * torch.nan, 1)
-    with pytest.raises(ValueError, match=r"queries must be \(Q, d\)"):
-        top_k(queries[0], corpus, 1)
+    for changes, message in (
+        ({"corpus": corpus[:0]}, "the corpus is empty"),
+        ({"corpus": iter([])}, "the corpus is empty"),
+        ({"corpus": unit(9, 5, seed=1)}, "queries have 4 dimensions"),
+        ({"k": 0}, "k must be a whole number >= 1, got 0"),
+        ({"backend": "fais"}, "Did you mean 'faiss'"),
+        ({"product": "fp8"}, "product is 'fp8'"),
+        ({"memory": 10}, "memory must be at least"),
+        ({"exclude": torch.zeros(2, 1, dtype=torch.int64)}, r"exclude must be \(3, E\)"),
+        ({"corpus": corpus * torch.nan}, "rows of the corpus hold NaN"),
+        ({"queries": queries[0]}, r"queries must be \(Q, d\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            top_k(**{"queries": queries, "corpus": corpus, "k": 1} | changes)
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(ModuleNotFoundError, match="pip install faiss-cpu"):
         top_k(queries, corpus, 1, backend="faiss")

@@ -1,5 +1,6 @@
 """Extras that need the host: guides and trusted clusters, checked against their definitions."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -58,14 +59,16 @@ def test_guide_is_the_encoder_as_it_started_and_never_moves() -> None:
     torch.testing.assert_close(guide, first @ first.T)
 
 
-def test_guide_may_be_another_encoder_of_another_dimension() -> None:
-    class Guided:
-        needs = frozenset({"guide_similarity"})
-        guide = "static[dimension=20]"
+def guided_by(guide: str) -> Any:
+    """As much of a sampler as says what it needs."""
+    return SimpleNamespace(needs={"guide_similarity"}, guide=guide)
 
+
+def test_guide_may_be_another_encoder_of_another_dimension() -> None:
     costs = dict[str, float]()
     world = a_world(costs=costs)
-    guide = built(world, Guided(), [1, 2, 55, 20]).require("guide_similarity")
+    context = built(world, guided_by("static[dimension=20]"), [1, 2, 55, 20])
+    guide = context.require("guide_similarity")
     assert guide.shape == (4, 4)
     torch.testing.assert_close(guide.diagonal(), torch.ones(4))
     assert guide[0, 2].item() == pytest.approx(1, abs=1e-6)  # text 55 is text 1 in capitals
@@ -73,18 +76,11 @@ def test_guide_may_be_another_encoder_of_another_dimension() -> None:
 
 
 def test_unknown_guides_are_named() -> None:
-    class Guided:
-        needs = frozenset({"guide_similarity"})
-        guide = "static[dimensions=20]"
-
     with pytest.raises(ValueError, match="Did you mean 'dimension'"):
-        built(a_world(), Guided(), [1, 2])
+        built(a_world(), guided_by("static[dimensions=20]"), [1, 2])
 
 
 def test_own_negative_is_true_for_what_was_mined_for_the_row() -> None:
-    class Own:
-        needs = frozenset({"own_negative"})
-
     world = a_world()
     z = world.embed(world.encoder)
     texts, extra = torch.tensor([1, 2]), torch.tensor([7, 8, 9, 10])
@@ -98,7 +94,8 @@ def test_own_negative_is_true_for_what_was_mined_for_the_row() -> None:
     )
     similarity = contrast.anchors @ contrast.columns.T
     context = SimilarityContext(similarity, contrast.positive, similarity > -2)
-    found = Extras(Own(), world).add(context, contrast).require("own_negative")  # type: ignore[arg-type]
+    own: Any = SimpleNamespace(needs={"own_negative"})
+    found = Extras(own, world).add(context, contrast).require("own_negative")
     mine, its = [True, True, False, False], [False, False, True, True]
     assert found[:, :4].sum() == 0
     assert found[:, 4:].tolist() == [mine, its, mine, its]
@@ -219,10 +216,8 @@ def test_topics_of_rows_are_those_of_their_anchor_texts() -> None:
 
 def test_law_tas_b_one_cluster_gives_the_batches_of_all_other_samplers() -> None:
     world = a_world()
-    plain, topical = (
-        feed_for(sampler, world)
-        for sampler in (make("in_batch"), make("topic", texts_per_cluster=1e6))
-    )
+    plain = feed_for(make("in_batch"), world)
+    topical = feed_for(make("topic", texts_per_cluster=1e6), world)
     for _ in range(12):
         assert (next(plain) == next(topical)).all()
 
@@ -246,9 +241,8 @@ def test_topical_batches_are_harder_than_random_ones() -> None:
             values.append(float((z[rows] @ z[rows].T).mean()))
         return float(np.mean(values))
 
-    assert mean_similarity(make("topic", texts_per_cluster=10.0)) > mean_similarity(
-        make("in_batch")
-    )
+    topical = mean_similarity(make("topic", texts_per_cluster=10.0))
+    assert topical > mean_similarity(make("in_batch"))
 
 
 @pytest.mark.parametrize("refreshes", [1, 2, 3, 10, 50])

@@ -8,10 +8,12 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pandas as pd
 import pytest
 import torch
+from made_data import put
 from made_training import method, opened
 from running import Build, planned_of, until
 
@@ -26,6 +28,7 @@ from nsbench.benchmarks.runs.executors.base import Job, plan_jobs, run_job
 from nsbench.benchmarks.runs.garbage import find_waste
 from nsbench.benchmarks.training.measures import DivergedError
 from nsbench.benchmarks.training.snapshots import Snapshots, frame_of, frame_state
+from nsbench.benchmarks.training.train import Training
 
 OFTEN = 1e-6
 HERE = Place("cpu", snapshot_seconds=OFTEN)
@@ -113,15 +116,14 @@ def test_law_a_resumed_cell_leaves_the_bytes_of_an_unbroken_one(
 def test_law_a_cell_of_two_phases_is_resumed_in_either(
     regime: str, small: Build, tmp_path: Path
 ) -> None:
-    path = tmp_path / "pairs.jsonl"
     words = ("boat", "dog", "house", "cake", "river", "child")
+    names = ("entailment", "neutral", "contradiction")
     rows = [
-        {"premise": f"a {a} and {b}", "hypothesis": f"{b} of {a}", "label": (i + j) % 3}
+        {"premise": f"a {a} and {b}", "hypothesis": f"{b} of {a}", "label": names[(i + j) % 3]}
         for i, a in enumerate(words)
         for j, b in enumerate(words)
     ]
-    names = ("entailment", "neutral", "contradiction")
-    path.write_text("\n".join(json.dumps(r | {"label": names[r["label"]]}) for r in rows))
+    path = put(tmp_path / "pairs.jsonl", rows)
     pairs = {"name": "file", "path": str(path), "nli": "pairs"}
     raw = small(regimes=[{"name": regime, "nli": pairs}], augmentations=["dropout"]) | TINY
     raw["samplers"] = ["guided"] if regime == "sup_unsup" else ["in_batch"]
@@ -138,11 +140,8 @@ def test_a_cell_killed_while_it_is_scored_is_not_trained_again(
     unbroken = run_job(replace(job_of(raw, tmp_path / "unbroken"), snapshot_seconds=0.0))
     job = job_of(raw, tmp_path / "broken")
 
-    def interrupted(*args: Any, **more: Any) -> Any:
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patch:
-        patch.setattr(run, "score", interrupted)
+        patch.setattr(run, "score", Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             run_job(job)
     steps: list[int] = []
@@ -255,10 +254,7 @@ def test_a_checkpoint_outlives_its_processes_and_not_its_cell(
     job = job_of(small(), tmp_path)
     killed(job, 3)
 
-    def fail(*args: Any, **more: Any) -> Any:
-        raise error("no luck")
-
-    monkeypatch.setattr(run, "train_cell", fail)
+    monkeypatch.setattr(run, "train_cell", Mock(side_effect=error("no luck")))
     record = run_job(job)
     assert record.reason == f"{error.__name__}: no luck"
     assert job.paths.snapshot.exists() == stays
@@ -317,11 +313,15 @@ class Bursting:
         return loss + torch.where(context.progress >= self.after, torch.nan, 0.0)
 
 
-@pytest.mark.parametrize("every", [1, 2, 5])
-def test_a_diverged_training_ends_when_it_is_seen(every: int) -> None:
+def bursting(after: float, steps: int, every: int) -> Training:
     data = datasets.make("planted", rows=120)()
     encoder = encoders.make("static", dimension=16).build(data.texts, 0)
-    under = opened(encoder, data, method(objective=Bursting(0.25), steps=41), every=every)
+    return opened(encoder, data, method(objective=Bursting(after), steps=steps), every=every)
+
+
+@pytest.mark.parametrize("every", [1, 2, 5])
+def test_a_diverged_training_ends_when_it_is_seen(every: int) -> None:
+    under = bursting(0.25, 41, every)
     with pytest.raises(DivergedError, match="nan at step 10 of 41"):
         for _ in under:
             pass
@@ -331,8 +331,5 @@ def test_a_diverged_training_ends_when_it_is_seen(every: int) -> None:
 
 
 def test_a_training_that_diverges_in_its_last_step_still_fails() -> None:
-    data = datasets.make("planted", rows=120)()
-    encoder = encoders.make("static", dimension=16).build(data.texts, 0)
-    under = opened(encoder, data, method(objective=Bursting(1.0), steps=9), every=4)
     with pytest.raises(DivergedError, match="nan at step 8 of 9"):
-        under.finish()
+        bursting(1.0, 9, every=4).finish()
