@@ -18,6 +18,7 @@ from running import HANG
 from nsbench.benchmarks.data import TrainingData, datasets
 from nsbench.benchmarks.encoders import encoders
 from nsbench.benchmarks.export.sentence_transformer import to_sentence_transformer
+from nsbench.benchmarks.mining.dataset import MineSettings
 from nsbench.benchmarks.seeds import seed_for
 
 pytest.importorskip("sentence_transformers")
@@ -136,10 +137,8 @@ def test_texts_that_differ_behind_the_limit_are_different(data: TrainingData) ->
     long = " ".join(data.texts[:2])
     loss = NegativeSamplingLoss(model)
     columns = [[long + " one", "a"], [long + " two", "b"]]
-    assert mask_of(loss, [model.preprocess(c) for c in columns], 2).tolist() == [
-        [False, True],
-        [True, False],
-    ]
+    found = mask_of(loss, [model.preprocess(c) for c in columns], 2)
+    assert found.tolist() == [[False, True], [True, False]]
     columns = [[long + " one", "a"], ["b", long + " two"]]  # by tokens: the anchor itself
     assert mask_of(loss, [model.preprocess(c) for c in columns], 2)[0].tolist() == [False, True]
 
@@ -205,11 +204,9 @@ def test_wrong_options_are_refused(
 
 def other_guide(data: TrainingData) -> SentenceTransformer:
     """A transformer with dropout and with tokens of other texts, in train mode, with a prompt."""
-    guide = to_sentence_transformer(
-        encoders.make("tiny", dimension=32, dropout=0.5).build(
-            list(reversed(data.texts[: len(data.texts) // 2])), 7
-        )
-    )
+    texts = list(reversed(data.texts[: len(data.texts) // 2]))
+    made = encoders.make("tiny", dimension=32, dropout=0.5).build(texts, 7)
+    guide = to_sentence_transformer(made)
     guide.prompts, guide.default_prompt_name = {"any": "about : "}, "any"
     return guide.train()
 
@@ -224,9 +221,8 @@ def test_a_guide_reads_the_texts_by_its_own_tokenizer(
     features = [model.preprocess(c, prompt=prompt) for c in texts]
     z = [torch.nn.functional.normalize(torch.randn(ROWS, 4)) for _ in features]
     context = loss._contrasted(z, loss._facts(features))[1]
-    wanted = [
-        guide.encode(c, convert_to_tensor=True, normalize_embeddings=True).clone() for c in texts
-    ]
+    tensors = {"convert_to_tensor": True, "normalize_embeddings": True}
+    wanted = [guide.encode(column, **tensors).clone() for column in texts]
     torch.testing.assert_close(context.guide_similarity, wanted[0] @ wanted[1].T)
     assert not guide.training
     assert not any(p.requires_grad for p in guide.parameters())
@@ -279,10 +275,6 @@ def weights(model: Any) -> list[torch.Tensor]:
     return [p.detach().clone() for p in model.parameters()]
 
 
-def losses_of(trainer: Any) -> list[float]:
-    return [row["loss"] for row in trainer.state.log_history if "loss" in row]
-
-
 @pytest.mark.parametrize("sampler", ["random[k=2]", "noise"])
 def test_a_stopped_training_resumes_as_if_unbroken(
     data: TrainingData, texts: Texts, tmp_path: Path, sampler: str
@@ -323,8 +315,6 @@ def test_a_checkpoint_without_our_state_is_refused(
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("stop", [1, 2, 3, 4, 5, 6])
 def test_remined_negatives_are_resumed(data: TrainingData, tmp_path: Path, stop: int) -> None:
-    from nsbench.benchmarks.mining.dataset import MineSettings
-
     chosen = MineSettings(shortage="pad_random", negatives=2)
 
     def run(resume: bool = False, **more: Any) -> tuple[Any, Remine]:
@@ -347,8 +337,6 @@ def test_remined_negatives_are_resumed(data: TrainingData, tmp_path: Path, stop:
 
 
 def test_remining_refuses_workers_and_other_data(data: TrainingData, tmp_path: Path) -> None:
-    from nsbench.benchmarks.mining.dataset import MineSettings
-
     model = static(data)
     chosen = MineSettings(shortage="pad_random", negatives=2)
     remine = Remine(model, data, chosen, every=2)
@@ -368,9 +356,8 @@ def test_progress_counts_optimizer_steps(data: TrainingData, texts: Texts, tmp_p
     model = static(data)
     loss = Progress(model, "random[k=2]")
     around = losses.MatryoshkaLoss(model, loss, [8, 4, 2])
-    trainer = trainer_for(
-        model, pairs_of(texts), around, tmp_path, max_steps=4, gradient_accumulation_steps=2
-    )
+    steps = {"max_steps": 4, "gradient_accumulation_steps": 2}
+    trainer = trainer_for(model, pairs_of(texts), around, tmp_path, **steps)
     difficulty = DifficultyCallback(loss, trainer, every=1)
     trainer.add_callback(difficulty)
     trainer.train()
@@ -382,15 +369,12 @@ def test_every_training_has_its_own_length(
     data: TrainingData, texts: Texts, tmp_path: Path
 ) -> None:
     loss = Progress(static(data), "random[k=2]")
-    for steps in (3, 5):
-        trainer = trainer_for(loss.model, pairs_of(texts), loss, tmp_path, max_steps=steps)
-        trainer.add_callback(ProgressCallback(loss))
+    given = Progress(static(data), "random[k=2]", steps=9)
+    for trained, steps in ((loss, 3), (loss, 5), (given, 3)):
+        trainer = trainer_for(trained.model, pairs_of(texts), trained, tmp_path, max_steps=steps)
+        trainer.add_callback(ProgressCallback(trained))
         trainer.train()
     assert loss.seen == pytest.approx([0, 0.5, 1, 0, 0.25, 0.5, 0.75, 1])
-    given = Progress(static(data), "random[k=2]", steps=9)
-    trainer = trainer_for(given.model, pairs_of(texts), given, tmp_path, max_steps=3)
-    trainer.add_callback(ProgressCallback(given))
-    trainer.train()
     assert given.seen == pytest.approx([0, 1 / 8, 2 / 8])
 
 
@@ -484,9 +468,8 @@ def test_a_cached_loss_is_the_plain_one(
         features = [model.preprocess(c, prompt="query : ") for c in texts]
         total = loss(features)
         (total / 2).backward()  # as a trainer that accumulates does
-        found.append(
-            (float(total.detach()), [p.grad for p in model.parameters() if p.grad is not None])
-        )
+        grads = [p.grad for p in model.parameters() if p.grad is not None]
+        found.append((float(total.detach()), grads))
     (plain, one), (cached, two) = found
     assert cached == pytest.approx(plain, abs=1e-6)
     assert len(one) == len(two) > 0
@@ -540,15 +523,8 @@ def test_a_cached_loss_trains_and_evaluates(
     for options in ({}, {"mini_batch_size": 3}):
         model = static(data)
         loss = NegativeSamplingLoss(model, "random[k=2]", **options)
-        trainer = trainer_for(
-            model,
-            pairs_of(texts),
-            loss,
-            tmp_path,
-            eval_dataset=pairs_of(texts),
-            gradient_accumulation_steps=2,
-            max_steps=4,
-        )
+        more = {"gradient_accumulation_steps": 2, "max_steps": 4, "eval_dataset": pairs_of(texts)}
+        trainer = trainer_for(model, pairs_of(texts), loss, tmp_path, **more)
         trainer.add_callback(ProgressCallback(loss))
         trainer.train()
         ends.append((weights(model), trainer.evaluate()["eval_loss"]))
