@@ -1,6 +1,7 @@
 """Results folders and commands for tests of the analysis."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 import typer
 from click.testing import Result
 from made_results import write_results
-from typer.testing import CliRunner
+from running import invoked
 
 from nsbench.analysis.cli.main import add_commands
 from nsbench.analysis.figures.drawing import Material
@@ -41,5 +42,4 @@ def standard_material(standard: Results) -> Material:
 @pytest.fixture
 def invoke() -> Callable[..., Result]:
     """Runs a command of the analysis."""
-    app = add_commands(typer.Typer())
-    return lambda *arguments: CliRunner().invoke(app, [str(a) for a in arguments])
+    return partial(invoked, app=add_commands(typer.Typer()))

@@ -88,6 +88,7 @@ def test_an_array_with_a_requeued_and_a_cancelled_task_equals_a_local_run(
         thread.join()
     assert len(ended) == 4
     cancelled = ended[jobs[2].planned.cell.key]
+    assert cancelled is not None
     assert cancelled.status == "failed"
     assert "ended (CANCELLED)" in cancelled.reason
     assert cancelled.reason.rpartition("its log is ")[2].startswith(str(root / "slurm"))

@@ -15,7 +15,6 @@ def test_leaderboard_writes_its_files_and_says_what_it_left_out(build, invoke):
     root = build()
     (root / "runs" / "stray.txt").write_text("x")
     done = invoke("leaderboard", root)
-    assert done.exit_code == 0, done.output
     assert "rank   method" in done.stdout
     assert "stray.txt" in done.stderr
     for name in ("leaderboard.csv", "leaderboard_samplers.csv", "scores.csv"):
@@ -25,8 +24,7 @@ def test_leaderboard_writes_its_files_and_says_what_it_left_out(build, invoke):
 def test_leaderboard_merges_folders_into_out(build, invoke, tmp_path):
     one = build("one", leave_out=lambda c: c["seed"] == 0)
     two = build("two", leave_out=lambda c: c["seed"] != 0)
-    done = invoke("leaderboard", one, two, "--out", tmp_path / "both", "--baseline", "random")
-    assert done.exit_code == 0, done.output
+    invoke("leaderboard", one, two, "--out", tmp_path / "both", "--baseline", "random")
     text = (tmp_path / "both" / "leaderboard.csv").read_text()
     assert ",3,3," in text  # three seeds, three tasks
     assert not (one / "leaderboard.csv").exists()
@@ -37,20 +35,18 @@ def test_cells_without_any_defined_score_are_told_without_a_warning(invoke, tmp_
     for cell in all_cells():
         write_cell(folder, cell, scores={"tickets": float("nan")})
     done = invoke("leaderboard", tmp_path)
-    assert done.exit_code == 0, done.output or done.exception
     assert "no seed has a score on every task" in done.stdout
 
 
 def test_plot_draws_the_figure_that_was_asked_for(build, invoke):
     root = build()
-    done = invoke("plot", root, "--figure", "heatmap")
-    assert done.exit_code == 0, done.output
+    invoke("plot", root, "--figure", "heatmap")
     names = sorted(p.name for p in (root / "figures").iterdir())
     assert names == ["heatmap.csv", "heatmap.png", "heatmap.svg"]
 
 
 def test_plot_refuses_an_unknown_figure_before_reading(invoke, tmp_path):
-    done = invoke("plot", tmp_path / "absent", "--figure", "heatmaps")
+    done = invoke("plot", tmp_path / "absent", "--figure", "heatmaps", ends=1)
     assert isinstance(done.exception, ValueError)
     assert "heatmap" in str(done.exception)
 
@@ -102,14 +98,13 @@ def test_a_margin_is_a_setting_of_all_commands_that_judge(build, invoke, tmp_pat
     root = build(seeds=3)
     out = tmp_path / "published"
     said = invoke("publish", root, "--out", out, "--margin", "40", "--figure", "heatmap")
-    assert said.exit_code == 0, said.output
     assert "nsbench rebuild --margin 40.0" in said.stderr
     verdicts = pd.read_csv(out / "leaderboard.csv")["verdict"]
     assert set(verdicts) == {"baseline", "equivalent"}
-    assert invoke("rebuild", "--check", out, "--margin", "40").exit_code == 0
-    assert invoke("rebuild", "--check", out).exit_code == 1
-    assert invoke("plot", root, "--figure", "heatmap", "--margin", "40").exit_code == 0
-    assert invoke("plot", root, "--figure", "heatmap", "--margin", "0").exit_code == 2
+    invoke("rebuild", "--check", out, "--margin", "40")
+    invoke("rebuild", "--check", out, ends=1)
+    invoke("plot", root, "--figure", "heatmap", "--margin", "40")
+    invoke("plot", root, "--figure", "heatmap", "--margin", "0", ends=2)
 
 
 def test_findings_follow_a_run(build, capsys):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from running import python
+from running import nsbench
 
 from nsbench.analysis.figures.registry import figure, figures
 
@@ -40,16 +40,9 @@ def test_one_new_file_is_listed_and_drawn(build: Callable[..., Path], tmp_path: 
         shutil.copytree(ROOT / folder, tmp_path / "nsbench" / folder)
     (tmp_path / "nsbench" / "analysis" / "figures" / "mine.py").write_text(MINE)
     results = build(seeds=1)
-    code = "from nsbench.analysis.cli.main import main; main()"
-    for words in (["list", "figures"], ["plot", str(results), "--figure", "task_counts"]):
-        done = python(
-            "-c",
-            code,
-            *words,
-            check=True,
-            cwd=tmp_path,
-            env=os.environ | {"PYTHONPATH": str(tmp_path)},
-        )
+    here = os.environ | {"PYTHONPATH": str(tmp_path)}
+    for words in (["list", "figures"], ["plot", results, "--figure", "task_counts"]):
+        done = nsbench(*words, check=True, cwd=tmp_path, env=here)
         assert "task_counts" in done.stdout + done.stderr
     names = sorted(path.name for path in (results / "figures").iterdir())
     assert names == ["task_counts.csv", "task_counts.png", "task_counts.svg"]

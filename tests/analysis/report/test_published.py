@@ -50,16 +50,14 @@ def test_a_changed_missing_or_foreign_text_is_named(published):
 def test_the_commands_say_whether_a_folder_is_as_stored(published, invoke, tmp_path):
     root, out = published
     good = invoke("rebuild", "--check", out)
-    assert good.exit_code == 0, good.output
     assert "byte for byte" in good.stderr
     (out / "leakage.csv").write_text("x\n")
-    bad = invoke("rebuild", "--check", out)
-    assert bad.exit_code == 1
+    bad = invoke("rebuild", "--check", out, ends=1)
     assert "leakage.csv differs" in bad.stderr
-    assert invoke("rebuild", out).exit_code == 0
-    assert invoke("rebuild", "--check", out).exit_code == 0
-    assert invoke("pack", root, "--out", tmp_path / "packed").exit_code == 0
-    assert invoke("unpack", tmp_path / "packed", "--out", tmp_path / "root").exit_code == 0
+    invoke("rebuild", out)
+    invoke("rebuild", "--check", out)
+    invoke("pack", root, "--out", tmp_path / "packed")
+    invoke("unpack", tmp_path / "packed", "--out", tmp_path / "root")
     assert len(load_results(tmp_path / "root").cells) == len(load_results(root).cells)
 
 

@@ -1,6 +1,6 @@
 """The alarm table names every alarm, how many cells rang it, and of how many."""
 
-from typer.testing import CliRunner
+from running import invoked
 
 from nsbench.analysis.cli.main import add_commands
 from nsbench.analysis.read.load import load_results
@@ -25,8 +25,6 @@ def test_no_alarm_no_section_and_an_empty_table(build, tmp_path):
 
 
 def test_leaderboard_and_status_show_them(build):
-    root = str(build())
+    root = build()
     for command in ("leaderboard", "status"):
-        done = CliRunner().invoke(add_commands(app), [command, root])
-        assert done.exit_code == 0
-        assert "collapse" in done.stdout
+        assert "collapse" in invoked(command, root, app=add_commands(app)).stdout

@@ -6,15 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from made_results import make_cell, write_cell, write_matrix
-from typer.testing import CliRunner
 
-from nsbench.analysis.cli.main import add_commands
 from nsbench.analysis.read.load import load_results
 from nsbench.analysis.report.published import differences, publish
 from nsbench.analysis.tables.by_query import query_table
 from nsbench.analysis.tables.leaderboard import make_leaderboard
 from nsbench.analysis.tables.pools import pools
-from nsbench.benchmarks.cli.main import app
 from nsbench.benchmarks.records import ResultsFolder
 from nsbench.benchmarks.records.packing import pack, unpack
 
@@ -75,11 +72,10 @@ def test_methods_are_compared_query_by_query(root: Path) -> None:
     assert (hard["verdict"], base["verdict"]) == ("better", "baseline")
 
 
-def test_two_seeds_have_a_verdict_by_query_where_they_have_none_by_seed(root: Path) -> None:
+def test_two_seeds_have_a_verdict_by_query_where_they_have_none_by_seed(root, invoke) -> None:
     board = make_leaderboard(load_results(root))
     assert set(board.rows["verdict"]) == {"no verdict", "baseline"}
-    shown = CliRunner().invoke(add_commands(app), ["leaderboard", str(root), "--by", "query"])
-    assert shown.exit_code == 0, shown.output
+    shown = invoke("leaderboard", root, "--by", "query")
     assert "SciFact, test: ndcg_at_10 over 50 queries" in shown.output
     assert "+10.00" in shown.output
     assert (root / "tables" / "by_query.csv").is_file()
@@ -126,13 +122,11 @@ def test_published_results_hold_the_table(root: Path, tmp_path: Path) -> None:
     assert differences(tmp_path / "published") == []
 
 
-def test_without_scores_by_query_there_is_no_table_and_a_sentence(tmp_path: Path) -> None:
+def test_without_scores_by_query_there_is_no_table_and_a_sentence(tmp_path, invoke) -> None:
     folder = ResultsFolder(tmp_path / "out")
     cells = [make_cell("in_batch", "none", 0)]
     write_matrix(folder, cells)
     write_cell(folder, cells[0])
-    shown = CliRunner().invoke(
-        add_commands(app), ["leaderboard", str(folder.root), "--by", "query"]
-    )
+    shown = invoke("leaderboard", folder.root, "--by", "query")
     assert "only retrieval and reranking tests give them" in shown.output
     assert not (folder.root / "tables" / "by_query.csv").exists()

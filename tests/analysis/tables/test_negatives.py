@@ -64,26 +64,24 @@ def test_private_texts_are_never_shown(ran, tmp_path, invoke):
         assert one.text == one.positive_text == one.negatives[0].text == ""
         assert one.negatives[0].number == 2
     said = invoke("negatives", ran.root, "--no-texts")
-    assert said.exit_code == 0, said.output
     assert "text 2" in said.stdout
     assert "guitar" not in said.stdout
 
 
 def test_the_command_puts_two_samplers_next_to_each_other(ran, invoke):
     said = invoke("negatives", ran.root, "--sampler", "hard", "--sampler", "in_batch")
-    assert said.exit_code == 0, said.output
     text = said.stdout
     assert text.index("hard: 1 of 7") < text.index("in_batch: 3 of 7")
     for part in (TEXTS[0], "positive, similarity 0.90", "! text twin", "weight 70.0%", "(made"):
         assert part in text, part
-    wrong = invoke("negatives", ran.root, "--sampler", "hart")
+    wrong = invoke("negatives", ran.root, "--sampler", "hart", ends=1)
     assert "Did you mean 'hard'" in str(wrong.exception)
-    wrong = invoke("negatives", ran.root, "--augmentation", "cutoff")
+    wrong = invoke("negatives", ran.root, "--augmentation", "cutoff", ends=1)
     assert "known: none" in str(wrong.exception)
 
 
 def test_cells_of_older_versions_are_named_as_without_choices(tmp_path, invoke):
     folder = ResultsFolder(tmp_path / "results")
     write_cell(folder, make_cell())
-    said = invoke("negatives", folder.root)
+    said = invoke("negatives", folder.root, ends=1)
     assert "run the matrix again" in str(said.exception)

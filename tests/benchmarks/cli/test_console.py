@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_results import change_record, make_cell, write_cell
 from rich.table import Table
-from running import python
+from running import nsbench
 
 from nsbench.benchmarks.cli.console import SafeConsole, escaped
 from nsbench.benchmarks.keys import spreadsheet_plain, spreadsheet_safe, visible
@@ -19,7 +19,6 @@ from nsbench.benchmarks.runs.cell_log import cell_log
 
 EVIL = "x\x1b[2J\x1b]0;title\x07\u202eabc\u2066\x9b31m\x00\ud83d"
 ACTS = ("\x1b", "\x07", "\u202e", "\u2066", "\x9b", "\x00", "\ud83d")
-COMMAND = "from nsbench.analysis.cli.main import main; main()"
 TEXTS = st.text(st.characters(), max_size=12)
 
 
@@ -72,7 +71,7 @@ def test_commands_show_names_of_records_and_claims_as_escapes(tmp_path: Path) ->
     raw = paths.claim.read_text().replace(os.uname().nodename[:64], "\\u001b[2J")
     paths.claim.write_text(raw)
     for command in ("status", "leaderboard", "retry"):
-        done = python("-c", COMMAND, command, str(folder.root))
+        done = nsbench(command, folder.root)
         text = done.stdout + done.stderr
         assert "Traceback" not in text, text
         assert [sign for sign in ACTS if sign in text] == [], (command, ascii(text))

@@ -2,17 +2,17 @@
 
 import http.server
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
-from typer.testing import CliRunner
+from running import invoked
 
 from nsbench.benchmarks import hub
 from nsbench.benchmarks.cli.doctor import Finding, examine, faiss_builds, fixes, packages
-from nsbench.benchmarks.cli.main import app
 
 
 def installed(folder: Path, needs: list[str]) -> None:
@@ -110,27 +110,22 @@ tasks = ["own"]
 def test_all_that_a_matrix_lacks_is_named_at_once(tmp_path: Path) -> None:
     path = tmp_path / "m.toml"
     path.write_text(MATRIX)
-    done = CliRunner().invoke(app, ["doctor", str(path)], env={"COLUMNS": "200"})
-    assert done.exit_code == 2, done.output
+    done = invoked("doctor", path, ends=2, env={"COLUMNS": "200"})
     missing = [line for line in done.output.splitlines() if line.startswith("missing")]
     assert len(missing) == 2
     assert "owner/not-here" in missing[0]
     assert f"there is no file {tmp_path / 'nowhere.jsonl'}" in missing[1]
     assert "ok  encoder static(dimension=8)" in done.output
     mends = done.output.partition("to mend it:")[2].splitlines()[1:]
-    assert (
-        mends[0].split("#")[0].split()
-        == f"nsbench prefetch {path} --manifest manifest.json".split()
-    )
+    wanted = f"nsbench prefetch {path} --manifest manifest.json"
+    assert mends[0].split("#")[0].split() == wanted.split()
     assert len(mends) == 3
     path.write_text(MATRIX.replace('"owner/not-here", ', "").replace("nowhere.jsonl", "x.txt"))
-    done = CliRunner().invoke(app, ["doctor", str(path)])
+    done = invoked("doctor", path, ends=2)
     assert "to mend it" not in done.output  # no line of ours brings a file of theirs
     (tmp_path / "x.txt").write_text("one text\nanother text\n")
     path.write_text(path.read_text().replace("x.txt", str(tmp_path / "x.txt")))
-    done = CliRunner().invoke(app, ["doctor", str(path)])
-    assert done.exit_code == 0, done.output
-    assert "matrix: 12 cells, 0 skipped" in done.output
+    assert "matrix: 12 cells, 0 skipped" in invoked("doctor", path).output
 
 
 def test_with_a_hub_what_is_missing_will_be_fetched(
@@ -146,9 +141,5 @@ def test_with_a_hub_what_is_missing_will_be_fetched(
 
 
 def test_a_switched_off_hub_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    def asked() -> bool:
-        raise AssertionError
-
-    ask: Callable[[], bool] = asked
-    monkeypatch.setattr(hub, "answers", ask)
+    monkeypatch.setattr(hub, "answers", Mock(side_effect=AssertionError))
     assert any("HF_HUB_OFFLINE is set" in f.text for f in examine())

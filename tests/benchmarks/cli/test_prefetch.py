@@ -1,12 +1,12 @@
 """Prefetching loads through the code that a run uses, and says what it got."""
 
+import json
+import os
 from pathlib import Path
 
 import pytest
-from running import Build
-from typer.testing import CliRunner
+from running import Build, invoked, nsbench
 
-from nsbench.benchmarks.cli.main import app
 from nsbench.benchmarks.cli.prefetch import (
     _listed,
     _of_hub,
@@ -34,8 +34,7 @@ def test_prefetch_says_what_cannot_be_had(small: Build) -> None:
 
 def test_prefetch_writes_a_manifest(tmp_path: Path) -> None:
     path = tmp_path / "manifest.json"
-    done = CliRunner().invoke(app, ["prefetch", "smoke", "--manifest", str(path)])
-    assert done.exit_code == 0, done.output
+    invoked("prefetch", "smoke", "--manifest", path)
     assert '"kind": "data"' in path.read_text()
 
 
@@ -66,25 +65,13 @@ def test_the_manifest_is_compared_byte_for_byte(
 @pytest.mark.slow
 def test_check_says_what_is_missing_in_a_clean_cache(tmp_path: Path) -> None:
     """As in a container without a network: exact names, and lines that can be pasted."""
-    import os
-    import subprocess
-    import sys
-
     config = tmp_path / "m.toml"
     config.write_text(
         'schema = 1\nsamplers = ["in_batch"]\ndata = ["sts_unlabelled"]\n'
         'encoders = ["owner/not-here"]\n[evaluation]\ntasks = ["STS12"]\n'
     )
-    done = subprocess.run(
-        [
-            *(sys.executable, "-c", "from nsbench.analysis.cli.main import main; main()"),
-            *("prefetch", str(config), "--check"),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "HF_HOME": str(tmp_path / "clean"), "COLUMNS": "200"},
-    )
+    clean = os.environ | {"HF_HOME": str(tmp_path / "clean"), "COLUMNS": "200"}
+    done = nsbench("prefetch", config, "--check", env=clean)
     assert done.returncode == 2, done.stderr
     for words in ("owner/not-here", "mteb/sts12-sts", "STS12", "nsbench prefetch"):
         assert words in done.stdout, words
@@ -92,10 +79,7 @@ def test_check_says_what_is_missing_in_a_clean_cache(tmp_path: Path) -> None:
 
 
 def test_schema_knows_the_keys_of_a_matrix() -> None:
-    import json
-
-    done = CliRunner().invoke(app, ["schema"])
-    found = json.loads(done.stdout)
+    found = json.loads(invoked("schema").stdout)
     assert {"schema", "samplers", "budget", "run"} <= found["properties"].keys()
     assert found["additionalProperties"] is False
     assert "keep_weights" in found["$defs"]["RunConfig"]["properties"]

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 from made_models import pooled, save_transformer
-from typer.testing import CliRunner
+from running import invoked
 
 import nsbench
 from nsbench.benchmarks.cli import progress
-from nsbench.benchmarks.cli.main import add_groups, app
+from nsbench.benchmarks.cli.main import add_groups
 from nsbench.benchmarks.cli.progress import Lines, time_to_go
 from nsbench.benchmarks.encoders.pretrained import load_model
 from nsbench.benchmarks.encoders.progress import heard_by
@@ -59,9 +59,7 @@ def test_the_time_to_go_follows_the_rate_so_far(done, total, seconds, words):
 
 
 def test_the_version_is_printed_alone():
-    done = CliRunner().invoke(app, ["--version"])
-    assert done.exit_code == 0
-    assert done.stdout == f"nsbench {nsbench.__version__}\n"
+    assert invoked("--version").stdout == f"nsbench {nsbench.__version__}\n"
 
 
 @pytest.mark.parametrize(
@@ -74,7 +72,7 @@ def test_the_version_is_printed_alone():
 )
 def test_help_keeps_brackets_and_shows_defaults(command, words):
     add_groups()
-    text = CliRunner().invoke(app, [command, "--help"]).output
+    text = invoked(command, "--help").output
     joined = " ".join(text.split())
     for word in words:
         assert word in joined

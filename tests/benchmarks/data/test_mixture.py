@@ -1,6 +1,5 @@
 """Several data sets in one training."""
 
-from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from made_data import beir, put
+from running import Build, Run
 
 from nsbench.benchmarks.data import datasets
 from nsbench.benchmarks.training.batches import one_source_batches
@@ -67,8 +67,8 @@ def test_batches_are_of_one_source_and_follow_the_weights() -> None:
 
 def test_a_mixture_trains_and_keeps_statistics_of_each_part(
     parts: list[dict[str, Any]],
-    small: Callable[..., dict[str, Any]],
-    run_matrix: Callable[..., Any],
+    small: Build,
+    run_matrix: Run,
 ) -> None:
     data = [{"name": "mixture", "parts": parts, "weights": [1.0, 1.0, 2.0]}]
     budget = {"steps": 12, "batch_size": 16, "learning_rate": 0.05}

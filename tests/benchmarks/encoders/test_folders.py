@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from running import planned_of
+from running import Build, planned_of
 from typer.testing import CliRunner
 
 from nsbench.benchmarks.augmentations import augmentations
@@ -92,7 +92,7 @@ SHUFFLED = {
 
 @pytest.mark.parametrize("kind", SHUFFLED)
 def test_a_shuffle_that_would_do_nothing_is_skipped(
-    kind: str, tmp_path: Path, small: Callable[..., dict[str, Any]]
+    kind: str, tmp_path: Path, small: Build
 ) -> None:
     save, sees = SHUFFLED[kind]
     save(tmp_path / "model")
@@ -110,7 +110,7 @@ def test_a_shuffle_that_would_do_nothing_is_skipped(
 
 
 def test_frequent_tokens_and_widths_follow_the_pooling_of_the_folder(
-    tmp_path: Path, small: Callable[..., dict[str, Any]]
+    tmp_path: Path, small: Build
 ) -> None:
     pooled("cls")(tmp_path / "cls")
     pooled("cls", "mean")(tmp_path / "both")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
+from running import Build
 
 from nsbench.benchmarks.encoders import _sources, encoders
 from nsbench.benchmarks.encoders._identity import identity
@@ -308,7 +309,7 @@ def test_every_load_says_that_foreign_code_is_not_run() -> None:
     assert silent == []
 
 
-def test_a_changed_pooling_makes_other_cells(bert: Path, small: Callable[..., Any]) -> None:
+def test_a_changed_pooling_makes_other_cells(bert: Path, small: Build) -> None:
     config = parse_config(small(encoders=[{"name": str(bert)}]))
     before = {p.cell.key for p in expand(config)}
     edited(bert / "1_Pooling" / "config.json", pooling_mode="max")

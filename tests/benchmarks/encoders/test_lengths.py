@@ -1,6 +1,5 @@
 """Lengths by role in training, mining, evaluation, export and the key; guides in their roles."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from running import Build
 
 from nsbench.benchmarks.candidates import candidates
 from nsbench.benchmarks.data import TrainingData
@@ -25,17 +25,12 @@ from tools.plain_mteb import plain_scores
 pytest.importorskip("sentence_transformers")
 
 from made_data import drawn_pairs, unit_rows
-from made_models import GEMMA, WORDS, edited, local_tasks, pooled, save_transformer
+from made_models import WORDS, edited, local_tasks, pooled
 from made_training import method, opened
 
 LENGTHS = {"query": 3, "document": 5}
 PROMPTS = {"query": "two dogs ", "document": "a lake "}
 ROWS = 24
-
-
-@pytest.fixture
-def base(tmp_path: Path) -> Path:
-    return save_transformer(tmp_path / "model", "gemma3_text", **GEMMA)
 
 
 def rows() -> TrainingData:
@@ -64,9 +59,8 @@ def test_anchors_and_candidates_are_cut_by_their_role_in_training(base: Path) ->
 
 
 def test_the_budget_caps_every_role(base: Path) -> None:
-    training = opened(
-        made(base, document=5), rows(), method(batch_size=ROWS, steps=1, max_length=4)
-    )
+    once = method(batch_size=ROWS, steps=1, max_length=4)
+    training = opened(made(base, document=5), rows(), once)
     assert training.world.queries is None
     assert training.world.tokens.ids.shape[1] == 4
 
@@ -74,9 +68,8 @@ def test_the_budget_caps_every_role(base: Path) -> None:
 def test_mining_ranks_cut_documents_for_cut_queries(base: Path) -> None:
     data, encoder = rows(), made(base, **LENGTHS)
     settings = {"shortage": "fewer", "depth": 3, "negatives": 1, "refresh": 50}
-    training = opened(
-        encoder, data, method(pool=candidates.make("corpus", **settings), batch_size=8, steps=1)
-    )
+    pool = candidates.make("corpus", **settings)
+    training = opened(encoder, data, method(pool=pool, batch_size=8, steps=1))
     next(iter(training))
     fresh = made(base)
     asked, stated = (unit_rows(encode_texts(fresh, data.texts, max_length=n)) for n in (3, 5))
@@ -87,7 +80,7 @@ def test_mining_ranks_cut_documents_for_cut_queries(base: Path) -> None:
 
 
 def test_evaluation_and_export_cut_alike_and_an_export_is_read_back(
-    base: Path, small: Callable[..., Any], tmp_path: Path
+    base: Path, small: Build, tmp_path: Path
 ) -> None:
     asked = local_tasks(tmp_path)
     raw = small(encoders=[{"name": str(base), "lengths": LENGTHS}])
@@ -103,9 +96,8 @@ def test_evaluation_and_export_cut_alike_and_an_export_is_read_back(
     mined = own_model(encoder, "nsbench/x", "0" * 40)
     assert not mined.symmetric
     for role, ask in (("query", model.encode_query), ("document", model.encode_document)):
-        assert (
-            np.abs(unit_rows(mined.encode(texts, role)) - unit_rows(ask(list(texts)))).max() < 1e-5
-        )
+        wanted = unit_rows(ask(list(texts)))
+        assert np.abs(unit_rows(mined.encode(texts, role)) - wanted).max() < 1e-5
     assert np.abs(mined.encode(texts, "query") - mined.encode(texts, "document")).max() > 1e-3
     save(model, tmp_path / "saved", "a card")
     again = made(tmp_path / "saved")
@@ -119,9 +111,7 @@ def test_evaluation_and_export_cut_alike_and_an_export_is_read_back(
     assert np.abs(cut - encode_texts(encoder, texts, max_length=3)).max() < 1e-5
 
 
-def test_lengths_are_in_the_key_and_none_leave_it_as_it_was(
-    base: Path, small: Callable[..., Any]
-) -> None:
+def test_lengths_are_in_the_key_and_none_leave_it_as_it_was(base: Path, small: Build) -> None:
     def key(**given: Any) -> str:
         (planned,) = expand(parse_config(small(encoders=[{"name": str(base)} | given])))
         return planned.cell.key

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import typer
-from running import planned_of
-from typer.testing import CliRunner
+from running import invoked, planned_of, small_matrix
 
 from nsbench.analysis.read.load import load_results
 from nsbench.analysis.tables.leaderboard import make_leaderboard
@@ -34,18 +33,12 @@ pytest.importorskip("sentence_transformers")
 from nsbench.benchmarks.export.sentence_transformer import to_sentence_transformer
 
 TEXTS = ("the cat sleeps on the mat", "a dog barks", "two boats cross the wide lake", "rain")
-MATRIX: dict[str, Any] = {
-    "schema": 1,
-    "name": "small",
-    "samplers": ["in_batch"],
-    "augmentations": ["none"],
-    "encoders": [{"name": "static", "dimension": 8}, {"name": "tiny", "dimension": 8}],
-    "data": [{"name": "planted", "rows": 60}],
-    "seeds": [1],
-    "no_training": False,
-    "budget": {"steps": 3, "batch_size": 16},
-    "run": {"keep_weights": True},
-}
+MATRIX = small_matrix(
+    encoders=[{"name": "static", "dimension": 8}, {"name": "tiny", "dimension": 8}],
+    data=[{"name": "planted", "rows": 60}],
+    budget={"steps": 3, "batch_size": 16},
+    run={"keep_weights": True},
+)
 
 
 @pytest.fixture(scope="module")
@@ -308,21 +301,16 @@ def test_commands(
     app = typer.Typer()
     app.command()(evaluate)
     app.command()(export)
-    runner = CliRunner()
-    words = ["evaluate", *map(str, checkpoints), str(tmp_path / "nothing")]
-    done = runner.invoke(app, [*words, "--test", str(test_file), "-o", str(tmp_path / "o")])
-    assert done.exit_code == 1  # one of the three is not there
+    words = ["evaluate", *checkpoints, tmp_path / "nothing"]  # one of the three is not there
+    done = invoked(*words, "--test", test_file, "-o", tmp_path / "o", app=app, ends=1)
     assert done.stdout.count("local/model@") == 2
-    words = ["evaluate", str(checkpoints[0]), "-o", str(tmp_path / "other")]
+    words = ["evaluate", checkpoints[0], "-o", tmp_path / "other"]
     named = [*words, "--test", f"mine={test_file}", "--read", "bad_rows=skip"]
-    done = runner.invoke(app, named)
-    assert done.exit_code == 0, done.output
-    assert "  mine " in done.stdout
+    assert "  mine " in invoked(*named, app=app).stdout
     with pytest.raises(ValueError, match=r"there is no option 'quote'\. Did you mean 'quot"):
-        runner.invoke(app, [*named, "--read", "quote=none"], catch_exceptions=False)
+        invoked(*named, "--read", "quote=none", app=app, catch_exceptions=False)
     paths = next(iter(finished.folders()))
-    done = runner.invoke(app, ["export", str(paths.folder), "--to", str(tmp_path / "m")])
-    assert done.exit_code == 0, done.output
+    done = invoked("export", paths.folder, "--to", tmp_path / "m", app=app)
     assert "as recorded" in done.stdout
 
 

@@ -1,6 +1,5 @@
 """Prompts by role and data set: in training, mining and evaluation, in the key, in no identity."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from running import planned_of
+from running import Build, planned_of
 
 from nsbench.benchmarks.augmentations import augmentations, bound
 from nsbench.benchmarks.candidates import candidates
@@ -26,16 +25,11 @@ from tools.plain_mteb import plain_scores
 pytest.importorskip("sentence_transformers")
 
 from made_data import drawn_pairs, unit_rows
-from made_models import GEMMA, TEXTS, WORDS, edited, local_tasks, pooled, save_transformer
+from made_models import TEXTS, WORDS, edited, local_tasks, pooled
 from made_training import method, opened
 
 PROMPTS = {"query": "two dogs and ", "document": "a deep lake ", "STS": "the rain "}
 ROWS = 24
-
-
-@pytest.fixture
-def base(tmp_path: Path) -> Path:
-    return save_transformer(tmp_path / "model", "gemma3_text", **GEMMA)
 
 
 def rows() -> TrainingData:
@@ -60,12 +54,8 @@ def made(base: Path, **prompts: str) -> Any:
     ],
 )
 def test_the_most_specific_prompt_is_taken(data: str, role: str, found: str) -> None:
-    prompts = {
-        "query": "q: ",
-        "document": "d: ",
-        "scifact-query": "of scifact: ",
-        "quora": "same? ",
-    }
+    prompts = {"query": "q: ", "document": "d: "}
+    prompts |= {"scifact-query": "of scifact: ", "quora": "same? "}
     assert prompt_for(prompts, data, role) == found
 
 
@@ -99,9 +89,8 @@ def test_prompts_are_no_part_of_what_texts_are(base: Path) -> None:
 def test_mining_ranks_documents_for_queries(base: Path) -> None:
     data, encoder = rows(), made(base, **PROMPTS)
     settings = {"shortage": "fewer", "depth": 3, "negatives": 1, "refresh": 50}
-    training = opened(
-        encoder, data, method(pool=candidates.make("corpus", **settings), batch_size=8, steps=1)
-    )
+    pool = candidates.make("corpus", **settings)
+    training = opened(encoder, data, method(pool=pool, batch_size=8, steps=1))
     next(iter(training))
     state = training.pool.state()
     fresh = made(base, **PROMPTS)
@@ -133,7 +122,7 @@ def test_no_augmentation_of_words_changes_a_prompt(name: str, base: Path) -> Non
 
 
 def test_evaluation_and_export_take_the_same_prompts(
-    base: Path, small: Callable[..., Any], tmp_path: Path
+    base: Path, small: Build, tmp_path: Path
 ) -> None:
     asked = local_tasks(tmp_path)
     raw = small(encoders=[{"name": str(base), "prompts": PROMPTS}])
@@ -154,9 +143,7 @@ def test_evaluation_and_export_take_the_same_prompts(
         assert np.abs(unit_rows(mined.encode(texts, role)) - unit_rows(ask(texts))).max() < 1e-5
 
 
-def test_prompts_are_in_the_key_and_none_leave_it_as_it_was(
-    base: Path, small: Callable[..., Any]
-) -> None:
+def test_prompts_are_in_the_key_and_none_leave_it_as_it_was(base: Path, small: Build) -> None:
     def key(**given: Any) -> str:
         (planned,) = planned_of(small(encoders=[{"name": str(base)} | given]))
         return planned.cell.key

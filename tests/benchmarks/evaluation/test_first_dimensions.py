@@ -1,11 +1,11 @@
 """Scores of embeddings cut to their first numbers, as of a model that gives no more."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 import pytest
-from running import Build, planned_of
+from running import Build, Run, planned_of
 
 from nsbench.benchmarks.data import datasets
 from nsbench.benchmarks.encoders import encode_texts
@@ -16,7 +16,7 @@ from nsbench.benchmarks.records.cell import make
 from nsbench.benchmarks.runs.cell_run import trained_encoder
 
 
-def test_a_cell_scores_its_first_numbers(small: Build, run_matrix: Callable[..., Any]) -> None:
+def test_a_cell_scores_its_first_numbers(small: Build, run_matrix: Run) -> None:
     raw = small(
         objectives=[{"name": "matryoshka", "dimensions": [4, 8]}],
         evaluation={"tasks": ["own"], "dimensions": [4, 8]},
@@ -64,7 +64,7 @@ def test_texts_are_encoded_once_for_all_lengths() -> None:
 
 
 def test_lengths_are_in_the_key_and_too_long_ones_are_skipped(
-    small: Build, run_matrix: Callable[..., Any]
+    small: Build, run_matrix: Run
 ) -> None:
     plain, cut = (
         planned_of(small(evaluation={"tasks": ["own"], **given}))[0].cell

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from running import planned_of, small_matrix
 
 from nsbench.benchmarks.encoders import Encoder, encode_texts, encoders
 from nsbench.benchmarks.encoders.static import StaticEncoder
@@ -13,8 +14,6 @@ from nsbench.benchmarks.evaluation.evaluate import evaluate
 from nsbench.benchmarks.evaluation.frequent_tokens import frequent_token_scores, most_frequent
 from nsbench.benchmarks.evaluation.mteb import tasks as mteb_tasks
 from nsbench.benchmarks.export.cell import cell_from
-from nsbench.benchmarks.matrix.config import parse_config
-from nsbench.benchmarks.matrix.expand import expand
 from nsbench.benchmarks.matrix.skip import why_skip
 from nsbench.benchmarks.records.cell import Cell, Evaluation
 
@@ -60,19 +59,8 @@ def model_without(encoder: Encoder, ids: torch.Tensor | None) -> EvaluatedModel:
 
 
 def cell_of_a_plan() -> Cell:
-    config = parse_config(
-        {
-            "schema": 1,
-            "name": "c",
-            "samplers": ["in_batch"],
-            "augmentations": ["dropout"],
-            "encoders": ["static"],
-            "data": ["planted"],
-            "seeds": [1],
-            "evaluation": {"tasks": ["STSBenchmark"], "frequent_tokens": [4]},
-        }
-    )
-    return expand(config)[-1].cell
+    scored = {"tasks": ["STSBenchmark"], "frequent_tokens": [4]}
+    return planned_of(small_matrix(augmentations=["dropout"], evaluation=scored))[-1].cell
 
 
 def test_pooling_by_one_token_is_skipped_with_its_reason() -> None:

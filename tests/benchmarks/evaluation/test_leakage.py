@@ -1,14 +1,13 @@
 """Overlap of training text and tests: by hand on a few sentences, stored once, in every record."""
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import pytest
 from datasets import Dataset
 from made_data import pairs_of
+from running import Build, Run
 
 from nsbench.analysis.read.leakage import leak_columns
 from nsbench.benchmarks.data import LabelledTexts, Pairs
@@ -102,7 +101,7 @@ def test_texts_of_any_layout_are_found() -> None:
 
 
 def test_every_trained_cell_records_it_and_the_untrained_nothing(
-    small: Callable[..., dict[str, Any]], run_matrix: Callable[..., Any]
+    small: Build, run_matrix: Run
 ) -> None:
     folder, _ = run_matrix(small(no_training=True))
     records = [read_record(p) for p in folder.folders()]

@@ -85,24 +85,19 @@ def tables(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def entry(name: str, kind: str, path: Path, **more) -> dict[str, Any]:
+    return {"name": name, "kind": kind, "path": str(path)} | more
+
+
 def entries(folder: Path):
+    sides = {"sentence1": "a", "sentence2": "b"}
     return [
-        {
-            "name": "graded",
-            "kind": "sts",
-            "path": str(folder / "graded.csv"),
-            "columns": {"sentence1": "a", "sentence2": "b"},
-        },
-        {"name": "paired", "kind": "pair_classification", "path": str(folder / "paired.jsonl")},
-        {
-            "name": "labelled",
-            "kind": "classification",
-            "path": str(folder / "scored.tsv"),
-            "train": str(folder / "fit.tsv"),
-        },
-        {"name": "grouped", "kind": "clustering", "path": str(folder / "grouped.csv")},
-        {"name": "asked", "kind": "reranking", "path": str(folder / "asked.jsonl")},
-        {"name": "search", "kind": "retrieval", "path": str(folder / "search")},
+        entry("graded", "sts", folder / "graded.csv", columns=sides),
+        entry("paired", "pair_classification", folder / "paired.jsonl"),
+        entry("labelled", "classification", folder / "scored.tsv", train=str(folder / "fit.tsv")),
+        entry("grouped", "clustering", folder / "grouped.csv"),
+        entry("asked", "reranking", folder / "asked.jsonl"),
+        entry("search", "retrieval", folder / "search"),
     ]
 
 
@@ -393,12 +388,8 @@ def test_tasks_are_read_with_the_options_of_training_data(tmp_path: Path) -> Non
     rows = put(tmp_path / "pairs.txt", "one two\tthree\t1\tx\nfour\tfive\t0\n")
     with pytest.raises(ValueError, match="lines have tabs"):
         task_of_file(rows)
-    given = {
-        "name": "pairs",
-        "kind": "pair_classification",
-        "path": str(rows),
-        "columns": {"sentence1": "1", "sentence2": "2", "label": "3"},
-    }
+    columns = {"sentence1": "1", "sentence2": "2", "label": "3"}
+    given = entry("pairs", "pair_classification", rows, columns=columns)
     options = {"header": False, "delimiter": "tab", "ragged": "allow"}
     (task,) = evaluation_tasks([given | options])
     assert read_task(task)["test"]["labels"] == [1, 0]
@@ -429,9 +420,8 @@ def test_bad_rows_of_tests_are_refused_or_skipped_and_counted(
 
 def test_blank_documents_stay_candidates(tables: Path, tmp_path: Path) -> None:
     corpus = tables / "search" / "corpus.jsonl"
-    corpus.write_text(corpus.read_text() + '\n{"_id": "d", "title": "", "text": ""}\n')
-    with corpus.open("a") as file:
-        file.write('{"_id": "e", "text": null}\n')
+    blank = '\n{"_id": "d", "title": "", "text": ""}\n{"_id": "e", "text": null}\n'
+    corpus.write_text(corpus.read_text() + blank)
     (task,) = evaluation_tasks(entries(tables)[-1:])
     assert [d["text"] for d in read_task(task)["test"]["corpus"]][-2:] == ["", ""]
     scores = main_scores(evaluate(MODEL, [task], results=tmp_path / "mteb"))
@@ -444,10 +434,8 @@ def test_what_was_left_out_is_in_the_record_of_the_scores(tables: Path) -> None:
     with pytest.raises(ValueError, match=r"test\.tsv, line 5: corpus-id 'nowhere' is not in the"):
         evaluation_tasks(entries(tables)[-1:])
     tasks = evaluation_tasks([entries(tables)[-1] | {"bad_rows": "skip"}])
-    found = evaluate(MODEL, tasks).info["left_out"]["search"]
-    assert found == [
-        {"why": "corpus-id is not in the folder", "count": 1, "first": ["test.tsv, line 5"]}
-    ]
+    wanted = {"why": "corpus-id is not in the folder", "count": 1, "first": ["test.tsv, line 5"]}
+    assert evaluate(MODEL, tasks).info["left_out"]["search"] == [wanted]
 
 
 def test_test_files_get_names_that_are_legal_and_differ(tmp_path: Path) -> None:
@@ -498,10 +486,8 @@ def test_no_clustering_is_scored_on_a_draw_that_lacks_a_label(tmp_path: Path) ->
     for count, labels in ((20, [0] * 19 + [1]), (30, [*range(25), 0, 0, 0, 0, 0])):
         for seed in range(20):
             draws = WholeDraws(labels, random.Random(seed).getstate())
-            for drawn in (
-                draws.choices(range(count), k=count),
-                deepcopy(draws).choices(range(count), k=count),
-            ):
+            for same in (lambda x: x, deepcopy):
+                drawn = same(draws).choices(range(count), k=count)
                 assert {labels[i] for i in drawn} == set(labels)
                 assert len(drawn) == count
 

@@ -1,12 +1,12 @@
 """An export that finds no room says so in one sentence and leaves nothing."""
 
 import resource
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
+from running import Build, Run
 
 from nsbench.benchmarks.export.cell import export_cell
 from nsbench.benchmarks.files import StorageError, written_whole
@@ -30,8 +30,8 @@ def files_up_to(size: int) -> Iterator[None]:
 def test_a_full_disk_leaves_no_half_export(
     size: int,
     there: bool,
-    small: Callable[..., dict[str, Any]],
-    run_matrix: Callable[..., Any],
+    small: Build,
+    run_matrix: Run,
     tmp_path: Path,
 ) -> None:
     folder, (record,) = run_matrix(small(encoders=[{"name": "static", "dimension": 64}]))

@@ -1,12 +1,12 @@
 """Bad input: one clear sentence that names the value and the legal ones, before anything trains."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from running import Build, planned_of, python
-from typer.testing import CliRunner
+from running import Build, invoked, planned_of, python
 
 from nsbench.benchmarks.matrix.config import grid, load_config, suites
 from nsbench.benchmarks.matrix.selecting import only
@@ -209,7 +209,6 @@ def test_shipped_suites_are_legal(name: str) -> None:
 
 
 def cli(*arguments: str) -> Any:
-
     code = "from nsbench.benchmarks.cli.main import main; main()"
     return python("-c", code, *arguments)
 
@@ -235,11 +234,8 @@ def test_command_line_runs_the_smoke_suite_and_shows_it(tmp_path: Path) -> None:
 
 
 def test_dry_run_writes_nothing(tmp_path: Path) -> None:
-    from nsbench.benchmarks.cli.main import app
-
     out = tmp_path / "out"
-    done = CliRunner().invoke(app, ["run", "smoke", "--dry-run", "--out", str(out)])
-    assert done.exit_code == 0
+    done = invoked("run", "smoke", "--dry-run", "--out", out)
     # On a busy machine the first, shorter try is enough, or takes too long.
     timed = r"timed(:| here: (8|20) steps of) static\(dimension=32\) on planted\(rows=500\)"
     assert re.search(timed, done.stdout)
@@ -248,16 +244,12 @@ def test_dry_run_writes_nothing(tmp_path: Path) -> None:
 
 
 def test_list_names_source_and_parameters() -> None:
-    import json
-
-    from nsbench.benchmarks.cli.main import app
-
-    done = CliRunner().invoke(app, ["list", "samplers", "--json"])
+    done = invoked("list", "samplers", "--json")
     rows = {r["name"]: r for r in json.loads(done.stdout)}
     assert "Schroff" in rows["semi_hard"]["source"]
     assert rows["semi_hard"]["parameters"][0]["name"] == "margin"
     assert rows["median_triplet"]["objective"] == "truncated_triplet"
-    wrong = CliRunner().invoke(app, ["list", "sampler"])
+    wrong = invoked("list", "sampler", ends=1)
     assert isinstance(wrong.exception, ValueError)
     assert "samplers" in str(wrong.exception)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running import planned_of
+from running import Build, planned_of
 
 from nsbench.benchmarks.records import ResultsFolder
 from nsbench.benchmarks.records.cell import Planned
@@ -58,7 +58,7 @@ def keys(raw: dict[str, Any]) -> list[str]:
     return [planned.cell.key for planned in planned_of(raw)]
 
 
-def test_an_edited_plugin_makes_other_cells(load: Load, small: Callable[..., Any]) -> None:
+def test_an_edited_plugin_makes_other_cells(load: Load, small: Build) -> None:
     raw = small(samplers=["mine", "hard"])
     load(SAMPLER)
     mine, hard = keys(raw)
@@ -70,7 +70,7 @@ def test_an_edited_plugin_makes_other_cells(load: Load, small: Callable[..., Any
     assert same == hard
 
 
-def test_a_sampler_inside_another_counts(load: Load, small: Callable[..., Any]) -> None:
+def test_a_sampler_inside_another_counts(load: Load, small: Build) -> None:
     raw = small(samplers=[{"name": "mixed", "then": "mine[k=2]"}, "mixed"])
     load(SAMPLER)
     before = keys(raw)
@@ -80,7 +80,7 @@ def test_a_sampler_inside_another_counts(load: Load, small: Callable[..., Any]) 
     assert before[1] == after[1]
 
 
-def test_cells_without_plugins_are_what_they_were(load: Load, small: Callable[..., Any]) -> None:
+def test_cells_without_plugins_are_what_they_were(load: Load, small: Build) -> None:
     raw = small(samplers=["in_batch", "hard"])
     before = keys(raw)
     load(SAMPLER)
@@ -88,9 +88,7 @@ def test_cells_without_plugins_are_what_they_were(load: Load, small: Callable[..
     assert all("plugins" not in p.cell.inputs for p in planned_of(raw))
 
 
-def test_a_cell_of_other_code_than_planned_fails(
-    load: Load, small: Callable[..., Any], tmp_path: Path
-) -> None:
+def test_a_cell_of_other_code_than_planned_fails(load: Load, small: Build, tmp_path: Path) -> None:
     load(SAMPLER)
     (planned,) = planned_of(small(samplers=["mine"]))
     other = planned.cell.inputs["plugins"].replace(code_digest(samplers.entry("mine").cls), "0" * 9)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from running import invoked
 
 from nsbench.benchmarks.augmentations import augmentations
 from nsbench.benchmarks.matrix.config import load_config, parse_config
@@ -223,22 +224,12 @@ def test_scale_never_reaches_zero_and_keeps_lists(small: Any) -> None:
 
 
 def test_command_line_scales_and_reproduces(tmp_path: Path, small: Any) -> None:
-    from typer.testing import CliRunner
-
-    from nsbench.benchmarks.cli.main import app
-
-    runner = CliRunner()
-    empty = runner.invoke(app, ["reproduce", "consert-unsup", "--out", str(tmp_path / "none")])
-    assert empty.exit_code == 0, empty.output
+    empty = invoked("reproduce", "consert-unsup", "--out", tmp_path / "none")
     assert "not run" in empty.output
     target = tmp_path / "table.csv"
     cell(tmp_path, "none", 1, 63.0)
-    done = runner.invoke(
-        app, ["reproduce", "consert-unsup", "--out", str(tmp_path), "--csv", str(target)]
-    )
-    assert done.exit_code == 0, done.output
+    done = invoked("reproduce", "consert-unsup", "--out", tmp_path, "--csv", target)
     assert "one seed" in done.output
     assert target.read_text().startswith("row,score,paper,ours")
-    planned = runner.invoke(app, ["run", "smoke", "--scale", "0.5", "--dry-run", "--no-probe"])
-    assert planned.exit_code == 0, planned.output
+    planned = invoked("run", "smoke", "--scale", "0.5", "--dry-run", "--no-probe")
     assert "60 steps" in planned.output  # 6 cells of 10

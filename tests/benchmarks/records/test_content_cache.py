@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from running import Build, planned_of, until
+from running import Build, invoked, planned_of, until
 from safetensors.numpy import save
 
 from nsbench.benchmarks.records import ResultsFolder, claims
@@ -230,18 +230,13 @@ def test_law_a_cold_and_a_warm_cache_leave_the_same_bytes(
 def test_gc_lists_and_removes_what_is_shared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from typer.testing import CliRunner
-
-    from nsbench.benchmarks.cli.main import app
-
     monkeypatch.setenv("NSBENCH_CACHE", str(tmp_path))
     ContentCache(tmp_path).arrays(["x"], numbers)
     ((file, size, _),) = entries(tmp_path)
-    listed = CliRunner().invoke(app, ["gc", "--caches"])
-    assert f"{size} bytes  last used" in listed.output
+    assert f"{size} bytes  last used" in invoked("gc", "--caches").output
     assert file.exists()
-    CliRunner().invoke(app, ["gc", "--caches", "--delete"])
+    invoked("gc", "--caches", "--delete")
     assert not file.exists()
-    wrong = CliRunner().invoke(app, ["gc", str(tmp_path), "--caches"])
+    wrong = invoked("gc", tmp_path, "--caches", ends=1)
     assert "leave one of them out" in str(wrong.exception)
-    assert "name a results folder" in str(CliRunner().invoke(app, ["gc"]).exception)
+    assert "name a results folder" in str(invoked("gc", ends=1).exception)

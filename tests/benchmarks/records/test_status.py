@@ -8,10 +8,8 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from running import Build
-from typer.testing import CliRunner
+from running import Build, invoked
 
-from nsbench.benchmarks.cli.main import app
 from nsbench.benchmarks.matrix.config import parse_config
 from nsbench.benchmarks.matrix.estimate import Measured, estimate, measured_cells
 from nsbench.benchmarks.matrix.expand import expand
@@ -108,14 +106,13 @@ def test_status_watch_ends_when_nothing_is_left_to_do(
 ) -> None:
     for job in jobs[2:]:
         record_crash(job, "ValueError: x", 1.0)
-    done = CliRunner().invoke(app, ["status", str(folder.root), "--watch", "--every", "0.1"])
-    assert done.exit_code == 0, done.output
+    done = invoked("status", folder.root, "--watch", "--every", "0.1")
     assert "6 of 6 cells ended" in " ".join(done.output.split())
 
 
 def test_retry_forgets_failed_records_only(jobs: list[Job], folder: ResultsFolder) -> None:
     assert garbage.forget_failed(folder, ["TypeError*"]) == []
-    done = CliRunner().invoke(app, ["retry", str(folder.root), "--only", "ValueError*"])
+    done = invoked("retry", folder.root, "--only", "ValueError*")
     assert "1 failed cells will be run again" in done.output
     assert not jobs[1].paths.record.exists()
     assert jobs[0].paths.record.exists()
@@ -136,11 +133,9 @@ def test_gc_lists_what_may_go_and_removes_it_only_when_told(
     orphan = folder.root / "mteb" / "results" / "nsbench__000000000000"
     orphan.mkdir(parents=True)
     (orphan / "x.json").write_text("{}")
-    listed = CliRunner().invoke(app, ["gc", str(folder.root)])
-    assert listed.exit_code == 0, listed.output
-    assert "4 things" in listed.output
+    assert "4 things" in invoked("gc", folder.root).output
     assert half.exists()
-    CliRunner().invoke(app, ["gc", str(folder.root), "--delete"])
+    invoked("gc", folder.root, "--delete")
     gone = (half, orphan, jobs[1].paths.folder, jobs[2].paths.claim)
     assert not any(p.exists() for p in gone)
     assert (outside / "precious").read_text() == "mine"

@@ -1,11 +1,11 @@
 """Executors by name: settings, tables of matrix files, and a new one as one file."""
 
 import os
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
+from running import python
 
 from nsbench.benchmarks.matrix.config import ConfigError, matrix_model, parse_config
 from nsbench.benchmarks.matrix.executors import executors
@@ -79,20 +79,9 @@ def test_a_wrong_key_of_an_executor_is_refused_with_the_nearest_one() -> None:
 def test_a_new_executor_is_one_file(tmp_path: Path) -> None:
     (tmp_path / "here.py").write_text(HERE)
     (tmp_path / "m.toml").write_text(MATRIX)
-    command = [sys.executable, "-c", "from nsbench.benchmarks.cli.main import main; main()"]
-    command += ["run", "m.toml", "--executor", "here", "--out", "out", "--plugin-path", "here.py"]
-    environment = os.environ | {"COLUMNS": "200"}
-
-    def run(*more: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*command, *more],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
+    command = ["-c", "from nsbench.benchmarks.cli.main import main; main()", "run", "m.toml"]
+    command += ["--executor", "here", "--out", "out", "--plugin-path", "here.py"]
+    run = partial(python, *command, cwd=tmp_path, env=os.environ | {"COLUMNS": "200"})
     done = run()
     assert done.returncode == 0, done.stderr
     assert "good morning" in done.stderr

@@ -117,6 +117,7 @@ def test_a_plugin_that_exits_and_want_of_memory_are_the_cells_reason(
     (job,) = jobs_of(small(), tmp_path / "out")
     monkeypatch.setattr(cell_run, "load_data", end)
     record = run_job(job)
+    assert record is not None
     assert record.status == "failed"
     assert record.reason.startswith(words)
 
@@ -182,6 +183,7 @@ def interrupted(seconds: float, *words: str) -> None:
         process = nsbench(*words, code=SAID)
     finally:
         signal.signal(signal.SIGINT, before)
+    assert process.stdout is not None
     assert process.stdout.readline() == ">\n"
     time.sleep(seconds)
     os.killpg(process.pid, signal.SIGINT)

@@ -6,16 +6,13 @@ import math
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tomli_w
-from running import Build, planned_of
-from typer.testing import CliRunner
+from running import Build, Run, invoked, planned_of
 
-from nsbench.benchmarks.cli.main import app
 from nsbench.benchmarks.keys import content_key
 from nsbench.benchmarks.matrix import expand as matrix
 from nsbench.benchmarks.matrix.config import parse_config
@@ -30,7 +27,7 @@ from tools.timing._commands import Spent
 
 
 @pytest.fixture
-def real(small: Build, run_matrix: Callable[..., Any]) -> ResultsFolder:
+def real(small: Build, run_matrix: Run) -> ResultsFolder:
     folder: ResultsFolder = run_matrix(small(samplers=["in_batch", "hard"]))[0]
     return folder
 
@@ -96,10 +93,7 @@ def test_a_synthetic_folder_is_the_matrix_it_says_all_recorded(
         assert paths.folder.name.endswith(content_key(plain))
         assert paths.difficulty.is_file()
     assert StatusReader(made).read()["counts"]["done"] == 75
-    again = CliRunner().invoke(
-        app, ["run", str(made.root / "synthetic.toml"), "--out", str(made.root)]
-    )
-    assert again.exit_code == 0, again.output
+    again = invoked("run", made.root / "synthetic.toml", "--out", made.root)
     assert "75 done, 75 of them from before" in again.stdout
 
 
@@ -170,14 +164,13 @@ def test_a_dry_run_sums_cells_up_and_lists_them_on_request(small: Build, tmp_pat
         ]
     )
     (tmp_path / "m.toml").write_text(text)
-    command = ["run", str(tmp_path / "m.toml"), "--dry-run", "--out", str(tmp_path / "out")]
-    done = CliRunner().invoke(app, [*command, "--no-probe"])
-    assert done.exit_code == 0, done.output
+    command = ["run", tmp_path / "m.toml", "--dry-run", "--out", tmp_path / "out", "--no-probe"]
+    done = invoked(*command)
     assert re.search(r"encoder: +1  static\(dimension=16\)", done.stdout)
     assert re.search(r"seed: +7  0, 1, 2, 3, 4, 5 and 1 more", done.stdout)
     assert "7 cells, 0 of them skipped, 7 to run" in done.stdout
     assert "no estimate" in done.stdout
-    listed = CliRunner().invoke(app, [*command, "--no-probe", "--cells"])
+    listed = invoked(*command, "--cells")
     assert listed.stdout.count("to run") == 7 + 1
     assert listed.stdout.endswith(done.stdout)
 
@@ -195,5 +188,4 @@ def test_status_says_where_slurm_left_its_logs(real: ResultsFolder) -> None:
     state = StatusReader(real).read()
     assert state["slurm"] == str(logs)
     assert state["at_work"][0]["log"] == str(logs / "17_3_0_log.err")
-    shown = CliRunner().invoke(app, ["status", str(real.root)])
-    assert "logs of Slurm's tasks" in shown.stdout
+    assert "logs of Slurm's tasks" in invoked("status", real.root).stdout

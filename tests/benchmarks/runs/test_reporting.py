@@ -1,12 +1,11 @@
 """Finished cells in experiment trackers: every number is one of the cell's files."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from running import Build
+from running import Build, Run
 
 from nsbench.benchmarks.records import read_record
 from nsbench.benchmarks.runs.matrix_run import run
@@ -14,7 +13,7 @@ from nsbench.benchmarks.runs.reporting import TRACKERS, Reports, check_trackers,
 
 
 @pytest.fixture
-def finished(small: Build, run_matrix: Callable[..., Any], tmp_path: Path) -> Any:
+def finished(small: Build, run_matrix: Run, tmp_path: Path) -> Any:
     raw = small(evaluation={"tasks": ["own"]}, samplers=["in_batch", "hard"])
     folder, records = run_matrix(raw, tmp_path / "out")
     assert {r.status for r in records} == {"done"}

@@ -4,7 +4,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from made_data import drawn_pairs, write_pairs
-from running import Build
+from running import Build, Run, planned_of
 
+from nsbench.benchmarks.encoders import encoders
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.records import CellPaths, read_record
+from nsbench.benchmarks.runs.cell_scores import evaluated_model
 from nsbench.benchmarks.runs.executors.base import finished
+from nsbench.benchmarks.training import step
 from nsbench.samplers import samplers
 
 FILES = ("cell.json", "scores.csv", "difficulty.parquet", "training.csv")
@@ -32,7 +35,7 @@ def contents(root: Path) -> dict[str, bytes]:
 
 
 def test_same_seed_same_bytes_other_seed_other_bytes(
-    small: Build, run_matrix: Callable[..., Any], tmp_path: Path
+    small: Build, run_matrix: Run, tmp_path: Path
 ) -> None:
     raw = small(samplers=["random"], augmentations=["token_cutoff"])
     first, _ = run_matrix(raw, tmp_path / "a")
@@ -45,7 +48,7 @@ def test_same_seed_same_bytes_other_seed_other_bytes(
 
 
 def test_workers_give_the_same_bytes_as_one_process(
-    small: Build, run_matrix: Callable[..., Any], tmp_path: Path
+    small: Build, run_matrix: Run, tmp_path: Path
 ) -> None:
     raw = small(samplers=["in_batch", "random"], encoders=["tiny"])
     one, _ = run_matrix(raw, tmp_path / "one")
@@ -53,20 +56,17 @@ def test_workers_give_the_same_bytes_as_one_process(
     assert contents(one.root) == contents(two.root)
 
 
-def test_samplers_of_one_seed_share_weights_and_batches(
-    small: Build, run_matrix: Callable[..., Any]
-) -> None:
+def test_samplers_of_one_seed_share_weights_and_batches(small: Build, run_matrix: Run) -> None:
     folder, _ = run_matrix(small(samplers=["in_batch", "random", "hard"]))
     first = []
     for paths in folder.folders():
         table = pd.read_parquet(paths.difficulty)
-        first.append(
-            table[(table.step == 0) & (table.quantity == "candidate_similarity")]["mean"].item()
-        )
+        of_first = table[(table.step == 0) & (table.quantity == "candidate_similarity")]
+        first.append(of_first["mean"].item())
     assert len(set(first)) == 1
 
 
-def test_running_again_does_nothing_twice(small: Build, run_matrix: Callable[..., Any]) -> None:
+def test_running_again_does_nothing_twice(small: Build, run_matrix: Run) -> None:
     folder, records = run_matrix(small())
     assert [r.status for r in records] == ["done"]
     before = {p: p.stat().st_mtime_ns for p in folder.root.rglob("*") if p.is_file()}
@@ -75,9 +75,7 @@ def test_running_again_does_nothing_twice(small: Build, run_matrix: Callable[...
     assert before == {p: p.stat().st_mtime_ns for p in folder.root.rglob("*") if p.is_file()}
 
 
-def test_killed_and_resumed_equals_unbroken(
-    small: Build, run_matrix: Callable[..., Any], tmp_path: Path
-) -> None:
+def test_killed_and_resumed_equals_unbroken(small: Build, run_matrix: Run, tmp_path: Path) -> None:
     raw = small(samplers=["in_batch", "random", "hard"], seeds=[1, 2])
     raw["budget"]["steps"] = 60
     unbroken, _ = run_matrix(raw, tmp_path / "unbroken")
@@ -115,7 +113,7 @@ def test_killed_and_resumed_equals_unbroken(
 
 
 def test_failure_in_the_middle_is_a_record_and_the_others_finish(
-    small: Build, run_matrix: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    small: Build, run_matrix: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from nsbench.samplers.hard_top_k import HardTopK
 
@@ -139,27 +137,19 @@ def test_failure_in_the_middle_is_a_record_and_the_others_finish(
     assert "end: failed" in log
 
 
-def test_diverged_training_is_a_failed_record(small: Build, run_matrix: Callable[..., Any]) -> None:
+def test_diverged_training_is_a_failed_record(
+    small: Build, run_matrix: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     raw = small(encoders=["tiny"])
     raw["budget"] |= {"learning_rate": 100.0, "clip": 0.0, "steps": 30}
-    from nsbench.benchmarks.training import step
-
-    def broken(*args: Any) -> Any:
-        return original(*args) * float("nan")
-
-    original = step.row_losses
-    step.row_losses = broken
-    try:
-        _, records = run_matrix(raw)
-    finally:
-        step.row_losses = original
+    losses = step.row_losses
+    monkeypatch.setattr(step, "row_losses", lambda *args: losses(*args) * float("nan"))
+    _, records = run_matrix(raw)
     assert records[0].status == "failed"
     assert "the loss is nan at step 0" in records[0].reason
 
 
-def test_impossible_pairing_is_skipped_with_its_reason(
-    small: Build, run_matrix: Callable[..., Any]
-) -> None:
+def test_impossible_pairing_is_skipped_with_its_reason(small: Build, run_matrix: Run) -> None:
     _, records = run_matrix(small(augmentations=["token_shuffle", "none"]))
     skipped = [r for r in records if r.status == "skipped"]
     assert len(skipped) == 1
@@ -167,7 +157,7 @@ def test_impossible_pairing_is_skipped_with_its_reason(
 
 
 def test_whatever_reads_labels_is_skipped_where_there_are_none(
-    small: Build, run_matrix: Callable[..., Any], tmp_path: Path
+    small: Build, run_matrix: Run, tmp_path: Path
 ) -> None:
     path = write_pairs(tmp_path / "pairs.csv", drawn_pairs(200, list("abcdefgh"), 5))
     reading = {
@@ -190,9 +180,7 @@ def test_whatever_reads_labels_is_skipped_where_there_are_none(
             assert (record.status, "needs labels, and" in record.reason) == ("skipped", True)
 
 
-def test_batch_larger_than_the_data_is_a_clear_failure(
-    small: Build, run_matrix: Callable[..., Any]
-) -> None:
+def test_batch_larger_than_the_data_is_a_clear_failure(small: Build, run_matrix: Run) -> None:
     raw = small()
     raw["budget"]["batch_size"] = 500
     with pytest.raises(ValueError, match="batch_size is 500, but planted has only 200 rows"):
@@ -206,7 +194,7 @@ def test_garbage_record_counts_as_none(tmp_path: Path, rubbish: bytes) -> None:
     assert finished(paths) is None
 
 
-def test_record_says_how_it_came_about(small: Build, run_matrix: Callable[..., Any]) -> None:
+def test_record_says_how_it_came_about(small: Build, run_matrix: Run) -> None:
     folder, _ = run_matrix(small())
     record = read_record(next(folder.folders()))
     assert record.environment["versions"]["torch"]
@@ -217,7 +205,7 @@ def test_record_says_how_it_came_about(small: Build, run_matrix: Callable[..., A
     assert len(record.weights) == 64
 
 
-def test_dev_choice_keeps_the_best_checkpoint(small: Build, run_matrix: Callable[..., Any]) -> None:
+def test_dev_choice_keeps_the_best_checkpoint(small: Build, run_matrix: Run) -> None:
     raw = small(evaluation={"tasks": ["own"], "dev": "own", "dev_every": 2})
     _, records = run_matrix(raw)
     assert records[0].status == "done", records[0].traceback
@@ -226,14 +214,7 @@ def test_dev_choice_keeps_the_best_checkpoint(small: Build, run_matrix: Callable
 
 
 def test_a_checkpoint_is_scored_in_the_precision_asked_for(small: Build) -> None:
-    from dataclasses import replace
-
-    from nsbench.benchmarks.encoders import encoders
-    from nsbench.benchmarks.matrix.config import parse_config
-    from nsbench.benchmarks.matrix.expand import expand
-    from nsbench.benchmarks.runs.cell_scores import evaluated_model
-
-    (planned,) = expand(parse_config(small(encoders=["tiny"])))
+    (planned,) = planned_of(small(encoders=["tiny"]))
     texts = ["the cat sat on the mat", "a dog", "the bird sang"]
     encoder = encoders.make("tiny").build(texts, 0)
     seen = {}

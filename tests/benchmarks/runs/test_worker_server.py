@@ -1,12 +1,10 @@
 """The server of workers imports the engine, and commands end with all of their output."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import tomli_w
-from running import python
+from running import COMMAND, Build, python
 
 from nsbench.benchmarks import hub
 
@@ -49,9 +47,6 @@ def test_the_server_has_imported_the_engine_with_the_threads_of_workers(
     assert err == ""
 
 
-COMMAND = "from nsbench.analysis.cli.main import main; main()"
-
-
 def test_the_command_ends_with_its_exit_code_and_all_of_its_output(tmp_path: Path) -> None:
     code, out, err = apart("-c", COMMAND, "list", "samplers", "--json")
     assert (code, err) == (0, "")
@@ -63,7 +58,7 @@ def test_the_command_ends_with_its_exit_code_and_all_of_its_output(tmp_path: Pat
 
 
 def test_a_run_in_which_nothing_is_left_to_do_prints_no_warning_at_its_end(
-    small: Callable[..., dict[str, Any]], tmp_path: Path
+    small: Build, tmp_path: Path
 ) -> None:
     path = tmp_path / "m.toml"
     path.write_text(tomli_w.dumps(small()))
@@ -84,13 +79,3 @@ def test_workers_take_over_that_the_hub_is_off(monkeypatch: pytest.MonkeyPatch) 
     hub.take((True, ("http://nowhere",)))
     assert hub.state() == (True, ("http://nowhere",))
     assert hub.why_off() == "the hub http://nowhere does not answer"
-
-
-def test_the_seven_sts_are_known_without_mteb() -> None:
-    code = (
-        "import sys\n"
-        "from nsbench.benchmarks.evaluation.evaluate import check_tasks\n"
-        "print(check_tasks(['STS7']), 'mteb' in sys.modules)"
-    )
-    _, out, err = apart("-c", code)
-    assert out.endswith("'STSBenchmark', 'SICK-R') False\n"), err

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import typer
-from running import python
+from running import COMMAND, python
 
 from nsbench.benchmarks.cli.plugins import check_plugin as check_command
 from nsbench.benchmarks.cli.plugins import plugin_paths
@@ -31,7 +31,7 @@ def run(*command: str, path: str = "", cwd: Path, ok: bool = True) -> str:
     return done.stdout + done.stderr
 
 
-NSBENCH = ("-c", "from nsbench.analysis.cli.main import main; main()")
+NSBENCH = ("-c", COMMAND)
 
 
 def test_plugin_path_may_stand_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,16 +39,8 @@ def test_plugin_path_may_stand_anywhere(tmp_path: Path, monkeypatch: pytest.Monk
     one.touch()
     two.touch()
     monkeypatch.setenv(PLUGIN_PATH, "a.module")
-    words = [
-        "nsbench",
-        "--plugin-path",
-        str(one),
-        "run",
-        "m.toml",
-        f"--plugin-path={two}",
-        "-o",
-        "x",
-    ]
+    words = ["nsbench", "--plugin-path", str(one), "run", "m.toml"]
+    words += [f"--plugin-path={two}", "-o", "x"]
     plugin_paths(words)
     assert words == ["nsbench", "run", "m.toml", "-o", "x"]
     assert os.environ[PLUGIN_PATH].split(os.pathsep) == ["a.module", str(one), str(two)]
