@@ -1,7 +1,8 @@
 """Data and a model for tests of reading and mining."""
 
+import copy
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,27 @@ def doubled(rows: int) -> TrainingData:
     positive[3] = positive[2]
     negatives = np.column_stack([np.roll(positive, 5), np.roll(positive, 7)])
     return replace(made, anchor=anchor, positive=positive, negatives=negatives, meaning=None)
+
+
+def places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every place in plain data, the whole first."""
+    yield at
+    inner = value.items() if isinstance(value, dict) else ()
+    inner = enumerate(value) if isinstance(value, list) else inner
+    for name, part in inner:
+        yield from places(part, (*at, name))
+
+
+def changed(value: Any, at: tuple[Any, ...], new: Any) -> Any:
+    """Plain data with something else in one place."""
+    if not at:
+        return new
+    out = copy.deepcopy(value)
+    inner = out
+    for name in at[:-1]:
+        inner = inner[name]
+    inner[at[-1]] = new
+    return out
 
 
 def put(path: Path, content: str | bytes | list[Any]) -> Path:

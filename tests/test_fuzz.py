@@ -8,7 +8,7 @@ import copy
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +18,7 @@ import tomli_w
 import typer
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
+from made_data import changed, places
 from made_results import make_cell, write_cell
 from running import planned_of
 from typer.testing import CliRunner
@@ -71,28 +72,14 @@ def answered(call: Callable[[], Any]) -> Any:
         return None
 
 
-def places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Every place in plain data but the whole."""
-    if at:
-        yield at
-    if isinstance(value, dict | list):
-        for name, part in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from places(part, (*at, name))
-
-
 def mutated(value: Any, changes: list[tuple[int, Any]]) -> Any:
     """Plain data with something else in a few places."""
-    out = copy.deepcopy(value)
     for place, new in changes:
-        everywhere = list(places(out))
+        _, *everywhere = places(value)
         if not everywhere:
             break
-        *above, last = everywhere[place % len(everywhere)]
-        inner = out
-        for name in above:
-            inner = inner[name]
-        inner[last] = copy.deepcopy(new)
-    return out
+        value = changed(value, everywhere[place % len(everywhere)], copy.deepcopy(new))
+    return value
 
 
 CHANGES = st.lists(st.tuples(PLACES, ODD), min_size=1, max_size=3)

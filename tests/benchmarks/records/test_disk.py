@@ -2,12 +2,11 @@
 
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from running import Build, jobs_of, run_jobs
+from running import Build, Run, jobs_of, run_jobs
 
 from nsbench.benchmarks.files import StorageError
 from nsbench.benchmarks.runs.executors.base import ended
@@ -35,7 +34,7 @@ def remount(place: Path, options: str) -> None:
 
 
 def test_a_full_disk_and_a_read_only_one_cost_no_cell(
-    small: Build, run_matrix: Callable[..., Any], small_disk: Path, tmp_path: Path
+    small: Build, run_matrix: Run, small_disk: Path, tmp_path: Path
 ) -> None:
     raw = small(seeds=[1, 2, 3, 4])
     whole, _ = run_matrix(raw, tmp_path / "whole")

@@ -1,16 +1,15 @@
 """A results folder packed and unpacked says the same, and a packed file cannot name a path."""
 
 import shutil
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from running import Build, Run
 
 from nsbench.benchmarks.records import (
     RecordError,
@@ -27,7 +26,7 @@ from nsbench.benchmarks.records.packing import JOURNALS, STUDY, is_packed, pack,
 
 
 @pytest.fixture
-def ran(small: Callable[..., dict[str, Any]], run_matrix: Callable[..., Any]) -> ResultsFolder:
+def ran(small: Build, run_matrix: Run) -> ResultsFolder:
     folder, _ = run_matrix(small(samplers=["in_batch", "hard"], no_training=True))
     return folder
 
@@ -134,41 +133,29 @@ def test_tasks_named_like_numbers_come_back_as_texts(ran: ResultsFolder, tmp_pat
     assert (found.conflicts, found.same) == ((), 3)
 
 
-def link_above(root: Path, elsewhere: Path) -> None:
-    root.symlink_to(elsewhere)
-
-
-def link_of_cells(root: Path, elsewhere: Path) -> None:
-    root.mkdir()
-    (root / "runs").symlink_to(elsewhere)
-
-
-def other_cells(root: Path, elsewhere: Path) -> None:
-    (root / "runs" / "hard-0123456789ab").mkdir(parents=True)
-    (root / "runs" / "hard-0123456789ab" / "record.json").write_text("{}")
-
-
-def other_matrix(root: Path, elsewhere: Path) -> None:
-    root.mkdir()
-    (root / "matrix.json").write_text("{}")
-
-
-def linked_stage(root: Path, elsewhere: Path) -> None:
-    root.mkdir()
-    (root / ".unpack.0123.tmp").symlink_to(elsewhere)
-
-
 @pytest.mark.parametrize(
-    "there", [link_above, link_of_cells, other_cells, other_matrix, linked_stage]
+    ("there", "linked"),
+    [
+        (".", True),
+        ("runs", True),
+        ("runs/hard-0123456789ab/record.json", False),
+        ("matrix.json", False),
+        (".unpack.0123.tmp", True),
+    ],
 )
 def test_nothing_is_unpacked_through_a_link_or_over_what_is_there(
-    ran: ResultsFolder, tmp_path: Path, there: Callable[[Path, Path], None]
+    ran: ResultsFolder, tmp_path: Path, there: str, linked: bool
 ) -> None:
     pack(ran.root, tmp_path / "packed")
     elsewhere, root = tmp_path / "elsewhere", tmp_path / "root"
     elsewhere.mkdir()
     (elsewhere / "mine.txt").write_text("mine")
-    there(root, elsewhere)
+    place = root / there
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if linked:
+        place.symlink_to(elsewhere)
+    else:
+        place.write_text("{}")
     before = sorted((str(p), p.is_file() and p.read_bytes()) for p in root.rglob("*"))
     with pytest.raises(RecordError, match=r"is a link|is not empty"):
         unpack(tmp_path / "packed", root)
@@ -237,7 +224,7 @@ def test_a_packed_journal_never_becomes_a_path(ran: ResultsFolder, tmp_path: Pat
 
 
 def test_negatives_of_one_seed_are_packed_with_their_texts_or_without(
-    small: Callable[..., dict[str, Any]], run_matrix: Callable[..., Any], tmp_path: Path
+    small: Build, run_matrix: Run, tmp_path: Path
 ) -> None:
     folder, _ = run_matrix(small(samplers=["in_batch"], seeds=[2, 1]))
     pack(folder.root, tmp_path / "packed")

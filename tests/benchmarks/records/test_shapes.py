@@ -1,10 +1,9 @@
 """Records and matrices of another shape, damaged or odd: named and left out, all others ranked."""
 
-import copy
 import json
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_data import changed, places
 from made_results import make_cell, write_cell
 
 from nsbench.analysis.read.load import load_results
@@ -44,26 +44,6 @@ def folder_of(root: Path, seeds: int = 3) -> ResultsFolder:
     ]
     folder.write_matrix("odd", {"seeds": [0]}, rows)
     return folder
-
-
-def places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Every place in plain data, the whole first."""
-    yield at
-    inner = value.items() if isinstance(value, dict) else ()
-    inner = enumerate(value) if isinstance(value, list) else inner
-    for name, part in inner:
-        yield from places(part, (*at, name))
-
-
-def changed(value: Any, at: tuple[Any, ...], new: Any) -> Any:
-    if not at:
-        return new
-    out = copy.deepcopy(value)
-    inner = out
-    for name in at[:-1]:
-        inner = inner[name]
-    inner[at[-1]] = new
-    return out
 
 
 def read_everywhere(folder: ResultsFolder, place: Path) -> list[str]:
@@ -155,12 +135,8 @@ def test_a_flipped_bit_is_never_believed(tmp_path: Path, name: str) -> None:
 def test_swapped_files_of_two_cells_are_named(tmp_path: Path) -> None:
     folder = ResultsFolder(tmp_path / "one")
     for seed in range(2):
-        write_cell(
-            folder,
-            make_cell("in_batch", "none", seed),
-            scores={"STS12": 0.5 + seed / 4},
-            digests=True,
-        )
+        cell = make_cell("in_batch", "none", seed)
+        write_cell(folder, cell, scores={"STS12": 0.5 + seed / 4}, digests=True)
     one, two = (p.scores for p in folder.folders())
     first, second = one.read_bytes(), two.read_bytes()
     one.write_bytes(second)
@@ -190,13 +166,9 @@ def test_a_flipped_bit_of_a_packed_file_is_refused(tmp_path: Path, name: str) ->
     assert all(path.name in line for line in said)
 
 
-def make_fifo(path: Path) -> None:
-    os.mkfifo(path)
-
-
 KINDS: dict[str, Callable[[Path], None]] = {
-    "a FIFO": make_fifo,
-    "a directory": lambda path: path.mkdir(),
+    "a FIFO": os.mkfifo,
+    "a directory": Path.mkdir,
     "a device": lambda path: path.symlink_to("/dev/zero"),
 }
 
