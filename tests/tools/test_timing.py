@@ -59,19 +59,8 @@ def test_searches_are_compared_with_the_real_ones(
     pytest.importorskip("faiss")
     pytest.importorskip("sentence_transformers")
     threads = torch.get_num_threads()
-    given = [
-        "search",
-        "mine",
-        "--rows",
-        "400",
-        "--k",
-        "10",
-        "--rounds",
-        "1",
-        "--out",
-        str(tmp_path),
-    ]
-    assert peers.main([*given, "--threads", str(threads)]) == 0
+    given = ["search", "mine", "--rows", "400", "--k", "10", "--rounds", "1"]
+    assert peers.main([*given, "--out", str(tmp_path), "--threads", str(threads)]) == 0
     assert "in common: 1.000000" in capsys.readouterr().out
     assert [r["job"] for r in rows_of(tmp_path / "peers.csv")] == ["search", "mine"]
 

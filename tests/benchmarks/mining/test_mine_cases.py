@@ -6,7 +6,9 @@ are written down here. What differs by design is listed in docs/mining.md.
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -135,15 +137,9 @@ def test_windows_by_loops(
     """Rank first, by the places of the ranking; then the scores; then the best that are left."""
     scores = {f"t{t}": t / 10 + 0.013 for t in tenths}
     data = pairs([("a0", "p")], list(scores))
-    changes = {
-        "range_min": low,
-        "range_max": high + low,
-        "margin": margin,
-        "relative_margin": relative,
-        "negatives": wanted,
-    }
-    model = model_of([{"p": 0.55} | scores])
-    found = texts_of(mine_set(data, BASE.replace(**changes), model=model))
+    window = BASE.replace(range_min=low, range_max=high + low, negatives=wanted)
+    chosen = window.replace(margin=margin, relative_margin=relative)
+    found = texts_of(mine_set(data, chosen, model=model_of([{"p": 0.55} | scores])))
     ranked = sorted(scores, key=lambda t: -scores[t])[low : high + low]
     limit = 0.55 - max(margin or 0, 0.55 * (relative or 0))
     filtered = margin is not None or relative is not None
@@ -293,20 +289,22 @@ def test_triplets(tmp_path: Path) -> None:
     assert list(rows[0]) == ["anchor", "positive", "negative"]
 
 
-def test_triplets_with_scores(tmp_path: Path) -> None:
-    row = written(tmp_path, "triplet", scores=True)[0]
-    assert row["scores"] == pytest.approx([0.8, 0.5], abs=2e-6)
+@pytest.mark.parametrize(
+    ("form", "scores"),
+    [("triplet", [0.8, 0.5]), ("n-tuple", [0.8, 0.5, 0.3]), ("labeled-list", [0.8, 0.5, 0.3])],
+)
+def test_scores_of_the_positive_and_the_negatives(
+    tmp_path: Path, form: str, scores: list[float]
+) -> None:
+    row = written(tmp_path, form, shortage="drop", scores=True)[0]
+    assert row["scores"] == pytest.approx(scores, abs=2e-6)
+    assert row.get("labels", [1, 0, 0]) == [1, 0, 0]
 
 
 def test_tuples(tmp_path: Path) -> None:
     rows = written(tmp_path, "n-tuple", shortage="drop")
     assert rows[0] == {"anchor": "a0", "positive": "p", "negative_1": "d50", "negative_2": "d30"}
     assert len(rows) == 2
-
-
-def test_tuples_with_scores(tmp_path: Path) -> None:
-    row = written(tmp_path, "n-tuple", shortage="drop", scores=True)[0]
-    assert row["scores"] == pytest.approx([0.8, 0.5, 0.3], abs=2e-6)
 
 
 def test_tuples_have_as_many_columns_in_every_row(tmp_path: Path) -> None:
@@ -327,12 +325,6 @@ def test_labelled_lists(tmp_path: Path) -> None:
     assert row == {"anchor": "a0", "positive": ["p", "d50", "d30"], "labels": [1, 0, 0]}
 
 
-def test_labelled_lists_with_scores(tmp_path: Path) -> None:
-    row = written(tmp_path, "labeled-list", scores=True)[0]
-    assert row["scores"] == pytest.approx([0.8, 0.5, 0.3], abs=2e-6)
-    assert row["labels"] == [1, 0, 0]
-
-
 def test_an_unknown_format_is_refused() -> None:
     with pytest.raises(ValueError, match="format"):
         MinedFiles(form="quadruplet")
@@ -348,25 +340,16 @@ def prompted() -> tuple[TextModel, list[tuple[tuple[str, ...], str, str | None]]
         calls.append((tuple(texts), role, prompt))
         return MODEL.run(texts, role, prompt)
 
-    model = TextModel(
-        name="test/roles",
-        revision="cd" * 20,
-        dimension=MODEL.dimension,
-        how="test",
-        run=run,
-        prompts={"ask": "which one: "},
-        symmetric=False,
-    )
-    return model, calls
+    return replace(MODEL, run=run, prompts={"ask": "which one: "}, symmetric=False), calls
 
 
 def test_prompts_go_to_their_side() -> None:
     model, calls = prompted()
     chosen = BASE.replace(query_prompt="query: ", corpus_prompt="passage: ")
     mine_set(ONE, chosen, model=model)
-    by_prompt: dict[str | None, set[str]] = {}
+    by_prompt = defaultdict(set)
     for texts, _, prompt in calls:
-        by_prompt.setdefault(prompt, set()).update(texts)
+        by_prompt[prompt].update(texts)
     assert by_prompt["query: "] == {"a0"}
     assert {"p", *SCORES} <= by_prompt["passage: "]
     assert set(by_prompt) == {"query: ", "passage: "}

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from made_data import pairs_of, put
+from made_losses import loss_of
 from running import planned_of
 from torch.nn import functional
 
@@ -20,6 +21,7 @@ from nsbench.benchmarks.regimes import Phase, check_labels, regimes
 from nsbench.benchmarks.testing.augmentations import small_encoder
 from nsbench.benchmarks.training.regime import few_shot, phase_data
 from nsbench.benchmarks.training.supervision import EntailmentHead, Supervision
+from nsbench.samplers import SimilarityContext
 from nsbench.samplers.testing import refuses_illegal_parameters
 
 NAMES = ("joint", "joint_unsup", "sup_unsup", "supervised", "unsupervised")
@@ -129,9 +131,6 @@ def test_joint_classifies_view_1_and_keeps_premises_from_hypotheses() -> None:
 
 
 def test_joint_loss_is_the_mean_over_both_sides_of_nt_xent() -> None:
-    from nsbench.benchmarks.objectives import objectives
-    from nsbench.samplers import Selection, SimilarityContext
-
     torch.manual_seed(0)
     z1 = functional.normalize(torch.randn(6, 5), dim=1)
     z2 = functional.normalize(torch.randn(6, 5), dim=1)
@@ -149,16 +148,8 @@ def test_joint_loss_is_the_mean_over_both_sides_of_nt_xent() -> None:
     both, z = supervision(joint=True), torch.cat([z1, z2])
     positive = (torch.arange(12) + 6) % 12
     barred = torch.eye(12, dtype=torch.bool).scatter(1, positive[:, None], True)
-    mask = both.apart(~barred, 3)
-    context = SimilarityContext(
-        similarity=z @ z.T,
-        positive=positive,
-        negative_mask=mask,
-        progress=torch.tensor(0.0),
-        generator=None,
-        temperature=0.1,
-    )
-    loss = objectives.make("nt_xent", temperature=0.1)(z @ z.T, context, Selection(mask=mask))
+    context = SimilarityContext(z @ z.T, positive, both.apart(~barred, 3), temperature=0.1)
+    loss = loss_of("nt_xent", context, temperature=0.1)
     expected = (nt_xent(z1[:3], z2[:3]) + nt_xent(z1[3:], z2[3:])) / 2
     torch.testing.assert_close(loss.mean(), expected)
 
@@ -217,12 +208,8 @@ def test_contrast_takes_the_texts_of_entailment_pairs_one_by_one() -> None:
 
 
 def matrix(small: Any, **changes: Any) -> dict[str, Any]:
-    raw: dict[str, Any] = small(
-        encoders=[{"name": "static", "dimension": 16}],
-        augmentations=[["none", {"name": "feature_cutoff", "rate": 0.2}]],
-        objectives=["nt_xent"],
-    )
-    return raw | changes
+    cut = ["none", {"name": "feature_cutoff", "rate": 0.2}]
+    return small(**{"augmentations": [cut], "objectives": ["nt_xent"]} | changes)
 
 
 def test_every_regime_runs_and_records_its_cost(
@@ -300,11 +287,8 @@ def test_limit_is_an_axis_and_part_of_the_key(run_matrix: Any, small: Any) -> No
     _, records = run_matrix(matrix(small, limits=[1, 10, 0]))
     assert [r.status for r in records] == ["done"] * 3, [r.reason for r in records]
     assert len({r.key for r in records}) == 3
-    assert [r.cell["labels"]["data"].partition(", ")[2] for r in records] == [
-        "1 rows",
-        "10 rows",
-        "",
-    ]
+    limits = [r.cell["labels"]["data"].partition(", ")[2] for r in records]
+    assert limits == ["1 rows", "10 rows", ""]
     one_text = records[0]
     assert one_text.cost["empty_rows"] == 6 * 32  # planted rows are pairs; both views anchor
     assert "empty_rows" in {a["name"] for a in one_text.alarms}
