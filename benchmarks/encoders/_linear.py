@@ -35,12 +35,15 @@ def lays_out(model: nn.Module) -> bool:
 
 def _runs(model: nn.Module) -> bool:
     weight = next(model.parameters(), None)
-    if weight is None or weight.device.type != "cpu" or weight.dtype != torch.float32:
-        return False
-    if torch.is_autocast_enabled("cpu") or is_fake(weight):
+    if weight is None or not wide_on_cpu(weight) or torch.is_autocast_enabled("cpu"):
         return False
     there = torch.backends.mkldnn.is_available()
     return bool(there) and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
+def wide_on_cpu(weight: Tensor) -> bool:
+    """Return True for numbers in float32 on a CPU."""
+    return weight.device.type == "cpu" and weight.dtype == torch.float32 and not is_fake(weight)
 
 
 @contextmanager
@@ -49,7 +52,7 @@ def laid_out(model: nn.Module) -> Iterator[None]:
 
     Takes the memory of the weights a second time. Where `lays_out` is false, torch runs them.
     """
-    with _called(_calls(model) if lays_out(model) else {}):
+    with called(_calls(model) if lays_out(model) else {}):
         yield
 
 
@@ -61,12 +64,13 @@ def multiplied(model: nn.Module) -> Iterator[None]:
     refused.
     """
     layers = [m for m in model.modules() if type(m) is nn.Linear] if _runs(model) else []
-    with _called({m: partial(_trained, m) for m in layers if "forward" not in m.__dict__}):
+    with called({m: partial(_trained, m) for m in layers if "forward" not in m.__dict__}):
         yield
 
 
 @contextmanager
-def _called(calls: "dict[nn.Module, partial[Tensor]]") -> Iterator[None]:
+def called(calls: "dict[nn.Module, partial[Tensor]]") -> Iterator[None]:
+    """Within, functions are called in place of the forward passes of modules."""
     for module, call in calls.items():
         module.__dict__["forward"] = call
     try:

@@ -8,14 +8,14 @@ longer wanted is cleared and written again.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from nsbench.benchmarks.device import is_fake
+from nsbench.benchmarks.encoders._linear import called, wide_on_cpu
 
 
 class Spare:
@@ -26,8 +26,7 @@ class Spare:
     def of(self, table: Tensor) -> Tensor:
         """``(V, d)`` zeros."""
         if self.gradient is None or self.gradient.shape != table.shape:
-            self.gradient = torch.zeros_like(table, requires_grad=False)
-            return self.gradient
+            self.gradient = torch.empty_like(table)
         return self.gradient.zero_()
 
 
@@ -39,23 +38,20 @@ def kept_gradient(layer: nn.Module, spare: Spare) -> Iterator[None]:
         layer: A plain ``nn.Embedding`` of float32 weights; another one is left as it is.
         spare: Holds that memory.
     """
-    if not isinstance(layer, nn.Embedding) or not _kept(layer):
+    calls: dict[nn.Module, partial[Tensor]] = {}
+    if _kept(layer):
+        calls[layer] = partial(_rows, layer, spare)
+    with called(calls):
         yield
-        return
-    layer.__dict__["forward"] = partial(_rows, layer, spare)
-    try:
-        yield
-    finally:
-        del layer.__dict__["forward"]
 
 
-def _kept(layer: nn.Embedding) -> bool:
+def _kept(layer: nn.Module) -> TypeGuard[nn.Embedding]:
     if type(layer) is not nn.Embedding or not torch.is_grad_enabled():
         return False
     table = layer.weight
     plain = layer.max_norm is None and not layer.scale_grad_by_freq and not layer.sparse
-    there = table.device.type == "cpu" and table.dtype == torch.float32 and not is_fake(table)
-    return plain and there and table.requires_grad and "forward" not in layer.__dict__
+    trains = table.requires_grad and wide_on_cpu(table)
+    return plain and trains and "forward" not in layer.__dict__
 
 
 def _rows(layer: nn.Embedding, spare: Spare, ids: Tensor) -> Tensor:
