@@ -31,31 +31,37 @@ def folders(heading: str, text: str) -> set[str]:
     return {name for name in named if (RESULTS / name).is_dir()}
 
 
-def tables(folder: Path) -> Iterator[np.ndarray]:
-    """Yield the numbers of every CSV of a folder, one row of an array for each of the table."""
+def intervals(folder: Path) -> Iterator[np.ndarray]:
+    """Yield ``(n, 3)`` numbers with the low and high ends of their intervals, of a folder's CSVs.
+
+    The ends are a pair of columns; the number is in the column of their name, in ``mean`` for
+    ``ci_low`` and ``ci_high``, else in the one before them.
+    """
     for path in sorted(folder.rglob("*.csv")):
-        numbers = pd.read_csv(path).select_dtypes("number").to_numpy(dtype=float)
-        if numbers.size:
-            yield numbers
+        table = pd.read_csv(path).select_dtypes("number").astype(float)
+        names = list(table.columns)
+        for low in (n for n in names if n.endswith("low")):
+            high = low.removesuffix("low") + "high"
+            own = {"ci_low": "mean"}.get(low, low.removesuffix("low").rstrip("_"))
+            if high in names:
+                middle = own if own in names else names[names.index(low) - 1]
+                yield table[[middle, low, high]].to_numpy()
 
 
 def is_stored(triple: tuple[str, ...], stored: list[np.ndarray]) -> bool:
-    """Return whether one row holds all three, as they are or as shares, or their negatives."""
-    for table in stored:
-        for factor in (1, 100, -1):
-            row = np.ones(len(table), dtype=bool)
-            for text in triple:
-                half = 0.5 * 10.0 ** -len(text.partition(".")[2])
-                row &= (np.abs(factor * table - float(text)) <= half + 1e-9).any(axis=1)
-            if row.any():
-                return True
-    return False
+    """Return whether any row is these three, as they are or as shares, or their negatives."""
+    told = np.array([float(text) for text in triple])
+    half = np.array([0.5 * 10.0 ** -len(text.partition(".")[2]) + 1e-9 for text in triple])
+    both = (form for rows in stored for form in (rows, -rows[:, [0, 2, 1]]))
+    every = (factor * rows for rows in both for factor in (1, 100))
+    return any(bool((np.abs(rows - told) <= half).all(axis=1).any()) for rows in every)
 
 
 @pytest.mark.parametrize("heading", sections())
 def test_every_number_with_an_interval_is_in_a_table(heading: str) -> None:
     text = sections()[heading]
-    stored = [t for name in folders(heading, text) for t in tables(RESULTS / name)]
-    assert stored
+    named = folders(heading, text)
+    assert named
+    stored = [rows for name in named for rows in intervals(RESULTS / name)]
     wrong = [t for t in TRIPLE.findall(text) if t not in PROMISED and not is_stored(t, stored)]
     assert not wrong, "no row of a table that the section names holds these"
