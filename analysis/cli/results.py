@@ -183,6 +183,9 @@ def tune(
             "with all settings; repeatable.",
         ),
     ] = None,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Worker processes (0: one per core, or one on a GPU).")
+    ] = 0,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -200,8 +203,11 @@ def tune(
     if names_hub(matrix):
         settle_hub()
     out = out or Path("out", study.stem)
-    study_ = Study(tuning, matrix, out, say=lambda line: echo(line, to_err=True), only=only or ())
-    study_.run(probe=dry_run)
+
+    def say(line: str) -> None:
+        echo(line, to_err=True)
+
+    Study(tuning, matrix, out, say, only=only or (), workers=workers).run(probe=dry_run)
     if not dry_run:
         echo(f"next: nsbench leaderboard {out}")
 

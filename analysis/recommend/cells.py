@@ -229,14 +229,14 @@ class Trainings:
         from nsbench.benchmarks.matrix.config import parse_config
         from nsbench.benchmarks.matrix.expand import expand
         from nsbench.benchmarks.records import ResultsFolder
-        from nsbench.benchmarks.runs.executors.base import plan_jobs
+        from nsbench.benchmarks.runs.executors.base import jobs_of_run
 
         given = self.setting.matrix(
             arm, part=PARTS[stage], steps=steps, learning_rate=learning_rate, seeds=seeds
         )
         matrix = parse_config(given)
         place = ResultsFolder(self.setting.folder / stage)
-        return plan_jobs(expand(matrix), place, matrix.run.device, matrix.run.threads)
+        return jobs_of_run(expand(matrix), place, matrix.run)
 
 
 def mean(ended: Sequence[Ended]) -> float:

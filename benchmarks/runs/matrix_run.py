@@ -145,15 +145,11 @@ def plan_matrix(settings: RunSettings, watch: Watch | None = None) -> Plan:
     with watch.stage("reading data and checking the matrix"):
         planned = only(expand(matrix), settings.only)
     watch.absent(planned[0].cell.evaluation.absent)
-    minutes = settings.checkpoint_every
-    jobs = base.plan_jobs(
+    jobs = base.jobs_of_run(
         planned,
         request.folder,
-        matrix.run.device,
-        matrix.run.threads,
-        keep_weights=matrix.run.keep_weights,
-        keep_texts=matrix.run.keep_texts,
-        snapshot_seconds=60 * (matrix.run.checkpoint_minutes if minutes is None else minutes),
+        matrix.run,
+        minutes=settings.checkpoint_every,
         cache=default_folder() if settings.cache is None else folder_of(settings.cache),
     )
     retry, trackers = settings.retry_failed, settings.report_to

@@ -23,7 +23,9 @@ section 3 (equal budgets, and their size said). https://arxiv.org/abs/1910.11758
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -36,15 +38,26 @@ from nsbench.benchmarks.keys import canonical_json, pretty_json
 from nsbench.benchmarks.matrix.config import ConfigError, MatrixConfig
 from nsbench.benchmarks.matrix.estimate import duration
 from nsbench.benchmarks.matrix.tune_file import TuneConfig
-from nsbench.benchmarks.records import ResultsFolder, RunRecord, read_json
+from nsbench.benchmarks.records import CellPaths, ResultsFolder, RunRecord, read_json
 from nsbench.benchmarks.records.cell import Cell, Planned, named
 from nsbench.benchmarks.records.local_task import OWN
 from nsbench.benchmarks.records.names import CellNames
-from nsbench.benchmarks.runs.executors.base import finished, plan_jobs, run_job, to_replace
+from nsbench.benchmarks.runs.executors.base import (
+    Ended,
+    Job,
+    OnStart,
+    Request,
+    finished,
+    jobs_of_run,
+    no_start,
+    to_replace,
+)
+from nsbench.benchmarks.runs.executors.local import LocalPool, worker_count
 from nsbench.benchmarks.runs.trials import DRAWN, Trial, drawn
 from nsbench.benchmarks.runs.tuned_methods import Method, Values, methods_of, untrained
 
 Say = Callable[[str], None]
+_Asked = tuple[Method, int, Values, list[Planned]]
 DEFAULT, TUNED, UNTRAINED = "default", "tuned", "untrained"
 _GROWING = ("fresh_seeds", "methods")
 """Lists of a study that may get more at their ends: no draw of what was there depends on them."""
@@ -60,6 +73,7 @@ class Study:
         say: Told what happens, one line at a time.
         only: Globs of methods that run, by their short or full names; the others are listed as
             missing. None: all run.
+        workers: Worker processes; 0 for one per core, or one on a GPU.
 
     Raises:
         ConfigError: If the folder holds another study, or a glob fits no method.
@@ -73,9 +87,19 @@ class Study:
         say: Say = lambda line: None,
         *,
         only: Sequence[str] = (),
+        workers: int = 0,
     ) -> None:
         self.config, self.matrix, self.out, self.say = config, matrix, out, say
-        self.trials_folder = ResultsFolder(out / "trials")
+        self.folder, self.trials_folder = ResultsFolder(out), ResultsFolder(out / "trials")
+        run = matrix.run
+        self._request = Request(
+            self.folder,
+            device=run.device,
+            threads=run.threads,
+            workers=workers,
+            time_limit=run.time_limit,
+            on_note=say,
+        )
         self.methods = methods_of(config, matrix)
         self.wanted = _wanted(self.methods, only)
         self.untrained = untrained(config, matrix, self.wanted)
@@ -89,15 +113,13 @@ class Study:
             probe: Run only what tells the cost: the untrained encoder and two trials, of which
                 the first one loads data and libraries.
         """
-        for planned in self.untrained:
-            self._fresh(UNTRAINED, planned, self._untrained_names.method(planned.cell))
-        for method in self.wanted[:1]:
-            self._tune(method, trials=min(2, self.config.trials))
+        names = self._untrained_names
+        self._fresh([(UNTRAINED, p, names.method(p.cell)) for p in self.untrained])
+        self._tune(self.wanted[:1], min(2, self.config.trials), workers=1)
         self.say(self.cost())
         if probe:
             return
-        for method in self.wanted:
-            self._tune(method, trials=self.config.trials)
+        self._tune(self.wanted, self.config.trials)
         chosen = self._choose()
         self.say(self.cost())
         self._compare(chosen)
@@ -113,22 +135,22 @@ class Study:
         each = {n: median(s or known or [math.nan]) for n, s in own.items()}
         trials = sum(max(0, self.config.trials - len(of[n])) * each[n] for n in own)
         fresh = 2 * len(self.config.fresh_seeds)
-        folder = ResultsFolder(self.out)
-        rows = [finished(folder.cell(p.cell.sampler.name, p.cell.key)) for p in self.untrained]
+        rows = [finished(self._paths(p, self.folder)) for p in self.untrained]
         scored = [r.seconds["total"] for r in rows if r is not None and r.status == "done"]
         tests = min(scored) if scored else 0.0  # the first one loads the data
         ended = sum(r["setting"] != UNTRAINED for r in self._reads())
         compared = sum(fresh * (each[n] + tests) for n in own)
         compared *= 1 - min(1.0, ended / max(1, fresh * len(own)))
-        unknown = {
-            0: ", without the time of the tests, which nothing has told yet",
-            1: ", loading the tests each time included, which is done once",
-        }.get(len(scored), "")
+        workers = worker_count(self._request)
+        unknown = ", loading the tests each time included" if len(scored) <= workers else ""
+        if not scored:
+            unknown = ", without the time of the tests, which nothing has told yet"
         return (
             f"{len(able)} methods ({len(self.wanted) - len(able)} skipped, "
             f"{len(self.methods) - len(self.wanted)} not asked for) x "
             f"{self.config.trials} trials, then {fresh} fresh cells each at most: about "
-            f"{(trials + compared) / 3600:.2f} hours to go, {duration(trials)} of trials and "
+            f"{(trials + compared) / workers / 3600:.2f} hours to go with {workers} "
+            f"worker{'s' * (workers > 1)}, for {duration(trials)} of trials and "
             f"{duration(compared)} of fresh cells{unknown}"
         )
 
@@ -173,20 +195,38 @@ class Study:
             lines = "".join(t.line() for t in ended if t.method in names)
             write_atomically(self.out / "trials.jsonl", lines)
 
-    def _tune(self, method: Method, trials: int) -> None:
-        ended = [t for t in self.trials() if t.method == method.name]
-        ended = ended[: self.config.trials]
-        for number in range(len(ended), 0 if self._skip(method, ended) else trials):
-            values = drawn(method.space, number, size=self.config.trials, seed=self.config.seed)
-            planned = self._cells(method, values, self.config.trial_seeds, trial=True)
-            records = [self._run(p, self.trials_folder) for p in planned]
+    def _tune(self, methods: Sequence[Method], trials: int, workers: int | None = None) -> None:
+        """Run the trials that are missing; each is listed once all before it are."""
+        asked: deque[_Asked] = deque()
+        done = self.trials()
+        for method in methods:
+            ended = [t for t in done if t.method == method.name][: self.config.trials]
+            for number in range(len(ended), 0 if self._skip(method, ended) else trials):
+                values = drawn(method.space, number, size=self.config.trials, seed=self.config.seed)
+                planned = self._cells(method, values, self.config.trial_seeds, trial=True)
+                asked.append((method, number, values, planned))
+        cells = [p for *_, planned in asked for p in planned]
+        self._list_ended(asked)
+        for _ in self._run(cells, self.trials_folder, workers=workers):
+            self._list_ended(asked)
+
+    def _list_ended(self, asked: deque[_Asked]) -> None:
+        """Add the lines of those trials at the front that have ended; of a skipped method one."""
+        while asked:
+            method, number, values, planned = asked[0]
+            found = [finished(self._paths(p, self.trials_folder)) for p in planned]
+            records = [r for r in found if r is not None]
+            if len(records) < len(found):
+                return
+            asked.popleft()
             keys, seconds = tuple(r.key for r in records), sum(r.seconds["total"] for r in records)
             trial = Trial(method.name, number, values, keys, _dev(records), round(seconds, 3))
             _append(self.out / "trials.jsonl", trial.line())
-            ended.append(trial)
             if reason := _skipped(records):
                 self.say(f"{method.title} is skipped: {reason}")
-                return
+                while asked and asked[0][0] is method:
+                    asked.popleft()
+                continue
             setting = ", ".join(f"{k}={v}" for k, v in values.items()) or "defaults"
             self.say(f"{method.title}, trial {number + 1}: dev {100 * trial.value:.2f} ({setting})")
 
@@ -197,7 +237,7 @@ class Study:
         name, _ = named(method.axes["samplers"], "sampler")
         found = [finished(self.trials_folder.cell(name, key)) for key in trials[0].keys]
         if not any(found):  # a study that was unpacked has no records of its trials
-            folder, fresh = ResultsFolder(self.out), self.config.fresh_seeds[:1]
+            folder, fresh = self.folder, self.config.fresh_seeds[:1]
             cells = [p.cell for p in self._cells(method, {}, fresh, trial=False)]
             found = [finished(folder.cell(name, cell.key)) for cell in cells]
         return _skipped([r for r in found if r is not None])
@@ -254,19 +294,23 @@ class Study:
                 for place, p in enumerate(planned):
                     cells.setdefault(p.cell.key, (place, kind, p, method.title))
         listed = [p.cell for p in self.untrained] + [p.cell for _, _, p, _ in cells.values()]
-        self._write_matrix(ResultsFolder(self.out), listed)
-        for _, kind, fresh, title in sorted(cells.values(), key=lambda c: c[0]):
-            if fresh.cell.key not in later:
-                self._fresh(kind, fresh, title)
+        self._write_matrix(self.folder, listed)
+        by_place = sorted(cells.values(), key=lambda c: c[0])
+        self._fresh([(kind, p, title) for _, kind, p, title in by_place if p.cell.key not in later])
 
-    def _fresh(self, kind: str, planned: Planned, title: str) -> None:
-        """Run a cell with the matrix's own evaluation, if it has no record yet."""
-        folder = ResultsFolder(self.out)
-        if finished(folder.cell(planned.cell.sampler.name, planned.cell.key)) is None:
-            self._log_read(kind, planned.cell)
-            record = self._run(planned, folder)
-            ended = f"{record.status} {record.reason}".rstrip()
-            self.say(f"{title}, seed {planned.cell.seed} ({kind}): {ended}")
+    def _fresh(self, cells: Sequence[tuple[str, Planned, str]]) -> None:
+        """Run cells with the matrix's own evaluation, each with its kind and its method's title."""
+        told = {p.cell.key: (kind, title) for kind, p, title in cells}
+
+        def log_read(job: Job) -> None:
+            self._log_read(told[job.planned.cell.key][0], job.planned.cell)
+
+        for job, record in self._run([p for _, p, _ in cells], self.folder, log_read):
+            if record is not None:
+                cell = job.planned.cell
+                kind, title = told[cell.key]
+                ended = f"{record.status} {record.reason}".rstrip()
+                self.say(f"{title}, seed {cell.seed} ({kind}): {ended}")
 
     def _cells(
         self, method: Method, values: Values, seeds: tuple[int, ...], *, trial: bool
@@ -281,13 +325,25 @@ class Study:
             matrix = matrix.model_copy(update={"evaluation": evaluation})
         return method.cells(matrix, values, seeds)
 
-    def _run(self, planned: Planned, folder: ResultsFolder) -> RunRecord:
+    def _run(
+        self,
+        planned: Sequence[Planned],
+        folder: ResultsFolder,
+        on_start: OnStart = no_start,
+        workers: int | None = None,
+    ) -> Iterator[Ended]:
+        """Run the cells that have no record yet in worker processes; yield each as it ends."""
+        missing = [p for p in planned if finished(self._paths(p, folder)) is None]
         run = self.matrix.run
-        (job,) = plan_jobs([planned], folder, run.device, run.threads)
-        record = finished(job.paths) or run_job(to_replace(job))
-        if record is None:
-            raise ConfigError(f"another process is running {job.paths.folder}")
-        return record
+        if folder is self.trials_folder:
+            run = run.model_copy(update={"keep_weights": False})
+        jobs = [to_replace(job) for job in jobs_of_run(missing, folder, run)]
+        request = self._request if workers is None else replace(self._request, workers=workers)
+        if jobs:
+            yield from LocalPool.of(request, run.table("local")).run(jobs, on_start)
+
+    def _paths(self, planned: Planned, folder: ResultsFolder) -> CellPaths:
+        return folder.cell(planned.cell.sampler.name, planned.cell.key)
 
     def _log_read(self, kind: str, cell: Cell) -> None:
         row = {

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from nsbench.benchmarks.files import StorageError
+from nsbench.benchmarks.matrix.config import RunConfig
 from nsbench.benchmarks.matrix.executors import ExecutorSettings, executors
 from nsbench.benchmarks.records import (
     CellPaths,
@@ -276,3 +277,32 @@ def plan_jobs(
         )
         for p in planned
     ]
+
+
+def jobs_of_run(
+    planned: Sequence[Planned],
+    folder: ResultsFolder,
+    run: RunConfig,
+    *,
+    minutes: float | None = None,
+    cache: Path | None = None,
+) -> list[Job]:
+    """Return a job for every planned cell, with all that the table ``[run]`` of its matrix asks.
+
+    Args:
+        planned: The cells.
+        folder: The results folder.
+        run: The table.
+        minutes: Between two checkpoints of a training, if another number than the table's.
+        cache: Folder where cells share what takes long to compute; ``None`` for none.
+    """
+    return plan_jobs(
+        planned,
+        folder,
+        run.device,
+        run.threads,
+        keep_weights=run.keep_weights,
+        keep_texts=run.keep_texts,
+        snapshot_seconds=60 * (run.checkpoint_minutes if minutes is None else minutes),
+        cache=cache,
+    )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from nsbench.analysis.read.load import load_results
@@ -130,28 +131,35 @@ def test_defaults_and_tuned_stand_side_by_side(ran: Path, tmp_path: Path) -> Non
 
 
 def test_a_study_cut_short_goes_on_as_if_it_had_not_been(
-    ran: Path, write: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ran: Path, write: Callable[..., Path], tmp_path: Path
 ) -> None:
-    broken, calls = tmp_path / "broken", []
-    run_job = tuning.run_job
+    broken, said = tmp_path / "broken", []
 
-    def stop(job: Any) -> Any:
-        calls.append(job)
-        if len(calls) == 5:
+    def stop(line: str) -> None:
+        said.append(line)
+        if len(said) == 5:
             raise KeyboardInterrupt
-        return run_job(job)
 
-    monkeypatch.setattr(tuning, "run_job", stop)
     with pytest.raises(KeyboardInterrupt):
-        Study(*load_tuning(write()), broken).run()
+        Study(*load_tuning(write()), broken, stop).run()
     assert {r["setting"] for r in lines(broken / "test_reads.jsonl")} == {"untrained"}
     with (broken / "trials.jsonl").open("a") as handle:
         handle.write('{"method": "cut sh')
-    Study(*load_tuning(write()), broken).run()
+    Study(*load_tuning(write()), broken, workers=1).run()
     assert (broken / "tuning.json").read_bytes() == (ran / "tuning.json").read_bytes()
-    before = len(calls)
+    assert [_but_seconds(t) for t in lines(broken / "trials.jsonl")] == [
+        _but_seconds(t) for t in lines(ran / "trials.jsonl")
+    ]
+    assert [r["key"] for r in lines(broken / "test_reads.jsonl")] == [
+        r["key"] for r in lines(ran / "test_reads.jsonl")
+    ]
+    before = {p: p.stat().st_mtime_ns for p in broken.rglob("record.json")}
     Study(*load_tuning(write()), broken).run()  # nothing is left to do
-    assert len(calls) == before
+    assert {p: p.stat().st_mtime_ns for p in broken.rglob("record.json")} == before
+
+
+def _but_seconds(trial: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in trial.items() if k != "seconds"}
 
 
 def test_a_line_that_was_cut_is_dropped_before_the_next(tmp_path: Path) -> None:
@@ -489,3 +497,44 @@ def test_a_grid_in_the_matrix_is_refused(write: Callable[..., Path], tmp_path: P
     (tmp_path / "tiny.toml").write_text(MATRIX.replace("k = 4", "k = [4, 8]"))
     with pytest.raises(ConfigError, match="lists of values belong in the space"):
         Study(*load_tuning(study), tmp_path / "out").run()
+
+
+def test_a_study_runs_as_the_table_of_its_matrix_asks(
+    write: Callable[..., Path], tmp_path: Path
+) -> None:
+    matrix = tmp_path / "tiny.toml"
+    matrix.write_text(MATRIX + "[run]\nkeep_texts = false\nkeep_weights = true\n")
+    text = STUDY.replace("trials = 3", "trials = 2").replace("[1, 2]", "[1]")
+    Study(*load_tuning(write(text)), tmp_path / "out").run()
+    texts = {t for tables in _texts(tmp_path / "out") for t in tables if t}
+    assert not texts
+    records = ResultsFolder(tmp_path / "out").records()[0]
+    trained = [paths for paths, record in records if record.cell["budget"]["steps"]]
+    assert trained
+    assert all((paths.folder / "weights.safetensors").is_file() for paths in trained)
+    assert not list((tmp_path / "out" / "trials").rglob("*.safetensors"))  # of the end alone
+
+    matrix.write_text(MATRIX)
+    Study(*load_tuning(write(text)), tmp_path / "kept").run()
+    assert {t for tables in _texts(tmp_path / "kept") for t in tables if t}
+
+
+def _texts(folder: Path) -> list[list[str]]:
+    found = [pq.read_table(path).to_pydict() for path in folder.rglob("*.parquet")]
+    return [column for table in found for name, column in table.items() if "text" in name]
+
+
+def test_a_trial_that_takes_too_long_fails_and_the_study_goes_on(
+    write: Callable[..., Path], tmp_path: Path
+) -> None:
+    slow = MATRIX.replace("steps = 4", "steps = 1000000") + "[run]\ntime_limit = 1.5\n"
+    (tmp_path / "tiny.toml").write_text(slow)
+    text = STUDY.replace("trials = 3", "trials = 2").replace("[1, 2]", "[1]")
+    study = Study(*load_tuning(write(text)), tmp_path / "out", only=["in_batch*"])
+    study.run()
+    trials = lines(tmp_path / "out" / "trials.jsonl")
+    assert [t["value"] for t in trials] == [None, None]
+    (row, _) = json.loads((tmp_path / "out" / "tuning.json").read_text())["methods"]
+    assert (row["trials"], row["failed_trials"]) == (2, 2)
+    ended = [r for _, r in ResultsFolder(tmp_path / "out").records()[0] if r.status == "failed"]
+    assert [r.reason for r in ended] == ["stopped after 1.5 s, the time limit of a cell"]
