@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 from nsbench.analysis.figures.difficulty import wanted
 from nsbench.analysis.figures.drawing import Material
@@ -107,6 +108,15 @@ def picture(draw: Callable[[Axes], object], size: tuple[float, float], fmt: str)
         draw(canvas.figure.add_subplot())
         metadata = {"Date": None, "Creator": None} if fmt == "svg" else {"Software": None}
         canvas.figure.savefig(out, format=fmt, metadata=metadata)
+    return out.getvalue() if fmt == "svg" else _small(out)
+
+
+def _small(png: io.BytesIO) -> bytes:
+    """Return a picture with a palette of 256 colours, about a third of its size."""
+    out = io.BytesIO()
+    with Image.open(png) as image:
+        few = image.convert("RGB").quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    few.save(out, "png", optimize=True, dpi=few.info["dpi"])
     return out.getvalue()
 
 

@@ -3,11 +3,13 @@ import itertools
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import pytest
 from made_results import EFFECT, all_cells, write_cell
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 from nsbench.analysis.figures.differences import Window
 from nsbench.analysis.figures.difficulty import axis_label, collect_ledger, percentile_ledger
@@ -61,6 +63,23 @@ def test_every_figure_is_written_beside_its_csv(material, tmp_path):
     assert missing == NEED_MORE
     assert "difficulty_curves-chosen_similarity" in stems
     assert plt.get_fignums() == []
+
+
+def test_a_png_has_a_palette_and_shows_what_the_canvas_did(material, tmp_path):
+    (path,) = (p for p in write_figures(material, tmp_path, ["heatmap"]) if p.suffix == ".png")
+    table = pd.read_csv(path.with_suffix(".csv"))
+    kind = figure_kind("heatmap")
+    with house_style():
+        canvas = FigureCanvasAgg(Figure(figsize=kind.size(table)))
+        kind.draw(table, canvas.figure.add_subplot())
+        canvas.figure.savefig(full := io.BytesIO(), format="png")
+    with Image.open(path) as small, Image.open(full) as wanted:
+        assert (small.mode, small.size) == ("P", wanted.size)
+        assert small.info["dpi"] == wanted.info["dpi"]
+        far = np.abs(np.asarray(small.convert("RGB"), int) - np.asarray(wanted.convert("RGB"), int))
+    assert far.max() <= 48  # of 255
+    assert np.quantile(far, 0.999) <= 8
+    assert path.stat().st_size < len(full.getvalue()) / 1.5
 
 
 def test_pictures_are_drawn_from_their_csv_alone_with_the_same_bytes(material, tmp_path):
