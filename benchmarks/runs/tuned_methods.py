@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from itertools import product
 from typing import Any
 
@@ -98,6 +99,23 @@ def methods_of(config: TuneConfig, matrix: MatrixConfig) -> list[Method]:
         replace(method, title=title if titles.count(title) == 1 else method.name)
         for (method, _), title in zip(found.values(), titles, strict=True)
     ]
+
+
+def chosen_methods(methods: list[Method], only: Sequence[str]) -> list[Method]:
+    """Return the methods with a name that some glob fits, all without a glob.
+
+    Raises:
+        ConfigError: If a glob fits none.
+    """
+    fitting = {
+        glob: {m.name for m in methods if fnmatchcase(m.title, glob) or fnmatchcase(m.name, glob)}
+        for glob in only
+    }
+    for glob, found in fitting.items():
+        if not found:
+            names = ", ".join(m.title for m in methods)
+            raise ConfigError(f"--only {glob!r} fits no method; there are: {names}")
+    return [m for m in methods if not only or any(m.name in f for f in fitting.values())]
 
 
 def untrained(config: TuneConfig, matrix: MatrixConfig, methods: Sequence[Method]) -> list[Planned]:

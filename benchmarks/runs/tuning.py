@@ -27,7 +27,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -54,7 +53,13 @@ from nsbench.benchmarks.runs.executors.base import (
 )
 from nsbench.benchmarks.runs.executors.local import LocalPool, worker_count
 from nsbench.benchmarks.runs.trials import DRAWN, Trial, drawn
-from nsbench.benchmarks.runs.tuned_methods import Method, Values, methods_of, untrained
+from nsbench.benchmarks.runs.tuned_methods import (
+    Method,
+    Values,
+    chosen_methods,
+    methods_of,
+    untrained,
+)
 
 Say = Callable[[str], None]
 _Asked = tuple[Method, int, Values, list[Planned]]
@@ -101,9 +106,8 @@ class Study:
             on_note=say,
         )
         self.methods = methods_of(config, matrix)
-        self.wanted = _wanted(self.methods, only)
+        self.wanted = chosen_methods(self.methods, only)
         self.untrained = untrained(config, matrix, self.wanted)
-        self._untrained_names = CellNames([planned.cell for planned in self.untrained])
         self._open()
 
     def run(self, *, probe: bool = False) -> None:
@@ -113,19 +117,21 @@ class Study:
             probe: Run only what tells the cost: the untrained encoder and two trials, of which
                 the first one loads data and libraries.
         """
-        names = self._untrained_names
+        names = CellNames([planned.cell for planned in self.untrained])
         self._fresh([(UNTRAINED, p, names.method(p.cell)) for p in self.untrained])
         self._tune(self.wanted[:1], min(2, self.config.trials), workers=1)
         self.say(self.cost())
         if probe:
             return
         self._tune(self.wanted, self.config.trials)
-        chosen = self._choose()
-        self.say(self.cost())
-        self._compare(chosen)
+        self._compare(self._choose())
 
-    def cost(self) -> str:
-        """Return in words what is still to run and how long it takes at the speed so far."""
+    def cost(self, left: int | None = None) -> str:
+        """Return in words what is still to run and how long it takes at the speed so far.
+
+        Args:
+            left: Fresh cells that are missing, once they are known.
+        """
         done = self.trials()
         of = {m.name: [t for t in done if t.method == m.name] for m in self.wanted}
         able = [m for m in self.wanted if not self._skip(m, of[m.name])]
@@ -138,9 +144,9 @@ class Study:
         rows = [finished(self._paths(p, self.folder)) for p in self.untrained]
         scored = [r.seconds["total"] for r in rows if r is not None and r.status == "done"]
         tests = min(scored) if scored else 0.0  # the first one loads the data
-        ended = sum(r["setting"] != UNTRAINED for r in self._reads())
-        compared = sum(fresh * (each[n] + tests) for n in own)
-        compared *= 1 - min(1.0, ended / max(1, fresh * len(own)))
+        most = fresh * len(own)
+        left = max(0, most - len(self._reads())) if left is None else left
+        compared = sum(fresh * (each[n] + tests) for n in own) * left / max(1, most)
         workers = worker_count(self._request)
         unknown = ", loading the tests each time included" if len(scored) <= workers else ""
         if not scored:
@@ -296,7 +302,10 @@ class Study:
         listed = [p.cell for p in self.untrained] + [p.cell for _, _, p, _ in cells.values()]
         self._write_matrix(self.folder, listed)
         by_place = sorted(cells.values(), key=lambda c: c[0])
-        self._fresh([(kind, p, title) for _, kind, p, title in by_place if p.cell.key not in later])
+        wanted = [(kind, p, title) for _, kind, p, title in by_place if p.cell.key not in later]
+        read = {r["key"] for r in self._reads()}
+        self.say(self.cost(sum(p.cell.key not in read for _, p, _ in wanted)))
+        self._fresh(wanted)
 
     def _fresh(self, cells: Sequence[tuple[str, Planned, str]]) -> None:
         """Run cells with the matrix's own evaluation, each with its kind and its method's title."""
@@ -364,19 +373,6 @@ class Study:
         config = self.matrix.model_dump(mode="json", by_alias=True)
         plan = {"schema": 1, "name": f"{self.matrix.name}, tuned", "config": config}
         write_atomically(folder.matrix, pretty_json(plan | {"cells": listed}))
-
-
-def _wanted(methods: list[Method], only: Sequence[str]) -> list[Method]:
-    """Return the methods with a name that some glob fits."""
-    fitting = {
-        glob: {m.name for m in methods if fnmatchcase(m.title, glob) or fnmatchcase(m.name, glob)}
-        for glob in only
-    }
-    for glob, found in fitting.items():
-        if not found:
-            names = ", ".join(m.title for m in methods)
-            raise ConfigError(f"--only {glob!r} fits no method; there are: {names}")
-    return [m for m in methods if not only or any(m.name in f for f in fitting.values())]
 
 
 def _skipped(records: list[RunRecord]) -> str:

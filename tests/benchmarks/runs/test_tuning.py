@@ -154,7 +154,8 @@ def test_a_study_cut_short_goes_on_as_if_it_had_not_been(
         r["key"] for r in lines(ran / "test_reads.jsonl")
     ]
     before = {p: p.stat().st_mtime_ns for p in broken.rglob("record.json")}
-    Study(*load_tuning(write()), broken).run()  # nothing is left to do
+    Study(*load_tuning(write()), broken, said.append).run()  # nothing is left to do
+    assert "about 0.00 hours to go" in said[-1]
     assert {p: p.stat().st_mtime_ns for p in broken.rglob("record.json")} == before
 
 
