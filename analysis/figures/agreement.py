@@ -110,7 +110,7 @@ def agreement(table: pd.DataFrame, ax: Axes) -> Axes:
     ax.axvline(table["chance"].median(), color="0.6", linewidth=0.8, linestyle=(0, (3, 2)))
     first = ~table.duplicated("sampler")
     drawing.name_rows(
-        ax, map(drawing.shorten, table.loc[first, "sampler"]), rows[first], rows=len(table)
+        ax, drawing.row_labels(table.loc[first, "sampler"]), rows[first], rows=len(table)
     )
     for place in rows[first][1:]:
         ax.axhline(place - 0.5, color="0.85", linewidth=0.5, zorder=0)

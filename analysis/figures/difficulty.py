@@ -293,12 +293,11 @@ def percentile_ledger(table: pd.DataFrame, ax: Axes) -> Axes:
 def _ledger_names(table: pd.DataFrame) -> list[str]:
     """Return the sampler of each row, or that it is of its mined columns."""
     some = table["weighed"].any()
-    rows = zip(table["sampler"], table["columns"], table["weighed"], strict=True)
+    names = drawing.row_labels(table["sampler"])
+    rows = zip(names, table["columns"], table["weighed"], strict=True)
     return [
-        "... mined"
-        if columns == "mined"
-        else drawing.shorten(sampler) + ("" if w or not some else "*")
-        for sampler, columns, w in rows
+        "... mined" if columns == "mined" else name + ("" if w or not some else "*")
+        for name, columns, w in rows
     ]
 
 

@@ -1,6 +1,7 @@
 """Parts that pictures share: their material, titles, captions, legends and labels."""
 
 import textwrap
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ from nsbench.analysis.tables.pools import Pool
 _CAPTION_WIDTH = 66  # characters that fit one column
 _TITLE_WIDTH = 44  # the axis is narrower
 _LABEL_WIDTH = 24
+_CUT = " ..."
 ROW = 0.19  # inches per row of a picture
 
 
@@ -159,11 +161,25 @@ def add_caption(ax: Axes, text: str) -> None:
         figure.supxlabel(lines, x=0.01, ha="left", fontsize=6.5, color="0.3")
 
 
-def shorten(text: str) -> str:
-    """Break a long label over two lines, or cut it, to leave room for the picture."""
+def row_labels(names: Iterable[str]) -> list[str]:
+    """Break long labels over two lines or cut them, but where two would be alike."""
+    names = list(names)
+    lines = dict.fromkeys(names, 2)
+    while True:
+        cut = {name: _broken(name, lines[name]) for name in lines}
+        times = Counter(cut.values())
+        alike = [
+            name for name in lines if times[cut[name]] > 1 and cut[name].endswith(_CUT.strip())
+        ]
+        if not alike:
+            return [cut[name] for name in names]
+        lines |= {name: lines[name] + 1 for name in alike}
+
+
+def _broken(text: str, lines: int) -> str:
     if len(text) > _LABEL_WIDTH:  # break before a parameter list rather than inside a word
-        text = text.replace("(", " (", 1)
-    return textwrap.fill(text, _LABEL_WIDTH, max_lines=2, placeholder=" ...")
+        text = text.replace("(", " (")
+    return textwrap.fill(text, _LABEL_WIDTH, max_lines=lines, placeholder=_CUT)
 
 
 def add_legend(ax: Axes, entries: int) -> None:
@@ -189,9 +205,10 @@ def legend_columns(labels: Sequence[str]) -> int:
 
 
 def rows_size(table: pd.DataFrame) -> tuple[float, float]:
-    """Size of one column, higher with more rows and with labels that take two lines."""
-    longest = max((len(str(s)) for s in table.get("label", table["sampler"])), default=0)
-    return COLUMN_WIDTH, 1.3 + ROW * len(table) * (1.3 if longest > _LABEL_WIDTH else 1)
+    """Size of one column, higher with more rows and with labels of more lines."""
+    labels = row_labels(map(str, table.get("label", table["sampler"])))
+    lines = max((label.count("\n") for label in labels), default=0)
+    return COLUMN_WIDTH, 1.3 + ROW * len(table) * (1 if not lines else 1.3 + 0.6 * (lines - 1))
 
 
 def curves_size(table: pd.DataFrame) -> tuple[float, float]:

@@ -53,7 +53,7 @@ def leaderboard(table: pd.DataFrame, ax: Axes) -> Axes:
             verticalalignment="center",
             fontsize=7,
         )
-    drawing.name_rows(ax, map(drawing.shorten, table["label"]))
+    drawing.name_rows(ax, drawing.row_labels(table["label"]))
     window.limits(ax, upright=False)
     ax.set_xlabel(differences.shown_label(table))
     augmentations = ", ".join(dict.fromkeys(table["augmentation"]))
@@ -122,8 +122,8 @@ def draw_grid(wide: pd.DataFrame, ax: Axes) -> None:
         cmap="cividis",
         cbar_kws={"label": "mean score (points)", "shrink": 0.9},
         linewidths=0.5,
-        xticklabels=[drawing.shorten(c) for c in wide.columns],
-        yticklabels=[drawing.shorten(i) for i in wide.index],
+        xticklabels=drawing.row_labels(wide.columns),
+        yticklabels=drawing.row_labels(wide.index),
     )
     ax.set_facecolor("0.92")
     ax.grid(visible=False)

@@ -165,7 +165,7 @@ def similarity_ridge(table: pd.DataFrame, ax: Axes) -> Axes:
             ax.plot(x, height, color=colour, linewidth=0.8, linestyle=dash)
     filled = table.loc[table["count"] > 0, "bin_low"]
     ax.set_xlim(float(filled.min()) - width, min(1.0, float(filled.max()) + 2 * width))
-    ax.set_yticks(range(len(samplers)), [drawing.shorten(s) for s in reversed(samplers)])
+    ax.set_yticks(range(len(samplers)), drawing.row_labels(reversed(samplers)))
     ax.set_ylim(-0.15, len(samplers))
     ax.grid(axis="y", visible=False)
     ax.set_xlabel("similarity to the anchor (cosine)")

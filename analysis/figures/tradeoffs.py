@@ -82,7 +82,7 @@ def critical_difference(table: pd.DataFrame, ax: Axes) -> Axes:
                 clip_on=False,
                 solid_capstyle="butt",
             )
-    drawing.name_rows(ax, map(drawing.shorten, table["label"]))
+    drawing.name_rows(ax, drawing.row_labels(table["label"]))
     ax.set_xlim(1 - 0.03 * worst, 1.03 * worst)
     ax.set_xlabel("mean rank over tasks (1 is best)")
     return drawing.finish(

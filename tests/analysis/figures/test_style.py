@@ -1,7 +1,12 @@
+import itertools
+
 import matplotlib as mpl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nsbench.analysis.figures import style
+from nsbench.analysis.figures.drawing import row_labels
 from nsbench.analysis.figures.style import look, looks
 
 
@@ -45,3 +50,24 @@ def test_no_two_samplers_of_a_picture_share_colour_and_marker():
     assert len({(v.colour, v.marker) for v in found.values()}) == len(labels)
     assert found["hard"] == look("hard")
     assert looks(["hard", "random"]) == {s: look(s) for s in ("hard", "random")}
+
+
+_PARTS = st.sampled_from(
+    ["in_batch", "(directions=", "q_d+q_q+", "d_d", ")", " / ", "margin, ", "x"]
+)
+
+
+@given(st.lists(st.lists(_PARTS, min_size=1, max_size=12).map("".join), unique=True, max_size=8))
+def test_two_names_never_have_the_same_label(names):
+    names = list({" ".join(name.split()): name for name in names if name.strip()})
+    labels = row_labels(names)
+    alike = {frozenset((a, b)) for a, b in itertools.combinations(range(len(names)), 2)}
+    same = [pair for pair in alike if len({labels[i] for i in pair}) == 1]
+    assert all(len({_read(names[i]) for i in pair}) == 1 for pair in same)
+    for name, label in zip(names, labels, strict=True):
+        if not label.endswith("..."):
+            assert _read(label) == _read(name)
+
+
+def _read(text):
+    return "".join(text.split())
