@@ -15,7 +15,7 @@ from running import python
 
 from nsbench.analysis.read.leakage import TABLE_COLUMNS
 from nsbench.analysis.read.load import load_results
-from nsbench.analysis.tables import agreement, alarms, axes, boards, predictors, tuned
+from nsbench.analysis.tables import agreement, alarms, axes, boards, predictors, transfer, tuned
 from nsbench.analysis.tables.leaderboard import make_leaderboard
 from nsbench.benchmarks.matrix.config import parse_config, suites
 from nsbench.benchmarks.records import (
@@ -302,6 +302,7 @@ def test_every_column_and_key_of_the_reference_is_explained(tmp_path: Path) -> N
         ("tables/tuned.csv", tuned.COLUMNS),
         ("boards.csv of `nsbench boards`", boards.VERDICT_COLUMNS),
         ("difficulty.csv of `nsbench boards`", boards.PREDICTION_COLUMNS),
+        ("transfer.csv of `nsbench boards`", transfer.COLUMNS),
         ("leakage.csv", TABLE_COLUMNS),
     ):
         assert set(columns) == set(COLUMNS[name]), name

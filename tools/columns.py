@@ -344,5 +344,22 @@ COLUMNS: dict[str, dict[str, str]] = {
         "best_in_hindsight": "The statistic that correlates most there.",
         "rho_in_hindsight": "Its correlation.",
     },
+    "transfer.csv of `nsbench boards`": {
+        "board": "A board; where it has several encoders or data sets, one of them.",
+        "other": "Another one.",
+        "n_methods": "Methods that both have, at least six; what takes no step is left out.",
+        "rho": "Spearman's correlation of `tuned_difference` on the two, over these methods; the "
+        "baseline has 0. First family of tasks of each.",
+        "rho_low": "Lower end of its 95 % interval, Fisher's z over methods.",
+        "rho_high": "Its upper end.",
+        "sampler": "Sampler of the one of these methods that is best on `board`.",
+        "objective": "Its objective.",
+        "difference": "Its points against the baseline on `board`.",
+        "other_difference": "Its points against the baseline on `other`.",
+        "other_low": "Lower end of the simultaneous 95 % interval there.",
+        "other_high": "Its upper end.",
+        "other_verdict": "Its verdict there.",
+        "lost": "Points that the best of these methods on `other` is ahead of it there.",
+    },
 }
 """By table, its columns."""

@@ -16,14 +16,14 @@ from scipy import stats as scipy_stats
 from nsbench.analysis.statistics.verdicts import MARGIN
 from nsbench.analysis.tables import text
 from nsbench.analysis.tables.predictors import fisher_interval
+from nsbench.analysis.tables.transfer import LEAST_METHODS, transfer_table
+from nsbench.analysis.tables.transfer import lines as transfer_lines
 from nsbench.analysis.tables.tuned import FIRST, KINDS, LABELS, LAST
 from nsbench.benchmarks.keys import visible
 from nsbench.benchmarks.records import RecordError
 from nsbench.benchmarks.records.names import settings_of
 
 NOT_RUN = "not run"
-LEAST_METHODS = 6
-"""Methods a group needs for a rank correlation over them."""
 _GROUP = ["board", "encoder", "data"]
 _METHOD = ("sampler", "augmentation", "objective", "candidates")
 _TEXTS = (*LABELS, "family", "baseline", "setting", "skip", *(f"{k}_verdict" for k in KINDS))
@@ -90,11 +90,13 @@ def prediction_table(folders: Sequence[Path]) -> pd.DataFrame:
 
 
 def texts(verdicts: pd.DataFrame, predictions: pd.DataFrame) -> dict[str, str]:
-    """Return the files of a summary by name: ``boards.csv``, ``boards.md``, ``difficulty.csv``."""
+    """Return the files of a summary by name, such as ``boards.csv``."""
+    transfer = transfer_table(leading(verdicts))
     return {
         "boards.csv": text.csv_text(verdicts),
-        "boards.md": _document(verdicts, predictions),
+        "boards.md": _document(verdicts, predictions, transfer),
         "difficulty.csv": text.csv_text(predictions),
+        "transfer.csv": text.csv_text(transfer),
     }
 
 
@@ -135,7 +137,7 @@ def _z(rho: pd.DataFrame) -> pd.DataFrame:
     return rho.clip(-0.999, 0.999).apply(np.arctanh)
 
 
-def _document(verdicts: pd.DataFrame, predictions: pd.DataFrame) -> str:
+def _document(verdicts: pd.DataFrame, predictions: pd.DataFrame, transfer: pd.DataFrame) -> str:
     lines = [
         "# Methods by board",
         "",
@@ -171,6 +173,7 @@ def _document(verdicts: pd.DataFrame, predictions: pd.DataFrame) -> str:
         ("setting", "board held out", "methods", "statistic", "elsewhere", "here", "in hindsight"),
         [[text.markdown_text(c) for c in row] for row in _predicted(predictions)],
     )
+    lines += ["", *transfer_lines(transfer)]
     return "\n".join(lines) + "\n"
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from nsbench.analysis.tables.boards import VERDICT_COLUMNS, prediction_table, texts, verdict_table
+from nsbench.analysis.tables.transfer import transfer_table
 from nsbench.benchmarks.records import RecordError
 
 METHODS = 8
@@ -72,7 +73,7 @@ def test_the_summary_holds_each_method_of_each_board_and_its_verdict(tmp_path: P
     assert len(table) == 2 * METHODS
     assert set(table["board"]) == {"one", "two"}
     made = made_of(folders)
-    assert set(made) == {"boards.csv", "boards.md", "difficulty.csv"}
+    assert set(made) == {"boards.csv", "boards.md", "difficulty.csv", "transfer.csv"}
     assert "| s3 | x | x | worse +3.00 | worse +3.00 |" in made["boards.md"]
 
 
@@ -125,3 +126,44 @@ def test_groups_of_a_board_are_named_by_what_differs(tmp_path: Path) -> None:
     table.to_csv(path, index=False)
     made = made_of([one])["boards.md"]
     assert "| one, hub(views=default) | one, hub(views=graded) | one, file(path=c.csv) |" in made
+
+
+def rows(place: str, points: dict[str, float], base: str = "in_batch") -> pd.DataFrame:
+    """Rows of `leading` of one place; the baseline's own difference is empty, as in tuned.csv."""
+    return pd.DataFrame(
+        {
+            "place": place,
+            "sampler": list(points),
+            "objective": "info_nce",
+            "tuned_difference": [np.nan if s == base else v for s, v in points.items()],
+            "tuned_difference_low": [v - 1 for v in points.values()],
+            "tuned_difference_high": [v + 1 for v in points.values()],
+            "tuned_verdict": ["baseline" if s == base else "worse" for s in points],
+        }
+    )
+
+
+def test_boards_that_rank_alike_correlate_and_the_winner_of_one_is_tried_on_the_other() -> None:
+    here = {"in_batch": 0.0, "a": 3.0, "b": 2.0, "c": 1.0, "d": -1.0, "e": -2.0, "no_training": 99}
+    alike = {name: 2 * value for name, value in here.items()} | {"f": 50.0}
+    turned = {name: -value for name, value in here.items()}
+    table = transfer_table(
+        pd.concat([rows("one", here), rows("two", alike), rows("three", turned)])
+    ).set_index(["board", "other"])
+    assert len(table) == 6
+    assert set(table["n_methods"]) == {6}  # f is on one of them, and no_training takes no step
+    same, against = table.loc[("one", "two")], table.loc[("one", "three")]
+    assert same["rho"] == pytest.approx(1)
+    assert tuple(same[["sampler", "difference", "other_difference"]]) == ("a", 3.0, 6.0)
+    assert tuple(same[["other_low", "other_high", "lost"]]) == (5.0, 7.0, 0.0)
+    assert against["rho"] == pytest.approx(-1)
+    assert against["rho_low"] < against["rho_high"] < 0
+    assert (against["other_difference"], against["lost"]) == (-3.0, 5.0)  # e is +2 there
+
+
+def test_boards_that_share_few_methods_are_not_compared() -> None:
+    few = dict(zip(("in_batch", "a", "b", "c", "d"), range(5), strict=True))
+    assert transfer_table(pd.concat([rows("one", few), rows("two", few)])).empty
+    many = few | {"e": 5, "f": np.nan}  # f was skipped
+    found = transfer_table(pd.concat([rows("one", many), rows("two", many)]))
+    assert list(found["n_methods"]) == [6, 6]
