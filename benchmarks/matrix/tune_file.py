@@ -110,8 +110,8 @@ class TuneConfig(BaseModel):
 
     Attributes:
         schema_version: Version of this layout, 1.
-        matrix: The matrix that is tuned, a file, a suite or a table; its evaluation is what is
-            read once at the end.
+        matrix: The matrix that is tuned, a file, a suite or a table without ``seeds`` (those of a
+            file are not used); its evaluation is what is read once at the end.
         methods: Blocks of methods; without one, the product of the matrix's own axes.
         families: Tasks that are averaged together, by name, the leading family first; without
             one, all tasks are one family. ``own`` may be named as a whole or by its tests.
@@ -164,6 +164,11 @@ def load_tuning(source: Path) -> tuple[TuneConfig, MatrixConfig]:
     if isinstance(config.matrix, str):
         beside = source.parent / config.matrix
         matrix = load_config(str(beside) if beside.is_file() else config.matrix)
+    elif "seeds" in config.matrix:
+        raise ConfigError(
+            f"{source}: matrix.seeds: a study has trial_seeds and fresh_seeds of its file in place "
+            "of them"
+        )
     else:
         matrix = parse_config(config.matrix, f"{source}: matrix")
     entries = [e for block in config.methods for e in (block.samplers or matrix.samplers)]

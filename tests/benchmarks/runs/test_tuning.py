@@ -539,3 +539,13 @@ def test_a_trial_that_takes_too_long_fails_and_the_study_goes_on(
     assert (row["trials"], row["failed_trials"]) == (2, 2)
     ended = [r for _, r in ResultsFolder(tmp_path / "out").records()[0] if r.status == "failed"]
     assert [r.reason for r in ended] == ["stopped after 1.5 s, the time limit of a cell"]
+
+
+def test_seeds_of_a_matrix_inside_a_study_are_refused(tmp_path: Path) -> None:
+    text = STUDY.replace('matrix = "tiny.toml"\n', "") + "\n[matrix]\n" + MATRIX
+    text = text.replace("[budget]", "[matrix.budget]")
+    (tmp_path / "study.toml").write_text(text)
+    load_tuning(tmp_path / "study.toml")
+    (tmp_path / "study.toml").write_text(text.replace("[matrix]\n", "[matrix]\nseeds = [8, 9]\n"))
+    with pytest.raises(ConfigError, match=r"study.toml: matrix.seeds: a study has trial_seeds"):
+        load_tuning(tmp_path / "study.toml")
