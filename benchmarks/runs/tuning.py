@@ -275,16 +275,17 @@ class Study:
         tuned = self._cells(method, values, self.config.fresh_seeds, trial=False)
         labels = default[0].cell.labels
         axes = ("sampler", "augmentation", "objective", "candidates", "encoder", "data")
+        skip = self._skip(method, own)
         return {
             "method": method.name,
             **{axis: labels[axis] for axis in axes},
             "trials": len(own),
-            "failed_trials": len(own) - len(fine),
+            "failed_trials": 0 if skip else len(own) - len(fine),
             "different_settings": len({canonical_json(t.values) for t in own}),
             "dev_default": own[0].value if own and math.isfinite(own[0].value) else None,
             "dev_tuned": best.value if best else None,
             "values": values,
-            "skip": self._skip(method, own),
+            "skip": skip,
             "default": [p.cell.key for p in default],
             "tuned": [p.cell.key for p in tuned],
         }

@@ -342,6 +342,8 @@ def test_blocks_are_methods_once_each_and_only_those_asked_for_run(
     assert "needs given negatives" in rows["given"]["skip"]
     assert rows["given"]["trials"] == 1
     assert rows["given"]["failed_trials"] == 0
+    chosen = json.loads((out / "tuning.json").read_text())["methods"]
+    assert [m["failed_trials"] for m in chosen if m["skip"]] == [0]
     assert rows["given"]["tuned_n_skipped"] == 2
     focal, triplet = by["focal", "none"], by["triplet", "none"]
     assert focal["tuned_n_seeds"] == 2
