@@ -12,10 +12,10 @@ own evaluation: the only place where test scores are read, each time with a line
           test_reads.jsonl   one line for every test score that is about to be read
           runs/, matrix.json the fresh cells: an ordinary results folder
 
-Each trial's draw is made from the study's seed and the trials before it, and the first draws of a
-parameter are the same for all methods that have it. So a study that was cut short goes on as if it
-had not been. What takes no step runs first, and seeds come one after the other, so that a study
-that was stopped has the same seeds of all methods.
+Each trial's draw is made from the study's seed and the trial's number, and a parameter gets the
+same draws in all methods that have it. So a study that was cut short goes on as if it had not been,
+and cells run side by side in worker processes. What takes no step runs first, and seeds come one
+after the other, so that a study that was stopped has the same seeds of all methods.
 
 Source: Sivaprasad et al. 2020, Optimizer benchmarking needs to account for hyperparameter tuning,
 section 3 (equal budgets, and their size said). https://arxiv.org/abs/1910.11758
