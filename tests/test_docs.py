@@ -18,6 +18,7 @@ from nsbench.analysis.read.load import load_results
 from nsbench.analysis.tables import agreement, alarms, axes, boards, predictors, transfer, tuned
 from nsbench.analysis.tables.leaderboard import make_leaderboard
 from nsbench.benchmarks.matrix.config import parse_config, suites
+from nsbench.benchmarks.matrix.tune_file import boards as shipped_boards
 from nsbench.benchmarks.records import (
     CHOICE_COLUMNS,
     DIFFICULTY_COLUMNS,
@@ -310,3 +311,8 @@ def test_every_column_and_key_of_the_reference_is_explained(tmp_path: Path) -> N
         assert key, default
         assert legal, key
         assert meaning, key
+
+
+def test_every_shipped_board_is_in_the_page_on_boards() -> None:
+    page = (ROOT / "docs" / "boards.md").read_text()
+    assert [name for name in shipped_boards() if f"| `{name}` |" not in page] == []
