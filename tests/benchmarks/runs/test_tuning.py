@@ -539,7 +539,9 @@ def test_a_trial_that_takes_too_long_fails_and_the_study_goes_on(
     assert [t["value"] for t in trials] == [None, None]
     (row, _) = json.loads((tmp_path / "out" / "tuning.json").read_text())["methods"]
     assert (row["trials"], row["failed_trials"]) == (2, 2)
-    ended = [r for _, r in ResultsFolder(tmp_path / "out").records()[0] if r.status == "failed"]
+    ended = [
+        r for _, r in ResultsFolder(tmp_path / "out").records()[0] if r.cell["budget"]["steps"]
+    ]
     assert [r.reason for r in ended] == ["stopped after 1.5 s, the time limit of a cell"]
 
 
