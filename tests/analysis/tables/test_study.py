@@ -1,5 +1,6 @@
 """A tuning study's findings are the verdicts of its own table, wherever findings are shown."""
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -37,8 +38,14 @@ def test_every_method_is_named_under_its_own_verdict(study: Results) -> None:
             named = f"{name} ({gap})"
             if row["tuned_verdict"] == "better":
                 assert named in better
-            elif row["tuned_verdict"] in ("worse", "undecided") and gap not in ("+0.0", "-0.0"):
-                assert named in told.partition(f"{row['tuned_verdict']}: ")[2]
+        for verdict in {"worse", "undecided"} & set(part["tuned_verdict"]):
+            own = part["tuned_verdict"] == verdict
+            listed = told.partition(f"{verdict}: ")[2].partition(". ")[0]
+            more = re.search(r" and (\d+) more", listed)
+            points = re.findall(r" \(([+-]?\d+\.\d)\)", listed)
+            assert len(points) + int(more[1] if more else 0) == own.sum()
+            gaps = part.loc[own, "tuned_difference"].sort_values(ascending=verdict == "worse")
+            assert [float(p) for p in points] == pytest.approx(list(gaps)[: len(points)], abs=0.051)
         baseline = part.loc[part["tuned_verdict"] == "baseline", "tuned_mean"].item()
         assert f"{baseline:.1f} points" in lines[0]
 
