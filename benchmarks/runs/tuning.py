@@ -145,7 +145,8 @@ class Study:
         scored = [r.seconds["total"] for r in rows if r is not None and r.status == "done"]
         tests = min(scored) if scored else 0.0  # the first one loads the data
         most = fresh * len(own)
-        left = max(0, most - len(self._reads())) if left is None else left
+        if left is None:
+            left = max(0, most - sum(r["setting"] != UNTRAINED for r in self._reads()))
         compared = sum(fresh * (each[n] + tests) for n in own) * left / max(1, most)
         workers = worker_count(self._request)
         unknown = ", loading the tests each time included" if len(scored) <= workers else ""

@@ -33,7 +33,8 @@ def test_every_method_is_named_under_its_own_verdict(study: Results) -> None:
         lines = [line for line in said if f"on {family} (" in line]
         told = " ".join(lines)
         better = lines[0].partition("Better than it: ")[2]
-        for row, name in zip(part.to_dict("records"), method_names(part), strict=True):
+        names = dict(zip(part.index, method_names(part), strict=True))
+        for row, name in zip(part.to_dict("records"), names.values(), strict=True):
             gap = "" if pd.isna(row["tuned_difference"]) else f"{row['tuned_difference']:+.1f}"
             named = f"{name} ({gap})"
             if row["tuned_verdict"] == "better":
@@ -46,6 +47,8 @@ def test_every_method_is_named_under_its_own_verdict(study: Results) -> None:
             assert len(points) + int(more[1] if more else 0) == own.sum()
             gaps = part.loc[own, "tuned_difference"].sort_values(ascending=verdict == "worse")
             assert [float(p) for p in points] == pytest.approx(list(gaps)[: len(points)], abs=0.051)
+            for place in gaps.index[: len(points)]:
+                assert re.search(rf"(^|, |and ){re.escape(names[place])} \(", listed)
         baseline = part.loc[part["tuned_verdict"] == "baseline", "tuned_mean"].item()
         assert f"{baseline:.1f} points" in lines[0]
 
