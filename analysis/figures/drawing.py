@@ -168,9 +168,7 @@ def row_labels(names: Iterable[str]) -> list[str]:
     while True:
         cut = {name: _broken(name, lines[name]) for name in lines}
         times = Counter(cut.values())
-        alike = [
-            name for name in lines if times[cut[name]] > 1 and cut[name].endswith(_CUT.strip())
-        ]
+        alike = [name for name in lines if times[cut[name]] > 1 and lines[name] < len(name)]
         if not alike:
             return [cut[name] for name in names]
         lines |= {name: lines[name] + 1 for name in alike}

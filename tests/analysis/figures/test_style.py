@@ -57,8 +57,12 @@ _PARTS = st.sampled_from(
 )
 
 
-@given(st.lists(st.lists(_PARTS, min_size=1, max_size=12).map("".join), unique=True, max_size=8))
-def test_two_names_never_have_the_same_label(names):
+_TAILS = st.lists(st.lists(_PARTS, min_size=1, max_size=12).map("".join), unique=True, max_size=8)
+
+
+@given(st.sampled_from(["", "hard_reweighted / in_batch(directions=q_d+q_q, margin="]), _TAILS)
+def test_two_names_never_have_the_same_label(head, tails):
+    names = [head + tail for tail in tails]
     names = list({" ".join(name.split()): name for name in names if name.strip()})
     labels = row_labels(names)
     alike = {frozenset((a, b)) for a, b in itertools.combinations(range(len(names)), 2)}
@@ -67,6 +71,11 @@ def test_two_names_never_have_the_same_label(names):
     for name, label in zip(names, labels, strict=True):
         if not label.endswith("..."):
             assert _read(label) == _read(name)
+
+
+def test_names_that_only_blanks_tell_apart_end_in_the_same_label():
+    long = 24 * "a"
+    assert row_labels([f"{long} ...", f"{long}  ..."]) == 2 * [f"{long}\n..."]
 
 
 def _read(text):
