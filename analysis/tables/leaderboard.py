@@ -4,7 +4,7 @@ Scores are kept as stored in ``scores.csv``; the leaderboards show points, which
 score. A mean is over the same tasks for every method of a pool, or it is empty.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -243,7 +243,8 @@ def _rate(
     table["improvement"] = _improvement(scores, reference)
     table[["tasks_low", "tasks_high"]] = over_seeds_and_tasks(scores)
     table["borda"], table["rank_borda"] = borda(scores)
-    _counts(table, pool)
+    unranked = _unranked(results)
+    _counts(table, pool, unranked)
     add_alarms(table, pool, alarms)
     _costs_and_leaks(table, pool)
     of_tasks = {
@@ -251,9 +252,13 @@ def _rate(
     }
     table = pd.concat([table, pd.DataFrame(of_tasks, index=table.index)], axis=1)
     empty = table[table["mean"].isna()]
+    ranks = pool.methods_of(unranked)
+    why = ("no seed has a score on every task", "it ranks documents, which is not all of the tasks")
     notes = [
-        f"no mean for {sampler} x {augmentation}: no seed has a score on every task"
-        for sampler, augmentation in zip(empty["sampler"], empty["augmentation"], strict=True)
+        f"no mean for {sampler} x {augmentation}: {why[m in ranks]}"
+        for m, sampler, augmentation in zip(
+            empty.index, empty["sampler"], empty["augmentation"], strict=True
+        )
     ]
     notes += seed_notes(pool, table, means, reference)
     notes += add_item_intervals(table, pool, results)
@@ -329,10 +334,15 @@ def _improvement(scores: Array, reference: Sequence[int | None]) -> Array:
     return out
 
 
-def _counts(table: pd.DataFrame, pool: Pool) -> None:
+def _unranked(results: Results) -> set[str]:
+    """Return the keys of cells that ranked documents, and had other tests that they left out."""
+    return {str(c.key) for c in results.loaded if c.record and c.record.evaluation.get("unranked")}
+
+
+def _counts(table: pd.DataFrame, pool: Pool, unranked: Collection[str]) -> None:
     """Fill in how many cells failed (or lack a finite score), are missing, or were skipped."""
     method, status = pool.cells["method"].to_numpy(), pool.cells["status"]
-    partly = (status == "done") & ~pool.cells["complete"]
+    partly = (status == "done") & ~pool.cells["complete"] & ~pool.cells["key"].isin(unranked)
     asked = pool.cells["encoder"] == AS_THEY_ARE  # each on the tests it was given: none failed
     failed = (status == "failed") | (partly & ~asked)
     missing = status.isin(["pending", "running"]) | (partly & asked)

@@ -50,6 +50,10 @@ class Pool:
     cells: pd.DataFrame
     notes: tuple[str, ...] = ()
 
+    def methods_of(self, keys: Collection[str]) -> set[int]:
+        """Return the numbers of the methods that have one of some cells."""
+        return {int(m) for m in self.cells["method"][self.cells["key"].isin(keys)]}
+
     @property
     def title(self) -> str:
         """Words for what all methods share."""

@@ -61,7 +61,8 @@ class Evaluation:
             all share), ``splits`` if mteb scores it on several, all of which count. ``notes`` by
             ``task/split/subset``: for example, why a score is NaN. ``geometry``: the test it was
             measured on, ``random_pairs``: `similarity_counts` of its texts. ``sentences``: number
-            of encoded sentences. ``mteb``: its version, if used.
+            of encoded sentences. ``mteb``: its version, if used. ``unranked``: names of tests that
+            a lexical ranking has no score on, as they are no retrieval tests.
     """
 
     scores: list[Score]
@@ -129,8 +130,9 @@ def evaluate(
     if engine == "own" and by_mteb:
         raise ValueError(f"our own engine scores STS tasks only, not {', '.join(sorted(by_mteb))}")
 
+    unranked: list[str] = []
     if model.lexical is not None:
-        _refuse_unranked(own_tests, loaded)
+        own_tests, loaded, unranked = _ranked_only(own_tests, loaded)
         geometry = False
     encode = SentenceCache(model)
     together: dict[Asked, list[str]] = {}
@@ -160,15 +162,26 @@ def evaluate(
     scoring.info["sentences"] = encode.encoded
     if missing := left_out(tasks):
         scoring.info["left_out"] = missing
+    if unranked:
+        scoring.info["unranked"] = unranked
     return Evaluation(scoring.scores, scoring.info, scoring.queries)
 
 
-def _refuse_unranked(own_tests: Sequence[OwnTest], loaded: Sequence[LoadedTask]) -> None:
-    """Raise ``ValueError`` for a test that a model without embeddings cannot be scored on."""
+def _ranked_only(
+    own_tests: Sequence[OwnTest], loaded: Sequence[LoadedTask]
+) -> tuple[list[OwnTest], list[LoadedTask], list[str]]:
+    """Return the tests that a model without embeddings can be scored on, and the others' names.
+
+    Raises:
+        ValueError: If there is no such test.
+    """
     odd = [t.name for t in own_tests if not isinstance(t, Ranking)]
     odd += [task.name for task in loaded if judged(task) is None]
-    if odd:
+    own = [t for t in own_tests if isinstance(t, Ranking)]
+    ranked = [task for task in loaded if judged(task) is not None]
+    if odd and not own and not ranked:
         raise ValueError(f"a lexical ranking is scored on retrieval tasks only, not on {odd[0]}")
+    return own, ranked, odd
 
 
 def check_dev(dev: Named) -> None:

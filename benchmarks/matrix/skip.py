@@ -56,9 +56,10 @@ def why_skip(cell: Cell) -> str:
 
 
 def _unranked(cell: Cell) -> str:
-    """Return the name of a task of a local file that is none of retrieval, or an empty string."""
-    local = [t for t in cell.evaluation.tasks if isinstance(t, LocalTask)]
-    return next((t.name for t in local if t.kind != "retrieval"), "")
+    """Return the name of a cell's first task if all are local files, none of retrieval; or ""."""
+    tasks = cell.evaluation.tasks
+    odd = [t.name for t in tasks if isinstance(t, LocalTask) and t.kind != "retrieval"]
+    return odd[0] if odd and len(odd) == len(tasks) else ""
 
 
 def _why_not_augment(choice: Choice, encoder: Any, name: str) -> str:
