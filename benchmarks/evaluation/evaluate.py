@@ -177,7 +177,7 @@ def _ranked_only(
     """
     odd = [t.name for t in own_tests if not isinstance(t, Ranking)]
     odd += [task.name for task in loaded if judged(task) is None]
-    own = [t for t in own_tests if isinstance(t, Ranking)]
+    own: list[OwnTest] = [t for t in own_tests if isinstance(t, Ranking)]
     ranked = [task for task in loaded if judged(task) is not None]
     if odd and not own and not ranked:
         raise ValueError(f"a lexical ranking is scored on retrieval tasks only, not on {odd[0]}")

@@ -177,6 +177,32 @@ def acquire(path: Path) -> Claim | None:
     return None
 
 
+@contextmanager
+def claimed(path: Path, what: str) -> Iterator[Claim]:
+    """Claim something for the block.
+
+    Args:
+        path: The claim file.
+        what: Is claimed, for the error.
+
+    Raises:
+        ValueError: If another process has it; the message names that one.
+        OSError: If nothing can be written there.
+    """
+    claim = acquire(path)
+    if claim is None:
+        owner = read_owner(path)
+        who = f"process {owner.pid} on {owner.host}" if owner else "another process"
+        raise ValueError(
+            f"{what} is being run by {who}. Wait until that has ended; if it died on another "
+            f"machine, remove {path}"
+        )
+    try:
+        yield claim
+    finally:
+        claim.release()
+
+
 def free(path: Path) -> bool:
     """Remove a stale claim; return whether no process is running the cell.
 

@@ -1,14 +1,17 @@
 """Trials of a tuning study, and what is tried next: defaults, then one design for all methods."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from nsbench.benchmarks.files import write_atomically
 from nsbench.benchmarks.keys import canonical_json
 from nsbench.benchmarks.matrix.tune_file import Range
+from nsbench.benchmarks.records import RunRecord
 from nsbench.benchmarks.seeds import seed_for
 
 Values = dict[str, Any]
@@ -84,3 +87,22 @@ def design(allowed: Range, number: int, size: int, seed: int, name: str) -> Any:
     else:
         value = low + share * (high + whole - low)
     return min(int(value), int(high)) if whole else value
+
+
+def skip_reason(records: Sequence[RunRecord]) -> str:
+    """Return the reason why a method was skipped; empty if any cell of it ran."""
+    every = bool(records) and all(r.status == "skipped" for r in records)
+    return records[0].reason or "skipped" if every else ""
+
+
+def dev_score(records: Sequence[RunRecord]) -> float:
+    """Mean dev score over a trial's cells; NaN unless all are done."""
+    if any(r.status != "done" for r in records):
+        return math.nan
+    return sum(float(r.cost.get("dev_best", math.nan)) for r in records) / len(records)
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add a line; what a full disk left of one before it, which says nothing, is dropped."""
+    before = path.read_bytes() if path.is_file() else b""
+    write_atomically(path, before[: before.rfind(b"\n") + 1] + line.encode())

@@ -37,8 +37,9 @@ from nsbench.benchmarks.keys import canonical_json, pretty_json
 from nsbench.benchmarks.matrix.config import ConfigError, MatrixConfig
 from nsbench.benchmarks.matrix.estimate import duration
 from nsbench.benchmarks.matrix.tune_file import TuneConfig
-from nsbench.benchmarks.records import CellPaths, ResultsFolder, RunRecord, read_json
+from nsbench.benchmarks.records import CellPaths, ResultsFolder, read_json
 from nsbench.benchmarks.records.cell import Cell, Planned, named
+from nsbench.benchmarks.records.claims import claimed
 from nsbench.benchmarks.records.local_task import OWN
 from nsbench.benchmarks.records.names import CellNames
 from nsbench.benchmarks.runs.executors.base import (
@@ -52,7 +53,15 @@ from nsbench.benchmarks.runs.executors.base import (
     to_replace,
 )
 from nsbench.benchmarks.runs.executors.local import LocalPool, worker_count
-from nsbench.benchmarks.runs.trials import DRAWN, Trial, drawn
+from nsbench.benchmarks.runs.pace import Pace
+from nsbench.benchmarks.runs.trials import (
+    DRAWN,
+    Trial,
+    append_line,
+    dev_score,
+    drawn,
+    skip_reason,
+)
 from nsbench.benchmarks.runs.tuned_methods import (
     Method,
     Values,
@@ -64,6 +73,8 @@ from nsbench.benchmarks.runs.tuned_methods import (
 Say = Callable[[str], None]
 _Asked = tuple[Method, int, Values, list[Planned]]
 DEFAULT, TUNED, UNTRAINED = "default", "tuned", "untrained"
+RECENT = 30
+"""Trials that tell what those of other methods take: the last ones, at this machine's speed now."""
 _GROWING = ("fresh_seeds", "methods")
 """Lists of a study that may get more at their ends: no draw of what was there depends on them."""
 
@@ -108,6 +119,7 @@ class Study:
         self.methods = methods_of(config, matrix)
         self.wanted = chosen_methods(self.methods, only)
         self.untrained = untrained(config, matrix, self.wanted)
+        self._pace = Pace(0)
         self._open()
 
     def run(self, *, probe: bool = False) -> None:
@@ -116,7 +128,14 @@ class Study:
         Args:
             probe: Run only what tells the cost: the untrained encoder and two trials, of which
                 the first one loads data and libraries.
+
+        Raises:
+            ValueError: If another process runs this study.
         """
+        with claimed(self.out / "claim", str(self.out)):
+            self._run_all(probe)
+
+    def _run_all(self, probe: bool) -> None:
         names = CellNames([planned.cell for planned in self.untrained])
         self._fresh([(UNTRAINED, p, names.method(p.cell)) for p in self.untrained])
         self._tune(self.wanted[:1], min(2, self.config.trials), workers=1)
@@ -137,7 +156,7 @@ class Study:
         able = [m for m in self.wanted if not self._skip(m, of[m.name])]
         first = done[0] if len(done) > 1 else None  # it loads data and libraries
         own = {m.name: [t.seconds for t in of[m.name] if t is not first] for m in able}
-        known = [s for seconds in own.values() for s in seconds]
+        known = [t.seconds for t in done if t is not first and t.method in own][-RECENT:]
         each = {n: median(s or known or [math.nan]) for n, s in own.items()}
         trials = sum(max(0, self.config.trials - len(of[n])) * each[n] for n in own)
         fresh = 2 * len(self.config.fresh_seeds)
@@ -227,15 +246,16 @@ class Study:
                 return
             asked.popleft()
             keys, seconds = tuple(r.key for r in records), sum(r.seconds["total"] for r in records)
-            trial = Trial(method.name, number, values, keys, _dev(records), round(seconds, 3))
-            _append(self.out / "trials.jsonl", trial.line())
-            if reason := _skipped(records):
+            trial = Trial(method.name, number, values, keys, dev_score(records), round(seconds, 3))
+            append_line(self.out / "trials.jsonl", trial.line())
+            if reason := skip_reason(records):
                 self.say(f"{method.title} is skipped: {reason}")
                 while asked and asked[0][0] is method:
                     asked.popleft()
                 continue
             setting = ", ".join(f"{k}={v}" for k, v in values.items()) or "defaults"
-            self.say(f"{method.title}, trial {number + 1}: dev {100 * trial.value:.2f} ({setting})")
+            dev = f"dev {100 * trial.value:.2f} ({setting})"
+            self.say(f"{method.title}, trial {number + 1}: {dev}{self._pace}")
 
     def _skip(self, method: Method, trials: list[Trial]) -> str:
         """Return why a method's cells are skipped, as far as is known yet; empty if they run."""
@@ -247,7 +267,7 @@ class Study:
             folder, fresh = self.folder, self.config.fresh_seeds[:1]
             cells = [p.cell for p in self._cells(method, {}, fresh, trial=False)]
             found = [finished(folder.cell(name, cell.key)) for cell in cells]
-        return _skipped([r for r in found if r is not None])
+        return skip_reason([r for r in found if r is not None])
 
     def _choose(self) -> list[dict[str, Any]]:
         """The best trial of each method; the earliest of equals, so that defaults win ties."""
@@ -321,7 +341,7 @@ class Study:
                 cell = job.planned.cell
                 kind, title = told[cell.key]
                 ended = f"{record.status} {record.reason}".rstrip()
-                self.say(f"{title}, seed {cell.seed} ({kind}): {ended}")
+                self.say(f"{title}, seed {cell.seed} ({kind}): {ended}{self._pace}")
 
     def _cells(
         self, method: Method, values: Values, seeds: tuple[int, ...], *, trial: bool
@@ -350,8 +370,10 @@ class Study:
             run = run.model_copy(update={"keep_weights": False})
         jobs = [to_replace(job) for job in jobs_of_run(missing, folder, run)]
         request = self._request if workers is None else replace(self._request, workers=workers)
+        self._pace = Pace(len(jobs))
         if jobs:
-            yield from LocalPool.of(request, run.table("local")).run(jobs, on_start)
+            ended = LocalPool.of(request, run.table("local")).run(jobs, on_start)
+            yield from self._pace.counted(ended)
 
     def _paths(self, planned: Planned, folder: ResultsFolder) -> CellPaths:
         return folder.cell(planned.cell.sampler.name, planned.cell.key)
@@ -364,7 +386,7 @@ class Study:
             "setting": kind,
             "tasks": cell.plain()["evaluation"]["tasks"],
         }
-        _append(self.out / "test_reads.jsonl", canonical_json(row) + "\n")
+        append_line(self.out / "test_reads.jsonl", canonical_json(row) + "\n")
 
     def _reads(self) -> list[dict[str, Any]]:
         path = self.out / "test_reads.jsonl"
@@ -375,22 +397,3 @@ class Study:
         config = self.matrix.model_dump(mode="json", by_alias=True)
         plan = {"schema": 1, "name": f"{self.matrix.name}, tuned", "config": config}
         write_atomically(folder.matrix, pretty_json(plan | {"cells": listed}))
-
-
-def _skipped(records: list[RunRecord]) -> str:
-    """Return the reason why a method was skipped; empty if any cell of it ran."""
-    every = bool(records) and all(r.status == "skipped" for r in records)
-    return records[0].reason or "skipped" if every else ""
-
-
-def _dev(records: list[RunRecord]) -> float:
-    """Mean dev score over a trial's cells; NaN unless all are done."""
-    if any(r.status != "done" for r in records):
-        return math.nan
-    return sum(float(r.cost.get("dev_best", math.nan)) for r in records) / len(records)
-
-
-def _append(path: Path, line: str) -> None:
-    """Add a line; what a full disk left of one before it, which says nothing, is dropped."""
-    before = path.read_bytes() if path.is_file() else b""
-    write_atomically(path, before[: before.rfind(b"\n") + 1] + line.encode())

@@ -1,6 +1,8 @@
 """Tuning: equal trials on dev alone, one read of the tests, and a study cut short goes on alike."""
 
 import json
+import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,8 +19,9 @@ from nsbench.benchmarks.matrix.config import ConfigError
 from nsbench.benchmarks.matrix.tune_file import Range, boards, knobs, load_tuning
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.records import ResultsFolder
+from nsbench.benchmarks.records.claims import claimed
 from nsbench.benchmarks.runs import tuning
-from nsbench.benchmarks.runs.trials import Trial, design
+from nsbench.benchmarks.runs.trials import Trial, append_line, design
 from nsbench.benchmarks.runs.tuning import Study
 from nsbench.samplers import samplers
 
@@ -163,10 +166,39 @@ def _but_seconds(trial: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in trial.items() if k != "seconds"}
 
 
+def test_two_processes_do_not_run_one_study(
+    ran: Path, write: Callable[..., Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(ran, out)
+    study = Study(*load_tuning(write()), out)
+    with (
+        claimed(out / "claim", "it"),
+        pytest.raises(ValueError, match=f"is being run by process {os.getpid()} on "),
+    ):
+        study.run()
+    study.run()  # the other one has ended
+    assert not (out / "claim").exists()
+    assert len(lines(out / "trials.jsonl")) == len(lines(ran / "trials.jsonl"))
+
+
+def test_every_line_on_a_cell_says_how_far_the_study_is(
+    write: Callable[..., Path], tmp_path: Path
+) -> None:
+    said: list[str] = []
+    Study(*load_tuning(write()), tmp_path / "out", said.append, workers=1).run()
+    fresh = [line for line in said if "(default)" in line or "(tuned)" in line]
+    counts = [re.search(r" \[(\d+) of (\d+)(, about .+ to go)?\]$", line) for line in fresh]
+    assert all(counts)
+    told = [(int(c[1]), int(c[2]), bool(c[3])) for c in counts if c]
+    n = len(fresh)
+    assert told == [(i, n, 1 < i < n) for i in range(1, n + 1)]
+
+
 def test_a_line_that_was_cut_is_dropped_before_the_next(tmp_path: Path) -> None:
     path = tmp_path / "test_reads.jsonl"
     path.write_text('{"key": "a"}\n{"key": "b')
-    tuning._append(path, '{"key": "c"}\n')
+    append_line(path, '{"key": "c"}\n')
     assert path.read_text() == '{"key": "a"}\n{"key": "c"}\n'
 
 
@@ -384,7 +416,8 @@ def test_methods_are_shown_by_short_names_and_chosen_by_both_forms(
     assert not [line for line in said if "{" in line]
     for title in wanted:
         assert any(line.startswith(f"{title}, trial 1: dev ") for line in said)
-        assert f"{title}, seed 1 (default): done" in said
+        told = f"{title}, seed 1 (default): done ["
+        assert any(line.startswith(told) for line in said)
     kept = [row["method"] for row in lines(tmp_path / "out" / "trials.jsonl")]
     assert kept[0] == 'in_batch x {"name":"token_cutoff","rate":0.2}'  # trials keep their key
     assert {
@@ -410,6 +443,18 @@ def test_the_first_trial_which_loads_data_does_not_count_in_the_cost(
     assert "2.0 h of trials" in study.cost()
     path.write_text("".join(trial.line() for trial in made))
     assert "20 s of trials" in study.cost()
+
+
+def test_a_method_without_trials_costs_what_the_last_ones_took(
+    write: Callable[..., Path], tmp_path: Path
+) -> None:
+    study = Study(*load_tuning(write()), tmp_path / "out", only=["in_batch*", "hard*"])
+    first, *_ = study.wanted
+    slow = [Trial(first.name, i, {}, ("k",), 0.5, 3600.0) for i in range(tuning.RECENT)]
+    fast = [Trial(first.name, i, {}, ("k",), 0.5, 20.0) for i in range(tuning.RECENT)]
+    told = "".join(trial.line() for trial in slow + fast)
+    (tmp_path / "out" / "trials.jsonl").write_text(told)
+    assert "60 s of trials" in study.cost()  # three of the other method; the first has all
 
 
 def test_a_local_file_may_judge_the_trials(write: Callable[..., Path], tmp_path: Path) -> None:
