@@ -1,4 +1,4 @@
-"""How far a list of cells is, and how long the rest takes."""
+"""The state of a list of cells: how many have ended, and how long the rest takes."""
 
 import time
 from collections.abc import Iterable, Iterator
