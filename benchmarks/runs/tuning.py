@@ -332,14 +332,16 @@ class Study:
     def _fresh(self, cells: Sequence[tuple[str, Planned, str]]) -> None:
         """Run cells with the matrix's own evaluation, each with its kind and its method's title."""
         told = {p.cell.key: (kind, title) for kind, p, title in cells}
+        read = {r["key"] for r in self._reads()}
 
         def log_read(job: Job) -> None:
-            self._log_read(told[job.planned.cell.key][0], job.planned.cell)
+            if (cell := job.planned.cell).key not in read:  # a job may start more than once
+                read.add(cell.key)
+                self._log_read(told[cell.key][0], cell)
 
         for job, record in self._run([p for _, p, _ in cells], self.folder, log_read):
             if record is not None:
-                cell = job.planned.cell
-                kind, title = told[cell.key]
+                kind, title = told[(cell := job.planned.cell).key]
                 ended = f"{record.status} {record.reason}".rstrip()
                 self.say(f"{title}, seed {cell.seed} ({kind}): {ended}{self._pace}")
 
@@ -351,8 +353,7 @@ class Study:
         if trial:
             evaluation = matrix.evaluation.model_copy(update={"tasks": (), "dev": self.config.dev})
             if not matrix.evaluation.dev:  # no checkpoint is chosen: measured once, at the end
-                steps = matrix.budget.steps
-                evaluation = evaluation.model_copy(update={"dev_every": steps})
+                evaluation = evaluation.model_copy(update={"dev_every": matrix.budget.steps})
             matrix = matrix.model_copy(update={"evaluation": evaluation})
         return method.cells(matrix, values, seeds)
 

@@ -132,6 +132,10 @@ class Executor(Protocol):
 
         A job that another process runs is yielded with ``None``, or not at all.
 
+        Args:
+            jobs: Are run in this order, as far as they run one after the other.
+            on_start: Hears of each job before it starts; again if it has to start again.
+
         Raises:
             StorageError: If the results folder cannot be written; what has ended is kept.
         """

@@ -156,8 +156,10 @@ class LocalPool(base.Executor):
 
     def _hand_out(self, waiting: deque[base.Job], on_start: Callable[[base.Job], None]) -> None:
         for worker in self._workers:
-            if waiting and worker.idle and worker.give(waiting[0]):
-                on_start(waiting.popleft())
+            if waiting and worker.idle:
+                on_start(waiting[0])  # before: what it writes down holds if we are killed here
+                if worker.give(waiting[0]):
+                    waiting.popleft()
         busy = sum(w.job is not None for w in self._workers)
         while len(self._workers) < min(self._size, busy + len(waiting)):
             self._workers.append(self._started(waiting[0].threads))

@@ -96,6 +96,18 @@ def test_a_worker_that_is_asked_to_stop_gives_its_cell_back(small: Build, tmp_pa
     assert job.paths.log.read_text().count("start: ") == 2
 
 
+def test_a_start_is_heard_of_before_a_worker_has_the_cell(small: Build, tmp_path: Path) -> None:
+    pool = LocalPool(2)
+    jobs = jobs_of(small(seeds=[1, 2, 3]), tmp_path)
+    at_work: list[bool] = []
+
+    def hear(job: Job) -> None:
+        at_work.append(any(w.job is job for w in pool._workers) or job.paths.log.exists())
+
+    assert len(list(pool.run(jobs, hear))) == 3
+    assert at_work == [False] * 3
+
+
 def test_the_server_of_workers_may_die_too(small: Build, tmp_path: Path) -> None:
     jobs = jobs_of(small(seeds=[1, 2, 3]), tmp_path)
     run = LocalPool(1).run(jobs)

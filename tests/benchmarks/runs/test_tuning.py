@@ -195,6 +195,20 @@ def test_every_line_on_a_cell_says_how_far_the_study_is(
     assert told == [(i, n, 1 < i < n) for i in range(1, n + 1)]
 
 
+def test_a_cell_that_starts_again_is_one_read_of_the_tests(
+    ran: Path, write: Callable[..., Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(ran, out)
+    before = lines(out / "test_reads.jsonl")
+    folder = ResultsFolder(out)
+    for row in before[-2:]:  # killed after the line was written and before the record was
+        (path,) = (p for p, _ in folder.records()[0] if p.folder.name.endswith(row["key"][:12]))
+        path.record.unlink()
+    Study(*load_tuning(write()), out).run()
+    assert lines(out / "test_reads.jsonl") == before
+
+
 def test_a_line_that_was_cut_is_dropped_before_the_next(tmp_path: Path) -> None:
     path = tmp_path / "test_reads.jsonl"
     path.write_text('{"key": "a"}\n{"key": "b')
