@@ -28,8 +28,11 @@ GROUPS: dict[str, tuple[Group, ...]] = {
         Group(
             "Controls",
             "you need a reference: what all candidates, random ones, the easiest ones, perfect "
-            "knowledge of the truth, or no training at all would give.",
-            ("in_batch", "random", "easiest", "no_training", "oracle", "random_removal"),
+            "knowledge of the truth, no training, a linear map or BM25 without an encoder give.",
+            (
+                *("in_batch", "random", "easiest", "oracle", "random_removal"),
+                *("no_training", "linear_projection", "bm25_ranking"),
+            ),
         ),
         Group(
             "Hard",
@@ -60,7 +63,7 @@ GROUPS: dict[str, tuple[Group, ...]] = {
             "the batch holds few good negatives and a corpus holds better ones; mining costs "
             "encoder passes and brings false negatives.",
             (
-                *("mined", "bm25", "bm25_ranking", "corpus_negatives", "given", "mixed_own"),
+                *("mined", "bm25", "corpus_negatives", "given", "mixed_own"),
                 *("uniform", "whole_corpus"),
             ),
         ),

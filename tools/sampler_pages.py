@@ -145,7 +145,9 @@ def page(entry: Entry[Any], picture: str) -> str:
             picture,
             "\n".join(table) if rows else "It takes no parameters.",
             f"It reads {needs}. Paired with the objective `{_name(instance, 'objective')}` and the "
-            f"pool `{_name(instance, 'pool')}` unless a matrix says otherwise.",
+            f"pool `{_name(instance, 'pool')}` unless a matrix says otherwise."
+            if getattr(instance, "trains", True)
+            else "It takes no step, so it has no objective, no pool and no augmentation.",
             "## The idea and its source",
             prose(idea),
             results(entry, "samplers"),

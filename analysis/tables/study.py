@@ -48,8 +48,11 @@ def _sentences(part: pd.DataFrame) -> list[str]:
     lead = f"Tuned, on {family}"
     if base:
         lead += f", {base['method']} has {base['tuned_mean']:.1f} points, {_gain(base)}"
+    lent = {str(r["baseline"]) for r in rows if r["baseline"]} if base is None else set()
+    than = " or ".join(sorted(lent)) or "it"  # of the study's first data, see `tuned`
     better = _listed(rows, verdicts.BETTER, base)
-    out = [f"{lead}. {f'Better than it: {better}' if better else 'No method is better'}."]
+    none = f"No method is better than {than}" if lent else "No method is better"
+    out = [f"{lead}. {f'Better than {than}: {better}' if better else none}."]
     common = alarms_in(base["tuned_alarms"]) if base else []
     loud = [
         f"{r['method']}: {', '.join(own)}"

@@ -53,6 +53,17 @@ def test_every_method_is_named_under_its_own_verdict(study: Results) -> None:
         assert f"{baseline:.1f} points" in lines[0]
 
 
+def test_a_baseline_of_other_data_is_named(tmp_path: Path) -> None:
+    root = tmp_path / "results"
+    unpack(STORED / "board-pairs" / "cells", root)
+    board = make_leaderboard(load_results(root))
+    pool = next(p for p in board.pools if "graded" in p.title)
+    told = [line for line in findings_of(board, pool) if line.startswith("Tuned, on ")]
+    assert len(told) == 3
+    lent = "in_batch x none x info_nce on file(path=boards/pairs/train.jsonl)"
+    assert all(f"tter than {lent}" in line for line in told)
+
+
 def test_the_document_and_the_list_say_the_same(study: Results) -> None:
     board = make_leaderboard(study)
     document = markdown_document(board).replace("\\", "")
