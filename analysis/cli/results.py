@@ -186,6 +186,13 @@ def tune(
     workers: Annotated[
         int, typer.Option(min=0, help="Worker processes (0: one per core, or one on a GPU).")
     ] = 0,
+    cache: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder where cells share embeddings and mined candidates, or 'none'. Default "
+            "$NSBENCH_CACHE, or nsbench in the user's cache folder.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -197,6 +204,7 @@ def tune(
     from nsbench.benchmarks.cli.console import settle_hub
     from nsbench.benchmarks.matrix.config import names_hub
     from nsbench.benchmarks.matrix.tune_file import load_tuning
+    from nsbench.benchmarks.records.cache import default_folder, folder_of
     from nsbench.benchmarks.runs.tuning import Study
 
     tuning, matrix = load_tuning(study)
@@ -207,7 +215,9 @@ def tune(
     def say(line: str) -> None:
         echo(line, to_err=True)
 
-    Study(tuning, matrix, out, say, only=only or (), workers=workers).run(probe=dry_run)
+    shared = default_folder() if cache is None else folder_of(cache)
+    asked = Study(tuning, matrix, out, say, only=only or (), workers=workers, cache=shared)
+    asked.run(probe=dry_run)
     if not dry_run:
         echo(f"next: nsbench leaderboard {out}")
 

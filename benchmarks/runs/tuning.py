@@ -90,6 +90,7 @@ class Study:
         only: Globs of methods that run, by their short or full names; the others are listed as
             missing. None: all run.
         workers: Worker processes; 0 for one per core, or one on a GPU.
+        cache: Folder where cells share what takes long to compute; None for none.
 
     Raises:
         ConfigError: If the folder holds another study, or a glob fits no method.
@@ -104,8 +105,10 @@ class Study:
         *,
         only: Sequence[str] = (),
         workers: int = 0,
+        cache: Path | None = None,
     ) -> None:
         self.config, self.matrix, self.out, self.say = config, matrix, out, say
+        self._cache = cache
         self.folder, self.trials_folder = ResultsFolder(out), ResultsFolder(out / "trials")
         run = matrix.run
         self._request = Request(
@@ -322,7 +325,10 @@ class Study:
                 for place, p in enumerate(planned):
                     cells.setdefault(p.cell.key, (place, kind, p, method.title))
         listed = [p.cell for p in self.untrained] + [p.cell for _, _, p, _ in cells.values()]
-        self._write_matrix(self.folder, listed)
+        plan = {"schema": 1, "name": f"{self.matrix.name}, tuned"}
+        plan |= {"config": self.matrix.model_dump(mode="json", by_alias=True)}
+        plan |= {"cells": [self.folder.listed(cell) for cell in listed]}
+        write_atomically(self.folder.matrix, pretty_json(plan))
         by_place = sorted(cells.values(), key=lambda c: c[0])
         wanted = [(kind, p, title) for _, kind, p, title in by_place if p.cell.key not in later]
         read = {r["key"] for r in self._reads()}
@@ -369,7 +375,7 @@ class Study:
         run = self.matrix.run
         if folder is self.trials_folder:
             run = run.model_copy(update={"keep_weights": False})
-        jobs = [to_replace(job) for job in jobs_of_run(missing, folder, run)]
+        jobs = [to_replace(job) for job in jobs_of_run(missing, folder, run, cache=self._cache)]
         request = self._request if workers is None else replace(self._request, workers=workers)
         self._pace = Pace(len(jobs))
         if jobs:
@@ -392,9 +398,3 @@ class Study:
     def _reads(self) -> list[dict[str, Any]]:
         path = self.out / "test_reads.jsonl"
         return [json.loads(x) for x in path.read_text().splitlines()] if path.is_file() else []
-
-    def _write_matrix(self, folder: ResultsFolder, cells: list[Cell]) -> None:
-        listed = [folder.listed(c) for c in cells]
-        config = self.matrix.model_dump(mode="json", by_alias=True)
-        plan = {"schema": 1, "name": f"{self.matrix.name}, tuned", "config": config}
-        write_atomically(folder.matrix, pretty_json(plan | {"cells": listed}))

@@ -4,13 +4,16 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import typer
+from running import invoked
 
+from nsbench.analysis.cli.main import add_commands
 from nsbench.analysis.read.load import load_results
 from nsbench.analysis.tables.leaderboard import make_leaderboard
 from nsbench.analysis.tables.tuned import document, tuned_table, write_tuned
@@ -21,6 +24,8 @@ from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.records import ResultsFolder
 from nsbench.benchmarks.records.claims import claimed
 from nsbench.benchmarks.runs import tuning
+from nsbench.benchmarks.runs.executors.base import Ended, Job, OnStart
+from nsbench.benchmarks.runs.executors.local import LocalPool
 from nsbench.benchmarks.runs.trials import Trial, append_line, design
 from nsbench.benchmarks.runs.tuning import Study
 from nsbench.samplers import samplers
@@ -207,6 +212,30 @@ def test_a_cell_that_starts_again_is_one_read_of_the_tests(
         path.record.unlink()
     Study(*load_tuning(write()), out).run()
     assert lines(out / "test_reads.jsonl") == before
+
+
+def test_cells_of_a_study_share_what_takes_long(
+    write: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Path | None] = []
+    run = LocalPool.run
+
+    def noted(pool: LocalPool, jobs: Sequence[Job], on_start: OnStart) -> Iterator[Ended]:
+        seen.extend(job.cache for job in jobs)
+        return run(pool, jobs, on_start)
+
+    monkeypatch.setattr(LocalPool, "run", noted)
+    monkeypatch.setenv("NSBENCH_CACHE", str(tmp_path / "everyone's"))
+    asked = ("tune", write(), "--workers", 1, "--dry-run", "--out")
+    told: dict[Path | None, tuple[str, ...]] = {
+        tmp_path / "shared": ("--cache", str(tmp_path / "shared")),
+        tmp_path / "everyone's": (),
+        None: ("--cache", "none"),
+    }
+    for number, (folder, words) in enumerate(told.items()):
+        invoked(*asked, tmp_path / f"out{number}", *words, app=add_commands(typer.Typer()))
+        assert set(seen) == {folder}
+        seen.clear()
 
 
 def test_a_line_that_was_cut_is_dropped_before_the_next(tmp_path: Path) -> None:
