@@ -7,6 +7,8 @@ from typing import TypeVar
 from nsbench.benchmarks.matrix.estimate import duration
 
 T = TypeVar("T")
+ENOUGH = 5
+"""Ends after the first one that a rate is taken from at least: workers end in bursts."""
 
 
 class Pace:
@@ -38,6 +40,6 @@ class Pace:
             return ""
         text = f" [{self.done:,} of {self.total:,}"
         left, measured = self.total - self.done, self.done - 1
-        if left and measured:
+        if left and measured >= ENOUGH:
             text += f", about {duration(left * (self._last - self._first) / measured)} to go"
         return text + "]"

@@ -26,6 +26,7 @@ from nsbench.benchmarks.records.claims import claimed
 from nsbench.benchmarks.runs import tuning
 from nsbench.benchmarks.runs.executors.base import Ended, Job, OnStart
 from nsbench.benchmarks.runs.executors.local import LocalPool
+from nsbench.benchmarks.runs.pace import ENOUGH
 from nsbench.benchmarks.runs.trials import Trial, append_line, design
 from nsbench.benchmarks.runs.tuning import Study
 from nsbench.samplers import samplers
@@ -191,13 +192,15 @@ def test_every_line_on_a_cell_says_how_far_the_study_is(
     write: Callable[..., Path], tmp_path: Path
 ) -> None:
     said: list[str] = []
-    Study(*load_tuning(write()), tmp_path / "out", said.append, workers=1).run()
+    asked = load_tuning(write(STUDY.replace("[1, 2]", "[1, 2, 3]")))
+    Study(*asked, tmp_path / "out", said.append, workers=1).run()
     fresh = [line for line in said if "(default)" in line or "(tuned)" in line]
     counts = [re.search(r" \[(\d+) of (\d+)(, about .+ to go)?\]$", line) for line in fresh]
     assert all(counts)
     told = [(int(c[1]), int(c[2]), bool(c[3])) for c in counts if c]
     n = len(fresh)
-    assert told == [(i, n, 1 < i < n) for i in range(1, n + 1)]
+    assert n > ENOUGH + 1
+    assert told == [(i, n, ENOUGH < i < n) for i in range(1, n + 1)]
 
 
 def test_a_cell_that_starts_again_is_one_read_of_the_tests(
