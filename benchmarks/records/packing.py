@@ -282,11 +282,16 @@ def _text(value: Any) -> str:
 
 
 def _write(path: Path, table: pa.Table) -> Path:
-    """Write a table whose footer holds the SHA-256 of the file with zeros in its place."""
+    """Write a table whose footer holds the SHA-256 of the file with zeros in its place.
+
+    Columns of fractions hardly repeat: without a dictionary they take a tenth less room.
+    """
     buffer = io.BytesIO()
     kept = table.schema.metadata or {}
     table = table.replace_schema_metadata({**kept, _MARK: BLANK.encode()})
-    pq.write_table(table, buffer, compression="zstd", compression_level=19)
+    repeats = [f.name for f in table.schema if not pa.types.is_floating(f.type)]
+    how: dict[str, Any] = {"compression": "zstd", "compression_level": 19}
+    pq.write_table(table, buffer, use_dictionary=repeats, **how)
     data = buffer.getvalue()
     _, place = _marked(data)
     digest = sha256_of_bytes(data).encode()
