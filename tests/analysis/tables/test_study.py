@@ -41,7 +41,7 @@ def test_every_method_is_named_under_its_own_verdict(study: Results) -> None:
                 assert named in better
         for verdict in {"worse", "undecided"} & set(part["tuned_verdict"]):
             own = part["tuned_verdict"] == verdict
-            listed = told.partition(f"{verdict}: ")[2].partition(". ")[0]
+            listed = re.split(r"; |\. ", told.partition(f"{verdict}: ")[2])[0]
             more = re.search(r" and (\d+) more", listed)
             points = re.findall(r" \(([+-]?\d+\.\d)\)", listed)
             assert len(points) + int(more[1] if more else 0) == own.sum()
