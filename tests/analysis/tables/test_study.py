@@ -78,9 +78,12 @@ def test_a_method_without_a_step_that_is_skipped_is_counted_and_its_reason_said(
     results = load_results(tmp_path / "out")
     table, _ = tuned_table(results)
     reasons = table[table["sampler"] == "linear_projection"]["skip"]
-    assert len(reasons) == 3
+    families, places = table["family"].nunique(), table["data"].nunique()
+    assert len(reasons) == families * places > 0
     assert reasons.str.contains("maps a table of token embeddings").all()
-    assert (table["skip"] != "").sum() == 3
+    assert (table["skip"] != "").sum() == len(reasons)
     board = make_leaderboard(results)
-    said = findings_of(board, board.pools[0])
-    assert sum("1 method skipped" in line for line in said) == 3
+    assert len(board.pools) == places
+    for pool in board.pools:
+        said = findings_of(board, pool)
+        assert sum("1 method skipped" in line for line in said) == families
