@@ -204,7 +204,7 @@ def tune(
     from nsbench.benchmarks.cli.console import settle_hub
     from nsbench.benchmarks.matrix.config import names_hub
     from nsbench.benchmarks.matrix.tune_file import load_tuning
-    from nsbench.benchmarks.records.cache import default_folder, folder_of
+    from nsbench.benchmarks.records.cache import folder_of
     from nsbench.benchmarks.runs.tuning import Study
 
     tuning, matrix = load_tuning(study)
@@ -215,7 +215,7 @@ def tune(
     def say(line: str) -> None:
         echo(line, to_err=True)
 
-    shared = default_folder() if cache is None else folder_of(cache)
+    shared = folder_of(cache)
     asked = Study(tuning, matrix, out, say, only=only or (), workers=workers, cache=shared)
     asked.run(probe=dry_run)
     if not dry_run:

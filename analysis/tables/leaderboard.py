@@ -4,7 +4,7 @@ Scores are kept as stored in ``scores.csv``; the leaderboards show points, which
 score. A mean is over the same tasks for every method of a pool, or it is empty.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -243,8 +243,7 @@ def _rate(
     table["improvement"] = _improvement(scores, reference)
     table[["tasks_low", "tasks_high"]] = over_seeds_and_tasks(scores)
     table["borda"], table["rank_borda"] = borda(scores)
-    unranked = _unranked(results)
-    _counts(table, pool, unranked)
+    _counts(table, pool)
     add_alarms(table, pool, alarms)
     _costs_and_leaks(table, pool)
     of_tasks = {
@@ -252,7 +251,7 @@ def _rate(
     }
     table = pd.concat([table, pd.DataFrame(of_tasks, index=table.index)], axis=1)
     empty = table[table["mean"].isna()]
-    ranks = pool.methods_of(unranked)
+    ranks = set(pool.cells["method"][pool.cells["unranked"]])
     why = ("no seed has a score on every task", "it ranks documents, which is not all of the tasks")
     notes = [
         f"no mean for {sampler} x {augmentation}: {why[m in ranks]}"
@@ -334,15 +333,10 @@ def _improvement(scores: Array, reference: Sequence[int | None]) -> Array:
     return out
 
 
-def _unranked(results: Results) -> set[str]:
-    """Return the keys of cells that ranked documents, and had other tests that they left out."""
-    return {str(c.key) for c in results.loaded if c.record and c.record.evaluation.get("unranked")}
-
-
-def _counts(table: pd.DataFrame, pool: Pool, unranked: Collection[str]) -> None:
+def _counts(table: pd.DataFrame, pool: Pool) -> None:
     """Fill in how many cells failed (or lack a finite score), are missing, or were skipped."""
     method, status = pool.cells["method"].to_numpy(), pool.cells["status"]
-    partly = (status == "done") & ~pool.cells["complete"] & ~pool.cells["key"].isin(unranked)
+    partly = (status == "done") & ~pool.cells["complete"] & ~pool.cells["unranked"]
     asked = pool.cells["encoder"] == AS_THEY_ARE  # each on the tests it was given: none failed
     failed = (status == "failed") | (partly & ~asked)
     missing = status.isin(["pending", "running"]) | (partly & asked)

@@ -37,8 +37,9 @@ class Pool:
         seeds: Seeds, ascending.
         tasks: Tasks, by name.
         scores: Main scores as stored, shape (M, S, T); NaN where missing.
-        cells: One row per cell, with its ``method`` (index into ``methods``) and ``complete``:
-            whether it has a finite score for every task.
+        cells: One row per cell, with its ``method`` (index into ``methods``), ``complete``:
+            whether it has a finite score for every task, and ``unranked``: whether it lacks some
+            because it only ranks documents.
         notes: What a reader must know about it, one line each.
     """
 
@@ -49,10 +50,6 @@ class Pool:
     scores: Array
     cells: pd.DataFrame
     notes: tuple[str, ...] = ()
-
-    def methods_of(self, keys: Collection[str]) -> set[int]:
-        """Return the numbers of the methods that have one of some cells."""
-        return {int(m) for m in self.cells["method"][self.cells["key"].isin(keys)]}
 
     @property
     def title(self) -> str:
@@ -90,6 +87,7 @@ def pools(results: Results, *, match: str = "steps", aggregate: str = "all") -> 
     scores = _Main(chosen, several_splits(results))
     cells = _with_keys(results.cells[~results.cells["key"].isin(defaults_only(results))])
     cells["once"] = cells["untrained"] & cells["key"].isin(_of_fixed_weights(results))
+    cells["unranked"] = cells["key"].isin(_unranked(results))
     if match == "encodes":
         return _matched(cells, scores)
     free = _untrained(cells)
@@ -113,6 +111,11 @@ def _of_fixed_weights(results: Results) -> set[str]:
     """Return the keys of cells whose encoder does not depend on the seed before it is trained."""
     inputs = {cell.key: cell.cell.get("inputs") or {} for cell in results.loaded}
     return {k for k, given in inputs.items() if given.get("encoder", "random") != "random"}
+
+
+def _unranked(results: Results) -> set[str]:
+    """Return the keys of cells that ranked documents, and had other tests that they left out."""
+    return {str(c.key) for c in results.loaded if c.record and c.record.evaluation.get("unranked")}
 
 
 def _untrained(cells: pd.DataFrame) -> dict[Any, list[int]]:

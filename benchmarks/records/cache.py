@@ -45,8 +45,10 @@ def default_folder() -> Path | None:
     return Path(home).expanduser() / "nsbench"
 
 
-def folder_of(text: str) -> Path | None:
-    """A folder as a user says it; ``none`` is none."""
+def folder_of(text: str | None) -> Path | None:
+    """A folder as a user says it; ``none`` is none, and nothing said is `default_folder`."""
+    if text is None:
+        return default_folder()
     return None if text == OFF else Path(text).expanduser().absolute()
 
 

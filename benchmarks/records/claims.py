@@ -60,6 +60,11 @@ class Owner:
     beat: int = 0
     step: int = 0
 
+    @property
+    def who(self) -> str:
+        """The process, for people."""
+        return f"process {self.pid} on {self.host}"
+
 
 @cached(1)
 def this_machine() -> str:
@@ -192,7 +197,7 @@ def claimed(path: Path, what: str) -> Iterator[Claim]:
     claim = acquire(path)
     if claim is None:
         owner = read_owner(path)
-        who = f"process {owner.pid} on {owner.host}" if owner else "another process"
+        who = owner.who if owner else "another process"
         raise ValueError(
             f"{what} is being run by {who}. Wait until that has ended; if it died on another "
             f"machine, remove {path}"

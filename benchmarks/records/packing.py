@@ -290,8 +290,7 @@ def _write(path: Path, table: pa.Table) -> Path:
     kept = table.schema.metadata or {}
     table = table.replace_schema_metadata({**kept, _MARK: BLANK.encode()})
     repeats = [f.name for f in table.schema if not pa.types.is_floating(f.type)]
-    how: dict[str, Any] = {"compression": "zstd", "compression_level": 19}
-    pq.write_table(table, buffer, use_dictionary=repeats, **how)
+    pq.write_table(table, buffer, compression="zstd", compression_level=19, use_dictionary=repeats)
     data = buffer.getvalue()
     _, place = _marked(data)
     digest = sha256_of_bytes(data).encode()

@@ -23,7 +23,7 @@ from nsbench.benchmarks.matrix.expand import expand
 from nsbench.benchmarks.matrix.scale import scaled
 from nsbench.benchmarks.matrix.selecting import only
 from nsbench.benchmarks.records import CellPaths, ResultsFolder
-from nsbench.benchmarks.records.cache import default_folder, folder_of
+from nsbench.benchmarks.records.cache import folder_of
 from nsbench.benchmarks.records.shared import Shared
 from nsbench.benchmarks.runs.executors import base
 from nsbench.benchmarks.runs.executors.team import follow
@@ -150,7 +150,7 @@ def plan_matrix(settings: RunSettings, watch: Watch | None = None) -> Plan:
         request.folder,
         matrix.run,
         minutes=settings.checkpoint_every,
-        cache=default_folder() if settings.cache is None else folder_of(settings.cache),
+        cache=folder_of(settings.cache),
     )
     retry, trackers = settings.retry_failed, settings.report_to
     return Plan(matrix, jobs, request, executor, team, retry, report_to=trackers)

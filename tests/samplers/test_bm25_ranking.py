@@ -10,6 +10,13 @@ from nsbench.samplers import make
 from nsbench.samplers.testing import make_context
 
 
+def documents(folder: Path) -> dict[str, str]:
+    """Retrieval data whose test query names the one document that holds its word."""
+    texts = ["cats chase mice", "dogs bark", "rain in spain"], ["spain", "dogs"]
+    beir(folder, *texts, train="q1\tc1\t1\n", test="q0\tc2\t1\n")
+    return {"name": "retrieval", "path": str(folder), "test": "test"}
+
+
 def test_bm25_ranking_chooses_nothing() -> None:
     assert not make("bm25_ranking")(make_context(4, 9)).mask.any()
 
@@ -17,9 +24,7 @@ def test_bm25_ranking_chooses_nothing() -> None:
 def test_bm25_ranking_is_a_row_of_retrieval_tests_only(
     small: Build, run_matrix: Run, tmp_path: Path
 ) -> None:
-    texts = ["cats chase mice", "dogs bark", "rain in spain"], ["spain", "dogs"]
-    beir(tmp_path, *texts, train="q1\tc1\t1\n", test="q0\tc2\t1\n")
-    data = [{"name": "retrieval", "path": str(tmp_path), "test": "test"}]
+    data = [documents(tmp_path)]
     matrix = small(samplers=["bm25_ranking"], data=data, seeds=[1, 2])
     folder, records = run_matrix(matrix)
     assert [r.status for r in records] == ["done"]  # one row for all seeds
@@ -40,9 +45,7 @@ def test_bm25_ranking_is_a_row_of_retrieval_tests_only(
 def test_bm25_ranking_beside_other_tasks_has_the_scores_that_it_can_have(
     small: Build, run_matrix: Run, tmp_path: Path
 ) -> None:
-    texts = ["cats chase mice", "dogs bark", "rain in spain"], ["spain", "dogs"]
-    beir(tmp_path, *texts, train="q1\tc1\t1\n", test="q0\tc2\t1\n")
-    data = [{"name": "retrieval", "path": str(tmp_path), "test": "test"}]
+    data = [documents(tmp_path)]
     (tmp_path / "held.csv").write_text(
         "sentence1,sentence2,score\ncats chase mice,mice run,3\ndogs bark,rain in spain,0\n"
         "cats and dogs,dogs and cats,5\nspain,mice,1\n"

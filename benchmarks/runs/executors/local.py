@@ -327,7 +327,7 @@ def _die_with(sentinel: int, pid: int, born: str) -> None:
 
 def _waiting_for(jobs: Sequence[base.Job]) -> str:
     owners = [claims.read_owner(job.paths.claim) for job in jobs]
-    places = sorted({f"process {o.pid} on {o.host}" for o in owners if o})
+    places = sorted({owner.who for owner in owners if owner})
     return f"waiting for {len(jobs)} cells that run elsewhere ({', '.join(places) or 'just ended'})"
 
 
