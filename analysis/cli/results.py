@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from nsbench.benchmarks.cli.console import echo
+from nsbench.benchmarks.cli.console import SOME_FAILED, echo
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Results folder.")]
 Packed = Annotated[Path, typer.Argument(metavar="PACKED", help="Folder that `pack` wrote.")]
@@ -18,6 +18,24 @@ Check = Annotated[
 ]
 OutFolder = Annotated[Path, typer.Option("--out", "-o", help="Where to write.")]
 Baseline = Annotated[str, typer.Option(help="Sampler that differences are to.")]
+OnlyMethods = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--only",
+        help="Run only the methods whose name fits this glob, short as it is printed or "
+        "with all settings; repeatable.",
+    ),
+]
+Workers = Annotated[
+    int, typer.Option(min=0, help="Worker processes (0: one per core, or one on a GPU).")
+]
+Cache = Annotated[
+    str | None,
+    typer.Option(
+        help="Folder where cells share embeddings and mined candidates, or 'none'. Default "
+        "$NSBENCH_CACHE, or nsbench in the user's cache folder.",
+    ),
+]
 Texts = Annotated[
     bool,
     typer.Option("--texts/--no-texts", help="Keep texts of shared batches; off for private data."),
@@ -175,29 +193,17 @@ def tune(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Results folder; default out/NAME.")
     ] = None,
-    only: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--only",
-            help="Run only the methods whose name fits this glob, short as it is printed or "
-            "with all settings; repeatable.",
-        ),
-    ] = None,
-    workers: Annotated[
-        int, typer.Option(min=0, help="Worker processes (0: one per core, or one on a GPU).")
-    ] = 0,
-    cache: Annotated[
-        str | None,
-        typer.Option(
-            help="Folder where cells share embeddings and mined candidates, or 'none'. Default "
-            "$NSBENCH_CACHE, or nsbench in the user's cache folder.",
-        ),
-    ] = None,
+    only: OnlyMethods = None,
+    workers: Workers = 0,
+    cache: Cache = None,
     dry_run: Annotated[
         bool,
         typer.Option(
             "--dry-run", help="Run only what tells the cost, print it in hours, and stop."
         ),
+    ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Run failed cells again.")
     ] = False,
 ) -> None:
     """Give every method the same number of trials on dev, then compare on fresh seeds."""
@@ -215,11 +221,24 @@ def tune(
     def say(line: str) -> None:
         echo(line, to_err=True)
 
-    shared = folder_of(cache)
-    asked = Study(tuning, matrix, out, say, only=only or (), workers=workers, cache=shared)
+    asked = Study(
+        tuning,
+        matrix,
+        out,
+        say,
+        only=only or (),
+        workers=workers,
+        cache=folder_of(cache),
+        retry_failed=retry_failed,
+    )
     asked.run(probe=dry_run)
+    if asked.failed:
+        cells = "1 cell has" if asked.failed == 1 else f"{asked.failed} cells have"
+        echo(f"{cells} failed; the same command with --retry-failed runs failed cells again")
     if not dry_run:
         echo(f"next: nsbench leaderboard {out}")
+    if asked.failed:
+        raise typer.Exit(SOME_FAILED)
 
 
 def add_commands(app: typer.Typer) -> None:

@@ -5,6 +5,7 @@ Lucene's form as bm25s computes it. https://doi.org/10.1561/1500000019
 """
 
 import importlib
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -40,9 +41,9 @@ class Bm25:
         stopwords: str = "english",
         stemmer: str = "none",
     ) -> None:
-        import bm25s
         from scipy import sparse
 
+        bm25s = _bm25s()
         in_range("bm25", "k1", k1, 0, 10)
         in_range("bm25", "b", b, 0, 1)
         one_of("bm25", "stopwords", stopwords, STOPWORDS)
@@ -74,10 +75,8 @@ class Bm25:
         )
 
     def _tokens(self, texts: Sequence[str]) -> Any:
-        import bm25s
-
         stopwords, stemmer = self._how
-        return bm25s.tokenize(
+        return _bm25s().tokenize(
             [" ".join(words_of(text)) for text in texts],
             lower=False,
             token_pattern=r"[^ ]+",
@@ -118,17 +117,33 @@ def stop_words(language: str) -> list[str]:
     Raises:
         ValueError: If the installed bm25s has no list of this language.
     """
-    import bm25s.stopwords
-
     if language == "none":
         return []
     name = {"english": "EN"}.get(language, language.upper())
-    found = getattr(bm25s.stopwords, f"STOPWORDS_{name}", None)
+    found = getattr(_bm25s().stopwords, f"STOPWORDS_{name}", None)
     if found is None:
         raise ValueError(f"bm25: the installed bm25s has no stop words for {language}: upgrade it")
     if language == "english":
         return list(found)
     return sorted({part for word in found for part in words_of(word)})
+
+
+def _bm25s() -> Any:
+    """Import bm25s without JAX.
+
+    It would start JAX where that is installed, for nothing that is used here, and JAX takes three
+    quarters of a GPU's memory.
+    """
+    if "bm25s" not in sys.modules:
+        before = sys.modules.get("jax")
+        sys.modules["jax"] = None  # type: ignore[assignment]  # Python's way to say: not there
+        try:
+            importlib.import_module("bm25s.stopwords")
+        finally:
+            del sys.modules["jax"]
+            if before is not None:
+                sys.modules["jax"] = before
+    return importlib.import_module("bm25s")
 
 
 def _stemmer(name: str) -> Any:

@@ -1,7 +1,8 @@
 """Trials of a tuning study, and what is tried next: defaults, then one design for all methods."""
 
+import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,37 @@ class Trial:
         """As one line of JSON."""
         value = self.value if math.isfinite(self.value) else None
         return canonical_json({**vars(self), "keys": list(self.keys), "value": value}) + "\n"
+
+
+def ended_trials(path: Path) -> list[Trial]:
+    """Return every trial that a file lists, in order; a line cut short counts as none."""
+    out = []
+    for line in path.read_text("utf-8").splitlines() if path.is_file() else ():
+        try:
+            raw = json.loads(line)
+            value = math.nan if raw["value"] is None else float(raw["value"])
+            out.append(Trial(**{**raw, "keys": tuple(raw["keys"]), "value": value}))
+        except (ValueError, KeyError, TypeError):
+            continue
+    return out
+
+
+def before_failed(trials: Sequence[Trial], failed: Set[str]) -> list[Trial]:
+    """Return the trials of each method up to its first one that has a failed cell.
+
+    Those after it are left out, too: a method's trials are listed in the order of their numbers,
+    and they are listed again from their records.
+
+    Args:
+        trials: In order.
+        failed: Keys of failed cells.
+    """
+    stopped = set()
+    kept = []
+    for trial in trials:
+        stopped |= {trial.method} if failed & set(trial.keys) else set()
+        kept += [] if trial.method in stopped else [trial]
+    return kept
 
 
 def drawn(space: Mapping[str, Range], number: int, *, size: int, seed: int) -> Values:

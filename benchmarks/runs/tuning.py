@@ -21,12 +21,10 @@ Source: Sivaprasad et al. 2020, Optimizer benchmarking needs to account for hype
 section 3 (equal budgets, and their size said). https://arxiv.org/abs/1910.11758
 """
 
-import json
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -38,7 +36,7 @@ from nsbench.benchmarks.matrix.config import ConfigError, MatrixConfig
 from nsbench.benchmarks.matrix.estimate import duration
 from nsbench.benchmarks.matrix.tune_file import TuneConfig
 from nsbench.benchmarks.records import CellPaths, ResultsFolder, read_json
-from nsbench.benchmarks.records.cell import Cell, Planned, named
+from nsbench.benchmarks.records.cell import Planned, named
 from nsbench.benchmarks.records.claims import claimed
 from nsbench.benchmarks.records.local_task import OWN
 from nsbench.benchmarks.records.names import CellNames
@@ -53,13 +51,17 @@ from nsbench.benchmarks.runs.executors.base import (
     to_replace,
 )
 from nsbench.benchmarks.runs.executors.local import LocalPool, worker_count
+from nsbench.benchmarks.runs.garbage import forget_failed
 from nsbench.benchmarks.runs.pace import Pace
+from nsbench.benchmarks.runs.reads import Reads
 from nsbench.benchmarks.runs.trials import (
     DRAWN,
     Trial,
     append_line,
+    before_failed,
     dev_score,
     drawn,
+    ended_trials,
     skip_reason,
 )
 from nsbench.benchmarks.runs.tuned_methods import (
@@ -91,6 +93,10 @@ class Study:
             missing. None: all run.
         workers: Worker processes; 0 for one per core, or one on a GPU.
         cache: Folder where cells share what takes long to compute; None for none.
+        retry_failed: Run failed cells again, of trials and fresh ones.
+
+    Attributes:
+        failed: Cells of the study that have failed, once it has run.
 
     Raises:
         ConfigError: If the folder holds another study, or a glob fits no method.
@@ -106,9 +112,12 @@ class Study:
         only: Sequence[str] = (),
         workers: int = 0,
         cache: Path | None = None,
+        retry_failed: bool = False,
     ) -> None:
         self.config, self.matrix, self.out, self.say = config, matrix, out, say
-        self._cache = cache
+        self._cache, self._retry = cache, retry_failed
+        self._listed, self._reads = out / "trials.jsonl", Reads(out / "test_reads.jsonl")
+        self.failed = 0
         self.folder, self.trials_folder = ResultsFolder(out), ResultsFolder(out / "trials")
         run = matrix.run
         self._request = Request(
@@ -139,6 +148,10 @@ class Study:
             self._run_all(probe)
 
     def _run_all(self, probe: bool) -> None:
+        if self._retry:
+            failed = {r.key for r in forget_failed(self.trials_folder)}
+            self._list(before_failed(self.trials(), failed))
+            forget_failed(self.folder)
         names = CellNames([planned.cell for planned in self.untrained])
         self._fresh([(UNTRAINED, p, names.method(p.cell)) for p in self.untrained])
         self._tune(self.wanted[:1], min(2, self.config.trials), workers=1)
@@ -168,7 +181,7 @@ class Study:
         tests = min(scored) if scored else 0.0  # the first one loads the data
         most = fresh * len(own)
         if left is None:
-            left = max(0, most - sum(r["setting"] != UNTRAINED for r in self._reads()))
+            left = max(0, most - sum(r["setting"] != UNTRAINED for r in self._reads.rows()))
         compared = sum(fresh * (each[n] + tests) for n in own) * left / max(1, most)
         workers = worker_count(self._request)
         unknown = ", loading the tests each time included" if len(scored) <= workers else ""
@@ -185,16 +198,7 @@ class Study:
 
     def trials(self) -> list[Trial]:
         """Every trial that has ended, in order; a line cut short counts as none."""
-        path = self.out / "trials.jsonl"
-        out = []
-        for line in path.read_text("utf-8").splitlines() if path.is_file() else ():
-            try:
-                raw = json.loads(line)
-                value = math.nan if raw["value"] is None else float(raw["value"])
-                out.append(Trial(**{**raw, "keys": tuple(raw["keys"]), "value": value}))
-            except (ValueError, KeyError, TypeError):
-                continue
-        return out
+        return ended_trials(self._listed)
 
     def _open(self) -> None:
         asked = {
@@ -220,9 +224,12 @@ class Study:
         # Methods are named by what sets them apart, which a further block may change; trials under
         # a former name are listed again from their records.
         names, ended = {m.name for m in self.methods}, self.trials()
-        if any(t.method not in names for t in ended):
-            lines = "".join(t.line() for t in ended if t.method in names)
-            write_atomically(self.out / "trials.jsonl", lines)
+        self._list([t for t in ended if t.method in names])
+
+    def _list(self, trials: list[Trial]) -> None:
+        """Let the file of trials list these alone."""
+        if len(trials) < len(self.trials()):
+            write_atomically(self._listed, "".join(t.line() for t in trials))
 
     def _tune(self, methods: Sequence[Method], trials: int, workers: int | None = None) -> None:
         """Run the trials that are missing; each is listed once all before it are."""
@@ -250,7 +257,7 @@ class Study:
             asked.popleft()
             keys, seconds = tuple(r.key for r in records), sum(r.seconds["total"] for r in records)
             trial = Trial(method.name, number, values, keys, dev_score(records), round(seconds, 3))
-            append_line(self.out / "trials.jsonl", trial.line())
+            append_line(self._listed, trial.line())
             if reason := skip_reason(records):
                 self.say(f"{method.title} is skipped: {reason}")
                 while asked and asked[0][0] is method:
@@ -331,19 +338,22 @@ class Study:
         write_atomically(self.folder.matrix, pretty_json(plan))
         by_place = sorted(cells.values(), key=lambda c: c[0])
         wanted = [(kind, p, title) for _, kind, p, title in by_place if p.cell.key not in later]
-        read = {r["key"] for r in self._reads()}
+        read = self._reads.keys()
         self.say(self.cost(sum(p.cell.key not in read for _, p, _ in wanted)))
         self._fresh(wanted)
+        ended = [finished(self._paths(p, self.folder)) for _, p, _ in wanted]
+        self.failed = sum(r is not None and r.status == "failed" for r in ended)
+        self.failed += sum(row["failed_trials"] for row in chosen)
 
     def _fresh(self, cells: Sequence[tuple[str, Planned, str]]) -> None:
         """Run cells with the matrix's own evaluation, each with its kind and its method's title."""
         told = {p.cell.key: (kind, title) for kind, p, title in cells}
-        read = {r["key"] for r in self._reads()}
+        read = self._reads.keys()
 
         def log_read(job: Job) -> None:
             if (cell := job.planned.cell).key not in read:  # a job may start more than once
                 read.add(cell.key)
-                self._log_read(told[cell.key][0], cell)
+                self._reads.add(told[cell.key][0], cell)
 
         for job, record in self._run([p for _, p, _ in cells], self.folder, log_read):
             if record is not None:
@@ -384,17 +394,3 @@ class Study:
 
     def _paths(self, planned: Planned, folder: ResultsFolder) -> CellPaths:
         return folder.cell(planned.cell.sampler.name, planned.cell.key)
-
-    def _log_read(self, kind: str, cell: Cell) -> None:
-        row = {
-            "at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "key": cell.key,
-            "cell": str(cell),
-            "setting": kind,
-            "tasks": cell.plain()["evaluation"]["tasks"],
-        }
-        append_line(self.out / "test_reads.jsonl", canonical_json(row) + "\n")
-
-    def _reads(self) -> list[dict[str, Any]]:
-        path = self.out / "test_reads.jsonl"
-        return [json.loads(x) for x in path.read_text().splitlines()] if path.is_file() else []

@@ -30,6 +30,7 @@ from nsbench.benchmarks.records import (
 )
 from nsbench.benchmarks.records.cell import Planned
 from nsbench.benchmarks.records.shared import Shared
+from nsbench.benchmarks.runs.memory import ended_cells
 
 if TYPE_CHECKING:
     from nsbench.benchmarks.runs.cell_run import Place
@@ -221,6 +222,7 @@ def run_job(job: Job, after_step: Callable[[], None] = lambda: None) -> RunRecor
             return run_cell(cell, job.paths, job.place(), skip=skip, on_step=on_step)
         finally:
             claim.release()
+            ended_cells.free()
     except OSError as error:  # errors of the cell itself are in its record
         raise StorageError.at(job.paths.folder, error) from None
 

@@ -5,7 +5,6 @@ cells run alone. A cell that a group leaves without a record, because its proces
 another run has claimed it, is run alone by `runs.executors.local`, which finds out why.
 """
 
-import gc
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -213,7 +212,6 @@ def _work(pipe: Connection, jobs: list[base.Job], hub_state: tuple[bool, tuple[s
         said: Any = record if isinstance(record, StorageError) else (place, record)
         with suppress(BrokenPipeError):
             pipe.send(said)
-        gc.collect()  # a cell's memory on the device is free for the others
 
     found = in_turn([partial(work, place) for place in range(len(jobs))], device)
     if device.type == "cuda":

@@ -2,7 +2,8 @@
 
 Workers are forked from a server that has imported the engine once and does nothing else, so that
 starting another one is cheap. Each gets one cell at a time; the parent notices when one dies,
-writes the cell's failed record and starts another worker. When the parent dies, the workers end.
+writes the cell's failed record and starts another worker. A cell that ran out of memory while
+others ran is run once more at the end, alone. When the parent dies, the workers end.
 """
 
 import os
@@ -32,6 +33,7 @@ from nsbench.benchmarks.runs.executors.worker_server import (
     threads_of_workers,
     undisturbed,
 )
+from nsbench.benchmarks.runs.memory import crowded, lacked_memory
 
 PUT_BACK = 3
 """Restarts of such a cell before it counts as crashed."""
@@ -85,6 +87,7 @@ class LocalPool(base.Executor):
         self._took: list[float] = []
         self._starts = Starts()
         self._again: list[base.Job] = []
+        self._crowded: list[base.Job] = []  # they lacked memory beside others
         self._put_back: Counter[str] = Counter()
 
     def run(
@@ -103,7 +106,7 @@ class LocalPool(base.Executor):
         elsewhere: dict[str, tuple[base.Job, float]] = {}
         noted = False
         try:
-            while waiting or elsewhere or any(w.job for w in self._workers):
+            while waiting or elsewhere or self._busy or self._alone_now(waiting):
                 if not self._in_time(waiting, elsewhere):
                     return
                 self._hand_out(waiting, on_start)
@@ -114,16 +117,34 @@ class LocalPool(base.Executor):
                     if record is None:
                         elsewhere[job.planned.cell.key] = job, 0.0
                         continue
+                    if self._size > 1 and lacked_memory(record):
+                        job.paths.record.unlink(missing_ok=True)  # it has yet to end
+                        self._crowded.append(job)
+                        continue
                     self._took.append(record.seconds.get("total", 0.0))
                     yield job, record
                 waiting.extendleft(self._again)
                 self._again.clear()
                 yield from self._ended_elsewhere(elsewhere, waiting)
-                if elsewhere and not noted and not any(w.job for w in self._workers):
+                if elsewhere and not noted and not self._busy:
                     noted = True
                     self._note(_waiting_for([job for job, _ in elsewhere.values()]))
         finally:
             self._stop()
+
+    @property
+    def _busy(self) -> bool:
+        return any(w.job for w in self._workers)
+
+    def _alone_now(self, waiting: deque[base.Job]) -> bool:
+        """Let cells that lacked memory wait again, for one new worker; return whether any do."""
+        if self._crowded:
+            self._note(crowded(len(self._crowded), self._size))
+            waiting.extend(self._crowded)
+            self._crowded.clear()
+            self._stop()
+            self._size = 1
+        return bool(waiting)
 
     def _ended_elsewhere(
         self, elsewhere: dict[str, tuple[base.Job, float]], waiting: deque[base.Job]
@@ -151,6 +172,7 @@ class LocalPool(base.Executor):
             waiting.clear()
         if rest <= 0:
             self.left += len(elsewhere) + sum(w.job is not None for w in self._workers)
+            self.left += len(self._crowded)
             return False
         return True
 

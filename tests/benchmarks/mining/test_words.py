@@ -1,7 +1,9 @@
 """Words of any script: plain English as before, marks kept, bigrams where there are no spaces."""
 
 import json
+import os
 import re
+import sys
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_data import mine_command, pairs_of, put
-from running import planned_of
+from running import planned_of, python
 
 from nsbench.benchmarks.candidates import candidates
 from nsbench.benchmarks.data import TrainingData
@@ -197,3 +199,16 @@ def test_only_cells_whose_words_changed_have_another_key(small: Any, tmp_path: P
 def test_shares_of_common_words_see_unspaced_texts() -> None:
     assert split_words("The cat's  mat, x") == ["The", "cat's", "mat,", "x"]
     assert split_words("北京有雨 ok") == ["北京", "京有", "有雨", "ok"]
+
+
+def test_bm25_does_not_start_jax(tmp_path: Path) -> None:
+    """bm25s starts it on import where it is installed, and it takes most of a GPU's memory."""
+    (tmp_path / "jax").mkdir()
+    (tmp_path / "jax" / "__init__.py").write_text("")
+    (tmp_path / "jax" / "lax.py").write_text("def top_k(*_):\n    print('started')\n")
+    code = (
+        "from nsbench.benchmarks.mining.bm25 import Bm25\nprint(len(Bm25(['a cat'])))\nimport jax"
+    )
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    done = python("-c", code, env=env)
+    assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from nsbench.benchmarks.data import datasets
 from nsbench.benchmarks.matrix.config import ConfigError
 from nsbench.benchmarks.matrix.tune_file import Range, boards, knobs, load_tuning
 from nsbench.benchmarks.objectives import objectives
-from nsbench.benchmarks.records import ResultsFolder
+from nsbench.benchmarks.records import CellPaths, ResultsFolder, RunRecord, write_record
 from nsbench.benchmarks.records.claims import claimed
 from nsbench.benchmarks.runs import tuning
 from nsbench.benchmarks.runs.executors.base import Ended, Job, OnStart
@@ -239,6 +240,39 @@ def test_cells_of_a_study_share_what_takes_long(
         invoked(*asked, tmp_path / f"out{number}", *words, app=add_commands(typer.Typer()))
         assert set(seen) == {folder}
         seen.clear()
+
+
+def fail(paths: CellPaths, record: RunRecord) -> None:
+    """Let a cell have failed, as for want of memory."""
+    reason = "OutOfMemoryError: CUDA out of memory"
+    write_record(paths, replace(record, status="failed", reason=reason, cost={}))
+
+
+def test_failed_cells_of_a_study_are_run_again_when_asked(
+    ran: Path, write: Callable[..., Path], tmp_path: Path
+) -> None:
+    out, study = tmp_path / "out", write()
+    shutil.copytree(ran, out)
+    wanted, trials = json.loads((ran / "tuning.json").read_text()), lines(ran / "trials.jsonl")
+    broken = [t | ({"value": None} if t["number"] == 1 else {}) for t in trials]
+    (out / "trials.jsonl").write_text("".join(json.dumps(t) + "\n" for t in broken))
+    for paths, record in ResultsFolder(out / "trials").records()[0]:
+        if any(record.key in t["keys"] for t in trials if t["number"] == 1):
+            fail(paths, record)
+    fail(*next(x for x in ResultsFolder(out).records()[0] if x[1].cell["budget"]["steps"]))
+    asked = ("tune", study, "--workers", 1, "--out", out)
+    said = invoked(*asked, ends=1, app=add_commands(typer.Typer())).output
+    assert re.search(r"\d cells have failed; the same command with --retry-failed", said)
+    assert [t["value"] for t in lines(out / "trials.jsonl")] == [t["value"] for t in broken]
+
+    invoked(*asked, "--retry-failed", app=add_commands(typer.Typer()))
+    found = [(t["method"], t["number"], t["value"]) for t in lines(out / "trials.jsonl")]
+    assert sorted(found) == sorted((t["method"], t["number"], t["value"]) for t in trials)
+    assert json.loads((out / "tuning.json").read_text()) == wanted
+    records = [r for f in (out, out / "trials") for _, r in ResultsFolder(f).records()[0]]
+    assert {r.status for r in records} == {"done"}
+    keys = [row["key"] for row in lines(out / "test_reads.jsonl")]
+    assert len(keys) == len(set(keys))
 
 
 def test_a_line_that_was_cut_is_dropped_before_the_next(tmp_path: Path) -> None:
