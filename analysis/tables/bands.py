@@ -29,6 +29,8 @@ CLAIMED = 0.05
 """Share of the hardest negatives that the paper calls necessary and sufficient."""
 TINY = 0.001
 """Share of the very hardest that it calls unnecessary and sometimes harmful."""
+SAME_NUMBER = 0.1
+"""Share by which random negatives may be more or fewer than those they are a control for."""
 LEAST_BANDS = 3
 _KEPT = ("mean", "ci_low", "ci_high", "difference", "difference_low", "difference_high", "n_seeds")
 
@@ -121,11 +123,11 @@ def _hardest(table: pd.DataFrame) -> Iterator[str]:
             down="not sufficient here",
         )
         yield f"The {_HARD} alone are {verdict}: {_difference(kept)}."
-    random = table[table["arm"] == "random"]
+    wanted = CLAIMED * float(table["candidates"].fillna(0).max())
+    near = (table["k"] - wanted).abs() <= SAME_NUMBER * wanted
+    random = table[(table["arm"] == "random") & near]
     if kept is not None and len(random):
-        size = float(table["candidates"].fillna(0).max())
-        apart = (random["k"].fillna(0) - CLAIMED * size).abs()
-        row = records(random)[int(apart.to_numpy().argmin())]
+        row = records(random.loc[(random["k"] - wanted).abs().sort_values().index])[0]
         yield (
             f"As a control for their number, {row['k']:g} random negatives gave {_score(row)}, "
             f"the {_HARD} alone {_score(kept)}."
@@ -141,31 +143,35 @@ _HARMFUL = "harmful here: without them the score rises"
 
 def _easier(table: pd.DataFrame) -> Iterator[str]:
     """Sentences on the bands apart from the claimed share."""
-    dropped, kept = _others(table, "drop"), _others(table, "keep")
-    if len(dropped):
-        lower = int((dropped["difference_high"] < 0).sum())
-        worst = records(dropped.sort_values("difference"))[0]
-        yield (
-            f"Of the {len(dropped)} easier bands, dropping {lower or 'none'} lowers the score "
-            f"(each at 95 %, not corrected for their number); "
-            f"the largest loss is {_band(worst)}: {_difference(worst)}."
-        )
-    if len(kept):
-        lower = int((kept["difference_high"] < 0).sum())
-        best = records(kept.sort_values("difference"))[-1]
-        yield (
-            f"Of the {len(kept)} easier bands, {lower or 'none'} alone fall short of all "
-            f"negatives; the best is {_band(best)}: {_difference(best)}."
-        )
+    for arm, does, finds in (
+        ("drop", "dropping {} lowers the score", "the largest loss is"),
+        ("keep", "{} alone fall{} short of all negatives", "the best is"),
+    ):
+        every = _others(table, arm)
+        judged = every.dropna(subset=["difference_high"])
+        bands = f"{len(every)} easier band{'s' * (len(every) > 1)}"
+        if len(every) > len(judged):
+            have = {0: "none has", 1: "1 has"}.get(len(judged), f"{len(judged)} have")
+            bands += f", of which {have} an interval"
+        if len(every) and judged.empty:
+            yield f"Of {bands}, nothing is judged."
+        elif len(every):
+            count = int((judged["difference_high"] < 0).sum())
+            does = does.format(count or "none", "" if count > 1 else "s")
+            row = records(judged.sort_values("difference"))[0 if arm == "drop" else -1]
+            each = " (each at 95 %, not corrected for their number)" if arm == "drop" else ""
+            yield (f"Of {bands}, {does}{each}; {finds} {_band(row)}: {_difference(row)}.")
 
 
 def _below_untrained(table: pd.DataFrame) -> Iterator[str]:
     untrained, kept = table[table["arm"] == "untrained"], table[table["arm"] == "keep"]
-    if len(untrained) and len(kept):
+    judged = kept.dropna(subset=["ci_high"])
+    if len(untrained) and len(judged):
         floor = float(untrained["mean"].iloc[0])
-        worse = records(kept[kept["ci_high"] < floor])
+        worse = records(judged[judged["ci_high"] < floor])
         words = ", ".join(map(_band, worse)) or "no band"
-        yield f"Kept alone, {words} ended below the untrained encoder ({floor:.1f})."
+        less = f", of the {len(judged)} with an interval" if len(judged) < len(kept) else ""
+        yield f"Kept alone, {words} ended below the untrained encoder ({floor:.1f}){less}."
 
 
 def _tiny(table: pd.DataFrame) -> Iterator[str]:
@@ -200,7 +206,8 @@ def _others(table: pd.DataFrame, arm: str) -> pd.DataFrame:
 
 def _verdict(row: Mapping[str, Any], *, up: str, same: str, down: str) -> str:
     if pd.isna(row["difference_low"]):
-        return "not judged (one seed)"
+        seeds = int(row["n_seeds"])
+        return f"not judged ({seeds} seed{'s' * (seeds > 1)})"
     if row["difference_low"] > 0:
         return up
     return down if row["difference_high"] < 0 else same

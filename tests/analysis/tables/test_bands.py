@@ -66,7 +66,7 @@ def test_one_row_per_arm_and_reference(material):
 
 
 def test_the_text_follows_the_numbers(material, tmp_path):
-    text = " ".join(claims(bands_of(material)))
+    text = " ".join(claims(bands_of(material).assign(candidates=60.0)))
     assert "hardest 5 % alone are sufficient here, and better than all" in text
     assert "hardest 5 % are necessary here" in text
     assert "3 random negatives" in text
@@ -116,8 +116,27 @@ def test_each_objective_has_a_table_of_its_own(tmp_path):
 
 
 def test_one_seed_is_not_judged(material):
-    table = bands_of(material).assign(difference_low=np.nan, difference_high=np.nan)
-    assert "not judged (one seed)" in " ".join(claims(table))
+    table = bands_of(material).assign(difference_low=np.nan, difference_high=np.nan, n_seeds=1)
+    text = " ".join(claims(table))
+    assert "not judged (1 seed)" in text
+    assert "Of 2 easier bands, of which none has an interval, nothing is judged." in text
+    assert "fall short" not in text
+
+
+def test_bands_without_an_interval_are_counted_apart(material):
+    table = bands_of(material)
+    easiest = (table["arm"] == "keep") & (table["high"] == 1)
+    unknown = ["ci_low", "ci_high", "difference_low", "difference_high"]
+    table.loc[easiest, unknown] = np.nan
+    text = " ".join(claims(table))
+    assert "Of 2 easier bands, of which 1 has an interval, 1 alone falls short of all" in text
+    assert "the best is 5 to 50 %" in text
+    assert ", of the 2 with an interval." in text
+
+
+def test_random_negatives_of_another_number_are_no_control(material):
+    table = bands_of(material).assign(candidates=65536.0)
+    assert "random negatives gave" not in " ".join(claims(table))
 
 
 def test_no_table_without_bands(standard_material):
