@@ -1,5 +1,6 @@
 """Trainings of a chosen size on a chosen device, made without a hub, a matrix file or a cell."""
 
+import gc
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +19,7 @@ from nsbench.benchmarks.encoders._transformer import TransformerEncoder
 from nsbench.benchmarks.encoders._vocabulary import word_tokenizer
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.records.cell import Budget
+from nsbench.benchmarks.runs.memory import ended_cells
 from nsbench.benchmarks.seeds import seed_for
 from nsbench.benchmarks.training.replay.capture import Captured
 from nsbench.benchmarks.training.replay.side_by_side import in_turn
@@ -196,6 +198,21 @@ def losses_of(device: torch.device, size: Size, **given: Any) -> Losses:
     found = in_turn([lambda pass_on: _trained(device, size, pass_on, **given)], device)[0]
     if isinstance(found, BaseException):
         raise found
+    return found
+
+
+def left_over(device: torch.device, size: Size) -> list[int]:
+    """Bytes of tensors that are held after each of three trainings has ended."""
+    found = []
+    for seed in (1, 2, 3):
+        losses_of(device, size, seed=seed, view="dropout", steps=16)
+        if device.type == "cuda":
+            ended_cells.free()
+            found.append(torch.cuda.memory_allocated(device))
+            continue
+        gc.collect()  # as `free` does, and at once
+        held = [x.untyped_storage() for x in gc.get_objects() if issubclass(type(x), torch.Tensor)]
+        found.append(sum({s.data_ptr(): s.nbytes() for s in held}.values()))
     return found
 
 

@@ -35,6 +35,7 @@ from tools.timing._compare import PLACE, keep, place
 from tools.timing._device_steps import (
     Size,
     interleaved,
+    left_over,
     losses_of,
     no_waiting,
     open_training,
@@ -122,6 +123,7 @@ class Bench:
             self.check(f"recorded = one by one, {name}", partial(self._same, given))
         self.check("side by side = alone", self._beside)
         self.check("a device = the CPU", self._as_on_cpu)
+        self.check("trainings that have ended hold nothing", self._freed)
 
     def check_search(self) -> None:
         """All checks of search."""
@@ -170,6 +172,13 @@ class Bench:
         if apart > 1e-3:
             raise AssertionError(f"losses {apart:.1e} apart")
         return f"losses of the first 8 steps {apart:.1e} apart"
+
+    def _freed(self) -> str:
+        with modes(self.recorded):
+            first, *_, last = left_over(self.device, SMALL)
+        if last > first:
+            raise AssertionError(f"{first} bytes after the first, {last} after the third")
+        return f"{last} bytes after the first and after the third"
 
     def measure_limits(self) -> None:
         """Rate of a matrix product and of a copy."""
