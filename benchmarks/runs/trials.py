@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ def ended_trials(path: Path) -> list[Trial]:
     return out
 
 
-def before_failed(trials: Sequence[Trial], failed: Set[str]) -> list[Trial]:
+def before_failed(trials: Sequence[Trial], of: Mapping[str, str]) -> list[Trial]:
     """Return the trials of each method up to its first one that has a failed cell.
 
     Those after it are left out, too: a method's trials are listed in the order of their numbers,
@@ -67,12 +67,13 @@ def before_failed(trials: Sequence[Trial], failed: Set[str]) -> list[Trial]:
 
     Args:
         trials: In order.
-        failed: Keys of failed cells.
+        of: Status of each cell that has a record, by its key; one without a record has failed.
     """
     stopped = set()
     kept = []
     for trial in trials:
-        stopped |= {trial.method} if failed & set(trial.keys) else set()
+        if math.isnan(trial.value) and any(of.get(k, "failed") == "failed" for k in trial.keys):
+            stopped.add(trial.method)
         kept += [] if trial.method in stopped else [trial]
     return kept
 

@@ -149,9 +149,10 @@ class Study:
 
     def _run_all(self, probe: bool) -> None:
         if self._retry:
-            failed = {r.key for r in forget_failed(self.trials_folder)}
-            self._list(before_failed(self.trials(), failed))
-            forget_failed(self.folder)
+            of = {record.key: record.status for _, record in self.trials_folder.records()[0]}
+            self._list(before_failed(self.trials(), of))
+            for folder in (self.trials_folder, self.folder):
+                forget_failed(folder)
         names = CellNames([planned.cell for planned in self.untrained])
         self._fresh([(UNTRAINED, p, names.method(p.cell)) for p in self.untrained])
         self._tune(self.wanted[:1], min(2, self.config.trials), workers=1)
