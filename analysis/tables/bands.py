@@ -160,7 +160,7 @@ def _easier(table: pd.DataFrame) -> Iterator[str]:
             does = does.format(count or "none", "" if count > 1 else "s")
             row = records(judged.sort_values("difference"))[0 if arm == "drop" else -1]
             each = " (each at 95 %, not corrected for their number)" if arm == "drop" else ""
-            yield (f"Of {bands}, {does}{each}; {finds} {_band(row)}: {_difference(row)}.")
+            yield f"Of {bands}, {does}{each}; {finds} {_band(row)}: {_difference(row)}."
 
 
 def _below_untrained(table: pd.DataFrame) -> Iterator[str]:

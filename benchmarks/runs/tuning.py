@@ -150,7 +150,8 @@ class Study:
     def _run_all(self, probe: bool) -> None:
         if self._retry:
             of = {record.key: record.status for _, record in self.trials_folder.records()[0]}
-            self._list(before_failed(self.trials(), of))
+            ended = self.trials()
+            self._keep(before_failed(ended, of), ended)
             for folder in (self.trials_folder, self.folder):
                 forget_failed(folder)
         names = CellNames([planned.cell for planned in self.untrained])
@@ -225,11 +226,11 @@ class Study:
         # Methods are named by what sets them apart, which a further block may change; trials under
         # a former name are listed again from their records.
         names, ended = {m.name for m in self.methods}, self.trials()
-        self._list([t for t in ended if t.method in names])
+        self._keep([t for t in ended if t.method in names], ended)
 
-    def _list(self, trials: list[Trial]) -> None:
-        """Let the file of trials list these alone."""
-        if len(trials) < len(self.trials()):
+    def _keep(self, trials: list[Trial], listed: list[Trial]) -> None:
+        """Let the file of trials list these alone, out of those that it lists."""
+        if len(trials) < len(listed):
             write_atomically(self._listed, "".join(t.line() for t in trials))
 
     def _tune(self, methods: Sequence[Method], trials: int, workers: int | None = None) -> None:
