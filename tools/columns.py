@@ -127,7 +127,7 @@ _TUNED = {
     "gain_seeds": "Seeds of both.",
     "trials": "Trials of the method.",
     "different_settings": "Different settings among them.",
-    "failed_trials": "Trials that failed.",
+    "failed_trials": "Trials without a score on development data: a cell failed or got none.",
     "tuning_seconds": "Seconds of all its trials.",
     "dev_default": "Score of the defaults on development data, in points.",
     "dev_tuned": "The same of the tuned settings.",

@@ -328,6 +328,6 @@ def _remarks(row: Mapping[str, Any]) -> str:
         for name in ("failed", "missing"):
             if number := row[f"{kind}_n_{name}"]:
                 found.append(f"{number} {kind} cells {name}")
-    if row["failed_trials"]:
-        found.append(f"{row['failed_trials']} trials failed")
+    if number := row["failed_trials"]:
+        found.append(f"{number} trial{'s' * (number > 1)} without a dev score")
     return "; ".join([*found, *([row["tuned_alarms"]] if row["tuned_alarms"] else [])])

@@ -45,6 +45,8 @@ from nsbench.benchmarks.training.replay.capture import replay_mode
 from nsbench.benchmarks.training.snapshots import Snapshots, made_by
 from nsbench.samplers._cache import cached
 
+_LONGEST = 500
+"""Characters of a reason; of a longer one the middle is left out, as its end may say what to do."""
 WORTH = 1.0
 """Seconds a result must take to compute before it is kept for other cells."""
 
@@ -218,7 +220,10 @@ def _reason(error: BaseException) -> str:
         said = "memory ran out: use fewer workers or a smaller batch"
     elif isinstance(error, SystemExit):
         said = f"the cell's code called sys.exit({error.code!r})"
-    return f"{type(error).__name__}: {said}".splitlines()[0][:500]
+    line = f"{type(error).__name__}: {said}".splitlines()[0]
+    if len(line) > _LONGEST:
+        line = f"{line[: _LONGEST // 2]} ... {line[-_LONGEST // 2 :]}"
+    return line
 
 
 def _train_and_score(

@@ -344,8 +344,8 @@ class Study:
         self.say(self.cost(sum(p.cell.key not in read for _, p, _ in wanted)))
         self._fresh(wanted)
         ended = [finished(self._paths(p, self.folder)) for _, p, _ in wanted]
+        ended += [record for _, record in self.trials_folder.records()[0]]
         self.failed = sum(r is not None and r.status == "failed" for r in ended)
-        self.failed += sum(row["failed_trials"] for row in chosen)
 
     def _fresh(self, cells: Sequence[tuple[str, Planned, str]]) -> None:
         """Run cells with the matrix's own evaluation, each with its kind and its method's title."""

@@ -149,6 +149,21 @@ def test_diverged_training_is_a_failed_record(
     assert "the loss is nan at step 0" in records[0].reason
 
 
+def test_of_a_long_reason_the_end_is_kept(
+    small: Build, run_matrix: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nsbench.samplers.hard_top_k import HardTopK
+
+    def explode(self: HardTopK, context: Any) -> Any:
+        raise RuntimeError("Out of memory. " + "Process 1 has 2 GiB. " * 99 + "Set this variable.")
+
+    monkeypatch.setattr(HardTopK, "__call__", explode)
+    _, (record,) = run_matrix(small(samplers=["hard"]))
+    assert record.reason.startswith("RuntimeError: Out of memory. Process 1")
+    assert record.reason.endswith("Set this variable.")
+    assert len(record.reason) < 510
+
+
 def test_impossible_pairing_is_skipped_with_its_reason(small: Build, run_matrix: Run) -> None:
     _, records = run_matrix(small(augmentations=["token_shuffle", "none"]))
     skipped = [r for r in records if r.status == "skipped"]

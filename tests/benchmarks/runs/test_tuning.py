@@ -277,6 +277,22 @@ def test_failed_cells_of_a_study_are_run_again_when_asked(
     assert len(keys) == len(set(keys))
 
 
+def test_a_trial_that_ended_without_a_score_is_no_failed_cell(
+    ran: Path, write: Callable[..., Path], tmp_path: Path
+) -> None:
+    out, study = tmp_path / "out", write()
+    shutil.copytree(ran, out)
+    trials = lines(ran / "trials.jsonl")
+    without = [t | ({"value": None} if t["number"] == 1 else {}) for t in trials]
+    (out / "trials.jsonl").write_text("".join(json.dumps(t) + "\n" for t in without))
+    asked = ("tune", study, "--workers", 1, "--out", out)
+    for more in ((), ("--retry-failed",)):
+        assert "failed" not in invoked(*asked, *more, app=add_commands(typer.Typer())).output
+    table, notes = tuned_table(load_results(out))
+    counted = int(table["failed_trials"].sum())
+    assert document(table, notes).count("1 trial without a dev score") == counted > 0
+
+
 def test_a_line_that_was_cut_is_dropped_before_the_next(tmp_path: Path) -> None:
     path = tmp_path / "test_reads.jsonl"
     path.write_text('{"key": "a"}\n{"key": "b')
