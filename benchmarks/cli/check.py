@@ -42,10 +42,10 @@ def check_cache(config: str, manifest: Path | None) -> None:
     hub.switch_off()
     from nsbench.benchmarks.cli.doctor import fetching
     from nsbench.benchmarks.cli.prefetch import lacking, read_manifest, verify
-    from nsbench.benchmarks.matrix.config import load_config
+    from nsbench.benchmarks.matrix.tune_file import named_matrix
 
     problems = 0
-    for kind, name, reason in lacking(load_config(config)):
+    for kind, name, reason in lacking(named_matrix(config)):
         problems += bool(reason)
         mark = "[red]missing[/]" if reason else "[green]here[/]"
         out.print(f"{mark}  {kind:8} {escaped(name)}", soft_wrap=True)

@@ -190,11 +190,11 @@ def _plugins() -> Iterator[Finding]:
 def _matrix(config: str, reached: bool) -> Iterator[Finding]:
     from nsbench.benchmarks.cli.prefetch import lacking
     from nsbench.benchmarks.evaluation.evaluate import check_dev
-    from nsbench.benchmarks.matrix.config import load_config
     from nsbench.benchmarks.matrix.expand import expand
+    from nsbench.benchmarks.matrix.tune_file import named_matrix
 
     try:
-        settings = load_config(config)
+        settings = named_matrix(config)
         things = list(lacking(settings))
     except (ValueError, OSError) as error:
         yield Finding("bad", str(error))

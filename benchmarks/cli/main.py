@@ -26,7 +26,7 @@ from nsbench.benchmarks.cli.names import shipped
 from nsbench.benchmarks.cli.plugins import plugin_paths
 from nsbench.benchmarks.files import FULL, StorageError, write_atomically
 from nsbench.benchmarks.keys import visible
-from nsbench.benchmarks.matrix.config import load_config, matrix_model, names_hub, suites
+from nsbench.benchmarks.matrix.config import matrix_model, names_hub, suites
 from nsbench.benchmarks.records import ResultsFolder
 from nsbench.samplers import PLUGIN_PATH, Registry, UnknownNameError, one_of, suggest
 
@@ -340,13 +340,14 @@ def prefetch(
         typer.Option("--check", help="Fetch nothing; print what is missing; compare a manifest."),
     ] = False,
 ) -> None:
-    """Fetch all that a matrix names into the Hugging Face cache; needs a network."""
+    """Fetch all that a matrix or a tuning study names into the cache; needs a network."""
     if check:
         cli_check.check_cache(config, out_file)
         return
     from nsbench.benchmarks.cli.prefetch import fetch
+    from nsbench.benchmarks.matrix.tune_file import named_matrix
 
-    settings, rows = load_config(config), []
+    settings, rows = named_matrix(config), []
     if names_hub(settings):
         settle_hub()
     for row in fetch(settings):

@@ -6,6 +6,7 @@ from nsbench.benchmarks.records.cell import Choice, make
 from nsbench.samplers._cache import Cache
 
 _loaded: Cache[TrainingData] = Cache(__name__, 16)
+_has: Cache[tuple[bool]] = Cache(f"{__name__}.has", 64)
 
 
 def load_data(choice: Choice) -> TrainingData:
@@ -17,3 +18,22 @@ def load_data(choice: Choice) -> TrainingData:
         dataset.check()
         found = _loaded.put(key, dataset())
     return found
+
+
+def has_dev(choice: Choice) -> bool:
+    """Return True if a data set has its own development data; asked once per process."""
+    return _asked(choice, "dev")
+
+
+def has_tests(choice: Choice) -> bool:
+    """Return True if a data set has its own tests; asked once per process."""
+    return _asked(choice, "tests")
+
+
+def _asked(choice: Choice, what: str) -> bool:
+    key = what, canonical_json(choice.plain())
+    found = _has.get(key)
+    if found is None:
+        given = getattr(make(datasets, choice), what)()
+        found = _has.put(key, (given is not None and given != [],))
+    return found[0]

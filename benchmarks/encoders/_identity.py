@@ -52,9 +52,9 @@ def _identity(folder: Path, seen: tuple[Path, ...]) -> str:
             name.endswith((".safetensors", ".json")) or name.startswith("vocab")
         )
         if plain:
-            digest.update(f"{name}:{_digest_of(path)};".encode())
+            digest.update(f"{name}:{digest_of(path)};".encode())
         elif not _says_nothing(name, path):
-            rest.append([name, _digest_of(path)])
+            rest.append([name, digest_of(path)])
     for path in sorted(folder.rglob("adapter_config.json")):
         base = read_object(path).get("base_model_name_or_path")
         rest.append(["base", _base(str(base), folder, (*seen, folder.resolve()))])
@@ -139,7 +139,8 @@ def _whole(value: Any, otherwise: int) -> int:
     return value if isinstance(value, int) and value else otherwise
 
 
-def _digest_of(path: Path) -> str:
+def digest_of(path: Path) -> str:
+    """Return the SHA-256 of a file, which is read once as long as its size and times stay."""
     state = path.stat()
     return _hashed(path, state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
 

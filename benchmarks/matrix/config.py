@@ -1,13 +1,14 @@
 """The matrix file: TOML, checked key by key before anything trains."""
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -65,6 +66,18 @@ class BudgetConfig(_Strict):
 
 
 Task = Annotated[Entry, WithJsonSchema(json_schema())]
+Seed = Annotated[int, Field(ge=0, le=2**31)]
+_Seeds = TypeVar("_Seeds", bound=Sequence[int])
+
+
+def _each_once(seeds: _Seeds) -> _Seeds:
+    if twice := [seed for i, seed in enumerate(seeds) if seed in seeds[:i]]:
+        raise ValueError(f"{twice[0]} is there twice, which is one seed and not two")
+    return seeds
+
+
+EACH_ONCE = AfterValidator(_each_once)
+"""Seeds, none of them twice."""
 
 
 class EvaluationConfig(_Strict):
@@ -190,7 +203,7 @@ class MatrixConfig(_Strict):
     limits: list[Annotated[int, Field(ge=0)]] = Field(default=[0], min_length=1)
     encoders: list[Entry] = Field(default=["static"], min_length=1)
     data: list[Entry] = Field(default=["planted"], min_length=1)
-    seeds: list[Annotated[int, Field(ge=0, le=2**31)]] = Field(default=[1, 2, 3], min_length=1)
+    seeds: Annotated[list[Seed], EACH_ONCE] = Field(default=[1, 2, 3], min_length=1)
     no_training: bool = True
     budget: BudgetConfig = BudgetConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
@@ -235,6 +248,18 @@ def suites() -> dict[str, str]:
     return dict(sorted(out.items()))
 
 
+def boards() -> list[str]:
+    """Return the names of the shipped boards: studies with a place in the summary."""
+    folder = resources.files("nsbench.benchmarks.matrix.configs") / "boards"
+    names = (item.name for item in folder.iterdir())
+    return sorted(n.removesuffix(".toml") for n in names if n.endswith(".toml") and n[0] != "_")
+
+
+def is_study_file(raw: Mapping[str, Any]) -> bool:
+    """Return True if what was read from a file is a tuning study and no matrix."""
+    return "matrix" in raw and "samplers" not in raw
+
+
 def load_config(source: str) -> MatrixConfig:
     """Read a matrix file, or a shipped suite by name; paths in a file are relative to it.
 
@@ -252,6 +277,8 @@ def load_config(source: str) -> MatrixConfig:
             raise ConfigError(f"cannot read {source}: {error}") from None
     else:
         if source not in suites():
+            if source in boards():
+                raise ConfigError(f"{source} is a board, not a suite: run it with nsbench tune")
             raise UnknownNameError(
                 f"no suite is called {source!r}, and there is no such file. "
                 f"{suggest(source, suites())}"
@@ -263,6 +290,8 @@ def load_config(source: str) -> MatrixConfig:
         raw = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"{source} is not valid TOML: {error}") from None
+    if is_study_file(raw):
+        raise ConfigError(f"{source} is the file of a tuning study: run it with nsbench tune")
     return parse_config(anchored(raw, path.parent) if path.is_file() else raw, source)
 
 
@@ -275,21 +304,36 @@ def parse_config(raw: Mapping[str, Any], source: str = "the configuration") -> M
     try:
         return matrix_model().model_validate(raw)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            model: Any = matrix_model()
-            for part in first["loc"][:-1]:
-                model = getattr(model, "model_fields", {}).get(str(part), model)
-                model = getattr(model, "annotation", model)
-                model = next(iter(get_args(model)), model)  # of a list, its items
-            legal = [f.alias or n for n, f in model.model_fields.items()]
-            raise ConfigError(
-                f"{source}: unknown key {where!r}. {suggest(str(first['loc'][-1]), legal)}"
-            ) from None
-        value = repr(first.get("input"))
-        value = value if len(value) <= 80 else value[:77] + "..."
-        raise ConfigError(f"{source}: {where} is {value}: {first['msg']}") from None
+        raise ConfigError(f"{source}: {said(error, matrix_model())}") from None
+
+
+def said(error: ValidationError, model: type[BaseModel]) -> str:
+    """Say what is wrong first: the key, its value, and for an unknown key the nearest legal one.
+
+    Args:
+        error: Raised by the model.
+        model: What was to be made.
+    """
+    first = error.errors()[0]
+    *outer, last = first["loc"]
+    where = ".".join(str(p) for p in first["loc"] if not set("-[") & set(str(p)))  # no types
+    if first["type"] == "extra_forbidden":
+        kind: Any = model
+        for part in outer:
+            kind = _inner(kind, part)
+        fields = getattr(kind, "model_fields", {})
+        legal = [f.alias or n for n, f in fields.items()]
+        return f"unknown key {where!r}. {suggest(str(last), legal)}"
+    value = repr(first.get("input"))
+    value = value if len(value) <= 80 else value[:77] + "..."
+    return f"{where} is {value}: {first['msg'].removeprefix('Value error, ')}"
+
+
+def _inner(kind: Any, part: str | int) -> Any:
+    """Return the type of a field of a model, of the values of a mapping or of a list's items."""
+    if (fields := getattr(kind, "model_fields", None)) is not None:
+        return fields[part].annotation if part in fields else kind
+    return get_args(kind)[-1 if get_origin(kind) is dict else 0] if get_args(kind) else kind
 
 
 def grid(params: Mapping[str, Any], listed: frozenset[str] = frozenset()) -> list[dict[str, Any]]:

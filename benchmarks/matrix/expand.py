@@ -1,6 +1,6 @@
 """Expand a checked configuration into its cells."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Any, cast
 from nsbench.benchmarks.augmentations import augmentations
 from nsbench.benchmarks.candidates import candidates
 from nsbench.benchmarks.data import datasets
-from nsbench.benchmarks.data._load import load_data
+from nsbench.benchmarks.data._load import has_tests, load_data
 from nsbench.benchmarks.encoders import encoders
 from nsbench.benchmarks.evaluation.local_tasks import development_task, evaluation_tasks
 from nsbench.benchmarks.evaluation.mteb.tasks import absent_tasks
@@ -30,6 +30,7 @@ from nsbench.benchmarks.records.cell import (
     named,
     resolve,
 )
+from nsbench.benchmarks.records.local_task import OWN
 from nsbench.benchmarks.regimes import check_labels, regimes
 from nsbench.benchmarks.regimes._labels import entailment_data
 from nsbench.samplers import EXTRAS, Pairing, Registry, named_within, samplers, suggest
@@ -205,6 +206,7 @@ def expand(config: MatrixConfig, *, refuse: bool = True) -> list[Planned]:
         for planned in _product(part):
             out.setdefault(planned.cell.key, planned)
     if refuse:
+        refuse_untested(config.evaluation.tasks, expand_axes(config)[1])
         _refuse_impossible(list(out.values()))
     return list(out.values())
 
@@ -247,6 +249,17 @@ def _product(config: MatrixConfig) -> Iterator[Planned]:
         for limit, seed, (cell, skip) in product(limits, seeds, paired):
             one = replace(cell, seed=seed, limit=limit)
             yield Planned(one, skip or large[limit])
+
+
+def refuse_untested(tasks: Iterable[object], data: Iterable[Choice]) -> None:
+    """Raise ConfigError if the data sets' own tests are asked for, and none of them has any."""
+    every = list(data)
+    if OWN in tasks and not any(map(has_tests, every)):
+        raise ConfigError(
+            f"evaluation.tasks names {OWN!r}, and no data set of the matrix has tests: "
+            f"{', '.join(map(str, every))}; name other tasks, or write tasks = [] to train without "
+            "a score"
+        )
 
 
 def _refuse_impossible(planned: Sequence[Planned]) -> None:

@@ -3,12 +3,12 @@
 from typing import Any
 
 from nsbench.benchmarks.augmentations import augmentations
-from nsbench.benchmarks.data._load import load_data
+from nsbench.benchmarks.data._load import has_dev, has_tests, load_data
 from nsbench.benchmarks.data._rows import unpaired
 from nsbench.benchmarks.encoders import encoders
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.records.cell import Cell, Choice, make
-from nsbench.benchmarks.records.local_task import LocalTask
+from nsbench.benchmarks.records.local_task import OWN, LocalTask
 from nsbench.benchmarks.regimes import regimes
 from nsbench.benchmarks.regimes._labels import entailment_data
 from nsbench.samplers import named_within, samplers
@@ -19,6 +19,8 @@ MEANS = ("mean", "last2_mean")
 
 def why_skip(cell: Cell) -> str:
     """Return the reason why a cell makes no sense, or an empty string."""
+    if reason := _why_no_scores(cell):
+        return reason
     encoder = make(encoders, cell.encoder)
     for choice in (*cell.view1, *cell.view2):
         if reason := _why_not_augment(choice, encoder, cell.encoder.name):
@@ -52,6 +54,19 @@ def why_skip(cell: Cell) -> str:
     needed = getattr(sampler, "requires_pool", "")
     if needed and cell.candidates.name != needed:
         return f"{cell.sampler.name} chooses from the pool {needed}, not {cell.candidates.name}"
+    return ""
+
+
+def _why_no_scores(cell: Cell) -> str:
+    """Reason why a data set cannot give the scores that a cell asks of it, or an empty string."""
+    dev, tasks, name = cell.evaluation.dev, cell.evaluation.tasks, cell.data.name
+    if dev == OWN and cell.budget.steps and not has_dev(cell.data):
+        return f"dev is {OWN!r}, and {name} has no development data: name a task"
+    if tasks == (OWN,) and not has_tests(cell.data):
+        return (
+            f"the only task is {OWN!r}, and {name} has no tests: name a task, or write "
+            "tasks = [] to train without a score"
+        )
     return ""
 
 

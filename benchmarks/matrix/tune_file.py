@@ -10,14 +10,23 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from nsbench.benchmarks.data import datasets
 from nsbench.benchmarks.matrix.config import (
+    EACH_ONCE,
     ConfigError,
     Entry,
+    FurtherConfig,
     MatrixConfig,
+    Seed,
     Task,
     View,
+    boards,
+    is_study_file,
     load_config,
     parse_config,
+    said,
+    suites,
 )
+from nsbench.benchmarks.matrix.executors import executors
+from nsbench.benchmarks.matrix.places import anchored
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.records.cell import named
 from nsbench.benchmarks.records.local_task import OWN
@@ -98,13 +107,6 @@ def knobs() -> Knobs:
     return Knobs.model_validate(tomllib.loads(file.read_text("utf-8")))
 
 
-def boards() -> list[str]:
-    """Return the names of the shipped boards: studies with a place in the summary."""
-    folder = resources.files("nsbench.benchmarks.matrix.configs") / "boards"
-    names = (item.name for item in folder.iterdir())
-    return sorted(n.removesuffix(".toml") for n in names if n.endswith(".toml") and n[0] != "_")
-
-
 class TuneConfig(BaseModel):
     """A tuning study.
 
@@ -135,10 +137,8 @@ class TuneConfig(BaseModel):
     trials: int = Field(default=10, ge=2, le=100_000)
     seed: int = Field(default=0, ge=0)
     dev: Task = "own"
-    trial_seeds: tuple[Annotated[int, Field(ge=0, le=2**31)], ...] = Field((1001,), min_length=1)
-    fresh_seeds: tuple[Annotated[int, Field(ge=0, le=2**31)], ...] = Field(
-        (1, 2, 3, 4, 5), min_length=1
-    )
+    trial_seeds: Annotated[tuple[Seed, ...], EACH_ONCE] = Field((1001,), min_length=1)
+    fresh_seeds: Annotated[tuple[Seed, ...], EACH_ONCE] = Field((1, 2, 3, 4, 5), min_length=1)
     knobs: bool = False
     space: dict[str, dict[str, Range]] = {}
 
@@ -154,27 +154,76 @@ def load_tuning(source: Path) -> tuple[TuneConfig, MatrixConfig]:
         ConfigError: If it is not there, not TOML, or a key, name or value is not legal.
     """
     try:
-        config = TuneConfig.model_validate(tomllib.loads(_text(source)))
+        config = TuneConfig.model_validate(_from_here(tomllib.loads(_text(source)), source))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"cannot read {source}: {error}") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ConfigError(f"{source}: {where}: {first['msg']}") from None
+        raise ConfigError(f"{source}: {said(error, TuneConfig)}") from None
     if isinstance(config.matrix, str):
         beside = source.parent / config.matrix
         matrix = load_config(str(beside) if beside.is_file() else config.matrix)
-    elif "seeds" in config.matrix:
-        raise ConfigError(
-            f"{source}: matrix.seeds: a study has trial_seeds and fresh_seeds of its file in place "
-            "of them"
-        )
     else:
+        _check_inline(config.matrix, source)
         matrix = parse_config(config.matrix, f"{source}: matrix")
     entries = [e for block in config.methods for e in (block.samplers or matrix.samplers)]
     check_space(config, list(dict.fromkeys(map(_name, entries))))
     _check_families(config, matrix)
     return config, matrix
+
+
+def _from_here(raw: dict[str, Any], source: Path) -> dict[str, Any]:
+    """Let relative paths of a study's file start at its folder, as those of a matrix file do."""
+    if not source.is_file():
+        return raw
+    out, folder = dict(raw), source.parent
+    if isinstance(out.get("matrix"), Mapping):
+        out["matrix"] = anchored(out["matrix"], folder)
+    if isinstance(out.get("methods"), list):
+        blocks = out["methods"]
+        out["methods"] = [anchored(b, folder) if isinstance(b, Mapping) else b for b in blocks]
+    if "dev" in out:
+        out |= anchored({"evaluation": {"dev": out["dev"]}}, folder)["evaluation"]
+    return out
+
+
+def _check_inline(matrix: Mapping[str, Any], source: Path) -> None:
+    """Refuse settings of a study's own matrix that a study cannot honour."""
+    if "seeds" in matrix:
+        raise ConfigError(
+            f"{source}: matrix.seeds: a study has trial_seeds and fresh_seeds of its file in place "
+            "of them"
+        )
+    run = matrix.get("run")
+    for name in run if isinstance(run, Mapping) else ():
+        if name in executors and name != "local":
+            raise ConfigError(
+                f"{source}: matrix.run.{name}: the cells of a study run in processes of this "
+                "machine; matrix.run.local has their settings"
+            )
+
+
+def study_matrix(config: TuneConfig, matrix: MatrixConfig) -> MatrixConfig:
+    """Return all that a study names as one matrix, such as to fetch it."""
+    blocks = [FurtherConfig.model_validate(block.model_dump()) for block in config.methods]
+    evaluation = matrix.evaluation.model_copy(update={"dev": config.dev})
+    return matrix.model_copy(update={"also": [*matrix.also, *blocks], "evaluation": evaluation})
+
+
+def named_matrix(source: str) -> MatrixConfig:
+    """Return the matrix of a file or a suite, or all that a study or a board names as one matrix.
+
+    Raises:
+        ConfigError: As `load_config` and `load_tuning`.
+    """
+    path = Path(source)
+    if path.is_file():
+        try:
+            is_study = is_study_file(tomllib.loads(path.read_text("utf-8")))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError):
+            is_study = False  # `load_config` says what is wrong
+    else:
+        is_study = source in boards() and source not in suites()
+    return study_matrix(*load_tuning(path)) if is_study else load_config(source)
 
 
 def _text(source: Path) -> str:

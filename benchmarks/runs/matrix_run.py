@@ -6,14 +6,8 @@ from typing import Any
 
 from nsbench.benchmarks import hub
 from nsbench.benchmarks.contrast.distributed import Team, launched
-from nsbench.benchmarks.device import pick_device
-from nsbench.benchmarks.evaluation.evaluate import check_dev, check_tasks
-from nsbench.benchmarks.evaluation.local_tasks import development_task, evaluation_tasks
-from nsbench.benchmarks.evaluation.mteb.tasks import refuse_missing
-from nsbench.benchmarks.evaluation.mteb.tasks import resolve as resolve_tasks
 from nsbench.benchmarks.files import StorageError, in_the_way
 from nsbench.benchmarks.matrix.config import (
-    EvaluationConfig,
     MatrixConfig,
     load_config,
     names_hub,
@@ -25,12 +19,12 @@ from nsbench.benchmarks.matrix.selecting import only
 from nsbench.benchmarks.records import CellPaths, ResultsFolder
 from nsbench.benchmarks.records.cache import folder_of
 from nsbench.benchmarks.records.shared import Shared
+from nsbench.benchmarks.runs.checking import check_evaluation, check_machine
 from nsbench.benchmarks.runs.executors import base
 from nsbench.benchmarks.runs.executors.team import follow
 from nsbench.benchmarks.runs.reporting import Reports, check_trackers
 from nsbench.benchmarks.runs.settings import RunSettings
 from nsbench.benchmarks.runs.watch import Watch
-from nsbench.benchmarks.training.replay.capture import replay_mode
 from nsbench.samplers import parse_choice
 
 
@@ -136,12 +130,11 @@ def plan_matrix(settings: RunSettings, watch: Watch | None = None) -> Plan:
         executor = "team" if team.size > 1 else "local" if settings.beside == 1 else "beside"
     elif settings.beside != 1:
         base.executor_of("beside").check(request)
-    base.executor_of(executor).check(request)
+    check_machine(request, executor)
     if names_hub(matrix):
         hub.settle(watch.note)
-    replay_mode(pick_device(matrix.run.device))
     with watch.stage("looking for the evaluation's data"):
-        _check_evaluation(matrix.evaluation)
+        check_evaluation(matrix.evaluation)
     with watch.stage("reading data and checking the matrix"):
         planned = only(expand(matrix), settings.only)
     watch.absent(planned[0].cell.evaluation.absent)
@@ -234,18 +227,6 @@ def _obstacle(paths: CellPaths) -> str:
         if kind not in ("", "a link"):
             return f"{path} is {kind}, not a file"
     return ""
-
-
-def _check_evaluation(settings: EvaluationConfig) -> None:
-    tasks = evaluation_tasks(settings.tasks)
-    dev = development_task(settings.dev, tasks)
-    names = [t for t in tasks if t != "own"]
-    if names:
-        check_tasks(names)
-    if names and settings.missing == "error":
-        refuse_missing(resolve_tasks(names))
-    if dev not in ("", "own"):
-        check_dev(dev)
 
 
 def _write_matrix(plan: Plan) -> None:

@@ -110,7 +110,7 @@ def design(allowed: Range, number: int, size: int, seed: int, name: str) -> Any:
     Input Variables (Latin hypercube sampling). https://doi.org/10.1080/00401706.1979.10489755
     """
     rng = np.random.default_rng(seed_for(seed, f"design of {name}"))
-    share = (rng.permutation(size) + rng.random(size))[number] / size  # in [0, 1)
+    share = float((rng.permutation(size) + rng.random(size))[number]) / size  # in [0, 1)
     if allowed.values:
         return allowed.values[int(share * len(allowed.values))]
     low, high = float(allowed.low or 0), float(allowed.high or 0)

@@ -6,8 +6,16 @@ from fnmatch import fnmatchcase
 from itertools import product
 from typing import Any
 
+from pydantic import ValidationError
+
 from nsbench.benchmarks.keys import canonical_json
-from nsbench.benchmarks.matrix.config import ConfigError, Entry, MatrixConfig
+from nsbench.benchmarks.matrix.config import (
+    BudgetConfig,
+    ConfigError,
+    Entry,
+    MatrixConfig,
+    said,
+)
 from nsbench.benchmarks.matrix.expand import expand
 from nsbench.benchmarks.matrix.tune_file import AXES, Range, TuneConfig, knobs
 from nsbench.benchmarks.objectives import objectives
@@ -54,7 +62,10 @@ class Method:
             fixed = {k: v for k, v in given.items() if k not in told}
             chosen["objectives"] = [{"name": objective, **shared, **fixed}]
         chosen |= {"samplers": [{"name": sampler, **own}], "objective_parameters": common}
-        budgeted = matrix.budget.model_copy(update=budget)
+        try:
+            budgeted = BudgetConfig.model_validate(matrix.budget.model_dump() | budget)
+        except ValidationError as error:
+            raise ConfigError(f"budget.{said(error, BudgetConfig)}") from None
         return matrix.model_copy(
             update={**chosen, "budget": budgeted, "seeds": seeds, "no_training": False}
         )
@@ -73,6 +84,14 @@ class Method:
                 "lists of values belong in the space"
             )
         return planned
+
+
+def trial_matrix(config: TuneConfig, matrix: MatrixConfig) -> MatrixConfig:
+    """Return the matrix of a study's trials: scored on development data and on nothing else."""
+    evaluation = matrix.evaluation.model_copy(update={"tasks": (), "dev": config.dev})
+    if not matrix.evaluation.dev:  # no checkpoint is chosen: measured once, at the end
+        evaluation = evaluation.model_copy(update={"dev_every": matrix.budget.steps})
+    return matrix.model_copy(update={"evaluation": evaluation})
 
 
 def methods_of(config: TuneConfig, matrix: MatrixConfig) -> list[Method]:

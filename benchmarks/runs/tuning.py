@@ -40,6 +40,7 @@ from nsbench.benchmarks.records.cell import Planned, named
 from nsbench.benchmarks.records.claims import claimed
 from nsbench.benchmarks.records.local_task import OWN
 from nsbench.benchmarks.records.names import CellNames
+from nsbench.benchmarks.runs.checking import check_study
 from nsbench.benchmarks.runs.executors.base import (
     Ended,
     Job,
@@ -69,6 +70,7 @@ from nsbench.benchmarks.runs.tuned_methods import (
     Values,
     chosen_methods,
     methods_of,
+    trial_matrix,
     untrained,
 )
 
@@ -100,6 +102,7 @@ class Study:
 
     Raises:
         ConfigError: If the folder holds another study, or a glob fits no method.
+        ValueError: As `check_study`.
     """
 
     def __init__(
@@ -132,6 +135,7 @@ class Study:
         self.wanted = chosen_methods(self.methods, only)
         self.untrained = untrained(config, matrix, self.wanted)
         self._pace = Pace(0)
+        check_study(config, matrix, self._request, self.wanted)
         self._open()
 
     def run(self, *, probe: bool = False) -> None:
@@ -367,12 +371,7 @@ class Study:
         self, method: Method, values: Values, seeds: tuple[int, ...], *, trial: bool
     ) -> list[Planned]:
         """The cells of one setting, one a seed; those of a trial have no test to be scored on."""
-        matrix = self.matrix
-        if trial:
-            evaluation = matrix.evaluation.model_copy(update={"tasks": (), "dev": self.config.dev})
-            if not matrix.evaluation.dev:  # no checkpoint is chosen: measured once, at the end
-                evaluation = evaluation.model_copy(update={"dev_every": matrix.budget.steps})
-            matrix = matrix.model_copy(update={"evaluation": evaluation})
+        matrix = trial_matrix(self.config, self.matrix) if trial else self.matrix
         return method.cells(matrix, values, seeds)
 
     def _run(

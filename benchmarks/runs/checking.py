@@ -1,0 +1,84 @@
+"""Checks of a matrix or of a tuning study that are made before any of its cells runs."""
+
+from collections.abc import Sequence
+
+from nsbench.benchmarks.device import pick_device
+from nsbench.benchmarks.evaluation.evaluate import check_dev, check_tasks
+from nsbench.benchmarks.evaluation.local_tasks import development_task, evaluation_tasks
+from nsbench.benchmarks.evaluation.mteb.tasks import refuse_missing, resolve
+from nsbench.benchmarks.matrix.config import ConfigError, EvaluationConfig, MatrixConfig
+from nsbench.benchmarks.matrix.expand import expand_axes, refuse_untested
+from nsbench.benchmarks.matrix.tune_file import TuneConfig, study_matrix
+from nsbench.benchmarks.records.local_task import OWN
+from nsbench.benchmarks.runs.executors.base import Request, executor_of
+from nsbench.benchmarks.runs.trials import drawn
+from nsbench.benchmarks.runs.tuned_methods import Method, trial_matrix
+from nsbench.benchmarks.training.replay.capture import replay_mode
+
+
+def check_machine(request: Request, executor: str) -> None:
+    """Check that an executor can do what is asked of it, on the device that is asked for.
+
+    Raises:
+        ValueError: If it cannot, or torch does not see the device.
+    """
+    executor_of(executor).check(request)
+    replay_mode(pick_device(request.device))
+
+
+def check_evaluation(settings: EvaluationConfig) -> None:
+    """Check the names of the tasks and of the development task, and that their data are here.
+
+    Raises:
+        ValueError: If a name is unknown, a file is not as it should be, or data are missing.
+        FileNotFoundError: If a file is missing.
+        ModuleNotFoundError: If mteb is needed and not installed.
+    """
+    tasks = evaluation_tasks(settings.tasks)
+    dev = development_task(settings.dev, tasks)
+    names = [t for t in tasks if t != OWN]
+    if names:
+        check_tasks(names)
+    if names and settings.missing == "error":
+        refuse_missing(resolve(names))
+    if dev not in ("", OWN):
+        check_dev(dev)
+
+
+def check_study(
+    config: TuneConfig, matrix: MatrixConfig, request: Request, methods: Sequence[Method]
+) -> None:
+    """Check that a study can train, and that every setting it will try is legal.
+
+    Args:
+        config: The study.
+        matrix: The matrix that it tunes.
+        request: What is asked of the workers.
+        methods: Those that will run.
+
+    Raises:
+        ConfigError: If no method can train, a range holds a value that is not legal, or the data
+            sets' own tests are asked for where there are none.
+        ValueError: As `check_machine` and `check_evaluation`.
+    """
+    check_machine(request, "local")
+    tried = trial_matrix(config, matrix)
+    for evaluation in (matrix.evaluation, tried.evaluation):
+        check_evaluation(evaluation)
+    refuse_untested(matrix.evaluation.tasks, expand_axes(study_matrix(config, matrix))[1])
+    reasons = [m.skip or _trial_skip(config, tried, m) for m in methods]
+    if reasons and all(reasons):
+        raise ConfigError(f"no method of the study can train: {reasons[0]}")
+
+
+def _trial_skip(config: TuneConfig, tried: MatrixConfig, method: Method) -> str:
+    """Return why a method's trials are skipped; empty if they run, whose settings are all legal."""
+    reasons = []
+    for number in range(config.trials):
+        values = drawn(method.space, number, size=config.trials, seed=config.seed)
+        try:
+            reasons += [p.skip for p in method.cells(tried, values, config.trial_seeds[:1])]
+        except ValueError as error:
+            setting = ", ".join(f"{k} = {v}" for k, v in values.items())
+            raise ConfigError(f"{method.title}, trial {number + 1} ({setting}): {error}") from None
+    return reasons[0] if all(reasons) else ""
