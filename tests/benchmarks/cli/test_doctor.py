@@ -125,6 +125,9 @@ def test_all_that_a_matrix_lacks_is_named_at_once(tmp_path: Path) -> None:
     assert "to mend it" not in done.output  # no line of ours brings a file of theirs
     (tmp_path / "x.txt").write_text("one text\nanother text\n")
     path.write_text(path.read_text().replace("x.txt", str(tmp_path / "x.txt")))
+    said = invoked("doctor", path).output
+    assert "matrix: 12 cells, 6 skipped" in said  # texts of a file have no tests
+    path.write_text(path.read_text().replace('["own"]', "[]"))
     assert "matrix: 12 cells, 0 skipped" in invoked("doctor", path).output
 
 

@@ -181,7 +181,8 @@ def keys(small: Any, tmp_path: Path, name: str, text: str, **more: Any) -> list[
     rows = [{"anchor": f"{text} {i} ab", "positive": f"{text} {i} cd"} for i in range(20)]
     path.write_text("\n".join(map(json.dumps, rows)))
     pool = {"name": "corpus", "source": "bm25", "shortage": "fewer"} | more
-    raw = small(candidates=[pool], data=[{"name": "file", "path": str(path)}])
+    data = [{"name": "file", "path": str(path)}]
+    raw = small(candidates=[pool], data=data, evaluation={"tasks": []})
     return [planned.cell for planned in planned_of(raw)]
 
 

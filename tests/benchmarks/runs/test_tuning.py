@@ -625,7 +625,7 @@ def test_every_end_of_the_shipped_ranges_is_legal() -> None:
         ("learning_rate", "steps", r"space\.budget\.steps cannot be tuned"),
         ("low = 1, high", "low = 13, high", "low is 13 and high is 12"),
         ("low = 1e-3", "low = 0.0", "log needs a low above 0"),
-        ("trials = 3", "trails = 3", "trails: Extra inputs"),
+        ("trials = 3", "trails = 3", "unknown key 'trails'. Did you mean 'trials'"),
         ('"tiny.toml"', '"tniy"', "no suite is called 'tniy'"),
         ('"tiny.toml"', '"tiny.toml"\nfamilies = { x = ["STS12"] }', "look at STS12, planted-sts"),
         ('"tiny.toml"', '{ samplers = ["in_batch"], stesp = 3 }', r"matrix: unknown key 'stesp'"),
