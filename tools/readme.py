@@ -153,8 +153,10 @@ def board_table(folders: Sequence[Path] = BOARDS) -> str:
             for r in records(better.nlargest(1, "tuned_difference"))
         ]
         name = str(place).removeprefix("board-")
-        transformer = part["encoder"].iloc[0].startswith("transformer")
-        encoder = "MiniLM, 3 layers" if transformer else "static"
+        label = str(part["encoder"].iloc[0])
+        layers = re.search(r"\blayers=(\d+)", label)
+        cut = f"MiniLM, {layers[1]} layers" if layers else "MiniLM"
+        encoder = cut if label.startswith("transformer") else "static"
         score = f"{base['tuned_mean'].iloc[0]:.2f}"
         rows.append((name, encoder, part["family"].iloc[0], score, told, *(gain or [""])))
     columns = ("board", "encoder", "tasks", "`in_batch`", " / ".join(_VERDICTS), "largest gain")
