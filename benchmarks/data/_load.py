@@ -1,5 +1,8 @@
 """Data sets of a matrix, each read once per process."""
 
+from collections.abc import Callable
+from typing import Any
+
 from nsbench.benchmarks.data import TrainingData, datasets
 from nsbench.benchmarks.keys import canonical_json
 from nsbench.benchmarks.records.cell import Choice, make
@@ -22,18 +25,15 @@ def load_data(choice: Choice) -> TrainingData:
 
 def has_dev(choice: Choice) -> bool:
     """Return True if a data set has its own development data; asked once per process."""
-    return _asked(choice, "dev")
+    return _asked("dev", choice, lambda spec: spec.dev() is not None)
 
 
 def has_tests(choice: Choice) -> bool:
     """Return True if a data set has its own tests; asked once per process."""
-    return _asked(choice, "tests")
+    return _asked("tests", choice, lambda spec: len(spec.tests()) > 0)
 
 
-def _asked(choice: Choice, what: str) -> bool:
+def _asked(what: str, choice: Choice, ask: Callable[[Any], bool]) -> bool:
     key = what, canonical_json(choice.plain())
     found = _has.get(key)
-    if found is None:
-        given = getattr(make(datasets, choice), what)()
-        found = _has.put(key, (given is not None and given != [],))
-    return found[0]
+    return (found or _has.put(key, (ask(make(datasets, choice)),)))[0]

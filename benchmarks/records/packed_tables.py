@@ -42,7 +42,7 @@ TABLES = {
 """Columns of each packed table, after the name of the cell's folder."""
 OPTIONAL = ("histograms", "negatives", "queries")
 """Absent where no cell has any; histograms and texts also where they were left out."""
-MOST = {"queries": 1_000_000}
+MOST = {"queries": 2_000_000}
 """Rows above which a table is left out."""
 QUERY_METRIC = "ndcg_at_10"
 """Kept of a query where its test's main metric is not."""

@@ -10,7 +10,7 @@ are not kept. Layout::
              histograms.parquet   folder, then those of histograms.parquet; absent if left out
              negatives.parquet    folder, then `NEGATIVE_COLUMNS`; absent where no cell has any
              queries.parquet      folder, then the columns of queries.parquet; absent likewise, and
-                                  from packs of more than a million values
+                                  from packs of over two million values
              study.json ...       settings and choices of a tuning study as they are, see `STUDY`
              journals.parquet     file, text: its journals, see `JOURNALS`; as they are in packs of
                                   older versions
