@@ -213,15 +213,17 @@ def _untrained(loaded: Sequence[Any], seeds: int) -> list[dict[str, Any]]:
 
 
 def _baseline(methods: Sequence[Mapping[str, Any]], method: Mapping[str, Any]) -> int | None:
-    """Return the first `in_batch` of the method's augmentation, else the first of all.
+    """Return the baseline of the method's augmentation, else the first of all.
 
-    Of `in_batch` itself only the first row of the board is its own baseline.
+    Baselines are the rows of `in_batch` with the objective and the candidates of its first row;
+    they themselves are compared with that one.
     """
-    plain = [i for i, m in enumerate(methods) if m["sampler"] == "in_batch"]
+    plain = [m for m in methods if m["sampler"] == "in_batch"]
     if not plain:
         return None
-    same = [i for i in plain if methods[i]["augmentation"] == method["augmentation"]]
-    return plain[0] if method["sampler"] == "in_batch" or not same else same[0]
+    alike = [m for m in plain if all(m[n] == plain[0][n] for n in ("objective", "candidates"))]
+    same = [m for m in alike if m["augmentation"] == method["augmentation"]]
+    return methods.index(plain[0] if method in alike or not same else same[0])
 
 
 def _label(method: Mapping[str, Any]) -> str:

@@ -489,6 +489,39 @@ def test_blocks_are_methods_once_each_and_only_those_asked_for_run(
         Study(config, matrix, out, only=("hard",))
 
 
+def test_the_baseline_has_the_method_s_augmentation(
+    write: Callable[..., Path], tmp_path: Path
+) -> None:
+    blocks = """
+[[methods]]
+samplers = ["in_batch"]
+objectives = ["info_nce", "focal"]
+augmentations = ["none", "token_cutoff"]
+[[methods]]
+samplers = ["hard", "in_batch"]
+objectives = ["focal"]
+augmentations = ["word_repetition", "token_cutoff"]
+"""
+    text = STUDY.replace("trials = 3", "trials = 2").replace("[1, 2]", "[1]") + blocks
+    Study(*load_tuning(write(text)), tmp_path / "out").run()
+    table, _ = tuned_table(load_results(tmp_path / "out"))
+    found = {
+        (row["sampler"], row["augmentation"], row["objective"]): row["baseline"]
+        for row in table.to_dict("records")
+    }
+    first, cut = "in_batch x none x info_nce", "in_batch x token_cutoff x info_nce"
+    assert found == {
+        ("no_training", "", ""): first,
+        ("in_batch", "none", "info_nce"): first,
+        ("in_batch", "none", "focal"): first,
+        ("in_batch", "token_cutoff", "info_nce"): first,  # what the views are worth
+        ("in_batch", "token_cutoff", "focal"): cut,
+        ("hard", "token_cutoff", "focal"): cut,
+        ("in_batch", "word_repetition", "focal"): first,  # there is none of these views
+        ("hard", "word_repetition", "focal"): first,
+    }
+
+
 TABLES = """
 [[methods]]
 samplers = ["in_batch", { name = "hard", k = 4 }, { name = "hard", k = 2 }]
