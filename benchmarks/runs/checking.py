@@ -11,7 +11,7 @@ from nsbench.benchmarks.matrix.expand import expand_axes, refuse_untested
 from nsbench.benchmarks.matrix.tune_file import TuneConfig, study_matrix
 from nsbench.benchmarks.records.local_task import OWN
 from nsbench.benchmarks.runs.executors.base import Request, executor_of
-from nsbench.benchmarks.runs.trials import drawn
+from nsbench.benchmarks.runs.trials import drawn, in_words
 from nsbench.benchmarks.runs.tuned_methods import Method, trial_matrix
 from nsbench.benchmarks.training.replay.capture import replay_mode
 
@@ -79,6 +79,6 @@ def _trial_skip(config: TuneConfig, tried: MatrixConfig, method: Method) -> str:
         try:
             reasons += [p.skip for p in method.cells(tried, values, config.trial_seeds[:1])]
         except ValueError as error:
-            setting = ", ".join(f"{k} = {v}" for k, v in values.items())
-            raise ConfigError(f"{method.title}, trial {number + 1} ({setting}): {error}") from None
+            trial = f"{method.title}, trial {number + 1} ({in_words(values)})"
+            raise ConfigError(f"{trial}: {error}") from None
     return reasons[0] if all(reasons) else ""

@@ -122,6 +122,11 @@ def design(allowed: Range, number: int, size: int, seed: int, name: str) -> Any:
     return min(int(value), int(high)) if whole else value
 
 
+def in_words(values: Values) -> str:
+    """Return a trial's values in words."""
+    return ", ".join(f"{k}={v}" for k, v in values.items()) or "defaults"
+
+
 def skip_reason(records: Sequence[RunRecord]) -> str:
     """Return the reason why a method was skipped; empty if any cell of it ran."""
     every = bool(records) and all(r.status == "skipped" for r in records)

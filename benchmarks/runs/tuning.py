@@ -63,6 +63,7 @@ from nsbench.benchmarks.runs.trials import (
     dev_score,
     drawn,
     ended_trials,
+    in_words,
     skip_reason,
 )
 from nsbench.benchmarks.runs.tuned_methods import (
@@ -269,8 +270,7 @@ class Study:
                 while asked and asked[0][0] is method:
                     asked.popleft()
                 continue
-            setting = ", ".join(f"{k}={v}" for k, v in values.items()) or "defaults"
-            dev = f"dev {100 * trial.value:.2f} ({setting})"
+            dev = f"dev {100 * trial.value:.2f} ({in_words(values)})"
             self.say(f"{method.title}, trial {number + 1}: {dev}{self._pace}")
 
     def _skip(self, method: Method, trials: list[Trial]) -> str:
