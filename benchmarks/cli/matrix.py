@@ -98,15 +98,16 @@ def run(options: RunOptions) -> None:
 
         plan = plan_matrix(RunSettings(config=matrix, **given), watch)
     watch.names = CellNames([job.planned.cell for job in plan.jobs])
-    err.quiet = bool(plan.team.rank)
     if options.dry_run:
         if not plan.team.rank:
             print_plan(plan, cells=options.cells, probed=not options.no_probe)
         return
-    with _resumable(plan.folder, len(plan.jobs), watch), watch.progress:
-        outcome = run_plan(plan, watch)
-    if plan.team.rank:
+    if plan.team.rank:  # says nothing but errors
+        with _interruptible(watch, lambda: None):
+            run_plan(plan)
         return
+    with _interruptible(watch, lambda: _say_resumable(plan.folder, len(plan.jobs))), watch.progress:
+        outcome = run_plan(plan, watch)
     _print_summary(outcome)
     if "done" in outcome.statuses:
         for show in after_run:
@@ -119,8 +120,8 @@ def run(options: RunOptions) -> None:
 
 
 @contextmanager
-def _resumable(folder: ResultsFolder, cells: int, watch: Screen) -> Iterator[None]:
-    """Let SIGTERM end a run as Ctrl-C does; both print what is done and how to continue."""
+def _interruptible(watch: Screen, say: Callable[[], None]) -> Iterator[None]:
+    """Let SIGTERM end a run as Ctrl-C does; after both, ``say`` is called."""
 
     def interrupt(number: int, frame: Any) -> NoReturn:
         watch.stopping = True
@@ -134,16 +135,21 @@ def _resumable(folder: ResultsFolder, cells: int, watch: Screen) -> Iterator[Non
     except KeyboardInterrupt:
         for number, handler in before.items():  # a second one ends at once
             signal.signal(number, handler)
-        done = sum(1 for paths in folder.folders() if paths.record.exists())
-        err.print(
-            f"interrupted: {done} of {cells} cells have ended, and their records are in "
-            f"{folder.root}. Run the same command again to do the rest.",
-            soft_wrap=True,
-        )
+        say()
         raise typer.Exit(INTERRUPTED) from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _say_resumable(folder: ResultsFolder, cells: int) -> None:
+    """Print what is done and how to continue."""
+    done = sum(1 for paths in folder.folders() if paths.record.exists())
+    err.print(
+        f"interrupted: {done} of {cells} cells have ended, and their records are in "
+        f"{folder.root}. Run the same command again to do the rest.",
+        soft_wrap=True,
+    )
 
 
 def _print_summary(outcome: "Outcome") -> None:

@@ -60,6 +60,9 @@ class Team:
     rank: int = 0
     size: int = 1
 
+    def __str__(self) -> str:
+        return f"process {self.rank} of {self.size}"
+
     def own(self, count: int) -> Tensor:
         """``(n,)`` this process's part of ``count`` rows; parts differ by one row at most."""
         return torch.arange(count).tensor_split(self.size)[self.rank]
@@ -113,18 +116,28 @@ class Team:
         return bool(self.collect(torch.tensor([int(mine)]))[0])
 
     def announce(self, word: bytes) -> bytes:
-        """Send bytes of one length from the first process to all others; return them."""
+        """Send bytes of one length from the first process to all others; return them.
+
+        Raises:
+            ApartError: If another process has ended.
+        """
         if self.size == 1:
             return word
         held = torch.frombuffer(bytearray(word), dtype=torch.uint8)
-        dist.broadcast(held, 0)
+        try:
+            dist.broadcast(held, 0)
+        except RuntimeError as error:
+            raise ApartError(f"{self} no longer reaches the others: {error}") from error
         return held.numpy().tobytes()
 
-    def meet(self) -> None:
+    def meet(self, error: Exception) -> None:
         """Wait until every process has failed.
 
+        Args:
+            error: With which this one has.
+
         Raises:
-            ApartError: If one has not after `PATIENCE`.
+            ApartError: If another one has not after `PATIENCE`.
         """
         if self.size == 1:
             return
@@ -132,9 +145,8 @@ class Team:
             dist.monitored_barrier(timeout=PATIENCE, wait_all_ranks=True)
         except RuntimeError:
             raise ApartError(
-                f"process {self.rank} of {self.size} failed alone, or another one died; "
-                "the error before this one says how it was noticed"
-            ) from None
+                f"{self} failed alone, or another one died: {type(error).__name__}: {error}"
+            ) from error
 
     def same(self, digest: str) -> None:
         """Check that all processes have the same weights.

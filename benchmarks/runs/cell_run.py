@@ -295,8 +295,8 @@ def _failing_together() -> Iterator[None]:
     """
     try:
         yield
-    except Exception:
-        team().meet()
+    except Exception as error:
+        team().meet(error)
         raise
 
 
@@ -324,8 +324,8 @@ def train_along(cell: Cell, paths: CellPaths, place: Place) -> None:
         try:
             encoder, data = built_encoder(cell).to(device), load_data(cell.data)
             train_cell(cell, data, encoder, device, snapshots=snapshots, cache=place.shared())
-        except Exception:
-            team().meet()
+        except Exception as error:
+            team().meet(error)
 
 
 def trained_encoder(cell: Cell, *, threads: int = 1) -> Encoder:

@@ -110,7 +110,7 @@ def follow(jobs: Sequence[base.Job], wanted: "Team") -> None:
     while (word := team().announce(_OVER)) != _OVER:
         key = word.decode()
         if key not in cells:
-            raise ApartError(f"process {wanted.rank} has planned no cell {key}: other files?")
+            raise ApartError(f"{wanted} has planned no cell {key}: other files?")
         job = cells[key]
         train_along(job.planned.cell, job.paths, job.place())
     leave()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -107,7 +108,8 @@ def test_law_two_processes_train_what_one_trains(tmp_path: Path) -> None:
         assert a["quantity"].tolist() == b["quantity"].tolist()
         np.testing.assert_allclose(b["mean"], a["mean"], rtol=1e-3, atol=1e-4)
     assert done == 4
-    assert [process.returncode for process in both] == [0, 0]  # skipped is not failed
+    ends = [process.returncode for process in both]
+    assert ends == [0, 0], said[0]  # skipped is not failed
 
 
 @pytest.mark.slow  # cells of one and of two processes
@@ -170,12 +172,28 @@ def test_law_two_killed_processes_go_on_to_the_same_bytes(tmp_path: Path) -> Non
             assert (one[name].folder / file).read_bytes() == (two[name].folder / file).read_bytes()
 
 
+def test_the_error_of_another_process_is_shown(tmp_path: Path) -> None:
+    # Each process reads a file of its own: the second one knows no cell of the first one's.
+    for rank in range(2):
+        told = CONFIG.format(chunk=0).replace("seeds = [1]", f"seeds = [{rank}]")
+        (tmp_path / f"{rank}.toml").write_text(told)
+    run = f"{sys.executable} -m nsbench.analysis.cli.main run $RANK.toml --out both"
+    ended = subprocess.run(
+        torchrun("bash", "-c", run), check=False, capture_output=True, text=True, cwd=tmp_path
+    )
+    assert ended.returncode
+    found = re.search(r"error: process 1 of 2 has planned no cell (\w+): other files", ended.stderr)
+    assert found, ended.stderr
+    records = map(read_record, by_key(tmp_path / "both").values())
+    assert found[1] not in {r.key for r in records if r.status == "done"}
+
+
 def test_one_process_is_a_team_of_its_own() -> None:
     value = torch.ones(3, requires_grad=True)
     assert ALONE.gather(value, 3) is value
     assert ALONE.own(5).tolist() == [0, 1, 2, 3, 4]
     assert ALONE.announce(b"word") == b"word"
-    ALONE.meet()
+    ALONE.meet(ValueError("alone"))
 
 
 def test_parts_of_a_batch_cover_it_once() -> None:
