@@ -183,6 +183,11 @@ def launched() -> Team:
 
 def join(wanted: Team, device: str) -> None:
     """Connect this process with its team; of several GPUs each process takes its own."""
+    # Before there is a group: these functions keep the group of the time of their import as a
+    # default. Imported later, by transformers, they hold its threads until Python ends, and a
+    # thread that asks for Python then aborts the process.
+    import torch.distributed.nn.functional
+
     global _team
     cuda = device != "cpu" and torch.cuda.is_available()
     if cuda:

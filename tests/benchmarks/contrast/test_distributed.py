@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from running import HANG, until
+from running import HANG, python, until
 
 from nsbench.benchmarks.contrast.distributed import ALONE, Team, launched
 from nsbench.benchmarks.records import CellPaths, ResultsFolder, read_record
@@ -186,6 +186,25 @@ def test_the_error_of_another_process_is_shown(tmp_path: Path) -> None:
     assert found, ended.stderr
     records = map(read_record, by_key(tmp_path / "both").values())
     assert found[1] not in {r.key for r in records if r.status == "done"}
+
+
+ENDS = """
+import weakref
+import torch.distributed as dist
+from nsbench.benchmarks.contrast.distributed import Team, join, leave
+join(Team(0, 2), "cpu")
+from transformers import BertModel  # imports what torch has for several processes
+import torch.distributed.nn
+group = weakref.ref(dist.group.WORLD)
+leave()
+assert group() is None
+"""
+
+
+def test_no_thread_of_the_group_is_left_when_python_ends() -> None:
+    alone = {"WORLD_SIZE": "1", "RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
+    ended = python("-c", ENDS, env=os.environ | alone)
+    assert ended.returncode == 0, ended.stderr
 
 
 def test_one_process_is_a_team_of_its_own() -> None:
