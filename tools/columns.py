@@ -133,7 +133,7 @@ _TUNED = {
     "dev_tuned": "The same of the tuned settings.",
     "setting": "The tuned settings.",
     "skip": "Why the method was skipped.",
-    "tuned_scores": "Tuned scores in points, in the order of the fresh seeds, with blanks between.",
+    "tuned_scores": "Tuned scores in points by fresh seed, blanks between; empty without any.",
 }
 _OF_BOARDS = {
     *("family", "n_tasks", "baseline", "gain", "trials", "tuning_seconds", "setting", "skip"),

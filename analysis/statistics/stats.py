@@ -109,11 +109,17 @@ def t_half_width(values: Array, level: float) -> Array:
 
 
 def spread(values: Array) -> Array:
-    """Standard deviation over the last axis (n - 1), NaN-aware; NaN below two values."""
+    """Standard deviation over the last axis (n - 1), NaN-aware; NaN below two values.
+
+    Values that are all the same have none: their mean may differ from them in the last bit.
+    """
     n = (~np.isnan(values)).sum(axis=-1)
     centre = nan_mean(values)
     squares = np.nansum((values - centre[..., None]) ** 2, axis=-1)
-    return np.asarray(np.where(n >= 2, np.sqrt(squares / np.maximum(n - 1, 1)), np.nan))
+    most = np.fmax.reduce(values, axis=-1, initial=-np.inf)
+    level = most == np.fmin.reduce(values, axis=-1, initial=np.inf)
+    found = np.where(level, 0.0, np.sqrt(squares / np.maximum(n - 1, 1)))
+    return np.asarray(np.where(n >= 2, found, np.nan))
 
 
 def nan_mean(values: Array) -> Array:

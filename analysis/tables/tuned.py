@@ -156,7 +156,7 @@ class _Board:
             own = own.assign(**{n: [c[n] for c in counted] for n in counted[0]})
             table = table.join(own[list(_OF_KIND)].add_prefix(f"{kind}_"))
         table = table.join(_gains(methods, arrays["tuned"], arrays["default"]))
-        table["tuned_scores"] = [" ".join(f"{v:.4f}" for v in row) for row in arrays["tuned"]]
+        table["tuned_scores"] = [_listed(row) for row in arrays["tuned"]]
         for name in ("trials", "different_settings", "failed_trials"):
             table[name] = [m.get(name, 0) for m in methods]
         skipped = table["skip"] = [m.get("skip", "") for m in methods]
@@ -253,6 +253,11 @@ def _gains(methods: Sequence[Mapping[str, Any]], tuned: Array, default: Array) -
 
 def _mean(row: Array) -> float:
     return float("nan") if np.isnan(row).all() else float(np.nanmean(row))
+
+
+def _listed(row: Array) -> str:
+    """Return scores with blanks between; nothing where there is none."""
+    return "" if np.isnan(row).all() else " ".join(f"{v:.4f}" for v in row)
 
 
 def _there(row: Array) -> Array:

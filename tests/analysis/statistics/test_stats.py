@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from nsbench.analysis.statistics import stats
@@ -46,6 +48,17 @@ def test_mean_interval_by_hand():
     """Seeds 1, 2, 3: mean 2, deviation 1, error 1 / sqrt(3), t(0.975, 2) = 4.3027: 2 +- 2.4841."""
     interval = stats.mean_interval(np.array([1.0, 2, 3]).reshape(1, 3, 1))
     assert interval.high[0] == pytest.approx(2 + 4.302653 / np.sqrt(3))
+
+
+@given(st.floats(-1e6, 1e6), st.integers(2, 12), st.integers(0, 3))
+def test_values_that_are_all_the_same_have_no_spread(value, count, missing):
+    values = np.array([value] * count + [np.nan] * missing)
+    assert stats.spread(values) == 0
+    assert stats.t_half_width(values, 0.95) == 0
+    values[0] += 1
+    assert stats.spread(values) == pytest.approx(np.nanstd(values, ddof=1))
+    assert np.isnan(stats.spread(values[:1]))
+    assert np.isnan(stats.spread(values[:0]))
 
 
 def test_one_seed_has_no_interval():

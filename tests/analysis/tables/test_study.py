@@ -53,6 +53,18 @@ def test_every_method_is_named_under_its_own_verdict(study: Results) -> None:
         assert f"{baseline:.1f} points" in lines[0]
 
 
+@pytest.mark.parametrize(
+    "path", sorted(STORED.glob("board-*/tables/tuned.csv")), ids=lambda path: path.parts[-3]
+)
+def test_a_score_is_listed_for_each_seed_that_has_one(path: Path) -> None:
+    table = pd.read_csv(path, dtype={"tuned_scores": str})
+    scores = table["tuned_scores"].fillna("").str.split()
+    found = [sum(score != "nan" for score in row) for row in scores]
+    assert found == table["tuned_n_seeds"].tolist()
+    without = table["tuned_n_seeds"] == 0
+    assert table.loc[without, "tuned_scores"].isna().all()
+
+
 def test_a_baseline_of_other_data_is_named(tmp_path: Path) -> None:
     root = tmp_path / "results"
     unpack(STORED / "board-pairs" / "cells", root)
