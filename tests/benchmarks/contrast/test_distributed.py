@@ -17,7 +17,7 @@ from running import HANG, python, until
 
 from nsbench.benchmarks.contrast.distributed import ALONE, Team, launched
 from nsbench.benchmarks.records import CellPaths, ResultsFolder, read_record
-from nsbench.benchmarks.runs.executors.base import Request
+from nsbench.benchmarks.runs.executors.base import Request, finished
 from nsbench.benchmarks.runs.executors.team import TeamPool
 
 CONFIG = """
@@ -184,8 +184,9 @@ def test_the_error_of_another_process_is_shown(tmp_path: Path) -> None:
     assert ended.returncode
     found = re.search(r"error: process 1 of 2 has planned no cell (\w+): other files", ended.stderr)
     assert found, ended.stderr
-    records = map(read_record, by_key(tmp_path / "both").values())
-    assert found[1] not in {r.key for r in records if r.status == "done"}
+    # torchrun may end the first process before it has written why the cell failed
+    records = map(finished, by_key(tmp_path / "both").values())
+    assert not any(r is not None and r.status == "done" for r in records)
 
 
 ENDS = """
