@@ -40,11 +40,12 @@ Texts = Annotated[
     bool,
     typer.Option("--texts/--no-texts", help="Keep texts of shared batches; off for private data."),
 ]
-Histograms = Annotated[
+Distributions = Annotated[
     bool,
     typer.Option(
-        "--histograms/--no-histograms",
-        help="Keep histograms of similarity, about half of a folder of small cells.",
+        "--distributions/--no-distributions",
+        help="Keep histograms of similarity and quantiles of difficulty, about half of a folder "
+        "of small cells; the means are always kept.",
     ),
 ]
 Margin = Annotated[
@@ -56,12 +57,12 @@ Names = Annotated[
 
 
 def pack_(
-    folder: Folder, out: OutFolder, texts: Texts = True, histograms: Histograms = True
+    folder: Folder, out: OutFolder, texts: Texts = True, distributions: Distributions = True
 ) -> None:
     """Pack the records of a results folder into a few small parquet files."""
     from nsbench.benchmarks.records.packing import pack
 
-    files, bad = pack(folder, out, texts=texts, histograms=histograms)
+    files, bad = pack(folder, out, texts=texts, distributions=distributions)
     for line in bad:
         echo(f"left out: {line}", to_err=True)
     for path in files:
@@ -82,12 +83,12 @@ def publish_(
     report: Annotated[bool, typer.Option("--report", help="Keep a report too.")] = False,
     baseline: Baseline = "in_batch",
     texts: Texts = True,
-    histograms: Histograms = True,
+    distributions: Distributions = True,
     margin: Margin = 0.5,
 ) -> None:
     """Pack a results folder, and make leaderboards, tables and figures from what was packed.
 
-    Of a recommendation, keep all but the texts.
+    Of a recommendation, all is kept but the texts.
     """
     from nsbench.analysis.recommend import published as recommended
     from nsbench.analysis.report.published import publish
@@ -95,13 +96,15 @@ def publish_(
     given: dict[str, Any] = {"baseline": baseline, "margin": margin}
     usual = {"baseline": "in_batch", "margin": 0.5}
     if recommended.is_recommendation(folder):
-        if figure or report or given != usual:
-            raise ValueError(f"{folder} is a recommendation, which takes no option but --out")
+        if figure or report or given != usual or not distributions:
+            raise ValueError(
+                f"{folder} is a recommendation, which takes no option but --out and --no-texts"
+            )
         recommended.publish(folder, out)
         echo(f"wrote {out}; make it again with: nsbench rebuild {out}", to_err=True)
         return
-    kept: dict[str, Any] = {"names": figure or (), "texts": texts, "histograms": histograms}
-    for line in publish(folder, out, report=report, **kept, **given):
+    kept: dict[str, Any] = {"texts": texts, "distributions": distributions}
+    for line in publish(folder, out, names=figure or (), report=report, **kept, **given):
         echo(f"left out: {line}", to_err=True)
     options = "".join(f" --{k} {shlex.quote(f'{v}')}" for k, v in given.items() if v != usual[k])
     echo(f"wrote {out}; make it again with: nsbench rebuild{options} {out}", to_err=True)

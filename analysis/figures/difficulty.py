@@ -277,7 +277,9 @@ def percentile_ledger(table: pd.DataFrame, ax: Axes) -> Axes:
     drawing.name_rows(ax, _ledger_names(table))
     ax.set_xlim(-0.02, 1.02)
     ax.set_xlabel("percentile among the candidates\n(0 hardest, 1 easiest)")
-    shares = ", ".join(f"{int(h[1:]) - int(q[1:])} %" for q, h in nested)
+    stored = [(low, high) for low, high in nested if table[low].notna().any()]
+    shares = ", ".join(f"{int(h[1:]) - int(q[1:])} %" for q, h in stored)
+    bars = f"; bars hold the middle {shares}" if stored else ""
     known = table.loc[table["columns"] == "chosen", "weighed"].astype(bool)
     weight = "the negatives' gradient" if known.any() else "the chosen, each counting once"
     weight += "" if known.all() or not known.any() else "; *: of the chosen, not weighed"
@@ -286,7 +288,7 @@ def percentile_ledger(table: pd.DataFrame, ax: Axes) -> Axes:
         ax,
         table,
         title="What each sampler chose",
-        caption=f"Dot: mean; bars hold the middle {shares} of {weight}; {drawing.counts(table)}",
+        caption=f"Dot: mean{bars} of {weight}; {drawing.counts(table)}",
     )
 
 

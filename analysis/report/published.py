@@ -43,7 +43,7 @@ def publish(
     report: bool = False,
     baseline: str = "in_batch",
     texts: bool = True,
-    histograms: bool = True,
+    distributions: bool = True,
     margin: float = MARGIN,
 ) -> list[str]:
     """Pack a results folder into ``out/cells`` and make everything else from what was packed.
@@ -55,7 +55,8 @@ def publish(
         report: Keep a report, too.
         baseline: Sampler that differences are to.
         texts: Keep texts of the shared batches; off for private data.
-        histograms: Keep histograms of similarity; without them, figures of them are left out.
+        distributions: Keep histograms of similarity and quantiles of difficulty; without them,
+            figures of the former are left out, and those of the latter show means alone.
         margin: Difference in points that does not matter, above 0.
 
     Returns:
@@ -63,7 +64,7 @@ def publish(
     """
     for name in names:
         figure_kind(name)
-    _, bad = pack(root, out / CELLS, texts=texts, histograms=histograms)
+    _, bad = pack(root, out / CELLS, texts=texts, distributions=distributions)
     for stale in (out / "figures").glob("*"):
         stale.unlink()
     rebuild(out, names=names, report=report, baseline=baseline, margin=margin)

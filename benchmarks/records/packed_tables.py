@@ -7,6 +7,7 @@ some of the negatives; of the metrics of a query its test's main one.
 
 import io
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,9 @@ from nsbench.benchmarks.records.record import (
 )
 
 DIGITS = 5
-_DIFFICULTY = ("mean", "q05", "q50", "q95", "count")
+QUANTILES = ("q05", "q50", "q95")
+"""Columns of difficulty; absent where they were left out."""
+_DIFFICULTY = ("mean", *QUANTILES, "count")
 TABLES = {
     "scores": SCORE_COLUMNS,
     "difficulty": ("step", "quantity", *_DIFFICULTY),
@@ -50,7 +53,10 @@ Reader = Callable[[CellPaths, RunRecord], pd.DataFrame | None]
 
 
 def readers(
-    records: Sequence[tuple[CellPaths, RunRecord]], *, texts: bool, histograms: bool = True
+    records: Sequence[tuple[CellPaths, RunRecord]],
+    *,
+    texts: bool,
+    distributions: bool = True,
 ) -> dict[str, Reader]:
     """Return how each of `TABLES` is read of a finished cell; ``None`` where it has none."""
     first = _first_seeds(records)
@@ -60,8 +66,8 @@ def readers(
 
     return {
         "scores": _scores,
-        "difficulty": _difficulty,
-        "histograms": _histograms if histograms else lambda paths, record: None,
+        "difficulty": partial(_difficulty, quantiles=distributions),
+        "histograms": _histograms if distributions else lambda paths, record: None,
         "negatives": negatives,
         "queries": _queries,
     }
@@ -86,12 +92,14 @@ def _scores(paths: CellPaths, record: RunRecord) -> pd.DataFrame:
     return table
 
 
-def _difficulty(paths: CellPaths, record: RunRecord) -> pd.DataFrame | None:
+def _difficulty(paths: CellPaths, record: RunRecord, *, quantiles: bool) -> pd.DataFrame | None:
     if not paths.difficulty.exists():
         return None
     table = pd.read_parquet(_checked(paths, record, paths.difficulty.name))
-    table = table.reindex(columns=list(TABLES["difficulty"]))
-    values = {c: rounded(table[c].to_numpy(dtype=np.float64)) for c in _DIFFICULTY}
+    left_out = () if quantiles and set(QUANTILES) & set(table.columns) else QUANTILES
+    kept = [c for c in TABLES["difficulty"] if c not in left_out]
+    table = table.reindex(columns=kept)
+    values = {c: rounded(table[c].to_numpy(dtype=np.float64)) for c in kept if c in _DIFFICULTY}
     return table.astype({"step": np.int32}).assign(**values)
 
 

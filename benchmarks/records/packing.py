@@ -6,7 +6,8 @@ are not kept. Layout::
 
     <packed>/records.parquet      folder, record (JSON); the row without a folder is matrix.json
              scores.parquet       folder, then the columns of scores.csv
-             difficulty.parquet   folder, then some of those of difficulty.parquet
+             difficulty.parquet   folder, then some of those of difficulty.parquet, its quantiles
+                                  unless they were left out
              histograms.parquet   folder, then those of histograms.parquet; absent if left out
              negatives.parquet    folder, then `NEGATIVE_COLUMNS`; absent where no cell has any
              queries.parquet      folder, then the columns of queries.parquet; absent likewise, and
@@ -46,7 +47,13 @@ from nsbench.benchmarks.keys import pretty_json, slug
 from nsbench.benchmarks.records.digests import BLANK, UNPACKED, unpacked_json
 from nsbench.benchmarks.records.folder import ResultsFolder
 from nsbench.benchmarks.records.json_file import RecordError, read_json
-from nsbench.benchmarks.records.packed_tables import MOST, OPTIONAL, TABLES, readers
+from nsbench.benchmarks.records.packed_tables import (
+    MOST,
+    OPTIONAL,
+    QUANTILES,
+    TABLES,
+    readers,
+)
 from nsbench.benchmarks.records.record import (
     RunRecord,
     Score,
@@ -70,7 +77,7 @@ def is_packed(folder: Path) -> bool:
 
 
 def pack(
-    root: Path, out: Path, *, texts: bool = True, histograms: bool = True
+    root: Path, out: Path, *, texts: bool = True, distributions: bool = True
 ) -> tuple[list[Path], list[str]]:
     """Pack a results folder; the same folder gives the same bytes.
 
@@ -78,7 +85,8 @@ def pack(
         root: The results folder.
         out: Where the files go; made if missing.
         texts: Keep the texts of the negatives, of cells that kept theirs; otherwise numbers alone.
-        histograms: Keep the histograms of similarity, the largest table of small cells.
+        distributions: Keep the histograms of similarity, the largest table of small cells, and
+            `QUANTILES` of difficulty, half of its table; its means are always kept.
 
     Returns:
         The files, and one line for every file that could not be read.
@@ -97,7 +105,7 @@ def pack(
         stored.append(_text(read_json(folder.matrix)))
     out.mkdir(parents=True, exist_ok=True)
     files = [_write(out / "records.parquet", pa.table({"folder": names, "record": stored}))]
-    for name, read in readers(records, texts=texts, histograms=histograms).items():
+    for name, read in readers(records, texts=texts, distributions=distributions).items():
         parts = []
         for paths, record in records:
             try:
@@ -113,9 +121,9 @@ def pack(
         if name in OPTIONAL and not parts:
             (out / f"{name}.parquet").unlink(missing_ok=True)
             continue
-        columns = ["folder", *TABLES[name]]
-        whole = pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame()
-        files.append(_write(out / f"{name}.parquet", pa.Table.from_pandas(whole)))
+        whole = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+        columns = ["folder", *_columns(name, whole)] if parts else []
+        files.append(_write(out / f"{name}.parquet", pa.Table.from_pandas(whole[columns])))
     for path in (root / name for name in STUDY):
         if path.is_file():
             write_atomically(out / path.name, read_regular_file(path))
@@ -220,12 +228,13 @@ def _unpacked(packed: Path) -> tuple[dict[str, bytes], int]:
                 raise RecordError(f"{packed / _JOURNALS}: {name!r} is no file of a study")
             files[name] = text.encode()
     written: dict[str, dict[str, bytes]] = {}
-    for name, columns in TABLES.items():
+    for name in TABLES:
         if name in OPTIONAL and not (packed / f"{name}.parquet").exists():
             continue
         whole = _read(packed / f"{name}.parquet", ()).to_pandas()
         if whole.empty:
             continue
+        columns = _columns(name, whole)
         if absent := [c for c in ("folder", *columns) if c not in whole]:
             raise RecordError(f"{packed / name}.parquet lacks the columns {', '.join(absent)}")
         for cell, part in whole.groupby("folder", sort=True, observed=True):
@@ -242,6 +251,11 @@ def _unpacked(packed: Path) -> tuple[dict[str, bytes], int]:
         if thin:
             files[f"runs/{cell}/{UNPACKED}"] = unpacked_json(thin).encode()
     return files, sum(bool(name) for name in records)
+
+
+def _columns(name: str, table: pd.DataFrame) -> list[str]:
+    """Return those of `TABLES`, without quantiles that were left out."""
+    return [c for c in TABLES[name] if c in table or c not in QUANTILES]
 
 
 def _texts(path: Path, one: str, other: str) -> list[tuple[str, str]]:

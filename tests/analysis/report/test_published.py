@@ -1,8 +1,11 @@
 """Published folders: every text is a function of the packed records; a change of one is seen."""
 
+import pandas as pd
 import pytest
 from made_results import write_results
+from matplotlib.figure import Figure
 
+from nsbench.analysis.figures.difficulty import percentile_ledger
 from nsbench.analysis.read.load import load_results
 from nsbench.analysis.report.published import differences, publish, rebuild, stored_figures
 from nsbench.analysis.tables.leaderboard import make_leaderboard
@@ -47,6 +50,24 @@ def test_a_changed_missing_or_foreign_text_is_named(published):
     assert differences(out) == []
 
 
+def test_without_distributions_all_but_their_bars_is_drawn(published, invoke, tmp_path):
+    root, out = published
+    invoke(
+        *("publish", root, "--out", tmp_path / "thin", "--no-distributions"),
+        *("--figure", "percentile_ledger", "--figure", "difficulty_curves"),
+    )
+    ledger = pd.read_csv(tmp_path / "thin/figures/percentile_ledger.csv")
+    assert ledger["mean"].notna().all()
+    assert ledger.filter(regex=r"^q\d\d$").isna().all(axis=None)
+    ax = percentile_ledger(ledger, Figure().add_subplot())
+    assert not [p for p in ax.patches if p.get_width() > 0]
+    assert "bars" not in ax.figure._supxlabel.get_text()
+    assert differences(tmp_path / "thin") == []
+    for one in out.rglob("*.csv"):
+        other = tmp_path / "thin" / one.relative_to(out)
+        assert "figures" in one.parts or one.read_bytes() == other.read_bytes()
+
+
 def test_the_commands_say_whether_a_folder_is_as_stored(published, invoke, tmp_path):
     root, out = published
     good = invoke("rebuild", "--check", out)
@@ -68,3 +89,10 @@ def test_an_unknown_figure_and_a_folder_without_records_are_refused(published, t
     assert not (tmp_path / "out").exists()
     with pytest.raises(RecordError, match="not a published folder"):
         differences(tmp_path)
+
+
+@pytest.mark.parametrize("option", ["--report", "--no-distributions", "--margin=1"])
+def test_an_option_that_a_recommendation_cannot_honour_is_refused(invoke, tmp_path, option):
+    (tmp_path / "trainings.csv").write_text("")
+    done = invoke("publish", tmp_path, "--out", tmp_path / "out", option, ends=1)
+    assert "takes no option but" in str(done.exception)

@@ -21,7 +21,7 @@ from nsbench.benchmarks.records import (
 )
 from nsbench.benchmarks.records.merging import merge
 from nsbench.benchmarks.records.negatives import PACKED_ANCHORS, PACKED_NEGATIVES
-from nsbench.benchmarks.records.packed_tables import rounded
+from nsbench.benchmarks.records.packed_tables import QUANTILES, rounded
 from nsbench.benchmarks.records.packing import JOURNALS, STUDY, is_packed, pack, unpack
 
 
@@ -185,13 +185,48 @@ def test_histograms_can_be_left_out_and_an_older_packed_table_of_them_goes(
 ) -> None:
     pack(ran.root, tmp_path / "packed")
     with_histograms, _ = pack(ran.root, tmp_path / "packed")
-    without, bad = pack(ran.root, tmp_path / "packed", histograms=False)
+    without, bad = pack(ran.root, tmp_path / "packed", distributions=False)
     assert bad == []
     assert {p.name for p in {*with_histograms} - {*without}} == {"histograms.parquet"}
     assert not (tmp_path / "packed" / "histograms.parquet").exists()
     assert unpack(tmp_path / "packed", tmp_path / "again") == 3
     assert not list((tmp_path / "again").rglob("histograms.parquet"))
     assert list((tmp_path / "again").rglob("difficulty.parquet"))
+
+
+def test_quantiles_can_be_left_out_of_a_pack_and_of_one_made_of_it(
+    ran: ResultsFolder, tmp_path: Path
+) -> None:
+    files, _ = pack(ran.root, tmp_path / "whole")
+    fewer, bad = pack(ran.root, tmp_path / "thin", distributions=False)
+    assert bad == []
+    assert [p for p in files if p.name not in {q.name for q in fewer}] == [
+        tmp_path / "whole" / "histograms.parquet"
+    ]
+    whole, thin = (
+        pd.read_parquet(tmp_path / folder / "difficulty.parquet") for folder in ("whole", "thin")
+    )
+    assert {*whole} - {*thin} == {*QUANTILES}
+    assert thin.equals(whole[[*thin]])
+    unpack(tmp_path / "thin", tmp_path / "again")
+    pack(tmp_path / "again", tmp_path / "twice")
+    one, two = ((tmp_path / x / "difficulty.parquet").read_bytes() for x in ("thin", "twice"))
+    assert one == two
+
+
+def test_a_pack_of_cells_with_and_without_quantiles_keeps_those_there_are(
+    ran: ResultsFolder, tmp_path: Path
+) -> None:
+    hard = next(p for p in ran.folders() if "hard" in p.folder.name)
+    pd.read_parquet(hard.difficulty).drop(columns=[*QUANTILES]).to_parquet(hard.difficulty)
+    record = next(r for p, r in ran.records()[0] if p.folder == hard.folder)
+    write_record(hard, replace(record, files={}))
+    pack(ran.root, tmp_path / "packed")
+    table = pd.read_parquet(tmp_path / "packed" / "difficulty.parquet")
+    known = table.groupby("folder")["q50"].count()
+    assert known[hard.folder.name] == 0
+    assert known.max() > 0
+    assert unpack(tmp_path / "packed", tmp_path / "again") == 3
 
 
 @pytest.mark.parametrize("older", [False, True])
