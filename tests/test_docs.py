@@ -15,7 +15,16 @@ from running import python
 
 from nsbench.analysis.read.leakage import TABLE_COLUMNS
 from nsbench.analysis.read.load import load_results
-from nsbench.analysis.tables import agreement, alarms, axes, boards, predictors, transfer, tuned
+from nsbench.analysis.tables import (
+    agreement,
+    alarms,
+    axes,
+    boards,
+    predictors,
+    transfer,
+    tuned,
+    views,
+)
 from nsbench.analysis.tables.leaderboard import make_leaderboard
 from nsbench.benchmarks.matrix.config import parse_config, suites
 from nsbench.benchmarks.matrix.tune_file import boards as shipped_boards
@@ -304,6 +313,7 @@ def test_every_column_and_key_of_the_reference_is_explained(tmp_path: Path) -> N
         ("boards.csv of `nsbench boards`", boards.VERDICT_COLUMNS),
         ("difficulty.csv of `nsbench boards`", boards.PREDICTION_COLUMNS),
         ("transfer.csv of `nsbench boards`", transfer.COLUMNS),
+        ("views.csv of `nsbench boards`", views.COLUMNS),
         ("leakage.csv", TABLE_COLUMNS),
     ):
         assert set(columns) == set(COLUMNS[name]), name

@@ -19,12 +19,15 @@ from nsbench.analysis.tables.predictors import fisher_interval
 from nsbench.analysis.tables.transfer import LEAST_METHODS, transfer_table
 from nsbench.analysis.tables.transfer import lines as transfer_lines
 from nsbench.analysis.tables.tuned import FIRST, KINDS, LABELS, LAST
+from nsbench.analysis.tables.views import lines as view_lines
+from nsbench.analysis.tables.views import view_table
 from nsbench.benchmarks.keys import visible
 from nsbench.benchmarks.records import RecordError
 from nsbench.benchmarks.records.names import settings_of
 
 NOT_RUN = "not run"
 _GROUP = ["board", "encoder", "data"]
+_ALIKE = ["encoder", "data", "augmentation"]
 _METHOD = ("sampler", "augmentation", "objective", "candidates")
 _TEXTS = (*LABELS, "family", "baseline", "setting", "skip", *(f"{k}_verdict" for k in KINDS))
 VERDICT_COLUMNS = (
@@ -53,36 +56,35 @@ def verdict_table(folders: Sequence[Path]) -> pd.DataFrame:
 def prediction_table(folders: Sequence[Path]) -> pd.DataFrame:
     """Return how well early statistics rank methods on a board that they were not chosen on.
 
-    Within each group (encoder, data) of a board, every statistic is correlated (Spearman) over the
-    methods with their final mean. The statistic with the largest mean correlation on the other
-    boards, by Fisher's z, is taken with its sign to the board held out.
+    Within each group (encoder, data, augmentation) of a board, every statistic is correlated
+    (Spearman) over the methods with their final mean. The groups of a board are averaged by
+    Fisher's z, each weighing by its methods less 3. The statistic with the largest mean on the
+    other boards, each board once, is taken with its sign to the board held out.
 
     Returns:
         `PREDICTION_COLUMNS`, one row per setting and board: ``rho_elsewhere`` is what the statistic
-        was chosen by, ``rho`` its correlation on the board held out (mean over its groups, sign
-        turned so that above 0 is as foretold) with Fisher's interval over methods, and
-        ``rho_in_hindsight`` the largest that any statistic has there.
+        was chosen by, ``rho`` its correlation on the board held out (sign turned so that above 0
+        is as foretold) with Fisher's interval over methods, one of several groups counting once,
+        and ``rho_in_hindsight`` the largest that any statistic has there.
     """
     early = pd.concat(
         [_read(f, "early.csv", ("setting", *LABELS, "score")).assign(board=f.name) for f in folders]
     )
     rows = []
     for setting in KINDS:
-        rho, sizes = _correlations(early[early["setting"] == setting])
-        rho = rho.dropna(axis=1)  # statistics that every group has and that vary in it
-        for board in dict.fromkeys(b for b, *_ in rho.index):
-            here = rho.index.get_level_values("board") == board
-            if here.all() or rho.empty:
+        z, sizes = _correlations(early[early["setting"] == setting])
+        z = z.dropna(axis=1)  # statistics that every group has and that vary in it
+        for board, own in z.iterrows():
+            if len(z) == 1 or z.empty:
                 continue
-            elsewhere = np.tanh(_z(rho[~here]).mean(axis=0))
-            there = np.tanh(_z(rho[here]).mean(axis=0))
+            elsewhere, there = np.tanh(z.drop(index=board).mean(axis=0)), np.tanh(own)
             chosen, best = elsewhere.abs().idxmax(), there.abs().idxmax()
             sign = float(np.sign(elsewhere[chosen]))
-            methods = int(sizes[here].sum())
+            groups, methods = sizes[str(board)]
             low, high = fisher_interval(sign * there[chosen], methods)
             rows.append(
                 (
-                    *(setting, board, int(here.sum()), methods, chosen, sign, elsewhere[chosen]),
+                    *(setting, board, groups, methods, chosen, sign, elsewhere[chosen]),
                     *(sign * there[chosen], low, high, best, there[best]),
                 )
             )
@@ -91,12 +93,15 @@ def prediction_table(folders: Sequence[Path]) -> pd.DataFrame:
 
 def texts(verdicts: pd.DataFrame, predictions: pd.DataFrame) -> dict[str, str]:
     """Return the files of a summary by name, such as ``boards.csv``."""
-    transfer = transfer_table(leading(verdicts))
+    transfer, views = transfer_table(leading(verdicts)), view_table(placed(verdicts))
     return {
         "boards.csv": text.csv_text(verdicts),
-        "boards.md": _document(verdicts, predictions, transfer),
+        "boards.md": _document(
+            verdicts, predictions, [transfer_lines(transfer), view_lines(views)]
+        ),
         "difficulty.csv": text.csv_text(predictions),
         "transfer.csv": text.csv_text(transfer),
+        "views.csv": text.csv_text(views),
     }
 
 
@@ -113,17 +118,26 @@ def _read(folder: Path, name: str, columns: Sequence[str]) -> pd.DataFrame:
     return table
 
 
-def _correlations(early: pd.DataFrame) -> tuple[pd.DataFrame, "pd.Series[int]"]:
-    """Return Spearman's correlation with the score by group and statistic, and methods by group."""
+def _correlations(early: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, tuple[int, int]]]:
+    """Return Fisher's z of the correlation with the score, by board and statistic, and its sizes.
+
+    Of each board: its groups with enough methods, and how many methods these have among them.
+    """
     first = list(early.columns).index("score") + 1
     statistics = [c for c in early.columns[first:] if c != "board"]
-    found, sizes = {}, {}
-    for place, part in early.groupby(_GROUP, sort=False):
-        if len(part) >= LEAST_METHODS:
-            sizes[place] = len(part)
-            found[place] = {s: _rho(part[s], part["score"]) for s in statistics}
-    index = pd.MultiIndex.from_tuples(list(found), names=_GROUP)
-    return pd.DataFrame(list(found.values()), index=index), pd.Series(sizes)
+    found: dict[str, pd.Series[float]] = {}
+    sizes: dict[str, tuple[int, int]] = {}
+    for board, whole in early.groupby("board", sort=False):
+        groups = [g for _, g in whole.groupby(_ALIKE, sort=False) if len(g) >= LEAST_METHODS]
+        if not groups:
+            continue
+        weights = [len(group) - 3 for group in groups]
+        rho = pd.DataFrame([{s: _rho(g[s], g["score"]) for s in statistics} for g in groups])
+        weighed = _z(rho).mul(weights, axis=0).sum(axis=0, skipna=False)
+        found[str(board)] = weighed / sum(weights)
+        methods = pd.concat(groups).drop_duplicates(["sampler", "objective", "candidates"])
+        sizes[str(board)] = len(groups), len(methods)
+    return pd.DataFrame(found).T, sizes
 
 
 def _rho(values: "pd.Series[float]", score: "pd.Series[float]") -> float:
@@ -137,7 +151,9 @@ def _z(rho: pd.DataFrame) -> pd.DataFrame:
     return rho.clip(-0.999, 0.999).apply(np.arctanh)
 
 
-def _document(verdicts: pd.DataFrame, predictions: pd.DataFrame, transfer: pd.DataFrame) -> str:
+def _document(
+    verdicts: pd.DataFrame, predictions: pd.DataFrame, further: Sequence[Sequence[str]]
+) -> str:
     lines = [
         "# Methods by board",
         "",
@@ -173,7 +189,8 @@ def _document(verdicts: pd.DataFrame, predictions: pd.DataFrame, transfer: pd.Da
         ("setting", "board held out", "methods", "statistic", "elsewhere", "here", "in hindsight"),
         [[text.markdown_text(c) for c in row] for row in _predicted(predictions)],
     )
-    lines += ["", *transfer_lines(transfer)]
+    for section in further:
+        lines += ["", *section]
     return "\n".join(lines) + "\n"
 
 
@@ -192,9 +209,14 @@ def leading(verdicts: pd.DataFrame) -> pd.DataFrame:
     whole = pd.concat(parts)
     places = dict.fromkeys(FIRST, 0) | dict.fromkeys(LAST, 2)
     order = whole["sampler"].str.partition("(")[0].map(places).fillna(1)
-    whole = pd.DataFrame(whole.iloc[np.argsort(order, kind="stable")])
-    groups = list(zip(*(whole[c] for c in _GROUP), strict=True))
-    return whole.assign(place=[_group_name(g, list(dict.fromkeys(groups))) for g in groups])
+    return placed(pd.DataFrame(whole.iloc[np.argsort(order, kind="stable")]))
+
+
+def placed(verdicts: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows with a column ``place``: their board, and what sets their group apart."""
+    groups = list(zip(*(verdicts[c] for c in _GROUP), strict=True))
+    names = {g: _group_name(g, list(dict.fromkeys(groups))) for g in dict.fromkeys(groups)}
+    return verdicts.assign(place=[names[g] for g in groups])
 
 
 def _wide(part: pd.DataFrame, names: Sequence[str]) -> tuple[list[str], list[str]]:

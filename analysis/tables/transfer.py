@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 from scipy import stats as scipy_stats
 
+from nsbench.analysis.statistics.verdicts import BASELINE
 from nsbench.analysis.tables import text
 from nsbench.analysis.tables.predictors import fisher_interval
 from nsbench.analysis.tables.tuned import FIRST
@@ -37,24 +38,32 @@ def transfer_table(rows: pd.DataFrame) -> pd.DataFrame:
         difference there and on ``other`` with the interval and verdict it has there; and the
         points that the best of the shared methods is ahead of it there.
     """
-    trained = rows[~rows["sampler"].str.partition("(")[0].isin(FIRST)].copy()
-    base = trained["tuned_verdict"] == "baseline"
-    trained.loc[base, "tuned_difference"] = 0.0
-    trained = trained[trained["tuned_difference"].notna()]
+    own = trained(rows)
+    own = own[own["tuned_difference"].notna()]
     by_place = {
         str(place): part.drop_duplicates(_METHOD).set_index(_METHOD)
-        for place, part in trained.groupby("place", sort=False)
+        for place, part in own.groupby("place", sort=False)
     }
     found = []
     for (place, here), (other, there) in permutations(by_place.items(), 2):
         shared = here.index.intersection(there.index, sort=False)
         if len(shared) >= LEAST_METHODS:
-            found.append((place, other, *_compared(here.loc[shared], there.loc[shared])))
+            found.append((place, other, *compared(here.loc[shared], there.loc[shared])))
     return pd.DataFrame(found, columns=list(COLUMNS))
 
 
-def _compared(here: pd.DataFrame, there: pd.DataFrame) -> tuple[object, ...]:
-    """Return the columns after the boards' names; both tables have the same methods in order."""
+def trained(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of what is trained, the baseline with a difference of 0."""
+    own = rows[~rows["sampler"].str.partition("(")[0].isin(FIRST)].copy()
+    own.loc[own["tuned_verdict"] == BASELINE, "tuned_difference"] = 0.0
+    return own
+
+
+def compared(here: pd.DataFrame, there: pd.DataFrame) -> tuple[object, ...]:
+    """Return the columns from ``n_methods`` on; both tables have the same methods in order.
+
+    Where they are indexed by more than sampler and objective, that comes after the objective.
+    """
     own, others = (t["tuned_difference"].to_numpy(dtype=float) for t in (here, there))
     rho = float(scipy_stats.spearmanr(own, others).statistic)
     place = int(own.argmax())
@@ -66,18 +75,35 @@ def _compared(here: pd.DataFrame, there: pd.DataFrame) -> tuple[object, ...]:
     )
 
 
+def pair_rows(
+    table: pd.DataFrame, names: tuple[str, str], of: tuple[str, ...] = ()
+) -> list[tuple[dict[str, Any], tuple[str, str]]]:
+    """Return the first of each two rows of an unordered pair, and words for the best of each.
+
+    Args:
+        table: One row per ordered pair.
+        names: The two columns that name a pair.
+        of: Columns that must be the same.
+    """
+    rows = {tuple(row[c] for c in (*of, *names)): row for row in text.records(table)}
+    found: dict[tuple[object, ...], tuple[dict[str, Any], tuple[str, str]]] = {}
+    for key, row in rows.items():
+        back = (*key[:-2], key[-1], key[-2])
+        if back not in found:
+            found[key] = row, (_winner(row), _winner(rows[back]))
+    return list(found.values())
+
+
 def lines(table: pd.DataFrame) -> list[str]:
     """Return the section of the summary's document, in Markdown, a row for two boards."""
-    rows = {(row["board"], row["other"]): row for row in text.records(table)}
-    once = [pair for pair in rows if list(rows).index(pair) < list(rows).index(pair[::-1])]
     heads = ("board", "another", "methods", "rank correlation", "best of one", "best of the other")
     shown = [
         (
-            *(*pair, f"{rows[pair]['n_methods']}"),
-            text.with_ends(rows[pair], "rho", form="{:+.2f}"),
-            *(_winner(rows[p]) for p in (pair, pair[::-1])),
+            *(row["board"], row["other"], f"{row['n_methods']}"),
+            text.with_ends(row, "rho", form="{:+.2f}"),
+            *won,
         )
-        for pair in once
+        for row, won in pair_rows(table, ("board", "other"))
     ]
     return [
         "# Does a winner win elsewhere?",

@@ -8,6 +8,7 @@ import pytest
 
 from nsbench.analysis.tables.boards import VERDICT_COLUMNS, prediction_table, texts, verdict_table
 from nsbench.analysis.tables.transfer import transfer_table
+from nsbench.analysis.tables.views import view_table
 from nsbench.benchmarks.records import RecordError
 
 METHODS = 8
@@ -59,6 +60,35 @@ def test_a_statistic_is_chosen_elsewhere_with_its_sign_and_tried_where_it_was_no
         assert abs(row["rho_in_hindsight"]) == pytest.approx(0.999)
 
 
+def test_augmentations_of_a_board_are_groups_and_a_method_in_several_counts_once(
+    tmp_path: Path,
+) -> None:
+    signs = {"good": 1.0, "noise": 0}
+    one, two = (board(tmp_path / name, signs, i) for i, name in enumerate(("one", "two")))
+    path = two / "tables" / "early.csv"
+    table = pd.read_csv(path)
+    shifted = table.assign(augmentation="y", score=table["score"] + 100)
+    few = table.groupby("setting").head(3).assign(augmentation="z")  # too few to rank
+    pd.concat([table, shifted, few]).to_csv(path, index=False)
+    found = prediction_table([one, two]).set_index(["setting", "held_out"])
+    row = found.loc[("tuned", "two")]
+    assert (row["statistic"], row["n_groups"], row["n_methods"]) == ("good", 2, METHODS)
+    assert row["rho"] == pytest.approx(0.999)  # within each, not over both
+    own = found.loc[("tuned", "one")]
+    assert tuple(row[["rho_low", "rho_high"]]) == tuple(own[["rho_low", "rho_high"]])
+
+
+def test_a_group_weighs_by_its_methods(tmp_path: Path) -> None:
+    one, two = (board(tmp_path / name, {"good": 1}, i) for i, name in enumerate(("one", "two")))
+    path = two / "tables" / "early.csv"
+    table = pd.read_csv(path)
+    turned = table.groupby("setting").head(6).assign(augmentation="y")
+    pd.concat([table, turned.assign(good=-turned["good"])]).to_csv(path, index=False)
+    found = prediction_table([one, two]).set_index(["setting", "held_out"])
+    z = np.arctanh(0.999) * (5 - 3) / (5 + 3)
+    assert found.loc[("tuned", "two"), "rho"] == pytest.approx(np.tanh(z))
+
+
 def test_a_statistic_that_turns_its_sign_is_said_to_fail(tmp_path: Path) -> None:
     one = board(tmp_path / "one", {"turned": 1, "noise": 0}, 0)
     two = board(tmp_path / "two", {"turned": -1, "noise": 0}, 1)
@@ -73,7 +103,7 @@ def test_the_summary_holds_each_method_of_each_board_and_its_verdict(tmp_path: P
     assert len(table) == 2 * METHODS
     assert set(table["board"]) == {"one", "two"}
     made = made_of(folders)
-    assert set(made) == {"boards.csv", "boards.md", "difficulty.csv", "transfer.csv"}
+    assert set(made) == {"boards.csv", "boards.md", "difficulty.csv", "transfer.csv", "views.csv"}
     assert "| s3 | x | x | worse +3.00 | worse +3.00 |" in made["boards.md"]
 
 
@@ -167,3 +197,64 @@ def test_boards_that_share_few_methods_are_not_compared() -> None:
     many = few | {"e": 5, "f": np.nan}  # f was skipped
     found = transfer_table(pd.concat([rows("one", many), rows("two", many)]))
     assert list(found["n_methods"]) == [6, 6]
+
+
+def view(name: str, points: dict[str, float], *, lead: bool, place: str = "one") -> pd.DataFrame:
+    """Rows of one augmentation; of the study's baseline if it leads, else its own has a value."""
+    table = rows(place, points)
+    base = table["sampler"] == "in_batch"
+    table.loc[base, "tuned_verdict"] = "baseline" if lead else "better"
+    table.loc[base & (not lead), "tuned_difference"] = 9.0
+    return table.assign(
+        family="sts",
+        augmentation=name,
+        candidates="in_batch",
+        baseline=[
+            "in_batch x none x info_nce" if b else f"in_batch x {name} x info_nce" for b in base
+        ],
+    )
+
+
+POINTS = {"in_batch": 0.0, "a": 3.0, "b": 2.0, "c": 1.0, "d": -1.0, "e": -2.0, "no_training": 99.0}
+
+
+def test_augmentations_are_compared_each_under_its_own_baseline() -> None:
+    none = view("none", POINTS, lead=True)
+    half = view("dropout", {s: v / 2 for s, v in POINTS.items()}, lead=False)
+    half.loc[half["sampler"] == "a", "tuned_verdict"] = "better"
+    found = view_table(pd.concat([none, half])).set_index(["augmentation", "other"])
+    assert len(found) == 2
+    row = found.loc[("none", "dropout")]
+    assert (row["n_methods"], row["n_opposite"]) == (6, 1)  # a is worse with no augmentation
+    assert row["rho"] == pytest.approx(1)  # not 9 points for the whole batch with dropout
+    assert tuple(row[["sampler", "difference", "other_difference", "lost"]]) == ("a", 3, 1.5, 0)
+    assert found.loc[("dropout", "none"), "rho"] == row["rho"]
+    worse = {s: -abs(v) for s, v in POINTS.items()}
+    both = [view("none", worse, lead=True), view("dropout", worse, lead=False)]
+    best = view_table(pd.concat(both)).set_index("augmentation").loc["none"]
+    assert tuple(best[["sampler", "other_verdict", "other_difference"]]) == (
+        "in_batch",
+        "baseline",
+        0,
+    )
+    assert pd.isna(best["other_low"])
+
+
+def test_an_augmentation_without_its_own_baseline_is_left_out() -> None:
+    none, alone = view("none", POINTS, lead=True), view("dropout", POINTS, lead=False)
+    alone = alone[alone["sampler"] != "in_batch"].assign(baseline="in_batch x none x info_nce")
+    assert view_table(pd.concat([none, alone])).empty
+    elsewhere = view("dropout", POINTS, lead=False, place="two")
+    assert view_table(pd.concat([none, elsewhere])).empty
+
+
+def test_a_method_that_differs_in_its_candidates_is_no_baseline() -> None:
+    none, other = view("none", POINTS, lead=True), view("dropout", POINTS, lead=False)
+    corpus = other[other["sampler"] == "in_batch"].assign(
+        candidates="corpus", baseline="in_batch x dropout x info_nce", tuned_difference=-5.0
+    )
+    both = pd.concat([none, none.assign(candidates="corpus")[:1].assign(tuned_difference=-4.0)])
+    both.loc[both["candidates"] == "corpus", "tuned_verdict"] = "worse"
+    found = view_table(pd.concat([both, other, corpus]))
+    assert list(found["n_methods"]) == [7, 7]
+    assert list(found["rho"]) == pytest.approx([1, 1])
