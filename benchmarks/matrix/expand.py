@@ -262,6 +262,18 @@ def refuse_untested(tasks: Iterable[object], data: Iterable[Choice]) -> None:
         )
 
 
+def untested(tasks: Iterable[object], data: Iterable[Choice]) -> str:
+    """Return words for the data sets without tests, if own tests are asked for among others."""
+    names = list(tasks)
+    bare = [str(choice) for choice in data if not has_tests(choice)] if OWN in names else []
+    if not bare or names == [OWN]:  # their cells are skipped, and the reason is said
+        return ""
+    return (
+        f"evaluation.tasks names {OWN!r}; without tests are {', '.join(bare)}: such cells are "
+        "scored on the other tasks alone"
+    )
+
+
 def _refuse_impossible(planned: Sequence[Planned]) -> None:
     """Raise ConfigError if every cell that would train is skipped, with the first reason."""
     trained = [p for p in planned if p.cell.budget.steps]

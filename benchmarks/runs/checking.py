@@ -7,7 +7,7 @@ from nsbench.benchmarks.evaluation.evaluate import check_dev, check_tasks
 from nsbench.benchmarks.evaluation.local_tasks import development_task, evaluation_tasks
 from nsbench.benchmarks.evaluation.mteb.tasks import refuse_missing, resolve
 from nsbench.benchmarks.matrix.config import ConfigError, EvaluationConfig, MatrixConfig
-from nsbench.benchmarks.matrix.expand import expand_axes, refuse_untested
+from nsbench.benchmarks.matrix.expand import expand_axes, refuse_untested, untested
 from nsbench.benchmarks.matrix.tune_file import TuneConfig, study_matrix
 from nsbench.benchmarks.records.local_task import OWN
 from nsbench.benchmarks.runs.executors.base import Request, executor_of
@@ -39,6 +39,8 @@ def check_evaluation(settings: EvaluationConfig) -> None:
     names = [t for t in tasks if t != OWN]
     if names:
         check_tasks(names)
+    if dev not in ("", OWN):
+        check_tasks([dev])  # a wrong name is said before data that are missing
     if names and settings.missing == "error":
         refuse_missing(resolve(names))
     if dev not in ("", OWN):
@@ -65,7 +67,10 @@ def check_study(
     tried = trial_matrix(config, matrix)
     for evaluation in (matrix.evaluation, tried.evaluation):
         check_evaluation(evaluation)
-    refuse_untested(matrix.evaluation.tasks, expand_axes(study_matrix(config, matrix))[1])
+    every = expand_axes(study_matrix(config, matrix))[1]
+    refuse_untested(matrix.evaluation.tasks, every)
+    if note := untested(matrix.evaluation.tasks, every):
+        request.on_note(note)
     reasons = [m.skip or _trial_skip(config, tried, m) for m in methods]
     if reasons and all(reasons):
         raise ConfigError(f"no method of the study can train: {reasons[0]}")

@@ -13,7 +13,7 @@ from nsbench.benchmarks.matrix.config import (
     names_hub,
     parse_config,
 )
-from nsbench.benchmarks.matrix.expand import expand
+from nsbench.benchmarks.matrix.expand import expand, expand_axes, untested
 from nsbench.benchmarks.matrix.scale import scaled
 from nsbench.benchmarks.matrix.selecting import only
 from nsbench.benchmarks.records import CellPaths, ResultsFolder
@@ -138,6 +138,8 @@ def plan_matrix(settings: RunSettings, watch: Watch | None = None) -> Plan:
     with watch.stage("reading data and checking the matrix"):
         planned = only(expand(matrix), settings.only)
     watch.absent(planned[0].cell.evaluation.absent)
+    if note := untested(matrix.evaluation.tasks, expand_axes(matrix)[1]):
+        watch.note(note)
     jobs = base.jobs_of_run(
         planned,
         request.folder,

@@ -1,5 +1,6 @@
 """What cannot work is refused before anything trains, by a run and by a tuning study alike."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from nsbench.benchmarks.records import ResultsFolder
 from nsbench.benchmarks.runs.matrix_run import plan_matrix, run
 from nsbench.benchmarks.runs.settings import RunSettings
 from nsbench.benchmarks.runs.tuning import Study
+from nsbench.benchmarks.runs.watch import Watch
 
 MATRIX = """
 samplers = ["in_batch", "hard"]
@@ -87,6 +89,37 @@ def test_a_run_and_a_study_refuse_the_same_before_a_file_is_written(
     with pytest.raises((ValueError, OSError), match=said):
         Study(*load_tuning(folder / "s.toml"), out)
     assert not out.exists()
+
+
+PAIRS = '["own", { name = "scored", kind = "sts", path = "scored.csv" }]'
+
+
+@pytest.mark.parametrize(
+    ("data", "tasks", "told"),
+    [
+        (f"{PLANTED[:-1]}, {FILE[8:]}", PAIRS, 1),
+        (PLANTED, PAIRS, 0),
+        (f"{PLANTED[:-1]}, {FILE[8:]}", '["own"]', 0),  # the cells of the file are skipped
+    ],
+)
+def test_data_without_tests_among_others_are_named_by_a_run_and_a_study(
+    texts: Texts, data: str, tasks: str, told: int
+) -> None:
+    folder = texts(PLANTED, data)
+    for name in ("m.toml", "s.toml"):
+        path = folder / name
+        path.write_text(path.read_text().replace('["own"]', tasks))
+    scored = "".join(f"text {i},text {i % 7},{i % 5}\n" for i in range(30))
+    (folder / "scored.csv").write_text("sentence1,sentence2,score\n" + scored)
+    notes: list[str] = []
+    watch = Watch()
+    watch.note = notes.append  # type: ignore[method-assign]
+    plan_matrix(RunSettings(config=str(folder / "m.toml"), out_dir=folder / "out"), watch)
+    Study(*load_tuning(folder / "s.toml"), folder / "study", say=notes.append)
+    found = [
+        n for n in notes if re.search(r"without tests are file\(path=\S*pairs\.csv\): such", n)
+    ]
+    assert len(found) == 2 * told
 
 
 STUDIES = [
