@@ -74,9 +74,7 @@ def prediction_table(folders: Sequence[Path]) -> pd.DataFrame:
     for setting in KINDS:
         z, sizes = _correlations(early[early["setting"] == setting])
         z = z.dropna(axis=1)  # statistics that every group has and that vary in it
-        for board, own in z.iterrows():
-            if len(z) == 1 or z.empty:
-                continue
+        for board, own in z.iterrows() if len(z) > 1 and not z.empty else ():
             elsewhere, there = np.tanh(z.drop(index=board).mean(axis=0)), np.tanh(own)
             chosen, best = elsewhere.abs().idxmax(), there.abs().idxmax()
             sign = float(np.sign(elsewhere[chosen]))

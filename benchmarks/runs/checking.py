@@ -26,25 +26,28 @@ def check_machine(request: Request, executor: str) -> None:
     replay_mode(pick_device(request.device))
 
 
-def check_evaluation(settings: EvaluationConfig) -> None:
-    """Check the names of the tasks and of the development task, and that their data are here.
+def check_evaluation(*evaluations: EvaluationConfig) -> None:
+    """Check the names of tasks and development tasks, then that their data are here.
 
     Raises:
-        ValueError: If a name is unknown, a file is not as it should be, or data are missing.
+        ValueError: If a name is unknown, a file is not as it should be, or data are missing; a
+            wrong name of any is said before data that are missing.
         FileNotFoundError: If a file is missing.
         ModuleNotFoundError: If mteb is needed and not installed.
     """
-    tasks = evaluation_tasks(settings.tasks)
-    dev = development_task(settings.dev, tasks)
-    names = [t for t in tasks if t != OWN]
-    if names:
-        check_tasks(names)
-    if dev not in ("", OWN):
-        check_tasks([dev])  # a wrong name is said before data that are missing
-    if names and settings.missing == "error":
-        refuse_missing(resolve(names))
-    if dev not in ("", OWN):
-        check_dev(dev)
+    checked = []
+    for settings in evaluations:
+        tasks = evaluation_tasks(settings.tasks)
+        dev = development_task(settings.dev, tasks)
+        names, devs = [t for t in tasks if t != OWN], [] if dev in ("", OWN) else [dev]
+        for asked in filter(None, (names, devs)):
+            check_tasks(asked)
+        checked.append((names if settings.missing == "error" else [], devs))
+    for names, devs in checked:
+        if names:
+            refuse_missing(resolve(names))
+        for dev in devs:
+            check_dev(dev)
 
 
 def check_study(
@@ -65,8 +68,7 @@ def check_study(
     """
     check_machine(request, "local")
     tried = trial_matrix(config, matrix)
-    for evaluation in (matrix.evaluation, tried.evaluation):
-        check_evaluation(evaluation)
+    check_evaluation(matrix.evaluation, tried.evaluation)
     every = expand_axes(study_matrix(config, matrix))[1]
     refuse_untested(matrix.evaluation.tasks, every)
     if note := untested(matrix.evaluation.tasks, every):

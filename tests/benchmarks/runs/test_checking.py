@@ -91,6 +91,12 @@ def test_a_run_and_a_study_refuse_the_same_before_a_file_is_written(
     assert not out.exists()
 
 
+def test_a_study_says_a_wrong_name_before_data_that_its_matrix_lacks(texts: Texts) -> None:
+    folder = texts('["own"]', '["STS12"]', study=("trials = 2", 'trials = 2\ndev = "STS99"'))
+    with pytest.raises(ValueError, match="is called 'STS99'"):
+        Study(*load_tuning(folder / "s.toml"), folder / "out")
+
+
 PAIRS = '["own", { name = "scored", kind = "sts", path = "scored.csv" }]'
 
 
