@@ -4,7 +4,7 @@ Source: the data formats of Muennighoff et al. 2023, MTEB. https://arxiv.org/abs
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,9 +79,48 @@ def graded(table: Table) -> Columns:
     return out
 
 
+@dataclass
+class _Said:
+    """Labels of earlier rows, so that a row which says the opposite is a bad one.
+
+    Attributes:
+        what: What is said twice, in messages.
+        earlier: By key, what was said and where.
+    """
+
+    what: str
+    earlier: dict[Hashable, tuple[Any, str]] = field(default_factory=dict)
+
+    def note(self, where: str, said: Mapping[Hashable, Any]) -> None:
+        """Note what a row says, by key.
+
+        Raises:
+            RowError: If an earlier row said something else of a key; then none of this one is kept.
+        """
+        for key, value in said.items():
+            before, first = self.earlier.get(key, (value, where))
+            if before != value:
+                detail = f": {shown(value)} here, {shown(before)} in {first}"
+                raise RowError(where, self.what, detail)
+        for key, value in said.items():
+            self.earlier.setdefault(key, (value, where))
+
+
 def paired(table: Table) -> Columns:
-    """Pairs that belong together or not."""
-    out = _pairs(table, "labels", lambda where, row: class_of(where, row["label"]))
+    """Pairs that belong together or not.
+
+    A pair that occurs twice with one label counts twice; one with both, in either order of its
+    sentences, is a bad row.
+    """
+    said = _Said("the pair has two labels")
+
+    def label(where: str, row: Mapping[str, Any]) -> int:
+        found = class_of(where, row["label"])
+        key = frozenset(text_of(where, row, sentence) for sentence in ("sentence1", "sentence2"))
+        said.note(where, {key: found})
+        return found
+
+    out = _pairs(table, "labels", label)
     if len(set(out["labels"])) < 2:
         only = out["labels"][0]
         raise ValueError(f"{table.path} has one label only, {only}: nothing to separate")
@@ -108,17 +147,14 @@ def labelled(table: Table) -> Columns:
 
     A text that occurs twice with one label counts twice; one with two labels is a bad row.
     """
-    known: dict[str, tuple[str, str]] = {}
+    said = _Said("the text has two labels")
     out: Columns = {"text": [], "label": []}
 
     def use(where: str, row: Mapping[str, Any]) -> None:
         label, text = label_of(where, row["label"]), text_of(where, row, "text")
         if label is None:
             raise RowError(where, "label must be one value", f", got {shown(row['label'])}")
-        before, first = known.setdefault(text, (label, where))
-        if before != label:
-            detail = f": {label!r} here, {before!r} in {first}"
-            raise RowError(where, "the text has two labels", detail)
+        said.note(where, {text: label})
         out["text"].append(text)
         out["label"].append(label)
 
@@ -151,7 +187,12 @@ def clustered(table: Table) -> Columns:
 
 
 def reranked(table: Table) -> dict[str, Any]:
-    """Queries, each with its own candidates, laid out as mteb's reranking tasks."""
+    """Queries, each with its own candidates, laid out as mteb's reranking tasks.
+
+    A query may occur again with other candidates; one that an earlier row of it called the
+    opposite is a bad row.
+    """
+    said = _Said("a text is positive in one row of a query and negative in another")
     corpus: list[dict[str, str]] = []
     queries: list[dict[str, str]] = []
     relevant: dict[str, dict[str, int]] = {}
@@ -166,6 +207,8 @@ def reranked(table: Table) -> dict[str, Any]:
             what = f"{both[0]!r} is positive and negative at once"
             raise RowError(where, what, kind="a text is positive and negative at once")
         text = text_of(where, row, "query")
+        calls: dict[Hashable, str] = {(text, candidate): "positive" for candidate in right}
+        said.note(where, calls | {(text, candidate): "negative" for candidate in wrong})
         query = f"test_query{len(queries)}"
         queries.append({"id": query, "text": text})
         # mteb's own names: equal scores are put in the order of names.

@@ -13,6 +13,8 @@ from typing import Any
 from nsbench.benchmarks.data._beir import files_of
 from nsbench.benchmarks.data._reading import Reading, Report
 from nsbench.benchmarks.data._records import existing, format_of, records, sha256
+from nsbench.benchmarks.data._tables import other_delimiter
+from nsbench.benchmarks.data._values import shown
 from nsbench.benchmarks.evaluation.local_rows import READERS, Table, classified, judged
 from nsbench.benchmarks.records.local_task import KINDS, TAKEN, LocalTask, local_task
 from nsbench.samplers._cache import cached
@@ -83,9 +85,11 @@ def task_of_file(path: Path, name: str = "", reading: Reading | None = None) -> 
         if set(KINDS[kind].columns) <= set(first):
             return fingerprinted(LocalTask(name, kind, str(path), **given))
     legal = "; ".join(", ".join(KINDS[k].columns) for k in TOLD_BY_COLUMNS)
+    have = ", ".join(c if c == c.strip() else shown(c) for c in map(str, first)) or "(no row)"
+    advice = other_delimiter(map(str, first))
     raise ValueError(
-        f"{path} has the columns {', '.join(map(str, first)) or '(no row)'}; legal are {legal}, "
-        "or a folder with corpus, queries and qrels"
+        f"{path} has the columns {have}; legal are {legal}, or a folder with corpus, queries and "
+        f"qrels{advice and '. '}{advice}"
     )
 
 

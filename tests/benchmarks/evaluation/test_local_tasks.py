@@ -3,6 +3,7 @@
 import csv
 import json
 import random
+import re
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -306,6 +307,78 @@ def test_candidates_that_cannot_be_ranked_are_named(tmp_path: Path, change, mess
     path = put(tmp_path / "bad.jsonl", [good, good | change])
     with pytest.raises(ValueError, match=f"line 2: {message}"):
         fingerprinted(local_task({"name": "bad", "kind": "reranking", "path": str(path)}))
+
+
+PAIR = {"sentence1": "a", "sentence2": "b", "label": 1}
+NEAR = {"query": "q", "positive": ["a"], "negative": ["b"]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows", "message"),
+    [
+        ("pair_classification", [PAIR, PAIR | {"label": 0}], "the pair has two labels: 0 here, 1"),
+        (
+            "pair_classification",
+            [PAIR, {"sentence1": "b", "sentence2": "a", "label": 0}],
+            "the pair has two labels: 0 here, 1",
+        ),
+        (
+            "clustering",
+            [{"text": "a", "label": "x"}, {"text": "a", "label": "y"}],
+            "the text has two labels: 'y' here, 'x'",
+        ),
+        (
+            "reranking",
+            [NEAR, {"query": "q", "positive": ["c"], "negative": ["d", "a"]}],
+            "a text is positive in one row of a query and negative in another: 'negative' here, "
+            "'positive'",
+        ),
+    ],
+)
+def test_a_row_that_says_the_opposite_of_an_earlier_one_is_bad(
+    tmp_path: Path, kind: str, rows: list[dict], message: str
+) -> None:
+    good = {
+        "pair_classification": {"sentence1": "c", "sentence2": "d", "label": 0},
+        "clustering": {"text": "c", "label": "z"},
+        "reranking": {"query": "other", "positive": ["b"], "negative": ["a"]},
+    }
+    path = put(tmp_path / "bad.jsonl", [rows[0], good[kind], rows[1]])
+    entry = {"name": "bad", "kind": kind, "path": str(path)}
+    said = re.escape(f"bad.jsonl, line 3: {message} in ")
+    with pytest.raises(ValueError, match=f"{said}.*bad.jsonl, line 1$"):
+        fingerprinted(local_task(entry))
+    task = fingerprinted(local_task(entry | {"bad_rows": "skip"}))
+    (reasons,) = left_out([task]).values()
+    assert [message.startswith(r["why"]) and r["count"] for r in reasons] == [1]
+    again = put(tmp_path / "again.jsonl", [rows[0], good[kind], rows[0]])
+    twice = read_task(fingerprinted(local_task(entry | {"path": str(again)})))
+    assert 3 in {len(column) for column in twice.get("test", twice).values()}
+
+
+def test_a_row_left_out_says_nothing_of_later_ones(tmp_path: Path) -> None:
+    opposite = {"query": "q", "positive": ["c"], "negative": ["a", "e"]}
+    later = {"query": "q", "positive": ["e"], "negative": ["c"]}
+    path = put(tmp_path / "rows.jsonl", [NEAR, opposite, later])
+    entry = {"name": "rows", "kind": "reranking", "path": str(path), "bad_rows": "skip"}
+    (reasons,) = left_out([fingerprinted(local_task(entry))]).values()
+    assert [r["count"] for r in reasons] == [1]
+
+
+@pytest.mark.parametrize(
+    ("head", "said"),
+    [
+        ("sentence1;sentence2;score", "There is one column: set delimiter = ';'"),
+        ("sentence1, sentence2, score", "has the columns sentence1, ' sentence2', ' score'; legal"),
+    ],
+)
+def test_columns_of_a_test_file_that_fit_nothing_are_shown(
+    tmp_path: Path, head: str, said: str
+) -> None:
+    path = tmp_path / "test.csv"
+    path.write_text(f"{head}\na,b,1\n" if "," in head else f"{head}\na;b;1\n")
+    with pytest.raises(ValueError, match=re.escape(said)):
+        task_of_file(path)
 
 
 def test_reranking_is_what_mteb_makes_of_such_rows(tables: Path) -> None:
