@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from nsbench.benchmarks.data._reading import FIRST, Report, RowError
 from nsbench.benchmarks.data._types import Ints, TrainingData
-from nsbench.benchmarks.data._values import Keyed, shown
+from nsbench.benchmarks.data._values import Keyed, Said, shown
 
 MOST_NEGATIVES = 1 << 30
 """Rows times the most negatives that a row may have: 8 GiB."""
@@ -46,7 +46,7 @@ class Rows:
     premises: dict[str, Two] = field(default_factory=dict)
     rejected: dict[str, dict[str, str]] = field(default_factory=dict)
     _told_by: str | None = None
-    _labels: dict[str, tuple[str | None, str]] = field(default_factory=dict)
+    _labels: Said = field(default_factory=lambda: Said("the text has two labels"))
     _classes: Keyed | None = None
 
     def text(self, text: str) -> int:
@@ -82,15 +82,8 @@ class Rows:
         Raises:
             RowError: If the text has another label already.
         """
-        known, first = self._labels.get(text, (None, ""))
-        if label is not None and known is not None and label != known:
-            raise RowError(
-                where,
-                "the text has two labels",
-                f": {shown(label)} here, {shown(known)} in {first}",
-            )
-        if known is None and label is not None:
-            self._labels[text] = label, where
+        if label is not None:
+            self._labels.note(where, {text: label})
         self.add(text, text)
 
     def judge(self, where: str, anchor: str, text: str, label: int) -> bool:
@@ -142,12 +135,11 @@ class Rows:
         for row, given in enumerate(self.negatives):
             negatives[row, : len(given)] = given
         meaning = None
-        if self._labels:
+        if self._labels.earlier:
             ids: dict[str, int] = {}
             meaning = np.full(len(self.texts), -1, dtype=np.int64)
-            for text, (label, _) in self._labels.items():
-                if label is not None:
-                    meaning[self.texts[text]] = ids.setdefault(label, len(ids))
+            for text, (label, _) in self._labels.earlier.items():
+                meaning[self.texts[text]] = ids.setdefault(label, len(ids))
         return TrainingData(
             name=name,
             texts=tuple(self.texts),

@@ -7,6 +7,7 @@ import math
 import re
 import reprlib
 from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from nsbench.benchmarks.data._reading import Report, RowError
@@ -177,6 +178,33 @@ class Keyed(dict[Any, Any]):
             detail = f": {label or shown(key)} is already in {first}"
             what = f"{self.what} occurs twice with different values"
             self.report.refuse(RowError(where, what, detail))
+
+
+@dataclass
+class Said:
+    """Labels of earlier rows, so that a row which says the opposite is a bad one.
+
+    Attributes:
+        what: What is said twice, in messages.
+        earlier: By key, what was said and where.
+    """
+
+    what: str
+    earlier: dict[Any, tuple[Any, str]] = field(default_factory=dict)
+
+    def note(self, where: str, said: Mapping[Any, Any]) -> None:
+        """Note what a row says, by key.
+
+        Raises:
+            RowError: If an earlier row said something else of a key; then none of this one is kept.
+        """
+        for key, value in said.items():
+            before, first = self.earlier.get(key, (value, where))
+            if before != value:
+                detail = f": {shown(value)} here, {shown(before)} in {first}"
+                raise RowError(where, self.what, detail)
+        for key, value in said.items():
+            self.earlier.setdefault(key, (value, where))
 
 
 def keyed(

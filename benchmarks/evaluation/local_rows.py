@@ -4,7 +4,7 @@ Source: the data formats of Muennighoff et al. 2023, MTEB. https://arxiv.org/abs
 """
 
 import math
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,15 @@ from typing import Any
 from nsbench.benchmarks.data._beir import judgements
 from nsbench.benchmarks.data._reading import Reading, Report, RowError
 from nsbench.benchmarks.data._records import records
-from nsbench.benchmarks.data._values import class_of, label_of, number_of, shown, text_of, texts_of
+from nsbench.benchmarks.data._values import (
+    Said,
+    class_of,
+    label_of,
+    number_of,
+    shown,
+    text_of,
+    texts_of,
+)
 from nsbench.samplers import suggest
 
 Columns = dict[str, list[Any]]
@@ -79,40 +87,13 @@ def graded(table: Table) -> Columns:
     return out
 
 
-@dataclass
-class _Said:
-    """Labels of earlier rows, so that a row which says the opposite is a bad one.
-
-    Attributes:
-        what: What is said twice, in messages.
-        earlier: By key, what was said and where.
-    """
-
-    what: str
-    earlier: dict[Hashable, tuple[Any, str]] = field(default_factory=dict)
-
-    def note(self, where: str, said: Mapping[Hashable, Any]) -> None:
-        """Note what a row says, by key.
-
-        Raises:
-            RowError: If an earlier row said something else of a key; then none of this one is kept.
-        """
-        for key, value in said.items():
-            before, first = self.earlier.get(key, (value, where))
-            if before != value:
-                detail = f": {shown(value)} here, {shown(before)} in {first}"
-                raise RowError(where, self.what, detail)
-        for key, value in said.items():
-            self.earlier.setdefault(key, (value, where))
-
-
 def paired(table: Table) -> Columns:
     """Pairs that belong together or not.
 
     A pair that occurs twice with one label counts twice; one with both, in either order of its
     sentences, is a bad row.
     """
-    said = _Said("the pair has two labels")
+    said = Said("the pair has two labels")
 
     def label(where: str, row: Mapping[str, Any]) -> int:
         found = class_of(where, row["label"])
@@ -147,7 +128,7 @@ def labelled(table: Table) -> Columns:
 
     A text that occurs twice with one label counts twice; one with two labels is a bad row.
     """
-    said = _Said("the text has two labels")
+    said = Said("the text has two labels")
     out: Columns = {"text": [], "label": []}
 
     def use(where: str, row: Mapping[str, Any]) -> None:
@@ -192,7 +173,7 @@ def reranked(table: Table) -> dict[str, Any]:
     A query may occur again with other candidates; one that an earlier row of it called the
     opposite is a bad row.
     """
-    said = _Said("a text is positive in one row of a query and negative in another")
+    said = Said("a text is positive in one row of a query and negative in another")
     corpus: list[dict[str, str]] = []
     queries: list[dict[str, str]] = []
     relevant: dict[str, dict[str, int]] = {}
@@ -207,7 +188,7 @@ def reranked(table: Table) -> dict[str, Any]:
             what = f"{both[0]!r} is positive and negative at once"
             raise RowError(where, what, kind="a text is positive and negative at once")
         text = text_of(where, row, "query")
-        calls: dict[Hashable, str] = {(text, candidate): "positive" for candidate in right}
+        calls = {(text, candidate): "positive" for candidate in right}
         said.note(where, calls | {(text, candidate): "negative" for candidate in wrong})
         query = f"test_query{len(queries)}"
         queries.append({"id": query, "text": text})
