@@ -189,9 +189,12 @@ def _plugins() -> Iterator[Finding]:
 
 def _matrix(config: str, reached: bool) -> Iterator[Finding]:
     from nsbench.benchmarks.cli.prefetch import lacking
+    from nsbench.benchmarks.device import pick_device
     from nsbench.benchmarks.evaluation.evaluate import check_dev
     from nsbench.benchmarks.matrix.expand import expand
     from nsbench.benchmarks.matrix.tune_file import named_matrix
+    from nsbench.benchmarks.precision import slow_bf16
+    from nsbench.benchmarks.runs.checking import precisions
 
     try:
         settings = named_matrix(config)
@@ -212,6 +215,8 @@ def _matrix(config: str, reached: bool) -> Iterator[Finding]:
         else:
             missing = True
             yield Finding("bad", f"{kind} {name}: {reason}", fetching(config) if of_hub else ())
+    if note := slow_bf16(precisions(settings), pick_device(settings.run.device)):
+        yield Finding("note", note)
     if missing or any(reason and kind != "task" for kind, _, reason in things):
         return
     try:

@@ -9,21 +9,41 @@ from nsbench.benchmarks.evaluation.mteb.tasks import refuse_missing, resolve
 from nsbench.benchmarks.matrix.config import ConfigError, EvaluationConfig, MatrixConfig
 from nsbench.benchmarks.matrix.expand import expand_axes, refuse_untested, untested
 from nsbench.benchmarks.matrix.tune_file import TuneConfig, study_matrix
+from nsbench.benchmarks.precision import slow_bf16
 from nsbench.benchmarks.records.local_task import OWN
 from nsbench.benchmarks.runs.executors.base import Request, executor_of
 from nsbench.benchmarks.runs.trials import drawn, in_words
 from nsbench.benchmarks.runs.tuned_methods import Method, trial_matrix
 from nsbench.benchmarks.training.replay.capture import replay_mode
 
+HERE = ("local", "beside", "team")
+"""Executors that run cells on this machine."""
 
-def check_machine(request: Request, executor: str) -> None:
+
+def check_machine(request: Request, executor: str, matrix: MatrixConfig) -> None:
     """Check that an executor can do what is asked of it, on the device that is asked for.
+
+    A precision that is slow on this machine is said, too.
+
+    Args:
+        request: What is asked of the executor.
+        executor: Its name.
+        matrix: What is to run.
 
     Raises:
         ValueError: If it cannot, or torch does not see the device.
     """
     executor_of(executor).check(request)
-    replay_mode(pick_device(request.device))
+    device = pick_device(request.device)
+    replay_mode(device)
+    if executor in HERE and (note := slow_bf16(precisions(matrix), device)):
+        request.on_note(note)
+
+
+def precisions(matrix: MatrixConfig) -> set[str]:
+    """Return every precision that a matrix trains or evaluates in."""
+    parts = matrix.products
+    return {p for part in parts for p in (part.budget.precision, part.evaluation.precision)}
 
 
 def check_evaluation(*evaluations: EvaluationConfig) -> None:
@@ -66,7 +86,7 @@ def check_study(
             sets' own tests are asked for where there are none.
         ValueError: As `check_machine` and `check_evaluation`.
     """
-    check_machine(request, "local")
+    check_machine(request, "local", matrix)
     tried = trial_matrix(config, matrix)
     check_evaluation(matrix.evaluation, tried.evaluation)
     every = expand_axes(study_matrix(config, matrix))[1]

@@ -130,7 +130,7 @@ def plan_matrix(settings: RunSettings, watch: Watch | None = None) -> Plan:
         executor = "team" if team.size > 1 else "local" if settings.beside == 1 else "beside"
     elif settings.beside != 1:
         base.executor_of("beside").check(request)
-    check_machine(request, executor)
+    check_machine(request, executor, matrix)
     if names_hub(matrix):
         hub.settle(watch.note)
     with watch.stage("looking for the evaluation's data"):

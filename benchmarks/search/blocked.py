@@ -7,7 +7,6 @@ one float32 formula, and only these scores decide.
 import math
 import warnings
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -52,14 +51,6 @@ class TopK:
     repeated: int = 0
     checked: int = 0
     devices: tuple[str, ...] = ()
-
-
-def has_bf16(tensor: Tensor) -> bool:
-    """Return whether products in bf16 are faster than in fp32 on a tensor's device."""
-    if tensor.device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 class Search:

@@ -17,8 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nsbench.benchmarks.precision import has_bf16
 from nsbench.benchmarks.search import BACKENDS
-from nsbench.benchmarks.search.blocked import Search, has_bf16
+from nsbench.benchmarks.search.blocked import Search
 from nsbench.benchmarks.search.blocked import TopK as TopK  # part of what is offered here
 from nsbench.benchmarks.search.keys import EMPTY, ids_of, packed, scores_of
 from nsbench.samplers import at_least, one_of
@@ -125,7 +126,7 @@ def _search(
 
         return FusedSearch(queries, k, memory, exclude)
     if product == "auto":
-        product = "bf16" if has_bf16(queries) else "fp32"
+        product = "bf16" if has_bf16(queries.device) else "fp32"
     return Search(queries, k, memory, exclude, product=product)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nsbench.benchmarks.search.blocked import Search, has_bf16, keys_of
+from nsbench.benchmarks.precision import has_bf16
+from nsbench.benchmarks.search.blocked import Search, keys_of
 from nsbench.benchmarks.search.keys import EMPTY, scores_of
 
 _PAIR = 72  # bytes of a pair in work: row, column, key, places, masks
@@ -34,7 +35,7 @@ class FusedSearch(Search):
 
     def __init__(self, queries: Tensor, k: int, memory: int, exclude: Tensor | None) -> None:
         super().__init__(
-            queries, k, memory, exclude, product="bf16" if has_bf16(queries) else "fp32"
+            queries, k, memory, exclude, product="bf16" if has_bf16(queries.device) else "fp32"
         )
         self.kernel = _kernel(queries.device)
         self.product = "fp16"
