@@ -26,14 +26,12 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from nsbench.benchmarks.evaluation.mteb.tasks import resolve
 from nsbench.benchmarks.files import write_atomically
 from nsbench.benchmarks.keys import canonical_json, pretty_json
 from nsbench.benchmarks.matrix.config import ConfigError, MatrixConfig
-from nsbench.benchmarks.matrix.estimate import duration
 from nsbench.benchmarks.matrix.tune_file import TuneConfig
 from nsbench.benchmarks.records import CellPaths, ResultsFolder, read_json
 from nsbench.benchmarks.records.cell import Planned, named
@@ -55,6 +53,7 @@ from nsbench.benchmarks.runs.executors.local import LocalPool, worker_count
 from nsbench.benchmarks.runs.garbage import forget_failed
 from nsbench.benchmarks.runs.pace import Pace
 from nsbench.benchmarks.runs.reads import Reads
+from nsbench.benchmarks.runs.study_cost import Known, as_here, in_hours, seconds_left, slower
 from nsbench.benchmarks.runs.trials import (
     DRAWN,
     Trial,
@@ -78,8 +77,6 @@ from nsbench.benchmarks.runs.tuned_methods import (
 Say = Callable[[str], None]
 _Asked = tuple[Method, int, Values, list[Planned]]
 DEFAULT, TUNED, UNTRAINED = "default", "tuned", "untrained"
-RECENT = 30
-"""Trials that tell what those of other methods take: the last ones, at this machine's speed now."""
 _GROWING = ("fresh_seeds", "methods")
 """Lists of a study that may get more at their ends: no draw of what was there depends on them."""
 
@@ -135,7 +132,7 @@ class Study:
         self.methods = methods_of(config, matrix)
         self.wanted = chosen_methods(self.methods, only)
         self.untrained = untrained(config, matrix, self.wanted)
-        self._pace = Pace(0)
+        self._pace, self._before, self._slower = Pace(0), 0, 1.0
         check_study(config, matrix, self._request, self.wanted)
         self._open()
 
@@ -161,12 +158,28 @@ class Study:
                 forget_failed(folder)
         names = CellNames([planned.cell for planned in self.untrained])
         self._fresh([(UNTRAINED, p, names.method(p.cell)) for p in self.untrained])
-        self._tune(self.wanted[:1], min(2, self.config.trials), workers=1)
+        self._probe()
         self.say(self.cost())
         if probe:
             return
         self._tune(self.wanted, self.config.trials)
         self._compare(self._choose())
+
+    def _probe(self) -> None:
+        """Run the next two trials of a method alone: they tell what the others take here.
+
+        Trials before them may have run on another machine.
+        """
+        before = self.trials()
+        self._before = len(before)
+        for method in self.wanted:
+            own = [t for t in before if t.method == method.name]
+            if len(own) < self.config.trials and not self._skip(method, own):
+                self._tune([method], min(len(own) + 2, self.config.trials), workers=1)
+                now = self.trials()[len(before) :]
+                if not self._skip(method, own + now):
+                    self._slower = slower(before, now)
+                    return
 
     def cost(self, left: int | None = None) -> str:
         """Return in words what is still to run and how long it takes at the speed so far.
@@ -175,32 +188,22 @@ class Study:
             left: Fresh cells that are missing, once they are known.
         """
         done = self.trials()
-        of = {m.name: [t for t in done if t.method == m.name] for m in self.wanted}
-        able = [m for m in self.wanted if not self._skip(m, of[m.name])]
-        first = done[0] if len(done) > 1 else None  # it loads data and libraries
-        own = {m.name: [t.seconds for t in of[m.name] if t is not first] for m in able}
-        known = [t.seconds for t in done if t is not first and t.method in own][-RECENT:]
-        each = {n: median(s or known or [math.nan]) for n, s in own.items()}
-        trials = sum(max(0, self.config.trials - len(of[n])) * each[n] for n in own)
-        fresh = 2 * len(self.config.fresh_seeds)
+        able = [
+            m for m in self.wanted if not self._skip(m, [t for t in done if t.method == m.name])
+        ]
         rows = [finished(self._paths(p, self.folder)) for p in self.untrained]
         scored = [r.seconds["total"] for r in rows if r is not None and r.status == "done"]
-        tests = min(scored) if scored else 0.0  # the first one loads the data
-        most = fresh * len(own)
+        known = Known(as_here(done, self._before, self._slower), scored, self._slower)
+        trials, fresh = self.config.trials, 2 * len(self.config.fresh_seeds)
         if left is None:
-            left = max(0, most - sum(r["setting"] != UNTRAINED for r in self._reads.rows()))
-        compared = sum(fresh * (each[n] + tests) for n in own) * left / max(1, most)
-        workers = worker_count(self._request)
-        unknown = ", loading the tests each time included" if len(scored) <= workers else ""
-        if not scored:
-            unknown = ", without the time of the tests, which nothing has told yet"
+            read = sum(r["setting"] != UNTRAINED for r in self._reads.rows())
+            left = max(0, fresh * len(able) - read)
+        seconds = seconds_left([m.name for m in able], known, trials, fresh, left)
+        rest = in_hours(*seconds, known, worker_count(self._request))
         return (
             f"{len(able)} methods ({len(self.wanted) - len(able)} skipped, "
-            f"{len(self.methods) - len(self.wanted)} not asked for) x "
-            f"{self.config.trials} trials, then {fresh} fresh cells each at most: about "
-            f"{(trials + compared) / workers / 3600:.2f} hours to go with {workers} "
-            f"worker{'s' * (workers > 1)}, for {duration(trials)} of trials and "
-            f"{duration(compared)} of fresh cells{unknown}"
+            f"{len(self.methods) - len(self.wanted)} not asked for) x {trials} trials, then "
+            f"{fresh} fresh cells each at most: {rest}"
         )
 
     def trials(self) -> list[Trial]:
