@@ -22,8 +22,9 @@ OnlyMethods = Annotated[
     list[str] | None,
     typer.Option(
         "--only",
-        help="Run only the methods whose name fits this glob, short as it is printed or "
-        "with all settings; repeatable.",
+        help="Run only the methods that match: a glob on the sampler or on the whole name, short "
+        "as it is printed or with all settings, or AXIS=GLOB, such as 'objective=focal'; "
+        "repeatable.",
     ),
 ]
 Workers = Annotated[

@@ -48,7 +48,7 @@ def retry(
     folder: Folder,
     only: Annotated[
         list[str] | None,
-        typer.Option(help="Those whose text, key or reason matches this glob; repeatable."),
+        typer.Option(help="Those whose sampler, text, key or reason fits this glob; repeatable."),
     ] = None,
 ) -> None:
     """Forget failed cells, so that the next run does them again; their logs stay."""

@@ -18,6 +18,8 @@ AXES = (
     "key",
 )
 """Axes that a pattern of ``--only`` may name."""
+METHOD_AXES = AXES[:-2]
+"""Those of a method, which stands for cells of several seeds."""
 
 
 def only(planned: list[Planned], patterns: Sequence[str]) -> list[Planned]:
@@ -34,7 +36,7 @@ def only(planned: list[Planned], patterns: Sequence[str]) -> list[Planned]:
     if not patterns:
         return planned
     names = CellNames([p.cell for p in planned])
-    fitting = [[p for p in planned if _matches(p.cell, x, names)] for x in patterns]
+    fitting = [[p for p in planned if fits(p.cell, x, names)] for x in patterns]
     for pattern, found in zip(patterns, fitting, strict=True):
         if not found:
             raise ValueError(
@@ -46,12 +48,20 @@ def only(planned: list[Planned], patterns: Sequence[str]) -> list[Planned]:
     return [p for p in planned if id(p) in kept]
 
 
-def _matches(cell: Cell, pattern: str, names: CellNames) -> bool:
+def fits(cell: Cell, pattern: str, names: CellNames, *, of_method: bool = False) -> bool:
+    """Return whether a pattern fits a cell, as `only` says.
+
+    Args:
+        cell: The cell.
+        pattern: One pattern.
+        names: Of all cells that are asked about.
+        of_method: The cell stands for its method: its seed and its key are not looked at.
+    """
     axis, equals, glob = pattern.partition("=")
-    if equals and axis in AXES:
+    if equals and axis in (METHOD_AXES if of_method else AXES):
         return any(fnmatchcase(text, glob) for text in _on_axis(cell, axis, names))
-    texts = (str(cell), names(cell), cell.key, *_on_axis(cell, "sampler", names))
-    return any(fnmatchcase(text, pattern) for text in texts)
+    whole = (names.method(cell),) if of_method else (str(cell), names(cell), cell.key)
+    return any(fnmatchcase(text, pattern) for text in (*whole, *_on_axis(cell, "sampler", names)))
 
 
 def _on_axis(cell: Cell, axis: str, names: CellNames) -> tuple[str, ...]:

@@ -2,10 +2,11 @@
 
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from nsbench.benchmarks.files import StorageError
 from nsbench.benchmarks.matrix.estimate import duration
@@ -145,14 +146,15 @@ def forget_failed(folder: ResultsFolder, only: Sequence[str] = ()) -> list[RunRe
 
     Args:
         folder: The results folder.
-        only: Globs over the cell in words, its key and the reason of its failure; all without one.
+        only: Globs over the cell in words, its sampler's name, its key and the reason of its
+            failure; all without one.
 
     Returns:
         The records that were removed.
     """
     forgotten = []
     for paths, record in folder.records()[0]:
-        texts = (cell_text(record.cell), record.key, record.reason)
+        texts = (cell_text(record.cell), _sampler(record.cell), record.key, record.reason)
         wanted = not only or any(fnmatchcase(t, g) for t in texts for g in only)
         if record.status != "failed" or not wanted:
             continue
@@ -168,3 +170,9 @@ def forget_failed(folder: ResultsFolder, only: Sequence[str] = ()) -> list[RunRe
             raise StorageError.at(paths.folder, error) from None
         forgotten.append(record)
     return forgotten
+
+
+def _sampler(cell: Mapping[str, Any]) -> str:
+    """Return the name of a cell's sampler; empty where another version wrote it otherwise."""
+    chosen = cell.get("sampler")
+    return str(chosen.get("name", "")) if isinstance(chosen, Mapping) else ""

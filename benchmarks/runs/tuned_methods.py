@@ -17,11 +17,12 @@ from nsbench.benchmarks.matrix.config import (
     said,
 )
 from nsbench.benchmarks.matrix.expand import expand
+from nsbench.benchmarks.matrix.selecting import METHOD_AXES, fits
 from nsbench.benchmarks.matrix.tune_file import AXES, Range, TuneConfig, knobs
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.records.cell import Cell, Planned, named
 from nsbench.benchmarks.records.names import CellNames
-from nsbench.samplers import samplers
+from nsbench.samplers import samplers, suggest
 
 Values = dict[str, Any]
 _FALLBACK: Mapping[str, list[Any]] = {"objectives": [None], "candidates": [None]}
@@ -37,6 +38,7 @@ class Method:
         space: Ranges by ``owner.parameter``.
         skip: Why none of its cells can run; empty if they can.
         title: Its name for people: what distinguishes it from the other methods.
+        cell: One of its cells, which stands for all of them where methods are selected.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Method:
     space: Mapping[str, Range] = field(default_factory=dict)
     skip: str = ""
     title: str = ""
+    cell: Cell | None = field(default=None, repr=False)
 
     def config(self, matrix: MatrixConfig, values: Values, seeds: list[int]) -> MatrixConfig:
         """Return the matrix of this method alone, with some values of ``owner.parameter``."""
@@ -115,25 +118,39 @@ def methods_of(config: TuneConfig, matrix: MatrixConfig) -> list[Method]:
     names = CellNames([cell for _, cell in found.values()])
     titles = [names.method(cell) for _, cell in found.values()]
     return [
-        replace(method, title=title if titles.count(title) == 1 else method.name)
-        for (method, _), title in zip(found.values(), titles, strict=True)
+        replace(method, title=title if titles.count(title) == 1 else method.name, cell=cell)
+        for (method, cell), title in zip(found.values(), titles, strict=True)
     ]
 
 
 def chosen_methods(methods: list[Method], only: Sequence[str]) -> list[Method]:
-    """Return the methods with a name that some glob fits, all without a glob.
+    """Return the methods that some pattern fits, all without a pattern.
+
+    Patterns are those of ``nsbench run --only`` (`nsbench.benchmarks.matrix.selecting.only`), on
+    axes other than seed and key; they fit the names under which trials are listed, too.
 
     Raises:
-        ConfigError: If a glob fits none.
+        ConfigError: If a pattern fits none.
     """
+    cells = {m.name: m.cell for m in methods if m.cell}
+    names = CellNames(list(cells.values()))
     fitting = {
-        glob: {m.name for m in methods if fnmatchcase(m.title, glob) or fnmatchcase(m.name, glob)}
-        for glob in only
+        pattern: {
+            m.name
+            for m in methods
+            if any(fnmatchcase(text, pattern) for text in (m.title, m.name))
+            or (m.cell and fits(m.cell, pattern, names, of_method=True))
+        }
+        for pattern in only
     }
-    for glob, found in fitting.items():
+    for pattern, found in fitting.items():
         if not found:
-            names = ", ".join(m.title for m in methods)
-            raise ConfigError(f"--only {glob!r} fits no method; there are: {names}")
+            hint = suggest(pattern, [m.title for m in methods]).partition("Known:")[0]
+            raise ConfigError(
+                f"--only {pattern!r} fits no method. {hint}{len(methods)} are there, such as "
+                f"{methods[0].title!r}; a pattern is a glob on the sampler or the whole name, or "
+                f"AXIS=GLOB for one of {', '.join(METHOD_AXES)}"
+            )
     return [m for m in methods if not only or any(m.name in f for f in fitting.values())]
 
 

@@ -112,6 +112,10 @@ def test_status_watch_ends_when_nothing_is_left_to_do(
 
 def test_retry_forgets_failed_records_only(jobs: list[Job], folder: ResultsFolder) -> None:
     assert garbage.forget_failed(folder, ["TypeError*"]) == []
+    name = read_record(jobs[1].paths).cell["sampler"]["name"]
+    assert garbage.forget_failed(folder, [name[:-1]]) == []
+    assert [r.key for r in garbage.forget_failed(folder, [name])] == [jobs[1].planned.cell.key]
+    record_crash(jobs[1], "ValueError: no luck", 1.0)
     done = invoked("retry", folder.root, "--only", "ValueError*")
     assert "1 failed cells will be run again" in done.output
     assert not jobs[1].paths.record.exists()

@@ -24,11 +24,11 @@ from nsbench.benchmarks.matrix.tune_file import Range, boards, knobs, load_tunin
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.records import CellPaths, ResultsFolder, RunRecord, write_record
 from nsbench.benchmarks.records.claims import claimed
-from nsbench.benchmarks.runs import tuning
 from nsbench.benchmarks.runs.executors.base import Ended, Job, OnStart
 from nsbench.benchmarks.runs.executors.local import LocalPool
 from nsbench.benchmarks.runs.pace import ENOUGH
 from nsbench.benchmarks.runs.trials import Trial, append_line, design
+from nsbench.benchmarks.runs.tuned_methods import chosen_methods, methods_of
 from nsbench.benchmarks.runs.tuning import Study
 from nsbench.samplers import samplers
 
@@ -485,8 +485,42 @@ def test_blocks_are_methods_once_each_and_only_those_asked_for_run(
     (out / "tuning.json").unlink()
     Study(config, matrix, out, only=("in_batch x none", "given*", "*focal")).run()
     assert (out / "tuning.json").read_bytes() == chosen
-    with pytest.raises(ConfigError, match="--only 'hard' fits no method; there are: in_batch"):
+    with pytest.raises(ConfigError, match=r"--only 'hard' fits no method\. 6 are there, such as"):
         Study(config, matrix, out, only=("hard",))
+
+
+def test_methods_are_chosen_by_the_patterns_of_a_run(
+    write: Callable[..., Path], tmp_path: Path
+) -> None:
+    blocks = """
+[[methods]]
+samplers = ["in_batch", { name = "hard", k = 2 }, { name = "hard", k = 4 }]
+augmentations = ["none", "token_cutoff"]
+[[methods]]
+samplers = ["in_batch"]
+objectives = ["focal"]
+"""
+    methods = methods_of(*load_tuning(write(STUDY + blocks)))
+    assert len(methods) == 7
+
+    def count(*only: str) -> int:
+        return len(chosen_methods(methods, only))
+
+    assert count() == 7
+    assert count("hard(*") == 4
+    assert count("hard") == 4
+    assert count("hard(k=2)") == 2
+    assert count("in_batch") == 3
+    assert count("objective=focal") == 1
+    assert count("augmentation=token_cutoff*") == 3
+    assert count("candidates=in_batch") == 7
+    assert count("sampler=in_batch", "hard(k=4)") == 5
+    assert count(methods[0].title) == 1
+    for pattern in ("hard(k=3)", "seed=1", f"key={methods[0].cell.key}", "objective=triplet"):
+        with pytest.raises(ConfigError, match=r"fits no method\. .*AXIS=GLOB for one of sampler"):
+            count(pattern)
+    with pytest.raises(ConfigError, match=r"Did you mean '.*token_cutoff.*'\? 7 are there"):
+        count("in_batch x token_cutof")
 
 
 def test_the_baseline_has_the_method_s_augmentation(
@@ -574,18 +608,6 @@ def test_the_first_trial_which_loads_data_does_not_count_in_the_cost(
     assert "2.0 h of trials" in study.cost()
     path.write_text("".join(trial.line() for trial in made))
     assert "20 s of trials" in study.cost()
-
-
-def test_a_method_without_trials_costs_what_the_last_ones_took(
-    write: Callable[..., Path], tmp_path: Path
-) -> None:
-    study = Study(*load_tuning(write()), tmp_path / "out", only=["in_batch*", "hard*"])
-    first, *_ = study.wanted
-    slow = [Trial(first.name, i, {}, ("k",), 0.5, 3600.0) for i in range(tuning.RECENT)]
-    fast = [Trial(first.name, i, {}, ("k",), 0.5, 20.0) for i in range(tuning.RECENT)]
-    told = "".join(trial.line() for trial in slow + fast)
-    (tmp_path / "out" / "trials.jsonl").write_text(told)
-    assert "60 s of trials" in study.cost()  # three of the other method; the first has all
 
 
 def test_a_local_file_may_judge_the_trials(write: Callable[..., Path], tmp_path: Path) -> None:
