@@ -15,6 +15,7 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
+from nsbench.samplers._cache import cached
 from nsbench.samplers._plugins import code_digest, load_plugin_paths
 from nsbench.samplers._ranges import check_when_made, suggest
 
@@ -64,8 +65,7 @@ class Entry(Generic[T]):
         """Parameters in declaration order."""
         if not is_dataclass(self.cls):
             return ()
-        described = _described_arguments(inspect.getdoc(self.cls) or "")
-        hints = typing.get_type_hints(self.cls)
+        described, hints = _stated(self.cls)
         out = []
         for item in fields(self.cls):
             if not item.init:
@@ -234,6 +234,12 @@ class Registry(Generic[T]):
         """
         name, given = parse_choice(text)
         return self.make(name, **given)
+
+
+@cached(1024)
+def _stated(cls: type) -> tuple[dict[str, str], dict[str, Any]]:
+    """Return what a class says of its parameters: descriptions and types by name."""
+    return _described_arguments(inspect.getdoc(cls) or ""), typing.get_type_hints(cls)
 
 
 def _described_arguments(doc: str) -> dict[str, str]:

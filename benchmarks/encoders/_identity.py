@@ -29,6 +29,7 @@ _IRRELEVANT = (
 )  # fmt: skip
 """Names, in lower case, of files that no loader reads here."""
 _FOLDERS = (".git", ".cache", "__pycache__")
+_State = tuple[tuple[str, ...], ...]
 
 
 def identity(folder: Path) -> str:
@@ -40,7 +41,26 @@ def identity(folder: Path) -> str:
     Raises:
         SourceError: If the base of an adapter cannot be had here.
     """
+    state = _state_of(folder)
+    return _identity(folder, ()) if state is None else _known(folder, state)
+
+
+@cached(256)
+def _known(folder: Path, state: _State) -> str:
+    """Identity of a folder, computed again when a file of it is another."""
     return _identity(folder, ())
+
+
+def _state_of(folder: Path) -> _State | None:
+    """Return path, size, times and place of every file; None if an adapter's base counts, too."""
+    found: list[tuple[str, ...]] = []
+    for place, names in _walk(folder):
+        if "adapter_config.json" in names:
+            return None
+        for path in (Path(place, name) for name in names):
+            at = path.stat() if path.is_file() else None
+            found.append((str(path), *map(str, _facts(at) if at else ())))
+    return tuple(sorted(found))
 
 
 def _identity(folder: Path, seen: tuple[Path, ...]) -> str:
@@ -74,6 +94,15 @@ def _base(name: str, folder: Path, seen: tuple[Path, ...]) -> str:
 
 def _files(folder: Path) -> Iterator[tuple[str, Path]]:
     """Name below the folder and path of every file that counts; links are followed."""
+    for place, names in _walk(folder):
+        for name in names:
+            path = Path(place, name)
+            if path.is_file() and not any(fnmatchcase(name.lower(), p) for p in _IRRELEVANT):
+                yield path.relative_to(folder).as_posix(), path
+
+
+def _walk(folder: Path) -> Iterator[tuple[str, list[str]]]:
+    """Path and file names of a folder and of those below it, each once; links are followed."""
     visited: set[str] = set()
     for place, inner, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(place)
@@ -82,10 +111,7 @@ def _files(folder: Path) -> Iterator[tuple[str, Path]]:
             continue
         visited.add(real)
         inner[:] = [name for name in inner if name not in _FOLDERS]
-        for name in names:
-            path = Path(place, name)
-            if path.is_file() and not any(fnmatchcase(name.lower(), p) for p in _IRRELEVANT):
-                yield path.relative_to(folder).as_posix(), path
+        yield place, names
 
 
 def _says_nothing(name: str, path: Path) -> bool:
@@ -141,8 +167,12 @@ def _whole(value: Any, otherwise: int) -> int:
 
 def digest_of(path: Path) -> str:
     """Return the SHA-256 of a file, which is read once as long as its size and times stay."""
-    state = path.stat()
-    return _hashed(path, state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
+    return _hashed(path, *_facts(path.stat()))
+
+
+def _facts(state: os.stat_result) -> tuple[int, int, int, int]:
+    """Size, times and place on the disk of a file; one that was written again has others."""
+    return state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino
 
 
 @cached(4096)

@@ -107,7 +107,7 @@ class Transformer:
 
     def own_pooling(self) -> str:
         """The pooling that an encoder of these parameters has, such as ``cls+mean``."""
-        return self._pooling(_folder.read_folder(self._place()))
+        return _own_pooling(self, self.fingerprint())
 
     def sees_positions(self) -> bool:
         """Return True if position ids change what the model computes."""
@@ -179,6 +179,12 @@ class Transformer:
 def _checked(spec: Transformer, fingerprint: str) -> bool:
     """Check a spec once for each content of its folder; True if its model has a dropout."""
     return spec._made(0, "meta").drops
+
+
+@cached(64)
+def _own_pooling(spec: Transformer, fingerprint: str) -> str:
+    """Pooling that a spec has, read once for each content of its folder."""
+    return spec._pooling(_folder.read_folder(spec._place()))
 
 
 @cached(64)

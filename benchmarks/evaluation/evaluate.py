@@ -78,10 +78,12 @@ def check_tasks(names: Sequence[Named]) -> tuple[str, ...]:
 
     Raises:
         ValueError: For a name that does not exist, with the nearest right one, or a task without
-            English text.
+            English text; or if a local task is called like one of mteb's, or like a benchmark.
         ModuleNotFoundError: If mteb is needed and not installed.
     """
-    return tuple(request.name for request in mteb_tasks.resolve(names))
+    found = tuple(request.name for request in mteb_tasks.resolve(names))
+    mteb_tasks.refuse_benchmarks(names)
+    return found
 
 
 def evaluate(

@@ -7,7 +7,7 @@ takes another one for missing.
 
 import importlib
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from nsbench.benchmarks import hub
@@ -77,9 +77,19 @@ def _benchmarks() -> frozenset[str]:
         return frozenset(b.name for b in mteb_module().get_benchmarks())
 
 
-def _refuse_taken(name: str) -> None:
-    if name in GROUPS or name in _task_classes() or name in _benchmarks():
+def _refuse_taken(name: str, more: Container[str] = ()) -> None:
+    if name in GROUPS or name in _task_classes() or name in more:
         raise ValueError(f"{name!r} is a task of mteb or a group of ours: call the local one else")
+
+
+def refuse_benchmarks(names: Iterable[Named]) -> None:
+    """Raise ValueError if a local task is called like a benchmark of mteb.
+
+    Not part of `resolve`, which every worker calls: mteb takes seconds to make its benchmarks.
+    """
+    for task in names:
+        if isinstance(task, LocalTask):
+            _refuse_taken(task.name, _benchmarks())
 
 
 @cached(256)

@@ -264,7 +264,7 @@ def test_names_are_not_those_of_other_tasks(tables: Path) -> None:
     table = entries(tables)[1]
     with pytest.raises(ValueError, match="two evaluation tasks are called 'paired'"):
         evaluation_tasks([table, table])
-    for name in ("STS12", "BIOSSES"):
+    for name in ("STS12", "BIOSSES", "STS7", "BEIR"):
         with pytest.raises(ValueError, match=f"'{name}' is a task of mteb or a group of ours"):
             check_tasks(evaluation_tasks([table | {"name": name}]))
     assert mteb_tasks.missing_data(mteb_tasks.resolve(evaluation_tasks([table]))) == []
