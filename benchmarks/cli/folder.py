@@ -12,7 +12,7 @@ from nsbench.benchmarks.cli.console import (
     escaped,
     out,
 )
-from nsbench.benchmarks.records import ResultsFolder
+from nsbench.benchmarks.records import RecordError, ResultsFolder
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Results folder.")]
 
@@ -24,7 +24,7 @@ def status(
     every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 2.0,
 ) -> None:
     """Show what is done, failed, skipped, at work and still to do, rates and every alarm."""
-    from nsbench.benchmarks.records.status import StatusReader
+    from nsbench.benchmarks.records.status import StatusReader, left
     from nsbench.benchmarks.runs.live import view
 
     reader = StatusReader(ResultsFolder(folder))
@@ -36,7 +36,7 @@ def status(
         out.print(view(state, rows=40))
         return
     with Live(view(state), console=out, auto_refresh=False, screen=out.is_terminal) as live:
-        while state["counts"]["pending"] + state["counts"]["running"]:
+        while left(state) or not state["planned"]:
             time.sleep(every)
             state = reader.read()
             live.update(view(state), refresh=True)
@@ -52,13 +52,20 @@ def retry(
     ] = None,
 ) -> None:
     """Forget failed cells, so that the next run does them again; their logs stay."""
-    from nsbench.benchmarks.records.status import cell_text
+    from nsbench.benchmarks.records.status import TRIALS, cell_text, is_study
     from nsbench.benchmarks.runs.garbage import forget_failed
 
-    forgotten = forget_failed(ResultsFolder(folder), only or ())
+    results = ResultsFolder(folder)
+    if folder.name == TRIALS and is_study(ResultsFolder(folder.absolute().parent)):
+        raise RecordError(
+            f"{folder} holds the trials of a tuning study: nsbench tune with --retry-failed runs "
+            "failed ones again"
+        )
+    forgotten = forget_failed(results, only or ())
     for record in forgotten:
         out.print(escaped(f"{cell_text(record.cell)}: {record.reason}"), soft_wrap=True)
-    out.print(f"{len(forgotten)} failed cells will be run again by the next nsbench run")
+    by = "nsbench tune (failed trials with --retry-failed)" if is_study(results) else "nsbench run"
+    out.print(f"{len(forgotten)} failed cells will be run again by the next {by}")
 
 
 def gc(

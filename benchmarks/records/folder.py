@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nsbench.benchmarks.files import write_atomically
+from nsbench.benchmarks.files import StorageError, write_atomically
 from nsbench.benchmarks.keys import canonical_json, slug
 from nsbench.benchmarks.records.cell import Cell
 from nsbench.benchmarks.records.json_file import AbsentError, RecordError, read_json
@@ -79,6 +79,10 @@ class ResultsFolder:
             '"parts": [\n ' + ",\n ".join(texts) + "\n]",
             '"cells": [\n ' + ",\n ".join(map(canonical_json, rows)) + "\n]}",
         ]
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError.at(self.root, error) from None
         write_atomically(self.matrix, ",\n".join(lines) + "\n")
 
     def read_matrix(self, left_out: list[str] | None = None) -> dict[str, Any]:

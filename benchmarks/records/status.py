@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -16,6 +17,8 @@ from nsbench.benchmarks.records.record import read_record
 from nsbench.benchmarks.records.shared import Shared, no_collection
 from nsbench.benchmarks.records.slurm_logs import log_of, logs, submitted
 
+TRIALS = "trials"
+"""Folder of a tuning study's trials, in its own."""
 NOTES = 1000
 """Most failures, skips and unreadable files that a status spells out."""
 
@@ -27,6 +30,18 @@ def cell_text(cell: dict[str, Any]) -> str:
         f"{labels.get('sampler', '?')} x {labels.get('augmentation', '?')}, "
         f"seed {cell.get('seed', '?')}"
     )
+
+
+def is_study(folder: ResultsFolder) -> bool:
+    """Return whether a folder is that of a tuning study."""
+    return (folder.root / "study.json").is_file()
+
+
+def left(state: Mapping[str, Any]) -> int:
+    """Return how many cells of a status, and of its trials, have not ended, as far as known."""
+    counts = state["counts"]
+    of_trials = left(state["trials"]) if state["trials"] else 0
+    return int(counts["pending"] + counts["running"] + of_trials)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +68,7 @@ class StatusReader:
         self._plan_faults: list[str] = []
         self._foreign: list[str] = []
         self._tasks: dict[str, str] = {}
+        self._trials: StatusReader | None = None
 
     def read(self) -> dict[str, Any]:
         """Counts by state, rates, failures and skips with reasons, alarms by kind.
@@ -62,13 +78,15 @@ class StatusReader:
             Slurm's logs, empty if no cell was ever submitted; ``rates`` (``cell_seconds``
             median, ``cells_per_hour``, ``eta_hours``; ``None`` where unknown); ``failures`` by
             kind; ``failed`` and ``skipped``, a row per cell, `NOTES` at most; ``alarms``;
-            ``unreadable``, a line per file.
+            ``unreadable``, a line per file. Of a tuning study ``trials``, the same of its trials,
+            ``None`` before the first one and elsewhere; ``planned``, false until all cells are
+            known, which is after a study's trials.
 
         Raises:
             RecordError: If it is no results folder.
         """
-        folder = self._folder
-        if not folder.runs.is_dir() and not folder.matrix.is_file():
+        folder, study = self._folder, is_study(self._folder)
+        if not folder.runs.is_dir() and not folder.matrix.is_file() and not study:
             raise RecordError(
                 f"{folder.root} is no results folder: it has neither runs nor matrix.json"
             )
@@ -97,7 +115,15 @@ class StatusReader:
             "skipped": _reasons(ended, "skipped"),
             "alarms": _alarms(ended),
             "unreadable": unreadable[:NOTES],
+            "trials": self._read_trials() if study else None,
+            "planned": not study or folder.matrix.is_file(),
         }
+
+    def _read_trials(self) -> dict[str, Any] | None:
+        trials = ResultsFolder(self._folder.root / TRIALS)
+        if self._trials is None and (trials.runs.is_dir() or trials.matrix.is_file()):
+            self._trials = StatusReader(trials)
+        return None if self._trials is None else self._trials.read()
 
     def _read_plan(self) -> None:
         try:

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from nsbench.benchmarks.keys import visible
 from nsbench.benchmarks.matrix.estimate import duration
+from nsbench.benchmarks.records.status import left
 
 ROWS = 12
 _COLOURS = {"done": "green", "failed": "red", "skipped": "yellow", "running": "cyan"}
@@ -22,11 +23,20 @@ def escape(text: str) -> str:
 
 
 def view(state: dict[str, Any], rows: int = ROWS) -> RenderableType:
-    """One frame."""
+    """One frame; of a study that has trials to run, or failed ones, these come first."""
+    trials = state["trials"]
+    if trials and (left(trials) or trials["counts"]["failed"]):
+        return Group(_view(trials, rows), Text(), _view(state, rows))
+    return _view(state, rows)
+
+
+def _view(state: dict[str, Any], rows: int) -> RenderableType:
     counts, rates = state["counts"], state["rates"]
     total = sum(counts.values())
     ended = sum(counts[s] for s in ("done", "failed", "skipped"))
     words = [f"[{_COLOURS.get(s, 'white')}]{n} {s}[/]" for s, n in counts.items() if n]
+    if not state["planned"]:
+        words.append("the fresh cells are planned when all trials have ended")
     parts: list[RenderableType] = [
         Text.from_markup(f"[bold]{escape(state['folder'])}[/]  {ended} of {total} cells ended"),
         Padding(ProgressBar(total=max(total, 1), completed=ended, width=60), expand=False),

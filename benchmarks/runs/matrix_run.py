@@ -24,6 +24,7 @@ from nsbench.benchmarks.runs.executors import base
 from nsbench.benchmarks.runs.executors.team import follow
 from nsbench.benchmarks.runs.reporting import Reports, check_trackers
 from nsbench.benchmarks.runs.settings import RunSettings
+from nsbench.benchmarks.runs.study_file import refuse_study
 from nsbench.benchmarks.runs.watch import Watch
 from nsbench.samplers import parse_choice
 
@@ -125,6 +126,7 @@ def plan_matrix(settings: RunSettings, watch: Watch | None = None) -> Plan:
     check_trackers(settings.report_to)
     matrix = _matrix(settings)
     request = _request(settings, matrix, watch)
+    refuse_study(request.folder)
     executor = settings.executor
     if executor == "local" or team.size > 1:
         executor = "team" if team.size > 1 else "local" if settings.beside == 1 else "beside"

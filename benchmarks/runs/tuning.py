@@ -31,10 +31,10 @@ from typing import Any
 from nsbench.benchmarks.evaluation.mteb.tasks import resolve
 from nsbench.benchmarks.files import write_atomically
 from nsbench.benchmarks.keys import canonical_json, pretty_json
-from nsbench.benchmarks.matrix.config import ConfigError, MatrixConfig
+from nsbench.benchmarks.matrix.config import MatrixConfig
 from nsbench.benchmarks.matrix.tune_file import TuneConfig
-from nsbench.benchmarks.records import CellPaths, ResultsFolder, read_json
-from nsbench.benchmarks.records.cell import Planned, named
+from nsbench.benchmarks.records import CellPaths, ResultsFolder
+from nsbench.benchmarks.records.cell import Cell, Planned, named
 from nsbench.benchmarks.records.claims import claimed
 from nsbench.benchmarks.records.local_task import OWN
 from nsbench.benchmarks.records.names import CellNames
@@ -54,6 +54,7 @@ from nsbench.benchmarks.runs.garbage import forget_failed
 from nsbench.benchmarks.runs.pace import Pace
 from nsbench.benchmarks.runs.reads import Reads
 from nsbench.benchmarks.runs.study_cost import Known, as_here, in_hours, seconds_left, slower
+from nsbench.benchmarks.runs.study_file import write_study
 from nsbench.benchmarks.runs.trials import (
     DRAWN,
     Trial,
@@ -77,8 +78,6 @@ from nsbench.benchmarks.runs.tuned_methods import (
 Say = Callable[[str], None]
 _Asked = tuple[Method, int, Values, list[Planned]]
 DEFAULT, TUNED, UNTRAINED = "default", "tuned", "untrained"
-_GROWING = ("fresh_seeds", "methods")
-"""Lists of a study that may get more at their ends: no draw of what was there depends on them."""
 
 
 class Study:
@@ -216,21 +215,7 @@ class Study:
             "matrix": self.matrix.model_dump(mode="json", by_alias=True),
             "trials": {"drawn": DRAWN},
         }
-        path = self.out / "study.json"
-        if path.is_file():
-            before = read_json(path)
-            for part, now in asked.items():
-                for key, value in now.items():
-                    known = before.get(part, {}).get(key)
-                    if key in _GROWING and known and value[: len(known)] == known:
-                        continue  # more of them: what was chosen stays, the new ones are run
-                    if key != "run" and known != value:
-                        raise ConfigError(
-                            f"{self.out} holds another study: its {part} has {key} = "
-                            f"{known!r}, not {value!r}; choose another folder"
-                        )
-        self.out.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, pretty_json(asked))
+        write_study(self.folder, asked)
         # Methods are named by what sets them apart, which a further block may change; trials under
         # a former name are listed again from their records.
         names, ended = {m.name for m in self.methods}, self.trials()
@@ -253,6 +238,7 @@ class Study:
                 asked.append((method, number, values, planned))
         cells = [p for *_, planned in asked for p in planned]
         self._list_ended(asked)
+        self._plan(self.trials_folder, "trials", [p.cell for p in cells])
         for _ in self._run(cells, self.trials_folder, workers=workers):
             self._list_ended(asked)
 
@@ -298,6 +284,7 @@ class Study:
         ]
         written = {"schema": 2, "methods": chosen, "families": families}
         write_atomically(self.out / "tuning.json", pretty_json(written))
+        self.trials_folder.matrix.unlink(missing_ok=True)  # none of its cells is to come
         return chosen
 
     def _names(self, task: str) -> list[str]:
@@ -341,10 +328,7 @@ class Study:
                 for place, p in enumerate(planned):
                     cells.setdefault(p.cell.key, (place, kind, p, method.title))
         listed = [p.cell for p in self.untrained] + [p.cell for _, _, p, _ in cells.values()]
-        plan = {"schema": 1, "name": f"{self.matrix.name}, tuned"}
-        plan |= {"config": self.matrix.model_dump(mode="json", by_alias=True)}
-        plan |= {"cells": [self.folder.listed(cell) for cell in listed]}
-        write_atomically(self.folder.matrix, pretty_json(plan))
+        self._plan(self.folder, "tuned", listed)
         by_place = sorted(cells.values(), key=lambda c: c[0])
         wanted = [(kind, p, title) for _, kind, p, title in by_place if p.cell.key not in later]
         read = self._reads.keys()
@@ -353,6 +337,12 @@ class Study:
         ended = [finished(self._paths(p, self.folder)) for _, p, _ in wanted]
         ended += [record for _, record in self.trials_folder.records()[0]]
         self.failed = sum(r is not None and r.status == "failed" for r in ended)
+
+    def _plan(self, folder: ResultsFolder, word: str, cells: Sequence[Cell]) -> None:
+        """List cells in a folder's matrix file, which tells how many are to come."""
+        config = self.matrix.model_dump(mode="json", by_alias=True)
+        name = f"{self.matrix.name}, {word}"
+        folder.write_matrix(name, config, [folder.listed(cell) for cell in cells])
 
     def _fresh(self, cells: Sequence[tuple[str, Planned, str]]) -> None:
         """Run cells with the matrix's own evaluation, each with its kind and its method's title."""
