@@ -176,8 +176,13 @@ def merge_(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Results folders.")],
     out: OutFolder,
 ) -> None:
-    """Copy the cells of several results folders into one, and name what does not agree."""
+    """Copy the cells of several results folders into one, and name what does not agree.
+
+    Folders of one tuning study, run for some of its methods each, become one study.
+    """
+    from nsbench.benchmarks.records import ResultsFolder
     from nsbench.benchmarks.records.merging import merge
+    from nsbench.benchmarks.records.status import is_study
 
     found = merge(folders, out)
     for line in (*found.conflicts, *found.left_out):
@@ -186,6 +191,8 @@ def merge_(
         f"{found.copied} cells copied, {found.same} met again and alike, "
         f"{len(found.conflicts)} in conflict, in {out}"
     )
+    if is_study(ResultsFolder(out)):
+        echo(f"next: nsbench tune STUDY --out {out}, which chooses among the trials of all")
     if found.conflicts:
         raise typer.Exit(1)
 

@@ -23,8 +23,10 @@ from nsbench.benchmarks.records import claims
 from nsbench.benchmarks.records.digests import damaged_files
 from nsbench.benchmarks.records.folder import ResultsFolder
 from nsbench.benchmarks.records.json_file import AbsentError, RecordError
+from nsbench.benchmarks.records.merging_studies import merge_studies
 from nsbench.benchmarks.records.paths import CellPaths
 from nsbench.benchmarks.records.record import RUN_FIELDS, RunRecord, read_record
+from nsbench.benchmarks.records.status import TRIALS, is_study
 
 _SHARED = ("mteb", "leakage")  # beside ``runs``, and named by content
 _NOT_COPIED = ("claim.json",)
@@ -48,7 +50,7 @@ class Merged:
 
 
 def merge(roots: Sequence[Path], out: Path) -> Merged:
-    """Copy the cells of results folders into one.
+    """Copy the cells of results folders into one; tuning studies are joined, see `merging_studies`.
 
     A finished cell is preferred to a failed or skipped one of the same settings. Of two finished
     ones that differ the first is kept. What ``out`` holds already comes first, so that a merge can
@@ -60,20 +62,31 @@ def merge(roots: Sequence[Path], out: Path) -> Merged:
         out: The merged folder; made if missing.
 
     Raises:
-        RecordError: If a folder does not exist or is no results folder; nothing is copied then.
+        RecordError: If a folder does not exist or is no results folder, or ``out`` is that of a
+            study which is being run; nothing is copied then.
         StorageError: If ``out`` cannot be written; whole cells only are in it then.
     """
     folders = [ResultsFolder(root) for root in roots]
     for folder in folders:
         if not folder.runs.is_dir() and not folder.matrix.is_file():
             raise RecordError(f"{folder.root} is not a results folder: no matrix.json, no runs/")
-    merging = _Merging(ResultsFolder(out))
+    target = ResultsFolder(out)
+    if is_study(target) and not claims.free(out / "claim"):
+        raise RecordError(f"a process is running the study in {out}")
+    merging = _Merging(target)
+    held = [target] if merging.held or target.matrix.is_file() or is_study(target) else []
+    others = [folder for folder in folders if folder.root.resolve() != out.resolve()]
     try:
         merging.target.runs.mkdir(parents=True, exist_ok=True)
-        for folder in folders:
-            if folder.root.resolve() != out.resolve():
-                merging.add(folder)
-        merging.plans([merging.target, *folders])
+        for folder in others:
+            merging.add(folder)
+        merging.plans([target, *folders])
+        joined = merge_studies([*held, *others], target, merging.left_out.append)
+        trials = [f.root / TRIALS for f in joined if (f.root / TRIALS / "runs").is_dir()]
+        if any(root != out / TRIALS for root in trials):
+            found = merge(trials, out / TRIALS)
+            merging.conflicts += found.conflicts
+            merging.left_out += found.left_out
     except OSError as error:
         raise StorageError.at(out, error) from None
     return Merged(merging.copied, merging.same, tuple(merging.conflicts), tuple(merging.left_out))

@@ -1,17 +1,14 @@
 """The file of a tuning study that says what was asked; a folder holds one study, or none."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from nsbench.benchmarks.files import write_atomically
 from nsbench.benchmarks.keys import pretty_json
 from nsbench.benchmarks.matrix.config import ConfigError
 from nsbench.benchmarks.records import ResultsFolder, read_json
+from nsbench.benchmarks.records.merging_studies import difference
 from nsbench.benchmarks.records.status import is_study
-
-_GROWING = ("fresh_seeds", "methods")
-"""Lists of a study that may get more at their ends: no draw of what was there depends on them."""
 
 
 def write_study(folder: ResultsFolder, asked: Mapping[str, Mapping[str, Any]]) -> None:
@@ -26,7 +23,8 @@ def write_study(folder: ResultsFolder, asked: Mapping[str, Mapping[str, Any]]) -
     """
     path = folder.root / "study.json"
     if is_study(folder):
-        _refuse_other(folder.root, read_json(path), asked)
+        if why := difference(read_json(path), asked):
+            raise ConfigError(f"{folder.root} holds another study: {why}; choose another folder")
     elif folder.matrix.is_file():
         raise ConfigError(
             f"{folder.root} holds the results of a matrix, which a study would write over; choose "
@@ -43,18 +41,3 @@ def refuse_study(folder: ResultsFolder) -> None:
             f"{folder.root} holds a tuning study, whose list of cells a matrix would write over; "
             "choose another folder, or continue the study with nsbench tune"
         )
-
-
-def _refuse_other(
-    root: Path, before: Mapping[str, Any], asked: Mapping[str, Mapping[str, Any]]
-) -> None:
-    for part, now in asked.items():
-        for key, value in now.items():
-            known = before.get(part, {}).get(key)
-            if key in _GROWING and known and value[: len(known)] == known:
-                continue  # more of them: what was chosen stays, the new ones are run
-            if key != "run" and known != value:
-                raise ConfigError(
-                    f"{root} holds another study: its {part} has {key} = {known!r}, not {value!r}; "
-                    "choose another folder"
-                )
