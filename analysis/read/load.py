@@ -29,6 +29,7 @@ from nsbench.benchmarks.records import (
 )
 from nsbench.benchmarks.records.schema import cell_fault
 from nsbench.benchmarks.records.shared import Shared, no_collection
+from nsbench.benchmarks.records.status import is_study
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def load_results(roots: Path | str | Sequence[Path | str]) -> Results:
     with no_collection():
         for root in folders:
             matrix, cells, notes = reader.folder(ResultsFolder(root))
-            left_out += notes
+            left_out += notes + [w for w in [unchosen(root)] if w]
             if matrix:
                 matrices.append(matrix)
             for cell in cells:
@@ -123,6 +124,16 @@ def load_results(roots: Path | str | Sequence[Path | str]) -> Results:
         conflicts=tuple(conflicts),
         matrices=tuple(matrices),
         columns=reader.columns,
+    )
+
+
+def unchosen(root: Path) -> str:
+    """Say that a study's settings are not chosen yet; empty if they are, or for other folders."""
+    if not is_study(ResultsFolder(root)) or (root / "tuning.json").is_file():
+        return ""
+    return (
+        f"{root} holds a tuning study that has not chosen its settings yet: it goes on with "
+        f"nsbench tune STUDY --out {root}"
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from nsbench.analysis.read.leakage import LEAKS, leakage_table
-from nsbench.analysis.read.load import Results
+from nsbench.analysis.read.load import Results, unchosen
 from nsbench.analysis.statistics import stats
 from nsbench.analysis.statistics.simultaneous import Critical
 from nsbench.analysis.statistics.stats import Array
@@ -216,9 +216,10 @@ def words(statistics: PoolStatistics) -> str:
 def _check_baseline(results: Results, baseline: str) -> None:
     known = sorted({*results.cells["sampler"], *results.cells["sampler_name"]})
     if known and baseline not in known:
+        studies = [f" {told}." for root in results.roots if (told := unchosen(root))]
         raise ValueError(
             f"no cell has the sampler {baseline!r}, so it cannot be the baseline. "
-            f"{suggest(baseline, known)}"
+            f"{suggest(baseline, known)}{''.join(studies)}"
         )
 
 

@@ -7,6 +7,8 @@ import pytest
 from rich.console import Console
 from running import invoked, nsbench
 
+from nsbench.analysis.read.load import load_results
+from nsbench.analysis.tables.leaderboard import make_leaderboard
 from nsbench.benchmarks.matrix.config import ConfigError
 from nsbench.benchmarks.matrix.tune_file import load_tuning
 from nsbench.benchmarks.records import RecordError, ResultsFolder, read_record, write_record
@@ -112,3 +114,18 @@ def test_a_folder_holds_a_study_or_a_matrix(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="b holds the results of a matrix"):
         Study(*study, tmp_path / "b")
     assert not (tmp_path / "b" / "study.json").exists()
+
+
+def test_a_leaderboard_says_that_a_study_has_not_chosen_yet(tmp_path: Path) -> None:
+    (tmp_path / "study.toml").write_text(STUDY)
+    study = load_tuning(tmp_path / "study.toml")
+    out = tmp_path / "out"
+    Study(*study, out).run(probe=True)
+    told = f"{out} holds a tuning study that has not chosen its settings yet"
+    with pytest.raises(ValueError, match="cannot be the baseline") as caught:
+        make_leaderboard(load_results(out))
+    assert told in str(caught.value)
+    Study(*study, out).run()
+    assert not [line for line in load_results(out).left_out if "study" in line]
+    (out / "tuning.json").unlink()  # as merged
+    assert [line for line in load_results(out).left_out if line.startswith(told)]
