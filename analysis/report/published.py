@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 from nsbench.analysis.figures.pictures import gather, pictures, render
 from nsbench.analysis.figures.registry import figure_kind, figures
-from nsbench.analysis.read.load import Results, load_results
+from nsbench.analysis.read.load import Results, load_results, unchosen
 from nsbench.analysis.report.page import report_html
 from nsbench.analysis.statistics.verdicts import MARGIN
 from nsbench.analysis.tables.bands import write_bands
@@ -61,9 +61,15 @@ def publish(
 
     Returns:
         One line per file that could not be read.
+
+    Raises:
+        RecordError: If the folder holds a tuning study that has not chosen its settings yet, or no
+            record that can be read.
     """
     for name in names:
         figure_kind(name)
+    if told := unchosen(root):
+        raise RecordError(f"{told}; it is published after that")
     _, bad = pack(root, out / CELLS, texts=texts, distributions=distributions)
     for stale in (out / "figures").glob("*"):
         stale.unlink()

@@ -8,6 +8,7 @@ from rich.console import Console
 from running import invoked, nsbench
 
 from nsbench.analysis.read.load import load_results
+from nsbench.analysis.report.published import publish
 from nsbench.analysis.tables.leaderboard import make_leaderboard
 from nsbench.benchmarks.matrix.config import ConfigError
 from nsbench.benchmarks.matrix.tune_file import load_tuning
@@ -129,3 +130,6 @@ def test_a_leaderboard_says_that_a_study_has_not_chosen_yet(tmp_path: Path) -> N
     assert not [line for line in load_results(out).left_out if "study" in line]
     (out / "tuning.json").unlink()  # as merged
     assert [line for line in load_results(out).left_out if line.startswith(told)]
+    with pytest.raises(RecordError, match="it is published after that"):
+        publish(out, tmp_path / "published")
+    assert not (tmp_path / "published").exists()
