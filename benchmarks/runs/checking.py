@@ -6,10 +6,11 @@ from nsbench.benchmarks.device import pick_device
 from nsbench.benchmarks.evaluation.evaluate import check_dev, check_tasks
 from nsbench.benchmarks.evaluation.local_tasks import development_task, evaluation_tasks
 from nsbench.benchmarks.evaluation.mteb.tasks import refuse_missing, resolve
-from nsbench.benchmarks.matrix.config import ConfigError, EvaluationConfig, MatrixConfig
+from nsbench.benchmarks.matrix.config import ConfigError, EvaluationConfig, MatrixConfig, grid
 from nsbench.benchmarks.matrix.expand import expand_axes, refuse_untested, untested
 from nsbench.benchmarks.matrix.tune_file import TuneConfig, study_matrix
 from nsbench.benchmarks.precision import slow_bf16
+from nsbench.benchmarks.records.cell import named
 from nsbench.benchmarks.records.local_task import OWN
 from nsbench.benchmarks.runs.executors.base import Request, executor_of
 from nsbench.benchmarks.runs.trials import drawn, in_words
@@ -41,9 +42,12 @@ def check_machine(request: Request, executor: str, matrix: MatrixConfig) -> None
 
 
 def precisions(matrix: MatrixConfig) -> set[str]:
-    """Return every precision that a matrix trains or evaluates in."""
+    """Return every precision that a matrix trains, evaluates or holds its weights in."""
     parts = matrix.products
-    return {p for part in parts for p in (part.budget.precision, part.evaluation.precision)}
+    found = {p for part in parts for p in (part.budget.precision, part.evaluation.precision)}
+    entries = [named(entry, "encoder")[1] for part in parts for entry in part.encoders]
+    held = [choice for own in entries for choice in grid({"weights": own.get("weights")})]
+    return found | {str(choice["weights"]) for choice in held if choice["weights"]}
 
 
 def check_evaluation(*evaluations: EvaluationConfig) -> None:

@@ -102,12 +102,14 @@ def test_a_run_says_that_bfloat16_is_slow_before_it_starts(
     assert len(said) == 1
 
 
-def test_precisions_are_those_of_training_and_of_evaluation() -> None:
+def test_precisions_are_those_of_training_of_evaluation_and_of_weights() -> None:
     parts = {"budget": {**MATRIX["budget"], "precision": "fp32"}, "evaluation": {}}
     assert precisions(parse_config(MATRIX)) == {"auto", "fp32"}
     assert precisions(parse_config(MATRIX | parts)) == {"fp32"}
     parts["evaluation"] = {"precision": "bf16"}
     assert precisions(parse_config(MATRIX | parts)) == {"fp32", "bf16"}
+    halved = {"encoders": ["static", {"name": "owner/model", "weights": ["fp32", "bf16"]}]}
+    assert precisions(parse_config(MATRIX | halved)) == {"auto", "fp32", "bf16"}
 
 
 def test_doctor_says_that_bfloat16_is_slow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
