@@ -56,7 +56,7 @@ def slow_bf16(precisions: Iterable[str], device: "torch.device") -> str:
     """
     if "bf16" not in precisions or has_bf16(device):
         return ""
-    times = _seconds(device, "bfloat16") / _seconds(device, "float32")
+    times = _times(device)
     if times < _SLOWER:
         return ""
     kind = "CPU" if device.type == "cpu" else device.type
@@ -67,18 +67,34 @@ def slow_bf16(precisions: Iterable[str], device: "torch.device") -> str:
     )
 
 
+def _times(device: "torch.device") -> float:
+    """Return how many times as long as in float32 a small layer takes in bfloat16, on one core.
+
+    The least times of several rounds are compared, as other processes come and go.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        rounds = [(_seconds(device, "bfloat16"), _seconds(device, "float32")) for _ in range(6)]
+    finally:
+        torch.set_num_threads(threads)
+    bf16, fp32 = (min(spent) for spent in zip(*rounds, strict=True))
+    return float(bf16 / fp32)
+
+
 def _seconds(device: "torch.device", kind: str) -> float:
-    """Return the least seconds of a small layer's step, of three after one that warms up."""
+    """Return the seconds of a step of a small layer, the second of two."""
     import torch
 
     wait: Callable[[], None] = torch.cuda.synchronize if device.type == "cuda" else lambda: None
     told: dict[str, Any] = {"device": device, "dtype": getattr(torch, kind), "requires_grad": True}
-    texts, weights = torch.ones(256, 384, **told), torch.ones(384, 384, **told)
-    spent = []
-    for _ in range(4):
+    texts, weights = torch.ones(128, 384, **told), torch.ones(384, 384, **told)
+    start = 0.0
+    for _ in range(2):
         wait()
         start = perf_counter()
         torch.nn.functional.linear(texts, weights).sum().backward()
         wait()
-        spent.append(perf_counter() - start)
-    return min(spent[1:])
+    return perf_counter() - start
