@@ -6,29 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from made_studies import small_study
 
-from nsbench.benchmarks.matrix.tune_file import load_tuning
 from nsbench.benchmarks.records import RecordError, ResultsFolder
 from nsbench.benchmarks.records.claims import claimed
 from nsbench.benchmarks.records.merging import merge
 from nsbench.benchmarks.records.merging_studies import difference
 from nsbench.benchmarks.runs.tuning import Study
-
-STUDY = """
-schema = 1
-trials = 2
-trial_seeds = [7]
-fresh_seeds = [1, 2]
-[space.budget]
-learning_rate = { low = 1e-3, high = 1.0, log = true }
-[matrix]
-schema = 1
-name = "tiny"
-samplers = ["in_batch", { name = "hard", k = 4 }, "given"]
-encoders = [{ name = "static", dimension = 8 }]
-data = [{ name = "planted", rows = 100 }]
-budget = { steps = 4, batch_size = 16, learning_rate = 0.05 }
-"""
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
@@ -36,8 +20,7 @@ def rows(path: Path) -> list[dict[str, Any]]:
 
 
 def tuned(out: Path, *only: str) -> None:
-    (out.parent / "study.toml").write_text(STUDY)
-    Study(*load_tuning(out.parent / "study.toml"), out, only=only).run()
+    Study(*small_study(out.parent, trials=2), out, only=only).run()
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +37,7 @@ def test_a_study_that_was_shared_out_chooses_as_one_in_one_go(halves: Path, tmp_
     found = merge([halves / "a", halves / "b"], tmp_path / "out")
     assert found.conflicts == ()
     said: list[str] = []
-    (tmp_path / "study.toml").write_text(STUDY)
-    Study(*load_tuning(tmp_path / "study.toml"), tmp_path / "out", said.append).run()
+    Study(*small_study(tmp_path, trials=2), tmp_path / "out", said.append).run()
     assert not [line for line in said if "trial 1" in line or ": done" in line]  # nothing ran
     for name in ("study.json", "tuning.json"):
         assert (tmp_path / "out" / name).read_bytes() == (halves / "whole" / name).read_bytes()

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+from made_studies import small_study
 
-from nsbench.benchmarks.matrix.tune_file import load_tuning
 from nsbench.benchmarks.runs.study_cost import (
     RECENT,
     Known,
@@ -16,22 +16,6 @@ from nsbench.benchmarks.runs.study_cost import (
 )
 from nsbench.benchmarks.runs.trials import Trial
 from nsbench.benchmarks.runs.tuning import Study
-
-STUDY = """
-schema = 1
-trials = 3
-trial_seeds = [7]
-fresh_seeds = [1, 2]
-[space.budget]
-learning_rate = { low = 1e-3, high = 1.0, log = true }
-[matrix]
-schema = 1
-name = "tiny"
-samplers = ["in_batch", { name = "hard", k = 4 }]
-encoders = [{ name = "static", dimension = 8 }]
-data = [{ name = "planted", rows = 100 }]
-budget = { steps = 4, batch_size = 16, learning_rate = 0.05 }
-"""
 
 
 def trial(method: str, number: int, seconds: float) -> Trial:
@@ -75,9 +59,8 @@ def test_chance_is_no_other_machine() -> None:
 
 
 def test_a_study_that_came_from_another_machine_is_timed_here(tmp_path: Path) -> None:
-    (tmp_path / "study.toml").write_text(STUDY)
     said: list[str] = []
-    study = load_tuning(tmp_path / "study.toml")
+    study = small_study(tmp_path)
     Study(*study, tmp_path / "out", said.append).run(probe=True)
     assert "as before" not in said[-1]
     path = tmp_path / "out" / "trials.jsonl"

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from made_studies import SMALL_MATRIX, small_study
 from rich.console import Console
 from running import invoked, nsbench
 
@@ -11,33 +12,11 @@ from nsbench.analysis.read.load import load_results
 from nsbench.analysis.report.published import publish
 from nsbench.analysis.tables.leaderboard import make_leaderboard
 from nsbench.benchmarks.matrix.config import ConfigError
-from nsbench.benchmarks.matrix.tune_file import load_tuning
 from nsbench.benchmarks.records import RecordError, ResultsFolder, read_record, write_record
 from nsbench.benchmarks.records.status import StatusReader, left
 from nsbench.benchmarks.runs.live import view
 from nsbench.benchmarks.runs.matrix_run import run
 from nsbench.benchmarks.runs.tuning import Study
-
-MATRIX = """
-schema = 1
-name = "tiny"
-samplers = ["in_batch", "given"]
-encoders = [{ name = "static", dimension = 8 }]
-data = [{ name = "planted", rows = 100 }]
-budget = { steps = 4, batch_size = 16, learning_rate = 0.05 }
-"""
-STUDY = (
-    """
-schema = 1
-trials = 3
-trial_seeds = [7]
-fresh_seeds = [1, 2]
-[space.budget]
-learning_rate = { low = 1e-3, high = 1.0, log = true }
-[matrix]
-"""
-    + MATRIX
-)
 
 
 def shown(state: dict[str, Any]) -> str:
@@ -48,7 +27,6 @@ def shown(state: dict[str, Any]) -> str:
 
 
 def test_a_study_tells_its_trials_first_and_never_that_all_is_done(tmp_path: Path) -> None:
-    (tmp_path / "study.toml").write_text(STUDY)
     reader = StatusReader(ResultsFolder(tmp_path / "out"))
     states: list[dict[str, Any]] = []
 
@@ -56,7 +34,7 @@ def test_a_study_tells_its_trials_first_and_never_that_all_is_done(tmp_path: Pat
         if (tmp_path / "out" / "runs").is_dir():
             states.append(reader.read())
 
-    study = Study(*load_tuning(tmp_path / "study.toml"), tmp_path / "out", look)
+    study = Study(*small_study(tmp_path), tmp_path / "out", look)
     with pytest.raises(RecordError, match="no results folder"):
         StatusReader(ResultsFolder(tmp_path)).read()
     first = reader.read()  # before anything has run
@@ -77,15 +55,14 @@ def test_a_study_tells_its_trials_first_and_never_that_all_is_done(tmp_path: Pat
     assert any(s["counts"]["pending"] for s in compared)
     last = reader.read()
     assert (last["planned"], left(last)) == (True, 0)
-    assert last["trials"]["counts"]["done"] == 3
+    assert last["trials"]["counts"]["done"] == 6
     assert last["trials"]["counts"]["skipped"] == 3
     assert "out/trials" not in shown(last)  # there is nothing to say of them
     assert not (tmp_path / "out" / "trials" / "matrix.json").exists()
 
 
 def test_failed_trials_are_shown_and_only_the_study_runs_them_again(tmp_path: Path) -> None:
-    (tmp_path / "study.toml").write_text(STUDY)
-    study = Study(*load_tuning(tmp_path / "study.toml"), tmp_path / "out")
+    study = Study(*small_study(tmp_path), tmp_path / "out")
     study.run(probe=True)
     trials = ResultsFolder(tmp_path / "out" / "trials")
     paths, record = next(iter(trials.records()[0]))
@@ -102,9 +79,8 @@ def test_failed_trials_are_shown_and_only_the_study_runs_them_again(tmp_path: Pa
 
 
 def test_a_folder_holds_a_study_or_a_matrix(tmp_path: Path) -> None:
-    (tmp_path / "study.toml").write_text(STUDY)
-    (tmp_path / "tiny.toml").write_text(MATRIX)
-    study = load_tuning(tmp_path / "study.toml")
+    (tmp_path / "tiny.toml").write_text(SMALL_MATRIX)
+    study = small_study(tmp_path)
     Study(*study, tmp_path / "a")
     before = sorted(p.name for p in (tmp_path / "a").iterdir())
     with pytest.raises(ConfigError, match=r"a holds a tuning study, .* nsbench tune"):
@@ -118,8 +94,7 @@ def test_a_folder_holds_a_study_or_a_matrix(tmp_path: Path) -> None:
 
 
 def test_a_leaderboard_says_that_a_study_has_not_chosen_yet(tmp_path: Path) -> None:
-    (tmp_path / "study.toml").write_text(STUDY)
-    study = load_tuning(tmp_path / "study.toml")
+    study = small_study(tmp_path)
     out = tmp_path / "out"
     Study(*study, out).run(probe=True)
     told = f"{out} holds a tuning study that has not chosen its settings yet"
