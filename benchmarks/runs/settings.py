@@ -16,8 +16,9 @@ class RunSettings(BaseModel):
     out_dir: Path | None = Field(default=None, description="Results folder; default out/NAME.")
     only: tuple[str, ...] = Field(
         default=(),
-        description="Run only the cells whose text matches this glob, with short names as they are "
-        "printed or with all settings; repeatable.",
+        description="Run only the cells that match: a glob on the sampler, the key or the whole "
+        "text, short as it is printed or with all settings, or AXIS=GLOB, such as 'seed=1'; "
+        "repeatable.",
     )
     workers: int = Field(
         default=0, ge=0, description="Worker processes (0: one per core, or one on a GPU)."
