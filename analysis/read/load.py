@@ -132,7 +132,7 @@ def unchosen(root: Path) -> str:
     if not is_study(ResultsFolder(root)) or (root / "tuning.json").is_file():
         return ""
     return (
-        f"{root} holds a tuning study that has not chosen its settings yet: it goes on with "
+        f"{root} holds a tuning study that has not chosen its settings yet: it continues with "
         f"nsbench tune STUDY --out {root}"
     )
 

@@ -449,7 +449,7 @@ def test_layers_and_dimensions_of_wrappers_are_trained(data: TrainingData, texts
         for one, two in zip(model.parameters(), twin.parameters(), strict=True):
             if two.grad is not None:
                 assert one.grad is not None
-                torch.testing.assert_close(one.grad, two.grad, atol=1e-6, rtol=1e-4)
+                torch.testing.assert_close(one.grad, two.grad, atol=1e-5, rtol=1e-3)
 
 
 # A6: gradient caching, gathering
