@@ -182,7 +182,7 @@ def merge_(
     """
     from nsbench.benchmarks.records import ResultsFolder
     from nsbench.benchmarks.records.merging import merge
-    from nsbench.benchmarks.records.status import is_study
+    from nsbench.benchmarks.records.study import is_study
 
     found = merge(folders, out)
     for line in (*found.conflicts, *found.left_out):

@@ -29,7 +29,7 @@ from nsbench.benchmarks.records import (
 )
 from nsbench.benchmarks.records.schema import cell_fault
 from nsbench.benchmarks.records.shared import Shared, no_collection
-from nsbench.benchmarks.records.status import is_study
+from nsbench.benchmarks.records.study import CHOSEN, is_study
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,9 @@ def load_results(roots: Path | str | Sequence[Path | str]) -> Results:
     with no_collection():
         for root in folders:
             matrix, cells, notes = reader.folder(ResultsFolder(root))
-            left_out += notes + [w for w in [unchosen(root)] if w]
+            left_out += notes
+            if told := unchosen(root):
+                left_out.append(told)
             if matrix:
                 matrices.append(matrix)
             for cell in cells:
@@ -129,7 +131,7 @@ def load_results(roots: Path | str | Sequence[Path | str]) -> Results:
 
 def unchosen(root: Path) -> str:
     """Say that a study's settings are not chosen yet; empty if they are, or for other folders."""
-    if not is_study(ResultsFolder(root)) or (root / "tuning.json").is_file():
+    if not is_study(ResultsFolder(root)) or (root / CHOSEN).is_file():
         return ""
     return (
         f"{root} holds a tuning study that has not chosen its settings yet: it continues with "
@@ -145,8 +147,8 @@ def defaults_only(results: Results) -> frozenset[str]:
     """
     found: set[str] = set()
     for root in results.roots:
-        if (root / "tuning.json").is_file():
-            methods = read_json(root / "tuning.json")["methods"]
+        if (root / CHOSEN).is_file():
+            methods = read_json(root / CHOSEN)["methods"]
             found |= {str(k) for m in methods for k in m["default"]}
             found -= {str(k) for m in methods for k in m["tuned"]}
     return frozenset(found)

@@ -52,7 +52,8 @@ def retry(
     ] = None,
 ) -> None:
     """Forget failed cells, so that the next run does them again; their logs stay."""
-    from nsbench.benchmarks.records.status import TRIALS, cell_text, is_study
+    from nsbench.benchmarks.records.status import cell_text
+    from nsbench.benchmarks.records.study import TRIALS, is_study
     from nsbench.benchmarks.runs.garbage import forget_failed
 
     results = ResultsFolder(folder)

@@ -29,7 +29,7 @@ _IRRELEVANT = (
 )  # fmt: skip
 """Names, in lower case, of files that no loader reads here."""
 _FOLDERS = (".git", ".cache", "__pycache__")
-_State = tuple[tuple[str, ...], ...]
+_State = tuple[tuple[str, tuple[int, ...]], ...]
 
 
 def identity(folder: Path) -> str:
@@ -53,13 +53,12 @@ def _known(folder: Path, state: _State) -> str:
 
 def _state_of(folder: Path) -> _State | None:
     """Return path, size, times and place of every file; None if an adapter's base counts, too."""
-    found: list[tuple[str, ...]] = []
+    found: list[tuple[str, tuple[int, ...]]] = []
     for place, names in _walk(folder):
         if "adapter_config.json" in names:
             return None
         for path in (Path(place, name) for name in names):
-            at = path.stat() if path.is_file() else None
-            found.append((str(path), *map(str, _facts(at) if at else ())))
+            found.append((str(path), _facts(path.stat()) if path.is_file() else ()))
     return tuple(sorted(found))
 
 

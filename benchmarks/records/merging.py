@@ -26,7 +26,7 @@ from nsbench.benchmarks.records.json_file import AbsentError, RecordError
 from nsbench.benchmarks.records.merging_studies import merge_studies
 from nsbench.benchmarks.records.paths import CellPaths
 from nsbench.benchmarks.records.record import RUN_FIELDS, RunRecord, read_record
-from nsbench.benchmarks.records.status import TRIALS, is_study
+from nsbench.benchmarks.records.study import TRIALS, is_study
 
 _SHARED = ("mteb", "leakage")  # beside ``runs``, and named by content
 _NOT_COPIED = ("claim.json",)

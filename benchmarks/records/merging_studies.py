@@ -13,30 +13,10 @@ from nsbench.benchmarks.files import read_regular_file, write_atomically
 from nsbench.benchmarks.keys import canonical_json, pretty_json
 from nsbench.benchmarks.records.folder import ResultsFolder
 from nsbench.benchmarks.records.json_file import RecordError, read_json
-from nsbench.benchmarks.records.status import is_study
+from nsbench.benchmarks.records.study import ASKED, CHOSEN, LISTED, READ, difference, is_study
 
-FILES = ("study.json", "trials.jsonl", "test_reads.jsonl", "tuning.json")
-GROWING = ("fresh_seeds", "methods")
-"""Lists of a study that may get more at their ends: no draw of what was there depends on them."""
 Lines = dict[str, dict[str, Any]]
 Key = Callable[[Mapping[str, Any]], str]
-
-
-def difference(before: Mapping[str, Any], asked: Mapping[str, Mapping[str, Any]]) -> str:
-    """Say in what a study asks for something else than an earlier one; empty if it asks for more.
-
-    Args:
-        before: Parts of the earlier one, by name, and their settings.
-        asked: Those of the later one.
-    """
-    for part, now in asked.items():
-        for key, value in now.items():
-            known = before.get(part, {}).get(key)
-            if key in GROWING and known and value[: len(known)] == known:
-                continue  # more of them: what was chosen stays, the new ones are run
-            if key != "run" and known != value:
-                return f"its {part} has {key} = {known!r}, not {value!r}"
-    return ""
 
 
 def merge_studies(
@@ -56,13 +36,16 @@ def merge_studies(
     if not studies:
         return []
     if len(studies) < len(folders):
+        files = ", ".join((ASKED, CHOSEN, LISTED, READ))
         for folder in studies:
-            left_out(f"{folder.root} holds a tuning study and others do not: {', '.join(FILES)}")
+            left_out(f"{folder.root} holds a tuning study and others do not: {files}")
         return []
     asked, joined = _asked(studies, left_out)
-    write_atomically(out.root / FILES[0], pretty_json(asked))
-    (out.root / FILES[3]).unlink(missing_ok=True)  # chosen among fewer trials
-    for name, key in ((FILES[1], _of_trial), (FILES[2], _of_read)):
+    if not joined or (out in studies and out not in joined):
+        return []  # nothing that is there is replaced by something else
+    write_atomically(out.root / ASKED, pretty_json(asked))
+    (out.root / CHOSEN).unlink(missing_ok=True)  # chosen among fewer trials
+    for name, key in ((LISTED, _of_trial), (READ, _of_read)):
         found: Lines = {}
         for folder in joined:
             _join(found, folder.root / name, key, left_out)
@@ -80,12 +63,12 @@ def _asked(
     joined = []
     for folder in studies:
         try:
-            own = read_json(folder.root / FILES[0])
+            own = read_json(folder.root / ASKED)
         except RecordError as error:
             left_out(f"{error}")
             continue
         if not isinstance(own, dict) or not all(isinstance(part, dict) for part in own.values()):
-            left_out(f"{folder.root / FILES[0]} is not the file of a study")
+            left_out(f"{folder.root / ASKED} is not the file of a study")
             continue
         if not asked or not difference(asked, own):
             asked = own
@@ -96,12 +79,7 @@ def _asked(
     return asked, joined
 
 
-def _join(
-    found: Lines,
-    path: Path,
-    key: Callable[[Mapping[str, Any]], str],
-    left_out: Callable[[str], None],
-) -> None:
+def _join(found: Lines, path: Path, key: Key, left_out: Callable[[str], None]) -> None:
     """Add the lines of a journal that are not there yet; one that was cut short counts as none."""
     if not path.is_file():
         return

@@ -60,9 +60,10 @@ from nsbench.benchmarks.records.record import (
     record_text,
     scores_csv,
 )
+from nsbench.benchmarks.records.study import ASKED, CHOSEN, LISTED, READ
 
-STUDY = ("study.json", "tuning.json")
-JOURNALS = ("trials.jsonl", "test_reads.jsonl")
+STUDY = (ASKED, CHOSEN)
+JOURNALS = (LISTED, READ)
 """Files that a tuning study adds to a results folder."""
 _JOURNALS = "journals.parquet"
 _STAGE = ".unpack.{}.tmp"

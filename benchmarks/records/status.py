@@ -16,9 +16,8 @@ from nsbench.benchmarks.records.paths import CellPaths
 from nsbench.benchmarks.records.record import read_record
 from nsbench.benchmarks.records.shared import Shared, no_collection
 from nsbench.benchmarks.records.slurm_logs import log_of, logs, submitted
+from nsbench.benchmarks.records.study import TRIALS, is_study
 
-TRIALS = "trials"
-"""Folder of a tuning study's trials, in its own."""
 NOTES = 1000
 """Most failures, skips and unreadable files that a status spells out."""
 
@@ -30,11 +29,6 @@ def cell_text(cell: dict[str, Any]) -> str:
         f"{labels.get('sampler', '?')} x {labels.get('augmentation', '?')}, "
         f"seed {cell.get('seed', '?')}"
     )
-
-
-def is_study(folder: ResultsFolder) -> bool:
-    """Return whether a folder is that of a tuning study."""
-    return (folder.root / "study.json").is_file()
 
 
 def left(state: Mapping[str, Any]) -> int:

@@ -90,10 +90,10 @@ def check_study(
             sets' own tests are asked for where there are none.
         ValueError: As `check_machine` and `check_evaluation`.
     """
-    check_machine(request, "local", matrix)
-    tried = trial_matrix(config, matrix)
+    whole, tried = study_matrix(config, matrix), trial_matrix(config, matrix)
+    check_machine(request, "local", whole)
     check_evaluation(matrix.evaluation, tried.evaluation)
-    every = expand_axes(study_matrix(config, matrix))[1]
+    every = expand_axes(whole)[1]
     refuse_untested(matrix.evaluation.tasks, every)
     if note := untested(matrix.evaluation.tasks, every):
         request.on_note(note)

@@ -7,8 +7,7 @@ from nsbench.benchmarks.files import write_atomically
 from nsbench.benchmarks.keys import pretty_json
 from nsbench.benchmarks.matrix.config import ConfigError
 from nsbench.benchmarks.records import ResultsFolder, read_json
-from nsbench.benchmarks.records.merging_studies import difference
-from nsbench.benchmarks.records.status import is_study
+from nsbench.benchmarks.records.study import ASKED, difference, is_study
 
 
 def write_study(folder: ResultsFolder, asked: Mapping[str, Mapping[str, Any]]) -> None:
@@ -21,7 +20,7 @@ def write_study(folder: ResultsFolder, asked: Mapping[str, Mapping[str, Any]]) -
     Raises:
         ConfigError: If the folder holds another study, or the results of a matrix.
     """
-    path = folder.root / "study.json"
+    path = folder.root / ASKED
     if is_study(folder):
         if why := difference(read_json(path), asked):
             raise ConfigError(f"{folder.root} holds another study: {why}; choose another folder")

@@ -138,7 +138,7 @@ def chosen_methods(methods: list[Method], only: Sequence[str]) -> list[Method]:
         pattern: {
             m.name
             for m in methods
-            if any(fnmatchcase(text, pattern) for text in (m.title, m.name))
+            if fnmatchcase(m.name, pattern)
             or (m.cell and fits(m.cell, pattern, names, of_method=True))
         }
         for pattern in only

@@ -38,6 +38,7 @@ from nsbench.benchmarks.records.cell import Cell, Planned, named
 from nsbench.benchmarks.records.claims import claimed
 from nsbench.benchmarks.records.local_task import OWN
 from nsbench.benchmarks.records.names import CellNames
+from nsbench.benchmarks.records.study import CHOSEN, LISTED, READ, TRIALS
 from nsbench.benchmarks.runs.checking import check_study
 from nsbench.benchmarks.runs.executors.base import (
     Ended,
@@ -116,9 +117,9 @@ class Study:
     ) -> None:
         self.config, self.matrix, self.out, self.say = config, matrix, out, say
         self._cache, self._retry = cache, retry_failed
-        self._listed, self._reads = out / "trials.jsonl", Reads(out / "test_reads.jsonl")
+        self._listed, self._reads = out / LISTED, Reads(out / READ)
         self.failed = 0
-        self.folder, self.trials_folder = ResultsFolder(out), ResultsFolder(out / "trials")
+        self.folder, self.trials_folder = ResultsFolder(out), ResultsFolder(out / TRIALS)
         run = matrix.run
         self._request = Request(
             self.folder,
@@ -283,7 +284,7 @@ class Study:
             for n, tasks in self.config.families.items()
         ]
         written = {"schema": 2, "methods": chosen, "families": families}
-        write_atomically(self.out / "tuning.json", pretty_json(written))
+        write_atomically(self.out / CHOSEN, pretty_json(written))
         self.trials_folder.matrix.unlink(missing_ok=True)  # none of its cells is to come
         return chosen
 

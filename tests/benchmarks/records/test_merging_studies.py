@@ -11,7 +11,7 @@ from made_studies import small_study
 from nsbench.benchmarks.records import RecordError, ResultsFolder
 from nsbench.benchmarks.records.claims import claimed
 from nsbench.benchmarks.records.merging import merge
-from nsbench.benchmarks.records.merging_studies import difference
+from nsbench.benchmarks.records.study import difference
 from nsbench.benchmarks.runs.tuning import Study
 
 
@@ -130,3 +130,19 @@ def test_a_study_that_is_being_run_is_not_merged_into(halves: Path, tmp_path: Pa
     assert len(ResultsFolder(tmp_path / "out").records()[0]) == len(
         ResultsFolder(halves / "whole").records()[0]
     )
+
+
+def test_a_study_whose_file_is_damaged_is_not_replaced(halves: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(halves / "a", out)
+    (out / "study.json").write_text("{cut")
+    before = {p.name: p.read_bytes() for p in out.iterdir() if p.is_file()}
+    found = merge([halves / "b"], out)
+    assert [line for line in found.left_out if "study.json" in line]
+    after = {p.name: p.read_bytes() for p in out.iterdir() if p.is_file()}
+    del before["matrix.json"], after["matrix.json"]  # a union, as of all folders
+    assert after == before
+    shutil.copytree(halves / "b", tmp_path / "b")
+    (tmp_path / "b" / "study.json").write_text("[]")
+    merge([tmp_path / "b"], tmp_path / "new")
+    assert not (tmp_path / "new" / "study.json").exists()
