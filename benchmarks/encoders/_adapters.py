@@ -141,7 +141,7 @@ def check_folder(folder: Path) -> dict[str, Any]:
 
 
 def merged(model: Any, folder: Path) -> Any:
-    """A model with an adapter's products added to its weights.
+    """A model with an adapter's products added to its weights, all of which may train.
 
     Args:
         model: The base, a ``PreTrainedModel``.
@@ -169,7 +169,7 @@ def merged(model: Any, folder: Path) -> Any:
             f"{folder} does not fit its base: {len(lost)} weights have no place or are missing, "
             f"such as {lost[0]}"
         )
-    return whole.merge_and_unload()
+    return whole.merge_and_unload().requires_grad_(True)  # it had frozen the base
 
 
 def _named_fields() -> set[str]:
