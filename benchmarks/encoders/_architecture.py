@@ -195,6 +195,8 @@ def load_body(
             f"{folder.body}: {len(missing)} weights that its config.json asks for are not stored, "
             f"such as {missing[0]}"
         )
+    for weight in model.parameters():  # DeBERTa makes some biases in float32, whatever is asked
+        weight.data = weight.data.to(dtype)
     return model
 
 

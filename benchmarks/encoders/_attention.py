@@ -83,6 +83,32 @@ def use_cpu_attention(model: Any) -> bool:
     return True
 
 
+def widen_attention(model: Any) -> None:
+    """Let the first DeBERTa attend in float32 where autocast asks for bfloat16.
+
+    It fills scores of padding with the least number of float32, which bfloat16 does not hold
+    (transformers 5). Other models are left as they are, and so is one of weights in bfloat16.
+
+    Args:
+        model: A ``PreTrainedModel``.
+    """
+    if model.config.model_type != "deberta":
+        return
+    from transformers.models.deberta.modeling_deberta import DisentangledSelfAttention
+
+    class WideAttention(DisentangledSelfAttention):  # type: ignore[misc]
+        def forward(self, states: Tensor, *args: Any, **more: Any) -> Any:
+            if self.in_proj.weight.dtype != torch.float32:
+                return super().forward(states, *args, **more)
+            with torch.autocast(states.device.type, enabled=False):
+                named = {name: _wide(given) for name, given in more.items()}
+                return super().forward(_wide(states), *map(_wide, args), **named)
+
+    for part in model.modules():
+        if type(part) is DisentangledSelfAttention:
+            part.__class__ = WideAttention
+
+
 def attend(
     module: torch.nn.Module,
     query: Tensor,
@@ -100,24 +126,27 @@ def attend(
         key: Likewise, of as many heads or a whole fraction of them.
         value: Likewise.
         attention_mask: ``(B, 1, L, L)`` or ``None``; not read within `end_to_end`.
-        more: Scaling, dropout and the like, passed on.
+        more: Scaling, dropout, T5's positions and the like, passed on.
 
     Returns:
-        ``(B, L, heads, d)`` in the type of ``query``, and no weights.
+        ``(B, L, heads, d)`` in the type that autocast asks for, or of ``query``; and no weights.
     """
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-    kind = query.dtype
     if query.device.type != "cpu":
         plain: Tensor = sdpa_attention_forward(module, query, key, value, attention_mask, **more)[0]
         return plain, None
+    # Rotations leave queries and keys in float32 where values are narrow.
+    cast = torch.is_autocast_enabled("cpu")
+    kind = torch.get_autocast_dtype("cpu") if cast else query.dtype
     with torch.autocast("cpu", enabled=False):
         narrow = kind in (torch.bfloat16, torch.float16)
         wide = [x.float() if narrow else x for x in (query, key, value)]
         texts = runs()
         if texts is None:
-            if narrow and attention_mask is not None and attention_mask.dtype != torch.bool:
-                attention_mask = attention_mask.float()
+            if narrow:
+                attention_mask = _wide(attention_mask)
+                more = {name: _wide(given) for name, given in more.items()}
             out, _ = sdpa_attention_forward(module, *wide, attention_mask, **more)
         else:
             groups = wide[0].shape[1] // wide[1].shape[1]  # heads that share keys and values
@@ -130,6 +159,12 @@ def attend(
                 causal=bool(getattr(module, "is_causal", False)),
             )
     return out.to(kind), None
+
+
+def _wide(given: Any) -> Any:
+    """Numbers in float32; a mask of true and false, and what is no tensor, as it is."""
+    floats = isinstance(given, Tensor) and given.is_floating_point()
+    return given.float() if floats else given
 
 
 def _by_length(
