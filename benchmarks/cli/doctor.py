@@ -190,10 +190,10 @@ def _plugins() -> Iterator[Finding]:
 def _matrix(config: str, reached: bool) -> Iterator[Finding]:
     from nsbench.benchmarks.cli.prefetch import lacking
     from nsbench.benchmarks.device import pick_device
+    from nsbench.benchmarks.encoders.products import slow_bf16
     from nsbench.benchmarks.evaluation.evaluate import check_dev
     from nsbench.benchmarks.matrix.expand import expand
     from nsbench.benchmarks.matrix.tune_file import named_matrix
-    from nsbench.benchmarks.precision import slow_bf16
     from nsbench.benchmarks.runs.checking import precisions
 
     try:

@@ -21,11 +21,13 @@ from nsbench.benchmarks.encoders._attention import (
     of_runs,
     runs,
     use_cpu_attention,
+    widen_attention,
 )
 from nsbench.benchmarks.encoders._linear import laid_out, multiplied
 from nsbench.benchmarks.encoders._lookup import Spare, kept_gradient
 from nsbench.benchmarks.encoders._pooling import pool
 from nsbench.benchmarks.encoders._sources import SourceError
+from nsbench.benchmarks.encoders.products import rounded_products
 
 CPU_BATCH_TOKENS = 4096
 """Larger batches were encoded more slowly on two cores."""
@@ -90,6 +92,7 @@ class TransformerEncoder(Encoder):
             self.max_length = min(max_length, table.num_embeddings - self._first_position)
         if bare and getattr(model.config, "use_cache", False):
             model.config.use_cache = False  # of keys and values, for a text that is written on
+        widen_attention(model)
         packs = use_cpu_attention(model) and self.has_positions
         self.packed = _architecture.longest_packed(model) if packs else 0
         self._rotary = self.packed > 0 and bare
@@ -128,7 +131,7 @@ class TransformerEncoder(Encoder):
         self._view = view
         table = self.model.get_input_embeddings()
         try:
-            with multiplied(self.model), kept_gradient(table, self._spare):
+            with self._products(), multiplied(self.model), kept_gradient(table, self._spare):
                 yield
         finally:
             self._view = None
@@ -165,8 +168,17 @@ class TransformerEncoder(Encoder):
     @contextmanager
     def _once_more(self, rate: float, texts: Runs | None) -> Iterator[None]:
         self._drop(rate)
-        with of_runs(texts), multiplied(self.model):
+        with of_runs(texts), rounded_products(self._device), multiplied(self.model):
             yield
+
+    def _products(self) -> AbstractContextManager[Any]:
+        """Products of weights in bfloat16; `autocast` sees to those of weights in float32."""
+        return rounded_products(self._device) if self._narrow else nullcontext()
+
+    @property
+    def _device(self) -> torch.device:
+        found: torch.device = next(self.model.parameters()).device
+        return found
 
     def _drop(self, rate: float) -> None:
         self._rate = rate
@@ -181,7 +193,7 @@ class TransformerEncoder(Encoder):
 
     @property
     def batch_tokens(self) -> int:
-        on_cpu = next(self.model.parameters()).device.type == "cpu"
+        on_cpu = self._device.type == "cpu"
         return CPU_BATCH_TOKENS if on_cpu else super().batch_tokens
 
     def scoring(self) -> AbstractContextManager[None]:

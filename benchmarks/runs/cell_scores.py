@@ -9,6 +9,7 @@ from torch import Tensor
 
 from nsbench.benchmarks.data import datasets
 from nsbench.benchmarks.encoders import Encoder, encode_texts
+from nsbench.benchmarks.encoders.products import autocast
 from nsbench.benchmarks.evaluation.checkpoint import EvaluatedModel, Lexical, by_role
 from nsbench.benchmarks.evaluation.evaluate import EngineChoice, evaluate
 from nsbench.benchmarks.evaluation.evaluate import Evaluation as Evaluated
@@ -19,7 +20,6 @@ from nsbench.benchmarks.evaluation.first_dimensions import (
 from nsbench.benchmarks.evaluation.frequent_tokens import frequent_token_scores
 from nsbench.benchmarks.evaluation.mteb.tasks import scored as scored_tasks
 from nsbench.benchmarks.mining.bm25 import Bm25
-from nsbench.benchmarks.precision import autocast
 from nsbench.benchmarks.records import Score
 from nsbench.benchmarks.records.cell import Cell, make
 from nsbench.samplers import samplers

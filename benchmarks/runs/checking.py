@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 from nsbench.benchmarks.device import pick_device
+from nsbench.benchmarks.encoders.products import slow_bf16
 from nsbench.benchmarks.evaluation.evaluate import check_dev, check_tasks
 from nsbench.benchmarks.evaluation.local_tasks import development_task, evaluation_tasks
 from nsbench.benchmarks.evaluation.mteb.tasks import refuse_missing, resolve
 from nsbench.benchmarks.matrix.config import ConfigError, EvaluationConfig, MatrixConfig, grid
 from nsbench.benchmarks.matrix.expand import expand_axes, refuse_untested, untested
 from nsbench.benchmarks.matrix.tune_file import TuneConfig, study_matrix
-from nsbench.benchmarks.precision import slow_bf16
 from nsbench.benchmarks.records.cell import named
 from nsbench.benchmarks.records.local_task import OWN
 from nsbench.benchmarks.runs.executors.base import Request, executor_of

@@ -29,7 +29,7 @@ from nsbench.benchmarks.difficulty.statistics import (
 )
 from nsbench.benchmarks.difficulty.vectors import pull_statistics
 from nsbench.benchmarks.encoders import TokenTable
-from nsbench.benchmarks.precision import autocast
+from nsbench.benchmarks.encoders.products import autocast
 from nsbench.benchmarks.records.cell import Budget
 from nsbench.benchmarks.training.extras import holding
 from nsbench.benchmarks.training.optimizer import schedule

@@ -31,7 +31,7 @@ from nsbench.benchmarks.contrast.distributed import team
 from nsbench.benchmarks.contrast.views import Texts, forward, on_device, view_of
 from nsbench.benchmarks.contrast.world import Stored, World
 from nsbench.benchmarks.encoders import TokenTable, load_trained, trained_state
-from nsbench.benchmarks.precision import autocast
+from nsbench.benchmarks.encoders.products import autocast
 from nsbench.benchmarks.records.cell import Budget
 from nsbench.benchmarks.training.attacks import attack_loss, attacked, attackers
 from nsbench.benchmarks.training.counts import counted

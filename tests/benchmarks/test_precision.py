@@ -8,9 +8,10 @@ import pytest
 import torch
 from running import invoked
 
-from nsbench.benchmarks import precision
+from nsbench.benchmarks.encoders import products
+from nsbench.benchmarks.encoders.products import autocast, slow_bf16
 from nsbench.benchmarks.matrix.config import parse_config
-from nsbench.benchmarks.precision import autocast, has_bf16, slow_bf16
+from nsbench.benchmarks.precision import has_bf16
 from nsbench.benchmarks.runs.checking import precisions
 from nsbench.benchmarks.runs.matrix_run import plan_matrix
 from nsbench.benchmarks.runs.settings import RunSettings
@@ -42,7 +43,7 @@ def of_cpu(monkeypatch: pytest.MonkeyPatch, **capabilities: bool) -> None:
 
 
 def takes(monkeypatch: pytest.MonkeyPatch, times: float) -> None:
-    monkeypatch.setattr(precision, "_times", lambda device: times)
+    monkeypatch.setattr(products, "_times", lambda device: times)
 
 
 @pytest.mark.filterwarnings("ignore:CUDA is not available")
@@ -79,7 +80,7 @@ def test_slow_bfloat16_is_measured_and_said(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_the_measurement_runs_here() -> None:
     threads = torch.get_num_threads()
-    assert 0.01 < precision._times(CPU) < 1000
+    assert 0.01 < products._times(CPU) < 1000
     assert torch.get_num_threads() == threads
 
 
