@@ -241,7 +241,7 @@ def _cut(text: str) -> str:
 def _provenance(results: Results) -> list[tuple[str, list[tuple[str, int]]]]:
     """Return versions, devices and the like, each with its number of cells."""
     cells = results.cells[results.cells["status"] == "done"]
-    named = ["device", "platform", "precision", "threads", "git_sha", "data_digest"]
+    named = ["device", "platform", "cpu", "precision", "threads", "git_sha", "data_digest"]
     versions = sorted(c for c in cells.columns if str(c).startswith("version_"))
     out = []
     for column in (*named, *versions):

@@ -13,6 +13,7 @@ from nsbench.benchmarks.contrast.distributed import team
 from nsbench.benchmarks.data import TrainingData
 from nsbench.benchmarks.encoders import Encoder, TokenTable, hash_weights
 from nsbench.benchmarks.keys import content_key
+from nsbench.benchmarks.precision import cpu_features
 from nsbench.benchmarks.records.cache import NOTHING, Arrays, ContentCache
 
 
@@ -75,9 +76,8 @@ class World:
 def arithmetic(device: torch.device) -> list[str]:
     """Return everything that rounding depends on: versions, processor and threads."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
-    features = torch.backends.cpu.get_cpu_capability()
     versions = [torch.__version__, np.__version__]
-    return [*versions, name, features, str(torch.get_num_threads())]
+    return [*versions, name, cpu_features(), str(torch.get_num_threads())]
 
 
 @dataclass(frozen=True, eq=False)

@@ -113,7 +113,7 @@ class RunRecord:
             `nsbench.benchmarks.evaluation.leakage.Overlap`. Empty for an untrained cell.
         weights: SHA-256 of the trained weights.
         seconds: Wall time by phase: ``data, encoder, train, evaluate, leakage, total``.
-        environment: Versions, platform, device, threads, precision, git commit.
+        environment: Versions, platform, instructions of the CPU, device, threads, git commit.
         started: ISO-8601 UTC.
         finished: ISO-8601 UTC.
         files: SHA-256 of the cell's files by name; empty in records of older versions.

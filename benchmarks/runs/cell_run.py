@@ -31,6 +31,7 @@ from nsbench.benchmarks.evaluation.ranking import query_table
 from nsbench.benchmarks.files import FULL, StorageError, write_atomically
 from nsbench.benchmarks.keys import pretty_json
 from nsbench.benchmarks.matrix.plugin_code import check_plugin_code
+from nsbench.benchmarks.precision import cpu_features
 from nsbench.benchmarks.records import CellPaths, RunRecord, scores_csv, write_record
 from nsbench.benchmarks.records.cache import ContentCache
 from nsbench.benchmarks.records.cell import Cell
@@ -53,7 +54,7 @@ WORTH = 1.0
 
 @cached(1)
 def environment() -> dict[str, Any]:
-    """Return versions, platform and git commit, for the record."""
+    """Return versions, platform, instructions of the CPU and git commit, for the record."""
     versions = {"python": platform.python_version()}
     for name in ("nsbench", "torch", "transformers", "mteb", "numpy", "scipy", "datasets"):
         try:
@@ -72,7 +73,7 @@ def environment() -> dict[str, Any]:
     except (OSError, subprocess.SubprocessError):
         commit = ""
     system = f"{platform.system()} {platform.machine()}"
-    return {"versions": versions, "git": commit, "platform": system}
+    return {"versions": versions, "git": commit, "platform": system, "cpu": cpu_features()}
 
 
 @dataclass(frozen=True)

@@ -137,6 +137,7 @@ def made_by(cell: Cell, environment: Mapping[str, Any], **more: Any) -> dict[str
         "recipe": RECIPE,
         "versions": {name: versions.get(name, "") for name in ("nsbench", "torch", "numpy")},
         "platform": environment["platform"],
+        "cpu": environment["cpu"],
         **more,
     }
 

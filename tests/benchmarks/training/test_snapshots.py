@@ -23,7 +23,8 @@ from nsbench.benchmarks.data import datasets
 from nsbench.benchmarks.encoders import encoders
 from nsbench.benchmarks.objectives import objectives
 from nsbench.benchmarks.records import CellPaths, ResultsFolder, read_record
-from nsbench.benchmarks.runs.cell_run import Place, run_cell
+from nsbench.benchmarks.runs import cell_run
+from nsbench.benchmarks.runs.cell_run import Place, environment, run_cell
 from nsbench.benchmarks.runs.executors.base import Job, plan_jobs, run_job
 from nsbench.benchmarks.runs.garbage import find_waste
 from nsbench.benchmarks.training.measures import DivergedError
@@ -230,6 +231,21 @@ def test_a_checkpoint_of_other_threads_is_not_used(tmp_path: Path) -> None:
     assert torch.equal(found["numbers"], torch.arange(3))
     assert found["more"] == (1, [2.5, None], {3: "x"})
     assert again.resumed == 5
+
+
+def test_a_checkpoint_of_a_cpu_with_other_instructions_is_not_used(
+    small: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = job_of(small(), tmp_path)
+    cell, paths = job.planned.cell, job.paths
+    known = environment()
+    assert known["cpu"].split()[0] == torch.backends.cpu.get_cpu_capability()
+    paths.folder.mkdir(parents=True)
+    HERE.snapshots(cell, paths).write(5, [])
+    assert HERE.snapshots(cell, paths).read() == []
+    other = known | {"cpu": "AVX512 amx_bf16"}
+    monkeypatch.setattr(cell_run, "environment", lambda: other)
+    assert HERE.snapshots(cell, paths).read() is None
 
 
 def test_a_linked_checkpoint_is_not_followed(tmp_path: Path) -> None:
