@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nsbench.benchmarks.data import TrainingData, datasets
+from nsbench.benchmarks.data._types import Ranking
 from nsbench.benchmarks.keys import canonical_json
 from nsbench.benchmarks.records.cell import Choice, make
 from nsbench.samplers._cache import Cache
@@ -31,6 +32,13 @@ def has_dev(choice: Choice) -> bool:
 def has_tests(choice: Choice) -> bool:
     """Return True if a data set has its own tests; asked once per process."""
     return _asked("tests", choice, lambda spec: len(spec.tests()) > 0)
+
+
+def has_rankings(choice: Choice) -> bool:
+    """Return True if one of a data set's own tests is of retrieval; asked once per process."""
+    return _asked(
+        "rankings", choice, lambda spec: any(isinstance(t, Ranking) for t in spec.tests())
+    )
 
 
 def _asked(what: str, choice: Choice, ask: Callable[[Any], bool]) -> bool:

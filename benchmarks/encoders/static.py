@@ -4,7 +4,8 @@ Source: mean of word vectors as sentence embedding, Wieting et al. 2016, Towards
 Paraphrastic Sentence Embeddings. https://arxiv.org/abs/1511.08198
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -152,6 +153,13 @@ class Static:
     def fingerprint(self) -> str:
         return _identity.identity(self._place()) if self.source else "random"
 
+    def own_dimension(self) -> int:
+        """Return the length of its embeddings."""
+        if not self.source:
+            return self.dimension
+        with _opened(table_folder(self._place())) as (weights, name):
+            return int(weights.get_slice(name).get_shape()[1])
+
     def _place(self) -> Path:
         return _sources.locate(self.source, self.revision or None)
 
@@ -255,11 +263,18 @@ def _table_file(folder: Path) -> tuple[Path, str]:
     )
 
 
-def _token_table(folder: Path) -> Tensor:
-    """``(V, d)`` float32 token embeddings of a saved encoder, read without building it."""
+@contextmanager
+def _opened(folder: Path) -> Iterator[tuple[Any, str]]:
+    """The open file of the token table of a saved encoder, and the table's name in it."""
     from safetensors import safe_open
 
     path, name = _table_file(folder)
     with safe_open(path, framework="pt") as weights:
+        yield weights, name
+
+
+def _token_table(folder: Path) -> Tensor:
+    """``(V, d)`` float32 token embeddings of a saved encoder, read without building it."""
+    with _opened(folder) as (weights, name):
         table: Tensor = weights.get_tensor(name).float()
     return table

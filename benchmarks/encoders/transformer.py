@@ -115,7 +115,11 @@ class Transformer:
 
     def drops(self) -> bool:
         """Return True if the model has a dropout that a rate could switch on."""
-        return _checked(self, self.fingerprint())
+        return _checked(self, self.fingerprint())[0]
+
+    def own_dimension(self) -> int:
+        """Return the length of its embeddings."""
+        return _checked(self, self.fingerprint())[1]
 
     def _place(self) -> Path:
         return locate(self.source, self.revision or None)
@@ -176,9 +180,10 @@ class Transformer:
 
 
 @cached(64)
-def _checked(spec: Transformer, fingerprint: str) -> bool:
-    """Check a spec once for each content of its folder; True if its model has a dropout."""
-    return spec._made(0, "meta").drops
+def _checked(spec: Transformer, fingerprint: str) -> tuple[bool, int]:
+    """Check a spec once for each content of its folder: has it a dropout, how long are rows?"""
+    made = spec._made(0, "meta")
+    return made.drops, made.dimension
 
 
 @cached(64)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from nsbench.benchmarks.augmentations import augmentations
-from nsbench.benchmarks.data._load import has_dev, has_tests, load_data
+from nsbench.benchmarks.data._load import has_dev, has_rankings, has_tests, load_data
 from nsbench.benchmarks.data._rows import unpaired
 from nsbench.benchmarks.encoders import encoders
 from nsbench.benchmarks.objectives import objectives
@@ -71,9 +71,15 @@ def _why_no_scores(cell: Cell) -> str:
 
 
 def _unranked(cell: Cell) -> str:
-    """Return the name of a cell's first task if all are local files, none of retrieval; or ""."""
+    """Return a cell's first task if none is of retrieval, or an empty string.
+
+    Files and tests of the data set are asked; of what mteb knows by name nothing is said.
+    """
     tasks = cell.evaluation.tasks
     odd = [t.name for t in tasks if isinstance(t, LocalTask) and t.kind != "retrieval"]
+    odd += [
+        f"{cell.data.name}'s own test" for t in tasks if t == OWN and not has_rankings(cell.data)
+    ]
     return odd[0] if odd and len(odd) == len(tasks) else ""
 
 
@@ -108,15 +114,20 @@ def too_large(cell: Cell) -> str:
 
 
 def _why_skip_dimension(cell: Cell, encoder: Any) -> str:
-    """Return the reason why embeddings are too short for an objective, where settings tell it."""
+    """Return the reason why embeddings are too short for an objective, where it can be known."""
     check = getattr(make(objectives, cell.objective), "check_dimension", None)
-    dimension = 0 if getattr(encoder, "source", "") else getattr(encoder, "dimension", 0)
-    if check is not None and dimension:
+    if check is not None and (dimension := _dimension(encoder)):
         try:
             check(dimension)
         except ValueError as error:
             return str(error)
     return ""
+
+
+def _dimension(encoder: Any) -> int:
+    """Return the length of an encoder's embeddings, 0 if it does not tell."""
+    asked = getattr(encoder, "own_dimension", None)
+    return int(asked()) if asked is not None else int(getattr(encoder, "dimension", 0))
 
 
 def _why_skip_guides(cell: Cell) -> str:

@@ -23,7 +23,7 @@ pytest.importorskip("peft")
 
 import sentence_transformers as st
 from made_data import unit_or_zero
-from made_models import GEMMA, QWEN, SMALL_T5, TEXTS, lora, plain, save_transformer
+from made_models import GEMMA, QWEN, SMALL_T5, TEXTS, ZOO, Entry, lora, plain, save_transformer
 
 KINDS: dict[str, dict[str, Any]] = {
     "qwen3": QWEN,
@@ -273,3 +273,23 @@ def test_a_folder_that_is_an_adapter_counts_with_its_base(tmp_path: Path) -> Non
     assert spec.fingerprint() != first
     changed = replace(spec, lora={"r": 2}).build((), 0)
     assert sum(p.requires_grad for p in changed.parameters()) > 0
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [e for e in ZOO if e.name in ("bert", "dense", "pooling cls+mean", "static", "adapter")],
+    ids=str,
+)
+def test_the_length_of_embeddings_is_known_before_anything_trains(
+    entry: Entry, small: Build, tmp_path: Path
+) -> None:
+    entry.save(tmp_path / "model")
+    given = {"source": str(tmp_path / "model")} | entry.given
+    spec: Any = encoders.make(entry.encoder, **given)
+    length = spec.build((), 0).dimension
+    assert spec.own_dimension() == length
+    objectives = [{"name": "matryoshka", "dimensions": [2, n]} for n in (length - 1, length)]
+    raw = small(encoders=[{"name": entry.encoder} | given], objectives=objectives)
+    told = [planned.skip for planned in planned_of(raw)]
+    assert told == ["", f"matryoshka: dimensions has {length}, but the encoder's embeddings have "
+                    f"{length}; every length must be shorter"]  # fmt: skip
