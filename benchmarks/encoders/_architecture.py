@@ -123,6 +123,9 @@ def read_config(folder: ModelFolder, layers: int) -> Any:
         raise SourceError(f"transformer: layers = {layers}, but {folder.body} has {there}")
     if layers >= 0:
         config.num_hidden_layers = layers
+        for name, value in list(vars(config).items()):  # such as the kind of attention of each
+            if "layer" in name and isinstance(value, list) and len(value) == there:
+                setattr(config, name, value[:layers])
     return config
 
 

@@ -276,6 +276,18 @@ def test_a_folder_that_is_an_adapter_counts_with_its_base(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
+    ("kind", "layers"), [*((kind, 1) for kind in (*KINDS, "bert", "deberta-v2")), ("qwen3", 0)]
+)
+def test_lower_layers_are_exported_as_they_are(kind: str, layers: int, tmp_path: Path) -> None:
+    base = save_transformer(tmp_path / "model", kind, **KINDS.get(kind, {}))
+    encoder = encoders.make("transformer", source=str(base), layers=layers).build((), 0)
+    encoder.model.save_pretrained(tmp_path / "cut")
+    encoder.tokenizer.save_pretrained(tmp_path / "cut")
+    cut = encoders.make("transformer", source=str(tmp_path / "cut"), pooling=encoder.pooling)
+    assert np.array_equal(encode_texts(cut.build((), 0), TEXTS), encode_texts(encoder, TEXTS))
+
+
+@pytest.mark.parametrize(
     "entry",
     [e for e in ZOO if e.name in ("bert", "dense", "pooling cls+mean", "static", "adapter")],
     ids=str,
