@@ -6,6 +6,7 @@ library peft. https://arxiv.org/abs/2106.09685
 
 import copy
 import importlib.util
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -140,12 +141,13 @@ def check_folder(folder: Path) -> dict[str, Any]:
     return stated
 
 
-def merged(model: Any, folder: Path) -> Any:
+def merged(model: Any, folder: Path, *, cut: bool = False) -> Any:
     """A model with an adapter's products added to its weights, all of which may train.
 
     Args:
         model: The base, a ``PreTrainedModel``.
         folder: Of the adapter.
+        cut: Whether the model has lower layers only; what the adapter has for others is left out.
 
     Raises:
         SourceError: If the adapter does not fit the base to the last of its weights.
@@ -159,6 +161,9 @@ def merged(model: Any, folder: Path) -> Any:
         with torch.random.fork_rng(devices=[]):
             whole = get_peft_model(model, config)
             weights = _named(load_file(folder / WEIGHTS_FILE), whole)
+            if cut:
+                there = int(model.config.num_hidden_layers)
+                weights = {name: x for name, x in weights.items() if _layer(name) < there}
             found = set_peft_model_state_dict(whole, weights)
     except Exception as error:  # any that the libraries raise for files that a user named
         raise SourceError(f"{folder} cannot be loaded: {said(error)}") from None
@@ -170,6 +175,12 @@ def merged(model: Any, folder: Path) -> Any:
             f"such as {lost[0]}"
         )
     return whole.merge_and_unload().requires_grad_(True)  # it had frozen the base
+
+
+def _layer(name: str) -> int:
+    """Number of the layer that a weight is of, -1 if it is of none."""
+    found = re.search(r"\.(\d+)\.", name)
+    return int(found[1]) if found else -1
 
 
 def _named_fields() -> set[str]:

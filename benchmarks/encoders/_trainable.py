@@ -60,7 +60,11 @@ def _top(encoder: Encoder, names: dict[str, nn.Parameter], count: int) -> set[st
         for name, part in encoder.named_modules()
         if isinstance(part, nn.ModuleList) and len(part) == layers
     ]
-    if not lists or count > layers:
+    if not lists:
+        raise SourceError(
+            f"train is 'top {count}', but {type(model).__name__} has no list of {layers} layers"
+        )
+    if count > layers:
         raise SourceError(f"train is 'top {count}', but the model has {layers} layers in a row")
     prefix = lists[0][0].removeprefix("model.") + "."
     ordered = list(names)

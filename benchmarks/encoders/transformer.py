@@ -147,7 +147,7 @@ class Transformer:
                 folder, config, device=device, dtype=WEIGHTS[self.weights]
             )
             if folder.adapter is not None:
-                model = _adapters.merged(model, folder.adapter)
+                model = _adapters.merged(model, folder.adapter, cut=self.layers >= 0)
         tokenizer = _architecture.read_tokenizer(folder.words)
         if folder.lower_case:
             _architecture.lower_cased(tokenizer)

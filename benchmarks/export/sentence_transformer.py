@@ -81,6 +81,8 @@ def _transformer(encoder: TransformerEncoder, pooling: str) -> list[Any]:
             "which its linear layers are built: export without --pooling"
         )
     whole, words = _adapters.whole_of(encoder.model), deepcopy(encoder.tokenizer)
+    if whole.config.model_type == "deberta":  # others' code cannot read it in bfloat16
+        whole = deepcopy(whole).float()
     if words.pad_token is None:  # a library that pads needs one; no mask ever lets it through
         words.pad_token = words.eos_token or words.unk_token or words.convert_ids_to_tokens(0)
     with TemporaryDirectory() as folder, quietly():

@@ -287,6 +287,30 @@ def test_lower_layers_are_exported_as_they_are(kind: str, layers: int, tmp_path:
     assert np.array_equal(encode_texts(cut.build((), 0), TEXTS), encode_texts(encoder, TEXTS))
 
 
+@pytest.mark.parametrize("kind", ["bert", "qwen3"])
+def test_lower_layers_of_an_adapter_are_those_of_the_whole(kind: str, tmp_path: Path) -> None:
+    lora(kind, **KINDS.get(kind, {}))(tmp_path / "x")
+    whole = encoders.make("transformer", source=str(tmp_path / "x")).build((), 0)
+    whole.model.save_pretrained(tmp_path / "whole")
+    whole.tokenizer.save_pretrained(tmp_path / "whole")
+    cut = [
+        encoders.make("transformer", source=str(tmp_path / name), layers=1, pooling="mean")
+        for name in ("x", "whole")
+    ]
+    one, other = (encode_texts(spec.build((), 0), TEXTS) for spec in cut)
+    np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_the_first_deberta_of_narrow_weights_is_exported_for_others(
+    small: Build, tmp_path: Path
+) -> None:
+    base = save_transformer(tmp_path / "model", "deberta", position_biased_input=True)
+    paths, _ = run(cell_of(small, base, **NARROW), tmp_path / "cells")
+    export_cell(paths.folder, tmp_path / "out")
+    theirs = st.SentenceTransformer(str(tmp_path / "out"), device="cpu").encode(list(TEXTS))
+    assert bool(np.isfinite(theirs).all())
+
+
 @pytest.mark.parametrize(
     "entry",
     [e for e in ZOO if e.name in ("bert", "dense", "pooling cls+mean", "static", "adapter")],
