@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from nsbench.analysis.read.load import Results
-from nsbench.analysis.tables.pools import COSTS, SECONDS, Pool, main_scores, several_splits
+from nsbench.analysis.tables.machines import SECONDS, comparable_seconds
+from nsbench.analysis.tables.pools import COSTS, Pool, main_scores, several_splits
 from nsbench.analysis.tables.tuned import tuned_keys
 
 
@@ -22,7 +23,7 @@ def tuned_data(results: Results, every: Sequence[Pool]) -> list[dict[str, Any]]:
     if not methods:
         return []
     scores = 100.0 * main_scores(results.scores, several_splits(results))
-    cells = results.cells.set_index("key")
+    cells = comparable_seconds(results.cells)[0].set_index("key")
     names = [c for c in (*COSTS, *SECONDS) if c in cells]
     out = []
     for method in methods:

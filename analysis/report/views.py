@@ -13,6 +13,7 @@ from nsbench.analysis.statistics.stats import seed_means
 from nsbench.analysis.tables import pools
 from nsbench.analysis.tables.judging import PAIRED
 from nsbench.analysis.tables.leaderboard import POINTS, Leaderboard, words
+from nsbench.analysis.tables.machines import SECONDS
 from nsbench.analysis.tables.method_names import method_names
 from nsbench.analysis.tables.text import records
 from nsbench.analysis.tables.write import of_pool
@@ -76,7 +77,7 @@ def _view(pool: pools.Pool, table: pd.DataFrame, critical: Critical | None) -> d
     place = {tuple(str(m[k]) for k in shown): i for i, m in enumerate(pool.methods)}
     order = [place[tuple(str(row[k]) for k in shown)] for row in records(table[shown])]
     scores = POINTS * pool.scores[order]
-    costs = [c for c in (*pools.COSTS, *pools.SECONDS) if c in table]
+    costs = [c for c in (*pools.COSTS, *SECONDS) if c in table]
     keys = _keys(pool)
     methods = []
     names = method_names(table)

@@ -27,11 +27,11 @@ from nsbench.analysis.tables.judging import (
     alarms_by_key,
     seed_notes,
 )
+from nsbench.analysis.tables.machines import SECONDS
 from nsbench.analysis.tables.pools import (
     COSTS,
     METHOD_KEYS,
     POOL_KEYS,
-    SECONDS,
     Pool,
     marginal,
     pools,

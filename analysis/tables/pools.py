@@ -14,6 +14,7 @@ import pandas as pd
 
 from nsbench.analysis.read.load import Results, defaults_only
 from nsbench.analysis.statistics.stats import Array, seed_means
+from nsbench.analysis.tables.machines import comparable_seconds
 from nsbench.benchmarks.records import MEAN_METRIC
 
 POOL_KEYS = ("encoder", "data", "regime", "steps", "batch_size")
@@ -24,7 +25,6 @@ AGGREGATES = ("all", "mean")
 TOLERANCE = 0.1
 """Encoder passes may be off by this share and still count as the same."""
 _TELLING = ("once", "seed", "status", "planned", "key", "run_date")
-SECONDS = ("seconds_train", "seconds_evaluate", "wall_s")
 
 
 @dataclass(frozen=True)
@@ -294,6 +294,8 @@ def _pool(
     named = tuple({str(k): v for k, v in m.items()} for m in methods)
     own = {"method": cells["method"].to_numpy(), "complete": whole}
     cells = table.take(cells["row"].to_numpy()).reset_index(drop=True).assign(**own)
+    cells, note = comparable_seconds(cells)
+    notes += [note] if note else []
     return Pool(shared, named, seeds, tasks, array, cells, tuple(notes))
 
 

@@ -119,3 +119,29 @@ def test_fixed_weights_evaluated_once_count_at_every_seed(tmp_path, weights, see
     rows = board.rows.set_index("sampler")
     assert rows.loc["no_training", "n_seeds"] == seeds
     assert rows.loc["in_batch", "difference"] == pytest.approx(10)
+
+
+def test_seconds_of_another_cpu_are_left_out_and_said(tmp_path):
+    folder = ResultsFolder(tmp_path / "results")
+    known = {"seconds": {"train": 2.0, "total": 3.0}, "cost": {"passes_anchor": 5}}
+    stored = {}
+    for sampler in ("in_batch", "hard", "random"):
+        for seed in range(2):
+            paths = write_cell(folder, make_cell(sampler, "none", seed), scores={"STS12": 0.5})
+            change_record(paths, environment={}, **known)
+            stored[sampler, seed] = paths
+    board = make_leaderboard(load_results(folder.root))
+    assert not any("seconds" in n for n in board.pools[0].notes)
+    change_record(stored["hard", 1], environment={"cpu": "AVX2"}, seconds={"train": 9.0})
+    board = make_leaderboard(load_results(folder.root))
+    assert (board.rows["seconds_train"] == 2.0).all()  # of the other seed
+    (note,) = (n for n in board.pools[0].notes if "seconds" in n)
+    assert note == (
+        "the seconds of 1 of 6 cells are left out: they ran on a CPU with other instructions "
+        "(AVX2) than most (not recorded)"
+    )
+    change_record(stored["hard", 0], environment={"cpu": "AVX2"}, seconds={"train": 9.0})
+    rows = make_leaderboard(load_results(folder.root)).rows.set_index("sampler")
+    assert np.isnan(rows["seconds_train"]["hard"])
+    assert rows["seconds_train"]["random"] == 2.0
+    assert (rows["encodes"] == 5).all()
