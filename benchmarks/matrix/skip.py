@@ -77,9 +77,8 @@ def _unranked(cell: Cell) -> str:
     """
     tasks = cell.evaluation.tasks
     odd = [t.name for t in tasks if isinstance(t, LocalTask) and t.kind != "retrieval"]
-    odd += [
-        f"{cell.data.name}'s own test" for t in tasks if t == OWN and not has_rankings(cell.data)
-    ]
+    if OWN in tasks and not has_rankings(cell.data):
+        odd.append(f"{cell.data.name}'s own test")
     return odd[0] if odd and len(odd) == len(tasks) else ""
 
 
@@ -127,7 +126,9 @@ def _why_skip_dimension(cell: Cell, encoder: Any) -> str:
 def _dimension(encoder: Any) -> int:
     """Return the length of an encoder's embeddings, 0 if it does not tell."""
     asked = getattr(encoder, "own_dimension", None)
-    return int(asked()) if asked is not None else int(getattr(encoder, "dimension", 0))
+    if asked is not None:
+        return int(asked())
+    return 0 if getattr(encoder, "source", "") else int(getattr(encoder, "dimension", 0))
 
 
 def _why_skip_guides(cell: Cell) -> str:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from nsbench.benchmarks.encoders import Encoder, encode_texts, encoders, hash_we
 from nsbench.benchmarks.encoders._sources import SourceError
 from nsbench.benchmarks.export.cell import export_cell
 from nsbench.benchmarks.files import sha256_of
+from nsbench.benchmarks.matrix.skip import _dimension
 from nsbench.benchmarks.records import CellPaths, ResultsFolder
 from nsbench.benchmarks.runs.cell_run import Place, run_cell
 from nsbench.benchmarks.runs.executors.base import plan_jobs
@@ -329,3 +331,9 @@ def test_the_length_of_embeddings_is_known_before_anything_trains(
     told = [planned.skip for planned in planned_of(raw)]
     assert told == ["", f"matryoshka: dimensions has {length}, but the encoder's embeddings have "
                     f"{length}; every length must be shorter"]  # fmt: skip
+
+
+def test_a_setting_is_no_length_where_an_encoder_of_others_has_a_source() -> None:
+    assert _dimension(SimpleNamespace(source="", dimension=8)) == 8
+    assert _dimension(SimpleNamespace(source="a/model", dimension=8)) == 0
+    assert _dimension(SimpleNamespace()) == 0
