@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from nsbench.benchmarks.encoders.products import is_number
+
 NAME = "sdpa_on_cpu"
 SHORT = 64
 """Tokens of the longest text whose attention, without gradient, is two products and a softmax.
@@ -163,8 +165,7 @@ def attend(
 
 def _wide(given: Any) -> Any:
     """Numbers in float32; a mask of true and false, and what is no tensor, as it is."""
-    floats = isinstance(given, Tensor) and given.is_floating_point()
-    return given.float() if floats else given
+    return given.float() if is_number(given) else given
 
 
 def _by_length(

@@ -8,7 +8,7 @@ differs from other machines'.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from time import perf_counter
 from typing import Any
 
@@ -46,14 +46,12 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any
     if not wanted:
         return nullcontext()
     cast = torch.autocast(device.type, torch.bfloat16, cache_enabled=kept)
-    return _both(cast, rounded_products(device)) if lacks_bf16(device) else cast
+    return _rounding(cast) if lacks_bf16(device) else cast
 
 
 @contextmanager
-def _both(*contexts: AbstractContextManager[Any]) -> Iterator[None]:
-    with ExitStack() as stack:
-        for context in contexts:
-            stack.enter_context(context)
+def _rounding(cast: torch.autocast) -> Iterator[None]:
+    with cast, RoundedProducts():
         yield
 
 
@@ -65,9 +63,7 @@ def rounded_products(device: torch.device) -> AbstractContextManager[Any]:
     Args:
         device: Where the numbers are.
     """
-    if not lacks_bf16(device):
-        return nullcontext()
-    return RoundedProducts()
+    return RoundedProducts() if lacks_bf16(device) else nullcontext()
 
 
 class RoundedProducts(TorchFunctionMode):
@@ -94,17 +90,18 @@ class RoundedProducts(TorchFunctionMode):
 
 def _narrow(values: Iterable[Any]) -> bool:
     """Return whether torch would take a product of these on a CPU in bfloat16."""
-    kinds = {x.dtype for x in values if _is_number(x) and x.device.type == "cpu"}
+    kinds = {x.dtype for x in values if is_number(x) and x.device.type == "cpu"}
     if not kinds or not kinds.issubset(_KINDS):
         return False
     return torch.is_autocast_enabled("cpu") or kinds == {torch.bfloat16}
 
 
 def _rounded(value: Any) -> Any:
-    return value.bfloat16().float() if _is_number(value) else value
+    return value.bfloat16().float() if is_number(value) else value
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Return whether a value is a tensor of floating-point numbers."""
     return isinstance(value, Tensor) and value.is_floating_point()
 
 

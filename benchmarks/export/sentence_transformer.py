@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import torch
 from torch.nn import Linear
 
 from nsbench.benchmarks.encoders import Encoder, _adapters
@@ -81,8 +82,8 @@ def _transformer(encoder: TransformerEncoder, pooling: str) -> list[Any]:
             "which its linear layers are built: export without --pooling"
         )
     whole, words = _adapters.whole_of(encoder.model), deepcopy(encoder.tokenizer)
-    if whole.config.model_type == "deberta":  # others' code cannot read it in bfloat16
-        whole = deepcopy(whole).float()
+    if whole.config.model_type == "deberta" and whole.dtype != torch.float32:
+        whole = deepcopy(whole).float()  # others' code cannot read it in bfloat16
     if words.pad_token is None:  # a library that pads needs one; no mask ever lets it through
         words.pad_token = words.eos_token or words.unk_token or words.convert_ids_to_tokens(0)
     with TemporaryDirectory() as folder, quietly():

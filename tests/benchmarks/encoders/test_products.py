@@ -1,7 +1,7 @@
 """Products in bfloat16 where a CPU lacks them: in float32, of rounded numbers, in every model."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +50,6 @@ class Seen(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@contextmanager
-def seen() -> Iterator[Seen]:
-    with Seen() as mode:
-        yield mode
-
-
 def test_only_a_cpu_that_lacks_them_takes_them_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     for known, lacks in (({"avx512_bw": False}, True), ({"avx512_bw": True}, False), ({}, False)):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda known=known: known, raising=False)
@@ -96,7 +90,7 @@ def test_a_product_and_its_gradients_are_torch_s_own_but_for_rounding(
         leaves = [x.to(kind).requires_grad_() for x in given]
         if weights == "bfloat16":
             context = rounded_products(CPU) if found else nullcontext()
-        with seen() as noted, context:
+        with Seen() as noted, context:
             out = CALLS[name](*leaves)
         (out.float() * torch.linspace(-1, 1, out.numel()).view_as(out)).sum().backward()
         found.append([out, *(x.grad for x in leaves if x.grad is not None)])
@@ -128,7 +122,7 @@ def passes(encoder: Any, context: Any) -> tuple[Tensor, dict[str, Tensor], Seen]
     mask = torch.tensor([[True] * 5, [True] * 4 + [False]])
     view = encoder.plain_view(ids, mask).replace(dropout=0.0)
     encoder.zero_grad()
-    with seen() as noted:
+    with Seen() as noted:
         with context:
             out = encoder(view).float()
         (out * torch.linspace(-1, 1, out.numel()).view_as(out)).sum().backward()
@@ -187,7 +181,7 @@ def test_a_model_s_embeddings_are_torch_s_own_but_for_rounding(
 
 
 def test_what_says_how_slow_it_is_times_what_would_run(lacking: None) -> None:
-    with seen() as noted:
+    with Seen() as noted:
         _seconds(CPU, "bfloat16")
     assert noted.products
     assert not noted.narrow
